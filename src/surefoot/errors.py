@@ -1,0 +1,53 @@
+"""The errors that Surefoot raises: one hierarchy, each also the builtin that a caller expects.
+
+Every message says what was wrong, with the shape or value seen, and what would mend it. A computation that merely did
+not succeed (an interval wider than asked for, a run that diverged) is a result with a reason, not an exception.
+"""
+
+__all__ = [
+    "InvalidInput",
+    "InvalidType",
+    "MissingExtra",
+    "NotFinite",
+    "NotRepeatable",
+    "NotSmooth",
+    "NotSymmetric",
+    "SurefootError",
+    "UnknownTarget",
+]
+
+
+class SurefootError(Exception):
+    """Anything that Surefoot raises on purpose."""
+
+
+class InvalidInput(SurefootError, ValueError):
+    """A value outside what the argument allows: shape, range, emptiness."""
+
+
+class InvalidType(SurefootError, TypeError):
+    """An object of a kind that the argument does not take."""
+
+
+class NotFinite(InvalidInput):
+    """NaN or infinity where finite numbers are needed."""
+
+
+class NotSymmetric(InvalidInput):
+    """An operator that was said, or needs, to be symmetric and is not."""
+
+
+class NotRepeatable(InvalidInput):
+    """The same evaluation gave two different answers (dropout, augmentation, a stateful operator)."""
+
+
+class NotSmooth(InvalidInput):
+    """A function without a Lipschitz gradient was asked for its curvature."""
+
+
+class UnknownTarget(InvalidInput):
+    """A name that no built-in, file or importable factory answers to."""
+
+
+class MissingExtra(SurefootError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""

@@ -1,0 +1,142 @@
+"""How an iteration amplifies: one abstraction for optimisers and integrators.
+
+A method advances x' = F(x), and gradient descent on f is the case F = -grad f. On a linear flow F(x) = lambda x each
+component is multiplied per step by something that depends on z = step * lambda alone. A curvature (an eigenvalue of
+the Hessian) c is the flow eigenvalue -c, so for an optimiser z = -step * c.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.methods._search import best_step, first_crossing
+
+__all__ = ["Flow", "Method", "State"]
+
+State = tuple[Any, ...]
+Flow = Callable[[Any], Any]
+
+
+class Method(ABC):
+    """A linear one- or multi-step iteration, given by how it updates its state.
+
+    A subclass defines `memory` and `update`; what follows from them (amplification, limits, best step) is derived
+    numerically here and may be overridden by a closed form.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What to call the method in a table, with its parameters."""
+
+    @property
+    def memory(self) -> int:
+        """Number of arrays in the state; the first is the iterate."""
+        return 1
+
+    @abstractmethod
+    def update(self, state: State, flow: Flow) -> State:
+        """One step.
+
+        Parameters
+        ----------
+        state : tuple of `memory` arrays
+            The iterate first; see `start`.
+        flow : callable
+            x to step * F(x); for an optimiser -step * gradient(x).
+
+        Returns
+        -------
+        tuple of `memory` arrays
+        """
+
+    def start(self, x: Any) -> State:
+        """The state that begins at the iterate x: everything else is zero."""
+        return (x, *(x * 0 for _ in range(self.memory - 1)))
+
+    def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Asymptotic growth per step on x' = lambda x: the spectral radius of the update, by running it.
+
+        Parameters
+        ----------
+        z : complex array of any shape
+            step * lambda, lambda an eigenvalue of the flow's Jacobian (minus a curvature).
+
+        Returns
+        -------
+        float array of z's shape
+            Below 1 the component decays, above 1 it grows.
+        """
+        points = np.asarray(z, dtype=np.complex128)
+        zero, one = np.zeros_like(points), np.ones_like(points)
+        columns = [
+            self.update(tuple(one if i == j else zero for i in range(self.memory)), lambda x: points * x)
+            for j in range(self.memory)
+        ]
+        companion = np.stack([np.stack(column, axis=-1) for column in columns], axis=-1)
+        return np.abs(np.linalg.eigvals(companion)).max(axis=-1)
+
+    def limit_along(self, direction: ArrayLike) -> NDArray[np.float64]:
+        """How far the stable region reaches from 0 along rays of the complex plane.
+
+        Parameters
+        ----------
+        direction : complex array of any shape
+            Directions of unit modulus.
+
+        Returns
+        -------
+        float array of the same shape
+            sup r with amplification(s * direction) <= 1 for all 0 < s <= r: the piece connected to 0. Zero where
+            arbitrarily small steps grow, infinity where none does.
+        """
+        return first_crossing(self.amplification, np.asarray(direction, dtype=np.complex128))
+
+    @property
+    def real_limit(self) -> float:
+        """Largest stable step * curvature: `limit_along` the negative real axis."""
+        return float(self.limit_along(-1.0))
+
+    def best_step(self, smallest: float, largest: float) -> tuple[float, float]:
+        """The constant step with the best worst rate over curvatures in [smallest, largest].
+
+        Parameters
+        ----------
+        smallest, largest : float
+            0 < smallest <= largest.
+
+        Returns
+        -------
+        step : float
+            Unit 1/curvature.
+        rate : float
+            Asymptotic contraction per step there, in [0, 1].
+        """
+        # Worst case over the interval: both ends and points between, since the factor need not be monotone.
+        return self.best_step_at(-np.geomspace(smallest, largest, 33))
+
+    def best_step_at(self, eigenvalues: ArrayLike) -> tuple[float, float]:
+        """The constant step with the best worst rate over given flow eigenvalues, and that rate.
+
+        Parameters
+        ----------
+        eigenvalues : complex array, shape (n,)
+            Not zero, each with a positive `limit_along`.
+
+        Returns
+        -------
+        step, rate : float
+            As in `best_step`.
+        """
+        points = np.asarray(eigenvalues, dtype=np.complex128)
+        sizes = np.abs(points)
+        # a method that is always stable (implicit) is searched up to a step of 1e3 of the slowest time scale
+        longest = min(float((self.limit_along(points / sizes) / sizes).min()), 1e3 / float(sizes.min()))
+        return best_step(self.amplification, points, longest)
+
+    def tuned(self, smallest: float, largest: float) -> str:  # noqa: ARG002 - for methods with a known best pair
+        """The method's best parameters for curvatures in [smallest, largest], in words; empty if not known."""
+        return ""

@@ -1,0 +1,165 @@
+"""Bring what people have (arrays, sparse matrices, SciPy and PyLops operators) to one type."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.operators._base import Array, Kind, Matrix, Operator
+
+__all__ = ["LinearMap", "MatrixOperator", "as_operator"]
+
+SYMMETRY_TOLERANCE = 32 * float(np.finfo(np.float64).eps)  # rounding of an A that was computed as B + B'
+
+
+class MatrixOperator(Operator):
+    """A matrix with its entries at hand.
+
+    Parameters
+    ----------
+    matrix : array or scipy.sparse matrix or array, shape (m, n)
+        Finite numbers of any real, integer or complex dtype; kept as float64 or complex128.
+    psd, kind
+        Known facts, as in `Operator`.
+
+    Raises
+    ------
+    InvalidInput
+        If the matrix is empty or not two-dimensional.
+    InvalidType
+        If the entries are not numbers.
+    NotFinite
+        If an entry is NaN or infinite.
+    """
+
+    def __init__(self, matrix: Matrix, *, psd: bool = False, kind: Kind | None = None) -> None:
+        matrix = _cleaned(matrix)
+        super().__init__(matrix.shape, matrix.dtype, symmetric=is_symmetric(matrix), psd=psd, kind=kind)
+        self._matrix = matrix
+
+    @property
+    def entries(self) -> Matrix:
+        return self._matrix
+
+    def _apply(self, x: Array) -> Array:
+        return self._matrix @ x
+
+    def _apply_adjoint(self, x: Array) -> Array:
+        # conj of the vectors instead of the matrix: no copy of the entries
+        return (self._matrix.T @ x.conj()).conj()
+
+
+class LinearMap(Operator):
+    """A linear map given by functions.
+
+    Parameters
+    ----------
+    shape : (m, n)
+    matvec : callable
+        x of shape (n,) to A x of shape (m,).
+    rmatvec : callable, optional
+        The adjoint product.
+    **facts
+        As in `Operator`: dtype, symmetric, psd, kind, precision, scope.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        matvec: Callable[[Array], Array],
+        rmatvec: Callable[[Array], Array] | None = None,
+        dtype: Any = np.float64,
+        **facts: Any,
+    ) -> None:
+        super().__init__(shape, dtype, **facts)
+        self._matvec = matvec
+        self._rmatvec = rmatvec
+
+    def _apply(self, x: Array) -> Array:
+        return self._matvec(x)
+
+    def _apply_adjoint(self, x: Array) -> Array:
+        return super()._apply_adjoint(x) if self._rmatvec is None else self._rmatvec(x)
+
+
+def as_operator(source: Any) -> Operator:
+    """Bring a matrix or an operator of any common kind to an `Operator`.
+
+    Parameters
+    ----------
+    source : object
+        An `Operator` (returned as it is), a dense array (nested sequences too), a scipy.sparse matrix or array, a
+        SciPy LinearOperator, a PyLops operator, or any object with `shape` and `matvec` (and, if it can, `rmatvec`
+        and `dtype`).
+
+    Returns
+    -------
+    Operator
+
+    Raises
+    ------
+    InvalidType
+        If the object is none of these, or its entries are not numbers.
+    InvalidInput
+        If it is empty or not two-dimensional.
+    NotFinite
+        If an entry is NaN or infinite.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> sf.operators.as_operator([[2, 1], [1, 3]])
+    MatrixOperator(shape=(2, 2))
+    """
+    if isinstance(source, Operator):
+        return source
+    if hasattr(source, "matvec") and hasattr(source, "shape"):
+        return _from_duck(source)
+    if isinstance(source, np.ndarray | list | tuple) or hasattr(source, "tocsr") or hasattr(source, "__array__"):
+        return MatrixOperator(source)
+    raise InvalidType(
+        f"cannot use a {type(source).__name__} as a linear operator; give an array, a scipy.sparse matrix, "
+        "a LinearOperator, or an object with shape and matvec"
+    )
+
+
+def is_symmetric(matrix: Matrix) -> bool:
+    """Whether a square matrix equals its conjugate transpose up to rounding of its largest entry."""
+    if matrix.shape[0] != matrix.shape[1]:
+        return False
+    gap = abs(matrix - matrix.conj().T).max()
+    return bool(gap <= SYMMETRY_TOLERANCE * abs(matrix).max())
+
+
+def _from_duck(source: Any) -> LinearMap:
+    shape = tuple(source.shape)
+    if len(shape) != 2:
+        raise InvalidInput(f"a linear operator has two dimensions; got shape {shape}")
+    dtype = getattr(source, "dtype", None)
+    dtype = np.dtype(np.float64 if dtype is None else dtype)
+    precision = float(np.finfo(dtype).eps) if dtype.kind in "fc" else float(np.finfo(np.float64).eps)
+    rmatvec = getattr(source, "rmatvec", None)
+    return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, precision=precision)
+
+
+def _cleaned(matrix: Matrix) -> Matrix:
+    """The matrix in float64 or complex128, its entries finite."""
+    if hasattr(matrix, "tocsr"):
+        matrix = matrix.tocsr()
+        values = matrix.data
+    else:
+        try:
+            matrix = values = np.asarray(matrix)
+        except ValueError as error:
+            raise InvalidInput(f"cannot read this as a matrix: {error}") from error
+    if matrix.ndim != 2:
+        raise InvalidInput(f"a matrix has two dimensions; got shape {matrix.shape}")
+    if values.dtype.kind not in "buifc":
+        raise InvalidType(f"matrix entries must be numbers; got dtype {values.dtype}")
+    if 0 in matrix.shape:
+        raise InvalidInput(f"the matrix is empty: shape {matrix.shape}")
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise NotFinite(f"the matrix has {bad} NaN or infinite entries of {values.size}; drop or impute them")
+    return matrix.astype(np.complex128 if values.dtype.kind == "c" else np.float64)

@@ -1,0 +1,140 @@
+"""Operators made of others: Gram products, shifts and symmetric scalings."""
+
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
+from surefoot.operators._base import Array, Operator
+
+__all__ = ["Gram", "gram", "scaled", "shifted"]
+
+
+class Gram(Operator):
+    """F^H F, known by its factor F and never formed; positive semidefinite."""
+
+    def __init__(self, factor: Operator) -> None:
+        n = factor.shape[1]
+        super().__init__(
+            (n, n), factor.dtype, psd=True, kind="curvature", precision=factor.precision, scope=factor.scope
+        )
+        self._factor = factor
+
+    @property
+    def factor(self) -> Operator:
+        return self._factor
+
+    def _apply(self, x: Array) -> Array:
+        return self._factor.rmatvec(self._factor.matvec(x))
+
+
+def gram(A: Any, weights: Any = None) -> Gram:
+    """A^H A, or A^H W A with W = diag(weights), without forming it.
+
+    Parameters
+    ----------
+    A : matrix or operator, shape (m, n)
+        Anything `as_operator` takes; an operator needs an adjoint product.
+    weights : array, shape (m,), or float, optional
+        Nonnegative row weights; a number weights every row (1/m makes means of sums).
+
+    Returns
+    -------
+    Gram
+        Of shape (n, n), marked positive semidefinite.
+
+    Raises
+    ------
+    InvalidInput
+        If the weights have another shape or a negative entry.
+    NotFinite
+        If a weight is NaN or infinite.
+    """
+    operator = as_operator(A)
+    return Gram(operator if weights is None else _weighted_rows(operator, weights))
+
+
+def shifted(operator: Operator, shift: float | Array) -> Operator:
+    """A + shift I, or A + diag(shift) for a vector of shape (n,): ridge and coupled weight decay.
+
+    Raises
+    ------
+    InvalidInput
+        If the operator is not square or the shift has another shape.
+    NotFinite
+        If the shift is NaN or infinite.
+    """
+    diagonal = _vector(shift, _square_size(operator), "shift")
+    return LinearMap(
+        operator.shape,
+        lambda x: operator.matvec(x) + diagonal * x,
+        lambda x: operator.rmatvec(x) + diagonal * x,
+        operator.dtype,
+        symmetric=operator.symmetric,
+        psd=operator.psd and bool((diagonal >= 0).all()),
+        kind=operator.kind,
+        precision=operator.precision,
+        scope=operator.scope,
+    )
+
+
+def scaled(operator: Operator, scale: float | Array) -> Operator:
+    """D A D with D = diag(scale): feature scaling and symmetric preconditioning (scale = P^-1/2).
+
+    D A D has the eigenvalues of D^2 A, so the step limits of an iteration that multiplies gradients by D^2.
+
+    Raises
+    ------
+    InvalidInput
+        If the operator is not square or the scale has another shape.
+    NotFinite
+        If the scale is NaN or infinite.
+    """
+    diagonal = _vector(scale, _square_size(operator), "scale")
+    return LinearMap(
+        operator.shape,
+        lambda x: diagonal * operator.matvec(diagonal * x),
+        lambda x: diagonal * operator.rmatvec(diagonal * x),
+        operator.dtype,
+        symmetric=operator.symmetric,
+        psd=operator.psd,
+        kind=operator.kind,
+        precision=operator.precision,
+        scope=operator.scope,
+    )
+
+
+def _weighted_rows(operator: Operator, weights: Any) -> Operator:
+    values = _vector(weights, operator.shape[0], "weights")
+    if (values < 0).any():
+        raise InvalidInput(f"weights must be nonnegative; the least is {values.min():g}")
+    root = np.sqrt(values)
+    if operator.entries is None:
+        return LinearMap(
+            operator.shape,
+            lambda x: root * operator.matvec(x),
+            lambda x: operator.rmatvec(root * x),
+            operator.dtype,
+            precision=operator.precision,
+            scope=operator.scope,
+        )
+    if hasattr(operator.entries, "tocsr"):
+        return MatrixOperator(operator.entries.multiply(root[:, None]))
+    return MatrixOperator(root[:, None] * operator.entries)
+
+
+def _vector(value: Any, size: int, name: str) -> Array:
+    vector = np.asarray(value, dtype=np.float64)
+    if vector.shape not in ((), (size,)):
+        raise InvalidInput(f"{name} must be a number or have shape ({size},); got {vector.shape}")
+    if not np.isfinite(vector).all():
+        raise NotFinite(f"{name} holds NaN or infinity")
+    return np.broadcast_to(vector, (size,))
+
+
+def _square_size(operator: Operator) -> int:
+    m, n = operator.shape
+    if m != n:
+        raise InvalidInput(f"needs a square operator; got shape {(m, n)}")
+    return n

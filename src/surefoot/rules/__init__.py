@@ -1,0 +1,55 @@
+"""Controllers: from what was observed to how far to go next. Numbers only."""
+
+from surefoot.rules._adgd import AdGD
+from surefoot.rules._armijo import Armijo
+from surefoot.rules._backtracking import Backtracking
+from surefoot.rules._barzilai import BarzilaiBorwein
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._brake import Brake
+from surefoot.rules._chebyshev import Chebyshev
+from surefoot.rules._clipped import Clipped
+from surefoot.rules._phases import WSD, HighThenLow, OneCycle
+from surefoot.rules._polyak import Polyak
+from surefoot.rules._schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    Schedule,
+    StepDecay,
+)
+from surefoot.rules._silver import Silver
+from surefoot.rules._subgradient import Subgradient
+from surefoot.rules._warmup import Warmup
+from surefoot.rules._wolfe import StrongWolfe
+
+__all__ = [
+    "WSD",
+    "AdGD",
+    "Armijo",
+    "Backtracking",
+    "BarzilaiBorwein",
+    "Brake",
+    "Chebyshev",
+    "Clipped",
+    "Constant",
+    "Cosine",
+    "Decision",
+    "Exponential",
+    "HighThenLow",
+    "InverseSqrt",
+    "InverseTime",
+    "Linear",
+    "Observation",
+    "OneCycle",
+    "Polyak",
+    "Rule",
+    "Schedule",
+    "Silver",
+    "StepDecay",
+    "StrongWolfe",
+    "Subgradient",
+    "Warmup",
+]

@@ -1,0 +1,63 @@
+"""A cap on the length of a move: any rule, with gradient clipping."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import positive
+
+__all__ = ["Clipped", "ClippedState"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClippedState:
+    """The wrapped rule's state and the longest step from the last accepted point."""
+
+    inner: Any
+    longest: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clipped(Rule):
+    """No move longer than a cap.
+
+        eta_k = min(what the rule says, cap/|d_k|)
+
+    For plain descent with a constant step this is clipping by norm at cap/step (Pascanu et al. 2013). On a quadratic
+    with a step above 2/a it turns divergence into a cycle of peak-to-peak amplitude cap.
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule to hold back.
+    cap : float
+        Largest |step * direction|, > 0, unit of x.
+    """
+
+    rule: Rule
+    cap: float
+
+    def __post_init__(self) -> None:
+        positive(self, "cap")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The length of the direction and what the rule needs."""
+        return self.rule.needs | {"direction_norm"}
+
+    def init(self) -> ClippedState:
+        """The rule's."""
+        return ClippedState(self.rule.init())
+
+    def update(self, state: ClippedState, observation: Observation) -> tuple[Decision, ClippedState]:
+        """The rule's decision, its step at most cap/|d|."""
+        decision, inner = self.rule.update(state.inner, observation)
+        longest = state.longest
+        if decision.accept:
+            norm = observation.direction_norm
+            longest = self.cap / norm if 0 < norm < math.inf else math.inf
+        if decision.step > longest:
+            reason = "; ".join(part for part in (decision.reason, "clipped") if part)
+            decision = replace(decision, step=longest, reason=reason)
+        return decision, ClippedState(inner, longest)

@@ -1,0 +1,78 @@
+"""The first step, when nothing is known: try one, and let it tell the scale.
+
+A first trial moves by a distance of 1. If the loss rises, the secant along the way says how much shorter the step has
+to be (exactly so on a quadratic); if the gradient hardly changed, rounding hides the curvature and the next step is
+longer. One to three trials find the scale over sixteen orders of magnitude.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from surefoot.rules._base import Decision, Observation
+
+__all__ = ["ScoutState", "is_finite", "scout", "secant_long"]
+
+SCOUT_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "gradient_change", "alignment"})
+
+# A relative change of the gradient below this is mostly rounding, in single precision too.
+VISIBLE = 1e-6
+GROWTH = 1e3
+LEAST_SHRINK, MOST_SHRINK = 0.1, 1e-12
+SHRINK_BLIND = 1e-3
+MOST_TRIALS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ScoutState:
+    """How far the search for a first step has come."""
+
+    loss: float = math.nan
+    trials: int = 0
+    done: bool = False
+
+
+def scout(state: ScoutState, seen: Observation, first: float | None) -> tuple[Decision | None, ScoutState]:
+    """The decision while searching for a first step; None when the step that led here has told enough.
+
+    Parameters
+    ----------
+    state : ScoutState
+        Its `loss` is that of the last accepted point.
+    seen : Observation
+        The trial.
+    first : float or None
+        The step to begin with; None for a move of length 1.
+    """
+    if state.trials == 0:
+        if first is None:
+            first = 1 / seen.gradient_norm if 0 < seen.gradient_norm < math.inf else 0.0
+        step = first if first < math.inf else 0.0
+        return Decision(step=step, reason="first trial"), ScoutState(loss=seen.loss, trials=1)
+    if state.trials > MOST_TRIALS:
+        return None, replace(state, done=True)
+    trial = replace(state, trials=state.trials + 1)
+    if not is_finite(seen):
+        return Decision(step=SHRINK_BLIND * seen.step, accept=False, restart=True, reason="not finite"), trial
+    if seen.loss > state.loss:
+        shrink = (
+            min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK)
+            if seen.step > 0
+            else LEAST_SHRINK
+        )
+        return Decision(
+            step=shrink * seen.step, accept=False, restart=True, reason="first trial too long"
+        ), trial
+    longer = GROWTH * seen.step
+    if seen.gradient_change < VISIBLE * seen.gradient_norm and longer < math.inf:
+        return Decision(step=longer, reason="curvature not visible yet"), replace(trial, loss=seen.loss)
+    return None, replace(trial, done=True)
+
+
+def is_finite(seen: Observation) -> bool:
+    """Whether loss and gradient at this point are numbers."""
+    return math.isfinite(seen.loss) and math.isfinite(seen.gradient_norm)
+
+
+def secant_long(seen: Observation) -> float:
+    """|s|^2/<s, y>, the inverse curvature along the last move; inf where that is not positive."""
+    return seen.displacement**2 / seen.alignment if seen.alignment > 0 else math.inf

@@ -1,0 +1,54 @@
+"""Warm-up: any rule, with its first steps held down."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import whole
+
+__all__ = ["Warmup", "WarmupState"]
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupState:
+    """The wrapped rule's state."""
+
+    inner: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup(Rule):
+    """Scale a rule's first steps up from almost nothing.
+
+        eta_k = min((k + 1)/steps, 1) * (what the rule says)
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule to hold down.
+    steps : int
+        Length of the warm-up, >= 1.
+    """
+
+    rule: Rule
+    steps: int
+
+    def __post_init__(self) -> None:
+        whole(self, "steps")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the rule needs."""
+        return self.rule.needs
+
+    def init(self) -> WarmupState:
+        """The rule's."""
+        return WarmupState(self.rule.init())
+
+    def update(self, state: WarmupState, observation: Observation) -> tuple[Decision, WarmupState]:
+        """The rule's decision with a shorter step."""
+        decision, inner = self.rule.update(state.inner, observation)
+        # After a rejection the step is taken again from the point before.
+        k = observation.iteration if decision.accept else observation.iteration - 1
+        factor = min((k + 1) / self.steps, 1.0)
+        return replace(decision, step=factor * decision.step), WarmupState(inner)

@@ -1,0 +1,56 @@
+"""Deterministic enclosures from the entries of a matrix: no product, no probability."""
+
+import numpy as np
+
+from surefoot.operators import Matrix
+
+__all__ = ["gershgorin", "norm_bound"]
+
+
+def gershgorin(matrix: Matrix) -> tuple[float, float]:
+    """An interval that holds all eigenvalues of a Hermitian matrix, or all their real parts.
+
+        min_i (Re a_ii - R_i) <= Re lambda <= max_i (Re a_ii + R_i),    R_i = sum_{j != i} |a_ij|
+
+    (Gershgorin 1931; for a matrix that is not Hermitian, of its Hermitian part, which bounds the real parts.)
+
+    Parameters
+    ----------
+    matrix : array or sparse, shape (n, n)
+
+    Returns
+    -------
+    lower, upper : float
+    """
+    hermitian = (matrix + matrix.conj().T) / 2
+    diagonal = hermitian.diagonal().real
+    radius = np.asarray(abs(hermitian).sum(axis=1)).ravel() - np.abs(diagonal)
+    return float((diagonal - radius).min()), float((diagonal + radius).max())
+
+
+def norm_bound(matrix: Matrix) -> float:
+    """An upper bound on the spectral norm: the least of the Frobenius norm and sqrt(||A||_1 ||A||_inf).
+
+    (Golub, Van Loan 2013, section 2.3.)
+
+    Parameters
+    ----------
+    matrix : array or sparse, shape (m, n)
+
+    Returns
+    -------
+    float
+    """
+    magnitudes = abs(matrix)
+    column_sums = np.asarray(magnitudes.sum(axis=0)).ravel()
+    row_sums = np.asarray(magnitudes.sum(axis=1)).ravel()
+    largest = float(magnitudes.max())
+    if largest == 0.0:
+        return 0.0
+    # scaled, so that squares neither overflow nor vanish
+    frobenius = largest * float(
+        np.sqrt(
+            ((magnitudes / largest) ** 2 if not hasattr(matrix, "tocsr") else (magnitudes / largest).power(2)).sum()
+        )
+    )
+    return min(float(np.sqrt(column_sums.max()) * np.sqrt(row_sums.max())), frobenius)

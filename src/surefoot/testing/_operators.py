@@ -1,0 +1,123 @@
+"""The exam of a linear operator: linearity, adjoint, symmetry, repeatability."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotRepeatable, NotSymmetric
+from surefoot.operators import Array, Operator, as_operator
+
+__all__ = ["OperatorCheck", "check_operator"]
+
+Defects = tuple[float, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorCheck:
+    """Largest relative defects seen; about the products' rounding for a sound operator.
+
+    Parameters
+    ----------
+    linearity : float
+        |A(x + c y) - Ax - c Ay| over the size of the terms.
+    adjoint : float or None
+        |<Ax, y> - <x, A^H y>| over |Ax||y|; None where there is no adjoint product.
+    symmetry : float or None
+        |<Ax, y> - <x, Ay>| over |Ax||y|; None where the operator does not say it is symmetric.
+    """
+
+    linearity: float
+    adjoint: float | None
+    symmetry: float | None
+
+
+def check_operator(
+    operator: Any, *, trials: int = 3, tolerance: float | None = None, rng: int | np.random.Generator = 0
+) -> OperatorCheck:
+    """Check products with random vectors: the dot test of an adjoint, of symmetry, and linearity.
+
+    Parameters
+    ----------
+    operator : matrix or operator
+        Anything `surefoot.operators.as_operator` takes.
+    trials : int
+        Random pairs to try.
+    tolerance : float, optional
+        Largest relative defect allowed; default the square root of the products' precision.
+    rng : int or numpy Generator
+
+    Returns
+    -------
+    OperatorCheck
+
+    Raises
+    ------
+    NotRepeatable
+        If the same product gives two answers.
+    NotSymmetric
+        If the operator says it is symmetric and is not.
+    InvalidInput
+        If it is not linear, or its adjoint is not the adjoint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.testing import check_operator
+    >>> check_operator(np.eye(3)).symmetry
+    0.0
+    """
+    operator = as_operator(operator)
+    generator = np.random.default_rng(rng)
+    allowed = operator.precision**0.5 if tolerance is None else tolerance
+    defects = [_defects(operator, generator, allowed) for _ in range(trials)]
+    linearity, adjoint, symmetry = zip(*defects, strict=True)
+    return OperatorCheck(linearity=max(linearity), adjoint=_worst(adjoint), symmetry=_worst(symmetry))
+
+
+def _worst(defects: Sequence[float | None]) -> float | None:
+    known = [defect for defect in defects if defect is not None]
+    return max(known) if known else None
+
+
+def _defects(operator: Operator, generator: np.random.Generator, allowed: float) -> Defects:
+    m, n = operator.shape
+    x, other = _random(operator, n, generator), _random(operator, n, generator)
+    y = _random(operator, m, generator)
+    image = operator.matvec(x)
+    size = float(np.linalg.norm(image)) or 1.0
+
+    again = float(np.linalg.norm(operator.matvec(x) - image)) / size
+    if again > allowed:
+        raise NotRepeatable(f"the same product gave two answers, {again:.2g} apart relative to their size")
+    other_image = operator.matvec(other)
+    total = size + float(np.linalg.norm(other_image))
+    linearity = float(np.linalg.norm(operator.matvec(x - 2 * other) - image + 2 * other_image)) / total
+    if linearity > allowed:
+        raise InvalidInput(f"the operator is not linear: relative defect {linearity:.2g}")
+
+    symmetry = None
+    if operator.symmetric:
+        symmetry = _mismatch(
+            complex(np.vdot(other, image)), complex(np.vdot(other_image, x)), size * float(np.linalg.norm(other))
+        )
+        if symmetry > allowed:
+            raise NotSymmetric(f"the operator says it is symmetric and is not: relative defect {symmetry:.2g}")
+    try:
+        pulled = operator.rmatvec(y)
+    except InvalidInput:
+        return linearity, None, symmetry
+    adjoint = _mismatch(complex(np.vdot(y, image)), complex(np.vdot(pulled, x)), size * float(np.linalg.norm(y)))
+    if adjoint > allowed:
+        raise InvalidInput(f"rmatvec is not the adjoint of matvec: relative defect {adjoint:.2g}")
+    return linearity, adjoint, symmetry
+
+
+def _random(operator: Operator, size: int, generator: np.random.Generator) -> Array:
+    vector: Array = generator.standard_normal(size)
+    return vector + 1j * generator.standard_normal(size) if operator.complex else vector
+
+
+def _mismatch(left: complex, right: complex, size: float) -> float:
+    return float(abs(left - right)) / (size or 1.0)
