@@ -60,6 +60,11 @@ class LeastSquares(LinearModel):
         super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
 
     @property
+    def constant_curvature(self) -> bool:
+        """True."""
+        return True
+
+    @property
     def _title(self) -> str:
         return "least squares"
 

@@ -49,8 +49,10 @@ class Logistic(LinearModel):
     NotFinite
         If the data hold NaN or infinity.
 
-    References ---------- D. Bohning, B. G. Lindsay, Monotonicity of quadratic-approximation algorithms,
-    Ann. Inst. Statist. Math. 40 (1988) 641-663.
+    References
+    ----------
+    D. Bohning, B. G. Lindsay, Monotonicity of quadratic-approximation algorithms, Ann. Inst. Statist. Math. 40
+    (1988) 641-663.
 
     Examples
     --------

@@ -79,6 +79,11 @@ class Quadratic(Problem):
         """Whether no eigenvalue is negative, certified; measured at the first call unless Q is known psd."""
         return self._Q.psd or self.curvature().smallest.lower >= 0
 
+    @property
+    def constant_curvature(self) -> bool:
+        """True."""
+        return True
+
     def value(self, x: Array) -> float:
         """f(x): one product with Q."""
         x = self.checked(x)

@@ -2,6 +2,7 @@
 
 from surefoot.rules._adgd import AdGD
 from surefoot.rules._armijo import Armijo
+from surefoot.rules._auto import Auto
 from surefoot.rules._backtracking import Backtracking
 from surefoot.rules._barzilai import BarzilaiBorwein
 from surefoot.rules._base import Decision, Observation, Rule
@@ -29,6 +30,7 @@ __all__ = [
     "WSD",
     "AdGD",
     "Armijo",
+    "Auto",
     "Backtracking",
     "BarzilaiBorwein",
     "Brake",

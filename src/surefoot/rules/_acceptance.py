@@ -1,8 +1,8 @@
 """Whether a trial is good enough: measured against a slowly falling average of the losses, in differences.
 
-Near a minimum the loss no longer resolves what a step gains: f(x) - f(x-) is rounding. There the trapezoidal rule on
-the two slopes, exact for quadratics, takes over (Hager, Zhang 2005, section 4), so that a search neither stalls nor
-accepts noise.
+Near a minimum the loss no longer resolves what a step gains: f(x) - f(x-) is rounding. There the trapezoidal
+rule on the two slopes, exact for quadratics, takes over (Hager, Zhang 2005, section 4), so that a search
+neither stalls nor accepts noise.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ __all__ = ["Reference", "backtracked", "judged", "loss_change"]
 
 ACCEPTANCE_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "alignment"})
 
-# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the same).
+# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the
+# same).
 RESOLVED = 1e-6
 
 
@@ -60,8 +61,8 @@ def judged(reference: Reference, seen: Observation, decrease: float, averaging: 
 
         f(x) <= C - decrease |s|^2/step,    C+ = (averaging Q C + f)/Q+,    Q+ = averaging Q + 1
 
-    (Zhang, Hager 2004, equations 1.5 and 1.6.) With averaging 0 this is Armijo's monotone condition, with 1 the
-    average of all losses.
+    (Zhang, Hager 2004, equations 1.5 and 1.6.) With averaging 0 this is Armijo's monotone condition, with 1
+    the average of all losses.
     """
     if not is_finite(seen):
         return None

@@ -1,7 +1,7 @@
 """Adaptive gradient descent without descent: local smoothness instead of a search."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from surefoot.errors import InvalidInput
@@ -18,7 +18,7 @@ BLIND = 0.1  # the factor after a point that is not finite: nothing there says h
 class AdGDState:
     """The search for a first step, the last step and its ratio to the one before."""
 
-    scout: ScoutState = ScoutState()
+    scout: ScoutState = field(default_factory=ScoutState)
     step: float = math.nan
     ratio: float = math.inf
 
@@ -30,9 +30,10 @@ class AdGD(Rule):
         2020:  eta_k = min( sqrt(1 + theta) eta,     1/(2 L_k) )
         2023:  eta_k = min( sqrt(2/3 + theta) eta,   eta/sqrt([2 eta^2 L_k^2 - 1]_+) )
 
-    with eta the step before and theta its ratio to the one before that. Proved to converge for convex f with a
-    locally Lipschitz gradient, without a search and without the loss (Malitsky, Mishchenko 2020, algorithm 1; 2023,
-    algorithm 2). The first step is found by trial, which reads the loss; the second is the bound from its secant.
+    with eta the step before and theta its ratio to the one before that. Proved to converge for convex f with
+    a locally Lipschitz gradient, without a search and without the loss (Malitsky, Mishchenko 2020, algorithm
+    1; 2023, algorithm 2). The first step is found by trial, which reads the loss; the second is the bound
+    from its secant.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Armijo's backtracking line search, as proposals that are accepted or taken back."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from surefoot.errors import InvalidInput
 from surefoot.rules._acceptance import loss_change
@@ -18,7 +18,7 @@ LEAST_SHRINK = 0.1  # no trial is shortened by more than this at once
 class SearchState:
     """The search for a first step, the loss to improve on, and whether a trial was rejected since."""
 
-    scout: ScoutState = ScoutState()
+    scout: ScoutState = field(default_factory=ScoutState)
     loss: float = math.nan
     rejected: bool = False
 
@@ -86,9 +86,7 @@ class Armijo(Rule):
         if change > self.decrease * promised:
             minimum = -0.5 * promised / (change - promised) if change > promised else self.shrink
             factor = min(max(minimum, LEAST_SHRINK), self.shrink)
-            return Decision(
-                step=factor * trial, accept=False, restart=True, reason="too little decrease"
-            ), rejected
+            return Decision(step=factor * trial, accept=False, restart=True, reason="too little decrease"), rejected
         grown = trial if state.rejected else self.grow * trial
         step = grown if grown < math.inf else trial
         return Decision(step=step), SearchState(state.scout, observation.loss)

@@ -18,8 +18,8 @@ class Backtracking(Rule):
 
         f(x+) <= f(x) + <g, s> + |s|^2/(2 eta),    s = x+ - x
 
-    (Beck, Teboulle 2009, with the decreasing L of Nesterov 2013.) An L that only ever rises keeps the sharpest place
-    it has met for good; one that starts too high never moves at all.
+    (Beck, Teboulle 2009, with the decreasing L of Nesterov 2013.) An L that only ever rises keeps the
+    sharpest place it has met for good; one that starts too high never moves at all.
 
     Parameters
     ----------

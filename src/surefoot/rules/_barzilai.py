@@ -1,7 +1,7 @@
 """Barzilai and Borwein's steps: the secant's curvature, and enough caution to make them safe."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from surefoot.errors import InvalidInput
@@ -17,8 +17,8 @@ __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 class BBState:
     """The search for a first step, and what trials are compared with."""
 
-    scout: ScoutState = ScoutState()
-    reference: Reference = Reference(math.nan)
+    scout: ScoutState = field(default_factory=ScoutState)
+    reference: Reference = field(default_factory=lambda: Reference(math.nan))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,10 @@ class BarzilaiBorwein(Rule):
 
         long: |s|^2/<s, y>        short: <s, y>/|y|^2        s = x - x-,  y = g - g-
 
-    (Barzilai, Borwein 1988, equations 5 and 6.) Both lie in [1/L, 1/mu] on a quadratic and converge there without a
-    search, with a loss that rises now and then (Raydan 1993). Elsewhere they can diverge, so a step is taken back when
-    the loss rises above an average of the past ones (Zhang, Hager 2004); the first step is found by trial.
+    (Barzilai, Borwein 1988, equations 5 and 6.) Both lie in [1/L, 1/mu] on a quadratic and converge there
+    without a search, with a loss that rises now and then (Raydan 1993). Elsewhere they can diverge, so a step
+    is taken back when the loss rises above an average of the past ones (Zhang, Hager 2004); the first step is
+    found by trial.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ class BarzilaiBorwein(Rule):
 def secant_steps(seen: Observation) -> tuple[float, float]:
     """Barzilai and Borwein's long and short step; |s|/|y| for both where the curvature is not positive.
 
-    That is their geometric mean where it is (Dai, Al-Baali, Yang 2015), and the step before where y = 0 as well.
+    That is their geometric mean where it is (Dai, Al-Baali, Yang 2015), and the step before where y = 0 as
+    well.
     """
     aligned, change = seen.alignment, seen.gradient_change
     if aligned > 0 and change > 0:

@@ -1,8 +1,8 @@
 """The contract of a step rule: numbers in, a decision out, all state in between explicit.
 
-A rule never sees an array. At each point the driver hands it an `Observation`; the rule answers with a `Decision` and
-its next state. The same rule therefore drives a NumPy problem and a torch optimizer, is tested without either, and
-checkpoints as plain JSON.
+A rule never sees an array. At each point the driver hands it an `Observation`; the rule answers with a
+`Decision` and its next state. The same rule therefore drives a NumPy problem and a torch optimizer, is tested
+without either, and checkpoints as plain JSON.
 """
 
 import math
@@ -20,9 +20,10 @@ __all__ = ["Decision", "Observation", "Rule"]
 class Observation(Protocol):
     """What the driver's sensors saw on arriving at the current point x; every value a float.
 
-    A driver computes each on first access, so a rule pays only for what it reads, and must list in `Rule.needs` what
-    it reads beyond `iteration` and `step`. The previous point x- is the last *accepted* one, and s = x - x- the move
-    that led here. Values that need x- are nan at the first point. Non-finite values are passed on as they are.
+    A driver computes each on first access, so a rule pays only for what it reads, and must list in
+    `Rule.needs` what it reads beyond `iteration` and `step`. The previous point x- is the last *accepted*
+    one, and s = x - x- the move that led here. Values that need x- are nan at the first point. Non-finite
+    values are passed on as they are.
     """
 
     @property
@@ -115,16 +116,14 @@ class Decision:
 
     def __post_init__(self) -> None:
         if not 0 <= self.step < math.inf:
-            raise InvalidInput(
-                f"a rule must answer with a finite step >= 0; got {self.step!r}; mend its update"
-            )
+            raise InvalidInput(f"a rule must answer with a finite step >= 0; got {self.step!r}; mend its update")
 
 
 class Rule(ABC):
     """Decides steps: a frozen configuration with pure `init` and `update`.
 
-    The state is a frozen dataclass of numbers, strings, booleans, None, tuples of those and nested states, and keeps
-    its shape: what is a nested state in `init()` stays one of the same class.
+    The state is a frozen dataclass of numbers, strings, booleans, None, tuples of those and nested states,
+    and keeps its shape: what is a nested state in `init()` stays one of the same class.
     """
 
     @property

@@ -12,43 +12,48 @@ __all__ = ["Brake", "BrakeState"]
 
 @dataclass(frozen=True, slots=True)
 class BrakeState:
-    """The wrapped rule's state and last step, the factor in force and the last accepted gradient norm."""
+    """The wrapped rule's state and last step, the factor in force and the gradient norm to compare with."""
 
     inner: Any
     step: float = 0.0
     factor: float = 1.0
-    gradient_norm: float = math.nan
+    reference: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brake(Rule):
     """Take a step back when the gradient jumps, go on with shorter ones, return slowly.
 
-        |g(x)| > ratio * |g(x-)|,  or a value that is not finite:   back to x-,  factor <- shrink * factor
-        otherwise:                                                  factor <- min(grow * factor, 1)
-        eta_k = factor * (what the rule says)
+        |g(x)| > ratio * r,  or a value that is not finite:   back to x-,  factor <- shrink * factor
+        otherwise:                                            factor <- min(grow * factor, 1)
+        eta_k = factor * (what the rule says),                r <- min(|g(x)|, forget * r)
 
-    A heuristic. The wrapped rule does not see the points that were taken back.
+    A comparison with the last norm alone would let a slow divergence pass; r remembers the least norm and
+    forgets it by a factor per step. A heuristic. The wrapped rule does not see the points that were taken
+    back.
 
     Parameters
     ----------
     rule : Rule
         The rule to watch.
     ratio : float
-        Largest growth of the gradient norm in one step, > 1.
+        Largest growth of the gradient norm over the least one of late, >= 1.
     shrink : float
         In (0, 1).
     grow : float
         >= 1; 1 never returns.
+    forget : float
+        >= 1; 1 never forgets the least norm.
     """
 
     rule: Rule
     ratio: float = 10.0
     shrink: float = 0.25
     grow: float = 1.05
+    forget: float = 1.02
 
     def __post_init__(self) -> None:
-        number(self, "ratio", "grow", least=1)
+        number(self, "ratio", "grow", "forget", least=1)
         fraction(self, "shrink")
 
     @property
@@ -62,17 +67,17 @@ class Brake(Rule):
 
     def update(self, state: BrakeState, observation: Observation) -> tuple[Decision, BrakeState]:
         """Brake, or let the rule decide."""
-        norm = observation.gradient_norm
+        norm, reference = observation.gradient_norm, state.reference
         broken = not math.isfinite(norm) or not math.isfinite(observation.loss)
-        if observation.iteration > 0 and (broken or norm > self.ratio * state.gradient_norm):
+        if observation.iteration > 0 and (broken or norm > self.ratio * reference):
             factor = self.shrink * state.factor
-            reason = "not finite" if broken else f"the gradient grew {norm / state.gradient_norm:.3g} times"
-            decision = Decision(
-                step=factor * state.step, accept=False, restart=True, reason=f"brake: {reason}"
-            )
+            reason = "brake: not finite" if broken else f"brake: the gradient grew {norm / reference:.3g} times"
+            decision = Decision(step=factor * state.step, accept=False, restart=True, reason=reason)
             return decision, replace(state, factor=factor)
         decision, inner = self.rule.update(state.inner, observation)
         if not decision.accept:
+            # the rule's own undo: it saw the true step, so its answer is not scaled again
             return decision, replace(state, inner=inner, step=decision.step / state.factor)
         factor = min(self.grow * state.factor, 1.0)
-        return replace(decision, step=factor * decision.step), BrakeState(inner, decision.step, factor, norm)
+        reference = norm if math.isnan(reference) else min(norm, self.forget * reference)
+        return replace(decision, step=factor * decision.step), BrakeState(inner, decision.step, factor, reference)

@@ -21,17 +21,18 @@ class Chebyshev(Schedule):
         1/eta_j = (L + mu)/2 + (L - mu)/2 cos(pi (2j - 1)/(2T)),    j = 1..T
         |x_T - x*| <= |x_0 - x*| / T_T((L + mu)/(L - mu))
 
-    A proved bound for quadratics with curvatures in [mu, L], attained. For other functions it is a heuristic; above L
-    it diverges. Single steps exceed 2/L by far, so the error grows and shrinks within a cycle, and in sorted order
-    rounding (or overflow) ruins it. The steps are taken in Leja's order, doubled as Lebedev and Finogenov (1971) do: no
-    partial product was seen to exceed L/mu. After T steps the cycle starts again.
+    A proved bound for quadratics with curvatures in [mu, L], attained. For other functions it is a heuristic;
+    above L it diverges. Single steps exceed 2/L by far, so the error grows and shrinks within a cycle, and in
+    sorted order rounding (or overflow) ruins it. The steps are taken in Leja's order, doubled as Lebedev and
+    Finogenov (1971) do: no partial product was seen to exceed L/mu. After T steps the cycle starts again.
 
     Parameters
     ----------
     smallest, largest : float
         mu and L, 0 < mu <= L: bounds on the curvature.
     steps : int
-        T >= 1, the length of a cycle. Longer is better in theory; the gain beyond a few times sqrt(L/mu) is small.
+        T >= 1, the length of a cycle. Longer is better in theory; the gain beyond a few times sqrt(L/mu) is
+        small.
 
     Raises
     ------
@@ -75,8 +76,8 @@ class Chebyshev(Schedule):
 def stable_order(steps: int) -> tuple[int, ...]:
     """1..steps so that every stretch of the order is spread over the whole range.
 
-    Leja's order for an odd number (T^2/2 operations); an even one doubles the order of its half, each index followed
-    by its mirror image (Lebedev, Finogenov 1971).
+    Leja's order for an odd number (T^2/2 operations); an even one doubles the order of its half, each index
+    followed by its mirror image (Lebedev, Finogenov 1971).
     """
     if steps % 2 == 0 and steps > LEJA_ONLY:
         half = steps // 2

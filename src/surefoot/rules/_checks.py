@@ -21,11 +21,7 @@ def fraction(config: Any, *names: str) -> None:
 
 def number(config: Any, *names: str, least: float = -math.inf, most: float = math.inf) -> None:
     """Each field a finite number in [least, most], kept as a Python float."""
-    inside = (
-        f"must be a finite number in [{least:g}, {most:g}]"
-        if least > -math.inf
-        else "must be a finite number"
-    )
+    inside = f"must be a finite number in [{least:g}, {most:g}]" if least > -math.inf else "must be a finite number"
     _require(config, names, lambda value: math.isfinite(value) and least <= value <= most, inside)
 
 

@@ -24,8 +24,8 @@ class Clipped(Rule):
 
         eta_k = min(what the rule says, cap/|d_k|)
 
-    For plain descent with a constant step this is clipping by norm at cap/step (Pascanu et al. 2013). On a quadratic
-    with a step above 2/a it turns divergence into a cycle of peak-to-peak amplitude cap.
+    For plain descent with a constant step this is clipping by norm at cap/step (Pascanu et al. 2013). On a
+    quadratic with a step above 2/a it turns divergence into a cycle of peak-to-peak amplitude cap.
 
     Parameters
     ----------

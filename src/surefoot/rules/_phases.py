@@ -56,8 +56,8 @@ class HighThenLow(Schedule):
         eta_k = high                                    while k < explore * steps
                 high (low/high)^part                    after, part from 0 to 1 at the end of the run
 
-    A high step cannot settle in a minimum sharper than 2/high, so it leaves narrow ones (necessary, not sufficient);
-    the low one then converges to where it is.
+    A high step cannot settle in a minimum sharper than 2/high, so it leaves narrow ones (necessary, not
+    sufficient); the low one then converges to where it is.
 
     Parameters
     ----------

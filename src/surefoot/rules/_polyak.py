@@ -25,10 +25,10 @@ class Polyak(Rule):
 
         eta_k = relaxation * (f(x_k) - target_k)/|g_k|^2
 
-    (Polyak 1969, equation 4.) With the optimal value f* as the target it needs no curvature and no smoothness: the
-    distance to the minimisers never grows, for relaxation in (0, 2). With only a lower bound the target is
-    max(best - gain, bound), with a gain that doubles when reached and halves after `patience` steps without (the
-    dynamic rule of Nedic, Bertsekas 2001, equations 2.22 and 2.23).
+    (Polyak 1969, equation 4.) With the optimal value f* as the target it needs no curvature and no
+    smoothness: the distance to the minimisers never grows, for relaxation in (0, 2). With only a lower bound
+    the target is max(best - gain, bound), with a gain that doubles when reached and halves after `patience`
+    steps without (the dynamic rule of Nedic, Bertsekas 2001, equations 2.22 and 2.23).
 
     Parameters
     ----------
@@ -89,9 +89,7 @@ class Polyak(Rule):
             target = max(state.best - state.gain, self.lower_bound)
         gap = loss - (target or 0.0)
         step = self.relaxation * gap / norm**2 if norm**2 > 0 and gap > 0 else 0.0
-        return Decision(
-            step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"
-        ), state
+        return Decision(step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"), state
 
     def _followed(self, state: PolyakState, loss: float) -> PolyakState:
         if self.lower_bound is None:

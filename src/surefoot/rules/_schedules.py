@@ -50,7 +50,8 @@ class Constant(Schedule):
 
         eta_k = step
 
-    On a quadratic with curvatures in [mu, L], plain descent converges while step < 2/L and is fastest at 2/(L + mu).
+    On a quadratic with curvatures in [mu, L], plain descent converges while step < 2/L and is fastest at 2/(L
+    + mu).
 
     Parameters
     ----------
@@ -164,7 +165,8 @@ class Exponential(Schedule):
 
         eta_k = step * factor^k
 
-    The steps sum to step/(1 - factor): with bounded gradients the iterate cannot move farther than that times them.
+    The steps sum to step/(1 - factor): with bounded gradients the iterate cannot move farther than that times
+    them.
 
     Parameters
     ----------

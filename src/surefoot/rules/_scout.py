@@ -1,8 +1,8 @@
 """The first step, when nothing is known: try one, and let it tell the scale.
 
-A first trial moves by a distance of 1. If the loss rises, the secant along the way says how much shorter the step has
-to be (exactly so on a quadratic); if the gradient hardly changed, rounding hides the curvature and the next step is
-longer. One to three trials find the scale over sixteen orders of magnitude.
+A first trial moves by a distance of 1. If the loss rises, the secant along the way says how much shorter the
+step has to be (exactly so on a quadratic); if the gradient hardly changed, rounding hides the curvature and
+the next step is longer. One to three trials find the scale over sixteen orders of magnitude.
 """
 
 import math
@@ -54,14 +54,8 @@ def scout(state: ScoutState, seen: Observation, first: float | None) -> tuple[De
     if not is_finite(seen):
         return Decision(step=SHRINK_BLIND * seen.step, accept=False, restart=True, reason="not finite"), trial
     if seen.loss > state.loss:
-        shrink = (
-            min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK)
-            if seen.step > 0
-            else LEAST_SHRINK
-        )
-        return Decision(
-            step=shrink * seen.step, accept=False, restart=True, reason="first trial too long"
-        ), trial
+        shrink = min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK) if seen.step > 0 else LEAST_SHRINK
+        return Decision(step=shrink * seen.step, accept=False, restart=True, reason="first trial too long"), trial
     longer = GROWTH * seen.step
     if seen.gradient_change < VISIBLE * seen.gradient_norm and longer < math.inf:
         return Decision(step=longer, reason="curvature not visible yet"), replace(trial, loss=seen.loss)

@@ -15,9 +15,9 @@ class Silver(Schedule):
 
         eta_k = (1 + rho^(v(k + 1) - 1))/L,    rho = 1 + sqrt 2,    v(m) = number of factors 2 in m
 
-    so sqrt 2, 2, sqrt 2, 2 + sqrt 2, ... over L (Altschuler, Parrilo 2023, "Acceleration by stepsize hedging II").
-    After n = 2^j - 1 steps f(x_n) - f* <= L |x_0 - x*|^2 / (2 rho^j) up to a constant: O(n^-1.27), where a constant
-    step has O(1/n). The loss may rise in between, and a run should end at n = 2^j - 1.
+    so sqrt 2, 2, sqrt 2, 2 + sqrt 2, ... over L (Altschuler, Parrilo 2023, "Acceleration by stepsize hedging
+    II"). After n = 2^j - 1 steps f(x_n) - f* <= L |x_0 - x*|^2 / (2 rho^j) up to a constant: O(n^-1.27),
+    where a constant step has O(1/n). The loss may rise in between, and a run should end at n = 2^j - 1.
 
     Parameters
     ----------

@@ -70,9 +70,7 @@ def _encoded(value: Any) -> Any:
         return [_encoded(item) for item in cast("tuple[Any, ...]", value)]
     if is_dataclass(value):
         return dump(value)
-    raise InvalidType(
-        f"a state holds numbers, strings, None, tuples and states; got a {type(value).__name__}"
-    )
+    raise InvalidType(f"a state holds numbers, strings, None, tuples and states; got a {type(value).__name__}")
 
 
 def _decoded(value: Any, like: Any) -> Any:

@@ -18,10 +18,10 @@ class Subgradient(Rule):
 
         eta_k = length * decay(k)/|g_k|,    decay = 1,  1/sqrt(k + 1)  or  1/(k + 1)
 
-    (Shor 1985.) For convex f with |g| <= G and |x_0 - x*| <= R the best of k steps has
-    f - f* <= G (R^2 + sum length_i^2)/(2 sum length_i): "constant" ends within G length/2, "sqrt" converges like
-    log k/sqrt k, "square summable" for any start, slowly. A subgradient norm does not fall near a minimiser, so a
-    constant *step* would leave a ball whose size depends on it; a constant length says how large the ball is.
+    (Shor 1985.) For convex f with |g| <= G and |x_0 - x*| <= R the best of k steps has f - f* <= G (R^2 + sum
+    length_i^2)/(2 sum length_i): "constant" ends within G length/2, "sqrt" converges like log k/sqrt k,
+    "square summable" for any start, slowly. A subgradient norm does not fall near a minimiser, so a constant
+    *step* would leave a ball whose size depends on it; a constant length says how large the ball is.
 
     Parameters
     ----------

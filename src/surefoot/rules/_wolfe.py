@@ -1,7 +1,7 @@
 """A strong Wolfe line search, as proposals that are accepted or taken back."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from surefoot.errors import InvalidInput
 from surefoot.rules._acceptance import loss_change
@@ -20,7 +20,7 @@ MOST_TRIALS = 30
 class WolfeState:
     """The bracket [low, high] of the step sought, and what is known at its lower end."""
 
-    scout: ScoutState = ScoutState()
+    scout: ScoutState = field(default_factory=ScoutState)
     loss: float = math.nan
     low: float = 0.0
     low_slope: float = math.nan
@@ -34,9 +34,9 @@ class StrongWolfe(Rule):
 
         f(x + eta d) <= f(x) + decrease * eta <g, d>        |<g(x + eta d), d>| <= curvature * |<g, d>|
 
-    (Wolfe 1969; Nocedal, Wright 2006, equations 3.7.) The bracket's lower end always fulfils the first condition with
-    a slope that is still steep; the upper end fails the first or slopes upwards; so a step that fulfils both lies
-    between. Trials are the zero of the slope's secant, kept off the ends.
+    (Wolfe 1969; Nocedal, Wright 2006, equations 3.7.) The bracket's lower end always fulfils the first
+    condition with a slope that is still steep; the upper end fails the first or slopes upwards; so a step
+    that fulfils both lies between. Trials are the zero of the slope's secant, kept off the ends.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class StrongWolfe(Rule):
 
 
 def secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:
-    """Where the slope vanishes, by its secant through the lower end and the trial; beyond all where it does not rise."""
+    """Where the slope vanishes by its secant through the lower end and the trial; infinity where it does not rise."""
     low_slope = slope if state.low == 0 else state.low_slope
     rise = arrival - low_slope
     if not rise > 0:

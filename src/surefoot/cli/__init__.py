@@ -1,0 +1,56 @@
+"""The `surefoot` command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from surefoot.cli._failures import Stop, complain, interrupted, of_any
+
+__all__ = ["main", "run"]
+
+NO_TYPER = "error: the surefoot command needs Typer and Rich\nhint: pip install 'surefoot[cli]'"
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 no advice (abstained, or a computation failed), 2 wrong usage or bad input, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        from surefoot.cli._verbs import command
+    except ImportError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(NO_TYPER, file=sys.stderr)
+        return 1
+    try:
+        # standalone_mode=False: errors come here instead of being printed as boxes
+        code = command().main(args=arguments or ["--help"], prog_name="surefoot", standalone_mode=False)
+        sys.stdout.flush()
+    except Stop as stop:
+        return complain(stop)
+    except KeyboardInterrupt:
+        return interrupted()
+    except BrokenPipeError:
+        # the reader left (head, less): nothing to say, and nowhere to say it when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        if os.environ.get("SUREFOOT_TRACEBACK"):
+            raise
+        return complain(of_any(error))
+    return interrupted() if code == 130 else int(code or 0)

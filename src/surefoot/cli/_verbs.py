@@ -1,0 +1,149 @@
+"""The verbs: each resolves what it is given, computes, and shows the result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surefoot._advise import Advice
+from surefoot._advise import advise as compute_advice
+from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
+from surefoot.cli._failures import FAILED, bad_input
+from surefoot.targets import Target, built_ins, resolve
+
+__all__ = ["app", "command"]
+
+OTHER_TARGETS = {
+    "FILE": "a .npy, .npz, .mtx or .csv file: a symmetric matrix, or a table of data with --loss",
+    "MODULE:FACTORY": "a function of yours that returns (model, loss, data), a problem or a matrix",
+}
+
+app = typer.Typer(
+    name="surefoot",
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How big a step should I take next? Measured step limits and learning rates, with evidence.",
+)
+
+TargetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="A built-in name (see [bold]surefoot list[/]), a .npy, .npz, .mtx or .csv file, or module:factory.",
+        show_default=False,
+    ),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option("--loss", help="For a file: quadratic, least-squares, logistic or softmax.", show_default=False),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="COLUMN",
+        help="For a file: the column to predict, by name or by index from 0. The last one by default.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
+ReportPath = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="PATH", help="Write one self-contained HTML file.", show_default=False),
+]
+Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no cost preview on stderr.")]
+
+
+def command() -> Any:
+    """The command behind the Typer application, with a `main` that takes arguments."""
+    return typer.main.get_command(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from surefoot import __version__
+
+        say(f"surefoot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def surefoot(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """How big a step should I take next? Measured step limits and learning rates, with evidence."""
+
+
+@app.command()
+def advise(
+    target: TargetName,
+    loss: LossName = None,
+    label: LabelColumn = None,
+    as_json: AsJson = False,
+    report: ReportPath = None,
+    rng: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
+
+    Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
+    short real runs. Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
+    """
+    targets = _targets(target, loss, label, rng, report)
+    advices = [_advice(each, rng, quiet) for each in targets]
+    if as_json:
+        print_json(_record(advices))
+    else:
+        for i, advice in enumerate(advices):
+            if i:
+                say("")
+            show_advice(advice)
+    if report is not None:
+        _write(advices, report, to_stderr=as_json)
+    if not all(_is_advice(advice) for advice in advices):
+        raise typer.Exit(FAILED)
+
+
+@app.command(name="list")
+def list_targets() -> None:
+    """List what TARGET can be."""
+    show_targets(built_ins(), OTHER_TARGETS)
+
+
+def _targets(
+    name: str, loss: str | None, label: str | None, rng: int, report: Path | None
+) -> tuple[Target, ...]:
+    """The targets of a verb; a report that could not be written is refused before anything is computed."""
+    with bad_input():
+        if report is not None:
+            from surefoot.report import check_destination
+
+            check_destination(report)
+        return resolve(name, loss=loss, label=label, rng=rng)
+
+
+def _advice(target: Target, rng: int, quiet: bool) -> Advice:
+    with Meter(quiet=quiet) as meter:
+        return compute_advice(target, rng=rng, progress=meter)
+
+
+def _record(advices: Sequence[Advice]) -> dict[str, Any]:
+    records = [advice.to_dict() for advice in advices]
+    return records[0] if len(records) == 1 else {"kind": "advices", "advices": records}
+
+
+def _write(advices: Sequence[Advice], path: Path, *, to_stderr: bool) -> None:
+    from surefoot.report import write_report
+
+    where = write_report(_record(advices), path)
+    say(f"report: {where}", error=to_stderr)
+
+
+def _is_advice(advice: Advice) -> bool:
+    """Whether at least one method got a suggestion."""
+    return not advice.abstained and any(r.suggested is not None for r in advice.recommendations)

@@ -1,0 +1,93 @@
+"""What happened, point by point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Trace"]
+
+Row = tuple[float, float, float, float, float, bool, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One row for each point at which the loss and the gradient were evaluated, the start first.
+
+    Parameters
+    ----------
+    loss : array, shape (n,)
+        f(x), unit of the loss.
+    gradient_norm : array, shape (n,)
+        |g(x)|.
+    step : array, shape (n,)
+        The step that led here, unit 1/curvature; nan at the start.
+    curvature : array, shape (n,)
+        Curvature along the move s that led here: <s, y>/<s, s> from the change y of the gradient, its average
+        over the move; with ``descend(curvature=True)`` instead g'Hg/g'g at the point it left. nan at the
+        start.
+    predicted : array, shape (n,)
+        The change of the loss that the second-order model expected of the move: <g-, s> + curvature |s|^2/2,
+        which for plain descent is -a |g|^2 + a^2 g'Hg/2.
+    accepted : bool array, shape (n,)
+        Whether the point stands; a move from here starts at the last one that does.
+    reason : tuple of n strings
+        What the rule said of its decision at this point.
+    """
+
+    loss: NDArray[np.float64]
+    gradient_norm: NDArray[np.float64]
+    step: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    accepted: NDArray[np.bool_]
+    reason: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Trace":
+        """From rows in the order of the fields."""
+        *numbers, accepted, reason = zip(*rows, strict=True)
+        return cls(*(np.asarray(column, dtype=np.float64) for column in numbers), np.asarray(accepted), reason)
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    @property
+    def change(self) -> NDArray[np.float64]:
+        """The actual change of the loss in each move, from the accepted point before; nan at the start."""
+        before = np.maximum.accumulate(np.where(self.accepted, np.arange(len(self)), 0))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.concatenate([[np.nan], self.loss[1:] - self.loss[before[:-1]]])
+
+    @property
+    def overshoot(self) -> NDArray[np.bool_]:
+        """Where step > 2/curvature: the model expected the loss to rise."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.step * self.curvature > 2
+
+    def explain(self, k: int) -> str:
+        """Why the loss rose or fell at point k, by the second-order model."""
+        if not 0 < k < len(self):
+            return "the start: no move led here" if k == 0 else f"no point {k}; there are {len(self)}"
+        change, predicted = float(self.change[k]), float(self.predicted[k])
+        step, curvature = float(self.step[k]), float(self.curvature[k])
+        outcome = "rose" if change > 0 else "fell" if change <= 0 else "became undefined"
+        text = f"point {k}: the loss {outcome} by {abs(change):.4g} where second order says {predicted:+.4g}"
+        if curvature > 0:
+            ratio = step * curvature / 2
+            side = "above" if ratio > 1 else "below"
+            text += f"; the step {step:.4g} is {ratio:.3g} times 2/curvature = {2 / curvature:.4g}, {side} the limit"
+        elif curvature <= 0:
+            text += f"; the curvature along the move is {curvature:.4g}: no step is too long to second order"
+        return text + ("" if self.accepted[k] else "; taken back")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: lists, with None for what is not finite."""
+        columns = {name: getattr(self, name) for name in ("loss", "gradient_norm", "step", "curvature", "predicted")}
+        return {
+            **{name: [v if np.isfinite(v) else None for v in column.tolist()] for name, column in columns.items()},
+            "accepted": self.accepted.tolist(),
+            "reason": list(self.reason),
+        }

@@ -1,0 +1,177 @@
+"""What a trace says about the steps: a word, and the evidence for it."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.drivers._trace import Trace
+
+__all__ = ["Verdict", "judge"]
+
+Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
+Convergence = Literal["linear", "sublinear", "none", "unknown"]
+
+# A rate is fitted to the second half of the accepted points, from this many on.
+FEWEST_POINTS = 8
+# A step below this part of 1/(largest curvature met) wastes moves in every direction.
+TOO_SMALL = 0.2
+# Moves past the minimum along them (step * curvature > 1), as a part of the second half, that make a zigzag.
+ZIGZAG = 0.5
+# The losing model has to leave this many times the squared residual of the other.
+CLEARLY = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A word for the run, and what it rests on.
+
+    Parameters
+    ----------
+    word : "too small", "slow", "good", "oscillating" or "diverged"
+        good: converged, or will with as many moves again.
+    convergence : "linear", "sublinear", "none" or "unknown"
+        How the gradient norm fell in the second half of the run: like rate^k, like k^-order, not, or too few points.
+    rate : float
+        Factor of the gradient norm per accepted point, fitted there; nan if unknown.
+    order : float
+        p where the gradient norm falls like k^-p, fitted there; nan if unknown.
+    remaining : float
+        Moves still needed to reach the tolerance if it goes on like that, an extrapolation; inf if it does not fall.
+    reversals : float
+        Part of the moves of the second half that passed the minimum along them.
+    overshoots : int
+        Number of moves longer than 2/curvature: those that second order expects to raise the loss.
+    rejected : int
+        Number of points taken back.
+    reach : float
+        Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
+    """
+
+    word: Word
+    convergence: Convergence
+    rate: float
+    order: float
+    remaining: float
+    reversals: float
+    overshoots: int
+    rejected: int
+    reach: float
+
+    def __str__(self) -> str:
+        return f"{self.word}: {'; '.join(self._evidence())}"
+
+    def _evidence(self) -> list[str]:
+        parts: list[str] = []
+        if self.convergence == "linear":
+            parts.append(f"linear convergence, the gradient times {self.rate:.6g} per step")
+        elif self.convergence == "sublinear":
+            parts.append(f"sublinear convergence, the gradient like k^-{self.order:.3g}")
+        elif self.convergence == "none":
+            parts.append(f"the gradient does not fall (times {self.rate:.6g} per step)")
+        if 0 < self.remaining < math.inf:
+            parts.append(f"about {self.remaining:.3g} more moves to the tolerance")
+        if self.reversals > 0:
+            parts.append(f"{self.reversals:.0%} of the late moves pass the minimum along them")
+        if self.word == "too small":
+            parts.append(
+                f"steps are {self.reach:.2g}/(largest curvature met): about {1 / self.reach:.2g} times longer is safe"
+            )
+        if self.overshoots:
+            parts.append(f"{self.overshoots} moves longer than 2/curvature")
+        if self.rejected:
+            parts.append(f"{self.rejected} taken back")
+        return parts or ["too few points to say more"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: None for what is not finite."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+def judge(trace: Trace, stopped: str, tol: float) -> Verdict:
+    """The verdict on a run that ended with the words `stopped`."""
+    kept = np.flatnonzero(trace.accepted & np.isfinite(trace.loss) & np.isfinite(trace.gradient_norm))
+    norms = trace.gradient_norm[kept]
+    with np.errstate(invalid="ignore", over="ignore"):
+        reach = trace.step * trace.curvature
+    late = kept[len(kept) // 2 :]
+    late = late[late > 0]
+    convergence, rate, order = _fitted(norms)
+    goal = tol * float(trace.gradient_norm[0])
+    reversals = float(np.mean(reach[late] > 1)) if late.size else 0.0
+    curvatures = trace.curvature[np.isfinite(trace.curvature)]
+    sharpest = float(curvatures.max()) if curvatures.size else math.nan
+    typical = float(np.median(trace.step[late])) * sharpest if late.size else math.nan
+    remaining = _remaining(norms, goal, convergence, rate, order)
+    return Verdict(
+        word=_word(trace, stopped, kept, convergence, remaining, reversals, typical),
+        convergence=convergence,
+        rate=rate,
+        order=order,
+        remaining=remaining,
+        reversals=reversals,
+        overshoots=int(np.count_nonzero(trace.overshoot)),
+        rejected=int(np.count_nonzero(~trace.accepted)),
+        reach=typical,
+    )
+
+
+def _word(
+    trace: Trace,
+    stopped: str,
+    kept: NDArray[np.intp],
+    convergence: Convergence,
+    remaining: float,
+    reversals: float,
+    reach: float,
+) -> Word:
+    if stopped == "converged":
+        return "good"
+    losses = trace.loss[kept]
+    # every rule but a search may end above an earlier loss; ending above the first one is another matter
+    if "not finite" in stopped or (len(losses) > 1 and losses[-1] > losses[0] and convergence in ("none", "unknown")):
+        return "diverged"
+    if reversals >= ZIGZAG and len(kept) >= FEWEST_POINTS:
+        return "oscillating"
+    if remaining <= len(kept):
+        return "good"
+    return "too small" if reach < TOO_SMALL else "slow"
+
+
+def _fitted(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
+    """How the gradient norm falls in the second half: kind, rate, order."""
+    k = np.arange(1, len(norms) + 1, dtype=np.float64)[len(norms) // 2 :]
+    values = norms[len(norms) // 2 :]
+    k, values = k[values > 0], values[values > 0]
+    if len(values) < FEWEST_POINTS // 2:
+        return "unknown", math.nan, math.nan
+    logs = np.log(values)
+    slope, line_misfit = _line(k, logs)
+    power, power_misfit = _line(np.log(k), logs)
+    # Neither: what is left of the fall is within the scatter around it.
+    if slope * (k[-1] - k[0]) > -1e-3:
+        return "none", math.exp(min(slope, 700.0)), math.nan
+    kind: Convergence = "sublinear" if CLEARLY * power_misfit < line_misfit else "linear"
+    return kind, math.exp(slope), -power
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope of the least-squares line and its squared residual."""
+    dx, dy = x - x.mean(), y - y.mean()
+    slope = float(dx.dot(dy) / dx.dot(dx))
+    rest = dy - slope * dx
+    return slope, float(rest.dot(rest))
+
+
+def _remaining(norms: NDArray[np.float64], goal: float, convergence: Convergence, rate: float, order: float) -> float:
+    """Moves to the goal by the fitted law."""
+    last = float(norms[-1])
+    if last <= goal:
+        return 0.0
+    if convergence == "linear" and goal > 0:
+        return math.log(last / goal) / -math.log(rate)
+    if convergence == "sublinear" and goal > 0:
+        return len(norms) * math.expm1(min(math.log(last / goal) / order, 700.0))
+    return math.inf

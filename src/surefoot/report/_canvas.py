@@ -1,0 +1,165 @@
+"""Matplotlib figures as inline SVG that takes its colours and fonts from the page."""
+
+import re
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
+
+__all__ = [
+    "ACCENT",
+    "BAD",
+    "GOOD",
+    "GRID",
+    "INK",
+    "LIMIT",
+    "MUTED",
+    "draw",
+    "log_axis",
+    "note_at_top",
+    "plain_axis",
+]
+
+# Colours that no one would choose: each is replaced by a variable of the page's style sheet, so that one drawing
+# serves light and dark.
+INK, MUTED, GRID, ACCENT, GOOD, LIMIT, BAD = (f"#01020{i}" for i in range(1, 8))
+VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    ACCENT: "var(--accent)",
+    GOOD: "var(--good)",
+    LIMIT: "var(--limit)",
+    BAD: "var(--bad)",
+}
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "surefoot",
+    "text.parse_math": False,
+    "text.usetex": False,
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.titlesize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "path.simplify": True,
+}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# Room for the labels around axes, in inches. Measuring the text instead would double the time of a drawing, for a font
+# that is not the browser's.
+LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.12, 0.52, 0.1
+
+
+def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> str:
+    """One pair of axes as an SVG element.
+
+    Parameters
+    ----------
+    paint : callable
+        Draws on the axes.
+    width, height : float
+        Inches at 72 per inch; the page scales the drawing.
+    measured : bool
+        Leave the room that labels really take, for labels of any length.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element, the same for the same drawing.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=None)
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        paint(axes)
+        if measured:
+            figure.tight_layout(pad=0.6)
+        else:
+            room = {"left": LEFT / width, "right": 1 - RIGHT / width, "bottom": BOTTOM / height, "top": 1 - TOP / height}
+            figure.subplots_adjust(**room)
+        buffer = BytesIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    return _inline(buffer.getvalue().decode("utf-8"))
+
+
+def log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis over the limits it has, with as many numbers as there is room for."""
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    low, high = sorted(getattr(axes, f"get_{which}lim")())
+    subs = next((subs for span, subs in ((60, (1, 2, 5)), (1000, (1, 3))) if high / low < span), (1,))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=9))
+    axis.set_major_formatter(FuncFormatter(_power))
+    axis.set_minor_locator(NullLocator())
+
+
+def plain_axis(axes: Axes, which: str) -> None:
+    """A linear axis with numbers such as 0.25 or 4e-6 and no common offset."""
+    getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+
+
+def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = True) -> None:
+    """A word beside a vertical line, at the upper end of the axes."""
+    axes.annotate(
+        text,
+        (x, 1.0),
+        xycoords=blended_transform_factory(axes.transData, axes.transAxes),
+        xytext=(4 if right else -4, -2),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="top",
+        fontsize=8.5,
+        color=color,
+    )
+
+
+def _power(value: float, _: int | None = None) -> str:
+    """0.02, 3, 10⁻⁶ or 2·10⁻⁶."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    if not exponent and 1e-3 <= abs(value) < 1e4:
+        return mantissa
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
+    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+
+
+def _inline(svg: str) -> str:
+    """The element alone: no prologue, no namespaces (HTML has them), no ids but those that are referred to."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)
+    svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
+    for color, variable in VARIABLES.items():
+        svg = svg.replace(color, variable)
+    return svg.strip()

@@ -1,0 +1,125 @@
+"""One HTML file from a record, written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from surefoot.errors import InvalidInput, MissingExtra
+
+__all__ = ["check_destination", "render", "write_report"]
+
+INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"
+
+
+def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+    """Write the report of a record: text, tables and figures in one file without links to anything outside it.
+
+    Parameters
+    ----------
+    record : mapping
+        Kind "advice", as `surefoot.Advice.to_dict` gives it, or ``{"kind": "advices", "advices": [...]}``.
+    path : path
+        Where to write; the folder must exist. An existing file is replaced, and only by a complete one.
+
+    Returns
+    -------
+    Path
+        Where the report is, absolute.
+
+    Raises
+    ------
+    InvalidInput
+        If the record is of another kind, or the path cannot be written.
+    MissingExtra
+        If Jinja2 or Matplotlib is not installed.
+    """
+    target = check_destination(path)
+    html = render(record)
+    try:
+        _replace(target, html)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def check_destination(path: str | os.PathLike[str]) -> Path:
+    """The absolute path, if a report can be written there: to be asked before a long computation.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder does not exist or the path is a folder.
+    MissingExtra
+        If Jinja2 or Matplotlib is not installed.
+    """
+    target = Path(path).expanduser().absolute()
+    if target.is_dir():
+        raise InvalidInput(f"{target} is a folder; give the name of a file in it, such as report.html")
+    if not target.parent.is_dir():
+        raise InvalidInput(f"there is no folder {target.parent}; create it, or write the report elsewhere")
+    if not os.access(target.parent, os.W_OK):
+        raise InvalidInput(f"the folder {target.parent} cannot be written to; write the report elsewhere")
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401 - is it there?
+    except ImportError as error:
+        raise MissingExtra(INSTALL) from error
+    del jinja2
+    return target
+
+
+def render(record: Mapping[str, Any]) -> str:
+    """The HTML text of a record.
+
+    Raises
+    ------
+    InvalidInput
+        If the record is of an unknown kind.
+    MissingExtra
+        If Jinja2 or Matplotlib is not installed.
+    """
+    advices = _advices(record)
+    try:
+        from jinja2 import DictLoader, Environment, StrictUndefined
+
+        from surefoot.report._view import page
+    except ImportError as error:
+        raise MissingExtra(INSTALL) from error
+    folder = files("surefoot.report")
+    sources = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.html", "report.css")}
+    environment = Environment(
+        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(page=page(advices))
+
+
+def _advices(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    kind = record.get("kind")
+    if kind == "advice":
+        return [record]
+    if kind == "advices" and record.get("advices"):
+        return list(record["advices"])
+    raise InvalidInput(f"a report is made from a record of kind advice or advices; got kind {kind!r}")
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write beside the target, then rename: a reader never sees half a file."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

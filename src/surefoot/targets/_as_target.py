@@ -1,0 +1,84 @@
+"""Any object that can be advised on, as a target."""
+
+from typing import Any
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.operators import as_operator
+from surefoot.problems import Problem, Quadratic
+from surefoot.targets._base import Target
+from surefoot.targets._problem import ProblemTarget
+
+__all__ = ["as_target"]
+
+ADVISABLE = (
+    "a surefoot.problems problem, a symmetric matrix or operator, a surefoot.training.Task, "
+    "a (model, loss, data) tuple, or an object with the interface of surefoot.targets.Target"
+)
+
+
+def as_target(source: Any, rng: int = 0) -> Target:
+    """The target that an object stands for.
+
+    Parameters
+    ----------
+    source : Target, Problem, matrix, operator or (model, loss, data)
+        A target is returned as it is; a square symmetric matrix or operator stands for its quadratic; a tuple of a
+        torch model, a loss and data for their training task.
+    rng : int
+        Seed of whatever the target draws: a random start, the order of the samples.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    InvalidType
+        If the object is none of these.
+    InvalidInput
+        If a matrix is not square.
+    NotSymmetric
+        If a square matrix is not symmetric.
+
+    Examples
+    --------
+    >>> from surefoot.targets import as_target
+    >>> as_target([[2.0, 1.0], [1.0, 3.0]]).name
+    'quadratic, 2 unknowns'
+    """
+    if isinstance(source, Target):
+        return source
+    if isinstance(source, Problem):
+        return ProblemTarget(source, rng=rng)
+    if _is_training_tuple(source):
+        return _task(source, rng)
+    if isinstance(source, str):
+        raise InvalidType(f"{source!r} is a name, not a target; use surefoot.targets.resolve({source!r})")
+    if _is_module(source):
+        raise InvalidType(f"a {type(source).__name__} alone has no loss; give the tuple (model, loss, data)")
+    try:
+        operator = as_operator(source)
+    except InvalidType as error:
+        raise InvalidType(f"cannot advise on a {type(source).__name__}; give {ADVISABLE}") from error
+    if operator.shape[0] != operator.shape[1]:
+        raise InvalidInput(
+            f"a matrix stands for a quadratic and must be square; got shape {operator.shape}. "
+            "For least squares give surefoot.problems.LeastSquares(A, b)"
+        )
+    return ProblemTarget(Quadratic(operator), rng=rng)
+
+
+def _is_module(source: Any) -> bool:
+    """Whether this looks like a torch module, asked without importing torch."""
+    return callable(getattr(source, "named_parameters", None))
+
+
+def _is_training_tuple(source: Any) -> bool:
+    return isinstance(source, tuple) and len(source) == 3 and _is_module(source[0])
+
+
+def _task(source: tuple[Any, Any, Any], rng: int) -> Target:
+    from surefoot.training import Task
+
+    model, loss, data = source
+    return Task(model, loss, data, seed=rng)

@@ -1,0 +1,115 @@
+"""What a file holds: NumPy arrays and archives, Matrix Market, comma-separated tables."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
+from surefoot.operators import Array
+from surefoot.targets._tables import read_table
+
+__all__ = ["SUFFIXES", "checked_path", "read_content"]
+
+SUFFIXES = (".npy", ".npz", ".mtx", ".csv")
+
+
+def checked_path(path: str | PathLike[str]) -> Path:
+    """A path to a file of a known kind that is there and is not empty.
+
+    Raises
+    ------
+    UnknownTarget
+        If nothing is there.
+    InvalidInput
+        If it is no regular file, of an unknown kind, or empty.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            where = "" if path.is_absolute() else f" in {Path.cwd()}"
+            raise UnknownTarget(f"{path}: there is no such file{where}; check the path")
+        if not path.is_file():
+            what = "a directory" if path.is_dir() else "not a regular file"
+            raise InvalidInput(f"{path} is {what}; give one {', '.join(SUFFIXES)} file")
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        if isinstance(error, SurefootError):
+            raise
+        raise _unreadable(path, error) from error
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidInput(f"{path}: cannot read {path.suffix or 'a file without suffix'}; give {', '.join(SUFFIXES)}")
+    if size == 0:
+        raise InvalidInput(f"{path} is empty (0 bytes)")
+    return path
+
+
+def read_content(path: str | PathLike[str]) -> Any:
+    """A Table (.csv), a mapping of arrays by name (.npz), or one dense or sparse matrix.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read, by the rules of `checked_path` or of its format.
+    """
+    path = checked_path(path)
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx, ".csv": read_table}
+    try:
+        return readers[path.suffix.lower()](path)
+    except SurefootError:
+        raise
+    except MemoryError as error:
+        raise InvalidInput(f"{path}: does not fit in memory") from error
+    except Exception as error:  # a malformed file makes NumPy and SciPy raise errors of many kinds
+        raise _unreadable(path, error) from error
+
+
+def _read_npy(path: Path) -> Array:
+    with path.open("rb") as file:
+        if not file.read(6).startswith(b"\x93NUMPY"):
+            raise InvalidInput(
+                f"{path} is not a NumPy array (it may be pickled, which is not read since it can run code); "
+                "write it with numpy.save(path, array)"
+            )
+    return _unpickled(path, lambda: np.load(path, allow_pickle=False))
+
+
+def _read_npz(path: Path) -> Any:
+    from zipfile import is_zipfile
+
+    if not is_zipfile(path):
+        raise InvalidInput(f"{path} is not a NumPy archive; write it with numpy.savez(path, A=A, b=b)")
+    with np.load(path, allow_pickle=False) as archive:
+        if "format" in archive.files and "data" in archive.files:
+            from scipy.sparse import load_npz
+
+            return load_npz(path)
+        arrays = {key: _unpickled(path, lambda key=key: archive[key]) for key in archive.files}
+    if not arrays:
+        raise InvalidInput(f"{path} is an archive without arrays; write it with numpy.savez(path, A=A, b=b)")
+    return arrays
+
+
+def _unpickled(path: Path, read: Any) -> Array:
+    try:
+        return read()
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise InvalidInput(
+            f"{path} holds pickled objects, which are not read since they can run code; "
+            "save an array of numbers: array.astype(float)"
+        ) from error
+
+
+def _read_mtx(path: Path) -> Any:
+    from scipy.io import mmread
+
+    matrix: Any = mmread(path)
+    return matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInput:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InvalidInput(f"{path}: cannot be read ({reason}); check that it is a whole {path.suffix} file")

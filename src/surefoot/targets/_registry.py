@@ -1,0 +1,178 @@
+"""The one place where a name becomes a target: built-ins, files, ``module:factory``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import cast
+
+from surefoot.errors import InvalidInput, MissingExtra, SurefootError, UnknownTarget
+from surefoot.problems import Problem
+from surefoot.targets._base import Target
+from surefoot.targets._files import Loss, load_problem
+from surefoot.targets._formats import SUFFIXES
+from surefoot.targets._problem import ProblemTarget
+
+__all__ = ["BuiltIn", "built_ins", "resolve"]
+
+# ode:NAME will name the differential equations; until then nothing else may take the prefix.
+RESERVED_PREFIXES = ("ode",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltIn:
+    """A target that ships with Surefoot.
+
+    Parameters
+    ----------
+    name : str
+        What to type.
+    summary : str
+        One line.
+    build : callable
+        Seed to the targets that the name stands for: one, or several that are worth comparing.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[int], tuple[Target, ...]]
+
+
+def built_ins() -> tuple[BuiltIn, ...]:
+    """The built-in targets, in the order they are listed.
+
+    Examples
+    --------
+    >>> from surefoot.targets import built_ins
+    >>> [target.name for target in built_ins()]
+    ['digits', 'digits-softmax', 'breast-cancer']
+    """
+    return _BUILT_INS
+
+
+def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng: int = 0) -> tuple[Target, ...]:
+    """The targets that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        A built-in name, a .npy, .npz, .mtx or .csv file, or ``module:factory``.
+    loss : str, optional
+        For a file: quadratic, least-squares, logistic or softmax.
+    label : str, optional
+        For a file: the column that holds the label or right-hand side.
+    rng : int
+        Seed of whatever the target draws.
+
+    Returns
+    -------
+    tuple of Target
+        Usually one; a built-in may stand for several that are worth comparing.
+
+    Raises
+    ------
+    UnknownTarget
+        If nothing answers to the name; the message names the nearest.
+    InvalidInput
+        If the file or factory behind it is not usable, or `loss` or `label` is given where there is no file.
+    MissingExtra
+        If the target needs a package that is not installed.
+
+    Examples
+    --------
+    >>> from surefoot.targets import resolve
+    >>> resolve("digit")
+    Traceback (most recent call last):
+    surefoot.errors.UnknownTarget: unknown target 'digit'; did you mean digits?
+    """
+    if _names_a_file(name):
+        # load_problem checks the loss itself and names the choices
+        return (ProblemTarget(load_problem(name, loss=cast("Loss | None", loss), label=label), rng=rng),)
+    for option, value in (("--loss", loss), ("--label", label)):
+        if value is not None:
+            raise InvalidInput(f"{option} says how to read a file, and {name!r} is none; leave it out")
+    for built_in in _BUILT_INS:
+        if built_in.name == name:
+            return built_in.build(rng)
+    prefix, colon, _ = name.partition(":")
+    if colon and prefix not in RESERVED_PREFIXES:
+        from surefoot.targets._factory import load_factory
+
+        return (load_factory(name, rng=rng),)
+    raise UnknownTarget(_unknown(name, reserved=bool(colon)))
+
+
+def _names_a_file(name: str) -> bool:
+    if any(built_in.name == name for built_in in _BUILT_INS):
+        return False
+    return Path(name).suffix.lower() in SUFFIXES or "/" in name or "\\" in name or Path(name).exists()
+
+
+def _unknown(name: str, *, reserved: bool) -> str:
+    if reserved:
+        return f"unknown target {name!r}: differential equations cannot be named yet; see surefoot list"
+    near = get_close_matches(name.lower(), [built_in.name for built_in in _BUILT_INS], n=1)
+    if near:
+        return f"unknown target {name!r}; did you mean {near[0]}?"
+    return (
+        f"unknown target {name!r}; "
+        f"give a built-in name (surefoot list), a {', '.join(SUFFIXES)} file, or module:factory"
+    )
+
+
+class _Named(ProblemTarget):
+    """A problem's target under a name that tells it from its neighbour."""
+
+    def __init__(self, problem: Problem, name: str, rng: int) -> None:
+        super().__init__(problem, rng=rng)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The name it was given."""
+        return self._name
+
+
+def _digits(rng: int) -> tuple[Target, ...]:
+    try:
+        from surefoot.training import digits_task
+    except SurefootError:
+        raise
+    except ImportError as error:
+        raise MissingExtra("digits is a PyTorch network; pip install 'surefoot[training,data]'") from error
+    return (digits_task(seed=rng),)
+
+
+def _digits_softmax(rng: int) -> tuple[Target, ...]:
+    from surefoot.targets._datasets import digits_softmax
+
+    return (ProblemTarget(digits_softmax(), rng=rng),)
+
+
+def _breast_cancer(rng: int) -> tuple[Target, ...]:
+    from surefoot.targets._datasets import breast_cancer
+
+    raw, standardised = breast_cancer(standardise=False), breast_cancer(standardise=True)
+    return (
+        _Named(raw, f"breast-cancer, raw: {raw.name}", rng),
+        _Named(standardised, f"breast-cancer, standardised: {standardised.name}", rng),
+    )
+
+
+_BUILT_INS = (
+    BuiltIn(
+        name="digits",
+        summary="a small neural network on images of handwritten digits: SGD, momentum, Adam",
+        build=_digits,
+    ),
+    BuiltIn(
+        name="digits-softmax",
+        summary="softmax regression on the same images: convex, so the limits hold everywhere",
+        build=_digits_softmax,
+    ),
+    BuiltIn(
+        name="breast-cancer",
+        summary="logistic regression on 30 measurements of tumours, raw and standardised side by side",
+        build=_breast_cancer,
+    ),
+)

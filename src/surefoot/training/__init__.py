@@ -1,0 +1,18 @@
+"""PyTorch: curvature of models, limits of optimizers, training problems. Needs the extra `training`."""
+
+from surefoot.errors import MissingExtra
+
+try:
+    import torch as _torch
+except ModuleNotFoundError as error:
+    raise MissingExtra("surefoot.training needs PyTorch: pip install 'surefoot[training]'") from error
+else:
+    del _torch
+
+from surefoot.training._frozen import method_of
+from surefoot.training._hessian import hessian
+from surefoot.training._loss import Supervised, supervised
+from surefoot.training._operator import CurvatureOperator
+from surefoot.training._optimizer_limits import optimizer_limits
+
+__all__ = ["CurvatureOperator", "Supervised", "hessian", "method_of", "optimizer_limits", "supervised"]

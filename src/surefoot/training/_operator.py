@@ -1,0 +1,225 @@
+"""The curvature of a model's loss on data, as a linear operator."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import NotRepeatable, SurefootError
+from surefoot.operators import Array, Operator
+from surefoot.training._batches import Batches, gather
+from surefoot.training._footprint import footprint
+from surefoot.training._linearised import Curvature, Linearised, explained
+from surefoot.training._parameters import select
+from surefoot.training._sandbox import plain_module, undisturbed
+from surefoot.training._trees import on_device
+
+__all__ = ["DEFAULT_MEMORY", "CurvatureOperator"]
+
+DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
+# Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
+REPEATABLE = 256
+
+
+class CurvatureOperator(Operator):
+    """A curvature matrix of a model's mean loss over data, at the model's current parameters.
+
+    Made by `hessian` and `gauss_newton`. Vectors are float64 of shape (n,), n the number of trainable
+    scalars; products are computed in the model's own precision. The operator follows the model: after an
+    optimizer step, or any other change of parameters, buffers or train/eval mode, the next product is at the
+    new point. A product changes nothing: parameters, buffers, gradients, random states and modes are bitwise
+    as before.
+
+    Parameters
+    ----------
+    model : Module
+        Wrappers (torch.compile, DataParallel) are looked through.
+    curvature : Curvature
+        Which matrix.
+    data : batch, list of batches, DataLoader
+        Read once and kept; see `hessian`.
+    parameters : iterable of Parameter or str, optional
+        Restrict to a block.
+    max_memory : int
+        Bytes for keeping the graphs of batches between products; a batch beyond it is run again for each
+        product.
+    count : callable, optional
+        batch -> its weight in the mean.
+
+    Raises
+    ------
+    SurefootError
+        As `hessian`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        curvature: Curvature,
+        data: Any,
+        *,
+        loss: Any,
+        parameters: Iterable[Any] | None = None,
+        max_memory: int = DEFAULT_MEMORY,
+        count: Callable[[Any], float] | None = None,
+    ) -> None:
+        self.block = select(model, parameters)
+        self.model = plain_module(model)
+        self.curvature = curvature
+        self.loss = loss
+        self.batches: Batches = gather(data, loss, count)
+        self.max_memory = max_memory
+        self._device = self.block.tensors[0].device
+        self._graphs: list[Linearised] = []
+        self._values: list[float] = []
+        with undisturbed(self.model):
+            first, self._batch_bytes, precision = footprint(self._linearised, 0, self.block.tensors)
+            state = torch.get_rng_state()
+            self._refresh()
+            self._check_repeatable(first, moved=not torch.equal(state, self._rng_after_first))
+        n = self.block.size
+        super().__init__(
+            (n, n),
+            np.float64,
+            symmetric=True,
+            psd=curvature.psd,
+            kind="curvature",
+            precision=max(precision, self.block.precision),
+            scope="local",
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of the vector."""
+        return self.block.names
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """The parameters, in the order of the vector."""
+        return self.block.tensors
+
+    @property
+    def value(self) -> float:
+        """The mean loss over the data at the current parameters."""
+        with undisturbed(self.model):
+            self._refresh()
+        return sum(s * v for s, v in zip(self.batches.shares, self._values, strict=True))
+
+    @property
+    def kept_batches(self) -> int:
+        """How many batches have their graph kept between products."""
+        return len(self._graphs)
+
+    def gradient(self) -> Array:
+        """The gradient of the mean loss over the data at the current parameters, shape (n,), float64."""
+        total = torch.zeros(self.block.size, dtype=torch.float64)
+        for gradients, share in zip(self.batch_gradients(), self.batches.shares, strict=True):
+            total += share * self.block.joined(gradients)
+        return total.numpy()
+
+    def batch_gradients(self) -> Iterator[Sequence[Tensor | None]]:
+        """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use."""
+        for batch in self.batches.items:
+            with undisturbed(self.model):
+                value = self.curvature.value(self.model, on_device(batch, self._device))
+                gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
+            yield gradients
+
+    def _apply(self, x: Array) -> Array:
+        total = torch.zeros(self.block.size, dtype=torch.float64)
+        vectors = self.block.split(x)
+        with undisturbed(self.model):
+            self._refresh()
+            for i, share in enumerate(self.batches.shares):
+                total += share * self.block.joined(self._product(i, vectors))
+        return total.numpy()
+
+    def _product(self, i: int, vectors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        keep = i < len(self._graphs)
+        linearised = self._graphs[i] if keep else self._linearised(i)
+        try:
+            return linearised.product(vectors, keep)
+        except SurefootError:
+            raise
+        except RuntimeError as error:
+            raise explained(error) from error
+
+    def _linearised(self, i: int) -> Linearised:
+        batch = on_device(self.batches.items[i], self._device)
+        try:
+            return self.curvature.linearise(self.model, batch, self.block.tensors)
+        except SurefootError:
+            raise
+        except RuntimeError as error:
+            if "backward" in str(error) or "derivative" in str(error):
+                raise explained(error) from error
+            raise
+
+    def _refresh(self) -> None:
+        """Rebuild what is kept if the model is no longer at the point where it was built."""
+        point = self._point()
+        if self._values and point == self._built_at:
+            return
+        self._graphs, self._values = [], []
+        budget = self.max_memory
+        for i, batch in enumerate(self.batches.items):
+            budget -= self._batch_bytes * self.batches.counts[i] / self.batches.counts[0]
+            if budget >= 0:
+                self._graphs.append(self._linearised(i))
+                self._values.append(self._graphs[-1].value)
+            else:
+                self._values.append(self.curvature.value(self.model, on_device(batch, self._device)).item())
+            if i == 0:
+                self._rng_after_first = torch.get_rng_state()
+        self._built_at = point
+
+    def _point(self) -> tuple[Any, ...]:
+        """What identifies the function being differentiated; cheap beside a product.
+
+        Versions see in-place changes; norms and sums see those made behind autograd's back, through .data.
+        """
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        floating = [t.detach() for t in tensors if t.is_floating_point() and t.numel()]
+        prints = [f(t) for t in floating for f in (torch.linalg.vector_norm, torch.sum)]
+        return (
+            tuple(module.training for module in self.model.modules()),
+            tuple((t.data_ptr(), t._version, t.requires_grad) for t in tensors),
+            tuple(torch.stack([p.double().cpu() for p in prints]).tolist()),
+        )
+
+    def _check_repeatable(self, first: float, moved: bool) -> None:
+        again = self._values[0]
+        slack = REPEATABLE * self.block.precision * max(abs(first), abs(again))
+        if moved or abs(first - again) > slack:
+            raise NotRepeatable(_not_repeatable(self.model, first, again))
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        return f"{kind}({self.curvature.name}, shape={self.shape}, batches={len(self.batches.items)})"
+
+
+def _not_repeatable(model: nn.Module, first: float, again: float) -> str:
+    random_kinds = ("Dropout", "RReLU", "StochasticDepth", "DropPath", "GaussianNoise")
+    active = [
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if module.training
+        and (
+            type(module).__name__.startswith(random_kinds)
+            or (not isinstance(module, nn.Dropout) and _number(getattr(module, "dropout", 0)) > 0)
+        )
+    ]
+    if active:
+        cause = f"dropout is active in train mode: {', '.join(active[:6])}{', ...' if len(active) > 6 else ''}"
+        fix = "call model.eval(), or .eval() on those modules only"
+    else:
+        cause = "the model or the loss draws random numbers"
+        fix = "call model.eval(), or fix the draw inside the loss"
+    seen = f"two evaluations of the loss on one batch gave {first:.9g} and {again:.9g}"
+    return f"{seen}: {cause}. To mend it, {fix}"
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,146 @@
+"""Which parameters a curvature belongs to, and how they form one vector."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.operators import Array
+
+__all__ = ["Block", "select"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Parameters in a fixed order, joined to one vector of `size` entries.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The names in the model; a tied parameter has its first.
+    tensors : tuple of Parameter
+        The parameters themselves, never copies.
+    """
+
+    names: tuple[str, ...]
+    tensors: tuple[nn.Parameter, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of scalars."""
+        return sum(p.numel() for p in self.tensors)
+
+    @property
+    def precision(self) -> float:
+        """The largest eps among the parameters' dtypes."""
+        return max(float(torch.finfo(p.dtype).eps) for p in self.tensors)
+
+    def split(self, vector: Array) -> list[Tensor]:
+        """A vector of shape (size,) as tensors like the parameters: same shapes, dtypes and devices."""
+        # torch.tensor copies: the caller's array may be read-only or a strided view
+        flat = torch.tensor(np.ascontiguousarray(vector), dtype=torch.float64)
+        pieces = flat.split([p.numel() for p in self.tensors])
+        return [piece.view(p.shape).to(p.device, p.dtype) for piece, p in zip(pieces, self.tensors, strict=True)]
+
+    def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Tensors like the parameters as one float64 vector on the CPU; None counts as zeros."""
+        return torch.cat(
+            [
+                torch.zeros(p.numel(), dtype=torch.float64) if t is None else _flat(t)
+                for t, p in zip(tensors, self.tensors, strict=True)
+            ]
+        )
+
+
+def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
+    """The trainable parameters of a model, or the chosen ones among them, in the model's order.
+
+    Parameters
+    ----------
+    model : Module
+    parameters : iterable of Parameter or str, optional
+        A string names a parameter ("head.weight") or a submodule ("head"), whose trainable parameters are all
+        taken.
+
+    Returns
+    -------
+    Block
+        Tied parameters once, frozen ones left out.
+
+    Raises
+    ------
+    InvalidType
+        If the model is no Module, or a parameter is not made of real floating-point numbers.
+    InvalidInput
+        If no trainable parameter is left, a name or parameter is not of the model, or one chosen is frozen.
+    """
+    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
+    named = list(model.named_parameters())
+    if parameters is not None:
+        wanted = _wanted(model, named, parameters)
+        named = [(name, p) for name, p in named if id(p) in wanted]
+    trainable = [(name, p) for name, p in named if p.requires_grad]
+    for name, p in trainable:
+        if is_lazy(p):
+            raise InvalidInput(f"parameter {name} has no shape yet (a lazy module); run the model once first")
+        if not p.is_floating_point():
+            raise InvalidType(f"parameter {name} has dtype {p.dtype}; curvature needs real floating-point numbers")
+    if not sum(p.numel() for _, p in trainable):
+        raise InvalidInput(_nothing_left(model, parameters is not None))
+    return Block(tuple(name for name, _ in trainable), tuple(p for _, p in trainable))
+
+
+def _wanted(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters: Iterable[Any]) -> set[int]:
+    if isinstance(parameters, str | Tensor):
+        parameters = [parameters]
+    owned = {id(p): name for name, p in named}
+    wanted: set[int] = set()
+    for chosen in parameters:
+        if isinstance(chosen, str):
+            wanted |= _by_name(model, chosen)
+        elif not isinstance(chosen, Tensor):
+            raise InvalidType(f"parameters are names or tensors; got a {type(chosen).__name__}")
+        elif id(chosen) not in owned:
+            raise InvalidInput(f"a tensor of shape {tuple(chosen.shape)} is not a parameter of the model")
+        elif not chosen.requires_grad:
+            raise InvalidInput(f"parameter {owned[id(chosen)]} is frozen; set requires_grad_(True) to include it")
+        else:
+            wanted.add(id(chosen))
+    return wanted
+
+
+def _by_name(model: nn.Module, name: str) -> set[int]:
+    # every name of a tied parameter answers, not only its first
+    every = dict(model.named_parameters(remove_duplicate=False))
+    found = [p for full, p in every.items() if full == name or full.startswith(name + ".")]
+    if not found:
+        near = difflib.get_close_matches(name, [*every, *dict(model.named_modules())], n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else f"; it has {', '.join(list(every)[:8])}"
+        raise InvalidInput(f"the model has no parameter or submodule {name!r}{hint}")
+    trainable = {id(p) for p in found if p.requires_grad}
+    if not trainable:
+        raise InvalidInput(f"all parameters of {name!r} are frozen; set requires_grad_(True) to include them")
+    return trainable
+
+
+def _nothing_left(model: nn.Module, chosen: bool) -> str:
+    if chosen:
+        return "parameters selects nothing; leave it out for all trainable parameters"
+    count = sum(1 for _ in model.parameters())
+    if count:
+        return f"all {count} parameters of the model are frozen; set requires_grad_(True) on those to train"
+    return f"the model ({type(model).__name__}) has no parameters, so nothing to take a step in"
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    return tensor.reshape(-1).cpu().to(torch.float64)

@@ -1,0 +1,97 @@
+"""Evaluate a model and leave nothing behind: buffers, random state and modes are as they were."""
+
+import random
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from surefoot.training._corrections import Corrected
+
+__all__ = ["plain_module", "random_state_kept", "twice_differentiable", "undisturbed"]
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Generator[None]:
+    """Differentiate the model twice inside; outside, buffers and random states are bitwise as before."""
+    with random_state_kept(), buffers_set_aside(model), twice_differentiable():
+        yield
+
+
+@contextmanager
+def random_state_kept(*generators: torch.Generator) -> Generator[None]:
+    """Restore the random states of torch (CPU, CUDA), NumPy, Python and the given generators afterwards."""
+    states = [generator.get_state() for generator in generators]
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    numpy_state = np.random.get_state()  # noqa: NPY002 (the global state that augmentations draw from)
+    python_state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        torch.set_rng_state(cpu)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+@contextmanager
+def buffers_set_aside(model: nn.Module) -> Generator[None]:
+    """Give every module clones of its buffers; put the originals back afterwards, untouched.
+
+    Writing old values back in place would do for the values, but an in-place write after the forward pass
+    invalidates a graph that is kept for later products.
+    """
+    clones: dict[int, Tensor] = {}
+    originals: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                originals.append((module._buffers, name, buffer))
+    try:
+        for buffers, name, buffer in originals:
+            buffers[name] = clones.setdefault(id(buffer), buffer.detach().clone())
+        yield
+    finally:
+        for buffers, name, buffer in originals:
+            buffers[name] = buffer
+
+
+@contextmanager
+def twice_differentiable() -> Generator[None]:
+    """Choose implementations that can be differentiated twice, with gradients on whatever the caller has set.
+
+    Fused attention kernels, cuDNN's recurrent layers and compiled graphs have no second derivative; the plain
+    ones compute the same function.
+    """
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(Corrected())
+        if torch.cuda.is_available():
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        # Setting the stance imports the compiler (a second); a program that has not is not compiled.
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def plain_module(model: nn.Module) -> nn.Module:
+    """The module inside wrappers whose hooks or compiled graphs a second derivative does not go through."""
+    while True:
+        inner: Any = getattr(model, "_orig_mod", None)  # torch.compile
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if inner is None:
+            return model
+        model = cast(nn.Module, inner)

@@ -1,0 +1,54 @@
+"""Batches of any structure: tensors inside tuples, lists, mappings and objects that can be moved."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["leaves", "mapped", "on_device", "taken"]
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Everything in the tree that is not a container, from left to right."""
+    if isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from leaves(value)
+    elif isinstance(tree, tuple | list):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield tree
+
+
+def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """The tree with the function applied to each tensor; containers keep their type."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(mapped(function, value) for value in tree))
+    if isinstance(tree, tuple | list):
+        return type(tree)(mapped(function, value) for value in tree)
+    if isinstance(tree, dict):
+        return {key: mapped(function, value) for key, value in tree.items()}
+    return tree
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """The batch with its tensors on the device; the batch itself where they already are."""
+    tensors = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor)]
+    if all(tensor.device == device for tensor in tensors):
+        return batch
+    if hasattr(batch, "to"):  # a tensor, and the batch classes of other libraries
+        return batch.to(device)
+    return mapped(lambda tensor: tensor.to(device), batch)
+
+
+def taken(batch: Any, index: Tensor, size: int) -> Any:
+    """The samples `index` of a batch of `size` samples: indexes each tensor that has them first."""
+    return mapped(lambda t: t[index.to(t.device)] if t.ndim and t.shape[0] == size else t, batch)
+
+
+def first_sizes(batch: Any) -> Sequence[int]:
+    """The first dimension of each tensor or array in the batch that has one."""
+    return [int(leaf.shape[0]) for leaf in leaves(batch) if getattr(leaf, "ndim", 0)]
