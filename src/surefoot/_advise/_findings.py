@@ -40,7 +40,7 @@ def finding(
         why = (
             "it bounds the curvature everywhere, and the path sees less"
             if limits.scope == "global"
-            else "curvature falls along the path, or grows too little to matter"
+            else "the limit is local, and curvature (or the preconditioner) adapts along the path"
         )
         return f"{head}; they hold up to {usable[1] / limit:.3g} x the limit: {why}"
     if failed and failed[0] < limit / AGREEMENT:

@@ -191,7 +191,7 @@ class Advice:
         return write_report(self.to_dict(), path)
 
 
-_HEADINGS = ("method", "largest curvature", "linear limit", "checked", "usable in short runs", "suggested")
+_HEADINGS = ("method", "largest curvature", "linear limit", "checked", "usable in short runs", "suggested", "loss")
 
 
 def _row(r: Recommendation) -> tuple[str, ...]:
@@ -199,7 +199,8 @@ def _row(r: Recommendation) -> tuple[str, ...]:
     checked = f"{sum(claims)}/{len(claims)} agree" if claims else "-"
     usable = "-" if r.usable is None else f"{r.usable[0]:.3g} .. {r.usable[1]:.3g}"
     suggested = "-" if r.suggested is None else f"{r.suggested:.3g}"
-    return r.label, str(r.spectrum.largest), f"{r.limits.curvature_limit:.4g}", checked, usable, suggested
+    loss = next((f"{t.final:.4g}" for t in r.trials if t.step == r.suggested), "-")
+    return r.label, str(r.spectrum.largest), f"{r.limits.curvature_limit:.4g}", checked, usable, suggested, loss
 
 
 def _claims(recommendations: tuple[Recommendation, ...]) -> list[str]:

@@ -33,7 +33,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         from surefoot.cli._verbs import command
     except ImportError as error:
-        if error.name not in ("typer", "rich"):
+        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         print(NO_TYPER, file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from surefoot._advise import Advice, Recommendation
+from surefoot._advise import Advice
 from surefoot.targets import BuiltIn
 
 __all__ = ["Meter", "print_json", "say", "show_advice", "show_targets"]
@@ -34,23 +34,27 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 def show_advice(advice: Advice) -> None:
-    """A table in a terminal, plain text elsewhere."""
+    """``str(advice)``; in a terminal the same words, set off by weight and wrapped where they are long."""
     if not sys.stdout.isatty():
         print(advice)
         return
     console = Console()
-    console.print(Text(advice.target, style="bold"))
-    facts = "   ".join(f"{name} {value}" for name, value in advice.description.items())
-    console.print(Text(facts, style="dim"))
-    if advice.abstained:
-        console.print(Text(f"no advice: {advice.abstained}", style="yellow"))
-        return
-    console.print(_table(advice))
-    for r in advice.recommendations:
-        note = f" ({r.note})" if r.note else ""
-        console.print(Padding(Text.assemble((f"{r.label}: ", "bold"), r.finding, (note, "dim")), (0, 0, 0, 1)))
-    cost = f"{advice.products} curvature products, {advice.runs} short runs, {advice.seconds:.1f} s"
-    console.print(Padding(Text(f"cost: {cost}", style="dim"), (0, 0, 0, 1)))
+    head, *rest = str(advice).split("\n\n")
+    title, *facts = head.splitlines()
+    console.print(Text(title, style="bold"))
+    for line in facts:
+        console.print(_indented(line, "yellow" if advice.abstained else "dim"))
+    for i, block in enumerate(rest):
+        console.print()
+        lines = block.splitlines()
+        if i == 0:
+            console.print(Text(lines[0], style="dim"), no_wrap=True, overflow="ignore", crop=False)
+            for row in lines[1:]:
+                marked = _suggestion_marked(row, lines[0].find("suggested"))
+                console.print(marked, no_wrap=True, overflow="ignore", crop=False)
+        else:
+            for line in lines:
+                console.print(_indented(line, "dim" if line.startswith(("  curvature:", "  cost:")) else ""))
 
 
 def show_targets(targets: Sequence[BuiltIn], others: Mapping[str, str]) -> None:
@@ -95,7 +99,7 @@ class Meter:
             return
         if self._bar is None:
             self._bar = _bar()
-            self._task = self._bar.add_task("")
+            self._task = self._bar.add_task("", left="")
             self._bar.start()
         left = "" if remaining_seconds is None else f"at most {_duration(remaining_seconds)} left"
         self._bar.update(self._task, completed=done, total=total, description=label, left=left)
@@ -124,22 +128,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _table(advice: Advice) -> Table:
-    table = Table(header_style="dim", box=None, pad_edge=True)
-    for heading in ("optimizer", "suggested", "usable in short runs", "linear limit", "checked"):
-        table.add_column(heading)
-    for r in advice.recommendations:
-        table.add_row(*_cells(r))
-    return table
+def _indented(line: str, style: str = "") -> Padding:
+    return Padding(Text(line.strip(), style=style), (0, 0, 0, 2))
 
 
-def _cells(r: Recommendation) -> tuple[Text, ...]:
-    claims = [v.agrees for v in r.verification if v.agrees is not None]
-    checked = f"{sum(claims)}/{len(claims)} agree" if claims else "-"
-    return (
-        Text(r.label, style="bold"),
-        Text("-" if r.suggested is None else f"{r.suggested:.3g}", style="bold green"),
-        Text("-" if r.usable is None else f"{r.usable[0]:.3g} .. {r.usable[1]:.3g}"),
-        Text(f"{r.limits.curvature_limit:.4g}"),
-        Text(checked, style="" if all(claims) else "red"),
-    )
+def _suggestion_marked(row: str, start: int) -> Text:
+    """A row of the table, the cell that starts there in green."""
+    text = Text(row)
+    if start >= 0:
+        text.stylize("bold green", start, start + len(row[start:].partition("  ")[0]))
+    return text

@@ -1,7 +1,7 @@
 """What went wrong, as one line and a hint; never a traceback."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra, SurefootError
@@ -29,7 +29,7 @@ class Stop(Exception):
 
 
 @contextmanager
-def bad_input() -> Iterator[None]:
+def bad_input() -> Generator[None]:
     """Errors of Surefoot's own are the input's fault in here, not the computation's.
 
     Raises
@@ -61,7 +61,7 @@ def of_any(error: Exception) -> Stop:
     message = " ".join(str(error).split())
     return Stop(
         f"{type(error).__name__}: {message}" if message else type(error).__name__,
-        "raised while computing, not by Surefoot on purpose: look at the target, or set SUREFOOT_TRACEBACK=1 to see where",
+        "Surefoot did not expect this: look at the target, or set SUREFOOT_TRACEBACK=1 to see where",
     )
 
 

@@ -22,7 +22,7 @@ OTHER_TARGETS = {
 app = typer.Typer(
     name="surefoot",
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How big a step should I take next? Measured step limits and learning rates, with evidence.",
 )
@@ -31,7 +31,7 @@ TargetName = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A built-in name (see [bold]surefoot list[/]), a .npy, .npz, .mtx or .csv file, or module:factory.",
+        help="A built-in name (see **surefoot list**), a .npy, .npz, .mtx or .csv file, or module:factory.",
         show_default=False,
     ),
 ]
@@ -92,7 +92,9 @@ def advise(
     """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
 
     Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
-    short real runs. Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
+    short real runs.
+
+    Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
     """
     targets = _targets(target, loss, label, rng, report)
     advices = [_advice(each, rng, quiet) for each in targets]
@@ -115,9 +117,7 @@ def list_targets() -> None:
     show_targets(built_ins(), OTHER_TARGETS)
 
 
-def _targets(
-    name: str, loss: str | None, label: str | None, rng: int, report: Path | None
-) -> tuple[Target, ...]:
+def _targets(name: str, loss: str | None, label: str | None, rng: int, report: Path | None) -> tuple[Target, ...]:
     """The targets of a verb; a report that could not be written is refused before anything is computed."""
     with bad_input():
         if report is not None:

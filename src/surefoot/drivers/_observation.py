@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from surefoot.operators import Array
 
-__all__ = ["Point", "Sensed", "norm"]
+__all__ = ["Arrived", "Point", "Sensed", "norm"]
+
+Product = Callable[[Array, Array], Array]
 
 
 def norm(v: Array) -> float:
@@ -14,15 +16,16 @@ def norm(v: Array) -> float:
 
 
 class Point:
-    """An iterate with its loss and gradient."""
+    """An iterate with its loss and gradient, and the point to report for it."""
 
-    __slots__ = ("gradient", "gradient_norm", "loss", "x")
+    __slots__ = ("answer", "gradient", "gradient_norm", "loss", "x")
 
-    def __init__(self, x: Array, loss: float, gradient: Array) -> None:
+    def __init__(self, x: Array, loss: float, gradient: Array, answer: Array) -> None:
         self.x = x
         self.loss = loss
         self.gradient = gradient
         self.gradient_norm = norm(gradient)
+        self.answer = answer
 
     @property
     def finite(self) -> bool:
@@ -31,7 +34,7 @@ class Point:
 
 
 class Sensed:
-    """An `Observation` of a `Point`; `Arrived` where there is a point before it.
+    """An `Observation` of the first `Point`; see `Arrived` for later ones.
 
     Parameters
     ----------
@@ -41,36 +44,44 @@ class Sensed:
         Number of accepted points before.
     product : callable
         (x, v) to the Hessian at x times v.
+    scale : array, shape (size,), or None
+        P in d = -P g. Norms are those of the variable P^-1/2 x, in which the run is plain descent.
     """
 
-    __slots__ = ("_curvature", "_product", "alignment", "departure", "displacement", "iteration", "point", "step")
+    __slots__ = (
+        "_curvature", "_product", "_scale", "alignment", "departure", "displacement", "iteration", "point", "step",
+    )  # fmt: skip
 
-    def __init__(self, point: Point, iteration: int, product: Callable[[Array, Array], Array]) -> None:
+    def __init__(self, point: Point, iteration: int, product: Product, scale: Array | None = None) -> None:
         self.point = point
         self.iteration = iteration
         self.step = self.displacement = self.alignment = self.departure = math.nan
         self._product = product
+        self._scale = scale
         self._curvature: float | None = None
 
     @property
     def loss(self) -> float:
-        """f(x)."""
+        """f(x), with the penalty if there is one."""
         return self.point.loss
 
     @property
     def gradient_norm(self) -> float:
         """|g(x)|."""
-        return self.point.gradient_norm
+        if self._scale is None:
+            return self.point.gradient_norm
+        return math.sqrt(self.point.gradient.dot(self._scale * self.point.gradient))
 
     @property
     def direction_norm(self) -> float:
-        """|d| for d = -g."""
-        return self.point.gradient_norm
+        """|d|, in the unit of x."""
+        return self.point.gradient_norm if self._scale is None else norm(self._scale * self.point.gradient)
 
     @property
     def slope(self) -> float:
-        """<g, d> for d = -g."""
-        return -(self.point.gradient_norm**2)
+        """<g, d>."""
+        size = self.gradient_norm
+        return -size * size
 
     @property
     def previous_slope(self) -> float:
@@ -89,11 +100,12 @@ class Sensed:
 
     @property
     def curvature(self) -> float:
-        """d'Hd/d'd for d = -g; one Hessian product."""
+        """d'Hd/d'd; one Hessian product."""
         if self._curvature is None:
             g = self.point.gradient
-            square = self.point.gradient_norm**2
-            self._curvature = float(g.dot(self._product(self.point.x, g))) / square if square > 0 else math.nan
+            d = g if self._scale is None else self._scale * g
+            square = -self.slope
+            self._curvature = float(d.dot(self._product(self.point.x, d))) / square if square > 0 else math.nan
         return self._curvature
 
 
@@ -104,8 +116,12 @@ class Arrived(Sensed):
     ----------
     point, previous : Point
         Where the run is, and the last accepted point.
+    iteration, product, scale
+        As in `Sensed`; `scale` is the one that led here.
     step : float
         The step between them.
+    penalised : bool
+        Whether the move was a proximal one: what it promises to first order is then -|s|^2/step, of the sum.
     """
 
     __slots__ = ("_change",)
@@ -116,20 +132,28 @@ class Arrived(Sensed):
         previous: Point,
         iteration: int,
         step: float,
-        product: Callable[[Array, Array], Array],
+        product: Product,
+        scale: Array | None = None,
+        penalised: bool = False,
     ) -> None:
         self.point = point
         self.iteration = iteration
         self.step = step
         self._product = product
+        self._scale = scale
         self._curvature = None
         move = point.x - previous.x
         self._change = change = point.gradient - previous.gradient
-        self.displacement = norm(move)
+        self.displacement = norm(move) if scale is None else math.sqrt(move.dot(move / scale))
         self.alignment = float(move.dot(change))
-        self.departure = float(move.dot(previous.gradient))
+        if penalised:
+            self.departure = -self.displacement * self.displacement / step if step > 0 else 0.0
+        else:
+            self.departure = float(move.dot(previous.gradient))
 
     @property
     def gradient_change(self) -> float:
         """|g - g-|."""
-        return norm(self._change)
+        if self._scale is None:
+            return norm(self._change)
+        return math.sqrt(self._change.dot(self._scale * self._change))

@@ -49,7 +49,8 @@ class Trace:
     def of(cls, rows: Sequence[Row]) -> "Trace":
         """From rows in the order of the fields."""
         *numbers, accepted, reason = zip(*rows, strict=True)
-        return cls(*(np.asarray(column, dtype=np.float64) for column in numbers), np.asarray(accepted), reason)
+        loss, norm, step, curvature, predicted = (np.asarray(column, dtype=np.float64) for column in numbers)
+        return cls(loss, norm, step, curvature, predicted, np.asarray(accepted), reason)
 
     def __len__(self) -> int:
         return len(self.reason)

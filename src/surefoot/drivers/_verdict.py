@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.drivers._trace import Trace
+from surefoot.methods import Method
+from surefoot.spectra import Spectrum
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "predicted_rate"]
 
 Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
 Convergence = Literal["linear", "sublinear", "none", "unknown"]
@@ -22,6 +24,10 @@ TOO_SMALL = 0.2
 ZIGZAG = 0.5
 # The losing model has to leave this many times the squared residual of the other.
 CLEARLY = 1.5
+# No known sublinear law falls faster; a better fit by k^-12 is a linear rate that changes.
+FASTEST_POWER = 4.0
+# Curvatures at which a rate is looked up between the ends of a spectrum.
+GRID = 257
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,8 @@ class Verdict:
         Number of points taken back.
     reach : float
         Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
+    predicted : float
+        For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
     """
 
     word: Word
@@ -59,6 +67,7 @@ class Verdict:
     overshoots: int
     rejected: int
     reach: float
+    predicted: float = math.nan
 
     def __str__(self) -> str:
         return f"{self.word}: {'; '.join(self._evidence())}"
@@ -71,13 +80,15 @@ class Verdict:
             parts.append(f"sublinear convergence, the gradient like k^-{self.order:.3g}")
         elif self.convergence == "none":
             parts.append(f"the gradient does not fall (times {self.rate:.6g} per step)")
+        if self.predicted < math.inf:
+            parts.append(f"at worst times {self.predicted:.6g} by the spectrum")
         if 0 < self.remaining < math.inf:
             parts.append(f"about {self.remaining:.3g} more moves to the tolerance")
         if self.reversals > 0:
             parts.append(f"{self.reversals:.0%} of the late moves pass the minimum along them")
         if self.word == "too small":
             parts.append(
-                f"steps are {self.reach:.2g}/(largest curvature met): about {1 / self.reach:.2g} times longer is safe"
+                f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is {1 / self.reach:.2g} times longer"
             )
         if self.overshoots:
             parts.append(f"{self.overshoots} moves longer than 2/curvature")
@@ -90,7 +101,39 @@ class Verdict:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
 
 
-def judge(trace: Trace, stopped: str, tol: float) -> Verdict:
+def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
+    """The growth per step of the slowest component at a constant step, asymptotic; local where the spectrum is.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of the curvature; the outer ends of its intervals count.
+    step : float
+        Unit 1/curvature.
+    method : Method
+
+    Returns
+    -------
+    float
+        Largest amplification over the spectrum: below 1 it converges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.drivers import predicted_rate
+    >>> from surefoot.methods import GradientDescent
+    >>> from surefoot.spectra import spectrum
+    >>> round(predicted_rate(spectrum(np.diag([1.0, 10.0])), 0.1, GradientDescent()), 12)
+    0.9
+    """
+    if spectrum.points is not None:
+        curvatures = np.asarray(spectrum.points, dtype=np.complex128)
+    else:
+        curvatures = np.linspace(spectrum.smallest.lower, spectrum.largest.upper, GRID).astype(np.complex128)
+    return float(np.max(method.amplification(-step * curvatures)))
+
+
+def judge(trace: Trace, stopped: str, tol: float, predicted: float = math.nan) -> Verdict:
     """The verdict on a run that ended with the words `stopped`."""
     kept = np.flatnonzero(trace.accepted & np.isfinite(trace.loss) & np.isfinite(trace.gradient_norm))
     norms = trace.gradient_norm[kept]
@@ -115,6 +158,7 @@ def judge(trace: Trace, stopped: str, tol: float) -> Verdict:
         overshoots=int(np.count_nonzero(trace.overshoot)),
         rejected=int(np.count_nonzero(~trace.accepted)),
         reach=typical,
+        predicted=predicted,
     )
 
 
@@ -153,7 +197,8 @@ def _fitted(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
     # Neither: what is left of the fall is within the scatter around it.
     if slope * (k[-1] - k[0]) > -1e-3:
         return "none", math.exp(min(slope, 700.0)), math.nan
-    kind: Convergence = "sublinear" if CLEARLY * power_misfit < line_misfit else "linear"
+    sublinear = CLEARLY * power_misfit < line_misfit and -power < FASTEST_POWER
+    kind: Convergence = "sublinear" if sublinear else "linear"
     return kind, math.exp(slope), -power
 
 

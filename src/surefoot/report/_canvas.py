@@ -1,6 +1,7 @@
 """Matplotlib figures as inline SVG that takes its colours and fonts from the page."""
 
 import re
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -38,7 +39,7 @@ VARIABLES = {
     LIMIT: "var(--limit)",
     BAD: "var(--bad)",
 }
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "surefoot",
     "text.parse_math": False,
@@ -91,7 +92,9 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
     str
         An ``<svg>`` element, the same for the same drawing.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # the browser draws the text, with fonts of its own
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
@@ -99,7 +102,12 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
         if measured:
             figure.tight_layout(pad=0.6)
         else:
-            room = {"left": LEFT / width, "right": 1 - RIGHT / width, "bottom": BOTTOM / height, "top": 1 - TOP / height}
+            room = {
+                "left": LEFT / width,
+                "right": 1 - RIGHT / width,
+                "bottom": BOTTOM / height,
+                "top": 1 - TOP / height,
+            }
             figure.subplots_adjust(**room)
         buffer = BytesIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -140,10 +148,9 @@ def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = Tr
 
 def _power(value: float, _: int | None = None) -> str:
     """0.02, 3, 10⁻⁶ or 2·10⁻⁶."""
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    if not exponent and 1e-3 <= abs(value) < 1e4:
-        return mantissa
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
 

@@ -28,6 +28,8 @@ DECADES = 18
 # A diverged run may end anywhere; what lies this far above the start is drawn at the upper edge instead.
 HEADROOM = 1.25
 MOST_POINTS = 600
+# Numbers beyond these are drawn at them: a logarithmic axis over all that a float can hold overflows.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 Record = Mapping[str, Any]
 
@@ -44,18 +46,18 @@ def overview(rows: Sequence[tuple[str, Record]]) -> str:
     def paint(axes: Axes) -> None:
         for i, (_, record) in enumerate(rows):
             y = len(rows) - 1 - i
-            tried = [trial["step"] for trial in record["trials"]]
+            tried = [_drawable(trial["step"]) for trial in record["trials"]]
             if tried:
                 axes.plot([min(tried), max(tried)], [y, y], color=MUTED, lw=1, zorder=1, label="tried" * (not i))
             if record["usable"]:
-                low, high = record["usable"]
+                low, high = map(_drawable, record["usable"])
                 axes.plot(
                     [low, high], [y, y], color=GOOD, lw=9, alpha=0.35, zorder=2,
                     solid_capstyle="round", label="usable" if i == _first(rows, "usable") else "",
                 )  # fmt: skip
             if record["suggested"]:
                 axes.plot(
-                    record["suggested"], y, "o", ms=8, color=GOOD, zorder=4,
+                    _drawable(record["suggested"]), y, "o", ms=8, color=GOOD, zorder=4,
                     label="suggested" if i == _first(rows, "suggested") else "", ls="",
                 )  # fmt: skip
             limit = _limit(record)
@@ -109,14 +111,13 @@ def verification(record: Record) -> str:
     def paint(axes: Axes) -> None:
         top = bottom = 1.0
         for run in record["verification"]:
-            values = [v if v is not None and v > 0 else math.nan for v in run["values"]]
+            values = [_drawable(v) if v is not None and v > 0 else math.nan for v in run["values"]]
             finite = [v for v in values if math.isfinite(v)]
             top, bottom = max([top, *finite]), min([bottom, *finite])
             style = "-" if run["expected"] else "--"
             label = f"{run['factor']:g} x limit: {run['observed']}"
             axes.plot(values, style, color=GOOD if run["factor"] < 1 else BAD, label=label)
         axes.axhline(1.0, color=MUTED, lw=1, ls=":")
-        axes.set_yscale("log")
         axes.set_ylim(max(bottom, top * 10.0**-DECADES) / 2, top * 2)
         log_axis(axes, "y")
         axes.set_xlabel("iteration")
@@ -151,7 +152,10 @@ def amplification(record: Record) -> str:
 
 def final_loss(record: Record, initial: float | None, constant: float | None) -> str:
     """Final loss of the short real runs against the step."""
-    trials = record["trials"]
+    trials = [
+        {"step": _drawable(t["step"]), "outcome": t["outcome"], "final": t["final"] and _drawable(t["final"])}
+        for t in record["trials"]
+    ]
     ceiling = _ceiling(trials, initial, constant)
 
     def paint(axes: Axes) -> None:
@@ -160,7 +164,9 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
         axes.plot(*zip(*shown, strict=True), "-", color=ACCENT, lw=1.3, alpha=0.8) if shown else None
         colors = {"good": GOOD, "slow": ACCENT, "no progress": MUTED, "diverged": BAD}
         for outcome, color in colors.items():
-            some = [(t["step"], t["final"]) for t in trials if t["outcome"] == outcome and (t["step"], t["final"]) in shown]
+            some = [
+                (t["step"], t["final"]) for t in trials if t["outcome"] == outcome and (t["step"], t["final"]) in shown
+            ]
             if some:
                 axes.plot(*zip(*some, strict=True), "o", ms=6, color=color, label=outcome)
         if beyond:
@@ -184,9 +190,7 @@ def _loss_lines(axes: Axes, initial: float | None, constant: float | None, ceili
             axes.axhline(value, color=MUTED, lw=1, ls=style, label=text)
 
 
-def _loss_axes(
-    axes: Axes, finals: list[float], initial: float | None, constant: float | None, ceiling: float
-) -> None:
+def _loss_axes(axes: Axes, finals: list[float], initial: float | None, constant: float | None, ceiling: float) -> None:
     levels = [v for v in (*finals, initial, constant) if v is not None and v <= ceiling]
     low, high = min(levels, default=0.0), max(levels, default=1.0)
     if low > 0 and high / low > 30:
@@ -200,10 +204,10 @@ def _loss_axes(
 
 def _step_marks(axes: Axes, record: Record, steps: list[float]) -> None:
     if record["usable"]:
-        axes.axvspan(*record["usable"], color=GOOD, alpha=0.14, lw=0, label="usable")
+        axes.axvspan(*map(_drawable, record["usable"]), color=GOOD, alpha=0.14, lw=0, label="usable")
     marks = [(_limit(record), "linear limit", LIMIT, "-"), (record["suggested"], "suggested", GOOD, "--")]
     for value, text, color, style in marks:
-        if value:
+        if value and SMALLEST < value < LARGEST:
             axes.axvline(value, color=color, lw=1.5, ls=style, label=text, zorder=1)
             steps = [*steps, value]
     axes.set_xlim(min(steps) / 1.6, max(steps) * 1.6)
@@ -260,6 +264,12 @@ def _limit(record: Record) -> float | None:
     """The linear limit where it is a positive number; an infinite one is the word "inf"."""
     value = record["limits"]["curvature_limit"]
     return value if isinstance(value, int | float) and 0 < value < math.inf else None
+
+
+def _drawable(value: float) -> float:
+    """The value, or the nearest one that an axis can take; the tables have the value itself."""
+    size = min(max(abs(value), SMALLEST), LARGEST)
+    return math.copysign(size, value) if value else 0.0
 
 
 def _first(rows: Sequence[tuple[str, Record]], key: str) -> int:

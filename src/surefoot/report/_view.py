@@ -67,14 +67,17 @@ def _recommendation(record: Record, advice: Record, anchor: str) -> View:
         "method": limits["method"],
         "note": record["note"],
         "finding": record["finding"],
+        "sharpest": _interval(record["spectrum"]["largest"]),
         "limit": number(limits["curvature_limit"]),
-        "checked": f"{sum(claims)} of {len(claims)} agree" if claims else "–",
+        "checked": f"{sum(claims)}/{len(claims)} agree" if claims else "–",
         "contradicted": claims != [] and not all(claims),
         "usable": _range(record["usable"]),
         "suggested": number(record["suggested"]),
+        "reached": number(next((t["final"] for t in record["trials"] if t["step"] == record["suggested"]), None)),
         "has_suggestion": record["suggested"] is not None,
         "limits": [
-            (name, (rate if name == "rate" else number)(limits[key]), meaning, limits["reasons"].get(name, "")) for name, key, meaning in LIMIT_ROWS
+            (name, (rate if name == "rate" else number)(limits[key]), meaning, limits["reasons"].get(name, ""))
+            for name, key, meaning in LIMIT_ROWS
         ],
         "condition": (_interval(limits["condition"]), limits["reasons"].get("condition", "")),
         "tuned": limits["reasons"].get("tuned", ""),
@@ -96,7 +99,10 @@ def _drawn(record: Record, advice: Record) -> list[View]:
         )
     ]
     if record["amplification"]:
-        text = "Above 1 some direction grows with every step; the curve crosses 1 at the limit."
+        text = (
+            "Worst over the curvatures that are not negative. Above 1 some direction grows with every step: "
+            "the curve crosses 1 at the limit."
+        )
         drawn.append(_figure("What does a step do to it?", figures.amplification(record), text))
     if record["verification"]:
         what = record["verification"][0]["what"]
@@ -111,7 +117,7 @@ def _drawn(record: Record, advice: Record) -> list[View]:
 
 def _figure(title: str, drawing: str, caption: str) -> View:
     # the drawing is Surefoot's own and its text was escaped when it was written
-    return {"title": title, "svg": Markup(drawing), "caption": caption}  # noqa: S704
+    return {"title": title, "svg": Markup(drawing), "caption": caption}
 
 
 def _run(run: Record) -> tuple[str, str, str, str, str]:
@@ -161,9 +167,9 @@ def _interval(bounds: Record | None) -> str:
     if bounds is None:
         return "–"
     if bounds["lower"] == bounds["upper"] and bounds["lower"] is not None:
-        return number(bounds["lower"])
-    lower = "−∞" if bounds["lower"] is None else number(bounds["lower"])
-    upper = "∞" if bounds["upper"] is None else number(bounds["upper"])
+        return number(bounds["lower"], digits=6)
+    lower = number(bounds["lower"], "−∞", digits=6)
+    upper = number(bounds["upper"], "∞", digits=6)
     return f"[{lower}, {upper}]"
 
 
@@ -178,14 +184,14 @@ def rate(value: float) -> str:
     return f"1 − {number(1 - value)}" if 0.99 < value < 1 else number(value)
 
 
-def number(value: float | str | None, missing: str = "–") -> str:
-    """Four significant digits, as a person writes them."""
+def number(value: float | str | None, missing: str = "–", *, digits: int = 4) -> str:
+    """A few significant digits, as a person writes them."""
     if value is None:
         return missing
     value = float(value)
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞"
-    mantissa, e, exponent = f"{value:.4g}".partition("e")
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
     mantissa = mantissa.replace("-", "−")
     if not e:
         return mantissa

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,10 @@ def check_destination(path: str | os.PathLike[str]) -> Path:
     if not os.access(target.parent, os.W_OK):
         raise InvalidInput(f"the folder {target.parent} cannot be written to; write the report elsewhere")
     try:
-        import jinja2
-        import matplotlib  # noqa: F401 - is it there?
+        for package in ("jinja2", "matplotlib"):
+            import_module(package)
     except ImportError as error:
         raise MissingExtra(INSTALL) from error
-    del jinja2
     return target
 
 

@@ -66,7 +66,7 @@ def judged(reference: Reference, seen: Observation, decrease: float, averaging: 
     """
     if not is_finite(seen):
         return None
-    predicted = seen.displacement**2 / seen.step if seen.step > 0 else 0.0
+    predicted = seen.displacement * (seen.displacement / seen.step) if seen.step > 0 else 0.0
     change = loss_change(reference.loss, seen, -predicted)
     if not change <= reference.allowance - decrease * predicted:
         return None

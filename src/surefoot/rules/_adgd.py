@@ -82,7 +82,8 @@ class AdGD(Rule):
         if self.version == 2020:
             step = min(math.sqrt(1 + state.ratio) * previous, 0.5 * local)
         else:
-            excess = 2 * (previous / local) ** 2 - 1 if local > 0 else math.inf
+            scaled = previous / local if local > 0 else math.inf
+            excess = 2 * scaled * scaled - 1
             bound = previous / math.sqrt(excess) if excess > 0 else math.inf
             step = min(math.sqrt(2 / 3 + state.ratio) * previous, bound)
         if not 0 < step < math.inf:

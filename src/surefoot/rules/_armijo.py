@@ -7,7 +7,7 @@ from surefoot.errors import InvalidInput
 from surefoot.rules._acceptance import loss_change
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
-from surefoot.rules._scout import SCOUT_NEEDS, ScoutState, is_finite, scout
+from surefoot.rules._scout import SCOUT_NEEDS, ScoutState, is_finite, scout, secant_long
 
 __all__ = ["Armijo", "SearchState"]
 
@@ -72,7 +72,8 @@ class Armijo(Rule):
 
     def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
         """Accept the trial and propose the next, or propose a shorter one."""
-        if not state.scout.done:
+        scouting = not state.scout.done
+        if scouting:
             decision, searched = scout(state.scout, observation, self.first)
             state = SearchState(searched, searched.loss)
             if decision is not None:
@@ -88,5 +89,7 @@ class Armijo(Rule):
             factor = min(max(minimum, LEAST_SHRINK), self.shrink)
             return Decision(step=factor * trial, accept=False, restart=True, reason="too little decrease"), rejected
         grown = trial if state.rejected else self.grow * trial
+        if scouting:
+            grown = max(grown, secant_long(observation))
         step = grown if grown < math.inf else trial
         return Decision(step=step), SearchState(state.scout, observation.loss)

@@ -55,9 +55,10 @@ class Auto(Rule):
 
     Examples
     --------
-    >>> import surefoot as sf
-    >>> problem = sf.problems.Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0])
-    >>> sf.descend(problem, rule=sf.rules.Auto()).converged
+    >>> from surefoot.drivers import descend
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import Auto
+    >>> descend(Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0]), rule=Auto()).converged
     True
     """
 

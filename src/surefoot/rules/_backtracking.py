@@ -7,7 +7,7 @@ from surefoot.rules._acceptance import loss_change
 from surefoot.rules._armijo import SearchState
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
-from surefoot.rules._scout import SCOUT_NEEDS, is_finite, scout
+from surefoot.rules._scout import SCOUT_NEEDS, is_finite, scout, secant_long
 
 __all__ = ["Backtracking"]
 
@@ -51,7 +51,8 @@ class Backtracking(Rule):
 
     def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
         """Accept and grow, or shrink."""
-        if not state.scout.done:
+        scouting = not state.scout.done
+        if scouting:
             decision, searched = scout(state.scout, observation, self.first)
             state = SearchState(searched, searched.loss)
             if decision is not None:
@@ -62,10 +63,12 @@ class Backtracking(Rule):
             step = self.shrink * trial
             return Decision(step=step, accept=False, restart=True, reason=reason), state
         step = self.grow * trial
+        if scouting:
+            step = max(step, secant_long(observation))
         return Decision(step=step if step < math.inf else trial), SearchState(state.scout, observation.loss)
 
     @staticmethod
     def _exceeds_bound(before: float, seen: Observation) -> bool:
         promised = seen.step * seen.previous_slope
-        bound = promised + 0.5 * seen.displacement**2 / seen.step if seen.step > 0 else 0.0
+        bound = promised + 0.5 * seen.displacement * (seen.displacement / seen.step) if seen.step > 0 else 0.0
         return loss_change(before, seen, promised) > bound

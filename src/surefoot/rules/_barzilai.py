@@ -8,7 +8,7 @@ from surefoot.errors import InvalidInput
 from surefoot.rules._acceptance import ACCEPTANCE_NEEDS, Reference, backtracked, judged
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, optional, positive
-from surefoot.rules._scout import SCOUT_NEEDS, ScoutState, scout
+from surefoot.rules._scout import SCOUT_NEEDS, ScoutState, scout, secant_long
 
 __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 
@@ -102,7 +102,7 @@ def secant_steps(seen: Observation) -> tuple[float, float]:
     """
     aligned, change = seen.alignment, seen.gradient_change
     if aligned > 0 and change > 0:
-        long, short = seen.displacement**2 / aligned, aligned / change**2
+        long, short = secant_long(seen), aligned / change / change
         if long < math.inf and 0 < short < math.inf:
             return long, short
     middle = seen.displacement / change if change > 0 else seen.step

@@ -1,6 +1,7 @@
 """A brake: any rule, with the steps that blow up taken back."""
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,8 @@ from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number
 
 __all__ = ["Brake", "BrakeState"]
+
+LEAST_FACTOR = 1e-30  # keeps divisions by the factor finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,15 @@ class Brake(Rule):
         """Brake, or let the rule decide."""
         norm, reference = observation.gradient_norm, state.reference
         broken = not math.isfinite(norm) or not math.isfinite(observation.loss)
-        if observation.iteration > 0 and (broken or norm > self.ratio * reference):
-            factor = self.shrink * state.factor
+        if observation.iteration > 0 and (broken or norm > self.ratio * reference > 0):
+            factor = max(self.shrink * state.factor, LEAST_FACTOR)
             reason = "brake: not finite" if broken else f"brake: the gradient grew {norm / reference:.3g} times"
             decision = Decision(step=factor * state.step, accept=False, restart=True, reason=reason)
             return decision, replace(state, factor=factor)
         decision, inner = self.rule.update(state.inner, observation)
         if not decision.accept:
             # the rule's own undo: it saw the true step, so its answer is not scaled again
-            return decision, replace(state, inner=inner, step=decision.step / state.factor)
+            return decision, replace(state, inner=inner, step=min(decision.step / state.factor, sys.float_info.max))
         factor = min(self.grow * state.factor, 1.0)
         reference = norm if math.isnan(reference) else min(norm, self.forget * reference)
         return replace(decision, step=factor * decision.step), BrakeState(inner, decision.step, factor, reference)

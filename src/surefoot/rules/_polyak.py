@@ -88,7 +88,7 @@ class Polyak(Rule):
         if self.lower_bound is not None:
             target = max(state.best - state.gain, self.lower_bound)
         gap = loss - (target or 0.0)
-        step = self.relaxation * gap / norm**2 if norm**2 > 0 and gap > 0 else 0.0
+        step = self.relaxation * gap / norm / norm if norm > 0 and gap > 0 else 0.0
         return Decision(step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"), state
 
     def _followed(self, state: PolyakState, loss: float) -> PolyakState:

@@ -98,7 +98,7 @@ class InverseTime(Schedule):
         positive(self, "step", "halving")
 
     def at(self, k: int) -> float:
-        """step / (1 + k/halving)."""
+        """The step divided by 1 + k/halving."""
         return self.step / (1 + k / self.halving)
 
 
@@ -125,7 +125,7 @@ class InverseSqrt(Schedule):
         positive(self, "step", "offset")
 
     def at(self, k: int) -> float:
-        """step / sqrt(1 + k/offset)."""
+        """The step divided by sqrt(1 + k/offset)."""
         return self.step / math.sqrt(1 + k / self.offset)
 
 
@@ -155,7 +155,7 @@ class StepDecay(Schedule):
         fraction(self, "factor")
 
     def at(self, k: int) -> float:
-        """step * factor^floor(k/every)."""
+        """The step after floor(k/every) drops."""
         return self.step * self.factor ** (k // self.every)
 
 
@@ -184,7 +184,7 @@ class Exponential(Schedule):
         fraction(self, "factor")
 
     def at(self, k: int) -> float:
-        """step * factor^k."""
+        """The step times factor^k."""
         return self.step * self.factor**k
 
 

@@ -69,4 +69,4 @@ def is_finite(seen: Observation) -> bool:
 
 def secant_long(seen: Observation) -> float:
     """|s|^2/<s, y>, the inverse curvature along the last move; inf where that is not positive."""
-    return seen.displacement**2 / seen.alignment if seen.alignment > 0 else math.inf
+    return seen.displacement * (seen.displacement / seen.alignment) if seen.alignment > 0 else math.inf

@@ -76,7 +76,8 @@ class StrongWolfe(Rule):
 
     def update(self, state: WolfeState, observation: Observation) -> tuple[Decision, WolfeState]:
         """Accept the trial and propose the next, or narrow the bracket."""
-        if not state.scout.done:
+        scouting = not state.scout.done
+        if scouting:
             decision, searched = scout(state.scout, observation, self.first)
             state = WolfeState(searched, searched.loss)
             if decision is not None:
@@ -94,12 +95,16 @@ class StrongWolfe(Rule):
         elif arrival > self.curvature * abs(slope) and state.trials < MOST_TRIALS:
             return self._narrowed(replace(state, high=trial), target, "past the minimum along the line")
         elif arrival < -self.curvature * abs(slope) and state.trials < MOST_TRIALS:
-            return self._narrowed(replace(state, low=trial, low_slope=arrival), target, "still steep")
+            # the first trial is there to tell the scale, by whatever factor
+            farthest = target if scouting and target < math.inf else self.grow * trial
+            return self._narrowed(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
         return self._accepted(state, observation)
 
-    def _narrowed(self, state: WolfeState, target: float, reason: str) -> tuple[Decision, WolfeState]:
+    def _narrowed(
+        self, state: WolfeState, target: float, reason: str, farthest: float = math.inf
+    ) -> tuple[Decision, WolfeState]:
         if state.high == math.inf:
-            step = min(max(target, 1.1 * state.low), self.grow * state.low)
+            step = min(max(target, 1.1 * state.low), farthest)
         else:
             room = MARGIN * (state.high - state.low)
             step = min(max(target, state.low + room), state.high - room)

@@ -16,7 +16,7 @@ ADVISABLE = (
 )
 
 
-def as_target(source: Any, rng: int = 0) -> Target:
+def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
     """The target that an object stands for.
 
     Parameters
@@ -26,6 +26,8 @@ def as_target(source: Any, rng: int = 0) -> Target:
         torch model, a loss and data for their training task.
     rng : int
         Seed of whatever the target draws: a random start, the order of the samples.
+    name : str
+        What to call a (model, loss, data) tuple; default the model's class. Anything else has a name.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def as_target(source: Any, rng: int = 0) -> Target:
     if isinstance(source, Problem):
         return ProblemTarget(source, rng=rng)
     if _is_training_tuple(source):
-        return _task(source, rng)
+        return _task(source, rng, name)
     if isinstance(source, str):
         raise InvalidType(f"{source!r} is a name, not a target; use surefoot.targets.resolve({source!r})")
     if _is_module(source):
@@ -74,11 +76,12 @@ def _is_module(source: Any) -> bool:
 
 
 def _is_training_tuple(source: Any) -> bool:
-    return isinstance(source, tuple) and len(source) == 3 and _is_module(source[0])
+    """A model, or a function that makes one, with a loss and data."""
+    return isinstance(source, tuple) and len(source) == 3 and callable(source[0]) and callable(source[1])
 
 
-def _task(source: tuple[Any, Any, Any], rng: int) -> Target:
+def _task(source: tuple[Any, Any, Any], rng: int, name: str) -> Target:
     from surefoot.training import Task
 
     model, loss, data = source
-    return Task(model, loss, data, seed=rng)
+    return Task(model, loss, data, seed=rng, name=name)

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -43,19 +43,17 @@ def load_factory(name: str, rng: int = 0) -> Target:
     """
     module_name, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in module_name.split(".")) or not attribute.isidentifier():
-        raise UnknownTarget(
-            f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory"
-        )
+        raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
     with _current_folder_importable():
         made = _called(_attribute(_imported(module_name), attribute), name)
     try:
-        return as_target(made, rng=rng)
+        return as_target(made, rng=rng, name=name)
     except SurefootError as error:
         raise type(error)(f"{name}() returned a {type(made).__name__}: {error}") from error
 
 
 @contextmanager
-def _current_folder_importable() -> Iterator[None]:
+def _current_folder_importable() -> Generator[None]:
     """As ``python -m`` does; a command that is a script has its own folder there instead."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)

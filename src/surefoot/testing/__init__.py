@@ -1,5 +1,6 @@
 """Exams for what people write themselves: operators and rules."""
 
 from surefoot.testing._operators import OperatorCheck, check_operator
+from surefoot.testing._rules import RuleCheck, check_rule
 
-__all__ = ["OperatorCheck", "check_operator"]
+__all__ = ["OperatorCheck", "RuleCheck", "check_operator", "check_rule"]

@@ -9,10 +9,22 @@ except ModuleNotFoundError as error:
 else:
     del _torch
 
+from surefoot.training._builtin import digits_task
 from surefoot.training._frozen import method_of
 from surefoot.training._hessian import hessian
 from surefoot.training._loss import Supervised, supervised
 from surefoot.training._operator import CurvatureOperator
 from surefoot.training._optimizer_limits import optimizer_limits
+from surefoot.training._task import Candidate, Task
 
-__all__ = ["CurvatureOperator", "Supervised", "hessian", "method_of", "optimizer_limits", "supervised"]
+__all__ = [
+    "Candidate",
+    "CurvatureOperator",
+    "Supervised",
+    "Task",
+    "digits_task",
+    "hessian",
+    "method_of",
+    "optimizer_limits",
+    "supervised",
+]

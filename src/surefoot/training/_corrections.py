@@ -11,7 +11,7 @@ __all__ = ["Corrected"]
 
 
 def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """g v / ||v||, the norm over all dimensions but `dim` (all of them for dim = -1).
+    """G v / ||v||, the norm over all dimensions but `dim` (all of them for dim = -1).
 
     ``torch._weight_norm`` saves the norm without its history, so its second derivative treats it as a
     constant (seen in torch 2.13 with `gradgradcheck`; the first derivative is right).

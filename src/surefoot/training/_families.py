@@ -32,7 +32,7 @@ class Family:
     decoupled : callable
         group -> whether weight decay multiplies the parameters instead of joining the gradient.
     probing : int
-        Steps after which a fresh state says something.
+        Steps that a fresh state needs at least.
     """
 
     method: Callable[[Group, float], Method]

@@ -18,6 +18,9 @@ from surefoot.training._parameters import Block
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probed_state"]
 
+# Rounding of a product, magnified by the preconditioner's span, that is still far below a 1% interval.
+MAGNIFIED = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
@@ -42,8 +45,19 @@ class Frozen:
     decoupled: Array
     note: str
 
-    def terrain(self, curvature: Operator) -> Operator:
-        """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing."""
+    def terrain(self, curvature: CurvatureOperator) -> Operator:
+        """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
+
+        Where P spans more than the products' precision (a bias before batch normalisation or in attention's keys has a
+        gradient of rounding size, so P near eps) the rounding of H would be magnified to the size of the answer; the
+        products are then made on a float64 copy of the model, if it runs in float64.
+        """
+        moved = self.preconditioner[np.isfinite(self.preconditioner)]
+        if moved.size and curvature.precision * moved.max() > MAGNIFIED * moved.min():
+            curvature = _sharpened(curvature)
+        return self._applied(curvature)
+
+    def _applied(self, curvature: Operator) -> Operator:
         if self.coupled.any():
             curvature = shifted(curvature, self.coupled)
         if (self.preconditioner == 1).all():
@@ -170,9 +184,11 @@ def freeze(
 def probed_state(
     optimizer: Optimizer, family: Family, block: Block, gradients: Iterable[Sequence[Tensor | None]]
 ) -> tuple[Mapping[Any, Any], str]:
-    """The state that a fresh optimizer of the same kind has after a few steps of rate 0, on a copy.
+    """The state that a fresh optimizer of the same kind has after steps of rate 0 over the gradients, on a copy.
 
-    With rate 0 the copy gathers its averages where the parameters are; nothing of the caller's changes.
+    With rate 0 the copy gathers its averages where the parameters are; nothing of the caller's changes. All gradients
+    are used: a coordinate that no gradient has reached yet has P = eps, and any curvature there looks enormous (on the
+    digits network the limit after 5 of 28 mini-batches is 4000 times lower than after all).
 
     Returns
     -------
@@ -184,14 +200,33 @@ def probed_state(
     settings = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     kind: Any = type(optimizer)
     probe = kind([{**settings[id(p)], "params": [copy], "lr": 0.0} for p, copy in copies.items()])
-    seen = [list(g) for g, _ in zip(gradients, range(family.probing), strict=False)]
-    for i in range(family.probing):
-        for copy, gradient in zip(copies.values(), seen[i % len(seen)], strict=True):
-            copy.grad = None if gradient is None else gradient.clone()
+
+    def step(gradient: Sequence[Tensor | None]) -> None:
+        for copy, g in zip(copies.values(), gradient, strict=True):
+            copy.grad = None if g is None else g.clone()
         probe.step()
+
+    few: list[Sequence[Tensor | None]] = []
+    batches = 0
+    for gradient in gradients:
+        step(gradient)
+        batches += 1
+        if len(few) < family.probing:
+            few.append(gradient)
+    for i in range(batches, family.probing):
+        step(few[i % batches])
     state = {p: dict(probe.state[copy]) for p, copy in copies.items()}
-    over = f"{len(seen)} batch{'es' if len(seen) > 1 else ''}"
-    return state, f"preconditioner after {family.probing} probing steps of rate 0 on a copy, over {over}"
+    steps = max(batches, family.probing)
+    over = f"{batches} batches" if batches > 1 else "one batch, so without the noise of mini-batches"
+    return state, f"preconditioner after {steps} probing steps of rate 0 on a copy, over {over}"
+
+
+def _sharpened(curvature: CurvatureOperator) -> CurvatureOperator:
+    try:
+        double = curvature.in_double()
+    except Exception:  # the user's model, in a precision it may not be made for
+        return curvature
+    return double if double.precision < curvature.precision else curvature
 
 
 def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:

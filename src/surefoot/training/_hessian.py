@@ -21,6 +21,7 @@ def hessian(
     parameters: Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
+    check: bool = True,
 ) -> CurvatureOperator:
     """The Hessian of the mean loss over data, at the model's current parameters, by its products.
 
@@ -45,6 +46,9 @@ def hessian(
         time, at about 1.6 times the cost of a product.
     count : callable, optional
         batch -> weight in the mean, where neither the loss nor the leading dimension of its tensors says it.
+    check : bool
+        Compare one product with a difference of gradients on a float64 copy of the model and at most 16 samples: a
+        handful of small gradients, and the memory of the copy. What came out is in `checked`.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def hessian(
     NotRepeatable
         If two evaluations differ: dropout in train mode, random augmentation.
     NotSmooth
-        If the loss cannot be differentiated twice.
+        If the loss cannot be differentiated twice, or the check finds its second derivative wrong.
 
     Examples
     --------
@@ -83,5 +87,12 @@ def hessian(
     if not max_memory >= 0:
         raise InvalidInput(f"max_memory is a number of bytes, at least 0; got {max_memory!r}")
     return CurvatureOperator(
-        model, HessianOf(loss), data, loss=loss, parameters=parameters, max_memory=max_memory, count=count
+        model,
+        HessianOf(loss),
+        data,
+        loss=loss,
+        parameters=parameters,
+        max_memory=max_memory,
+        count=count,
+        check=check,
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotSmooth
-from surefoot.training._loss import Loss
+from surefoot.training._loss import Loss, Supervised
 
 __all__ = ["Curvature", "HessianOf", "Linearised", "scalar_loss"]
 
@@ -39,6 +39,11 @@ class Curvature(ABC):
 
     name: str
     psd: bool = False
+    is_derivative: bool = False  # of the gradient, so that a difference of gradients checks it
+
+    @abstractmethod
+    def in_double(self) -> "Curvature":
+        """The same for a model in float64."""
 
     @abstractmethod
     def value(self, model: nn.Module, batch: Any) -> Tensor:
@@ -59,15 +64,20 @@ class HessianOf(Curvature):
     """
 
     name = "Hessian"
+    is_derivative = True
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
+
+    def in_double(self) -> "HessianOf":
+        return HessianOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
 
     def value(self, model: nn.Module, batch: Any) -> Tensor:
         return scalar_loss(self.loss, model, batch)
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
         value = self.value(model, batch)
+        refuse_reentrant_checkpoints(value)
         gradients = cast(
             "Sequence[Tensor | None]",
             torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True),
@@ -100,17 +110,7 @@ def scalar_loss(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
     NotFinite
         If it is NaN or infinite.
     """
-    value: Any = loss(model, batch)
-    if not isinstance(value, Tensor):
-        raise InvalidType(
-            f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "
-            "(no .item(), so that it can be differentiated)"
-        )
-    if value.numel() != 1:
-        shape = tuple(value.shape)
-        raise InvalidInput(f"loss(model, batch) must be one number; got shape {shape}: take its mean()")
-    if value.is_complex():
-        raise InvalidType(f"loss(model, batch) must be real; got {value.dtype}")
+    value = as_scalar(loss(model, batch))
     if not math.isfinite(value.item()):
         raise NotFinite(
             f"the loss is {value.item()} at the model's current parameters; check the data and the parameters "
@@ -121,15 +121,59 @@ def scalar_loss(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
             "the loss does not depend on any trainable parameter: it was computed under no_grad, or "
             "detached, or from values that went through NumPy"
         )
+    return value
+
+
+def as_scalar(value: Any) -> Tensor:
+    """What a loss returned, as a tensor of shape ().
+
+    Raises
+    ------
+    InvalidType
+        If it is no real tensor.
+    InvalidInput
+        If it is not one number.
+    """
+    if not isinstance(value, Tensor):
+        raise InvalidType(
+            f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "
+            "(no .item(), so that it can be differentiated)"
+        )
+    if value.numel() != 1:
+        shape = tuple(value.shape)
+        raise InvalidInput(f"loss(model, batch) must be one number; got shape {shape}: take its mean()")
+    if value.is_complex():
+        raise InvalidType(f"loss(model, batch) must be real; got {value.dtype}")
     return value.reshape(())
+
+
+def refuse_reentrant_checkpoints(value: Tensor) -> None:
+    """A reentrant checkpoint hides its parameters from the graph: they would silently count as unused.
+
+    Raises
+    ------
+    NotSmooth
+        If the graph holds one.
+    """
+    seen: set[Any] = set()
+    waiting: list[Any] = [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "CheckpointFunctionBackward":
+            raise NotSmooth(
+                "the model uses a reentrant checkpoint, which autograd.grad does not go through: "
+                "checkpoint(..., use_reentrant=False)"
+            )
+        seen.add(node)
+        waiting.extend(after for after, _ in node.next_functions)
 
 
 def explained(error: RuntimeError) -> NotSmooth:
     """What a failure inside a second derivative means, and what would mend it."""
     text = str(error)
-    if "use_reentrant" in text:
-        fix = "checkpoint with use_reentrant=False"
-    elif "double backward" in text and "compile" in text:
+    if "double backward" in text and "compile" in text:
         fix = "give the model before torch.compile"
     elif "parse" in text:
         fix = "use dense gradients: sparse=False in the embedding"

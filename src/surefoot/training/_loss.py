@@ -5,6 +5,7 @@ model, batch: model(**batch).loss``); what a criterion knows beyond it (how much
 constant predictor would reach, whether it is convex in the outputs) is then not available.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,12 @@ class Supervised:
         """What the model returns for the batch's inputs, and the target."""
         *inputs, target = _pair(batch)
         return model(*inputs), target
+
+    def in_double(self) -> "Supervised":
+        """The same criterion with its own tensors (class weights) in float64."""
+        if not isinstance(self.criterion, nn.Module):
+            return self
+        return Supervised(copy.deepcopy(self.criterion).double())
 
     @property
     def name(self) -> str:

@@ -1,6 +1,8 @@
 """The curvature of a model's loss on data, as a linear operator."""
 
-from collections.abc import Callable, Iterable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ from surefoot.training._batches import Batches, gather
 from surefoot.training._footprint import footprint
 from surefoot.training._linearised import Curvature, Linearised, explained
 from surefoot.training._parameters import select
-from surefoot.training._sandbox import plain_module, undisturbed
-from surefoot.training._trees import on_device
+from surefoot.training._sandbox import plain_module, random_modules, threads_for, undisturbed
+from surefoot.training._self_check import self_check
+from surefoot.training._trees import first_sizes, mapped, on_device, taken
 
 __all__ = ["DEFAULT_MEMORY", "CurvatureOperator"]
 
@@ -47,6 +50,8 @@ class CurvatureOperator(Operator):
         product.
     count : callable, optional
         batch -> its weight in the mean.
+    check : bool
+        Compare one product with a difference of gradients in float64, where the curvature is a second derivative.
 
     Raises
     ------
@@ -64,12 +69,13 @@ class CurvatureOperator(Operator):
         parameters: Iterable[Any] | None = None,
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
+        check: bool = True,
     ) -> None:
         self.block = select(model, parameters)
         self.model = plain_module(model)
         self.curvature = curvature
         self.loss = loss
-        self.batches: Batches = gather(data, loss, count)
+        self.batches: Batches = data if isinstance(data, Batches) else gather(data, loss, count)
         self.max_memory = max_memory
         self._device = self.block.tensors[0].device
         self._graphs: list[Linearised] = []
@@ -88,6 +94,33 @@ class CurvatureOperator(Operator):
             kind="curvature",
             precision=max(precision, self.block.precision),
             scope="local",
+        )
+        self.checked = self_check(self) if check and curvature.is_derivative else "not asked for"
+
+    def in_double(self, samples: int | None = None) -> "CurvatureOperator":
+        """The operator at this point on a float64 copy of the model.
+
+        Parameters
+        ----------
+        samples : int, optional
+            Keep only about so many samples, of the first batch where it can be cut.
+
+        Returns
+        -------
+        CurvatureOperator
+            Of its own: it does not follow the model.
+        """
+        model = copy.deepcopy(self.model).double()
+        batches = self.batches if samples is None else _few(self.batches, samples)
+        items = tuple(mapped(_doubled, on_device(batch, self._device)) for batch in batches.items)
+        return CurvatureOperator(
+            model,
+            self.curvature.in_double(),
+            replace(batches, items=items),
+            loss=self.loss,
+            parameters=self.names,
+            max_memory=self.max_memory,
+            check=False,
         )
 
     @property
@@ -108,33 +141,50 @@ class CurvatureOperator(Operator):
         return sum(s * v for s, v in zip(self.batches.shares, self._values, strict=True))
 
     @property
+    def memory_per_sample(self) -> float:
+        """Bytes that a graph holds per sample, as seen on the first batch."""
+        return self._batch_bytes / self.batches.counts[0]
+
+    @property
     def kept_batches(self) -> int:
         """How many batches have their graph kept between products."""
         return len(self._graphs)
 
     def gradient(self) -> Array:
         """The gradient of the mean loss over the data at the current parameters, shape (n,), float64."""
-        total = torch.zeros(self.block.size, dtype=torch.float64)
-        for gradients, share in zip(self.batch_gradients(), self.batches.shares, strict=True):
-            total += share * self.block.joined(gradients)
-        return total.numpy()
+        with torch.inference_mode(False):
+            total = torch.zeros(self.block.size, dtype=torch.float64)
+            for gradients, share in zip(self.batch_gradients(), self.batches.shares, strict=True):
+                total += share * self.block.joined(gradients)
+            return total.numpy()
 
-    def batch_gradients(self) -> Iterator[Sequence[Tensor | None]]:
-        """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use."""
-        for batch in self.batches.items:
-            with undisturbed(self.model):
+    def batch_gradients(self, batches: Iterable[Any] | None = None) -> Iterator[Sequence[Tensor | None]]:
+        """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use.
+
+        Parameters
+        ----------
+        batches : iterable, optional
+            Default: the operator's own.
+
+        Yields
+        ------
+        sequence of Tensor or None
+            Like the parameters.
+        """
+        for batch in self.batches.items if batches is None else batches:
+            with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size):
                 value = self.curvature.value(self.model, on_device(batch, self._device))
                 gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
             yield gradients
 
     def _apply(self, x: Array) -> Array:
-        total = torch.zeros(self.block.size, dtype=torch.float64)
-        vectors = self.block.split(x)
-        with undisturbed(self.model):
+        with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size):
+            total = torch.zeros(self.block.size, dtype=torch.float64)
+            vectors = self.block.split(x)
             self._refresh()
             for i, share in enumerate(self.batches.shares):
                 total += share * self.block.joined(self._product(i, vectors))
-        return total.numpy()
+            return total.numpy()
 
     def _product(self, i: int, vectors: Sequence[Tensor]) -> Sequence[Tensor | None]:
         keep = i < len(self._graphs)
@@ -165,7 +215,7 @@ class CurvatureOperator(Operator):
         self._graphs, self._values = [], []
         budget = self.max_memory
         for i, batch in enumerate(self.batches.items):
-            budget -= self._batch_bytes * self.batches.counts[i] / self.batches.counts[0]
+            budget -= self.memory_per_sample * self.batches.counts[i]
             if budget >= 0:
                 self._graphs.append(self._linearised(i))
                 self._values.append(self._graphs[-1].value)
@@ -200,26 +250,22 @@ class CurvatureOperator(Operator):
         return f"{kind}({self.curvature.name}, shape={self.shape}, batches={len(self.batches.items)})"
 
 
+def _few(batches: Batches, samples: int) -> Batches:
+    """The first samples of the first batch, or that batch whole where its samples cannot be told."""
+    first, sizes = batches.items[0], set(first_sizes(batches.items[0]))
+    if len(sizes) == 1 and (size := sizes.pop()) > samples:
+        first = taken(first, torch.arange(samples), size)
+    return Batches((first,), (1.0,))
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
 def _not_repeatable(model: nn.Module, first: float, again: float) -> str:
-    random_kinds = ("Dropout", "RReLU", "StochasticDepth", "DropPath", "GaussianNoise")
-    active = [
-        name or type(module).__name__
-        for name, module in model.named_modules()
-        if module.training
-        and (
-            type(module).__name__.startswith(random_kinds)
-            or (not isinstance(module, nn.Dropout) and _number(getattr(module, "dropout", 0)) > 0)
-        )
-    ]
-    if active:
-        cause = f"dropout is active in train mode: {', '.join(active[:6])}{', ...' if len(active) > 6 else ''}"
-        fix = "call model.eval(), or .eval() on those modules only"
-    else:
-        cause = "the model or the loss draws random numbers"
-        fix = "call model.eval(), or fix the draw inside the loss"
     seen = f"two evaluations of the loss on one batch gave {first:.9g} and {again:.9g}"
-    return f"{seen}: {cause}. To mend it, {fix}"
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    active = list(random_modules(model))
+    if active:
+        listed = ", ".join([*active[:6], "..."] if len(active) > 6 else active)
+        return f"{seen}: dropout is active in train mode ({listed}); call model.eval(), or .eval() on those modules"
+    return f"{seen}: the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"

@@ -1,0 +1,104 @@
+"""Penalties and constraints by their proximal maps, for problems that are smooth plus something simple.
+
+Any object that can be called for its value and has `prox(x, step)` will do, PyProximal's operators too.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array
+
+__all__ = ["L1", "Box", "Nonnegative", "Proximal", "penalty_value"]
+
+
+class Proximal(Protocol):
+    """A convex function h, known by its value and by its proximal map."""
+
+    def __call__(self, x: Array) -> Any:
+        """h(x); for a constraint inf, or False, outside."""
+        ...
+
+    def prox(self, x: Array, tau: float) -> Array:
+        """The minimiser of h(z) + |z - x|^2/(2 tau)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class L1:
+    """The lasso's penalty.
+
+        h(x) = weight |x|_1,    prox(x) = sign(x) max(|x| - tau weight, 0)
+
+    Parameters
+    ----------
+    weight : float
+        >= 0, unit loss/x.
+
+    Raises
+    ------
+    InvalidInput
+        If the weight is negative or not finite.
+    """
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise InvalidInput(f"weight must be finite and >= 0; got {self.weight!r}")
+
+    def __call__(self, x: Array) -> float:
+        return self.weight * float(np.abs(x).sum())
+
+    def prox(self, x: Array, tau: float) -> Array:
+        """Soft thresholding at tau * weight."""
+        return np.sign(x) * np.maximum(np.abs(x) - tau * self.weight, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Box:
+    """Bounds on each entry; the proximal map is the projection, whatever the step.
+
+    Parameters
+    ----------
+    lower, upper : float or array, shape (size,)
+        lower <= upper; infinite where there is no bound.
+
+    Raises
+    ------
+    InvalidInput
+        If a lower bound exceeds its upper bound, or one is NaN.
+    """
+
+    lower: float | Array = -np.inf
+    upper: float | Array = np.inf
+
+    def __post_init__(self) -> None:
+        if not np.all(np.asarray(self.lower) <= np.asarray(self.upper)):
+            raise InvalidInput(f"a box needs lower <= upper; got {self.lower!r} and {self.upper!r}")
+
+    def __call__(self, x: Array) -> float:
+        return 0.0 if bool(np.all((x >= self.lower) & (x <= self.upper))) else float("inf")
+
+    def prox(self, x: Array, tau: float) -> Array:  # noqa: ARG002 - the contract
+        """The nearest point of the box."""
+        return np.clip(x, self.lower, self.upper)
+
+
+class Nonnegative(Box):
+    """x >= 0 in every entry."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(0.0, np.inf)
+
+
+def penalty_value(penalty: Proximal, x: Array) -> float:
+    """h(x) as a float: some libraries answer a constraint with a truth value."""
+    value = penalty(x)
+    if isinstance(value, bool | np.bool_):
+        return 0.0 if value else float("inf")
+    return float(value)

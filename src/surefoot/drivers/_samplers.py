@@ -1,0 +1,189 @@
+"""Directions from a part of the problem at a time: SGD, SAGA, single coordinates.
+
+Each is unbiased: its mean over the draw is minus the gradient (for `Coordinate`, of a scaled gradient).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array
+
+__all__ = ["SAGA", "SGD", "Coordinate", "FiniteSum", "Partial", "Sampler"]
+
+
+class FiniteSum(Protocol):
+    """A mean of terms, f(x) = (1/n) sum_i f_i(x)."""
+
+    @property
+    def terms(self) -> int:
+        """The number n of terms."""
+        ...
+
+    def term_gradients(self, rows: Array, x: Array) -> Array:
+        """The gradients of the terms named, shape (len(rows), size)."""
+        ...
+
+    def term_curvatures(self) -> Array:
+        """An upper bound on the curvature of each term, shape (n,)."""
+        ...
+
+
+class Partial(Protocol):
+    """A function whose partial derivatives cost less than its gradient."""
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        ...
+
+    def partial(self, i: int, x: Array) -> float:
+        """The i-th partial derivative at x."""
+        ...
+
+    def coordinate_curvatures(self) -> Array:
+        """An upper bound on the second derivative along each coordinate, shape (size,)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws directions."""
+
+    def begin(self, problem: Any, x: Array) -> Any:
+        """What it remembers."""
+        ...
+
+    def draws(self, problem: Any) -> int:
+        """Number of draws that make a pass."""
+        ...
+
+    def direction(self, memory: Any, problem: Any, x: Array, rng: np.random.Generator) -> Array:
+        """A direction of descent in the mean, shape (size,); may update the memory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SGD:
+    """Minus the mean gradient of a random batch.
+
+        d = -(1/B) sum_{i in batch} g_i/(n p_i)
+
+    (Robbins, Monro 1951; p_i = L_i/sum L with `importance`: Needell, Srebro, Ward 2014.) With a constant step it ends
+    in a ball of noise around the minimum; with InverseTime it converges.
+
+    Parameters
+    ----------
+    batch : int
+        B >= 1, drawn with replacement.
+    importance : bool
+        Whether sharp terms are drawn more often; else all alike.
+
+    Raises
+    ------
+    InvalidInput
+        If the batch is smaller than 1.
+    """
+
+    batch: int = 1
+    importance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InvalidInput(f"batch must be at least 1; got {self.batch!r}")
+
+    def begin(self, problem: FiniteSum, x: Array) -> Array | None:  # noqa: ARG002 - the contract
+        """The probabilities, where they differ."""
+        if not self.importance:
+            return None
+        curvatures = np.asarray(problem.term_curvatures(), dtype=np.float64)
+        return curvatures / curvatures.sum()
+
+    def draws(self, problem: FiniteSum) -> int:
+        """n/B, rounded up."""
+        return -(-problem.terms // self.batch)
+
+    def direction(self, memory: Array | None, problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
+        """Of one batch."""
+        rows = rng.choice(problem.terms, size=self.batch, p=memory)
+        gradients = problem.term_gradients(rows, x)
+        if memory is not None:
+            gradients = gradients / (problem.terms * memory[rows])[:, None]
+        return -gradients.mean(axis=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SAGA:
+    """Minus the gradient of one term, corrected by the table of those last seen.
+
+        d = -(g_i(x) - table_i + mean(table))
+
+    The noise vanishes at the minimum: with a step 1/(3 max L_i) the error falls by 1 - min(1/(4n), mu/(3 max L_i)) per
+    draw, in the mean (Defazio, Bach, Lacoste-Julien 2014, corollary 1). The table takes n x size numbers.
+    """
+
+    def begin(self, problem: FiniteSum, x: Array) -> list[Array]:
+        """The table at x and its mean: one pass."""
+        table = np.array(problem.term_gradients(np.arange(problem.terms), x), dtype=np.float64)
+        return [table, table.mean(axis=0)]
+
+    def draws(self, problem: FiniteSum) -> int:
+        """Draws per pass: n."""
+        return problem.terms
+
+    def direction(self, memory: list[Array], problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
+        """Of one term; its row of the table is renewed."""
+        table, mean = memory
+        i = int(rng.integers(problem.terms))
+        new = problem.term_gradients(np.array([i]), x)[0]
+        change = new - table[i]
+        direction = -(change + mean)
+        mean += change / problem.terms
+        table[i] = new
+        return direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinate:
+    """One coordinate at a time, each with its own limit.
+
+        d = -(g_i/L_i) e_i
+
+    With a step of 1 the loss never rises (Nesterov 2012). On a quadratic that is a random Gauss-Seidel sweep.
+
+    Parameters
+    ----------
+    cyclic : bool
+        Whether to go through the coordinates in order instead of drawing them.
+    """
+
+    cyclic: bool = False
+
+    def begin(self, problem: Partial, x: Array) -> list[Any]:  # noqa: ARG002 - the contract
+        """The curvatures and the next coordinate.
+
+        Raises
+        ------
+        InvalidInput
+            If a curvature is not positive: the function does not bend along that coordinate.
+        """
+        curvatures = np.asarray(problem.coordinate_curvatures(), dtype=np.float64)
+        if not bool(np.all(curvatures > 0)):
+            raise InvalidInput(
+                f"coordinate curvatures must be positive; the least is {curvatures.min():g}; add a ridge"
+            )
+        return [curvatures, 0]
+
+    def draws(self, problem: Partial) -> int:
+        """One draw for each coordinate."""
+        return problem.size
+
+    def direction(self, memory: list[Any], problem: Partial, x: Array, rng: np.random.Generator) -> Array:
+        """Along one coordinate."""
+        curvatures, following = memory
+        i = following if self.cyclic else int(rng.integers(problem.size))
+        memory[1] = (following + 1) % problem.size
+        direction = np.zeros(problem.size)
+        direction[i] = -problem.partial(i, x) / curvatures[i]
+        return direction

@@ -1,0 +1,235 @@
+"""The exam of a step rule: it descends, it is pure, it checkpoints, it declares what it reads, it survives bad news."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from surefoot.drivers import descend
+from surefoot.errors import InvalidInput
+from surefoot.methods import Method
+from surefoot.operators import Array
+from surefoot.problems import Problem, Quadratic
+from surefoot.rules import Decision, Observation, Rule
+from surefoot.spectra import Spectrum
+
+__all__ = ["RuleCheck", "check_rule"]
+
+OBSERVED = frozenset({
+    "alignment", "arrival_slope", "curvature", "direction_norm", "displacement", "gradient_change", "gradient_norm",
+    "loss", "previous_slope", "slope",
+})  # fmt: skip
+# A power of 16: scaling by it, and the square root of it, is exact in floating point.
+UNIT = float(2**20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCheck:
+    """What the exam saw.
+
+    Parameters
+    ----------
+    decrease : float
+        (least loss - first loss)/|first loss| of its run, negative.
+    evaluations : int
+        Gradients that the run cost.
+    covariance : float or None
+        Largest relative deviation of the steps after a change of the loss's unit; None where it was not asked for.
+    """
+
+    decrease: float
+    evaluations: int
+    covariance: float | None
+
+
+def check_rule(
+    rule: Rule,
+    problem: Problem | None = None,
+    *,
+    rescaled: Callable[[float], Rule] | None = None,
+    method: Method | None = None,
+    steps: int = 100,
+    tolerance: float = 1e-9,
+) -> RuleCheck:
+    """Examine a rule on a problem that it is meant for.
+
+    Parameters
+    ----------
+    rule : Rule
+        The candidate.
+    problem : Problem, optional
+        From its class of problems; default a quadratic with curvatures 1 and 10.
+    rescaled : callable, optional
+        c to the rule for the problem with its loss times c: steps have to be 1/c times as long. For a rule without
+        units ``lambda c: rule``.
+    method : Method, optional
+        What moves; default gradient descent.
+    steps : int
+        Length of the run.
+    tolerance : float
+        Relative deviation allowed of the rescaled steps.
+
+    Returns
+    -------
+    RuleCheck
+
+    Raises
+    ------
+    InvalidInput
+        With what failed: the loss never fell; `update` is not a function of its arguments; a state does not survive
+        JSON; a value was read that `needs` does not name; a bad observation was answered with a step that is
+        negative or not finite; steps do not scale.
+
+    Examples
+    --------
+    >>> from surefoot.rules import Constant
+    >>> from surefoot.testing import check_rule
+    >>> check_rule(Constant(step=0.1), rescaled=lambda c: Constant(step=0.1 / c)).covariance
+    0.0
+    """
+    problem = Quadratic(np.diag([1.0, 10.0]), np.ones(2)) if problem is None else problem
+    unknown = rule.needs - OBSERVED
+    if unknown:
+        raise InvalidInput(f"{_name(rule)}.needs names {sorted(unknown)}, which no Observation has")
+    plain = descend(problem, rule=_Examined(rule), method=method, steps=steps, tol=0.0)
+    resumed = descend(problem, rule=_Resumed(rule), method=method, steps=steps, tol=0.0)
+    if not np.array_equal(plain.trace.step, resumed.trace.step, equal_nan=True):
+        raise InvalidInput(
+            f"{_name(rule)} takes other steps after its state went through JSON: keep all of it in init()"
+        )
+    first, least = float(plain.trace.loss[0]), float(np.nanmin(plain.trace.loss))
+    if not least < first:
+        raise InvalidInput(f"{_name(rule)} never got below the first loss {first:g} in {steps} steps")
+    _survive_bad_news(rule)
+    deviation = None
+    if rescaled is not None:
+        other = descend(_Scaled(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
+        deviation = _deviation(plain.trace.step, UNIT * other.trace.step)
+        if not deviation <= tolerance:
+            raise InvalidInput(
+                f"{_name(rule)}: with the loss times {UNIT:g} its steps deviate by {deviation:.3g}, relative"
+            )
+    return RuleCheck(
+        decrease=(least - first) / abs(first) if first else -math.inf,
+        evaluations=plain.evaluations,
+        covariance=deviation,
+    )
+
+
+def _name(rule: Rule) -> str:
+    return type(rule).__name__
+
+
+def _deviation(steps: Array, others: Array) -> float:
+    if steps.shape != others.shape:
+        return math.inf
+    pairs = zip(steps[1:].tolist(), others[1:].tolist(), strict=True)
+    return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)
+
+
+class _Wrapped(Rule):
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.rule.needs
+
+    def init(self) -> Any:
+        return self.rule.init()
+
+
+class _Examined(_Wrapped):
+    """Asks everything twice, and hands out no more than was declared."""
+
+    def update(self, state: Any, observation: Observation) -> tuple[Decision, Any]:
+        declared = cast(Observation, _Declared(observation, self.rule))
+        answer = self.rule.update(state, declared)
+        if self.rule.dump(answer[1]) != self.rule.dump(self.rule.update(state, declared)[1]):
+            raise InvalidInput(f"{_name(self.rule)}.update gave two answers to the same question; it has to be pure")
+        return answer
+
+
+class _Resumed(_Wrapped):
+    """Sends the state through JSON before every step."""
+
+    def update(self, state: Any, observation: Observation) -> tuple[Decision, Any]:
+        text = json.dumps(self.rule.dump(state), allow_nan=False)
+        return self.rule.update(self.rule.load(json.loads(text)), observation)
+
+
+class _Declared:
+    """An observation without what the rule did not declare."""
+
+    def __init__(self, observation: Observation, rule: Rule) -> None:
+        self._observation = observation
+        self._rule = rule
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._rule.needs and name not in ("iteration", "step"):
+            raise InvalidInput(f"{_name(self._rule)} reads {name}, which its `needs` does not name")
+        return getattr(self._observation, name)
+
+
+class _Given:
+    """An observation with the same value everywhere."""
+
+    def __init__(self, iteration: int, step: float, value: float) -> None:
+        self.iteration = iteration
+        self.step = step
+        self._value = value
+
+    def __getattr__(self, name: str) -> float:
+        return self._value
+
+
+def _survive_bad_news(rule: Rule) -> None:
+    """Nothing that a sensor can say may lead to a step that is negative or not finite: `Decision` refuses those."""
+    values = (math.nan, math.inf, -math.inf, 0.0, 1e300, -1e300, 1e-300)
+    for first, second in itertools.product(values, repeat=2):
+        state = rule.init()
+        for iteration, value in enumerate((first, 1.0, second, 1.0, second)):
+            try:
+                given = cast(Observation, _Given(iteration, math.nan if iteration == 0 else 1.0, value))
+                _, state = rule.update(state, given)
+            except (ArithmeticError, ValueError) as error:
+                raise InvalidInput(f"{_name(rule)} fails where its sensors say {value!r}: {error}") from error
+
+
+class _Scaled(Problem):
+    """A problem with its loss in another unit."""
+
+    def __init__(self, problem: Problem, factor: float) -> None:
+        self.problem = problem
+        self.factor = factor
+
+    @property
+    def name(self) -> str:
+        return f"{self.factor:g} x {self.problem.name}"
+
+    @property
+    def size(self) -> int:
+        return self.problem.size
+
+    def value(self, x: Array) -> float:
+        return self.factor * self.problem.value(x)
+
+    def gradient(self, x: Array) -> Array:
+        return self.factor * self.problem.gradient(x)
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        value, gradient = self.problem.value_and_gradient(x)
+        return self.factor * value, self.factor * gradient
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        return self.factor * self.problem.hessian_product(x, v)
+
+    def curvature(self) -> Spectrum:
+        return self.problem.curvature().scaled(self.factor)
+
+    def start(self) -> Array:
+        return self.problem.start()

@@ -1,0 +1,44 @@
+"""Training problems that come with the package."""
+
+import torch
+from torch import nn
+
+from surefoot.errors import MissingExtra
+from surefoot.training._loss import supervised
+from surefoot.training._task import Task
+
+__all__ = ["digits_task"]
+
+
+def digits_task(seed: int = 0) -> Task:
+    """Handwritten digits: an MLP 64-64-64-10 with ReLU and cross-entropy on scikit-learn's 1797 images of 8 x 8.
+
+    Pixels are divided by 16, their largest value, which keeps them in [0, 1]. Float32, PyTorch's default initialisation
+    under the seed, mini-batches of 64.
+
+    Parameters
+    ----------
+    seed : int
+        Of the initialisation and the order of the samples.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    MissingExtra
+        If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise MissingExtra("the digits come with scikit-learn: pip install 'surefoot[data]'") from error
+    images, labels = load_digits(return_X_y=True)
+    x = torch.as_tensor(images, dtype=torch.float32) / 16
+    y = torch.as_tensor(labels, dtype=torch.int64)
+    return Task(_network, supervised(nn.functional.cross_entropy), (x, y), name="digits", batch_size=64, seed=seed)
+
+
+def _network() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))

@@ -1,0 +1,129 @@
+"""What a guard did, and why: events that explain themselves, and the error it gives up with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from surefoot.errors import SurefootError
+from surefoot.training._guard_sharpness import Sharpness
+
+__all__ = ["Diverged", "Event"]
+
+NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer made it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One intervention, or something the guard has to say.
+
+    Parameters
+    ----------
+    step : int
+        The update at which it happened, counted from 0 over the guard's life.
+    action : "skip", "back", "stop", "go" or "note"
+        Batch left out; returned to the last good state; gave up; went on with a remark; a remark.
+    kind : str
+        Which sense spoke: "broken loss", "broken gradient", "broken state", "jump", "lost ground", "vanished",
+        "collapse", "new data", "snapshot".
+    reason : str
+        For a person.
+    loss, gradient_norm : float
+        As seen.
+    undone : int
+        Updates taken back.
+    factor : float
+        On the rates, from here on.
+    rates : tuple of float
+        Rate of each parameter group in the update before, factor included.
+    sharpness : Sharpness or None
+        Measured where it returned to; None unless it returned.
+    recovered : int or None
+        The update by which the mean loss was down again and nothing had happened for ten updates.
+    """
+
+    step: int
+    action: str
+    kind: str
+    reason: str
+    loss: float
+    gradient_norm: float
+    undone: int = 0
+    factor: float = 1.0
+    rates: tuple[float, ...] = ()
+    sharpness: Sharpness | None = None
+    recovered: int | None = None
+
+    def __str__(self) -> str:
+        parts = [f"step {self.step}: {self.reason}"]
+        if self.sharpness is not None:
+            parts.append(str(self.sharpness))
+        parts += {
+            "skip": ["batch left out"],
+            "back": [f"rolled back {self.undone} step{'' if self.undone == 1 else 's'}", f"rate x {self.factor:.3g}"],
+            "stop": ["gave up"],
+            "go": ["taken for new data and went on"],
+        }.get(self.action, [])
+        if self.recovered is not None:
+            parts.append(f"recovered by step {self.recovered}")
+        return "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; floats that are not finite become strings."""
+        data = asdict(self)
+        data["loss"], data["gradient_norm"] = str(self.loss), str(self.gradient_norm)
+        data["rates"] = list(self.rates)
+        data["sharpness"] = None if self.sharpness is None else self.sharpness.to_dict()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Event":
+        """The inverse of `to_dict`."""
+        values = dict(data)
+        values["loss"], values["gradient_norm"] = float(values["loss"]), float(values["gradient_norm"])
+        values["rates"] = tuple(values["rates"])
+        if values["sharpness"] is not None:
+            values["sharpness"] = Sharpness.from_dict(values["sharpness"])
+        return cls(**values)
+
+
+class Diverged(SurefootError, ArithmeticError):
+    """A run that its guard gave up on; model and optimizer are at the last good state.
+
+    Parameters
+    ----------
+    message : str
+    history : sequence of Event
+        What was tried.
+    """
+
+    def __init__(self, message: str, history: Sequence[Event] = ()) -> None:
+        super().__init__(message)
+        self.history = tuple(history)
+
+
+def explained(events: Sequence[Event]) -> str:
+    """The events as sentences, those alike and close together joined."""
+    if not events:
+        return NOTHING_HAPPENED
+    return "\n".join(str(event) for event in events)
+
+
+def diagnosis(events: Sequence[Event], rescues: int) -> str:
+    """Why a run was given up, and what would mend it."""
+    returns = [event for event in events if event.action == "back"]
+    last = events[-1]
+    kinds = [event.kind for event in [*returns[-rescues:], last]]
+    ratios = [e.sharpness.ratio for e in returns if e.sharpness is not None and e.sharpness.ratio is not None]
+    if all(kind == "broken loss" for kind in kinds):
+        advice = "the loss is not finite at a good state too: look at the data and at the loss (log(0), 0/0)"
+    elif all(kind == "broken gradient" for kind in kinds):
+        advice = "the loss is finite and its gradient is not: look for sqrt(0), norm(0), 0/0 in the backward pass"
+    elif ratios:
+        advice = f"the rate was {max(ratios):.3g} x the stability limit; start with a smaller one"
+    else:
+        advice = "start with a smaller rate, or look at the data of these steps"
+    return (
+        f"gave up at step {last.step} after {rescues} rescues in a row ({last.reason}); the rate was down to "
+        f"{last.factor:.3g} of yours; {advice}. Model and optimizer are at the last good state. History:\n"
+        + explained(events[-12:])
+    )

@@ -1,0 +1,308 @@
+"""All that a training run is, copied and put back bit for bit.
+
+A snapshot is a tree of plain values with the tensors joined into one flat buffer per kind (device, dtype): one
+copy instead of hundreds, one sum to see that all is finite, and a file that ``torch.load(weights_only=True)``
+reads.
+"""
+
+import copy
+import random
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+__all__ = ["Snapshot", "Subject"]
+
+TENSOR = "__tensor__"
+
+Kind = tuple[str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of a run's state.
+
+    Parameters
+    ----------
+    step : int
+        Updates taken before it.
+    tree : dict
+        The state, each tensor replaced by its number.
+    places : list of (kind, offset, shape)
+        Where tensor i lies: which buffer, and where in it.
+    flats : dict
+        kind -> one-dimensional tensor. A kind is (device, dtype, whether it has to be finite).
+    note : dict
+        What the guard wants back with it; plain values.
+    """
+
+    step: int
+    tree: dict[str, Any]
+    places: list[tuple[Kind, int, tuple[int, ...]]]
+    flats: dict[Kind, Tensor]
+    note: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def bytes(self) -> int:
+        """Size of the tensors."""
+        return sum(flat.nbytes for flat in self.flats.values())
+
+    @property
+    def sound(self) -> bool:
+        """Whether every number that has to be finite is."""
+        return all(_finite(flat) for (_, _, checked), flat in self.flats.items() if checked)
+
+    def tensor(self, i: int) -> Tensor:
+        """Tensor i, a view."""
+        kind, offset, shape = self.places[i]
+        size = 1
+        for length in shape:
+            size *= length
+        return self.flats[kind][offset : offset + size].view(shape)
+
+    def on(self, device: str) -> "Snapshot":
+        """The same with its buffers on a device."""
+        flats = {kind: flat.to(device) for kind, flat in self.flats.items()}
+        return Snapshot(self.step, self.tree, self.places, flats, self.note)
+
+    def plain(self) -> dict[str, Any]:
+        """Lists, dicts, numbers, strings and tensors only."""
+        return {
+            "step": self.step,
+            "tree": self.tree,
+            "places": [[list(kind), offset, list(shape)] for kind, offset, shape in self.places],
+            "flats": [[list(kind), flat] for kind, flat in self.flats.items()],
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "Snapshot":
+        """The inverse of `plain`."""
+        places = [(_kind(kind), offset, tuple(shape)) for kind, offset, shape in data["places"]]
+        flats = {_kind(kind): flat for kind, flat in data["flats"]}
+        return cls(data["step"], data["tree"], places, flats, data["note"])
+
+
+class Subject:
+    """What is copied and put back: parameters, buffers, optimizers, whatever else has a state_dict, random states.
+
+    Parameters
+    ----------
+    model : Module
+    optimizers : sequence of Optimizer
+        Their parameters too, where they are not the model's.
+    also : sequence of objects with state_dict and load_state_dict
+        Schedulers, a GradScaler, an average of the weights.
+    rng : bool
+        The random states of torch, NumPy and Python.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizers: Sequence[Optimizer], also: Sequence[Any] = (), rng: bool = False
+    ) -> None:
+        self.model, self.optimizers, self.also, self.rng = model, tuple(optimizers), tuple(also), rng
+        # what is infinite by design (a causal mask) must not look like damage
+        self._exempt = {i for i, t in enumerate(self._model_tensors()) if not _finite(t)}
+
+    def capture(self, step: int, into: Snapshot | None = None, buffers: Sequence[Tensor] | None = None) -> Snapshot:
+        """A copy of the present state.
+
+        Parameters
+        ----------
+        step : int
+        into : Snapshot, optional
+            An old one whose memory is used again where it fits.
+        buffers : sequence of Tensor, optional
+            What to store for the model's buffers instead of their present values.
+        """
+        tensors = self._model_tensors()
+        if buffers is not None:
+            tensors[len(tensors) - len(buffers) :] = buffers
+        tree: dict[str, Any] = {
+            "model": len(tensors),
+            "optimizers": [_optimizer_tree(optimizer, tensors) for optimizer in self.optimizers],
+            "also": [_encoded(thing.state_dict(), tensors) for thing in self.also],
+            "rng": _encoded(_random_states(), tensors) if self.rng else None,
+        }
+        places, flats = _joined(tensors, self._exempt, None if into is None else into.flats)
+        return Snapshot(step, tree, places, flats)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Make the present state the copy's, in place, bit for bit."""
+        tree = snapshot.tree
+        with torch.no_grad():
+            for i, tensor in enumerate(self._model_tensors()):
+                tensor.copy_(snapshot.tensor(i))
+            for optimizer, saved in zip(self.optimizers, tree["optimizers"], strict=True):
+                _restore_optimizer(optimizer, saved, snapshot)
+        for thing, saved in zip(self.also, tree["also"], strict=True):
+            thing.load_state_dict(_decoded(saved, snapshot))
+        if tree["rng"] is not None and self.rng:
+            _set_random_states(_decoded(tree["rng"], snapshot))
+
+    @property
+    def sound(self) -> bool:
+        """Whether parameters, buffers and optimizer states are finite now."""
+        tensors = self._model_tensors()
+        checked = [t for i, t in enumerate(tensors) if i not in self._exempt]
+        more: list[Tensor] = []
+        for optimizer in self.optimizers:
+            _optimizer_tree(optimizer, more)
+        return all(_finite(t) for t in [*checked, *more])
+
+    def buffers(self) -> list[Tensor]:
+        """The model's buffers, at the end of the order in which tensors are stored."""
+        return list(self.model.buffers())
+
+    def _model_tensors(self) -> list[Tensor]:
+        found = {id(p): p for p in self.model.parameters()}
+        for optimizer in self.optimizers:
+            found.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
+        return [*found.values(), *self.model.buffers()]
+
+
+def _kind(parts: Sequence[Any]) -> Kind:
+    return str(parts[0]), str(parts[1]), bool(parts[2])
+
+
+def _finite(tensor: Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    tensor = tensor.detach()
+    wide = torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None
+    # a sum that overflows calls something finite broken; then its numbers are beyond use all the same
+    return bool(torch.isfinite(tensor.sum(dtype=wide)))
+
+
+def _joined(
+    tensors: Sequence[Tensor], exempt: set[int], old: dict[Kind, Tensor] | None
+) -> tuple[list[tuple[Kind, int, tuple[int, ...]]], dict[Kind, Tensor]]:
+    places: list[tuple[Kind, int, tuple[int, ...]]] = []
+    members: dict[Kind, list[Tensor]] = {}
+    sizes: dict[Kind, int] = {}
+    for i, tensor in enumerate(tensors):
+        tensor = tensor.detach()
+        kind = (str(tensor.device), str(tensor.dtype), i not in exempt)
+        offset = sizes.get(kind, 0)
+        places.append((kind, offset, tuple(tensor.shape)))
+        sizes[kind] = offset + tensor.numel()
+        members.setdefault(kind, []).append(tensor.reshape(-1))
+    flats: dict[Kind, Tensor] = {}
+    for kind, pieces in members.items():
+        buffer = None if old is None else old.get(kind)
+        if buffer is not None and buffer.numel() == sizes[kind] and buffer.device == pieces[0].device:
+            torch.cat(pieces, out=buffer)
+        elif buffer is not None and buffer.numel() == sizes[kind]:  # kept on another device: no copy beside it
+            for piece, view in zip(pieces, buffer.split([p.numel() for p in pieces]), strict=True):
+                view.copy_(piece, non_blocking=False)
+        else:
+            buffer = torch.cat(pieces)
+        flats[kind] = buffer
+    return places, flats
+
+
+def _encoded(value: Any, tensors: list[Tensor]) -> Any:
+    """Plain values, each tensor appended to the list and replaced by its number."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return {TENSOR: len(tensors) - 1}
+    if value is None or type(value) in (int, float, bool, str):
+        return value
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value)
+        return _like(items, {key: _encoded(item, tensors) for key, item in items.items()})
+    if type(value) in (list, tuple):
+        kind: Any = type(value)
+        return kind(_encoded(item, tensors) for item in value)
+    return copy.deepcopy(value)
+
+
+def _like(present: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
+    """The same kind of dict, of those that a file may hold."""
+    kind: Any = type(present)
+    return kind(made) if kind in (OrderedDict, Counter) else made
+
+
+def _decoded(value: Any, snapshot: Snapshot) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value)
+        if len(items) == 1 and TENSOR in items:
+            kind = snapshot.places[items[TENSOR]][0]
+            return snapshot.tensor(items[TENSOR]).to(kind[0], copy=True)
+        return _like(items, {key: _decoded(item, snapshot) for key, item in items.items()})
+    if type(value) in (list, tuple):
+        kind_of: Any = type(value)
+        return kind_of(_decoded(item, snapshot) for item in value)
+    return copy.deepcopy(value)
+
+
+def _optimizer_tree(optimizer: Optimizer, tensors: list[Tensor]) -> dict[str, Any]:
+    numbers = {id(p): i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    state = cast("dict[Any, Any]", optimizer.state)
+    return {
+        "state": [[numbers.get(id(key), key), _encoded(value, tensors)] for key, value in state.items()],
+        "groups": [
+            {name: _encoded(value, tensors) for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ],
+    }
+
+
+def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Snapshot) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = cast("dict[Any, Any]", optimizer.state)
+    before = dict(state)
+    state.clear()
+    for key, value in saved["state"]:
+        owner = parameters[key] if isinstance(key, int) and key < len(parameters) else key
+        state[owner] = _into(before.get(owner), _decoded(value, snapshot))
+    for group, entries in zip(optimizer.param_groups, saved["groups"], strict=True):
+        for name in [name for name in group if name != "params" and name not in entries]:
+            del group[name]
+        for name, entry in entries.items():
+            group[name] = _into(group.get(name), _decoded(entry, snapshot))
+
+
+def _into(present: Any, saved: Any) -> Any:
+    """The saved value in the present tensors where they fit: graphs and foreach caches hold on to them."""
+    if isinstance(saved, Tensor):
+        if isinstance(present, Tensor) and present.shape == saved.shape and present.dtype == saved.dtype:
+            return present.copy_(saved)
+        return saved
+    if isinstance(saved, dict) and isinstance(present, dict):
+        kept = cast("dict[Any, Any]", present)
+        fresh = {key: _into(kept.get(key), value) for key, value in cast("dict[Any, Any]", saved).items()}
+        kept.clear()
+        kept.update(fresh)
+        return kept
+    return saved
+
+
+def _random_states() -> dict[str, Any]:
+    name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state())  # noqa: NPY002 (the one augmentations draw from)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), *(float(r) for r in rest)],
+        "python": _listed(random.getstate()),
+    }
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+    name, keys, place, has, cached = states["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), int(place), int(has), cached))  # noqa: NPY002
+    version, inner, gauss = states["python"]
+    random.setstate((version, tuple(inner), gauss))
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value

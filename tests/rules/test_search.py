@@ -1,0 +1,137 @@
+"""The parts that rules share: the first step, the comparison of losses, the step of two secants."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from drivers.functions import Diagonal, Smooth
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from surefoot import rules
+from surefoot.drivers import descend
+from surefoot.rules._acceptance import loss_change
+from surefoot.rules._auto import sharp_step
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e4, 1e8])
+@pytest.mark.parametrize(
+    "rule",
+    [rules.Auto(), rules.Armijo(), rules.AdGD(), rules.BarzilaiBorwein(), rules.StrongWolfe(), rules.Backtracking()],
+)
+def test_the_scale_is_found_within_six_trials(rule, scale):
+    """In the unit of the data: curvature 1/scale^2 at a distance of scale."""
+    problem = Diagonal([1 / scale**2], [scale])
+    run = descend(problem, rule=rule, steps=6, tol=0)
+    assert 0.2 < run.trace.step[-1] / scale**2 < 5, run.trace.step
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.Auto(), rules.Armijo(), rules.BarzilaiBorwein(), rules.StrongWolfe(), rules.Backtracking()]
+)
+def test_searches_go_on_where_the_loss_no_longer_resolves_their_progress(rule):
+    """A loss of 1e9 + quadratic: differences below 1e-7 are rounding, the gradient can still fall by 1e8."""
+    curvatures = np.linspace(1, 20, 8)
+    problem = Smooth(lambda x: (1e9 + 0.5 * float(x @ (curvatures * x)), curvatures * x), np.ones(8))
+    run = descend(problem, rule=rule, steps=500, tol=1e-9)
+    assert run.converged, repr(run)
+    assert run.evaluations < 400
+
+
+class Seen:
+    def __init__(self, loss, alignment):
+        self.loss, self.alignment = loss, alignment
+
+
+def test_the_change_of_the_loss_is_read_where_it_is_resolved_and_from_the_slopes_elsewhere():
+    assert loss_change(1.0, Seen(0.5, 123.0), -7.0) == -0.5
+    # f = 1e12 + x^2/2 from x = 1 to x = 0.5: <g-, s> = -0.5, <s, y> = 0.25, true change -0.375
+    assert loss_change(1e12, Seen(1e12, 0.25), -0.5) == -0.375
+
+
+@given(st.floats(0.01, 1), st.floats(1.5, 100), st.floats(0.1, 10), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_two_secants_determine_the_sharper_curvature_of_two(small, ratio, slant, first, second):
+    """On a quadratic of two curvatures 1/c is the larger: Huang, Dai, Liu, Zhang 2021."""
+    curvatures = np.array([small, small * ratio])
+    g, pairs = np.array([1.0, slant]), []
+    for part in (first, second):
+        step = 1 / (curvatures[0] + part * (curvatures[1] - curvatures[0]))
+        s = -step * g
+        y = curvatures * s
+        pairs.append((s @ s / (s @ y), s @ y / (y @ y)))
+        g = g + y
+    (long_before, short_before), (long, short) = pairs
+    assume(abs(long_before - long) > 1e-3 * long)
+    assert sharp_step(long, short, long_before, short_before) == pytest.approx(1 / curvatures[1], rel=1e-4)
+
+
+def test_where_two_secants_say_nothing_the_shorter_step_stands():
+    assert sharp_step(1.0, 0.5, math.nan, math.nan) == math.inf
+    assert sharp_step(1.0, 0.5, 1.0, 0.4) == 0.4
+    assert sharp_step(math.inf, 1.0, math.inf, 0.4) == 0.4
+
+
+@pytest.mark.parametrize("first", [0.05, 0.5, 1.0, 1.5, 1.9, 5.0, 100.0])
+def test_a_wolfe_search_leaves_little_slope_on_either_side(first):
+    for problem in (Diagonal([1.0], [1.0]), Smooth(lambda x: (float(np.cosh(x).sum()), np.sinh(x)), [1.0])):
+        path = []
+        run = descend(problem, rule=rules.StrongWolfe(first=first), steps=30, tol=1e-6,
+                      callback=lambda x, _, path=path: path.append(x))  # fmt: skip
+        assert run.converged
+        for x, y in itertools.pairwise(path):
+            if abs(y - x) < 1e-6:
+                continue  # a first trial that tells the scale
+            g = problem.gradient(x)
+            assert abs(problem.gradient(y) @ g) <= 0.1 * g @ g * (1 + 1e-12)
+
+
+def test_a_rejection_drops_the_momentum():
+    """With heavy ball the move after a rejection is a plain step from the point before."""
+    from surefoot.methods import HeavyBall
+
+    path = []
+    problem = Diagonal([1.0, 30.0], [1.0, 1.0])
+    rule = rules.Brake(rule=rules.Constant(step=0.09), ratio=1.5)
+    run = descend(problem, rule=rule, method=HeavyBall(0.9), steps=60, tol=0, callback=lambda x, _: path.append(x))
+    rejected = np.flatnonzero(~run.trace.accepted)
+    assert rejected.size
+    checked = 0
+    for k in rejected:
+        if k + 1 < len(run.trace) and run.trace.accepted[k + 1]:
+            before = path[int(run.trace.accepted[:k].sum()) - 1]
+            after = path[int(run.trace.accepted[:k].sum())]
+            np.testing.assert_allclose(after, before - run.trace.step[k + 1] * problem.gradient(before))
+            checked += 1
+    assert checked
+
+
+def test_alternating_takes_the_long_step_after_even_points():
+    problem = Diagonal(np.geomspace(0.1, 10, 6), np.ones(6))
+    path = []
+    run = descend(problem, rule=rules.BarzilaiBorwein(averaging=1.0, first=0.05), steps=8, tol=0,
+                  callback=lambda x, _: path.append(x))  # fmt: skip
+    assert run.trace.accepted.all()
+    for k in range(1, 8):
+        s = path[k] - path[k - 1]
+        y = problem.curvatures * s
+        expected = (s @ y) / (y @ y) if k % 2 else (s @ s) / (s @ y)
+        assert run.trace.step[k + 1] == pytest.approx(expected)
+
+
+def test_polyaks_target_comes_down_to_what_can_be_reached():
+    """Told a bound of -100 for a least value of 0, steps would stay hundreds of times too long for good."""
+    problem = Diagonal([1.0, 3.0], [1.0, 1.0])
+    run = descend(problem, rule=rules.Polyak(lower_bound=-100.0, patience=5), steps=300, tol=0)
+    assert run.trace.loss.min() < 1e-6
+    # halved when not reached
+    assert rules.Polyak(lower_bound=-1.0, patience=1)._followed(rules.Polyak(lower_bound=-1.0).init(), 3.0).gain == 4.0
+
+
+def test_subgradient_moves_have_the_lengths_decided():
+    problem = Smooth(lambda x: (float(np.abs(x).sum()), 3.0 * np.sign(x)), [100.0])
+    for decay, power in (("constant", 0.0), ("sqrt", 0.5), ("square summable", 1.0)):
+        path = []
+        descend(problem, rule=rules.Subgradient(length=0.5, decay=decay), steps=20, tol=0,
+                callback=lambda x, _, path=path: path.append(float(x[0])))  # fmt: skip
+        np.testing.assert_allclose(-np.diff(path), 0.5 / np.arange(1, 21) ** power)
