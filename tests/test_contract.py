@@ -11,7 +11,7 @@ from surefoot.cli._verbs import command
 
 ROOMS = {
     "_advise",
-    "_limits.py",
+    "_limits",
     "cli",
     "drivers",
     "dynamics",
@@ -30,11 +30,15 @@ ROOMS = {
 TOP = {
     "Advice",
     "Bounds",
+    "Descent",
     "Limits",
     "Spectrum",
+    "SurefootError",
     "__version__",
     "advise",
+    "descend",
     "errors",
+    "jacobian",
     "limits",
     "methods",
     "operators",
@@ -64,7 +68,7 @@ PARAMETERS = {
 
 FIELDS = {
     "Bounds": "lower upper lower_is upper_is failure",
-    "Spectrum": "kind largest smallest size provenance scope products points note",
+    "Spectrum": "kind largest smallest size provenance scope products points note field_of_values eigenvector_condition",
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
     "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds",
 }

@@ -10,10 +10,11 @@ import numpy as np
 from surefoot._advise._findings import finding
 from surefoot._advise._trials import MOST_RUNS, assess, search, suggestion, usable_range
 from surefoot._advise._types import Advice, Recommendation, Trial, Verification
-from surefoot._advise._verify import FACTORS, verify_on_frozen_model, verify_on_target
+from surefoot._advise._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
 from surefoot._limits import Limits, limits
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import Method
+from surefoot.operators import Operator
 from surefoot.spectra import Measurement, Spectrum, measure
 from surefoot.targets import Target, as_target
 
@@ -23,6 +24,9 @@ Progress = Callable[[int, int, str, float | None], None]
 
 # Where the limit gives no scale (no curvature) the search for a usable step starts here.
 FALLBACK_STEP = 0.01
+# What a candidate is expected to cost in products, for the cost preview: a 1% interval of a network's Hessian, and
+# the runs on its frozen model.
+MEASURING_PRODUCTS, VERIFYING_PRODUCTS = 50, 2 * MODEL_STEPS
 
 
 def advise(
@@ -98,6 +102,7 @@ class _Session:
         self.products = self.runs = self.done = 0
         self.total = 1
         self.trial_seconds: float | None = None
+        self.product_seconds: float | None = None
         self.measurements: dict[int, Measurement] = {}
 
     def advice(self, began: float) -> Advice:
@@ -189,6 +194,7 @@ class _Session:
             return known, None
         operator = self.target.operator(candidate)
         if id(operator) not in self.measurements:
+            self._preview(operator, candidate)
             measurement = measure(operator, rtol=self.rtol, failure=self.failure, rng=self.rng)
             self.products += measurement.spectrum.products
             self.measurements[id(operator)] = measurement
@@ -222,9 +228,26 @@ class _Session:
     def _tell(self, label: str) -> None:
         if self.progress is None:
             return
-        # short runs dominate: what is left is about one trial's time per unit
-        remaining = None if self.trial_seconds is None else self.trial_seconds * (self.total - self.done)
-        self.progress(self.done, self.total, label, remaining)
+        self.progress(self.done, self.total, label, self._remaining())
+
+    def _preview(self, operator: Operator, candidate: Any) -> None:
+        """Time one product, so that a long measurement is announced before it begins."""
+        if self.product_seconds is not None:
+            return
+        began = time.perf_counter()
+        operator.matvec(np.full(operator.shape[1], operator.shape[1] ** -0.5))
+        self.product_seconds = time.perf_counter() - began
+        self.products += 1
+        self._tell(f"{candidate.label}: curvature")
+
+    def _remaining(self) -> float | None:
+        """Seconds left, as far as they can be known: products before the first short run, then mostly those runs."""
+        if self.trial_seconds is not None:
+            return self.trial_seconds * (self.total - self.done)
+        if self.product_seconds is not None:
+            candidates = self.total // (1 + len(FACTORS) + MOST_RUNS)
+            return self.product_seconds * candidates * (MEASURING_PRODUCTS + VERIFYING_PRODUCTS)
+        return None
 
 
 def _amplification(method: Method, found: Spectrum, allowed: Limits) -> tuple[tuple[float, float], ...]:

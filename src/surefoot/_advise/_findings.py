@@ -43,8 +43,9 @@ def finding(
             else "the limit is local, and curvature (or the preconditioner) adapts along the path"
         )
         return f"{head}; they hold up to {usable[1] / limit:.3g} x the limit: {why}"
-    if failed and failed[0] < limit / AGREEMENT:
-        return f"{head}; they fail from {failed[0] / limit:.3g} x the limit on: curvature grows away from the start"
+    if failed and failed[0] < limit:
+        why = "the curvature grows away from the start, or the noise of mini-batches adds up"
+        return f"{head}; they fail from {failed[0] / limit:.3g} x the limit on: {why}"
     if failed:
         agrees = ", as it says" if failed[0] <= AGREEMENT * limit else ""
         return f"{head}; they fail from {failed[0] / limit:.3g} x the limit on{agrees}"

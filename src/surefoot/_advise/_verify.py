@@ -13,7 +13,7 @@ from surefoot.operators import Array, Operator
 from surefoot.spectra import Measurement, Spectrum
 from surefoot.targets import Target
 
-__all__ = ["FACTORS", "verify_on_frozen_model", "verify_on_target"]
+__all__ = ["FACTORS", "MODEL_STEPS", "verify_on_frozen_model", "verify_on_target"]
 
 FACTORS = (0.95, 1.05)
 # An interval wider than this leaves open on which side of the limit 1.05 times it lies.

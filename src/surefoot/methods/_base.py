@@ -7,12 +7,15 @@ the Hessian) c is the flow eigenvalue -c, so for an optimiser z = -step * c.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.methods._region import Region, region_of
 from surefoot.methods._search import best_step, first_crossing
+from surefoot.methods._stability import StabilityPolynomial
 
 __all__ = ["Flow", "Method", "State"]
 
@@ -37,6 +40,25 @@ class Method(ABC):
         """Number of arrays in the state; the first is the iterate."""
         return 1
 
+    @property
+    def order(self) -> int:
+        """Order of accuracy on x' = F(x); 0 for an iteration that is no consistent integrator (momentum)."""
+        return 0
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of F per step."""
+        return 1
+
+    @property
+    def implicit(self) -> bool:
+        """Whether a step solves equations."""
+        return False
+
+    def stability(self) -> StabilityPolynomial | None:
+        """The polynomial P(r, z) behind `amplification`; None where a step is not polynomial in z."""
+        return _extracted(self)
+
     @abstractmethod
     def update(self, state: State, flow: Flow) -> State:
         """One step.
@@ -56,6 +78,10 @@ class Method(ABC):
     def start(self, x: Any) -> State:
         """The state that begins at the iterate x: everything else is zero."""
         return (x, *(x * 0 for _ in range(self.memory - 1)))
+
+    def begin(self, x: Any, flow: Flow) -> State:  # noqa: ARG002 - for methods that look back
+        """The state that begins at x on a known flow, as accurate as the method; `start` where nothing looks back."""
+        return self.start(x)
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
         """Asymptotic growth per step on x' = lambda x: the spectral radius of the update, by running it.
@@ -93,12 +119,44 @@ class Method(ABC):
             sup r with amplification(s * direction) <= 1 for all 0 < s <= r: the piece connected to 0. Zero where
             arbitrarily small steps grow, infinity where none does.
         """
-        return first_crossing(self.amplification, np.asarray(direction, dtype=np.complex128))
+        directions = np.asarray(direction, dtype=np.complex128)
+        polynomial = self.stability()
+        if polynomial is None:
+            return first_crossing(self.amplification, directions)
+        return np.asarray([polynomial.limit_along(ray) for ray in directions.reshape(-1).tolist()]).reshape(
+            directions.shape
+        )
 
     @property
     def real_limit(self) -> float:
         """Largest stable step * curvature: `limit_along` the negative real axis."""
         return float(self.limit_along(-1.0))
+
+    @property
+    def imaginary_limit(self) -> float:
+        """Largest stable step * frequency: `limit_along` the imaginary axis."""
+        return float(self.limit_along(1j))
+
+    def region(self, window: tuple[float, float, float, float] | None = None, points: int = 201) -> Region:
+        """The stability region, for a picture.
+
+        Parameters
+        ----------
+        window : (left, right, bottom, top), optional
+            Of the complex plane of z = step * eigenvalue; chosen to show the region if not given.
+        points : int
+            Grid points along each side.
+
+        Returns
+        -------
+        Region
+
+        Raises
+        ------
+        InvalidInput
+            If the window is empty or points is below 2.
+        """
+        return region_of(self, window, points)
 
     def best_step(self, smallest: float, largest: float) -> tuple[float, float]:
         """The constant step with the best worst rate over curvatures in [smallest, largest].
@@ -140,3 +198,10 @@ class Method(ABC):
     def tuned(self, smallest: float, largest: float) -> str:  # noqa: ARG002 - for methods with a known best pair
         """The method's best parameters for curvatures in [smallest, largest], in words; empty if not known."""
         return ""
+
+
+@lru_cache(maxsize=256)
+def _extracted(method: Method) -> StabilityPolynomial | None:
+    from surefoot.methods._extracted import MOST_MEMORY, extracted
+
+    return extracted(method.update, method.memory) if method.memory <= MOST_MEMORY else None

@@ -33,6 +33,11 @@ class GradientDescent(Method):
         """``gradient descent``."""
         return "gradient descent"
 
+    @property
+    def order(self) -> int:
+        """One."""
+        return 1
+
     def update(self, state: State, flow: Flow) -> State:
         """X + h F(x)."""
         (x,) = state

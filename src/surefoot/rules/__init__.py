@@ -9,6 +9,7 @@ from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._brake import Brake
 from surefoot.rules._chebyshev import Chebyshev
 from surefoot.rules._clipped import Clipped
+from surefoot.rules._named import Known, NamedRule, named_rule, named_rules
 from surefoot.rules._phases import WSD, HighThenLow, OneCycle
 from surefoot.rules._polyak import Polyak
 from surefoot.rules._schedules import (
@@ -43,7 +44,9 @@ __all__ = [
     "HighThenLow",
     "InverseSqrt",
     "InverseTime",
+    "Known",
     "Linear",
+    "NamedRule",
     "Observation",
     "OneCycle",
     "Polyak",
@@ -54,4 +57,6 @@ __all__ = [
     "StrongWolfe",
     "Subgradient",
     "Warmup",
+    "named_rule",
+    "named_rules",
 ]

@@ -17,7 +17,7 @@ __all__ = ["Auto", "AutoState"]
 THRESHOLD = 0.5
 ADAPTATION = 1.02
 DECREASE = 1e-4
-AVERAGING = 0.95
+AVERAGING = 0.99
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class BarzilaiBorwein(Rule):
     decrease : float
         Part of the first-order decrease that is asked for, in [0, 1).
     averaging : float
-        How slowly the average of past losses falls, in [0, 1]; 0 allows no rise at all.
+        How slowly the average of past losses falls, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are
+        taken back that would have paid.
 
     Raises
     ------
@@ -52,13 +53,13 @@ class BarzilaiBorwein(Rule):
     --------
     >>> from surefoot.rules import BarzilaiBorwein
     >>> BarzilaiBorwein(kind="short")
-    BarzilaiBorwein(kind='short', first=None, decrease=0.0001, averaging=0.85)
+    BarzilaiBorwein(kind='short', first=None, decrease=0.0001, averaging=0.99)
     """
 
     kind: Literal["long", "short", "alternating"] = "alternating"
     first: float | None = None
     decrease: float = 1e-4
-    averaging: float = 0.85
+    averaging: float = 0.99
 
     def __post_init__(self) -> None:
         if self.kind not in ("long", "short", "alternating"):

@@ -17,14 +17,26 @@ Action = Literal["go", "skip", "back", "stop"]
 MEMORY = 0.1
 # The least spread believed, as a part of the progress made so far: a converged run is not alarmed by trifles.
 TRIFLE = 0.05
-# Lost ground: this part of the progress so far, and this many typical deviations.
-HALF, DEVIATIONS = 0.5, 4.0
+# Lost ground: by this part of the progress so far, this many typical deviations, this part of the first loss.
+LOST = (0.5, 5.0, 0.05)
+# A step far above counts as so many at most.
+FAST = 5.0
+# Near the best, so worth keeping: likewise.
+NEAR = (TRIFLE, 2.0, 0.02)
+# Steps over which a best value is forgotten: data change, and noise grows.
+LONG = 500
 # A gradient this much smaller than of late has vanished; six digits are what single precision resolves.
 NOTHING = 1e-6
 # A state just restored is not to blame for what it sees: that many more batches are left out before a conclusion.
 MORE_DOUBTS = 3
+# After so many brakings the rate is no longer to blame for lost ground.
+SURELY = 4
 # After a rescue in a row the next growth waits this many times longer.
 PATIENCE_GROWTH = 4
+# At full rate for so many pauses: the rescues are forgotten.
+FORGETTING = 10
+# What a rescue suspects the rate of: these kinds, or any kind but for the first time.
+GUILTY = frozenset({"jump", "lost ground", "vanished", "collapse"})
 
 
 class Sight(Protocol):
@@ -95,8 +107,8 @@ class WatchState:
         Largest gradient norm of late.
     first, best, scale : float
         First loss, least level, the typical deviation then.
-    lost : int
-        Steps in a row above lost ground.
+    lost : float
+        Steps in a row above lost ground, each counted as often as it is above it.
     still : int
         Steps in a row without a gradient.
     doubts : int
@@ -106,7 +118,9 @@ class WatchState:
     since : int
         Updates since the last return.
     wait : int
-        Steps until the factor may grow again.
+        Steps until the factor or its ceiling may grow again.
+    ceiling : float
+        Where the factor's growth pauses: half of what last failed, then twice as much after each wait.
     """
 
     brake: BrakeState
@@ -118,12 +132,13 @@ class WatchState:
     first: float = math.nan
     best: float = math.nan
     scale: float = math.nan
-    lost: int = 0
+    lost: float = 0.0
     still: int = 0
     doubts: int = 0
     rescues: int = 0
     since: int = 0
     wait: int = 0
+    ceiling: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +156,18 @@ class Watch(Rule):
 
         level m <- m + (loss - m)/10,      spread s <- max(|loss - m|, forget s),   peak p <- max(|g|, forget p)
         jump:     loss > m + band s  and  |g| > ratio p,   or either by `far` times as much
-        lost:     m above its least value by half the progress so far and 4 typical deviations, `patience` steps long
+        lost:     m above its least value by half the progress so far, 5 typical deviations and a twentieth of the
+                  first loss, `patience` steps long
         vanished: |g| <= p/10^6 while the loss is not at its best, `patience` steps long
         collapse: the driver saw the model answer the same whatever it is asked
         broken:   loss, gradient or state not finite
 
     A jump, or a broken loss or gradient beside a sound state, costs a batch first: it is left out, and only if
     the next ones are as bad is the state to blame. Everything else returns to the last good state with the rate
-    shrunk; the `Brake` inside decides the factor. It grows back at once after a first rescue; after the n-th in
-    a row it waits 4^(n-2) times `patience` steps first. A return that changes nothing, the very batch after it
-    jumping again, is taken for new data, and the band moves there.
+    shrunk; the `Brake` inside decides the factor. It grows back at once, while the loss is near its best,
+    pausing at half of what failed, then at twice that and so on to 1. The n-th rescue in a row, n > 1, shrinks
+    twice, pauses at shrink^(n-1) of that first, and 4^(n-1) times as long as `patience`. A first return for what is not finite suspects the rate of nothing and has no pause. A return that changes
+    nothing, the very batches after it jumping too, is taken for new data, and the band moves there.
 
     Changing the loss's unit, or the gradient's, changes no decision; adding a constant to the loss none after
     the first steps, in which |first loss| stands for a spread not yet seen. Heuristics: thresholds are three
@@ -221,13 +238,13 @@ class Watch(Rule):
             return self._back(state, "collapse", "the model answers the same whatever it is asked")
         if state.count == 0:
             return self._went(replace(
-                state, level=loss, spread=abs(loss), typical=abs(loss), peak=norm, first=loss, best=loss, scale=abs(loss)
+                state, level=loss, spread=abs(loss), typical=0.0, peak=norm, first=loss, best=loss, scale=abs(loss)
             ), loss, norm)  # fmt: skip
         jump = self._jump(state, loss, norm)
         if jump and not (_untried(state) and state.doubts >= self._allowed(state)):
             return self._doubt(state, "jump", jump)
         if jump:
-            fresh = replace(state, level=loss, spread=abs(loss - state.level), peak=norm, best=loss, lost=0)
+            fresh = replace(state, level=loss, spread=abs(loss - state.level), peak=norm, best=loss, lost=0.0)
             verdict, after = self._went(fresh, loss, norm)
             return replace(verdict, kind="new data", reason=f"{jump}, at a good state too", adopted=True), after
         verdict, after = self._went(state, loss, norm)
@@ -237,15 +254,15 @@ class Watch(Rule):
             return verdict, after
         risen = after.level - after.best
         reason = f"the mean loss rose from {after.best:.4g} to {after.level:.4g}"
-        if state.rescues >= self.rescues / 3:  # three, of ten: a rate 64 times smaller did not help
-            settled = replace(after, best=after.level, first=after.first + risen, lost=0)
+        if state.brake.factor <= self.shrink**SURELY:
+            settled = replace(after, best=after.level, first=after.first + risen, lost=0.0)
             return replace(verdict, kind="new data", reason=f"{reason}, at a small rate too", adopted=True), settled
         return self._back(state, "lost ground", reason)
 
     def rewound(self, now: WatchState, then: WatchState) -> WatchState:
         """The averages of an earlier state with the brake of the present: what holds after a return."""
         return replace(
-            then, brake=now.brake, rescues=now.rescues, since=0, wait=now.wait, doubts=0, lost=0, still=0
+            then, brake=now.brake, rescues=now.rescues, since=0, wait=now.wait, ceiling=now.ceiling, doubts=0, lost=0.0, still=0
         )  # fmt: skip
 
     def _jump(self, state: WatchState, loss: float, norm: float) -> str:
@@ -262,35 +279,43 @@ class Watch(Rule):
 
     def _went(self, state: WatchState, loss: float, norm: float) -> tuple[Verdict, WatchState]:
         """Accept: averages and factor move on."""
-        away = loss - state.level
-        level, typical = state.level + MEMORY * away, state.typical + MEMORY * (abs(away) - state.typical)
-        best, scale = (level, typical) if level < state.best else (state.best, state.scale)
-        ground = max(HALF * (state.first - best), DEVIATIONS * scale)
-        brake, wait, rescues = state.brake, state.wait, state.rescues
-        verdict = GO
-        if brake.factor < 1 or rescues:
-            brake, wait, rescues = self._released(state)
-            verdict = Verdict(step=brake.factor)
-        lost = state.lost + 1 if level - best > ground else 0
+        away, weight = loss - state.level, max(MEMORY, 1 / (state.count + 1))
+        level, typical = state.level + weight * away, state.typical + weight * (abs(away) - state.typical)
+        scale = abs(state.first) if state.count < 1 / MEMORY else _least(state.scale, typical)
+        best = _least(state.best, level)
+        above, gained, first = level - best, state.first - best, abs(state.first)
+        ground = max(LOST[0] * gained, LOST[1] * scale, LOST[2] * first)
+        lost = state.lost + min(above / ground, FAST) if above > ground > 0 else 0.0
+        near = above <= max(NEAR[0] * gained, NEAR[1] * scale, NEAR[2] * first)
         # at a minimum the gradient vanishes too, but there the loss is at its best
-        above = level - best > max(TRIFLE * (state.first - best), NOTHING * abs(best))
-        still = state.still + 1 if norm <= NOTHING * state.peak and above else 0
-        if lost or still:
-            verdict = replace(verdict, good=False)
+        vanished = norm <= NOTHING * state.peak and above > max(TRIFLE * gained, NOTHING * first)
+        still = state.still + 1 if vanished else 0
+        good = near and not still
+        brake, wait, ceiling, rescues = state.brake, state.wait, state.ceiling, state.rescues
+        if rescues and good:
+            brake, wait, ceiling, rescues = self._released(state)
+        verdict = GO if good and brake.factor == 1 else Verdict(step=brake.factor, good=good)
         return verdict, WatchState(
             brake, state.count + 1, level, max(abs(away), self.forget * state.spread), typical,
             max(norm, self.forget * state.peak), state.first, best, scale, lost, still, 0, rescues, state.since + 1,
-            wait,
+            wait, ceiling,
         )  # fmt: skip
 
-    def _released(self, state: WatchState) -> tuple[BrakeState, int, int]:
-        """The factor a little nearer to 1, unless it has to wait; the rescues forgotten when that has held."""
-        if state.wait > 0:
-            return state.brake, state.wait - 1, state.rescues
-        if state.brake.factor < 1:
-            return self.brake.update(state.brake, _as_observation(_Seen(1, 0.0, 1.0)))[1], 0, state.rescues
-        held = state.since >= self.patience * PATIENCE_GROWTH ** min(state.rescues, 10)
-        return state.brake, 0, 0 if held else state.rescues
+    def _released(self, state: WatchState) -> tuple[BrakeState, int, float, int]:
+        """Brake, wait, ceiling and rescues after one more good update."""
+        brake, wait, ceiling, rescues = state.brake, state.wait, state.ceiling, state.rescues
+        if brake.factor < ceiling:
+            grown = self.brake.update(brake, _as_observation(_Seen(1, 0.0, 1.0)))[1]
+            return replace(grown, factor=min(grown.factor, ceiling)), wait, ceiling, rescues
+        if wait > 0:
+            return brake, wait - 1, ceiling, rescues
+        if ceiling < 1:
+            ceiling = min(2 * ceiling, 1.0)
+            return brake, self._pause(rescues) * (FORGETTING if ceiling == 1 else 1), ceiling, rescues
+        return brake, 0, 1.0, 0
+
+    def _pause(self, rescues: int) -> int:
+        return self.patience * PATIENCE_GROWTH ** min(rescues - 1, 10)
 
     def _allowed(self, state: WatchState) -> int:
         """How many batches in a row may be left out before the state is blamed."""
@@ -307,13 +332,25 @@ class Watch(Rule):
         rescues = state.rescues + 1
         shown = _Seen(1, math.nan, math.nan)
         decision, brake = self.brake.update(state.brake, _as_observation(shown))
+        if rescues > 1:
+            decision, brake = self.brake.update(brake, _as_observation(shown))
         action: Action = "back" if rescues <= self.rescues else "stop"
-        wait = 0 if rescues == 1 else self.patience * PATIENCE_GROWTH ** min(rescues - 2, 10)
-        after = replace(state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0, still=0, wait=wait)
+        guilty = kind in GUILTY or rescues > 1
+        failed = state.brake.factor * self.shrink ** (rescues - 1)
+        ceiling = min(failed / 2, state.ceiling) if guilty else state.ceiling
+        after = replace(
+            state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0.0, still=0, wait=self._pause(rescues),
+            ceiling=ceiling,
+        )  # fmt: skip
         return (
             Verdict(step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason, good=False),
             after,
         )  # fmt: skip
+
+
+def _least(least: float, value: float) -> float:
+    """The least value so far, slowly forgotten."""
+    return value if value < least else least + (value - least) / LONG
 
 
 def _untried(state: WatchState) -> bool:

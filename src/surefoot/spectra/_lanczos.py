@@ -33,6 +33,7 @@ class Lanczos:
         self.alphas: list[float] = []
         self.betas: list[float] = []
         self.exhausted = False
+        self._ritz: NDArray[np.float64] | None = None
         self._rows = np.empty((GROWTH, start.size), dtype=operator.dtype)
         self._rows[0] = start
 
@@ -49,9 +50,11 @@ class Lanczos:
     @property
     def ritz(self) -> NDArray[np.float64]:
         """Eigenvalues of T, ascending."""
-        from scipy.linalg import eigvalsh_tridiagonal
+        if self._ritz is None or self._ritz.size != self.steps:
+            from scipy.linalg import eigvalsh_tridiagonal
 
-        return np.asarray(eigvalsh_tridiagonal(self.alphas, self.betas[:-1]), dtype=np.float64)
+            self._ritz = np.asarray(eigvalsh_tridiagonal(self.alphas, self.betas[:-1]), dtype=np.float64)
+        return self._ritz
 
     def ritz_pairs(self) -> tuple[NDArray[np.float64], Array]:
         """Ritz values, ascending, and their unit vectors as rows of shape (steps, n)."""

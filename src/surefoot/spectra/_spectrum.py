@@ -8,8 +8,9 @@ import numpy as np
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, as_operator
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
+from surefoot.spectra._field import departure_from_normality, measured_field
 from surefoot.spectra._measured import Ends, Which, measured_ends
-from surefoot.spectra._types import Bounds, Scope, Spectrum
+from surefoot.spectra._types import Bounds, Certainty, Spectrum
 
 __all__ = ["Measurement", "measure", "private_generator", "spectrum"]
 
@@ -142,7 +143,7 @@ def measure(
                 raise
     elif kind == "curvature":
         raise NotSymmetric("a curvature matrix is symmetric and this one is not; say kind='jacobian', or symmetrise it")
-    return _general(operator)
+    return _general(operator, rtol, failure, max_products, generator)
 
 
 def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
@@ -232,28 +233,54 @@ def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
     return f"stopped after {ends.products} products: {wanted} wider than rtol={rtol:g}; allow more max_products"
 
 
-def _general(operator: Operator) -> Measurement:
-    """All eigenvalues of an operator that is not symmetric."""
+def _general(
+    operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
+) -> Measurement:
+    """All eigenvalues of an operator that is not symmetric; where that costs too much, its field of values."""
     n = operator.shape[0]
     matrix, products = operator.entries, 0
     if matrix is None and n <= FORM_LIMIT:
         matrix = np.stack([operator.matvec(column) for column in np.eye(n, dtype=operator.dtype)], axis=1)
         products = n
     points = None if matrix is None else eigenvalues(matrix)
-    if points is None:
-        raise InvalidInput(
-            f"all eigenvalues of a non-symmetric operator of size {n} would cost too much; "
-            f"give a matrix of at most about {FORM_LIMIT} rows, or a symmetric operator"
-        )
-    scope: Scope = operator.scope
+    if matrix is None or points is None:
+        return _enclosed_field(operator, rtol, failure, max_products, generator)
+    corners, condition = departure_from_normality(matrix)
     found = Spectrum(
         kind="jacobian",
         largest=Bounds.exactly(np.real(points).max()),
         smallest=Bounds.exactly(np.real(points).min()),
         size=n,
         provenance="exact",
-        scope=scope,
+        scope=operator.scope,
         products=products,
         points=points,
+        field_of_values=corners,
+        eigenvector_condition=condition,
+        note="" if condition < 1e3 else f"not normal: condition of the eigenvectors {condition:.2g}",
     )
     return Measurement(found, np.sort(np.real(points)), lambda: None)
+
+
+def _enclosed_field(
+    operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
+) -> Measurement:
+    field = measured_field(operator, rtol=rtol, failure=failure, max_products=max_products, rng=generator)
+    real = field.corners.real
+    trust: Certainty = field.trust
+    chance = failure if trust == "probabilistic" else 0.0
+    # every eigenvalue has its real part in here; which of them is where the field does not say
+    bounds = Bounds(float(real.min()), float(real.max()), trust, trust, chance / 2)
+    found = Spectrum(
+        kind="jacobian",
+        largest=bounds,
+        smallest=bounds,
+        size=operator.shape[0],
+        provenance="measured",
+        scope=operator.scope,
+        products=field.products,
+        note=field.note,
+        field_of_values=field.corners,
+        eigenvector_condition=math.inf,
+    )
+    return Measurement(found, np.sort(real), lambda: None)

@@ -52,6 +52,8 @@ class Bounds:
     failure: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lower", float(self.lower))
+        object.__setattr__(self, "upper", float(self.upper))
         if not self.lower <= self.upper:
             raise InvalidInput(f"an interval needs lower <= upper; got [{self.lower!r}, {self.upper!r}]")
 
@@ -124,6 +126,11 @@ class Spectrum:
         All eigenvalues in ascending order where they were computed; complex for a Jacobian.
     note : str
         What a reader should know: a budget that ran out, a fact that was used.
+    field_of_values : complex array or None
+        Corners of a convex polygon that stands for all x'Ax with |x| = 1, of a matrix that is not normal: its
+        eigenvalues alone do not bound the growth of an iteration.
+    eigenvector_condition : float
+        Condition number of the eigenvectors; 1 for a normal matrix, infinite where it is not known.
     """
 
     kind: Kind
@@ -135,6 +142,8 @@ class Spectrum:
     products: int = 0
     points: Array | None = field(default=None, repr=False, compare=False)
     note: str = ""
+    field_of_values: Array | None = field(default=None, repr=False, compare=False)
+    eigenvector_condition: float = 1.0
 
     @property
     def negative(self) -> bool:
@@ -161,8 +170,14 @@ class Spectrum:
         """
         if not math.isfinite(shift):
             raise NotFinite(f"shift must be finite; got {shift!r}")
-        points = None if self.points is None else self.points + shift
-        return replace(self, largest=self.largest.shifted(shift), smallest=self.smallest.shifted(shift), points=points)
+        points, corners = (None if a is None else a + shift for a in (self.points, self.field_of_values))
+        return replace(
+            self,
+            largest=self.largest.shifted(shift),
+            smallest=self.smallest.shifted(shift),
+            points=points,
+            field_of_values=corners,
+        )
 
     def scaled(self, factor: float) -> "Spectrum":
         """The spectrum of factor * A, factor > 0: another unit for the loss, a loss scale.
@@ -174,8 +189,14 @@ class Spectrum:
         """
         if not 0 < factor < math.inf:
             raise InvalidInput(f"factor must be positive and finite; got {factor!r}")
-        points = None if self.points is None else self.points * factor
-        return replace(self, largest=self.largest.scaled(factor), smallest=self.smallest.scaled(factor), points=points)
+        points, corners = (None if a is None else a * factor for a in (self.points, self.field_of_values))
+        return replace(
+            self,
+            largest=self.largest.scaled(factor),
+            smallest=self.smallest.scaled(factor),
+            points=points,
+            field_of_values=corners,
+        )
 
     def __str__(self) -> str:
         lines = [
@@ -191,13 +212,6 @@ class Spectrum:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: complex eigenvalues become [real, imaginary] pairs."""
-        points: list[Any] | None = None
-        if self.points is not None:
-            points = (
-                [[p.real, p.imag] for p in self.points.tolist()]
-                if self.points.dtype.kind == "c"
-                else self.points.tolist()
-            )
         return {
             "kind": self.kind,
             "largest": self.largest.to_dict(),
@@ -206,8 +220,10 @@ class Spectrum:
             "provenance": self.provenance,
             "scope": self.scope,
             "products": self.products,
-            "points": points,
+            "points": _listed(self.points),
             "note": self.note,
+            "field_of_values": _listed(self.field_of_values),
+            "eigenvector_condition": finite_or_none(self.eigenvector_condition),
         }
 
     @classmethod
@@ -216,11 +232,20 @@ class Spectrum:
         values = dict(data)
         values["largest"] = Bounds.from_dict(values["largest"])
         values["smallest"] = Bounds.from_dict(values["smallest"])
-        points = values["points"]
-        if points is not None:
-            is_complex = bool(points) and isinstance(points[0], list)
-            values["points"] = np.asarray([complex(*p) for p in points] if is_complex else points)
+        for name in ("points", "field_of_values"):
+            points = values.get(name)
+            if points is not None:
+                is_complex = bool(points) and isinstance(points[0], list)
+                values[name] = np.asarray([complex(*p) for p in points] if is_complex else points)
+        if values.get("eigenvector_condition", 1.0) is None:
+            values["eigenvector_condition"] = math.inf
         return cls(**values)
+
+
+def _listed(points: Array | None) -> list[Any] | None:
+    if points is None:
+        return None
+    return [[p.real, p.imag] for p in points.tolist()] if points.dtype.kind == "c" else points.tolist()
 
 
 def finite_or_none(value: float) -> float | None:

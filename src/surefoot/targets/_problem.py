@@ -1,15 +1,19 @@
 """A classical problem as a target: gradient descent with and without momentum, run for real."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from surefoot.drivers import descend
+from surefoot.drivers._trace import Trace
 from surefoot.errors import NotFinite
-from surefoot.methods import Flow, GradientDescent, HeavyBall, Method, Nesterov
+from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
 from surefoot.problems import Problem
+from surefoot.rules import Constant
 from surefoot.spectra import Spectrum
 
 __all__ = ["ProblemCandidate", "ProblemTarget"]
@@ -30,14 +34,15 @@ class ProblemTarget:
     Parameters
     ----------
     problem : Problem
+        Kept as `problem`; `start` is where its runs begin, shape (size,).
     rng : int
         Seed of the start, which is random only where the problem's own start is already stationary.
     """
 
     def __init__(self, problem: Problem, rng: int = 0) -> None:
         self.problem = problem
-        self._start = _moving_start(problem, rng)
-        self._hessian = problem.hessian(self._start)
+        self.start = _moving_start(problem, rng)
+        self._hessian = problem.hessian(self.start)
 
     @property
     def name(self) -> str:
@@ -76,36 +81,37 @@ class ProblemTarget:
 
     def trial(self, candidate: ProblemCandidate, step: float, steps: int) -> list[float]:
         """Losses along a run; the list ends early with nan where it left the finite numbers."""
-        return [loss if math.isfinite(loss) else math.nan for loss, _ in self._run(candidate.method, step, steps)]
+        trace = self._run(candidate.method, step, steps)
+        return [math.nan] if trace is None else _whole(trace, trace.loss, steps)
 
     def gradient_norms(self, candidate: ProblemCandidate, step: float, steps: int) -> list[float]:
-        """Gradient norms along a run."""
-        return [norm for _, norm in self._run(candidate.method, step, steps)]
+        """Gradient norms along a run; likewise."""
+        trace = self._run(candidate.method, step, steps)
+        return [math.nan] if trace is None else _whole(trace, trace.gradient_norm, steps)
 
     def initial_loss(self) -> float:
         """The loss at the start."""
-        return self.problem.value(self._start)
+        return self.problem.value(self.start)
 
     def constant_loss(self) -> float | None:
         """Not defined for a problem in general."""
         return None
 
-    def _run(self, method: Method, step: float, steps: int) -> Iterator[tuple[float, float]]:
-        """Loss and gradient norm at each iterate; ends with nan where a run leaves the finite numbers."""
-        state = method.start(self._start)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(steps + 1):
-                try:
-                    loss, gradient = self.problem.value_and_gradient(state[0])
-                except NotFinite:
-                    yield math.nan, math.nan
-                    return
-                yield loss, float(np.linalg.norm(gradient))
-                state = method.update(state, self._flow(step, state[0], gradient))
+    def _run(self, method: Method, step: float, steps: int) -> Trace | None:
+        """Every point of a run at a constant step; None where not even the start is finite."""
+        try:
+            run = descend(self.problem, self.start, rule=Constant(step=step), method=method, steps=steps, tol=0.0)
+        except NotFinite:
+            return None
+        return run.trace
 
-    def _flow(self, step: float, at: Array, gradient: Array) -> Flow:
-        """-step * gradient, without computing it again at the iterate."""
-        return lambda x: -step * (gradient if x is at else self.problem.gradient(x))
+
+def _whole(trace: Trace, values: NDArray[np.float64], steps: int) -> list[float]:
+    """As many as a run has points: one that came to rest stays there, one that left the numbers ends in nan."""
+    numbers: list[float] = values.tolist()
+    if math.isfinite(trace.loss[-1]) and math.isfinite(trace.gradient_norm[-1]):
+        return numbers + [numbers[-1]] * (steps + 1 - len(numbers))
+    return [*numbers[:-1], math.nan]
 
 
 def _moving_start(problem: Problem, rng: int) -> Array:

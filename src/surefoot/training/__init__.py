@@ -11,6 +11,7 @@ else:
 
 from surefoot.training._builtin import digits_task
 from surefoot.training._frozen import method_of
+from surefoot.training._gauss_newton import gauss_newton
 from surefoot.training._hessian import hessian
 from surefoot.training._loss import Supervised, supervised
 from surefoot.training._operator import CurvatureOperator
@@ -23,6 +24,7 @@ __all__ = [
     "Supervised",
     "Task",
     "digits_task",
+    "gauss_newton",
     "hessian",
     "method_of",
     "optimizer_limits",

@@ -9,10 +9,10 @@ from surefoot.training._trees import leaves
 
 __all__ = ["Listener"]
 
-# Outputs that vary by less than this part of their size are the same answer, to single precision.
-DEAF = 1e-5
-# Only a model that once varied by this much can be said to have stopped.
-HEARD = 1e-3
+# Outputs that vary by less than this part of the most they did, and of their own size, are the same answer.
+DEAF = 1e-3
+# By less than this part: doubtful, and nothing to keep.
+HARD_OF_HEARING = 0.03
 # Batches in a row before it is believed.
 CONFIRMED = 3
 
@@ -20,11 +20,12 @@ CONFIRMED = 3
 class Listener:
     """Measures how much a model's output varies over a batch, when asked to.
 
-        r = ||std over the batch of the output|| / (||mean over the batch|| + largest std so far)
+        r = s / max(largest s so far, m),    s = ||std over the batch of the output||,  m = ||mean over the batch||
 
     Most runs that fail quietly end at r = 0: every unit of a layer dead, or saturated, the output a constant,
-    its last bias at the best constant predictor. A healthy model at a constant loss (a slow start) keeps r of
-    1e-3 and more. A heuristic; says nothing for batches of one or outputs without a batch dimension.
+    its last bias at the best constant predictor. A model that still learns lowers s below what it was (a wild
+    start) or below m (targets far from 0), but hardly below 1e-3 of both. A heuristic; says nothing for batches
+    of one or outputs without a batch dimension.
 
     Parameters
     ----------
@@ -37,8 +38,8 @@ class Listener:
         self._handle: Any = None
         self._variation: Tensor | None = None
         self.largest = 0.0
-        self.healthiest = 0.0
         self.deaf = 0
+        self.doubtful = False
 
     def arm(self) -> None:
         """Listen to the next forward pass."""
@@ -71,14 +72,14 @@ class Listener:
         if not spread + size < float("inf"):
             return
         self.largest = max(self.largest, spread)
-        ratio = spread / (size + self.largest) if size + self.largest > 0 else 0.0
-        self.healthiest = max(self.healthiest, ratio)
-        self.deaf = self.deaf + 1 if ratio < DEAF and self.healthiest > HEARD else 0
+        part = max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
+        self.deaf = self.deaf + 1 if part < DEAF else 0
+        self.doubtful = part < HARD_OF_HEARING
 
     def forget(self) -> None:
         """After a return: what was heard of the state that is gone."""
         self.disarm()
-        self._variation, self.deaf = None, 0
+        self._variation, self.deaf, self.doubtful = None, 0, False
 
     def _heard(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         answers = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]

@@ -222,6 +222,8 @@ def probed_state(
 
 
 def _sharpened(curvature: CurvatureOperator) -> CurvatureOperator:
+    if not curvature.fits_in_double:
+        return curvature
     try:
         double = curvature.in_double()
     except Exception:  # the user's model, in a precision it may not be made for

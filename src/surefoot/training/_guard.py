@@ -25,6 +25,8 @@ __all__ = ["Guard", "SnapshotCost"]
 SHARE, LEAST_EVERY, MOST_EVERY = 0.01, 10, 100
 # A snapshot is trusted to lie before the trouble when so many updates went well after it.
 PROVED = 3
+# For this many times the rule's patience after a return the older snapshot stays, whatever comes.
+PROBATION = 2
 # Updates without an event, the mean loss down again: recovered.
 QUIET = 10
 # Overflows in a row that a GradScaler may take for a loss scale too high (2^16 down to below 1).
@@ -272,7 +274,7 @@ class Guard:
             "updates": self.updates,
             "watch": self.rule.dump(self._state),
             "factor": self._brake.factor,
-            "heard": [self._listener.largest, self._listener.healthiest],
+            "heard": self._listener.largest,
             "open": list(self._open),
             "history": [event.to_dict() for event in self.history],
         }
@@ -288,7 +290,7 @@ class Guard:
         self._state = self.rule.load(data["watch"])
         self.updates, self._next = data["updates"], data["updates"]
         self._brake.set(data["factor"])
-        self._listener.largest, self._listener.healthiest = data["heard"]
+        self._listener.largest = data["heard"]
         self._open = list(data["open"])
         self.history = [Event.from_dict(event) for event in data["history"]]
         self._shelf.clear()
@@ -324,20 +326,20 @@ class Guard:
     def _judged(self, loss: float, norm: float, closure: Callable[[], Tensor] | None) -> bool:
         """Sense, decide, act; whether the update is to be made."""
         self._listener.conclude()
-        deaf = float(self._listener.deaf)
+        deaf, doubtful = float(self._listener.collapsed), float(self._listener.doubtful)
         if not alone():
-            loss, norm, deaf = agreed((loss, norm, deaf), self._trained()[0].device)
+            loss, norm, deaf, doubtful = agreed((loss, norm, deaf, doubtful), self._trained()[0].device)
         if self._overflowed(loss, norm):
             return True
-        collapsed = self._listener.collapsed if alone() else deaf >= 1 and self._listener.collapsed
-        verdict, self._state = self.rule.update(self._state, _Sight(self, loss, norm, collapsed))
+        before = self._state
+        verdict, self._state = self.rule.update(self._state, _Sight(self, loss, norm, deaf > 0))
         if verdict.step != self._brake.factor and verdict.accept:
             self._brake.set(verdict.step)
         if verdict.accept:
             if verdict.kind:
                 self._log(verdict, loss, norm)
             self._close(self.updates)
-            if verdict.good and not deaf and self.updates >= self._next:
+            if verdict.good and not doubtful and self.updates >= self._next:
                 self._keep()
             return True
         rates = self._brake.rates
@@ -346,7 +348,7 @@ class Guard:
             self._reset_scaler()
             self._log(verdict, loss, norm, rates=rates)
             return False
-        self._return(verdict, loss, norm, rates, closure)
+        self._return(verdict, before, loss, norm, rates, closure)
         return False
 
     def _overflowed(self, loss: float, norm: float) -> bool:
@@ -371,7 +373,8 @@ class Guard:
     def _keep(self) -> None:
         began = time.perf_counter()
         try:
-            taken = self._shelf.put(self._subject, self.updates, {"watch": self.rule.dump(self._state)}, self._before)
+            note = {"watch": self.rule.dump(self._state)}
+            taken = self._shelf.put(self._subject, self.updates, note, self._before, newest=self._on_probation)
         except OSError as error:
             reason = f"no snapshot could be written ({error}); the one before it stays"
             self._note("snapshot", reason)
@@ -381,11 +384,12 @@ class Guard:
         self._next = self.updates + (self._every or min(max(int(SHARE * self.updates), LEAST_EVERY), MOST_EVERY))
 
     def _return(
-        self, verdict: Verdict, loss: float, norm: float, rates: tuple[float, ...], closure: Callable[[], Tensor] | None
+        self, verdict: Verdict, before: WatchState, loss: float, norm: float, rates: tuple[float, ...],
+        closure: Callable[[], Tensor] | None,
     ) -> None:
         """Back to the last good state, brake on; the end if the rule says so."""
         self._leave_out()
-        step = self._target(verdict)
+        step = self._target(verdict, before)
         undone = 0
         if step is not None:
             snapshot = self._shelf.get(step)
@@ -402,12 +406,19 @@ class Guard:
             self._brake.release()
             raise Diverged(diagnosis(self.history, self._state.rescues - 1), self.history)
 
-    def _target(self, verdict: Verdict) -> int | None:
+    def _target(self, verdict: Verdict, before: WatchState) -> int | None:
         """Which snapshot: the newest, or the one before it if the trouble may have begun there."""
         steps = self._shelf.steps
-        if len(steps) < 2 or verdict.kind in ("broken state", "collapse"):
+        if len(steps) < 2 or verdict.kind == "broken state":
             return steps[-1] if steps else None
-        return steps[-1] if self.updates - steps[-1] >= PROVED + self.rule.doubts else steps[0]
+        again = before.rescues > 0 and before.since < PROBATION * self.rule.patience
+        proved = self.updates - steps[-1] >= PROVED + self.rule.doubts
+        return steps[-1] if proved and not again else steps[0]
+
+    @property
+    def _on_probation(self) -> bool:
+        """Whether the last rescue is too near to give up the state it came from."""
+        return self._state.rescues > 0 and self._state.since < PROBATION * self.rule.patience
 
     def _reset_scaler(self) -> None:
         """Let the scaler forget a batch that is not stepped on, without taking it for an overflow."""

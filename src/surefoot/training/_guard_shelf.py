@@ -29,8 +29,8 @@ class Shelf(Protocol):
         """What they occupy."""
         ...
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None) -> bool:
-        """Take one, in place of the oldest; False, and nothing changed, if the state is not all finite."""
+    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+        """Take one, in place of the oldest (or of the newest); False if the state is not all finite."""
         ...
 
     def get(self, step: int) -> Snapshot:
@@ -67,10 +67,10 @@ class MemoryShelf:
         spare = 0 if self._spare is None else self._spare.bytes
         return sum(snapshot.bytes for snapshot in self._kept) + spare
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None) -> bool:
-        """Copy into the memory of the oldest."""
+    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+        """Copy into the memory of the one it replaces."""
         if len(self._kept) == 2:
-            self._spare = self._kept.pop(0)
+            self._spare = self._kept.pop(1 if newest else 0)
         spare, self._spare = self._spare, None
         taken = subject.capture(step, into=spare, buffers=buffers)
         if not taken.sound:
@@ -116,8 +116,8 @@ class DirectoryShelf:
         """On disk."""
         return sum(size for _, _, size in self._kept)
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None) -> bool:
-        """Write the older file anew.
+    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+        """Write the file anew of the one it replaces.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class DirectoryShelf:
             return False
         taken.note.update(note)
         used = [name for _, name, _ in self._kept]
-        name = next((name for name in NAMES if name not in used), used[0] if used else NAMES[0])
+        name = used[newest] if len(used) == 2 else next(name for name in NAMES if name not in used)
         size = write_atomically(taken.on("cpu").plain(), self._path / name)
         if not self._proved:
             self._prove(self._path / name)

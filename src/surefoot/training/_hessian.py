@@ -47,7 +47,7 @@ def hessian(
     count : callable, optional
         batch -> weight in the mean, where neither the loss nor the leading dimension of its tensors says it.
     check : bool
-        Compare one product with a difference of gradients on a float64 copy of the model and at most 16 samples: a
+        Compare one product with a difference of gradients on a float64 copy of the model and at most 4 samples: a
         handful of small gradients, and the memory of the copy. What came out is in `checked`.
 
     Returns

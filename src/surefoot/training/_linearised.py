@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotSmooth
 from surefoot.training._loss import Loss, Supervised
 
-__all__ = ["Curvature", "HessianOf", "Linearised", "scalar_loss"]
+__all__ = ["Curvature", "HessianOf", "Linearised", "as_scalar", "check_differentiable", "refuse_reentrant_checkpoints"]
 
 # (vectors like the parameters, keep the graph) -> products like the parameters, None where zero
 Product = Callable[[Sequence[Tensor], bool], Sequence[Tensor | None]]
@@ -73,7 +73,7 @@ class HessianOf(Curvature):
         return HessianOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
 
     def value(self, model: nn.Module, batch: Any) -> Tensor:
-        return scalar_loss(self.loss, model, batch)
+        return check_differentiable(self.loss(model, batch))
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
         value = self.value(model, batch)
@@ -98,8 +98,8 @@ def _directional(gradients: list[Tensor], where: list[int], parameters: Sequence
     return product
 
 
-def scalar_loss(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
-    """loss(model, batch), checked.
+def check_differentiable(returned: Any) -> Tensor:
+    """What a loss returned, as a finite tensor of shape () that depends on parameters.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def scalar_loss(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
     NotFinite
         If it is NaN or infinite.
     """
-    value = as_scalar(loss(model, batch))
+    value = as_scalar(returned)
     if not math.isfinite(value.item()):
         raise NotFinite(
             f"the loss is {value.item()} at the model's current parameters; check the data and the parameters "

@@ -97,6 +97,11 @@ class CurvatureOperator(Operator):
         )
         self.checked = self_check(self) if check and curvature.is_derivative else "not asked for"
 
+    @property
+    def fits_in_double(self) -> bool:
+        """Whether a float64 copy of the model fits in `max_memory`, or in the default where that is less."""
+        return 8 * sum(p.numel() for p in self.model.parameters()) <= max(self.max_memory, DEFAULT_MEMORY)
+
     def in_double(self, samples: int | None = None) -> "CurvatureOperator":
         """The operator at this point on a float64 copy of the model.
 
@@ -178,10 +183,12 @@ class CurvatureOperator(Operator):
             yield gradients
 
     def _apply(self, x: Array) -> Array:
-        with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size):
+        kept = len(self._graphs) == len(self.batches.items) and self._point() == self._built_at
+        with undisturbed(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
             total = torch.zeros(self.block.size, dtype=torch.float64)
             vectors = self.block.split(x)
-            self._refresh()
+            if not kept:
+                self._refresh()
             for i, share in enumerate(self.batches.shares):
                 total += share * self.block.joined(self._product(i, vectors))
             return total.numpy()

@@ -203,7 +203,14 @@ class Task:
         list of float
             The mini-batch loss met at each step, then the loss on all the data at the end; nan there if the run
             stopped early at a loss that is not finite.
+
+        Raises
+        ------
+        InvalidInput
+            If steps is not positive.
         """
+        if steps < 1:
+            raise InvalidInput(f"steps must be at least 1; got {steps!r}")
         model = copy.deepcopy(self._model)
         optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
         with threads_for(self.curvature().memory_per_sample * self._visits.size, self.curvature().block.size):

@@ -1,0 +1,122 @@
+"""What a terrain allows a method, as a value."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from surefoot.errors import InvalidInput
+from surefoot.spectra import Bounds
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a terrain allows a method. Steps have the unit 1/curvature (1/eigenvalue, time).
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    stable : float
+        Largest step stable in every direction: 0.0 with certified negative curvature (a growing mode), inf without
+        curvature.
+    curvature_limit : float
+        The same with negative (growing) directions left out.
+    safe : float or None
+        1/L, the step of the best guaranteed decrease; gradient descent on a curvature only.
+    optimal : float or None
+        Best constant step; None where only sublinear convergence is known and the method has no such step.
+    rate : float
+        Asymptotic contraction per step at `optimal`; 1.0 where only sublinear is known.
+    condition : Bounds or None
+        On L/mu; None with negative curvature, or for a Jacobian.
+    scope : "global" or "local"
+        A claim for the whole problem, or a linear claim at one point.
+    failure : float
+        Probability that the spectrum's intervals, and so these numbers, are wrong.
+    reasons : mapping of str to str
+        For each number, where it comes from; "tuned": the best parameters of the method, where they are known;
+        "transient": where errors may grow before they decay, because a Jacobian is not normal.
+    """
+
+    method: str
+    stable: float
+    curvature_limit: float
+    safe: float | None
+    optimal: float | None
+    rate: float
+    condition: Bounds | None
+    scope: Literal["global", "local"]
+    failure: float
+    reasons: Mapping[str, str] = field(repr=False)
+
+    def iterations(self, tolerance: float) -> float:
+        """Steps at `optimal` until the error shrank by `tolerance`, from the rate.
+
+        Asymptotic, not a promise for methods whose iteration matrix is not normal (momentum). Infinite where only
+        sublinear convergence is known.
+
+        Raises
+        ------
+        InvalidInput
+            If the tolerance is not in (0, 1).
+        """
+        if not 0 < tolerance < 1:
+            raise InvalidInput(f"tolerance must be in (0, 1); got {tolerance!r}")
+        if self.rate >= 1:
+            return math.inf
+        if self.rate <= 0:
+            return 1
+        return math.ceil(math.log(tolerance) / math.log(self.rate))
+
+    def __str__(self) -> str:
+        claim = "for the whole problem" if self.scope == "global" else "linear claim at this point"
+        certainty = f", wrong with probability <= {self.failure:g}" if self.failure else ""
+        rows = [
+            ("stable", _number(self.stable)),
+            ("curvature limit", _number(self.curvature_limit)),
+            ("safe", _number(self.safe)),
+            ("optimal", _number(self.optimal)),
+            ("rate", _number(self.rate)),
+            ("condition", "-" if self.condition is None else str(self.condition)),
+        ]
+        width = max(len(value) for _, value in rows)
+        lines = [f"step limits of {self.method} ({claim}{certainty})"]
+        lines += [f"  {name:<16} {value:<{width}}  {self.reasons.get(name, '')}".rstrip() for name, value in rows]
+        lines += [f"  {self.reasons[name]}" for name in ("tuned", "transient") if name in self.reasons]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; an infinite number becomes the string "inf"."""
+        return {
+            "method": self.method,
+            "stable": _jsonable(self.stable),
+            "curvature_limit": _jsonable(self.curvature_limit),
+            "safe": _jsonable(self.safe),
+            "optimal": _jsonable(self.optimal),
+            "rate": self.rate,
+            "condition": None if self.condition is None else self.condition.to_dict(),
+            "scope": self.scope,
+            "failure": self.failure,
+            "reasons": dict(self.reasons),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Limits":
+        """The inverse of `to_dict`."""
+        values = dict(data)
+        for name in ("stable", "curvature_limit", "safe", "optimal"):
+            values[name] = None if values[name] is None else float(values[name])
+        if values["condition"] is not None:
+            values["condition"] = Bounds.from_dict(values["condition"])
+        return cls(**values)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _jsonable(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else "inf"

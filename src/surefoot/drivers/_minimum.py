@@ -1,0 +1,144 @@
+"""The least value of a problem, for judging others: by all means at hand, off the clock, with a bound on its error."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.errors import NotFinite, NotSmooth
+from surefoot.operators import Array
+from surefoot.problems import Problem
+
+__all__ = ["Minimum", "minimum"]
+
+# Up to here a Hessian is formed by products and solved; beyond, only gradients are used.
+DENSE_QUADRATIC, DENSE_NEWTON = 1500, 300
+RESTARTS, NEWTON_STEPS = 6, 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minimum:
+    """The lowest value known.
+
+    Parameters
+    ----------
+    value : float
+        f at the best point found.
+    error : float
+        f* is at least value - error: proved from strong convexity; inf where there is none.
+    how : str
+        Where it comes from.
+    """
+
+    value: float
+    error: float
+    how: str
+
+    def below(self, seen: float) -> "Minimum":
+        """The same with a value seen elsewhere that is lower still."""
+        return self if not seen < self.value else Minimum(value=seen, error=self.error, how="lowest value of any run")
+
+
+def minimum(problem: Problem, x0: Array) -> Minimum:
+    """The least value: solved for a quadratic, else L-BFGS-B to its end and Newton's method.
+
+        f(x) - f* <= |grad f(x)|^2/(2 mu)
+
+    (Polyak 1963) bounds the error where mu > 0 bounds the curvature everywhere from below.
+
+    Parameters
+    ----------
+    problem : Problem
+        Bounded below, or the value means nothing.
+    x0 : array, shape (size,)
+
+    Returns
+    -------
+    Minimum
+    """
+    with np.errstate(all="ignore"):
+        if problem.constant_curvature:
+            x, how = _solved(problem, x0)
+        else:
+            x, how = _descended(problem, x0)
+        loss, gradient = problem.value_and_gradient(x)
+    mu = _strong_convexity(problem)
+    error = float(gradient @ gradient) / (2 * mu) if mu > 0 else math.inf
+    return Minimum(value=float(loss), error=error, how=how)
+
+
+def _solved(problem: Problem, x0: Array) -> tuple[Array, str]:
+    """The stationary point of a quadratic."""
+    origin = np.zeros(problem.size)
+    if not problem.gradient(origin).any():
+        return origin, "the gradient vanishes at 0"
+    if problem.size > DENSE_QUADRATIC:
+        from scipy.sparse.linalg import LinearOperator, cg
+
+        shape = (problem.size, problem.size)
+        H = LinearOperator(shape, matvec=lambda v: problem.hessian_product(origin, v), dtype=np.float64)
+        step, _ = cg(H, -problem.gradient(x0), rtol=1e-14, maxiter=10 * problem.size)
+        return x0 + step, "conjugate gradients to 1e-14"
+    H = _hessian(problem, origin)
+    x = origin
+    for _ in range(2):  # the second pass mends the rounding of the first
+        x = _better(problem, x, x + _newton_step(H, problem.gradient(x)))
+    return x, "solved"
+
+
+def _descended(problem: Problem, x0: Array) -> tuple[Array, str]:
+    from scipy.optimize import minimize
+
+    x, options = x0, {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
+    for _ in range(RESTARTS):
+        try:
+            found = minimize(problem.value_and_gradient, x, jac=True, method="L-BFGS-B", options=options)
+        except NotFinite:
+            break
+        moved, x = bool(found.fun < problem.value(x)), _better(problem, x, np.asarray(found.x, dtype=np.float64))
+        if not moved:
+            break
+    if problem.size > DENSE_NEWTON:
+        return x, "L-BFGS-B to its end"
+    for _ in range(NEWTON_STEPS):
+        try:
+            step = _newton_step(_hessian(problem, x), problem.gradient(x))
+        except (NotSmooth, NotFinite, NotImplementedError, np.linalg.LinAlgError):
+            return x, "L-BFGS-B to its end"
+        length, better = 1.0, x
+        while better is x and length > 1e-3:
+            better, length = _better(problem, x, x + length * step), length / 4
+        if better is x:
+            break
+        x = better
+    return x, "L-BFGS-B, then Newton's method, to their end"
+
+
+def _better(problem: Problem, x: Array, trial: Array) -> Array:
+    """The lower of two points; by the gradient where the values do not tell."""
+    if not np.all(np.isfinite(trial)):
+        return x
+    (old, g_old), (new, g_new) = problem.value_and_gradient(x), problem.value_and_gradient(trial)
+    if abs(new - old) <= 4 * np.finfo(np.float64).eps * max(abs(new), abs(old)):
+        return trial if np.linalg.norm(g_new) < np.linalg.norm(g_old) else x
+    return trial if new < old else x
+
+
+def _hessian(problem: Problem, x: Array) -> Array:
+    return np.array([problem.hessian_product(x, e) for e in np.eye(problem.size)])
+
+
+def _newton_step(H: Array, gradient: Array) -> Array:
+    """-H^-1 g, of least norm where H is singular."""
+    try:
+        return -np.linalg.solve(H, gradient)
+    except np.linalg.LinAlgError:
+        return -np.linalg.lstsq(H, gradient, rcond=None)[0]
+
+
+def _strong_convexity(problem: Problem) -> float:
+    try:
+        found = problem.curvature()
+    except (NotSmooth, NotImplementedError):
+        return 0.0
+    return max(found.smallest.lower, 0.0) if found.scope == "global" else 0.0

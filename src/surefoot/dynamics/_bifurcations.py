@@ -1,0 +1,300 @@
+"""The road to chaos: the parameters at which the period doubles, one after the other."""
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.dynamics._closing import (
+    Closed,
+    at_amplitude,
+    at_multiplier,
+    at_parameter,
+    close,
+    closing,
+    monodromy,
+)
+from surefoot.dynamics._linearised import Linearised
+from surefoot.dynamics._maps import Real, Update, prepare, whole
+from surefoot.dynamics._orbit import orbit, period
+from surefoot.errors import InvalidInput
+
+__all__ = ["Cascade", "Doubling", "bifurcations"]
+
+# From one point of a branch to the next, det(M + I) changes at most this much; from 2 to 0 along a scalar branch.
+LARGEST_CHANGE = 0.6
+# A step of the parameter that is nothing but rounding.
+SHORTEST = 1e-14
+# Steps along a branch before giving up.
+BRANCH_STEPS = 400
+# First point on a branch: its parameter lies this far from the doubling, relative to the distance expected to the next.
+NEAR = (1e-4, 3e-2)
+# The halves of a doubled orbit must not come this much closer in one step: Newton's method fell back to the single one.
+COLLAPSE = 0.2
+# A multiplier outside the unit circle by more than rounding.
+UNSTABLE = 1 + 1e-6
+# Feigenbaum's ratio, only to guess how far to look.
+RATIO = 4.7
+
+
+@dataclass(frozen=True, slots=True)
+class Doubling:
+    """Where an orbit of a period gives way to one of twice the period.
+
+    Parameters
+    ----------
+    parameter : float
+        Where the multiplier of the orbit is -1.
+    period : int
+        Before the doubling.
+    orbit : tuple of tuples of float
+        The `period` points there, each with its d coordinates.
+    """
+
+    parameter: float
+    period: int
+    orbit: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The doublings in order, and why the list ends.
+
+    Parameters
+    ----------
+    doublings : tuple of Doubling
+    reason : str
+        Why there are not more.
+    """
+
+    doublings: tuple[Doubling, ...]
+    reason: str
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Where the doublings are."""
+        return tuple(d.parameter for d in self.doublings)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Ratios of successive distances, which tend to Feigenbaum's 4.6692 for a map with a quadratic maximum."""
+        gaps = np.diff(self.parameters)
+        return tuple((gaps[:-1] / gaps[1:]).tolist())
+
+    def __str__(self) -> str:
+        lines = [f"  {d.period:>4} -> {2 * d.period:<4} at {d.parameter:.12g}" for d in self.doublings]
+        return "\n".join(["period doublings", *lines, f"  {self.reason}"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"doublings": [asdict(d) for d in self.doublings], "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Cascade":
+        """The inverse of `to_dict`."""
+        doublings = tuple(
+            Doubling(d["parameter"], d["period"], tuple(tuple(point) for point in d["orbit"]))
+            for d in data["doublings"]
+        )
+        return cls(doublings, data["reason"])
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one row per doubling: parameter, the period before and after.
+
+        Returns
+        -------
+        Path
+        """
+        target = Path(path)
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["parameter", "period", "period_after"])
+            writer.writerows([d.parameter, d.period, 2 * d.period] for d in self.doublings)
+        return target
+
+
+def bifurcations(
+    update: Update, interval: tuple[float, float], x0: ArrayLike, count: int = 5, *, settle: int = 5000
+) -> Cascade:
+    """The period doublings of the orbit from x0, as the parameter grows.
+
+        f^q(x, p) = x,    det(Df^q(x, p) + I) = 0
+
+    Only at the start of the interval an orbit is watched until it settles. From there its cycle is followed as the
+    solution of an equation; where its multiplier reaches -1 both equations are solved together by Newton's method, to
+    rounding (about 1e-12 relative where the update can be differentiated by the complex step, 1e-9 where it cannot).
+    The doubled cycle is then entered along the eigenvector of -1, with the distance of its two halves given and the
+    parameter unknown, and followed in turn. (Kuznetsov 2004, chapters 4 and 10.)
+
+    Parameters
+    ----------
+    update : callable
+        As for `orbit`; smooth.
+    interval : (float, float)
+        Where to start, and how far to go.
+    x0 : float or array (d,)
+        Where the orbit starts that is watched at the lower end.
+    count : int
+        How many doublings are wanted.
+    settle : int
+        How long the first orbit is watched.
+
+    Returns
+    -------
+    Cascade
+        With fewer doublings than wanted where there are not more, and the reason.
+
+    Raises
+    ------
+    InvalidInput
+        If the interval is empty, or the orbit at its lower end does not settle to a period.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import bifurcations
+    >>> print(bifurcations(lambda x, r: r * x * (1 - x), (2.5, 4.0), 0.3, 3))
+    period doublings
+         1 -> 2    at 3
+         2 -> 4    at 3.44948974278
+         4 -> 8    at 3.54409035955
+      found all 3
+    """
+    low, high = (float(end) for end in interval)
+    if not low < high:
+        raise InvalidInput(f"interval must be (low, high) with low < high; got {interval!r}")
+    wanted = whole(count, "count")
+    values, states = prepare(update, [low], x0)
+    points = orbit(update, [low], x0, steps=whole(settle, "settle", 128))
+    scale = float(max(np.abs(points).max(), np.abs(states).max()))
+    linearised = Linearised.of(update, states, values, scale=scale, span=high - low)
+    here = _settled(linearised, low, points[-128:])
+    doublings: list[Doubling] = []
+    reach = high - low
+    first = reach / 50
+    while True:
+        end = _follow(linearised, here, first, high)
+        if isinstance(end, str):
+            return Cascade(tuple(doublings), end)
+        doublings.append(Doubling(end.parameter, end.period, tuple(map(tuple, end.points.T.tolist()))))
+        if len(doublings) == wanted:
+            return Cascade(tuple(doublings), f"found all {wanted}")
+        if len(doublings) > 1:
+            reach = doublings[-1].parameter - doublings[-2].parameter
+        branch = _branch(linearised, end, reach / RATIO)
+        if isinstance(branch, str):
+            return Cascade(tuple(doublings), branch)
+        here, first = branch, branch.parameter - end.parameter
+
+
+def _settled(linearised: Linearised, low: float, points: Real) -> Closed:
+    found = int(period(points)[0])
+    if found:
+        closed = close(linearised, Closed(points[-found:, ..., 0].reshape(found, -1).T, low), at_parameter(low))
+        if closed is not None:
+            return closed
+    raise InvalidInput(
+        f"the orbit at {low:g} has not settled to a period (last state {points[-1, ..., 0]}): "
+        "start the interval or x0 elsewhere, or settle longer"
+    )
+
+
+def _follow(linearised: Linearised, start: Closed, step: float, high: float) -> Closed | str:
+    """Along a branch until its multiplier is -1: the orbit there, or why it is not reached."""
+    here, value = start, _closing(linearised, start)
+    before: Closed | None = None
+    for _ in range(BRANCH_STEPS):
+        ahead = close(linearised, _predicted(before, here, step), at_parameter(here.parameter + step))
+        beyond = np.inf if ahead is None else _closing(linearised, ahead)
+        if ahead is None or abs(beyond - value) > LARGEST_CHANGE or _halves(ahead) < COLLAPSE * _halves(here):
+            step /= 2
+            if step < SHORTEST * max(abs(here.parameter), linearised.span):
+                return f"the orbit of period {start.period} cannot be followed beyond {here.parameter:.10g}"
+            continue
+        if beyond <= 0.0:
+            guess = _between(here, ahead, value / (value - beyond))
+            doubling = close(linearised, guess, at_multiplier(linearised, -1.0))
+            room = 0.5 * (ahead.parameter - here.parameter)
+            if doubling is not None and -room <= doubling.parameter - here.parameter <= 3 * room:
+                return doubling if doubling.parameter <= high else _beyond(start.period, high)
+            step /= 4
+            continue
+        if ahead.parameter > high:
+            return _beyond(start.period, high)
+        if _radius(linearised, ahead) > UNSTABLE:
+            return (
+                f"the orbit of period {start.period} loses its stability without a doubling before "
+                f"{ahead.parameter:.6g}: its multipliers leave the unit circle elsewhere than at -1"
+            )
+        before, here, value, step = here, ahead, beyond, 1.5 * step
+    return f"no doubling of period {start.period} within {BRANCH_STEPS} points of its branch"
+
+
+def _closing(linearised: Linearised, orbit_: Closed) -> float:
+    return closing(linearised.jacobian(orbit_.points, orbit_.parameter), -1.0)
+
+
+def _radius(linearised: Linearised, orbit_: Closed) -> float:
+    return float(np.abs(np.linalg.eigvals(monodromy(linearised.jacobian(orbit_.points, orbit_.parameter)))).max())
+
+
+def _halves(orbit_: Closed) -> float:
+    """How far apart the two halves of an orbit of even period are; 0 for an odd one."""
+    half = orbit_.period // 2
+    return float(np.abs(orbit_.points[:, :half] - orbit_.points[:, half:]).max()) if orbit_.period % 2 == 0 else 0.0
+
+
+def _beyond(period: int, high: float) -> str:
+    return f"the orbit of period {period} has no doubling up to {high:.10g}"
+
+
+def _branch(linearised: Linearised, doubling: Closed, reach: float) -> Closed | str:
+    """A point of the doubled orbit a little beyond the doubling, or why there is none."""
+    directions = _eigenvectors(linearised.jacobian(doubling.points, doubling.parameter))
+    sizes = np.linalg.norm(directions, axis=0)
+    index = int(sizes.argmax())
+    directions = directions / sizes[index]
+    unit = directions[:, index]
+    amplitude = 1e-2 * linearised.scale
+    for _ in range(60):
+        twice = np.concatenate([doubling.points + amplitude * directions, doubling.points - amplitude * directions], 1)
+        entered = close(linearised, Closed(twice, doubling.parameter), at_amplitude(unit, index, amplitude))
+        gone = np.inf if entered is None else (entered.parameter - doubling.parameter) / reach
+        if entered is None or abs(gone) > NEAR[1]:
+            amplitude /= 3
+        elif abs(gone) < NEAR[0]:
+            amplitude *= 5
+        elif gone < 0:
+            return (
+                f"the doubling at {doubling.parameter:.10g} is subcritical: no stable orbit of twice the period follows"
+            )
+        else:
+            return entered
+    return f"no orbit of period {2 * doubling.period} found beyond the doubling at {doubling.parameter:.10g}"
+
+
+def _eigenvectors(jacobians: Real) -> Real:
+    """The eigenvector of the multiplier -1, carried along the orbit, shape (d, q)."""
+    size, _, number = jacobians.shape
+    _, _, vh = np.linalg.svd(monodromy(jacobians) + np.eye(size))
+    vectors = [vh[-1]]
+    for i in range(number - 1):
+        vectors.append(jacobians[:, :, i] @ vectors[-1])
+    return np.stack(vectors, axis=1)
+
+
+def _predicted(before: Closed | None, here: Closed, step: float) -> Closed:
+    if before is None:
+        return Closed(here.points, here.parameter + step)
+    return _between(before, here, 1 + step / (here.parameter - before.parameter))
+
+
+def _between(here: Closed, ahead: Closed, factor: float) -> Closed:
+    return Closed(
+        here.points + factor * (ahead.points - here.points),
+        here.parameter + factor * (ahead.parameter - here.parameter),
+    )

@@ -1,0 +1,100 @@
+"""A single periodic orbit, found by Newton's method: at a parameter, or where its multiplier has a given value."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.dynamics._closing import Closed, at_multiplier, at_parameter, close, monodromy
+from surefoot.dynamics._linearised import Linearised
+from surefoot.dynamics._maps import Real, Update, prepare
+from surefoot.errors import InvalidInput
+
+__all__ = ["Cycle", "cycle"]
+
+# A multiplier on the unit circle, as far as one can tell.
+NEUTRAL = 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cycle:
+    """A periodic orbit.
+
+    Parameters
+    ----------
+    parameter : float
+    points : array, shape (q,) or (d, q)
+        In order.
+    multipliers : complex array, shape (1,) or (d,)
+        Eigenvalues of the derivative around the orbit, the largest modulus first.
+    """
+
+    parameter: float
+    points: Real
+    multipliers: NDArray[np.complex128] = field(repr=False)
+
+    @property
+    def period(self) -> int:
+        """How many points."""
+        return self.points.shape[-1]
+
+    @property
+    def stable(self) -> bool:
+        """Whether nearby orbits approach it: all multipliers inside the unit circle."""
+        return bool(np.abs(self.multipliers[0]) < 1)
+
+    def __str__(self) -> str:
+        size = abs(complex(self.multipliers[0]))
+        stability = "neutral" if abs(size - 1) < NEUTRAL else "stable" if self.stable else "unstable"
+        return f"{stability} orbit of period {self.period} at {self.parameter:.12g}, largest multiplier {size:.6g}"
+
+
+def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: float | None = None) -> Cycle | None:
+    """A periodic orbit near a guess, stable or not, to rounding.
+
+        f(x_i, p) = x_{i+1},  i = 1..q,  x_{q+1} = x_1;    p given, or solved for: det(Df^q - multiplier I) = 0
+
+    Parameters
+    ----------
+    update : callable
+        As for `orbit`; smooth.
+    parameter : float
+        Where, or a guess of it if `multiplier` is given.
+    points : array, shape (q,) or (d, q)
+        A guess of all its points, in order.
+    multiplier : float, optional
+        Look for the parameter where the orbit has it: -1 where the period doubles, 1 at a fold (where the orbit is born
+        together with an unstable one), 0 where the orbit is superstable.
+
+    Returns
+    -------
+    Cycle or None
+        None where Newton's method does not settle: the guess is too far, or there is no such orbit.
+
+    Raises
+    ------
+    InvalidInput
+        If the guess has the wrong shape.
+
+    Examples
+    --------
+    The window of period 3 of the logistic map opens at 1 + 2 sqrt(2):
+
+    >>> from surefoot.dynamics import cycle
+    >>> print(cycle(lambda x, r: r * x * (1 - x), 3.83, [0.16, 0.51, 0.95], multiplier=1.0))
+    neutral orbit of period 3 at 3.82842712475, largest multiplier 1
+    """
+    guess = np.asarray(points, dtype=np.float64)
+    if guess.ndim not in (1, 2) or guess.size == 0:
+        raise InvalidInput(f"points must have shape (q,) for a scalar map, (d, q) for a vector map; got {guess.shape}")
+    scalar = guess.ndim == 1
+    values, states = prepare(update, [parameter], guess[0] if scalar else guess[:, 0])
+    linearised = Linearised.of(update, states, values, scale=float(np.abs(guess).max()), span=abs(float(parameter)))
+    condition = at_parameter(float(parameter)) if multiplier is None else at_multiplier(linearised, multiplier)
+    closed = close(linearised, Closed(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
+    if closed is None:
+        return None
+    eigenvalues = np.linalg.eigvals(monodromy(linearised.jacobian(closed.points, closed.parameter)))
+    order = np.argsort(-np.abs(eigenvalues), kind="stable")
+    found = closed.points[0] if scalar else closed.points
+    return Cycle(closed.parameter, found, eigenvalues[order].astype(np.complex128))

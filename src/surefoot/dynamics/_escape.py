@@ -1,0 +1,222 @@
+"""Which steps leave a sharp minimum: unstable there is necessary, and not enough."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.dynamics._landscape import Landscape
+from surefoot.dynamics._maps import Real, quietly
+from surefoot.errors import InvalidInput
+
+__all__ = ["Escape", "escape_step", "escape_steps", "wander"]
+
+# Points at which the well is looked at for the extremes of a step; each is then polished.
+GRID = 2001
+# Up to how many times the necessary step a sufficient one is looked for.
+FURTHEST = 64.0
+SEARCHED = 400
+# Where the search begins, relative to the necessary step.
+EDGE = 1e-9
+# How often the interval may have to be widened because a second maximum reaches further than the first.
+WIDENINGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Escape:
+    """The steps at which a minimum stops to hold gradient descent.
+
+    Parameters
+    ----------
+    minimum, barrier : float
+        The minimum, and the maximum of the loss that has to be crossed.
+    necessary : float
+        2/f'' at the minimum: up to it the minimum is stable.
+    trapped : float
+        Up to it the orbit may oscillate, even chaotically, but a step maps the well into itself: it does not leave.
+        Beyond it the well has a hole.
+    """
+
+    minimum: float
+    barrier: float
+    necessary: float
+    trapped: float
+
+    def __str__(self) -> str:
+        return (
+            f"minimum at {self.minimum:.6g}: stable up to the step {self.necessary:.6g}, "
+            f"unstable but trapped up to {self.trapped:.6g}, open beyond"
+        )
+
+
+def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape:
+    """From which step gradient descent leaves a minimum over a barrier.
+
+        g(x) = x - eta f'(x),    I = [b, M],  M = max of g over the well:    g(I) inside I  <=>  min over I of g >= b
+
+    Below the step where that minimum falls to b the interval is mapped into itself, so no orbit leaves it: *proved*,
+    up to the grid on which the extremes are looked for. Above it the image of the farthest point leaves (a boundary
+    crisis: Grebogi, Ott, Yorke 1983), and with it, as *observed*, nearly every orbit.
+
+    Parameters
+    ----------
+    landscape : Landscape
+    minimum, barrier : float
+        Points near them; polished here. The barrier is the maximum of f next to the minimum, on the side to be left.
+
+    Returns
+    -------
+    Escape
+        `trapped` is inf if no step up to 64 times `necessary` opens the well.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no minimum, or no maximum, near the given points.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import TwoMinima, escape_steps
+    >>> print(escape_steps(TwoMinima(), minimum=0.97, barrier=0.92))
+    minimum at 0.971398: stable up to the step 0.0838598, unstable but trapped up to 0.13132, open beyond
+    """
+    from scipy.optimize import brentq
+
+    bottom = landscape.minimum(minimum)
+    top = _barrier(landscape, bottom, barrier)
+    necessary = 2 / float(landscape.curvature(bottom))
+
+    def room(step: float) -> float:
+        return _room(landscape, step, bottom, top)
+
+    # from the smallest step upwards, so that the first opening is found and not a later one
+    before = necessary
+    for step in np.geomspace((1 + EDGE) * necessary, FURTHEST * necessary, SEARCHED).tolist():
+        if room(step) < 0:
+            trapped = necessary if before == necessary else float(brentq(room, before, step, xtol=1e-15, rtol=1e-14))
+            return Escape(bottom, top, necessary, trapped)
+        before = step
+    return Escape(bottom, top, necessary, math.inf)
+
+
+def escape_step(curvature: float, half_width: float, offset: float, step: float) -> float:
+    """At which step gradient descent leaves a quadratic well of a half width, started at an offset from its minimum.
+
+        ceil(ln(w/d) / ln|1 - eta a|)
+
+    *Exact*: inside the well the distance grows by |1 - eta a| per step.
+
+    Parameters
+    ----------
+    curvature, half_width, offset, step : float
+        a, w, d, eta; positive, offset < half_width.
+
+    Returns
+    -------
+    float
+        A whole number; inf for step <= 2/curvature.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is out of range.
+    """
+    if not (0 < offset < half_width < math.inf and 0 < curvature < math.inf and 0 < step < math.inf):
+        raise InvalidInput(
+            "curvature, step and 0 < offset < half_width must be positive and finite; "
+            f"got curvature={curvature!r}, half_width={half_width!r}, offset={offset!r}, step={step!r}"
+        )
+    growth = abs(1 - step * curvature)
+    return math.inf if growth <= 1 else float(math.ceil(math.log(half_width / offset) / math.log(growth)))
+
+
+def wander(
+    landscape: Landscape,
+    schedules: ArrayLike,
+    starts: ArrayLike,
+    *,
+    noise: float = 0.0,
+    rng: int | np.random.Generator = 0,
+) -> Real:
+    """Where noisy gradient descent ends, for many schedules and starts at once.
+
+        x_{t+1} = x_t - eta_t (f'(x_t) + noise xi_t),    xi_t standard normal, the same for every schedule
+
+    Parameters
+    ----------
+    landscape : Landscape
+    schedules : array, shape (k, T)
+        The step at each time; a row may be ``np.full(T, rate)``.
+    starts : array, shape (n,)
+    noise : float
+        Standard deviation of the gradient's noise.
+    rng : int or numpy.random.Generator
+
+    Returns
+    -------
+    array, shape (k, n)
+        The last states; not finite where the run left.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes are wrong, or the noise is negative.
+    """
+    rates = np.asarray(schedules, dtype=np.float64)
+    begin = np.asarray(starts, dtype=np.float64)
+    if rates.ndim != 2 or begin.ndim != 1 or not rates.size or not begin.size:
+        raise InvalidInput(f"schedules must have shape (k, T), starts (n,); got {rates.shape} and {begin.shape}")
+    if not 0 <= noise < math.inf:
+        raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
+    generator = np.random.default_rng(rng)
+    x = np.broadcast_to(begin, (len(rates), begin.size)).copy()
+    with quietly():
+        for t in range(rates.shape[1]):
+            kick = noise * generator.standard_normal(begin.size) if noise else 0.0
+            x = x - rates[:, t, None] * (landscape.gradient(x) + kick)
+    return x
+
+
+def _barrier(landscape: Landscape, bottom: float, near: float) -> float:
+    x = float(near)
+    with quietly():
+        for _ in range(100):
+            move = float(landscape.gradient(x)) / float(landscape.curvature(x))
+            x -= move
+            if abs(move) <= 1e-15 * (1 + abs(x)):
+                break
+    if not math.isfinite(x) or float(landscape.curvature(x)) >= 0 or x == bottom:
+        raise InvalidInput(
+            f"no maximum of the loss near {near!r} (the search ended at {x:g}): give a point nearer to it"
+        )
+    return x
+
+
+def _room(landscape: Landscape, step: float, bottom: float, top: float) -> float:
+    """How far inside the barrier the image of the well ends; negative if it has a hole."""
+    from scipy.optimize import brentq
+
+    inward = math.copysign(1.0, bottom - top)
+
+    def image(u: float) -> float:
+        """The image of the point at the distance u inside the barrier, as such a distance."""
+        return inward * (float(landscape(top + inward * u, step)) - top)
+
+    def bend(u: Any) -> Any:
+        """Zero where the image is extreme."""
+        return landscape.curvature(top + inward * np.asarray(u)) - 1 / step
+
+    # the map rises from the barrier (f'' < 0 there) to a first maximum before the minimum (f'' > 1/step there)
+    farthest = image(float(brentq(bend, 0.0, abs(bottom - top))))
+    images = [farthest]
+    for _ in range(WIDENINGS):
+        grid = np.linspace(0.0, farthest, GRID)
+        signs = np.sign(bend(grid))
+        turns = [float(brentq(bend, grid[k], grid[k + 1])) for k in np.flatnonzero(signs[:-1] * signs[1:] < 0)]
+        images = [image(u) for u in (*turns, farthest)]
+        if max(images) <= farthest:
+            break
+        farthest = max(images)
+    return min(images)

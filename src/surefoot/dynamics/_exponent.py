@@ -1,0 +1,54 @@
+"""Whether two nearby orbits part: the largest Lyapunov exponent."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.dynamics._maps import Real, Update, prepare, whole
+from surefoot.dynamics._tangent import travel
+from surefoot.errors import InvalidInput
+
+__all__ = ["lyapunov"]
+
+
+def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *, discard: int | None = None) -> Real:
+    """The largest Lyapunov exponent of the orbit from x0, one for each parameter.
+
+        (1/n) ln |J(x_{n-1}) ... J(x_1) J(x_0) v|,    J the Jacobian of x -> update(x, parameter)
+
+    Positive: nearby orbits part exponentially (chaos). Negative: the orbit settles; e to the exponent is the
+    contraction per step. An average over a finite orbit, so an *estimate*; where the orbit settles it is exact up to
+    the transient. (Oseledets 1968; Benettin et al. 1980.) The derivative is taken by the complex step where the update
+    allows it, else from two nearby orbits.
+
+    Parameters
+    ----------
+    update, parameters, x0
+        As for `orbit`.
+    steps : int
+        Applications of the update.
+    discard : int, optional
+        How many of the first not to average over (default: half).
+
+    Returns
+    -------
+    array, shape (p,) or ()
+        Per step. NaN where the orbit left for infinity; -inf where it contracts to nothing.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument has the wrong shape or range.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import lyapunov
+    >>> print(lyapunov(lambda x, r: r * x * (1 - x), [2.5, 4.0], 0.3, steps=20000).round(2))
+    [-0.69  0.69]
+    """
+    values, states = prepare(update, parameters, x0)
+    steps = whole(steps, "steps")
+    discard = steps // 2 if discard is None else whole(discard, "discard", 0)
+    if discard >= steps:
+        raise InvalidInput(f"discard must be less than steps = {steps}; got {discard}")
+    _, exponent = travel(update, values, states, steps=steps, discard=discard, keep=1)
+    return exponent if np.ndim(parameters) else exponent[0]

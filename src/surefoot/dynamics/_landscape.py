@@ -1,0 +1,56 @@
+"""A loss of one variable, whose gradient descent is a map to be studied."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from surefoot.dynamics._maps import quietly
+from surefoot.errors import InvalidInput
+
+__all__ = ["Landscape"]
+
+TINY = 1e-100
+NEWTON_STEPS = 100
+SETTLED = 1e-14
+
+
+class Landscape(ABC):
+    """A loss f of one variable; called with (x, step) it does one step of gradient descent, an update for `orbit`."""
+
+    @abstractmethod
+    def value(self, x: Any) -> Any:
+        """f(x), elementwise."""
+
+    @abstractmethod
+    def gradient(self, x: Any) -> Any:
+        """f'(x), elementwise; analytic, so that complex x are fine."""
+
+    def curvature(self, x: Any) -> Any:
+        """f''(x), elementwise: by the complex step from the gradient, exact to rounding."""
+        return np.asarray(self.gradient(np.asarray(x) + 1j * TINY), dtype=np.complex128).imag / TINY
+
+    def __call__(self, x: Any, step: Any) -> Any:
+        """One step: x - step * f'(x)."""
+        return x - step * self.gradient(x)
+
+    def minimum(self, near: float) -> float:
+        """The minimum that Newton's method finds from a point near it.
+
+        Raises
+        ------
+        InvalidInput
+            If that leads to no minimum.
+        """
+        x = float(near)
+        with quietly():
+            for _ in range(NEWTON_STEPS):
+                move = float(self.gradient(x)) / float(self.curvature(x))
+                x -= move
+                if abs(move) <= SETTLED * (1 + abs(x)):
+                    break
+        if not np.isfinite(x) or float(self.curvature(x)) <= 0:
+            raise InvalidInput(
+                f"Newton's method from {near!r} found no minimum (it ended at {x:g}): start nearer to one"
+            )
+        return x

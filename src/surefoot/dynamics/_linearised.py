@@ -1,0 +1,94 @@
+"""An update together with its derivatives, at the points of an orbit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.dynamics._maps import Real, Update
+from surefoot.dynamics._tangent import TINY, analytic
+
+__all__ = ["Linearised"]
+
+# Central differences: truncation and rounding meet at the cube root of the precision.
+DIFFERENCE = float(np.cbrt(np.finfo(np.float64).eps))
+
+
+@dataclass(frozen=True, slots=True)
+class Linearised:
+    """Values and derivatives of an update at many points, by the complex step or by central differences.
+
+    Parameters
+    ----------
+    update : callable
+    scalar : bool
+        Whether the update takes states of shape (m,); here they are always (d, m).
+    scale : float
+        A length typical of the states: what is small is small against it, an orbit at the origin having no size.
+    span : float
+        The same for the parameter.
+    exact : bool
+        Whether the complex step serves.
+    """
+
+    update: Update
+    scalar: bool
+    scale: float
+    span: float
+    exact: bool
+
+    @classmethod
+    def of(cls, update: Update, states: Real, parameters: Real, *, scale: float, span: float) -> "Linearised":
+        """Decide at the states of shape (m,) or (d, m) how to differentiate.
+
+        In the parameter too: an update that abs() makes real there is caught.
+        """
+        exact = analytic(update, states, parameters) and analytic(
+            lambda p, x: update(x, p).reshape(-1, p.size).sum(axis=0), parameters, states
+        )
+        return cls(update, states.ndim == 1, scale or 1.0, span or 1.0, exact)
+
+    def __call__(self, points: Real, parameter: float) -> tuple[Real, Real, Real]:
+        """Values (d, m), Jacobians (d, d, m) and derivatives in the parameter (d, m), at points (d, m)."""
+        return self.value(points, parameter), self.jacobian(points, parameter), self.slope(points, parameter)
+
+    def value(self, points: Real, parameter: float) -> Real:
+        """The images of the points, (d, m)."""
+        return np.asarray(self._apply(points, np.full(points.shape[1], parameter)), dtype=np.float64)
+
+    def jacobian(self, points: Real, parameter: float) -> Real:
+        """df_i/dx_j at each point, shape (d, d, m)."""
+        size, number = points.shape
+        parameters = np.full(size * number, parameter)
+        wide = np.repeat(points[:, None, :], size, axis=1)
+        displacement = self._steps(points, self.scale)
+        step = np.eye(size)[:, :, None] * displacement[None]
+        images = self._quotient(
+            wide.reshape(size, -1), step.reshape(size, -1), parameters, np.zeros_like(parameters)
+        ).reshape(size, size, number)
+        return images / displacement[None]
+
+    def slope(self, points: Real, parameter: float) -> Real:
+        """df/dparameter at each point, shape (d, m)."""
+        parameters = np.full(points.shape[1], parameter)
+        step = self._steps(parameters, self.span)
+        return self._quotient(points, np.zeros_like(points), parameters, step) / step
+
+    def _steps(self, values: Real, typical: float) -> Real:
+        """How far to go along each coordinate, shape (d, m)."""
+        if self.exact:
+            return np.full_like(values, TINY)
+        return DIFFERENCE * np.maximum(np.abs(values), typical)
+
+    def _quotient(self, points: Real, step: Real, parameters: Real, parameter_step: Real) -> Real:
+        if self.exact:
+            return np.asarray(
+                self._apply(points + 1j * step, parameters + 1j * parameter_step), dtype=np.complex128
+            ).imag
+        ahead = self._apply(points + step, parameters + parameter_step)
+        behind = self._apply(points - step, parameters - parameter_step)
+        return (np.asarray(ahead, dtype=np.float64) - behind) / 2
+
+    def _apply(self, points: NDArray[Any], parameters: NDArray[Any]) -> Any:
+        return np.asarray(self.update(points[0], parameters))[None] if self.scalar else self.update(points, parameters)

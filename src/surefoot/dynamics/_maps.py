@@ -1,0 +1,88 @@
+"""What an update has to be, checked once at the edge: `update(x, parameter)`, elementwise over the last axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+
+__all__ = ["Real", "Update", "checked", "prepare", "quietly", "whole"]
+
+Update = Callable[[Any, Any], Any]
+Real = NDArray[np.float64]
+
+
+def prepare(update: Update, parameters: ArrayLike, x0: ArrayLike) -> tuple[Real, Real]:
+    """The parameters as an array (p,) and one start for each: (p,) for a scalar map, (d, p) for a vector map.
+
+    Raises
+    ------
+    InvalidInput
+        If shapes do not fit, something is empty, or the update does not keep the shape of what it is given.
+    """
+    values = np.atleast_1d(_finite(parameters, "parameters"))
+    if values.ndim != 1 or values.size == 0:
+        raise InvalidInput(f"parameters must be a number or of shape (p,), p >= 1; got shape {np.shape(parameters)}")
+    start = _finite(x0, "x0")
+    if start.ndim == 1:
+        start = start[:, None]
+    if start.ndim > 2 or start.size == 0 or (start.ndim == 2 and start.shape[1] not in (1, values.size)):
+        raise InvalidInput(
+            f"x0 must be a number, a state of shape (d,), or one start per parameter, (d, {values.size}); "
+            f"got shape {np.shape(x0)}"
+        )
+    states = np.broadcast_to(start, (*start.shape[:-1], values.size) if start.ndim else values.shape).copy()
+    with quietly():
+        checked(update(states.copy(), values), states.shape)
+    return values, states
+
+
+def checked(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """What an update returned, if it is numbers of the shape that it was given.
+
+    Raises
+    ------
+    InvalidInput
+        If the shape changed.
+    InvalidType
+        If it is not an array of numbers.
+    """
+    after = np.asarray(result)
+    if after.dtype.kind not in "buifc":
+        raise InvalidType(f"update must return numbers; got {type(result).__name__} of dtype {after.dtype}")
+    if after.shape != shape:
+        raise InvalidInput(
+            f"update must return the next states in the shape it was given, {shape}; got {after.shape}: write it with "
+            "NumPy operations, the coordinates of a state along the first axis and the parameters along the last"
+        )
+    return after
+
+
+def whole(value: Any, name: str, least: int = 1) -> int:
+    """A whole number >= least.
+
+    Raises
+    ------
+    InvalidInput
+        If it is less, or not whole.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InvalidInput(f"{name} must be a whole number >= {least}; got {value!r}")
+    return int(value)
+
+
+def quietly() -> np.errstate:
+    """An orbit that leaves for infinity is an answer, not a warning."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+
+
+def _finite(value: ArrayLike, name: str) -> Real:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"{name} must be real numbers; got {value!r}") from error
+    if not np.isfinite(array).all():
+        raise NotFinite(f"{name} must be finite; {int(np.count_nonzero(~np.isfinite(array)))} entries are not")
+    return array

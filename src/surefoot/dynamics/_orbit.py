@@ -1,0 +1,117 @@
+"""Where an update goes: orbits for many parameters at once, and the period that they settle to."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.dynamics._maps import Real, Update, checked, prepare, quietly, whole
+from surefoot.errors import InvalidInput
+
+__all__ = ["orbit", "period"]
+
+
+def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, keep: int | None = None) -> Real:
+    """The last states of the orbits x_{t+1} = update(x_t, parameter), one orbit for each parameter.
+
+    Parameters
+    ----------
+    update : callable
+        (x, parameter) to the next x, both arrays, the parameters along the last axis: any function written with NumPy
+        operations. For a scalar map x has shape (p,), for a vector map (d, p), so that ``x - step * (A @ x)`` works
+        as it stands.
+    parameters : float or array, shape (p,)
+    x0 : float, array (d,), or array (d, p)
+        A number makes a scalar map; (d,) one start for all parameters; (d, p) one for each.
+    steps : int
+        Applications of the update.
+    keep : int, optional
+        How many of the last states to return, at most `steps` (default: all of them).
+
+    Returns
+    -------
+    array, shape (keep, p) or (keep, d, p)
+        In order of time; without the last axis if `parameters` is a number. Not finite where an orbit left.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument has the wrong shape or range, or the update changes the shape of a state.
+
+    Examples
+    --------
+    Gradient descent on x^2/2 with the steps 0.5 and 3:
+
+    >>> from surefoot.dynamics import orbit
+    >>> orbit(lambda x, step: x - step * x, [0.5, 3.0], 1.0, steps=3)
+    array([[ 0.5  , -2.   ],
+           [ 0.25 ,  4.   ],
+           [ 0.125, -8.   ]])
+    """
+    values, states = prepare(update, parameters, x0)
+    steps = whole(steps, "steps")
+    keep = steps if keep is None else whole(keep, "keep")
+    if keep > steps:
+        raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
+    points = np.empty((keep, *states.shape))
+    with quietly():
+        for t in range(steps):
+            states = update(states, values)
+            if t >= steps - keep:
+                points[t - steps + keep] = states
+    checked(states, points.shape[1:])
+    return points if np.ndim(parameters) else points[..., 0]
+
+
+def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> NDArray[np.int64]:
+    """The period that kept orbits have settled to; 0 where none is seen.
+
+        the least q with |x_{t+q} - x_t| <= tolerance * max(1, max_t |x_t|) for all kept t
+
+    A heuristic with a tolerance: an orbit that still creeps towards its cycle (close to a doubling) shows none or twice
+    the period; `bifurcations` does not watch transients and has no such doubt.
+
+    Parameters
+    ----------
+    points : array, shape (keep, p) or (keep, d, p) or (keep,)
+        As `orbit` returns them.
+    tolerance : float
+        See above.
+    longest : int
+        Longest period looked for; at most keep / 2, so that every period is seen twice.
+
+    Returns
+    -------
+    int array, shape (p,) or ()
+
+    Raises
+    ------
+    InvalidInput
+        If there are fewer than two points, or the tolerance is not positive.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import orbit, period
+    >>> print(period(orbit(lambda x, r: r * x * (1 - x), [2.5, 3.2, 3.5, 3.9], 0.3, steps=1000, keep=128)))
+    [1 2 4 0]
+    """
+    kept = np.asarray(points, dtype=np.float64)
+    if kept.ndim not in (1, 2, 3) or kept.shape[0] < 2:
+        raise InvalidInput(f"points must have shape (keep, p) or (keep, d, p) with keep >= 2; got {kept.shape}")
+    if not tolerance > 0:
+        raise InvalidInput(f"tolerance must be positive; got {tolerance!r}")
+    alone = kept.ndim == 1
+    kept = kept[:, None] if alone else kept
+    kept = kept[:, None, :] if kept.ndim == 2 else kept
+    longest = min(whole(longest, "longest"), kept.shape[0] // 2)
+    found = np.zeros(kept.shape[-1], dtype=np.int64)
+    with quietly():
+        scale = np.abs(kept).max(axis=(0, 1))
+        room = tolerance * np.maximum(1.0, scale)
+        # The last point alone rules out nearly all candidates, so that the whole window is read about once.
+        ahead = np.abs(kept[-1 - longest : -1][::-1] - kept[-1]).max(axis=1) <= room
+        for q in range(1, longest + 1):
+            some = np.flatnonzero(ahead[q - 1] & (found == 0) & np.isfinite(scale))
+            if some.size:
+                near = kept[..., some]
+                closed = np.abs(near[q:] - near[:-q]).max(axis=(0, 1)) <= room[some]
+                found[some[closed]] = q
+    return found[0] if alone else found

@@ -1,0 +1,55 @@
+"""A recurrent network with one weight, trained by full-batch gradient descent: real training that becomes chaotic."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot.dynamics._landscape import Landscape
+from surefoot.errors import InvalidInput
+
+__all__ = ["TanhRNN"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TanhRNN(Landscape):
+    """The loss of a tanh network that runs for a few time steps with one recurrent weight w.
+
+        h_0 = start,  h_{t+1} = tanh(w h_t);    f(w) = (h_T - target)^2 / 2
+
+    With the defaults gradient descent from w = 1 converges to w* = 0.92963279 (sharpness 0.94364542) below the step
+    2.119440164, alternates up to 2.825501087, doubles again and again, and is chaotic soon after.
+
+    Parameters
+    ----------
+    length : int
+        T.
+    target, start : float
+    """
+
+    length: int = 3
+    target: float = 0.5
+    start: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InvalidInput(f"length must be at least 1; got {self.length!r}")
+        if not (math.isfinite(self.target) and math.isfinite(self.start)):
+            raise InvalidInput(f"target and start must be finite; got {self.target!r}, {self.start!r}")
+
+    def value(self, x: Any) -> Any:
+        """The loss at the weight x."""
+        return (self._run(x)[0] - self.target) ** 2 / 2
+
+    def gradient(self, x: Any) -> Any:
+        """(h_T - target) dh_T/dw, the derivative carried along with the state (forward mode, by hand)."""
+        state, slope = self._run(x)
+        return (state - self.target) * slope
+
+    def _run(self, w: Any) -> tuple[Any, Any]:
+        h, slope = self.start + w * 0.0, w * 0.0
+        for _ in range(self.length):
+            after = np.tanh(w * h)
+            h, slope = after, (1 - after * after) * (h + w * slope)
+        return h, slope

@@ -1,0 +1,149 @@
+"""Superstable orbits, from which Feigenbaum's ratio and the onset of chaos follow."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.dynamics._maps import Real, Update, prepare, quietly, whole
+from surefoot.errors import InvalidInput
+
+__all__ = ["accumulation", "feigenbaum_ratios", "superstable"]
+
+# Feigenbaum's ratio, here only a guess of where to look next.
+RATIO = 4.669
+# How finely the interval is searched for the first two.
+GRID = 4001
+SECANT_STEPS = 60
+LONGEST = 14
+
+
+def superstable(
+    update: Update,
+    critical: float | Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    interval: tuple[float, float],
+    count: int,
+) -> Real:
+    """Parameters at which the critical point of a scalar map lies on an orbit of period 1, 2, 4, ..., 2^(count - 1).
+
+        f^q(c, p) = c,    df/dx(c, p) = 0
+
+    One equation in one unknown, so that long periods are cheap: the road to chaos, further than `bifurcations` goes.
+
+    Parameters
+    ----------
+    update : callable
+        As for `orbit`; scalar, with one critical point.
+    critical : float or callable
+        The critical point, or a function from parameters (p,) to it.
+    interval : (float, float)
+        Where to look for the first two.
+    count : int
+        2 to 14. The distances shrink by 4.67 each, and drown in rounding after that.
+
+    Returns
+    -------
+    array, shape (count,)
+
+    Raises
+    ------
+    InvalidInput
+        If the first two are not in the interval, or the next could not be told from rounding.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import superstable
+    >>> superstable(lambda x, r: r * x * (1 - x), 0.5, (1.5, 4.0), 3)
+    array([2.        , 3.23606798, 3.4985617 ])
+    """
+    low, high = (float(end) for end in interval)
+    number = whole(count, "count", 2)
+    if number > LONGEST:
+        raise InvalidInput(f"count must be at most {LONGEST}, beyond which distances are rounding; got {number}")
+    prepare(update, [low], 0.0)
+
+    def defect(parameters: Real, period: int) -> Real:
+        start = np.asarray(critical(parameters), float) if callable(critical) else np.full_like(parameters, critical)
+        x = start
+        with quietly():
+            for _ in range(period):
+                x = update(x, parameters)
+            return np.asarray(x - start, dtype=np.float64)
+
+    found = [_first_root(lambda p: defect(p, 1), low, high)]
+    # the orbit of period 1 also has period 2: look beyond it
+    found.append(_first_root(lambda p: defect(p, 2), found[0] + 1e-3 * (high - found[0]), high))
+    for k in range(2, number):
+        gap = found[-1] - found[-2]
+        ratio = RATIO if k == 2 else (found[-2] - found[-3]) / gap
+        found.append(_secant(lambda p, q=2**k: defect(p, q), found[-1] + gap / ratio, 1e-3 * gap))
+        if not 0 < found[-1] - found[-2] < gap:
+            raise InvalidInput(f"the superstable orbit of period {2**k} was not found: count must be at most {k}")
+    return np.asarray(found)
+
+
+def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
+    """Ratios of successive distances, which tend to 4.669201609 for a quadratic maximum (Feigenbaum 1978).
+
+    Parameters
+    ----------
+    parameters : array, shape (n,)
+        Of successive doublings or superstable orbits.
+
+    Returns
+    -------
+    array, shape (n - 2,)
+    """
+    gaps = np.diff(np.asarray(parameters, dtype=np.float64))
+    return gaps[:-1] / gaps[1:]
+
+
+def accumulation(parameters: Sequence[float] | Real) -> float:
+    """Where the doublings accumulate and chaos begins: an *estimate* by extrapolating the last three geometrically.
+
+    Parameters
+    ----------
+    parameters : array, shape (n,), n >= 3
+        Of successive doublings or superstable orbits.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidInput
+        If there are fewer than three.
+    """
+    values = np.asarray(parameters, dtype=np.float64)
+    if values.ndim != 1 or values.size < 3:
+        raise InvalidInput(f"parameters must hold at least three numbers; got shape {values.shape}")
+    ratio = float(feigenbaum_ratios(values[-3:])[0])
+    return float(values[-1] + (values[-1] - values[-2]) / (ratio - 1))
+
+
+def _first_root(function: Callable[[Real], Real], low: float, high: float) -> float:
+    from scipy.optimize import brentq
+
+    grid = np.linspace(low, high, GRID)
+    values = function(grid)
+    signs = np.sign(values)
+    at = np.flatnonzero(signs == 0)
+    crossings = np.flatnonzero(signs[:-1] * signs[1:] < 0)
+    if at.size and (not crossings.size or at[0] <= crossings[0]):
+        return float(grid[at[0]])
+    if not crossings.size:
+        raise InvalidInput(f"no superstable orbit of period 1 or 2 in ({low:g}, {high:g}); widen the interval")
+    left, right = float(grid[crossings[0]]), float(grid[crossings[0] + 1])
+    return float(brentq(lambda p: float(function(np.asarray([p]))[0]), left, right, xtol=1e-15, rtol=1e-15))
+
+
+def _secant(function: Callable[[Real], Real], guess: float, apart: float) -> float:
+    a, b = guess, guess + apart
+    fa, fb = (float(v) for v in function(np.asarray([a, b])))
+    for _ in range(SECANT_STEPS):
+        if fb == fa or abs(b - a) <= 4 * np.finfo(float).eps * abs(b):
+            break
+        a, b, fa = b, b - fb * (b - a) / (fb - fa), fb
+        fb = float(function(np.asarray([b]))[0])
+    return b

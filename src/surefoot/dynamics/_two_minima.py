@@ -1,0 +1,54 @@
+"""A wide valley with a narrow dent: the smallest landscape with a sharp and a flat minimum."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot.dynamics._landscape import Landscape
+from surefoot.errors import InvalidInput
+
+__all__ = ["TwoMinima"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoMinima(Landscape):
+    """A flat minimum at 0 and a sharp one near `centre`.
+
+        f(x) = x^2/2 - depth exp(-(x - centre)^2 / (2 width^2))
+
+    With the defaults: the sharp minimum is at 0.971398 with curvature 23.849342, the barrier towards 0 at 0.921871.
+
+    Parameters
+    ----------
+    depth, centre, width : float
+        Of the dent; depth and width positive.
+    """
+
+    depth: float = 0.1
+    centre: float = 1.0
+    width: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not (0 < self.depth < math.inf and 0 < self.width < math.inf and math.isfinite(self.centre)):
+            raise InvalidInput(
+                f"depth and width must be positive, centre finite; got {self.depth!r}, {self.width!r}, {self.centre!r}"
+            )
+
+    def value(self, x: Any) -> Any:
+        """The loss."""
+        return x * x / 2 - self._dent(x)
+
+    def gradient(self, x: Any) -> Any:
+        """The slope: x + (x - centre)/width^2 times the dent."""
+        return x + (x - self.centre) / self.width**2 * self._dent(x)
+
+    def curvature(self, x: Any) -> Any:
+        """The second derivative: 1 + (1 - (x - centre)^2/width^2)/width^2 times the dent."""
+        u = (x - self.centre) / self.width
+        return 1 + (1 - u * u) / self.width**2 * self._dent(x)
+
+    def _dent(self, x: Any) -> Any:
+        u = (x - self.centre) / self.width
+        return self.depth * np.exp(-u * u / 2)

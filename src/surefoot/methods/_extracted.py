@@ -1,0 +1,221 @@
+"""The stability polynomial of any linear step, extracted by running it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
+from surefoot.methods._base import Flow, Method, State
+from surefoot.methods._rational import Polynomial, add, multiply, rational, trimmed
+from surefoot.methods._stability import StabilityPolynomial
+
+__all__ = ["FromUpdate", "extracted", "from_update"]
+
+Update = Callable[[State, Flow], State]
+
+# Most powers of z that a step may hold: one per evaluation of the flow.
+LENGTHS = (8, 32, 128)
+AGREEMENT = 1e-9
+NOTHING = 1e-15
+# The determinant costs memory^4 products of polynomials.
+MOST_MEMORY = 12
+PROBES = np.asarray([-0.3 + 0.7j, 0.5 - 0.2j, -0.9 - 0.4j])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FromUpdate(Method):
+    """A method made of a function; see `from_update`."""
+
+    step: Update
+    arrays: int
+    label: str
+    polynomial: StabilityPolynomial
+
+    @property
+    def name(self) -> str:
+        """The name it was given."""
+        return self.label
+
+    @property
+    def memory(self) -> int:
+        """The number of arrays it was given with."""
+        return self.arrays
+
+    @property
+    def order(self) -> int:
+        """On linear flows."""
+        return self.polynomial.order
+
+    @property
+    def evaluations(self) -> int:
+        """How often the step calls the flow."""
+        count = 0
+
+        def flow(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            nonlocal count
+            count += 1
+            return 0 * x
+
+        self.step(tuple(np.ones(1) for _ in range(self.arrays)), flow)
+        return count
+
+    def stability(self) -> StabilityPolynomial:
+        """As extracted."""
+        return self.polynomial
+
+    def update(self, state: State, flow: Flow) -> State:
+        """The function."""
+        return self.step(state, flow)
+
+
+def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
+    """A method from its step function; limits, rate and order follow without algebra.
+
+    The step is run once per memory array on polynomials in z, for which the flow x -> z x is a shift of coefficients:
+    every sum and multiple in the step then acts on the stability polynomial itself.
+
+    Parameters
+    ----------
+    update : callable
+        ``update(state, f) -> state``: state a tuple of `memory` arrays, the first the iterate; f(x) is the step times
+        the flow's right-hand side (for an optimiser: minus the step times the gradient). Linear in the state and f.
+    memory : int
+        From 1 to 12.
+    name : str
+        Default: the function's name.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InvalidType
+        If update cannot be called or does not return a tuple of `memory` arrays.
+    InvalidInput
+        If the step is not linear, or not polynomial in z (implicit: subclass `Method`, or give a `ButcherTableau`).
+    NotRepeatable
+        If the same step gives two different answers: a stateful function.
+
+    Examples
+    --------
+    Extragradient, 1 + z + z^2:
+
+    >>> from surefoot.methods import from_update
+    >>> extragradient = from_update(lambda state, f: (state[0] + f(state[0] + f(state[0])),), name="extragradient")
+    >>> round(extragradient.real_limit, 12), round(extragradient.imaginary_limit, 12), extragradient.order
+    (1.0, 1.0, 1)
+    """
+    if not callable(update):
+        raise InvalidType(f"update must be a function of (state, f); got {type(update).__name__}")
+    if isinstance(memory, bool) or not isinstance(memory, int) or not 1 <= memory <= MOST_MEMORY:
+        raise InvalidInput(f"memory must be an int from 1 to {MOST_MEMORY}; got {memory!r}")
+    label = name or getattr(update, "__name__", "") or "custom step"
+    _check_linear(update, memory)
+    polynomial = extracted(update, memory)
+    if polynomial is None:
+        raise InvalidInput(
+            f"{label} is not polynomial in the flow: a step of sums, multiples and calls of f is needed; "
+            "for an implicit one give RungeKutta(ButcherTableau(...)) or subclass surefoot.methods.Method"
+        )
+    return FromUpdate(update, memory, label, polynomial)
+
+
+def extracted(update: Update, memory: int) -> StabilityPolynomial | None:
+    """det(r I - M(z)) for a step whose matrix M is polynomial in z; None if it is not."""
+    for length in LENGTHS:
+        with np.errstate(all="ignore"):
+            columns = [_shifted_run(update, memory, j, length) for j in range(memory)]
+            found = np.asarray([[columns[j][i] for j in range(memory)] for i in range(memory)])
+            if not np.isfinite(found).all():
+                return None
+            if not found[..., -1].any() and _agrees(update, found):
+                matrix = [[_polynomial(entry) for entry in row] for row in found]
+                return StabilityPolynomial(_characteristic(matrix))
+    return None
+
+
+def _shifted_run(update: Update, memory: int, column: int, length: int) -> list[NDArray[np.float64]]:
+    one = np.zeros(length)
+    one[0] = 1.0
+    state = tuple(one.copy() if i == column else np.zeros(length) for i in range(memory))
+    result = update(state, lambda x: np.concatenate([[0.0], np.asarray(x)[:-1]]))
+    return [np.asarray(array, dtype=np.float64) for array in result]
+
+
+def _agrees(update: Update, found: NDArray[np.float64]) -> bool:
+    """Whether the polynomials say what the step does at a few complex z: on implicit steps they do not."""
+    memory = len(found)
+    powers = PROBES[:, None] ** np.arange(found.shape[-1])
+    for column in range(memory):
+        state = tuple(np.full(PROBES.shape, 1.0 + 0j if i == column else 0j) for i in range(memory))
+        result = np.stack([np.asarray(array) for array in update(state, lambda x: PROBES * x)])
+        expected = found[:, column, :] @ powers.T
+        if not np.abs(result - expected).max() <= AGREEMENT * max(1.0, float(np.abs(expected).max())):
+            return False
+    return True
+
+
+def _polynomial(coefficients: NDArray[np.float64]) -> Polynomial:
+    size = float(np.abs(coefficients).max(initial=0.0))
+    return trimmed([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in coefficients.tolist()])
+
+
+def _characteristic(M: list[list[Polynomial]]) -> tuple[Polynomial, ...]:
+    """Coefficients in r of det(r I - M), ascending (Faddeev, LeVerrier)."""
+    n = len(M)
+    one, nothing = (Fraction(1),), (Fraction(0),)
+    coefficients: list[Polynomial] = [one]
+    product = [[one if i == j else nothing for j in range(n)] for i in range(n)]
+    for k in range(1, n + 1):
+        columns = [[row[j] for row in product] for j in range(n)]
+        product = [[_dot(M[i], columns[j]) for j in range(n)] for i in range(n)]
+        trace: Polynomial = nothing
+        for i in range(n):
+            trace = add(trace, product[i][i])
+        latest = tuple(-c / k for c in trace)
+        coefficients.append(latest)
+        for i in range(n):
+            product[i][i] = add(product[i][i], latest)
+    while len(coefficients) > 2 and not any(coefficients[-1]):
+        coefficients.pop()  # a root r = 0: memory that the step does not use
+    return tuple(reversed(coefficients))
+
+
+def _dot(row: list[Polynomial], column: list[Polynomial]) -> Polynomial:
+    total: Polynomial = (Fraction(0),)
+    for a, b in zip(row, column, strict=True):
+        if any(a) and any(b):
+            total = add(total, multiply(a, b))
+    return total
+
+
+def _check_linear(update: Update, memory: int) -> None:
+    """Superposition and repeatability, on a fixed pair of states and a flow with a full matrix."""
+    rng = np.random.default_rng(20)
+    J = rng.standard_normal((3, 3)) / 2
+    one, other = ([rng.standard_normal(3) for _ in range(memory)] for _ in range(2))
+
+    def run(state: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        with np.errstate(all="ignore"):
+            result = update(tuple(array.copy() for array in state), lambda x: J @ x)
+        if not isinstance(result, tuple) or len(result) != memory:
+            got = f"{len(result)} arrays" if isinstance(result, tuple) else type(result).__name__
+            raise InvalidType(f"update must return a tuple of memory={memory} arrays; got {got}")
+        if any(np.shape(array) != (3,) for array in result):
+            raise InvalidType(f"update must keep shapes; (3,) became {[np.shape(array) for array in result]}")
+        return np.stack(result)
+
+    first, again, second = run(one), run(one), run(other)
+    if not np.array_equal(first, again, equal_nan=True):
+        raise NotRepeatable("the same step gave two different answers; keep all of its memory in the state")
+    combined = run([2 * a - 3 * b for a, b in zip(one, other, strict=True)])
+    gap = np.abs(combined - (2 * first - 3 * second)).max()
+    if not gap <= AGREEMENT * max(1.0, float(np.abs(combined).max())):
+        raise InvalidInput(
+            f"the step is not linear in its state (superposition is off by {gap:.2g}): stability limits are those "
+            "of linear steps; freeze what depends on the state (a preconditioner, a clipping factor)"
+        )

@@ -1,0 +1,79 @@
+"""Order conditions of Runge-Kutta methods, from rooted trees."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HIGHEST_ORDER", "order_defect"]
+
+# A tree is the tuple of its subtrees, sorted.
+Tree = tuple[Any, ...]
+
+HIGHEST_ORDER = 8
+
+
+@cache
+def _trees(order: int) -> tuple[Tree, ...]:
+    """All rooted trees with `order` nodes: 1, 1, 2, 4, 9, 20, 48, 115."""
+    return tuple(dict.fromkeys(tuple(sorted(forest)) for forest in _forests(order - 1, order - 1)))
+
+
+@cache
+def _forests(nodes: int, largest: int) -> tuple[tuple[Tree, ...], ...]:
+    """Multisets of trees with `nodes` nodes in all and none of more than `largest`."""
+    if nodes == 0:
+        return ((),)
+    return tuple(
+        (tree, *rest)
+        for size in range(min(nodes, largest), 0, -1)
+        for tree in _trees(size)
+        for rest in _forests(nodes - size, size)
+    )
+
+
+@cache
+def _size(tree: Tree) -> int:
+    return 1 + sum(map(_size, tree))
+
+
+@cache
+def _density(tree: Tree) -> int:
+    product = _size(tree)
+    for branch in tree:
+        product *= _density(branch)
+    return product
+
+
+def order_defect(A: NDArray[np.float64], b: NDArray[np.float64], order: int) -> float:
+    """Largest error of a condition of exactly this order, relative to its value.
+
+        sum_i b_i Phi_i(t) = 1/gamma(t)    for every rooted tree t with `order` nodes
+
+    Parameters
+    ----------
+    A : array, shape (s, s)
+    b : array, shape (s,)
+    order : int
+        From 1 to 8.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, theorem II.2.13.
+    """
+    weights: dict[Tree, NDArray[np.float64]] = {}
+
+    def weight(tree: Tree) -> NDArray[np.float64]:
+        if tree not in weights:
+            product = np.ones(len(b))
+            for branch in tree:
+                product = product * (A @ weight(branch))
+            weights[tree] = product
+        return weights[tree]
+
+    return max(abs(float(b @ weight(tree)) * _density(tree) - 1) for tree in _trees(order))

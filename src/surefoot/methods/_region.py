@@ -1,0 +1,100 @@
+"""The stability region on a grid and its boundary, for a picture."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.errors import InvalidInput
+
+__all__ = ["Region"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Where a method's amplification stays within 1.
+
+    Parameters
+    ----------
+    method : str
+        Its name.
+    real, imaginary : arrays, shapes (n,) and (m,)
+        The grid of z = step * eigenvalue.
+    amplification : array, shape (m, n)
+        Growth per step at real[j] + 1j * imaginary[i].
+    boundary : complex array, shape (k,)
+        How far the piece connected to 0 reaches, on rays from 90 to 180 degrees, mirrored: a closed curve that starts
+        and ends at 0. Rays on which the method is always stable are cut at the window.
+    real_limit, imaginary_limit : float
+    """
+
+    method: str
+    real: NDArray[np.float64]
+    imaginary: NDArray[np.float64]
+    amplification: NDArray[np.float64]
+    boundary: NDArray[np.complex128]
+    real_limit: float
+    imaginary_limit: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where a step is stable, all pieces of the region; shape (m, n)."""
+        return self.amplification <= 1 + 1e-12
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method}: stable for step * eigenvalue from 0 to {-self.real_limit:.9g} on the real axis, "
+            f"to +-{self.imaginary_limit:.9g}i on the imaginary axis"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; infinite limits become the string "inf"."""
+
+        def number(value: float) -> float | str:
+            return value if np.isfinite(value) else "inf"
+
+        return {
+            "kind": "region",
+            "method": self.method,
+            "real": self.real.tolist(),
+            "imaginary": self.imaginary.tolist(),
+            "amplification": np.minimum(self.amplification, 1e300).tolist(),
+            "boundary": [[z.real, z.imag] for z in self.boundary.tolist()],
+            "real_limit": number(self.real_limit),
+            "imaginary_limit": number(self.imaginary_limit),
+        }
+
+
+def region_of(method: Any, window: tuple[float, float, float, float] | None, points: int) -> Region:
+    """See `Method.region`."""
+    if points < 2:
+        raise InvalidInput(f"points must be at least 2; got {points!r}")
+    angles = np.linspace(np.pi / 2, np.pi, 91)
+    rays = np.asarray(np.exp(1j * angles), dtype=np.complex128)
+    rays[0], rays[-1] = 1j, -1
+    reach = np.asarray(method.limit_along(rays))
+    real_limit, imaginary_limit = float(reach[-1]), float(reach[0])
+    if window is None:
+        finite = reach[np.isfinite(reach)]
+        size = float(finite.max(initial=0.0)) or 2.0
+        if not np.isfinite(reach).all():
+            size = 6.0
+        height = float(np.max(finite * rays.imag[np.isfinite(reach)], initial=0.0))
+        height = size if not np.isfinite(reach).all() else max(height, 0.1 * size)
+        window = (-1.15 * size, 0.25 * size, -1.25 * height, 1.25 * height)
+    left, right, bottom, top = map(float, window)
+    if not (left < right and bottom < top):
+        raise InvalidInput(f"window must be (left, right, bottom, top) with left < right, bottom < top; got {window!r}")
+    real, imaginary = np.linspace(left, right, points), np.linspace(bottom, top, points)
+    farthest = max(-left, right, top, -bottom)
+    half = np.minimum(reach, farthest) * rays
+    return Region(
+        method=method.name,
+        real=real,
+        imaginary=imaginary,
+        amplification=np.asarray(method.amplification(real[None, :] + 1j * imaginary[:, None])),
+        boundary=np.concatenate([[0], half, half[-2::-1].conj(), [0]]),
+        real_limit=real_limit,
+        imaginary_limit=imaginary_limit,
+    )

@@ -1,0 +1,252 @@
+"""Runge-Kutta methods: a tableau makes a method."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.methods import _tables
+from surefoot.methods._base import Flow, Method, State
+from surefoot.methods._implicit import implicit_stages
+from surefoot.methods._stability import StabilityPolynomial
+from surefoot.methods._tableau import ButcherTableau
+
+__all__ = [
+    "RK4",
+    "SSPRK",
+    "BackwardEuler",
+    "BogackiShampine",
+    "DormandPrince",
+    "Heun",
+    "Kutta3",
+    "Midpoint",
+    "RadauIIA",
+    "RungeKutta",
+    "Trapezoidal",
+]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RungeKutta(Method):
+    """The method of a Butcher tableau.
+
+        k_i = h F(x + sum_j a_ij k_j),    x <- x + sum_i b_i k_i,    R(z) = 1 + z b' (I - z A)^-1 1
+
+    An explicit tableau runs its stages one after the other. An implicit one is here for contrast: its stage equations
+    are solved densely, by a simplified Newton iteration with the Jacobian of the flow from one evaluation per unknown
+    (a few iterations on a linear flow); for real stiff work use SciPy's implicit solvers, as `surefoot.integrate` says.
+
+    Parameters
+    ----------
+    tableau : ButcherTableau
+
+    Examples
+    --------
+    >>> from surefoot.methods import ButcherTableau, RungeKutta
+    >>> ralston = RungeKutta(ButcherTableau(name="Ralston", A=[[], [2 / 3]], b=[1 / 4, 3 / 4], order=2))
+    >>> ralston.real_limit, ralston.imaginary_limit
+    (2.0, 0.0)
+    """
+
+    tableau: ButcherTableau
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tableau, ButcherTableau):
+            raise InvalidType(f"tableau must be a ButcherTableau; got {type(self.tableau).__name__}")
+
+    def __repr__(self) -> str:
+        return f"RungeKutta({self.tableau!r})" if type(self) is RungeKutta else f"{type(self).__name__}()"
+
+    @property
+    def name(self) -> str:
+        """The tableau's name."""
+        return self.tableau.name
+
+    @property
+    def order(self) -> int:
+        """The tableau's order."""
+        return self.tableau.order
+
+    @property
+    def evaluations(self) -> int:
+        """Stages that are used."""
+        return self.tableau.evaluations
+
+    @property
+    def implicit(self) -> bool:
+        """Whether a step solves equations."""
+        return not self.tableau.explicit
+
+    def stability(self) -> StabilityPolynomial:
+        """Derived from the tableau."""
+        return self.tableau.stability()
+
+    def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
+        """|R(z)|."""
+        return self.tableau.stability().amplification(z)
+
+    def update(self, state: State, flow: Flow) -> State:
+        """One step of (iterate,)."""
+        (x,) = state
+        if self.implicit:
+            stages = implicit_stages(self.tableau, x, flow)
+            return (x + sum(float(b) * k for b, k in zip(self.tableau.b, stages, strict=True)),)
+        return (self._combined(x, self._stages(x, flow, _last_used(self.tableau))),)
+
+    def with_error(self, x: NDArray[np.float64], flow: Flow) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """One step of an explicit method, and the difference to the embedded formula; None without one."""
+        embedded = self.tableau.embedded
+        if embedded is None:
+            return self.update((x,), flow)[0], None
+        stages = self._stages(x, flow, self.tableau.stages)
+        gaps = [float(b) - float(e) for b, e in zip(self.tableau.b, embedded, strict=True)]
+        error = np.asarray(sum(gap * k for gap, k in zip(gaps, stages, strict=True)))
+        return self._combined(x, stages), error
+
+    def _stages(self, x: Any, flow: Flow, count: int) -> list[Any]:
+        stages: list[Any] = []
+        for row in self.tableau.A[:count]:
+            point = x
+            for a, k in zip(row, stages, strict=False):
+                if a:
+                    point = point + float(a) * k
+            stages.append(flow(point))
+        return stages
+
+    def _combined(self, x: Any, stages: list[Any]) -> Any:
+        for weight, k in zip(self.tableau.b, stages, strict=False):
+            if weight:
+                x = x + float(weight) * k
+        return x
+
+
+def _last_used(tableau: ButcherTableau) -> int:
+    return max(i + 1 for i, weight in enumerate(tableau.b) if weight)
+
+
+class Midpoint(RungeKutta):
+    """Runge's midpoint rule: order 2, real limit 2."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.midpoint())
+
+
+class Heun(RungeKutta):
+    """Heun's method, the explicit trapezoidal rule: order 2, real limit 2."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.heun())
+
+
+class Kutta3(RungeKutta):
+    """Kutta's third-order method: real limit 2.5127, imaginary limit sqrt(3)."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.kutta())
+
+
+class RK4(RungeKutta):
+    """The Runge-Kutta method of order 4.
+
+    Real limit 2.7853, imaginary limit 2 sqrt(2).
+
+    Examples
+    --------
+    >>> from surefoot.methods import RK4
+    >>> round(RK4().real_limit, 12), round(RK4().imaginary_limit, 12)
+    (2.785293563405, 2.828427124746)
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.classical())
+
+
+class BogackiShampine(RungeKutta):
+    """The pair of order 3(2) of Bogacki and Shampine, SciPy's ``RK23``."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.bogacki_shampine())
+
+
+class DormandPrince(RungeKutta):
+    """The pair of order 5(4) of Dormand and Prince, SciPy's ``RK45``: real limit 3.3066, imaginary limit 0.9972."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.dormand_prince())
+
+
+class SSPRK(RungeKutta):
+    """Strong-stability-preserving methods for conservation laws: (3, 3) and (10, 4).
+
+    Parameters
+    ----------
+    stages, order : int
+        (3, 3) of Shu and Osher 1988 or (10, 4) of Ketcheson 2008.
+
+    Raises
+    ------
+    InvalidInput
+        For another pair.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stages: int = 3, order: int = 3) -> None:
+        tables = {(3, 3): _tables.ssp3, (10, 4): _tables.ssp4}
+        if (stages, order) not in tables:
+            raise InvalidInput(f"SSPRK has (stages, order) (3, 3) and (10, 4); got {(stages, order)}")
+        super().__init__(tables[stages, order]())
+
+
+class BackwardEuler(RungeKutta):
+    """R = 1/(1 - z): order 1, stable for every decaying mode at every step."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.radau(1))
+
+
+class Trapezoidal(RungeKutta):
+    """R = (1 + z/2)/(1 - z/2): order 2, always stable, and stiff modes ring (R -> -1)."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_tables.trapezoidal())
+
+
+class RadauIIA(RungeKutta):
+    """Order 2 s - 1, always stable, R -> 0 for stiff modes; three stages are SciPy's ``Radau``.
+
+    Parameters
+    ----------
+    stages : int
+        1, 2 or 3.
+
+    Raises
+    ------
+    InvalidInput
+        For another number.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, stages: int = 3) -> None:
+        if stages not in (1, 2, 3):
+            raise InvalidInput(f"RadauIIA has 1, 2 or 3 stages; got {stages!r}")
+        super().__init__(_tables.radau(stages))

@@ -1,0 +1,358 @@
+"""Stabilised explicit methods: a long real stability interval, quadratic in the number of stages."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.errors import InvalidInput
+from surefoot.methods._base import Flow, Method, State
+
+__all__ = ["RungeKuttaChebyshev", "RungeKuttaLegendre"]
+
+MOST_STAGES = 10_000
+ROUNDING = 1e-12
+# Samples per stage along a ray: |R| oscillates s times over the region, fastest at its ends.
+SAMPLES = 40
+BISECTIONS = 60
+STANDARD_DAMPING = {1: 0.05, 2: 2 / 13}
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """R(z) = a + b p_s(w0 + w1 z) and the three-term recurrence of the stages, row j for stage j >= 2.
+
+    y_j = (1 - mu_j - nu_j) x + mu_j y_(j-1) + nu_j y_(j-2) + push_j h F(y_(j-1)) + first_j h F(x)
+    """
+
+    a: float
+    b: float
+    w0: float
+    w1: float
+    start: float
+    rows: tuple[tuple[float, float, float, float], ...]
+
+
+class _Stabilised(Method):
+    """A method whose stages follow a three-term recurrence."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def _recurrence(self) -> Recurrence:
+        """The coefficients."""
+
+    def update(self, state: State, flow: Flow) -> State:
+        """One step of (iterate,): one evaluation per stage, three vectors of storage whatever their number."""
+        (x,) = state
+        recurrence = self._recurrence
+        first = flow(x)
+        before, current = x, x + recurrence.start * first
+        for mu, nu, push, anchor in recurrence.rows:
+            following = mu * current + nu * before + push * flow(current)
+            rest = 1 - mu - nu
+            if rest:
+                following = following + rest * x
+            if anchor:
+                following = following + anchor * first
+            before, current = current, following
+        return (current,)
+
+    def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
+        """|R(z)|, by the recurrence."""
+        z = np.asarray(z, dtype=np.complex128)
+        with np.errstate(over="ignore", invalid="ignore"):
+            growth = np.abs(self.update((np.ones_like(z),), lambda x: z * x)[0])
+        return np.where(np.isnan(growth), np.inf, growth)
+
+    def limit_along(self, direction: ArrayLike) -> NDArray[np.float64]:
+        """As for every method; off the real axis by sampling, so that a pinched region may be overlooked."""
+        directions = np.asarray(direction, dtype=np.complex128)
+        rays = directions.reshape(-1)
+        limits = np.asarray([0.0 if self._grows_at_once(complex(ray)) else math.inf for ray in rays])
+        real = (rays.imag == 0) & (limits > 0)
+        limits[real] = self.real_limit
+        for i in np.flatnonzero(np.isinf(limits)):
+            limits[i] = self._sampled(complex(rays[i]))
+        return limits.reshape(directions.shape)
+
+    def _sampled(self, ray: complex) -> float:
+        count = SAMPLES * len(self._recurrence.rows) + 2 * SAMPLES
+        radii = 1.1 * self.real_limit * (1 - np.cos(np.linspace(0, np.pi, count))) / 2
+        first = int((self.amplification(radii * ray) > 1 + ROUNDING).argmax())
+        inside, outside = float(radii[first - 1]), float(radii[first])
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (inside + outside)
+            grows = float(self.amplification(middle * ray)) > 1 + ROUNDING
+            inside, outside = (inside, middle) if grows else (middle, outside)
+        return inside
+
+    def _grows_at_once(self, ray: complex) -> bool:
+        """By the first term of |R|^2 - 1; on the imaginary axis of order y^2 or y^4."""
+        if ray.real != 0:
+            return ray.real > 0
+        c = np.zeros(6)
+        c[0] = 1.0
+        c = self.update((c,), lambda x: np.concatenate([[0.0], x[:-1]]))[0]
+        terms = (c[1] ** 2 - 2 * c[2], c[2] ** 2 - 2 * c[1] * c[3] + 2 * c[4])
+        return next((bool(t > 0) for t in terms if abs(t) > ROUNDING), False)
+
+
+def _checked(stages: int, order: int, least: int) -> None:
+    if order not in (1, 2):
+        raise InvalidInput(f"order must be 1 or 2; got {order!r}")
+    if isinstance(stages, bool) or not isinstance(stages, int) or not least <= stages <= MOST_STAGES:
+        raise InvalidInput(f"stages must be an int from {least} to {MOST_STAGES}; got {stages!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RungeKuttaChebyshev(_Stabilised):
+    """Runge-Kutta-Chebyshev: s evaluations reach a real limit of about 2 s^2 (order 1) or 0.65 s^2 (order 2).
+
+        order 1:  R = T_s(w0 + w1 z)/T_s(w0),                 w1 = T_s(w0)/T_s'(w0)
+        order 2:  R = 1 + b_s (T_s(w0 + w1 z) - T_s(w0)),     w1 = T_s'(w0)/T_s''(w0),  b_s = T_s''(w0)/T_s'(w0)^2
+
+    with w0 = 1 + damping/s^2. For diffusion and for optimisation: order 1 with the damping of `best` is Chebyshev's
+    iteration, which no method with s gradients beats on a quadratic.
+
+    Parameters
+    ----------
+    stages : int
+        s from 2 (order 2) or 1 to 10000.
+    damping : float, optional
+        >= 0; 0.05 for order 1 and 2/13 for order 2 if not given. Without damping the region is pinched to points.
+    order : 1 or 2
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is out of range.
+
+    References
+    ----------
+    Van der Houwen, Sommeijer 1980; Sommeijer, Shampine, Verwer, RKC: an explicit solver for parabolic PDEs, J. Comput.
+    Appl. Math. 88 (1998) 315-326. The real limit is the true boundary; their formula for order 2 is a lower bound.
+
+    Examples
+    --------
+    >>> from surefoot.methods import RungeKuttaChebyshev
+    >>> RungeKuttaChebyshev(10, 0.0, order=1).real_limit
+    200.0
+    >>> round(RungeKuttaChebyshev(10, 0.05, order=1).real_limit, 6)
+    193.654661
+    """
+
+    stages: int = 10
+    damping: float | None = None
+    order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __post_init__(self) -> None:
+        _checked(self.stages, self.order, self.order)
+        damping = STANDARD_DAMPING[self.order] if self.damping is None else float(self.damping)
+        if not 0 <= damping < math.inf:
+            raise InvalidInput(f"damping must be finite and >= 0; got {self.damping!r}")
+        object.__setattr__(self, "damping", damping)
+
+    @property
+    def name(self) -> str:
+        """``Runge-Kutta-Chebyshev`` with stages and order."""
+        return f"Runge-Kutta-Chebyshev {self.order}, {self.stages} stages"
+
+    @property
+    def evaluations(self) -> int:
+        """One per stage."""
+        return self.stages
+
+    @property
+    def _recurrence(self) -> Recurrence:
+        return _chebyshev(self.stages, float(self.damping or 0.0), self.order)
+
+    @property
+    def real_limit(self) -> float:
+        """Where w0 + w1 z passes the point left of -1 at which |R| = 1."""
+        r, s = self._recurrence, self.stages
+        if r.a == 0 or s % 2 == 0:
+            return 2 * r.w0 / r.w1
+        return (r.w0 + math.cosh(math.acosh((1 + r.a) / r.b) / s)) / r.w1
+
+    @classmethod
+    def covering(cls, reach: float, *, damping: float | None = None, order: int = 2) -> Self:
+        """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
+
+        Raises
+        ------
+        InvalidInput
+            If that takes more than 10000 stages, or reach is not finite and positive.
+        """
+        return _fewest(lambda s: cls(s, damping, order), reach, order)
+
+    @classmethod
+    def best(cls, smallest: float, largest: float, stages: int) -> tuple[Self, float, float]:
+        """Chebyshev's iteration for curvatures in [mu, L]: method, step and contraction per step of s gradients.
+
+            R(step) = T_s((L + mu - 2 lambda)/(L - mu))/T_s(w0),    w0 = (L + mu)/(L - mu),    rate 1/T_s(w0)
+
+        Raises
+        ------
+        InvalidInput
+            Unless 0 < smallest < largest.
+        """
+        if not 0 < smallest < largest < math.inf:
+            raise InvalidInput(f"needs 0 < smallest < largest, finite; got {smallest!r} and {largest!r}")
+        w0 = (largest + smallest) / (largest - smallest)
+        method = cls(stages, stages**2 * 2 * smallest / (largest - smallest), order=1)
+        step = 2 / ((largest - smallest) * method._recurrence.w1)
+        return method, step, 1 / math.cosh(stages * math.acosh(w0))
+
+    def tuned(self, smallest: float, largest: float) -> str:
+        """The pair of `best` for this number of stages."""
+        if not smallest < largest:
+            return ""
+        method, step, rate = self.best(smallest, largest, self.stages)
+        return (
+            f"best damping for order 1: {method.damping:.6g} with step {step:.6g}, rate {rate:.6g} per step, "
+            f"{rate ** (1 / self.stages):.6g} per gradient"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RungeKuttaLegendre(_Stabilised):
+    """Runge-Kutta-Legendre: real limits s^2 + s (order 1) and (s^2 + s - 2)/2 (order 2), no parameter to choose.
+
+        order 1:  R = P_s(1 + w1 z),                w1 = 2/(s^2 + s)
+        order 2:  R = 1 - b_s + b_s P_s(1 + w1 z),  w1 = 4/(s^2 + s - 2),  b_s = (s^2 + s - 2)/(2 s (s + 1))
+
+    For order 2 and an odd number of stages the formula is a lower bound and `real_limit` the true boundary.
+
+    Parameters
+    ----------
+    stages : int
+        s from 1 (order 1) or 2 to 10000.
+    order : 1 or 2
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is out of range.
+
+    References
+    ----------
+    Meyer, Balsara, Aslam, A stabilized Runge-Kutta-Legendre method for explicit super-time-stepping of parabolic and
+    mixed equations, J. Comput. Phys. 257 (2014) 594-626.
+    """
+
+    stages: int = 9
+    order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __post_init__(self) -> None:
+        _checked(self.stages, self.order, self.order)
+
+    @property
+    def name(self) -> str:
+        """``Runge-Kutta-Legendre`` with stages and order."""
+        return f"Runge-Kutta-Legendre {self.order}, {self.stages} stages"
+
+    @property
+    def evaluations(self) -> int:
+        """One per stage."""
+        return self.stages
+
+    @property
+    def _recurrence(self) -> Recurrence:
+        return _legendre(self.stages, self.order)
+
+    @property
+    def real_limit(self) -> float:
+        """Where 1 + w1 z passes -1; for odd s and order 2 a little beyond."""
+        r, s = self._recurrence, self.stages
+        if r.a == 0 or s % 2 == 0:
+            return 2 / r.w1
+        # |P_s(x)| = (1 + a)/b, x > 1, P_s increasing there
+        low, high = 1.0, 2.0
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if _legendre_at(s, middle) < (1 + r.a) / r.b else (low, middle)
+        return (1 + low) / r.w1
+
+    @classmethod
+    def covering(cls, reach: float, *, order: int = 2) -> Self:
+        """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
+
+        Raises
+        ------
+        InvalidInput
+            If that takes more than 10000 stages, or reach is not finite and positive.
+        """
+        return _fewest(lambda s: cls(s, order), reach, order)
+
+
+def _fewest(build, reach: float, order: int):  # type: ignore[no-untyped-def]
+    if not 0 < reach < math.inf:
+        raise InvalidInput(f"reach must be positive and finite; got {reach!r}")
+    low, high = order - 1, order
+    while build(high).real_limit < reach:
+        low, high = high, 2 * high
+        if high > MOST_STAGES:
+            raise InvalidInput(
+                f"more than {MOST_STAGES} stages for step * eigenvalue = {reach:.3g}; use an implicit method"
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if build(middle).real_limit >= reach else (middle, high)
+    return build(high)
+
+
+@lru_cache(maxsize=512)
+def _chebyshev(s: int, damping: float, order: int) -> Recurrence:
+    w0 = 1 + damping / s**2
+    T, D, E = [1.0, w0], [0.0, 1.0], [0.0, 0.0]
+    for _ in range(2, s + 1):
+        T.append(2 * w0 * T[-1] - T[-2])
+        D.append(2 * w0 * D[-1] - D[-2] + 2 * T[-2])
+        E.append(2 * w0 * E[-1] - E[-2] + 4 * D[-2])
+    if order == 1:
+        w1 = T[s] / D[s]
+        b = [1 / t for t in T]
+        rows = [(2 * w0 * b[j] / b[j - 1], -b[j] / b[j - 2], 2 * w1 * b[j] / b[j - 1], 0.0) for j in range(2, s + 1)]
+        return Recurrence(0.0, b[s], w0, w1, w1 / w0, tuple(rows))
+    w1 = D[s] / E[s]
+    b = [E[j] / D[j] ** 2 for j in range(2, s + 1)]
+    b = [b[0], b[0], *b]
+    a = [1 - bj * t for bj, t in zip(b, T, strict=True)]
+    rows = [
+        (
+            2 * w0 * b[j] / b[j - 1],
+            -b[j] / b[j - 2],
+            2 * w1 * b[j] / b[j - 1],
+            -a[j - 1] * 2 * w1 * b[j] / b[j - 1],
+        )
+        for j in range(2, s + 1)
+    ]
+    return Recurrence(a[s], b[s], w0, w1, b[1] * w1, tuple(rows))
+
+
+@lru_cache(maxsize=512)
+def _legendre(s: int, order: int) -> Recurrence:
+    if order == 1:
+        w1 = 2 / (s * s + s)
+        rows = [((2 * j - 1) / j, (1 - j) / j, w1 * (2 * j - 1) / j, 0.0) for j in range(2, s + 1)]
+        return Recurrence(0.0, 1.0, 1.0, w1, w1, tuple(rows))
+    w1 = 4 / (s * s + s - 2)
+    b = [1 / 3, 1 / 3, *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1))]
+    rows = []
+    for j in range(2, s + 1):
+        mu = (2 * j - 1) / j * b[j] / b[j - 1]
+        rows.append((mu, (1 - j) / j * b[j] / b[j - 2], mu * w1, -(1 - b[j - 1]) * mu * w1))
+    return Recurrence(1 - b[s], b[s], 1.0, w1, b[1] * w1, tuple(rows))
+
+
+def _legendre_at(s: int, x: float) -> float:
+    before, value = 1.0, x
+    for j in range(2, s + 1):
+        before, value = value, ((2 * j - 1) * x * value - (j - 1) * before) / j
+    return value

@@ -1,0 +1,300 @@
+"""Figures of the long run: orbit diagram with period and exponent, cobweb, basins."""
+
+import os
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.dynamics import Diagram
+from surefoot.errors import InvalidInput
+from surefoot.report._canvas import (
+    ACCENT,
+    BAD,
+    BOTTOM,
+    GOOD,
+    GRID,
+    INK,
+    LEFT,
+    LIMIT,
+    MUTED,
+    RIGHT,
+    STYLE,
+    TOP,
+    VARIABLES,
+    _inline,
+    draw,
+    plain_axis,
+)
+
+__all__ = ["basins", "cobweb", "orbit_diagram", "save_svg"]
+
+# An image has its own colour on light and dark pages; the drawing around it takes the page's.
+SHADE = (0.28, 0.53, 0.82)
+# Pixels of the density of orbits; more points than pixels would make a file that no one can open.
+PIXELS = (420, 900)
+# Colours of a figure that stands alone, on white.
+LIGHT = {
+    INK: "#1d2329",
+    MUTED: "#68717a",
+    GRID: "#dfe2e4",
+    ACCENT: "#2f6db3",
+    GOOD: "#1b8a5a",
+    LIMIT: "#c26a00",
+    BAD: "#c33149",
+}
+REGIONS = ("#2f6db3", "#e0a030", "#1b8a5a", "#8b5fbf", "#c33149", "#68717a")
+
+
+def orbit_diagram(
+    diagram: Diagram,
+    *,
+    thresholds: Sequence[float] = (),
+    name: str = "step",
+    coordinate: int = 0,
+    interval: tuple[float, float] | None = None,
+) -> str:
+    """Where orbits settle against the parameter, with their period and exponent on the same axis below.
+
+    Parameters
+    ----------
+    diagram : Diagram
+    thresholds : sequence of float
+        Marked: doublings, a linear limit.
+    name : str
+        What the parameter is called.
+    coordinate : int
+        Which coordinate of a vector state is drawn.
+    interval : (float, float), optional
+        Of the states shown (default: all that stay).
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    points = diagram.points if diagram.points.ndim == 2 else diagram.points[:, coordinate]
+    stays = ~diagram.left
+    low, high = interval or _extent(points[:, stays])
+
+    def states(axes: Axes) -> None:
+        axes.imshow(
+            _density(points, (low, high)), aspect="auto", origin="lower", interpolation="none", zorder=2,
+            extent=(float(diagram.parameters[0]), float(diagram.parameters[-1]), low, high),
+        )  # fmt: skip
+        axes.set_ylim(low, high)
+        axes.set_ylabel("state")
+
+    def periods(axes: Axes) -> None:
+        seen = diagram.period > 0
+        axes.plot(diagram.parameters[seen], diagram.period[seen], ".", ms=3, color=ACCENT)
+        axes.plot(diagram.parameters[diagram.chaotic], [0.7] * int(diagram.chaotic.sum()), "|", ms=4, color=BAD)
+        axes.set_yscale("log", base=2)
+        axes.set_ylim(0.55, 90)
+        axes.set_yticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", ""])
+        axes.set_ylabel("period")
+
+    def exponents(axes: Axes) -> None:
+        axes.axhline(0.0, color=MUTED, lw=1)
+        shown = np.where(np.isfinite(diagram.exponent), diagram.exponent, np.nan)
+        axes.plot(diagram.parameters, shown, color=ACCENT, lw=0.9)
+        axes.fill_between(diagram.parameters, 0.0, np.maximum(shown, 0.0), color=BAD, alpha=0.35, lw=0)
+        axes.set_ylim(max(-1.5, float(np.nanmin(shown))) - 0.05, max(0.1, float(np.nanmax(shown))) + 0.1)
+        axes.set_ylabel("exponent")
+        axes.set_xlabel(name)
+
+    def marked(paint: Callable[[Axes], None]) -> Callable[[Axes], None]:
+        def both(axes: Axes) -> None:
+            paint(axes)
+            for value in thresholds:
+                axes.axvline(value, color=LIMIT, lw=0.9, ls="--", zorder=3)
+            axes.set_xlim(float(diagram.parameters[0]), float(diagram.parameters[-1]))
+            plain_axis(axes, "x")
+
+        return both
+
+    return _stack([marked(states), marked(periods), marked(exponents)], (3.0, 1.0, 1.0), width=7.8, height=6.0)
+
+
+def cobweb(
+    update: Callable[[Any, Any], Any],
+    parameter: float,
+    x0: float,
+    *,
+    steps: int = 40,
+    interval: tuple[float, float] | None = None,
+) -> str:
+    """A scalar map, the diagonal, and the staircase that an orbit climbs between them.
+
+    Parameters
+    ----------
+    update : callable
+        (x, parameter) to the next x.
+    parameter, x0 : float
+    steps : int
+    interval : (float, float), optional
+        Of the states shown (default: a little more than the orbit).
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    orbit = [float(x0)]
+    for _ in range(steps):
+        orbit.append(float(update(np.float64(orbit[-1]), parameter)))
+        if not np.isfinite(orbit[-1]) or abs(orbit[-1]) > 1e6 * (1 + abs(x0)):
+            break
+    kept = np.asarray(orbit)
+    low, high = interval or _extent(kept[np.isfinite(kept)])
+
+    def paint(axes: Axes) -> None:
+        grid = np.linspace(low, high, 400)
+        axes.plot(grid, grid, color=MUTED, lw=1)
+        axes.plot(grid, update(grid, parameter), color=ACCENT, label="one step")
+        corners = np.repeat(kept, 2)
+        axes.plot(corners[:-2], corners[1:-1], color=LIMIT, lw=0.9, label=f"orbit from {x0:g}")
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
+        axes.set_xlabel("now")
+        axes.set_ylabel("next")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+
+    return draw(paint, width=4.4, height=4.2, measured=True)
+
+
+def basins(
+    parameters: ArrayLike,
+    starts: ArrayLike,
+    fate: ArrayLike,
+    names: Sequence[str],
+    *,
+    name: str = "step",
+    thresholds: Sequence[float] = (),
+) -> str:
+    """Which end each start reaches, for each parameter: a map in one colour per end.
+
+    Parameters
+    ----------
+    parameters : array, shape (p,)
+        Evenly spaced.
+    starts : array, shape (s,)
+        Evenly spaced.
+    fate : int array, shape (s, p)
+        Index into `names`.
+    names : sequence of str
+        At most six.
+    name : str
+        What the parameter is called.
+    thresholds : sequence of float
+        Marked.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes do not fit, or there are more ends than colours.
+    """
+    x, y, ends = np.asarray(parameters, float), np.asarray(starts, float), np.asarray(fate)
+    if ends.shape != (y.size, x.size):
+        raise InvalidInput(f"fate must have shape (starts, parameters) = ({y.size}, {x.size}); got {ends.shape}")
+    if len(names) > len(REGIONS) or ends.min() < 0 or ends.max() >= len(names):
+        raise InvalidInput(
+            f"fate must index the names, at most {len(REGIONS)} of them; got {len(names)} names and values from "
+            f"{ends.min()} to {ends.max()}"
+        )
+    colours = np.asarray([to_rgb(c) for c in REGIONS])
+
+    def paint(axes: Axes) -> None:
+        axes.imshow(
+            colours[ends], aspect="auto", origin="lower", interpolation="nearest", alpha=0.75,
+            extent=(float(x[0]), float(x[-1]), float(y[0]), float(y[-1])),
+        )  # fmt: skip
+        axes.grid(visible=False)
+        for value in thresholds:
+            axes.axvline(value, color=INK, lw=1.0, ls="--")
+        for colour, label in zip(REGIONS, names, strict=False):
+            axes.plot([], [], "s", ms=8, color=colour, alpha=0.75, label=label)
+        axes.set_xlabel(name)
+        axes.set_ylabel("start")
+        plain_axis(axes, "x")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+
+    return draw(paint, width=6.4, height=3.8, measured=True)
+
+
+def save_svg(svg: str, path: str | os.PathLike[str]) -> Path:
+    """Write a figure of this room as a file of its own, in fixed colours on white.
+
+    Parameters
+    ----------
+    svg : str
+        As the figures here return it.
+    path : path
+
+    Returns
+    -------
+    Path
+    """
+    for sentinel, variable in VARIABLES.items():
+        svg = svg.replace(variable, LIGHT[sentinel])
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background: #ffffff"'
+    target = Path(path)
+    target.write_text(svg.replace("<svg", opening, 1), encoding="utf-8")
+    return target
+
+
+def _stack(paints: Sequence[Callable[[Axes], None]], heights: Sequence[float], *, width: float, height: float) -> str:
+    """Axes over one another that share the horizontal one, as one SVG element."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=None)
+        FigureCanvasSVG(figure)
+        panels = figure.subplots(len(paints), 1, sharex=True, gridspec_kw={"height_ratios": list(heights)})
+        for axes, paint in zip(panels, paints, strict=True):
+            paint(axes)
+        figure.subplots_adjust(
+            left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - TOP / height, hspace=0.1
+        )
+
+        buffer = BytesIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    return _inline(buffer.getvalue().decode("utf-8"))
+
+
+def _density(points: NDArray[np.float64], interval: tuple[float, float]) -> NDArray[np.float64]:
+    """How often orbits are seen where, as an image (rows, columns, 4) whose opacity says it."""
+    rows, columns = PIXELS[0], min(PIXELS[1], points.shape[1])
+    low, high = interval
+    with np.errstate(invalid="ignore", over="ignore"):
+        inside = np.isfinite(points) & (points >= low) & (points <= high)
+        row = np.where(inside, (points - low) / (high - low) * (rows - 1), 0.0).astype(np.int64)
+    column = np.broadcast_to(np.arange(points.shape[1]) * columns // points.shape[1], points.shape)
+    seen = np.zeros((rows, columns))
+    np.add.at(seen, (row[inside], column[inside]), 1.0)
+    most = seen.max(axis=0, keepdims=True)
+    image = np.empty((rows, columns, 4))
+    image[..., :3] = SHADE
+    # a root, so that the thin part of a chaotic orbit is seen beside the dense one
+    image[..., 3] = np.sqrt(seen / np.maximum(most, 1.0))
+    return image
+
+
+def _extent(values: NDArray[np.float64]) -> tuple[float, float]:
+    if not values.size:
+        return -1.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin

@@ -1,0 +1,141 @@
+"""Limits for complex spectra: exact for pairs, both sides by real runs, careful where a matrix is not normal."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import surefoot as sf
+from surefoot.methods import RK4, AdamsBashforth, ForwardEuler, HeavyBall, Leapfrog, RungeKuttaChebyshev
+
+METHODS = [ForwardEuler(), RK4(), AdamsBashforth(3), RungeKuttaChebyshev(6), HeavyBall(0.5)]
+NAMED = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+
+
+def complex_pairs(seed, pairs=4):
+    rng = np.random.default_rng(seed)
+    decay, turn = -np.exp(rng.uniform(-1, 3, pairs)), np.exp(rng.uniform(-3, 2, pairs))
+    basis = np.linalg.qr(rng.standard_normal((2 * pairs, 2 * pairs)))[0] @ np.diag(rng.uniform(0.5, 2, 2 * pairs))
+    block = np.zeros((2 * pairs, 2 * pairs))
+    for k, (a, b) in enumerate(zip(decay, turn, strict=True)):
+        block[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = [[a, b], [-b, a]]
+    return basis @ block @ np.linalg.inv(basis), decay + 1j * turn
+
+
+def growth(method, eigenvalues, step):
+    return method.amplification(step * eigenvalues).max()
+
+
+def first_exit(method, eigenvalues):
+    """By brute force: the first step of a fine grid at which something grows."""
+    steps = np.linspace(0, 40 / np.abs(eigenvalues).max(), 20001)[1:]
+    unstable = method.amplification(np.outer(steps, eigenvalues)).max(axis=1) > 1 + 1e-9
+    return steps[unstable.argmax()] if unstable.any() else np.inf
+
+
+def test_fifty_complex_pairs_within_one_percent_and_none_unsafe():
+    for seed in range(50):
+        matrix, eigenvalues = complex_pairs(seed)
+        lim = sf.limits(matrix)
+        truth = (-2 * eigenvalues.real / np.abs(eigenvalues) ** 2).min()
+        assert truth * 0.99 <= lim.curvature_limit <= truth * (1 + 1e-9)
+        assert lim.stable <= truth * (1 + 1e-9)
+        lim = sf.limits(matrix, RK4())
+        truth = first_exit(RK4(), eigenvalues)
+        assert truth * 0.99 <= lim.stable <= truth
+
+
+@NAMED
+def test_both_sides_by_real_runs(method):
+    matrix, _ = complex_pairs(7, pairs=2)
+    lim = sf.limits(matrix, method)
+    sizes = []
+    for factor in (0.99, 1.01):
+        state = method.start(np.ones(4))
+        for _ in range(3000):
+            state = method.update(state, lambda x, f=factor: f * lim.stable * (matrix @ x))
+            if np.abs(state[0]).max() > 1e12:
+                break
+        sizes.append(np.abs(state[0]).max())
+    assert sizes[0] < 2
+    assert sizes[1] > 10 * sizes[0]
+
+
+@given(st.integers(0, 40), st.floats(1e-4, 1e4))
+@settings(deadline=None, max_examples=20)
+def test_covariance(seed, scale):
+    matrix, _ = complex_pairs(seed)
+    plain, scaled = sf.limits(matrix, RK4()), sf.limits(scale * matrix, RK4())
+    assert scaled.stable == pytest.approx(plain.stable / scale, rel=1e-7)
+
+
+@NAMED
+def test_many_eigenvalues_are_bundled_without_loss(method):
+    rng = np.random.default_rng(2)
+    eigenvalues = -np.exp(rng.uniform(-9, 2, 1500)) + 1j * rng.standard_normal(1500)
+    found = sf.Spectrum(
+        kind="jacobian",
+        largest=sf.Bounds.exactly(eigenvalues.real.max()),
+        smallest=sf.Bounds.exactly(eigenvalues.real.min()),
+        size=1500,
+        provenance="exact",
+        points=eigenvalues,
+    )
+    lim = sf.limits(found, method)
+    one_by_one = min(
+        float(method.limit_along(z / abs(z))) / abs(z)
+        for z in sorted(eigenvalues, key=lambda z: z.real / abs(z) ** 2)[:60]
+    )
+    assert lim.stable <= one_by_one * (1 + 1e-9)
+    assert growth(method, eigenvalues, 0.999 * lim.stable) <= 1 + 1e-9
+    assert growth(method, eigenvalues, 1.001 * lim.stable) > 1
+
+
+def test_the_imaginary_axis():
+    turning = np.asarray([[0.0, 3.0], [-3.0, 0.0]])
+    assert sf.limits(turning, ForwardEuler()).stable == 0
+    assert sf.limits(turning, RK4()).stable == pytest.approx(8**0.5 / 3, rel=1e-9)
+    assert sf.limits(turning, Leapfrog()).stable == pytest.approx(1 / 3, rel=1e-9)
+    assert sf.limits(turning, AdamsBashforth(2)).stable == 0
+    assert sf.limits(turning, sf.methods.RadauIIA(3)).stable == np.inf
+
+
+def test_transient_growth_is_said_and_the_field_of_values_decides():
+    n = 40
+    upwind = -np.eye(n) + np.diag(np.ones(n - 1), -1)  # eigenvalue -1, n-fold: Euler "may" take a step of 2
+    lim = sf.limits(upwind)
+    assert lim.curvature_limit == pytest.approx(2, rel=1e-9)
+    assert lim.stable == pytest.approx(1, rel=0.01)
+    assert "may grow" in lim.reasons["transient"]
+    assert "fold" in str(lim)
+
+    # and it is true: at 1.9 a unit vector grows a billionfold, at the limit not at all
+    def largest(step):
+        x, sizes = np.eye(n)[0], []
+        for _ in range(200):
+            x = x + step * (upwind @ x)
+            sizes.append(np.linalg.norm(x))
+        return max(sizes)
+
+    assert largest(1.9) > 1e6
+    assert largest(0.999 * lim.stable) <= 1.1
+
+
+def test_a_normal_matrix_has_no_field_to_speak_of():
+    found = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]])
+    assert found.field_of_values is None
+    assert found.eigenvector_condition == 1
+
+
+def test_growing_modes():
+    lim = sf.limits([[1.0, 2.0], [-2.0, 1.0]], RK4())
+    assert lim.stable == 0
+    assert "growing" in lim.reasons["stable"]
+    assert lim.curvature_limit == np.inf
+
+
+def test_random_jacobian_of_a_wide_network():
+    # J = -I + s G/sqrt(d), s < 1: Euler's limit 2/(1 + s)
+    d, s = 500, 0.6
+    J = -np.eye(d) + s * np.random.default_rng(0).standard_normal((d, d)) / np.sqrt(d)
+    assert sf.limits(J).curvature_limit == pytest.approx(2 / (1 + s), rel=0.05)
