@@ -11,6 +11,7 @@ from surefoot.cli._verbs import command
 
 ROOMS = {
     "_advise",
+    "_certify.py",
     "_limits",
     "cli",
     "drivers",
@@ -30,12 +31,14 @@ ROOMS = {
 TOP = {
     "Advice",
     "Bounds",
+    "Certificate",
     "Descent",
     "Limits",
     "Spectrum",
     "SurefootError",
     "__version__",
     "advise",
+    "certify",
     "descend",
     "errors",
     "jacobian",

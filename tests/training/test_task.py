@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import surefoot as sf
+from surefoot.errors import InvalidInput
 from surefoot.targets import Target
 from surefoot.training import Task, digits_task, supervised
 
@@ -174,3 +175,12 @@ def test_advise_on_a_small_task():
     assert all(recommendation.suggested for recommendation in advice.recommendations)
     assert all(check.agrees is not False for r in advice.recommendations for check in r.verification)
     assert "blobs" in str(advice)
+
+
+def test_a_model_without_anything_to_train_is_refused():
+    loss = supervised(nn.functional.cross_entropy)
+    batch = (torch.randn(6, 3), torch.randint(2, (6,)))
+    with pytest.raises(InvalidInput, match="nothing to train"):
+        Task(nn.ReLU(), loss, batch)
+    with pytest.raises(InvalidInput, match="nothing to train"):
+        Task(nn.Linear(3, 2).requires_grad_(False), loss, batch)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from surefoot._limits._types import Limits
 from surefoot.methods import Method
+from surefoot.methods._search import best_step
 from surefoot.operators import Array
 from surefoot.spectra import Spectrum
 
@@ -23,7 +24,7 @@ TRUSTED_CONDITION = 1e3
 # A field of values that allows less than this share of the eigenvalue limit is worth a word.
 NOTABLE = 0.9
 # Every eigenvalue's ray is followed up to this number; of more, the longest of each bundle of neighbouring rays.
-EVERY = 200
+EVERY = 40
 BUNDLES = 40
 EDGE_POINTS = 12
 
@@ -71,7 +72,9 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
     # with ill-conditioned eigenvectors the rate of decay is reached only after the growth
     fair = found.eigenvector_condition <= TRUSTED_CONDITION and points.size == found.size and not growing.size
     if fair and decaying.size and decaying.real.max() < 0 < reach.step:
-        optimal, rate = method.best_step_at(decaying)
+        # a method that is always stable (implicit) is searched up to a step of 1e3 of the slowest time scale
+        longest = min(reach.step, 1e3 / float(np.abs(decaying).min()))
+        optimal, rate = best_step(method.amplification, decaying, longest)
     reasons["optimal"] = "fastest decay; accuracy may ask for less" if optimal is not None else "none: no certain decay"
     reasons["rate"] = "decay per step at the optimal step" if optimal is not None else "no decay"
     reasons["safe"] = "known for gradient descent on a curvature only"

@@ -16,7 +16,7 @@ from rich.text import Text
 from surefoot._advise import Advice
 from surefoot.targets import BuiltIn
 
-__all__ = ["Meter", "print_json", "say", "show_advice", "show_targets"]
+__all__ = ["Meter", "print_json", "say", "show_advice", "show_targets", "show_text"]
 
 # A bar that is gone before it is read helps nobody; a wait that is long should be a decision.
 BAR_AFTER_SECONDS = 2.0
@@ -55,6 +55,28 @@ def show_advice(advice: Advice) -> None:
         else:
             for line in lines:
                 console.print(_indented(line, "dim" if line.startswith(("  curvature:", "  cost:")) else ""))
+
+
+def show_text(result: object) -> None:
+    """``str(result)``; in a terminal the title and the table's heading are set off, and tables are not wrapped."""
+    text = str(result)
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    console = Console()
+    head, *blocks = text.split("\n\n")
+    title, *facts = head.splitlines()
+    console.print(Text(title, style="bold"))
+    for line in facts:
+        console.print(_indented(line, "dim"))
+    for i, block in enumerate(blocks):
+        console.print()
+        for j, line in enumerate(block.splitlines()):
+            if i == 0:
+                style = "dim" if j == 0 else ""
+                console.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
+            else:
+                console.print(_indented(line))
 
 
 def show_targets(targets: Sequence[BuiltIn], others: Mapping[str, str]) -> None:

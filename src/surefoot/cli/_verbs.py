@@ -9,8 +9,11 @@ import typer
 from surefoot._advise import Advice
 from surefoot._advise import advise as compute_advice
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
-from surefoot.cli._failures import FAILED, bad_input
-from surefoot.targets import Target, built_ins, resolve
+from surefoot.cli._failures import FAILED
+from surefoot.cli._inputs import AsJson, LabelColumn, LossName, Quiet, ReportPath, Seed, TargetName, targets_of
+from surefoot.cli._race import race
+from surefoot.cli._run import run
+from surefoot.targets import Target, built_ins
 
 __all__ = ["app", "command"]
 
@@ -26,35 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How big a step should I take next? Measured step limits and learning rates, with evidence.",
 )
-
-TargetName = Annotated[
-    str,
-    typer.Argument(
-        metavar="TARGET",
-        help="A built-in name (see **surefoot list**), a .npy, .npz, .mtx or .csv file, or module:factory.",
-        show_default=False,
-    ),
-]
-LossName = Annotated[
-    str | None,
-    typer.Option("--loss", help="For a file: quadratic, least-squares, logistic or softmax.", show_default=False),
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--label",
-        metavar="COLUMN",
-        help="For a file: the column to predict, by name or by index from 0. The last one by default.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
-ReportPath = Annotated[
-    Path | None,
-    typer.Option("--report", metavar="PATH", help="Write one self-contained HTML file.", show_default=False),
-]
-Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no cost preview on stderr.")]
 
 
 def command() -> Any:
@@ -96,7 +70,7 @@ def advise(
 
     Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
     """
-    targets = _targets(target, loss, label, rng, report)
+    targets = targets_of(target, loss, label, rng, report)
     advices = [_advice(each, rng, quiet) for each in targets]
     if as_json:
         print_json(_record(advices))
@@ -111,20 +85,14 @@ def advise(
         raise typer.Exit(FAILED)
 
 
+app.command()(run)
+app.command()(race)
+
+
 @app.command(name="list")
 def list_targets() -> None:
     """List what TARGET can be."""
     show_targets(built_ins(), OTHER_TARGETS)
-
-
-def _targets(name: str, loss: str | None, label: str | None, rng: int, report: Path | None) -> tuple[Target, ...]:
-    """The targets of a verb; a report that could not be written is refused before anything is computed."""
-    with bad_input():
-        if report is not None:
-            from surefoot.report import check_destination
-
-            check_destination(report)
-        return resolve(name, loss=loss, label=label, rng=rng)
 
 
 def _advice(target: Target, rng: int, quiet: bool) -> Advice:

@@ -1,12 +1,20 @@
 """Drivers: rules at work on NumPy problems."""
 
 from surefoot.drivers._accelerated import FISTA
+from surefoot.drivers._contenders import Contender, contender, contender_names, known_of
 from surefoot.drivers._descend import Descent, descend
+from surefoot.drivers._diagnose import Diagnosis, diagnose
+from surefoot.drivers._integrate import gradient_flow, integrate
+from surefoot.drivers._minimum import Minimum, minimum
 from surefoot.drivers._proximal import L1, Box, Nonnegative, Proximal
+from surefoot.drivers._race import race
+from surefoot.drivers._race_result import Entry, Race
+from surefoot.drivers._run import Run, run
 from surefoot.drivers._samplers import SAGA, SGD, Coordinate, FiniteSum, Partial, Sampler
 from surefoot.drivers._scaling import AdaGrad, FixedScaling, RMSProp, Scaling
 from surefoot.drivers._stochastic import descend_by_parts
 from surefoot.drivers._trace import Trace
+from surefoot.drivers._trajectory import StabilityCheck, Trajectory
 from surefoot.drivers._verdict import Verdict, predicted_rate
 
 __all__ = [
@@ -16,19 +24,36 @@ __all__ = [
     "SGD",
     "AdaGrad",
     "Box",
+    "Contender",
     "Coordinate",
     "Descent",
+    "Diagnosis",
+    "Entry",
     "FiniteSum",
     "FixedScaling",
+    "Minimum",
     "Nonnegative",
     "Partial",
     "Proximal",
     "RMSProp",
+    "Race",
+    "Run",
     "Sampler",
     "Scaling",
+    "StabilityCheck",
     "Trace",
+    "Trajectory",
     "Verdict",
+    "contender",
+    "contender_names",
     "descend",
     "descend_by_parts",
+    "diagnose",
+    "gradient_flow",
+    "integrate",
+    "known_of",
+    "minimum",
     "predicted_rate",
+    "race",
+    "run",
 ]

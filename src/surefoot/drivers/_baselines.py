@@ -32,6 +32,7 @@ def conjugate_gradients(problem: Counted, x0: Array) -> str:
     """
     from scipy.sparse.linalg import LinearOperator, cg
 
+    problem.begin()
     loss, gradient = problem.value_and_gradient(x0)
     n = len(x0)
     operator = LinearOperator((n, n), matvec=lambda v: problem.hessian_product(x0, v), dtype=np.float64)
@@ -61,6 +62,8 @@ def lbfgs(problem: Counted, x0: Array) -> str:
         Why it ended.
     """
     from scipy.optimize import minimize
+
+    problem.begin()
 
     def both(x: Array) -> tuple[float, Array]:
         found = problem.value_and_gradient(x)

@@ -85,6 +85,10 @@ class Counted(Problem):
         """That of the problem."""
         return self._inner.curvature()
 
+    def begin(self) -> None:
+        """Start the clock anew: what came before was preparation."""
+        self._began = time.perf_counter()
+
     def note(self, loss: float) -> None:
         """One gradient more."""
         self.seconds.append(time.perf_counter() - self._began)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def _solved(problem: Problem, x0: Array) -> tuple[Array, str]:
 def _descended(problem: Problem, x0: Array) -> tuple[Array, str]:
     from scipy.optimize import minimize
 
-    x, options = x0, {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
+    x = x0
+    options: Any = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
     for _ in range(RESTARTS):
         try:
             found = minimize(problem.value_and_gradient, x, jac=True, method="L-BFGS-B", options=options)

@@ -19,6 +19,7 @@ ROUNDING = 1e-12
 # Samples per stage along a ray: |R| oscillates s times over the region, fastest at its ends.
 SAMPLES = 40
 BISECTIONS = 60
+RAYS_AT_A_TIME = 64
 STANDARD_DAMPING = {1: 0.05, 2: 2 / 13}
 
 
@@ -77,19 +78,20 @@ class _Stabilised(Method):
         limits = np.asarray([0.0 if self._grows_at_once(complex(ray)) else math.inf for ray in rays])
         real = (rays.imag == 0) & (limits > 0)
         limits[real] = self.real_limit
-        for i in np.flatnonzero(np.isinf(limits)):
-            limits[i] = self._sampled(complex(rays[i]))
+        rest = np.flatnonzero(np.isinf(limits))
+        for part in np.array_split(rest, max(1, math.ceil(rest.size / RAYS_AT_A_TIME))):
+            limits[part] = self._sampled(rays[part])
         return limits.reshape(directions.shape)
 
-    def _sampled(self, ray: complex) -> float:
+    def _sampled(self, rays: NDArray[np.complex128]) -> NDArray[np.float64]:
         count = SAMPLES * len(self._recurrence.rows) + 2 * SAMPLES
         radii = 1.1 * self.real_limit * (1 - np.cos(np.linspace(0, np.pi, count))) / 2
-        first = int((self.amplification(radii * ray) > 1 + ROUNDING).argmax())
-        inside, outside = float(radii[first - 1]), float(radii[first])
+        first = (self.amplification(rays[:, None] * radii) > 1 + ROUNDING).argmax(axis=1)
+        inside, outside = radii[np.maximum(first - 1, 0)], radii[first]
         for _ in range(BISECTIONS):
             middle = 0.5 * (inside + outside)
-            grows = float(self.amplification(middle * ray)) > 1 + ROUNDING
-            inside, outside = (inside, middle) if grows else (middle, outside)
+            grows = self.amplification(middle * rays) > 1 + ROUNDING
+            inside, outside = np.where(grows, inside, middle), np.where(grows, middle, outside)
         return inside
 
     def _grows_at_once(self, ray: complex) -> bool:

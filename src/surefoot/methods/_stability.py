@@ -178,22 +178,28 @@ class StabilityPolynomial:
         With the direction at an angle delta past the imaginary axis, cos(k (pi/2 + delta)) is split into its value on
         the axis, where the terms cancel exactly, and the rest.
         """
-        exact = [0.0] * (2 * self._table.shape[1] - 1)
-        rest = np.zeros(len(exact))
+        on_axis, power, turns, weight = self._products
         delta = np.arcsin(np.clip(-direction.real, -1, 1))
+        rest = np.where(turns % 2 == 0, -2 * np.sin(turns * delta / 2) ** 2, -np.sin(turns * delta))
+        return on_axis + np.bincount(power, weights=weight * rest, minlength=on_axis.size)
+
+    @cached_property
+    def _products(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Of all pairs of terms z^j, z^k in |p_0|^2 - |p_1|^2: their sum on the imaginary axis by powers, and j + k,
+        |j - k| and the signed product of coefficients for each.
+        """
+        sums = [Fraction(0)] * (2 * self._table.shape[1] - 1)
+        pairs: list[tuple[int, int, float]] = []
         for sign, polynomial in zip((1, -1), self.coefficients, strict=True):
-            sums = [Fraction(0)] * len(exact)
             for j, a in enumerate(polynomial):
                 for k, b in enumerate(polynomial):
                     turns = abs(j - k)
-                    half = -1 if turns % 4 in (2, 3) else 1
+                    product = (-sign if turns % 4 in (2, 3) else sign) * a * b
                     if turns % 2 == 0:
-                        sums[j + k] += half * a * b
-                        rest[j + k] -= sign * half * 2 * np.sin(turns * delta / 2) ** 2 * float(a * b)
-                    else:
-                        rest[j + k] -= sign * half * np.sin(turns * delta) * float(a * b)
-            exact = [total + sign * term for total, term in zip(exact, sums, strict=True)]
-        return rest + np.asarray([float(term) for term in exact])
+                        sums[j + k] += product
+                    pairs.append((j + k, turns, float(product)))
+        power, turns_of, weight = zip(*pairs, strict=True)
+        return np.asarray([float(v) for v in sums]), np.asarray(power), np.asarray(turns_of), np.asarray(weight)
 
     def _polished(self, direction: complex, root: float) -> float:
         """The crossing at a root of the resultant, to the accuracy of the amplification where that is the better."""

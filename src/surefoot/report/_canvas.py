@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -21,7 +21,9 @@ __all__ = [
     "INK",
     "LIMIT",
     "MUTED",
+    "SERIES",
     "draw",
+    "draw_row",
     "log_axis",
     "note_at_top",
     "plain_axis",
@@ -39,6 +41,9 @@ VARIABLES = {
     LIMIT: "var(--limit)",
     BAD: "var(--bad)",
 }
+# Curves that are told apart by colour alone: as many as anyone can.
+SERIES = tuple(f"#01021{i}" for i in range(1, 9))
+SERIES_VARIABLES = {color: f"var(--c{i})" for i, color in enumerate(SERIES, 1)}
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "surefoot",
@@ -72,7 +77,7 @@ STYLE: Any = {
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Room for the labels around axes, in inches. Measuring the text instead would double the time of a drawing, for a font
 # that is not the browser's.
-LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.12, 0.52, 0.1
+LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
 
 
 def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> str:
@@ -109,10 +114,42 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
                 "top": 1 - TOP / height,
             }
             figure.subplots_adjust(**room)
-        buffer = BytesIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    return _inline(buffer.getvalue().decode("utf-8"))
+        return _svg(figure)
+
+
+def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, height: float = 3.6) -> str:
+    """Axes side by side that share the vertical one, and the first one's legend above them, as one SVG element.
+
+    Parameters
+    ----------
+    paints : sequence of callable
+        One for each pair of axes; each draws the same curves.
+    width, height : float
+        As in `draw`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=None)
+        FigureCanvasSVG(figure)
+        panels = figure.subplots(1, len(paints), sharey=True, squeeze=False)[0]
+        for axes, paint in zip(panels, paints, strict=True):
+            paint(axes)
+        handles, labels = panels[0].get_legend_handles_labels()
+        columns = min(len(labels), 9)
+        rows = -(-len(labels) // columns) if columns else 0
+        figure.legend(
+            handles, labels, loc="upper left", bbox_to_anchor=(LEFT / width, 1.0), ncols=columns or 1,
+            borderaxespad=0.1, columnspacing=1.6, handlelength=1.8,
+        )  # fmt: skip
+        top = TOP + 0.19 * rows
+        figure.subplots_adjust(
+            left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - top / height, wspace=0.06
+        )
+        return _svg(figure)
 
 
 def log_axis(axes: Axes, which: str) -> None:
@@ -149,10 +186,18 @@ def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = Tr
 def _power(value: float, _: int | None = None) -> str:
     """0.02, 3, 10⁻⁶ or 2·10⁻⁶."""
     if 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}"
+        return f"{value:.4g}"
     mantissa, exponent = f"{value:.2e}".split("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an element, in the style that is in force."""
+    buffer = BytesIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    return _inline(buffer.getvalue().decode("utf-8"))
 
 
 def _inline(svg: str) -> str:
@@ -167,6 +212,6 @@ def _inline(svg: str) -> str:
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
-    for color, variable in VARIABLES.items():
+    for color, variable in (VARIABLES | SERIES_VARIABLES).items():
         svg = svg.replace(color, variable)
     return svg.strip()

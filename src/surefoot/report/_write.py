@@ -12,6 +12,12 @@ from surefoot.errors import InvalidInput, MissingExtra
 
 __all__ = ["check_destination", "render", "write_report"]
 
+# A kind of record, the key of several in one, its template, and the module that makes a view of it.
+KINDS = {
+    "advice": ("advices", "report.html", "surefoot.report._view"),
+    "race": ("races", "race.html", "surefoot.report._race"),
+    "run": ("runs", "run.html", "surefoot.report._run"),
+}
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"
 
 
@@ -21,7 +27,8 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
     Parameters
     ----------
     record : mapping
-        Kind "advice", as `surefoot.Advice.to_dict` gives it, or ``{"kind": "advices", "advices": [...]}``.
+        Kind "advice", "race" or "run", as the `to_dict` of `surefoot.Advice`, `surefoot.drivers.Race` and
+        `surefoot.drivers.Run` gives it, or several: ``{"kind": "advices", "advices": [...]}``.
     path : path
         Where to write; the folder must exist. An existing file is replaced, and only by a complete one.
 
@@ -81,28 +88,36 @@ def render(record: Mapping[str, Any]) -> str:
     MissingExtra
         If Jinja2 or Matplotlib is not installed.
     """
-    advices = _advices(record)
+    records, template, module = _sorted(record)
     try:
         from jinja2 import DictLoader, Environment, StrictUndefined
 
-        from surefoot.report._view import page
+        page = import_module(module).page
     except ImportError as error:
         raise MissingExtra(INSTALL) from error
     folder = files("surefoot.report")
-    sources = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.html", "report.css")}
+    names = ("layout.html", "report.css", template)
     environment = Environment(
-        loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=DictLoader({name: folder.joinpath(name).read_text(encoding="utf-8") for name in names}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=page(advices))
+    return environment.get_template(template).render(page=page(records))
 
 
-def _advices(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _sorted(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str, str]:
+    """The records in a record, their template and their view."""
     kind = record.get("kind")
-    if kind == "advice":
-        return [record]
-    if kind == "advices" and record.get("advices"):
-        return list(record["advices"])
-    raise InvalidInput(f"a report is made from a record of kind advice or advices; got kind {kind!r}")
+    for single, (several, template, module) in KINDS.items():
+        if kind == single:
+            return [record], template, module
+        if kind == several and record.get(several):
+            return list(record[several]), template, module
+    raise InvalidInput(
+        f"a report is made from a record of kind {', '.join(KINDS)} or several of one; got kind {kind!r}"
+    )
 
 
 def _replace(target: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from surefoot.rules._chebyshev import Chebyshev
 from surefoot.rules._clipped import Clipped
 from surefoot.rules._named import Known, NamedRule, named_rule, named_rules
 from surefoot.rules._phases import WSD, HighThenLow, OneCycle
+from surefoot.rules._pi import PI
 from surefoot.rules._polyak import Polyak
 from surefoot.rules._schedules import (
     Constant,
@@ -28,6 +29,7 @@ from surefoot.rules._warmup import Warmup
 from surefoot.rules._wolfe import StrongWolfe
 
 __all__ = [
+    "PI",
     "WSD",
     "AdGD",
     "Armijo",

@@ -31,6 +31,8 @@ NOTHING = 1e-6
 MORE_DOUBTS = 3
 # After so many brakings the rate is no longer to blame for lost ground.
 SURELY = 4
+# A pause in the factor's growth, in units of the patience.
+PAUSE = 2
 # After a rescue in a row the next growth waits this many times longer.
 PATIENCE_GROWTH = 4
 # At full rate for so many pauses: the rescues are forgotten.
@@ -164,10 +166,11 @@ class Watch(Rule):
 
     A jump, or a broken loss or gradient beside a sound state, costs a batch first: it is left out, and only if
     the next ones are as bad is the state to blame. Everything else returns to the last good state with the rate
-    shrunk; the `Brake` inside decides the factor. It grows back at once, while the loss is near its best,
-    pausing at half of what failed, then at twice that and so on to 1. The n-th rescue in a row, n > 1, shrinks
-    twice, pauses at shrink^(n-1) of that first, and 4^(n-1) times as long as `patience`. A first return for what is not finite suspects the rate of nothing and has no pause. A return that changes
-    nothing, the very batches after it jumping too, is taken for new data, and the band moves there.
+    shrunk; the `Brake` inside decides the factor. It grows back at once while the loss is near its best, pausing
+    at half of what failed, then at twice that and so on to 1. The n-th rescue in a row, n > 1, shrinks twice,
+    pauses at shrink^(n-1) of that first, and 4^(n-1) times as long as 2 `patience`. A first return for what is
+    not finite suspects the rate of nothing and has no pause. A return that changes nothing, the very batches
+    after it jumping too, is taken for new data, and the band moves there.
 
     Changing the loss's unit, or the gradient's, changes no decision; adding a constant to the loss none after
     the first steps, in which |first loss| stands for a spread not yet seen. Heuristics: thresholds are three
@@ -261,9 +264,8 @@ class Watch(Rule):
 
     def rewound(self, now: WatchState, then: WatchState) -> WatchState:
         """The averages of an earlier state with the brake of the present: what holds after a return."""
-        return replace(
-            then, brake=now.brake, rescues=now.rescues, since=0, wait=now.wait, ceiling=now.ceiling, doubts=0, lost=0.0, still=0
-        )  # fmt: skip
+        kept = replace(then, brake=now.brake, rescues=now.rescues, wait=now.wait, ceiling=now.ceiling)
+        return replace(kept, since=0, doubts=0, lost=0.0, still=0)
 
     def _jump(self, state: WatchState, loss: float, norm: float) -> str:
         spread = max(state.spread, TRIFLE * (state.first - state.best))
@@ -315,7 +317,7 @@ class Watch(Rule):
         return brake, 0, 1.0, 0
 
     def _pause(self, rescues: int) -> int:
-        return self.patience * PATIENCE_GROWTH ** min(rescues - 1, 10)
+        return PAUSE * self.patience * PATIENCE_GROWTH ** min(rescues - 1, 10)
 
     def _allowed(self, state: WatchState) -> int:
         """How many batches in a row may be left out before the state is blamed."""
@@ -342,10 +344,8 @@ class Watch(Rule):
             state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0.0, still=0, wait=self._pause(rescues),
             ceiling=ceiling,
         )  # fmt: skip
-        return (
-            Verdict(step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason, good=False),
-            after,
-        )  # fmt: skip
+        verdict = Verdict(step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason)
+        return replace(verdict, good=False), after
 
 
 def _least(least: float, value: float) -> float:

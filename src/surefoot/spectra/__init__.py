@@ -7,19 +7,34 @@ from surefoot.spectra._predicted import predict_wide
 from surefoot.spectra._spectrum import Measurement, measure, spectrum
 from surefoot.spectra._stencils import advection, heat, stencil, wave
 from surefoot.spectra._types import Bounds, Spectrum
+from surefoot.spectra._uncertain_design import FeatureRanges, Rectangular, RowPerturbation
+from surefoot.spectra._uncertainty import Affine, Ball, Hull, Interval, UncertaintySet
+from surefoot.spectra._worst_case import worst_case
 
 __all__ = [
+    "Affine",
+    "Ball",
     "Bounds",
+    "FeatureRanges",
+    "Hull",
+    "Interval",
     "Jacobian",
+    "MarchenkoPastur",
     "Measurement",
+    "Rectangular",
+    "RowPerturbation",
     "Spectrum",
+    "UncertaintySet",
+    "Wigner",
     "advection",
     "gershgorin",
     "heat",
     "jacobian",
     "measure",
     "norm_bound",
+    "predict_wide",
     "spectrum",
     "stencil",
     "wave",
+    "worst_case",
 ]

@@ -72,12 +72,21 @@ def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | N
         return np.asarray(
             [complex(x, y) for x, y in ((bottom, low), (top, low), (top, high), (bottom, high))]
         ), condition
+    return _boundary(A), condition
+
+
+def _boundary(A: Array) -> NDArray[np.complex128]:
+    """Boundary points of the field of values of a small matrix, counterclockwise."""
+    # a real matrix's field is symmetric about the real axis
+    count = DIRECTIONS if np.iscomplexobj(A) else DIRECTIONS // 2 + 1
     corners: list[complex] = []
-    for theta in 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
+    for theta in 2 * np.pi * np.arange(count) / DIRECTIONS:
         rotated = np.exp(-1j * theta) * A
         x = np.linalg.eigh((rotated + rotated.conj().T) / 2)[1][:, -1]
         corners.append(complex(x.conj() @ A @ x))
-    return np.asarray(corners), condition
+    if not np.iscomplexobj(A):
+        corners += [z.conjugate() for z in corners[-2:0:-1]]
+    return np.asarray(corners)
 
 
 def _extremes(hermitian: Array) -> tuple[float, float]:
@@ -180,13 +189,8 @@ def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Fiel
             break
         basis[k + 1] = w / compressed[k + 1, k]
     H = compressed[:used, :used]
-    corners: list[complex] = []
-    for theta in 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
-        rotated = np.exp(-1j * theta) * H
-        x = np.linalg.eigh((rotated + rotated.conj().T) / 2)[1][:, -1]
-        corners.append(complex(x.conj() @ H @ x))
     return Field(
-        np.asarray(corners),
+        _boundary(H),
         "estimate",
         used,
         f"an estimate from inside by {used} Arnoldi steps, no bound: without an adjoint product none is possible; "

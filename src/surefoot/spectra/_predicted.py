@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra._types import Bounds, Spectrum
-from surefoot.spectra._wide_edge import top_eigenvalue
+from surefoot.spectra._wide_edge import Layers, top_eigenvalue
 from surefoot.spectra._wide_kernels import activation_of
 
 __all__ = ["predict_wide"]
@@ -38,15 +38,18 @@ def predict_wide(
 ) -> Spectrum:
     """The largest Gauss-Newton eigenvalue of a fully connected network at random initialisation.
 
-        G = (c/n) J J',   E J J' = sum_l [n_{l-1} Phi_{l-1} o B_l (+ B_l for biases)]
-        Phi_l = E phi(z) phi(z)',  z ~ N(0, s_w^2 Phi_{l-1} + s_b^2),    B_l = s_w^2 Phi'_l o B_{l+1},  B_{L+1} = 1
+        G = (c/n) J J',   E J J' = sum_l n_{l-1} Phi_{l-1} o B_l (+ B_l for biases)
+        Phi_l = E phi(z) phi(z)',  z ~ N(0, s_w^2 Phi_{l-1} + s_b^2);   B_l = s_w^2 Phi'_l o B_{l+1},  B_{L+1} = 1
 
-    over the n samples (the neural tangent kernel's recursion: Jacot et al. 2018, Lee et al. 2019; c from the loss). The
-    readout's part, m phi phi', is a sample covariance of m random features, whose spectrum is wider than its mean's: its
+    over the n samples (the neural tangent kernel's recursion: Jacot et al. 2018, Lee et al. 2019; c from the loss). A
+    layer's features are a sample of as many as it is wide, so their covariance has a wider spectrum than its mean's: the
     edge, or the outlier that the activation's non-zero mean makes, comes from random-matrix theory (see
-    `MarchenkoPastur.spike` and Silverstein, Choi 1995). An *estimate*: the largest curvature where residuals are small
-    or average out, hence a *linear* stability limit at initialisation, not a limit of divergence: ReLU networks above it
-    often spike and come back less sharp.
+    `MarchenkoPastur.spike` and Silverstein, Choi 1995). An *estimate* of the Gauss-Newton matrix, that is of the Hessian
+    where residuals are small or average out; a *linear* stability limit at initialisation, not a limit of divergence:
+    ReLU networks above it often spike and come back less sharp.
+
+    Seen on random networks of width 512, depth 1 to 6, 500 samples, four seeds each: within 6% for PyTorch's default
+    initialisation and for tanh; up to 10% low for deep ReLU networks with He's, where single networks differ by as much.
 
     Parameters
     ----------
@@ -100,10 +103,8 @@ def predict_wide(
         raise InvalidInput(f"parametrization must be standard or ntk; got {parametrization!r}")
     fans = [d, *sizes]
     features, derivatives = _forward(x, sizes, activation, weight_variance, bias_variance, fans)
-    scales = fans if parametrization == "standard" else [weight_variance] * len(fans)
-    hidden = _backward(features, derivatives, scales, fans, weight_variance, bias_variance, parametrization)
-    readout = features[-1] * (scales[-1] / sizes[-1])
-    largest, outlier = _top(readout, hidden, sizes[-1])
+    parts = _backward(features, derivatives, fans, weight_variance, bias_variance, parametrization)
+    largest, outlier = top_eigenvalue(_diagonal(parts, features[1:], sizes))
     number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
     number += 0 if bias_variance is None else sum(sizes) + outputs
     value = factor * largest
@@ -136,35 +137,37 @@ def _forward(
 def _backward(
     features: list[Reals],
     derivatives: list[Reals],
-    scales: Sequence[float],
     fans: list[int],
     weight: float,
     bias: float | None,
     parametrization: str,
-) -> Reals:
-    """Everything in E J J' but the readout's weights."""
-
-    def of_bias(fan: int) -> float:
-        if bias is None:
-            return 0.0
-        return 1.0 if parametrization == "standard" else bias / fan
-
-    total = np.full_like(features[0], of_bias(fans[-1]))
+) -> list[Reals]:
+    """The parts of E J J': from the weights that read layer 0, ..., L; from all biases with the first."""
     flow = np.ones_like(features[0])
-    for k in range(len(derivatives) - 1, -1, -1):
-        flow = weight * derivatives[k] * flow
-        total += (scales[k] * features[k] + of_bias(fans[k])) * flow
-    return total
+    parts: list[Reals] = []
+    biases = np.zeros_like(flow)
+    for k in range(len(fans) - 1, -1, -1):
+        standard = parametrization == "standard"
+        parts.append((fans[k] if standard else weight) * features[k] * flow)
+        if bias is not None:
+            biases += flow if standard else flow * (bias / fans[k])
+        if k > 0:
+            flow = weight * derivatives[k - 1] * flow
+    parts[-1] = parts[-1] + biases
+    return parts[::-1]
 
 
-def _top(readout: Reals, hidden: Reals, width: int) -> tuple[float, bool]:
-    """The largest eigenvalue of (readout's features, `width` of them) + hidden, in the basis of their mean."""
+def _diagonal(parts: list[Reals], features: list[Reals], sizes: list[int]) -> Layers:
+    """The parts in the basis of the eigenvectors of their sum, the largest first."""
     from scipy.linalg import eigh
 
-    _, basis = eigh(width * readout + hidden)
-    t = np.einsum("ij,ij->j", basis, readout @ basis)
-    a = np.einsum("ij,ij->j", basis, hidden @ basis)
-    return top_eigenvalue(np.maximum(t, 0.0), np.maximum(a, 0.0), width)
+    _, basis = eigh(sum(parts[1:], parts[0]))
+    basis = basis[:, ::-1]
+
+    def diagonals(matrices: list[Reals]) -> Reals:
+        return np.maximum(np.stack([np.einsum("ij,ij->j", basis, matrix @ basis) for matrix in matrices]), 0.0)
+
+    return Layers(diagonals(parts), diagonals(features), tuple(sizes))
 
 
 def _inputs(inputs: int | ArrayLike, samples: int | None, rng: int | np.random.Generator) -> Reals:

@@ -1,63 +1,88 @@
-"""The top of a random Gram matrix F'F + A whose rows have a known covariance: an edge, or an outlier above it."""
+"""The top of the kernel of a network of finite width: an edge, or an outlier above it."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.spectra._marchenko_pastur import TRACY_WIDOM
 
-__all__ = ["top_eigenvalue"]
+__all__ = ["Layers", "top_eigenvalue"]
 
 Reals = NDArray[np.float64]
 
-# How close to 1 the search for the edge begins, and the widest it goes; logarithmic.
-SEARCH = 1e-9, 1e6
+# Where the edge is looked for: v - 1, logarithmic.
+SEARCH = 1e-6, 1e4
+# An outlier fluctuates by sqrt(2/m) of itself; one this many deviations above the bulk is told from it.
+CLEAR = 2.0
+# A variance that counts, relative to the largest; and a distance that is not zero.
+PRESENT = 1e-6
+FLOOR = 1e-12
+# Relative step for the second derivative at the edge.
+STEP = 1e-2
 
 
-def top_eigenvalue(covariance: Reals, added: Reals, rows: int) -> tuple[float, bool]:
-    """The expected largest eigenvalue of F'F + A, F of `rows` independent rows, and whether it is an outlier.
-
-        lambda(u):  u = 1 + u sum_i t_i / (lambda - a_i - m u t_i);    edge = min over u > 1 of lambda(u)
-
-    t_i and a_i are the eigenvalues of the rows' covariance and of A, which are taken to share their eigenvectors, m the
-    number of rows. (The deterministic equivalent of a sample covariance matrix: Silverstein, Choi 1995 for A = 0.) The
-    largest of a_1 + m t_1 is an outlier if it lies above the edge of the others: lambda = a_1 + m u t_1, with u from the
-    others (the spike of Baik and Silverstein 2006). An edge is corrected by the mean of the Tracy-Widom law with the scale
-    of El Karoui (2007). An *estimate*, for sizes of some hundreds and more.
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A mean kernel, split by how many random layers each part has passed, in the basis of its eigenvectors.
 
     Parameters
     ----------
-    covariance, added : array, shape (n,)
-        t_i >= 0 and a_i >= 0, in the same order.
-    rows : int
-        m.
+    parts : array, shape (L + 1, n)
+        Diagonals, the largest mean first; part l is made of the features of layer l, so of l random layers.
+    features : array, shape (L, n)
+        Diagonals of the features' covariances in layers 1 to L.
+    widths : tuple of L int
+    """
+
+    parts: Reals
+    features: Reals
+    widths: tuple[int, ...]
+
+    def without_first(self) -> "Layers":
+        """All directions but the first."""
+        return Layers(self.parts[:, 1:], self.features[:, 1:], self.widths)
+
+
+def top_eigenvalue(layers: Layers) -> tuple[float, bool]:
+    """The expected largest eigenvalue of a random kernel, and whether it is an outlier.
+
+        lambda(v) = v sum_l c_l prod_{k <= l} u_k(v),    u_k = 1 + (1/m_k) sum_i P_ki / (v M_1 - M_i)
+        edge = min over v > 1 of lambda(v)
+
+    M_i is the mean along direction i, c_l the parts of M_1, P_ki what direction i owes to layer k: the variance of that
+    layer's features times the factor by which they are passed on, m_k the layer's width. For one layer this is the edge
+    of a sample covariance matrix (Silverstein, Choi 1995); for several that of a product of them, as in a linear network.
+    For a nonlinear one it is a *heuristic*, checked against random networks. The mean of the Tracy-Widom law is added,
+    with the scale that the square root of the density at the edge implies. A direction clearly above the edge of the
+    others is an outlier: lambda(1), the sums over the others (Baik, Silverstein 2006).
+
+    Parameters
+    ----------
+    layers : Layers
+        First the direction with the largest mean.
 
     Returns
     -------
     largest : float
     outlier : bool
     """
-    order = np.argsort(-(added + rows * covariance), kind="stable")
-    t, a = covariance[order], added[order]
-    if t.size > 1:
-        edge, widest = _edge(t[1:], a[1:], rows)
-        u = _inflation(t, a, rows)
-        spike = a[0] + rows * u * t[0]
-        if spike > edge and u < widest:
-            return float(spike), True
-    edge, _ = _edge(t, a, rows)
-    return edge + TRACY_WIDOM[0] * _scale(t + a / rows, rows), False
+    if layers.parts.shape[1] > 1:
+        spike = _curve(1.0, layers, slice(1, None))
+        edge, v = _edge(layers.without_first())
+        mean = layers.parts.sum(axis=0)
+        if mean[0] > v * mean[1] and spike - edge > CLEAR * spike * math.sqrt(2 / min(layers.widths)):
+            return spike, True
+    edge, v = _edge(layers)
+    return edge + TRACY_WIDOM[0] * _scale(layers, edge, v), False
 
 
-def _edge(t: Reals, a: Reals, rows: int) -> tuple[float, float]:
-    """The smallest lambda(u), and the u where it is taken."""
+def _edge(layers: Layers) -> tuple[float, float]:
     from scipy.optimize import minimize_scalar
 
-    if not t.any():
-        return float(a.max()), math.inf
     result = minimize_scalar(
-        lambda s: _outside(math.exp(s), t, a, rows),
+        lambda s: _curve(1 + math.exp(s), layers, slice(None)),
         bounds=(math.log(SEARCH[0]), math.log(SEARCH[1])),
         method="bounded",
         options={"xatol": 1e-6},
@@ -65,46 +90,27 @@ def _edge(t: Reals, a: Reals, rows: int) -> tuple[float, float]:
     return float(result.fun), 1 + math.exp(float(result.x))
 
 
-def _outside(excess: float, t: Reals, a: Reals, rows: int) -> float:
-    """lambda(1 + excess): above all poles the sum falls from infinity to 0, so it takes each value once."""
-    from scipy.optimize import brentq
-
-    u = 1 + excess
-    poles = a + rows * u * t
-    top = float(poles.max())
-
-    def defect(gap: float) -> float:
-        return u * float((t / (top + gap - poles)).sum()) - excess
-
-    # the largest term alone is below the sum, and all terms at the nearest pole above it
-    low, high = u * float(t[int(poles.argmax())]) / excess, u * float(t.sum()) / excess
-    low = max(low, 1e-300)
-    return top + (low if defect(low) <= 0 else float(brentq(defect, low, high * (1 + 1e-12), rtol=1e-12)))
+def _curve(v: float, layers: Layers, others: slice) -> float:
+    """lambda(v), the sums over the directions `others`."""
+    mean = layers.parts.sum(axis=0)
+    later = np.cumsum(layers.parts[::-1], axis=0)[::-1][1:]
+    present = layers.features > PRESENT * layers.features.max(axis=1, keepdims=True)
+    # what a layer passes on linearly; more than that was added after it, and has not been through it
+    factor = np.min(
+        later / np.where(present, layers.features, 1.0), axis=1, keepdims=True, where=present, initial=np.inf
+    )
+    passed = factor * layers.features[:, others]
+    gaps = np.maximum(v * mean[0] - mean[others], FLOOR * mean[0])
+    inflation = 1 + (passed / gaps).sum(axis=1) / np.asarray(layers.widths)
+    return float(v * (layers.parts[:, 0] * np.concatenate([[1.0], np.cumprod(inflation)])).sum())
 
 
-def _inflation(t: Reals, a: Reals, rows: int) -> float:
-    """The u of an outlier t[0], a[0] over the others."""
-    from scipy.optimize import brentq
-
-    def defect(u: float) -> float:
-        distance = np.maximum((a[0] - a[1:]) + rows * u * (t[0] - t[1:]), 1e-300)
-        return 1 + u * float((t[1:] / distance).sum()) - u
-
-    high = 2.0
-    while defect(high) > 0 and high < SEARCH[1]:
-        high *= 2
-    return math.inf if defect(high) > 0 else float(brentq(defect, 1.0, high))
-
-
-def _scale(t: Reals, rows: int) -> float:
-    """The scale of the Tracy-Widom fluctuation at the edge of F'F."""
-    from scipy.optimize import brentq
-
-    top = float(t.max())
-
-    def defect(c: float) -> float:
-        return float(((t * c / (1 - t * c)) ** 2).sum()) - rows
-
-    c = float(brentq(defect, 0.0, (1 - 1e-12) / top))
-    cubes = float(((t * c / (1 - t * c)) ** 3).sum()) / rows
-    return rows * rows ** (-2 / 3) / c * (1 + cubes) ** (1 / 3)
+def _scale(layers: Layers, edge: float, v: float) -> float:
+    """Sigma of the fluctuation: sigma^(-3/2) = |Y'(v)| / lambda * sqrt(2/lambda''(v)), Y = sum_i tau_i / (v - tau_i)."""
+    mean = layers.parts.sum(axis=0)
+    tau = np.minimum(mean / mean[0], 1.0)
+    slope = float((tau / (v - tau) ** 2).sum())
+    step = STEP * (v - 1)
+    around = [_curve(v + s, layers, slice(None)) for s in (-step, step)]
+    bend = (around[0] - 2 * edge + around[1]) / step**2
+    return (slope / edge) ** (-2 / 3) * (max(bend, 0.0) / 2) ** (1 / 3)

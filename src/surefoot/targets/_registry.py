@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from surefoot.errors import InvalidInput, MissingExtra, SurefootError, UnknownTarget
 from surefoot.problems import Problem
@@ -12,6 +12,7 @@ from surefoot.targets._base import Target
 from surefoot.targets._files import Loss, load_problem
 from surefoot.targets._formats import SUFFIXES
 from surefoot.targets._problem import ProblemTarget
+from surefoot.targets._shaped import ShapedQuadratic
 
 __all__ = ["BuiltIn", "built_ins", "resolve"]
 
@@ -45,12 +46,21 @@ def built_ins() -> tuple[BuiltIn, ...]:
     --------
     >>> from surefoot.targets import built_ins
     >>> [target.name for target in built_ins()]
-    ['digits', 'digits-softmax', 'breast-cancer']
+    ['digits', 'digits-softmax', 'breast-cancer', 'quadratic']
     """
     return _BUILT_INS
 
 
-def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng: int = 0) -> tuple[Target, ...]:
+def resolve(
+    name: str,
+    *,
+    loss: str | None = None,
+    label: str | None = None,
+    rng: int = 0,
+    condition: float | None = None,
+    spectrum: str | None = None,
+    size: int | None = None,
+) -> tuple[Target, ...]:
     """The targets that a name stands for.
 
     Parameters
@@ -63,6 +73,8 @@ def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng
         For a file: the column that holds the label or right-hand side.
     rng : int
         Seed of whatever the target draws.
+    condition, spectrum, size : float, str, int, optional
+        For ``quadratic``: see `ShapedQuadratic`.
 
     Returns
     -------
@@ -74,7 +86,7 @@ def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng
     UnknownTarget
         If nothing answers to the name; the message names the nearest.
     InvalidInput
-        If the file or factory behind it is not usable, or `loss` or `label` is given where there is no file.
+        If the file or factory behind it is not usable, or an option is given that the target does not have.
     MissingExtra
         If the target needs a package that is not installed.
 
@@ -85,6 +97,10 @@ def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng
     Traceback (most recent call last):
     surefoot.errors.UnknownTarget: unknown target 'digit'; did you mean digits?
     """
+    shape = {"condition": condition, "spectrum": spectrum, "size": size}
+    shape = {option: value for option, value in shape.items() if value is not None}
+    if shape and name != "quadratic":
+        raise InvalidInput(f"--{next(iter(shape))} shapes the built-in quadratic, and {name!r} is not it; leave it out")
     if _names_a_file(name):
         # load_problem checks the loss itself and names the choices
         return (ProblemTarget(load_problem(name, loss=cast("Loss | None", loss), label=label), rng=rng),)
@@ -93,7 +109,7 @@ def resolve(name: str, *, loss: str | None = None, label: str | None = None, rng
             raise InvalidInput(f"{option} says how to read a file, and {name!r} is none; leave it out")
     for built_in in _BUILT_INS:
         if built_in.name == name:
-            return built_in.build(rng)
+            return built_in.build(rng) if not shape else _quadratic(rng, **shape)
     prefix, colon, _ = name.partition(":")
     if colon and prefix not in RESERVED_PREFIXES:
         from surefoot.targets._factory import load_factory
@@ -159,6 +175,10 @@ def _breast_cancer(rng: int) -> tuple[Target, ...]:
     )
 
 
+def _quadratic(rng: int, **shape: Any) -> tuple[Target, ...]:
+    return (ProblemTarget(ShapedQuadratic(**shape), rng=rng),)
+
+
 _BUILT_INS = (
     BuiltIn(
         name="digits",
@@ -174,5 +194,10 @@ _BUILT_INS = (
         name="breast-cancer",
         summary="logistic regression on 30 measurements of tumours, raw and standardised side by side",
         build=_breast_cancer,
+    ),
+    BuiltIn(
+        name="quadratic",
+        summary="a quadratic with a condition number and a spectrum of your choice, 1e4 and linear by default",
+        build=_quadratic,
     ),
 )

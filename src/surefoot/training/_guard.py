@@ -384,7 +384,12 @@ class Guard:
         self._next = self.updates + (self._every or min(max(int(SHARE * self.updates), LEAST_EVERY), MOST_EVERY))
 
     def _return(
-        self, verdict: Verdict, before: WatchState, loss: float, norm: float, rates: tuple[float, ...],
+        self,
+        verdict: Verdict,
+        before: WatchState,
+        loss: float,
+        norm: float,
+        rates: tuple[float, ...],
         closure: Callable[[], Tensor] | None,
     ) -> None:
         """Back to the last good state, brake on; the end if the rule says so."""
@@ -422,7 +427,7 @@ class Guard:
 
     def _reset_scaler(self) -> None:
         """Let the scaler forget a batch that is not stepped on, without taking it for an overflow."""
-        if self._unscaled:
+        if self._unscaled and self._scaler is not None:
             self._unscaled = False
             kept = self._scaler.state_dict()
             self._scaler.update()
@@ -450,8 +455,8 @@ class Guard:
     def _note(self, kind: str, reason: str) -> None:
         last = self.history[-1] if self.history else None
         if last is None or last.reason != reason:
-            nan = float("nan")
-            self.history.append(Event(step=self.updates, action="note", kind=kind, reason=reason, loss=nan, gradient_norm=nan))  # fmt: skip
+            unseen = {"loss": float("nan"), "gradient_norm": float("nan")}
+            self.history.append(Event(step=self.updates, action="note", kind=kind, reason=reason, **unseen))
 
     def _close(self, step: int) -> None:
         """Events that the run has recovered from."""

@@ -29,7 +29,9 @@ class Shelf(Protocol):
         """What they occupy."""
         ...
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+    def put(
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
+    ) -> bool:
         """Take one, in place of the oldest (or of the newest); False if the state is not all finite."""
         ...
 
@@ -67,7 +69,9 @@ class MemoryShelf:
         spare = 0 if self._spare is None else self._spare.bytes
         return sum(snapshot.bytes for snapshot in self._kept) + spare
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+    def put(
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
+    ) -> bool:
         """Copy into the memory of the one it replaces."""
         if len(self._kept) == 2:
             self._spare = self._kept.pop(1 if newest else 0)
@@ -116,7 +120,9 @@ class DirectoryShelf:
         """On disk."""
         return sum(size for _, _, size in self._kept)
 
-    def put(self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False) -> bool:
+    def put(
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
+    ) -> bool:
         """Write the file anew of the one it replaces.
 
         Raises
@@ -132,9 +138,17 @@ class DirectoryShelf:
         taken.note.update(note)
         used = [name for _, name, _ in self._kept]
         name = used[newest] if len(used) == 2 else next(name for name in NAMES if name not in used)
-        size = write_atomically(taken.on("cpu").plain(), self._path / name)
-        if not self._proved:
-            self._prove(self._path / name)
+        try:
+            size = write_atomically(taken.on("cpu").plain(), self._path / name)
+            if not self._proved:
+                read(self._path / name)  # better now than when it is needed
+                self._proved = True
+        except (pickle.PickleError, AttributeError, TypeError) as error:
+            (self._path / name).unlink(missing_ok=True)
+            raise InvalidType(
+                f"the optimizer, or what was passed in `also`, keeps objects that torch.load(weights_only=True) "
+                f"refuses ({str(error).splitlines()[0]}); keep='cpu' takes them"
+            ) from error
         self._kept = [*(kept for kept in self._kept if kept[1] != name), (step, name, size)]
         return True
 
@@ -148,18 +162,6 @@ class DirectoryShelf:
     def clear(self) -> None:
         """The files stay until they are written anew."""
         self._kept = []
-
-    def _prove(self, path: Path) -> None:
-        """Read the first file back: better now than when it is needed."""
-        try:
-            read(path)
-        except pickle.UnpicklingError as error:
-            path.unlink()
-            raise InvalidType(
-                f"the optimizer, or what was passed in `also`, keeps objects that torch.load(weights_only=True) "
-                f"refuses ({str(error).splitlines()[0]}); keep='cpu' takes them"
-            ) from error
-        self._proved = True
 
 
 def shelf_for(keep: Any) -> Shelf:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotSmooth
+from surefoot.training._autocast import autocast_to
 from surefoot.training._loss import Loss, Supervised
 
 __all__ = ["Curvature", "HessianOf", "Linearised", "as_scalar", "check_differentiable", "refuse_reentrant_checkpoints"]
@@ -40,6 +41,7 @@ class Curvature(ABC):
     name: str
     psd: bool = False
     is_derivative: bool = False  # of the gradient, so that a difference of gradients checks it
+    autocast: torch.dtype | None = None  # the precision that the model is run in, if below that of its parameters
 
     @abstractmethod
     def in_double(self) -> "Curvature":
@@ -66,14 +68,20 @@ class HessianOf(Curvature):
     name = "Hessian"
     is_derivative = True
 
-    def __init__(self, loss: Loss) -> None:
+    def __init__(self, loss: Loss, autocast: torch.dtype | None = None) -> None:
         self.loss = loss
+        self.autocast = autocast
 
     def in_double(self) -> "HessianOf":
         return HessianOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
 
+    def in_full(self) -> "HessianOf":
+        """The same in the precision of the parameters."""
+        return HessianOf(self.loss)
+
     def value(self, model: nn.Module, batch: Any) -> Tensor:
-        return check_differentiable(self.loss(model, batch))
+        with autocast_to(self.autocast, model):
+            return check_differentiable(self.loss(model, batch))
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
         value = self.value(model, batch)

@@ -100,6 +100,10 @@ class Supervised:
         """Whether the criterion is known to be convex in the model's output."""
         return self.name in CONVEX
 
+    def option(self, name: str, default: Any = None) -> Any:
+        """An option that the criterion was made with: an attribute, or a keyword of a partial."""
+        return _option(self.criterion, name, default)
+
     def weight(self, batch: Any) -> float:
         """What the batch counts in the mean over all data: so that unequal batches join to one large one.
 

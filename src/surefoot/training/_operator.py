@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import NotRepeatable, SurefootError
+from surefoot.errors import InvalidInput, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
+from surefoot.training._autocast import autocast_error
 from surefoot.training._batches import Batches, gather
+from surefoot.training._distributed import Ranks, ranks_of
 from surefoot.training._footprint import footprint
 from surefoot.training._linearised import Curvature, Linearised, explained
 from surefoot.training._parameters import select
@@ -19,7 +21,7 @@ from surefoot.training._sandbox import plain_module, random_modules, threads_for
 from surefoot.training._self_check import self_check
 from surefoot.training._trees import first_sizes, mapped, on_device, taken
 
-__all__ = ["DEFAULT_MEMORY", "CurvatureOperator"]
+__all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "few"]
 
 DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
 # Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
@@ -29,7 +31,7 @@ REPEATABLE = 256
 class CurvatureOperator(Operator):
     """A curvature matrix of a model's mean loss over data, at the model's current parameters.
 
-    Made by `hessian` and `gauss_newton`. Vectors are float64 of shape (n,), n the number of trainable
+    Made by `hessian`, `gauss_newton`, `fisher` and `empirical_fisher`. Vectors are float64 of shape (n,), n the number of trainable
     scalars; products are computed in the model's own precision. The operator follows the model: after an
     optimizer step, or any other change of parameters, buffers or train/eval mode, the next product is at the
     new point. A product changes nothing: parameters, buffers, gradients, random states and modes are bitwise
@@ -38,7 +40,7 @@ class CurvatureOperator(Operator):
     Parameters
     ----------
     model : Module
-        Wrappers (torch.compile, DataParallel) are looked through.
+        Wrappers (torch.compile, DataParallel, DistributedDataParallel) are looked through.
     curvature : Curvature
         Which matrix.
     data : batch, list of batches, DataLoader
@@ -52,6 +54,8 @@ class CurvatureOperator(Operator):
         batch -> its weight in the mean.
     check : bool
         Compare one product with a difference of gradients in float64, where the curvature is a second derivative.
+    ranks : Ranks, optional
+        The processes that share the data; default: those of a DistributedDataParallel model.
 
     Raises
     ------
@@ -70,21 +74,22 @@ class CurvatureOperator(Operator):
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
         check: bool = True,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.block = select(model, parameters)
+        self.ranks = ranks_of(model) if ranks is None else ranks
         self.model = plain_module(model)
         self.curvature = curvature
         self.loss = loss
-        self.batches: Batches = data if isinstance(data, Batches) else gather(data, loss, count)
         self.max_memory = max_memory
-        self._device = self.block.tensors[0].device
         self._graphs: list[Linearised] = []
         self._values: list[float] = []
-        with undisturbed(self.model):
-            first, self._batch_bytes, precision = footprint(self._linearised, 0, self.block.tensors)
-            state = torch.get_rng_state()
-            self._refresh()
-            self._check_repeatable(first, moved=not torch.equal(state, self._rng_after_first))
+        self.checked = "not asked for"
+        with self.ranks.together():  # an error in one process must not leave the others waiting
+            self.block = select(self.model, parameters)
+            self.batches: Batches = data if isinstance(data, Batches) else gather(data, loss, count)
+            self._device = self.block.tensors[0].device
+            precision = self._first_evaluation()
+        self.shares = self.ranks.shares(self.batches)
         n = self.block.size
         super().__init__(
             (n, n),
@@ -95,7 +100,20 @@ class CurvatureOperator(Operator):
             precision=max(precision, self.block.precision),
             scope="local",
         )
-        self.checked = self_check(self) if check and curvature.is_derivative else "not asked for"
+        if check:
+            with self.ranks.together():
+                self.checked = self_check(self) if curvature.is_derivative else self.checked
+                if curvature.autocast is not None:
+                    self.checked += "; " + autocast_error(self)
+
+    def _first_evaluation(self) -> float:
+        """Evaluate twice, to see what it costs and whether it repeats; returns the precision seen."""
+        with undisturbed(self.model):
+            first, self._batch_bytes, precision = footprint(self._linearised, 0, self.block.tensors)
+            state = torch.get_rng_state()
+            self._refresh()
+            self._check_repeatable(first, moved=not torch.equal(state, self._rng_after_first))
+        return precision
 
     @property
     def fits_in_double(self) -> bool:
@@ -116,7 +134,7 @@ class CurvatureOperator(Operator):
             Of its own: it does not follow the model.
         """
         model = copy.deepcopy(self.model).double()
-        batches = self.batches if samples is None else _few(self.batches, samples)
+        batches = self.batches if samples is None else few(self.batches, samples)
         items = tuple(mapped(_doubled, on_device(batch, self._device)) for batch in batches.items)
         return CurvatureOperator(
             model,
@@ -126,7 +144,68 @@ class CurvatureOperator(Operator):
             parameters=self.names,
             max_memory=self.max_memory,
             check=False,
+            ranks=self.ranks if samples is None else Ranks(),
         )
+
+    def sampled(self, samples: int, *, full: bool = False) -> "CurvatureOperator":
+        """The operator on about so many samples of the first batch, in this process alone.
+
+        Parameters
+        ----------
+        samples : int
+        full : bool
+            Without autocast.
+        """
+        curvature: Any = self.curvature
+        return CurvatureOperator(
+            self.model,
+            curvature.in_full() if full else curvature,
+            few(self.batches, samples),
+            loss=self.loss,
+            parameters=self.names,
+            max_memory=self.max_memory,
+            check=False,
+            ranks=Ranks(),
+        )
+
+    def restricted(self, parameters: Iterable[Any], *, max_memory: int | None = None) -> "CurvatureOperator":
+        """The diagonal block of some of the parameters, on the same data.
+
+        Parameters
+        ----------
+        parameters : iterable of Parameter or str
+            As in `hessian`; of this operator's own.
+        max_memory : int, optional
+            Default: this operator's.
+
+        Returns
+        -------
+        CurvatureOperator
+            With graphs of its own; it follows the model too.
+
+        Raises
+        ------
+        InvalidInput
+            If a parameter is not one of this operator's.
+        """
+        block = select(self.model, parameters)
+        others = [name for name in block.names if name not in self.names]
+        if others:
+            raise InvalidInput(f"{', '.join(others[:4])} is not in this operator's block; restrict one that has it")
+        return CurvatureOperator(
+            self.model,
+            self.curvature,
+            self.batches,
+            loss=self.loss,
+            parameters=block.names,
+            max_memory=self.max_memory if max_memory is None else max_memory,
+            check=False,
+            ranks=self.ranks,
+        )
+
+    def release(self) -> None:
+        """Free the graphs that are kept; the next product builds them again."""
+        self._graphs, self._values = [], []
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +222,7 @@ class CurvatureOperator(Operator):
         """The mean loss over the data at the current parameters."""
         with undisturbed(self.model):
             self._refresh()
-        return sum(s * v for s, v in zip(self.batches.shares, self._values, strict=True))
+        return self.ranks.sum_of(sum(s * v for s, v in zip(self.shares, self._values, strict=True)))
 
     @property
     def memory_per_sample(self) -> float:
@@ -159,9 +238,9 @@ class CurvatureOperator(Operator):
         """The gradient of the mean loss over the data at the current parameters, shape (n,), float64."""
         with torch.inference_mode(False):
             total = torch.zeros(self.block.size, dtype=torch.float64)
-            for gradients, share in zip(self.batch_gradients(), self.batches.shares, strict=True):
+            for gradients, share in zip(self._own_gradients(self.batches.items), self.shares, strict=True):
                 total += share * self.block.joined(gradients)
-            return total.numpy()
+            return self.ranks.sum_all(total).numpy()
 
     def batch_gradients(self, batches: Iterable[Any] | None = None) -> Iterator[Sequence[Tensor | None]]:
         """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use.
@@ -174,9 +253,13 @@ class CurvatureOperator(Operator):
         Yields
         ------
         sequence of Tensor or None
-            Like the parameters.
+            Like the parameters; of several processes, the mean of their gradients, as an optimizer would see it.
         """
-        for batch in self.batches.items if batches is None else batches:
+        for gradients in self._own_gradients(self.batches.items if batches is None else batches):
+            yield self.ranks.mean_gradients(gradients, self.block.tensors)
+
+    def _own_gradients(self, batches: Iterable[Any]) -> Iterator[Sequence[Tensor | None]]:
+        for batch in batches:
             with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size):
                 value = self.curvature.value(self.model, on_device(batch, self._device))
                 gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
@@ -189,9 +272,9 @@ class CurvatureOperator(Operator):
             vectors = self.block.split(x)
             if not kept:
                 self._refresh()
-            for i, share in enumerate(self.batches.shares):
+            for i, share in enumerate(self.shares):
                 total += share * self.block.joined(self._product(i, vectors))
-            return total.numpy()
+        return self.ranks.sum_all(total).numpy()
 
     def _product(self, i: int, vectors: Sequence[Tensor]) -> Sequence[Tensor | None]:
         keep = i < len(self._graphs)
@@ -257,7 +340,7 @@ class CurvatureOperator(Operator):
         return f"{kind}({self.curvature.name}, shape={self.shape}, batches={len(self.batches.items)})"
 
 
-def _few(batches: Batches, samples: int) -> Batches:
+def few(batches: Batches, samples: int) -> Batches:
     """The first samples of the first batch, or that batch whole where its samples cannot be told."""
     first, sizes = batches.items[0], set(first_sizes(batches.items[0]))
     if len(sizes) == 1 and (size := sizes.pop()) > samples:

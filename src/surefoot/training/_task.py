@@ -122,7 +122,7 @@ class Task:
                 raise InvalidInput(f"{label} must be at least 1; got {value!r}")
         if not callable(loss) or isinstance(loss, nn.Module):
             raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
-        self._model = _start(model, seed)
+        self._model = _trainable(_start(model, seed))
         self._loss = loss
         self._batches = gather(data, loss)
         self._name = name or type(self._model).__name__
@@ -267,6 +267,15 @@ def _start(model: Any, seed: int) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise InvalidType(f"the model's factory must return a torch.nn.Module; got a {type(made).__name__}")
     return made
+
+
+def _trainable(model: nn.Module) -> nn.Module:
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InvalidInput(
+            f"{type(model).__name__} has no parameter that requires gradients: nothing to train; unfreeze one, or pass "
+            "the model that holds them"
+        )
+    return model
 
 
 def _decayed(terrain: Operator, frozen: Frozen) -> tuple[Operator, str]:

@@ -1,5 +1,6 @@
 """Batches of any structure: tensors inside tuples, lists, mappings and objects that can be moved."""
 
+from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
         return type(tree)(mapped(function, value) for value in tree)
     if isinstance(tree, dict):
         return {key: mapped(function, value) for key, value in tree.items()}
+    if isinstance(tree, UserDict):  # what tokenizers return
+        return type(tree)({key: mapped(function, value) for key, value in tree.items()})
     return tree
 
 

@@ -1,0 +1,101 @@
+"""What an integration did."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["StabilityCheck", "Trajectory"]
+
+
+@dataclass(frozen=True, slots=True)
+class StabilityCheck:
+    """A look at the Jacobian on the way: time, the step taken there, and the largest stable one (growth left out)."""
+
+    t: float
+    step: float
+    stable: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the step was within the limit."""
+        return self.step <= self.stable * (1 + 1e-6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """The outcome of `integrate`.
+
+    Parameters
+    ----------
+    t : array, shape (m,)
+        Times that were kept, the first and the last always.
+    y : array, shape (m, n)
+        The solution there.
+    method : str
+    steps, rejected : int
+        Accepted and rejected steps.
+    evaluations : int
+        Calls of fun, without those of the stability checks.
+    finished : bool
+        Whether the end was reached with finite values.
+    message : str
+        Why it ended, and what the stability monitor saw.
+    checks : tuple of StabilityCheck
+    sizes : array, shape (steps,)
+        Accepted step sizes.
+    """
+
+    t: NDArray[np.float64]
+    y: NDArray[np.float64]
+    method: str
+    steps: int
+    rejected: int
+    evaluations: int
+    finished: bool
+    message: str
+    checks: tuple[StabilityCheck, ...]
+    sizes: NDArray[np.float64]
+
+    @property
+    def final(self) -> NDArray[np.float64]:
+        """The last value."""
+        return self.y[-1]
+
+    @property
+    def stable(self) -> bool:
+        """Whether every check on the way found the step within the stability limit."""
+        return all(check.passed for check in self.checks)
+
+    def __repr__(self) -> str:
+        return f"Trajectory({self.method!r}, steps={self.steps}, evaluations={self.evaluations}, {self.message!r})"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method}: t = {self.t[0]:.6g} to {self.t[-1]:.6g} in {self.steps} steps ({self.rejected} rejected), "
+            f"{self.evaluations} evaluations; {self.message}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; numbers that are not finite become None."""
+
+        def listed(values: NDArray[np.float64]) -> list[Any]:
+            return [v if math.isfinite(v) else None for v in values.reshape(-1).tolist()]
+
+        return {
+            "kind": "trajectory",
+            "method": self.method,
+            "t": listed(self.t),
+            "y": [listed(row) for row in self.y],
+            "steps": self.steps,
+            "rejected": self.rejected,
+            "evaluations": self.evaluations,
+            "finished": self.finished,
+            "message": self.message,
+            "checks": [
+                {"t": c.t, "step": c.step, "stable": c.stable if math.isfinite(c.stable) else None} for c in self.checks
+            ],
+            "sizes": listed(self.sizes),
+        }

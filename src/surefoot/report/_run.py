@@ -1,0 +1,205 @@
+"""The view of runs: verdict, points on the way, and four figures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, log_axis, plain_axis
+from surefoot.report._view import number
+
+__all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
+
+Record = Mapping[str, Any]
+View = dict[str, Any]
+
+MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
+# Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
+SMALLEST, LARGEST = 1e-280, 1e280
+# More points than this are thinned: no screen has more columns.
+MOST_POINTS, ROWS = 1200, 20
+# A ratio of losses that a linear axis would crowd into a corner.
+WIDE = 30.0
+
+
+def page(runs: Sequence[Record]) -> View:
+    """Everything on the page.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+        Records of kind "run".
+    """
+    return {
+        "title": "How did the run go? " + " · ".join(f"{_name(run)}, {run['rule']}" for run in runs),
+        "runs": [_run(run) for run in runs],
+    }
+
+
+def losses(run: Record) -> str:
+    """Loss at every point; those that were taken back are marked."""
+    return _against_points(run, "loss", "loss")
+
+
+def gradient_norms(run: Record) -> str:
+    """Gradient norm at every point."""
+    return _against_points(run, "gradient_norm", "gradient norm")
+
+
+def steps(run: Record) -> str:
+    """Step to every point, with the limit of constant steps."""
+    trace, limit = run["descent"]["trace"], run["limit"]
+
+    def paint(axes: Axes) -> None:
+        kept = [v for v in map(_drawable, trace["step"]) if not math.isnan(v) and v > 0]
+        marks = [limit] if limit else []
+        _y_range(axes, [*kept, *marks], positive=True)
+        _points(axes, trace, [v if v > 0 else math.nan for v in map(_drawable, trace["step"])], connected=False)
+        if limit:
+            axes.axhline(limit, color=LIMIT, lw=1.4, label=f"limit {limit:.4g}")
+        _legend(axes)
+        axes.set_xlabel("gradient")
+        axes.set_ylabel("step")
+
+    return draw(paint, measured=True)
+
+
+def reaches(run: Record) -> str:
+    """Step times curvature along each move: 1 is the minimum along it, 2 as high on the other side."""
+    trace = run["descent"]["trace"]
+    values = [
+        math.nan if step is None or kappa is None or not step * kappa > 0 else min(max(step * kappa, 1e-3), 1e3)
+        for step, kappa in zip(trace["step"], trace["curvature"], strict=True)
+    ]
+
+    def paint(axes: Axes) -> None:
+        _y_range(axes, [v for v in values if not math.isnan(v)] + [0.5, 4.0], positive=True)
+        _points(axes, trace, values, connected=False)
+        axes.axhline(2.0, color=LIMIT, lw=1.4, label="2: as high as before")
+        axes.axhline(1.0, color=MUTED, lw=1.2, ls=":", label="1: the minimum")
+        _legend(axes)
+        axes.set_xlabel("gradient")
+        axes.set_ylabel("step × curvature along the move")
+
+    return draw(paint, measured=True)
+
+
+def _run(run: Record) -> View:
+    descent, trace = run["descent"], run["descent"]["trace"]
+    verdict = descent["verdict"]
+    norm = number(descent["gradient_norm"], "not finite")
+    return {
+        "name": _name(run),
+        "rule": run["rule"],
+        "word": verdict["word"].capitalize(),
+        "mood": MOODS[verdict["word"]],
+        "outcome": f"{descent['stopped'].capitalize()}: loss {number(descent['loss'], digits=8)}, gradient norm {norm} "
+        f"after {descent['evaluations']:,} gradients.",
+        "findings": [finding.removeprefix(f"{verdict['word']}: ") for finding in run["findings"]],
+        "facts": [
+            ("problem", run["problem"]),
+            ("method", run["method"]),
+            ("stable below", "–" if run["limit"] is None else f"{number(run['limit'])} ({run['limit_is']})"),
+            ("time", f"{run['seconds']:.2g} s"),
+        ],
+        "points": f"{len(trace['loss']):,}",
+        "rows": [_row(trace, k) for k in _spread(len(trace["loss"]), ROWS)],
+        "figures": [
+            _figure("Loss", losses(run), "At every point tried; crosses were taken back."),
+            _figure("Gradient norm", gradient_norms(run), "It falls on a straight line where convergence is linear."),
+            _figure("Step", steps(run), "The step to every point, and the largest that is stable as a constant."),
+            _figure(
+                "How far along the move?",
+                reaches(run),
+                "Step times curvature along each move: at 1 it ends at the minimum along it, above 2 higher than it "
+                "began, to second order.",
+            ),
+        ],
+    }
+
+
+def _row(trace: Record, k: int) -> tuple[str, ...]:
+    step, kappa = trace["step"][k], trace["curvature"][k]
+    note = "" if trace["accepted"][k] else "taken back"
+    note += (": " if note and trace["reason"][k] else "") + trace["reason"][k]
+    return (
+        f"{k + 1:,}", number(trace["loss"][k], "not finite", digits=8), number(trace["gradient_norm"][k], "not finite"),
+        number(step), number(None if step is None or kappa is None else step * kappa), note,
+    )  # fmt: skip
+
+
+def _figure(title: str, drawing: str, caption: str) -> View:
+    # the drawing is Surefoot's own and its text was escaped when it was written
+    return {"title": title, "svg": Markup(drawing), "caption": caption}
+
+
+def _name(run: Record) -> str:
+    return run.get("target", run["problem"])
+
+
+def _against_points(run: Record, key: str, label: str) -> str:
+    trace = run["descent"]["trace"]
+    values = [_drawable(value) for value in trace[key]]
+
+    def paint(axes: Axes) -> None:
+        kept = [v for v in values if not math.isnan(v)]
+        _y_range(axes, kept, positive=all(v > 0 for v in kept))
+        _points(axes, trace, values)
+        _legend(axes)
+        axes.set_xlabel("gradient")
+        axes.set_ylabel(label)
+
+    return draw(paint, measured=True)
+
+
+def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bool = True) -> None:
+    """Accepted points as a line or dots, those taken back as crosses."""
+    kept = [k for k, accepted in enumerate(trace["accepted"]) if accepted and not math.isnan(values[k])]
+    back = [k for k, accepted in enumerate(trace["accepted"]) if not accepted and not math.isnan(values[k])]
+    kept = [kept[i] for i in _even(len(kept), MOST_POINTS)]
+    back = [back[i] for i in _even(len(back), MOST_POINTS // 4)]
+    style: dict[str, Any] = {"lw": 1.5} if connected else {"ls": "", "marker": "o", "ms": 2.6, "alpha": 0.75, "mew": 0}
+    axes.plot([k + 1 for k in kept], [values[k] for k in kept], color=ACCENT, **style)
+    if back:
+        axes.plot([k + 1 for k in back], [values[k] for k in back], "x", ms=5, mew=1.3, color=BAD, label="taken back")
+    axes.set_xlim(0, max(len(values), 2) + 0.5)
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where no point can hide it."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2, handlelength=1.6)
+
+
+def _y_range(axes: Axes, values: Sequence[float], *, positive: bool) -> None:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if positive and low > 0 and high / low > WIDE:
+        axes.set_ylim(low / 2, high * 2)
+        log_axis(axes, "y")
+        return
+    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+    plain_axis(axes, "y")
+
+
+def _drawable(value: float | None) -> float:
+    """The value, or the nearest one that an axis can take; nan for none."""
+    if value is None or not math.isfinite(value):
+        return math.nan
+    size = min(max(abs(value), SMALLEST), LARGEST)
+    return math.copysign(size, value) if value else 0.0
+
+
+def _even(length: int, most: int) -> list[int]:
+    if length <= most:
+        return list(range(length))
+    return sorted({round(i * (length - 1) / (most - 1)) for i in range(most)})
+
+
+def _spread(length: int, most: int) -> list[int]:
+    """Indices for a table, the first and the last among them, evenly over the powers of ten."""
+    if length <= most:
+        return list(range(length))
+    return sorted({round(length ** (i / (most - 1))) - 1 for i in range(most)})

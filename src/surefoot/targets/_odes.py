@@ -1,0 +1,202 @@
+"""Differential equations that ship with Surefoot, under the prefix ``ode:``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.drivers import Diagnosis, diagnose
+from surefoot.errors import UnknownTarget
+from surefoot.operators import Array
+
+__all__ = ["ODE", "ode", "odes"]
+
+PREFIX = "ode:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ODE:
+    """An initial value problem y' = fun(t, y), y(t0) = y0.
+
+    Parameters
+    ----------
+    name : str
+        What to type after ``ode:``.
+    summary : str
+        One line.
+    fun : callable
+    y0 : array, shape (n,)
+    span : (t0, t1)
+    sparsity : sparse matrix or None
+        Pattern of the Jacobian.
+    rtol : float
+        An accuracy that makes sense for it.
+    """
+
+    name: str
+    summary: str
+    fun: Callable[[float, Array], ArrayLike]
+    y0: NDArray[np.float64]
+    span: tuple[float, float]
+    sparsity: Any = None
+    rtol: float = 1e-4
+
+    def diagnose(self, *, rtol: float | None = None, atol: float | None = None) -> Diagnosis:
+        """`surefoot.diagnose` on the whole span, with its own accuracy unless told otherwise."""
+        t0, t1 = self.span
+        rtol = self.rtol if rtol is None else rtol
+        atol = 1e-3 * rtol if atol is None else atol
+        return diagnose(self.fun, t0, self.y0, span=t1 - t0, sparsity=self.sparsity, rtol=rtol, atol=atol)
+
+
+def odes() -> dict[str, str]:
+    """Names, with the prefix, and summaries of the built-in equations.
+
+    Examples
+    --------
+    >>> from surefoot.targets import odes
+    >>> sorted(odes())[:3]
+    ['ode:brusselator-1d', 'ode:heat-1d', 'ode:kepler']
+    """
+    return {PREFIX + built.name: built.summary for built in (make() for make in _BUILT_INS)}
+
+
+def ode(name: str) -> ODE:
+    """The built-in equation of a name, with or without the prefix ``ode:``.
+
+    Raises
+    ------
+    UnknownTarget
+        If there is none; the message names the nearest.
+
+    Examples
+    --------
+    >>> from surefoot.targets import ode
+    >>> ode("ode:robertson").summary
+    'three chemical reactions with rates nine orders of magnitude apart'
+    """
+    wanted = name.removeprefix(PREFIX)
+    built = {made.name: made for made in (make() for make in _BUILT_INS)}
+    if wanted in built:
+        return built[wanted]
+    near = get_close_matches(wanted.lower(), list(built), n=1)
+    hint = f"did you mean {PREFIX}{near[0]}?" if near else "give one of " + ", ".join(PREFIX + n for n in built)
+    raise UnknownTarget(f"unknown equation {name!r}; {hint}")
+
+
+def _robertson() -> ODE:
+    def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
+        slow, fast, merge = 0.04 * y[0], 3e7 * y[1] ** 2, 1e4 * y[1] * y[2]
+        return [merge - slow, slow - merge - fast, fast]
+
+    summary = "three chemical reactions with rates nine orders of magnitude apart"
+    return ODE("robertson", summary, fun, np.asarray([1.0, 0.0, 0.0]), (0.0, 40.0))
+
+
+def _van_der_pol(mu: float, end: float, name: str, summary: str) -> ODE:
+    def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
+        return [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
+
+    return ODE(name, summary, fun, np.asarray([2.0, 0.0]), (0.0, end))
+
+
+def _van_der_pol_mild() -> ODE:
+    return _van_der_pol(1.0, 20.0, "van-der-pol", "an oscillator with nonlinear damping, mu = 1: not stiff")
+
+
+def _van_der_pol_stiff() -> ODE:
+    return _van_der_pol(1000.0, 2000.0, "van-der-pol-1000", "the same with mu = 1000: slow drift, sudden jumps, stiff")
+
+
+def _brusselator() -> ODE:
+    from scipy.sparse import diags_array
+
+    n = 64
+    x = np.arange(1, n + 1) / (n + 1)
+    diffusion = 0.02 * (n + 1) ** 2
+
+    def fun(t: float, y: Array) -> Array:  # noqa: ARG001
+        u, v = y[::2], y[1::2]
+        rate = np.empty_like(y)
+        rate[::2] = 1 + u * u * v - 4 * u + diffusion * (np.append(1.0, u[:-1]) - 2 * u + np.append(u[1:], 1.0))
+        rate[1::2] = 3 * u - u * u * v + diffusion * (np.append(3.0, v[:-1]) - 2 * v + np.append(v[1:], 3.0))
+        return rate
+
+    start = np.empty(2 * n)
+    start[::2], start[1::2] = 1 + np.sin(2 * np.pi * x), 3.0
+    bands: Any = [np.ones(2 * n - abs(k)) for k in range(-2, 3)]
+    pattern: Any = diags_array(bands, offsets=list(range(-2, 3)))
+    return ODE("brusselator-1d", "reaction and diffusion on a line, 128 unknowns", fun, start, (0.0, 10.0), pattern)
+
+
+def _heat() -> ODE:
+    n = 200
+    x = np.arange(1, n + 1) / (n + 1)
+    scale = (n + 1.0) ** 2
+
+    def fun(t: float, u: Array) -> Array:  # noqa: ARG001
+        return scale * (np.append(0.0, u[:-1]) - 2 * u + np.append(u[1:], 0.0))
+
+    start = np.sin(np.pi * x) + 0.2 * np.sin(8 * np.pi * x)
+    return ODE("heat-1d", "heat conduction in a rod, 200 unknowns: stiff and real", fun, start, (0.0, 0.2))
+
+
+def _kepler() -> ODE:
+    def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
+        cube = (y[0] ** 2 + y[1] ** 2) ** 1.5
+        return [y[2], y[3], -y[0] / cube, -y[1] / cube]
+
+    e = 0.6
+    start = np.asarray([1 - e, 0.0, 0.0, ((1 + e) / (1 - e)) ** 0.5])
+    return ODE("kepler", "two bodies, eccentricity 0.6, one orbit: oscillation, no decay", fun, start, (0.0, 2 * np.pi))
+
+
+def _lorenz() -> ODE:
+    def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
+        return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    return ODE("lorenz", "the butterfly: chaos, growth without stiffness", fun, np.asarray([1.0, 1.0, 1.0]), (0.0, 5.0))
+
+
+def _fast_slow() -> ODE:
+    def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
+        exchange = 1e4 * (y[0] - y[1])
+        return [-exchange - 0.1 * y[0], exchange - 0.5 * y[1]]
+
+    summary = "a fast exchange between two species that decay slowly: stiff after a thousandth of the time"
+    return ODE("fast-slow", summary, fun, np.asarray([1.0, 0.0]), (0.0, 5.0))
+
+
+def _moon() -> ODE:
+    planet, moon = 1e-3, 1e-9
+    distance = 0.004
+
+    # the moon's place and velocity are relative to the planet, so that a relative tolerance sees its orbit
+    def fun(t: float, y: Array) -> Array:  # noqa: ARG001
+        p, r, v, w = y[0:2], y[2:4], y[4:6], y[6:8]
+        m = p + r
+        cube = float(r @ r) ** 1.5
+        pull_p = -p / float(p @ p) ** 1.5 + moon * r / cube
+        pull_m = -m / float(m @ m) ** 1.5 - planet * r / cube
+        return np.concatenate([v, w, pull_p, pull_m - pull_p])
+
+    around = (planet / distance) ** 0.5
+    start = np.asarray([1.0, 0.0, distance, 0.0, 0.0, 1.0, 0.0, around])
+    summary = "a star, a planet and its close moon: fast and slow oscillation, which is not stiffness"
+    return ODE("star-and-moon", summary, fun, start, (0.0, 0.2), rtol=1e-7)
+
+
+_BUILT_INS: tuple[Callable[[], ODE], ...] = (
+    _robertson,
+    _van_der_pol_mild,
+    _van_der_pol_stiff,
+    _brusselator,
+    _heat,
+    _kepler,
+    _lorenz,
+    _fast_slow,
+    _moon,
+)

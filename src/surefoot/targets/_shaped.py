@@ -1,0 +1,106 @@
+"""Quadratics of a given shape: condition number, spectrum and size."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array, LinearMap
+from surefoot.problems import Quadratic
+from surefoot.spectra import Bounds, Spectrum
+
+__all__ = ["SHAPES", "ShapedQuadratic"]
+
+CLUSTER = 1.2  # largest over smallest curvature within a cluster
+BULK = 2.0  # of the bulk beside a spike
+
+
+def _linear(condition: float, size: int) -> Array:
+    return np.linspace(1.0, condition, size)
+
+
+def _log(condition: float, size: int) -> Array:
+    return np.geomspace(1.0, condition, size)
+
+
+def _clustered(condition: float, size: int) -> Array:
+    spread, half = min(CLUSTER, condition), size // 2
+    return np.r_[np.linspace(1.0, spread, size - half), np.linspace(condition / spread, condition, half)]
+
+
+def _spiked(condition: float, size: int) -> Array:
+    return np.r_[np.linspace(1.0, min(BULK, condition), size - 1), condition]
+
+
+SHAPES: dict[str, Callable[[float, int], Array]] = {
+    "linear": _linear,
+    "log": _log,
+    "clustered": _clustered,
+    "spiked": _spiked,
+}
+
+
+class ShapedQuadratic(Quadratic):
+    """A quadratic with its eigenvectors along the axes, the minimum 0 at 0, and the start at (1, ..., 1).
+
+        f(x) = (1/2) sum_i lambda_i x_i^2,    1 = lambda_1 <= ... <= lambda_n = condition
+
+    Nothing is lost by the axes: gradient methods, conjugate gradients and L-BFGS do not see a rotation.
+
+    Parameters
+    ----------
+    condition : float
+        Largest over smallest curvature, >= 1.
+    spectrum : "linear", "log", "clustered" or "spiked"
+        Evenly spread; evenly in the logarithm; two clusters, one at each end; a bulk in [1, 2] and one at the top.
+    size : int
+        Number of unknowns, >= 2.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of range or the spectrum unknown.
+
+    Examples
+    --------
+    >>> from surefoot.targets import ShapedQuadratic
+    >>> ShapedQuadratic(condition=100, spectrum="spiked", size=4).eigenvalues
+    array([  1. ,   1.5,   2. , 100. ])
+    """
+
+    def __init__(self, condition: float = 1e4, spectrum: str = "linear", size: int = 1000) -> None:
+        if not 1 <= condition < math.inf:
+            raise InvalidInput(f"the condition number must be finite and at least 1; got {condition!r}")
+        if spectrum not in SHAPES:
+            raise InvalidInput(f"unknown spectrum {spectrum!r}; choose one of {', '.join(SHAPES)}")
+        if size < 2:
+            raise InvalidInput(f"the size must be at least 2; got {size!r}")
+        self.eigenvalues = SHAPES[spectrum](float(condition), int(size))
+        self._shape = f"condition {condition:g}, {spectrum} spectrum"
+        super().__init__(LinearMap((size, size), self._times, symmetric=True, psd=True, kind="curvature"))
+
+    @property
+    def name(self) -> str:
+        """``quadratic`` with its size, condition and spectrum."""
+        return f"quadratic, {self.size} unknowns, {self._shape}"
+
+    def start(self) -> Array:
+        """All ones: an error of 1 along every eigenvector."""
+        return np.ones(self.size)
+
+    def curvature(self) -> Spectrum:
+        """Exactly the eigenvalues that were asked for."""
+        return Spectrum(
+            kind="curvature",
+            largest=Bounds.exactly(float(self.eigenvalues.max())),
+            smallest=Bounds.exactly(float(self.eigenvalues.min())),
+            size=self.size,
+            provenance="exact",
+            scope="global",
+            points=np.sort(self.eigenvalues),
+            note="by construction",
+        )
+
+    def _times(self, v: Array) -> Array:
+        return self.eigenvalues * v

@@ -1,0 +1,129 @@
+"""Failures that no NaN announces."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from training.guard_runs import CONSTANT, X, Y, adamw, final, guarded, network
+
+from surefoot.training import Guard
+from surefoot.training._collapse import Listener
+
+
+def heard(model, x, listener=None):
+    listener = Listener(model) if listener is None else listener
+    listener.arm()
+    model(x)
+    listener.conclude()
+    return listener
+
+
+@pytest.mark.parametrize("bias", [-0.5, 3.0])
+def test_a_dead_layer_is_deaf_and_a_slow_start_is_not(bias):
+    model = network()
+    listener = heard(model, X)
+    assert listener.deaf == 0
+    with torch.no_grad():
+        model[4].weight.mul_(0.05)
+    assert heard(model, X, listener).deaf == 0
+    with torch.no_grad():
+        model[2].bias.fill_(-1e4)
+        model[4].bias.fill_(bias)
+    for count in (1, 2, 3):
+        assert heard(model, X, listener).deaf == count
+    assert listener.collapsed
+
+
+def test_targets_far_from_zero_are_not_a_collapse():
+    model = nn.Linear(8, 1)
+    listener = heard(model, X)
+    with torch.no_grad():
+        model.bias.fill_(1e6)
+    assert heard(model, X, listener).deaf == 0
+
+
+def test_a_wild_start_that_calms_down_is_not_a_collapse():
+    model = nn.Linear(8, 1)
+    with torch.no_grad():
+        model.weight.mul_(1e6)
+    listener = heard(model, X)
+    with torch.no_grad():
+        model.weight.mul_(1e-6)
+        model.bias.zero_()
+    assert heard(model, X, listener).deaf == 0
+
+
+@pytest.mark.parametrize("output", [lambda y: {"loss": y.sum(), "logits": y}, lambda y: (y, None), lambda y: y[:, 0]])
+def test_outputs_of_any_structure(output):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, x):
+            return output(self.inner(x))
+
+    assert heard(Wrapped(), X).largest > 0.01
+
+
+def test_a_hook_is_there_only_while_it_listens():
+    model = network()
+    guard = Guard(model, adamw(model))
+    guarded(guard, 15)
+    assert not model._forward_hooks
+
+
+def kill(model, at):
+    """What a far too long step does to a ReLU network: every unit of a layer below zero, for good."""
+
+    def before(k):
+        if k == at:
+            with torch.no_grad():
+                model[2].weight.zero_()
+                model[2].bias.fill_(-1.0)
+
+    return before
+
+
+def test_the_unguarded_run_stays_at_the_best_constant():
+    model = network()
+    optimizer = adamw(model)
+    before = kill(model, 100)
+    for k in range(400):
+        before(k)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(X), Y).backward()
+        optimizer.step()
+    assert final(model) > 0.99 * CONSTANT
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["step", "observe"])
+def test_the_guarded_run_comes_back(foreign):
+    model = network()
+    optimizer = adamw(model)
+    guard = Guard(model, optimizer)
+    before = kill(model, 100)
+    if foreign:
+        for k in range(400):
+            before(k)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(X), Y)
+            loss.backward()
+            if guard.observe(loss):
+                optimizer.step()
+    else:
+        guarded(guard, 400, before=before)
+    kinds = [event.kind for event in guard.history if event.action == "back"]
+    assert kinds
+    assert set(kinds) <= {"collapse", "lost ground", "jump"}
+    assert final(model) < 0.5 * CONSTANT
+
+
+def test_a_silent_death_is_told_by_the_output_alone():
+    """With the loss no worse than before, early in the run, only the listener can know."""
+    model = network()
+    guard = Guard(model, adamw(model, 1e-5))
+    guarded(guard, 60, before=kill(model, 25))
+    assert [event.kind for event in guard.history] == ["collapse"]
+    assert guard.history[0].step <= 25 + 15
+    assert float(model[2].weight.detach().abs().sum()) > 1
