@@ -1,3 +1,4 @@
+# ruff: noqa: D101, D102 - six tasks, each what its name says
 """The guard on six small training tasks: what it costs, what it does where nothing is wrong, what it saves.
 
     python benchmarks/guard.py cost     paired overhead of a guarded step over a plain one
@@ -9,13 +10,14 @@ schedulefree, and are left out without them.
 """
 
 import argparse
+import itertools
 import math
 import statistics
 import time
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
 from surefoot.training import Diverged, Guard
 
@@ -62,7 +64,7 @@ def four_fifths(x, y):
 
 
 def relu_network(*widths):
-    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 
@@ -273,29 +275,29 @@ def run(task, family, multiple, seed, guarded):
     return task.final(model), model, guard
 
 
-def cost(rounds=15, block=40):
+def cost(rounds=15, block=100):
     print("guarded over plain step, CPU time, median of paired blocks (interquartile range)")
+    print("young: a snapshot each 10 updates; mature: each 100, as after 10,000 updates")
     for task in built((*TASKS, Wide)):
         for family in ("SGD", "AdamW"):
             sides = []
-            for guarded in (False, True):
+            for every in (None, 10, 100):
                 torch.manual_seed(0)
                 model = task.model()
                 optimizer, _ = optimizer_of(family, model, task, 1.0)
-                sides.append((model, optimizer, Guard(model, optimizer) if guarded else None, task.batches(0)))
-            ratios, plain = [], []
-            for i in range(rounds + 2):
-                seconds = [timed(task, side, block) for side in (sides if i % 2 else sides[::-1])]
-                a, b = seconds if i % 2 else seconds[::-1]
-                if i >= 2:
-                    ratios.append(100 * (b / a - 1))
-                    plain.append(1e6 * a / block)
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            guard = sides[1][2]
+                guard = None if every is None else Guard(model, optimizer, every=every)
+                sides.append((model, optimizer, guard, task.batches(0)))
+            seconds = [[timed(task, side, block) for side in sides] for _ in range(rounds + 2)][2:]
+            said = ""
+            for i, age in ((1, "young"), (2, "mature")):
+                low, middle, high = statistics.quantiles([100 * (row[i] / row[0] - 1) for row in seconds], n=4)
+                said += f"  {age} {middle:+5.1f}% ({low:+.1f} to {high:+.1f})"
+            plain = 1e6 * min(row[0] for row in seconds) / block
+            spent = sides[1][2].cost
             print(
-                f"  {task.name:<17} {family:<6} {middle:+6.1f}%  ({low:+.1f} to {high:+.1f})  plain step "
-                f"{min(plain):6.0f} us; a snapshot {1e6 * guard.cost.seconds / max(guard.cost.snapshots, 1):.0f} us, "
-                f"{guard.cost.bytes} bytes held"
+                f"  {task.name:<17} {family:<6}{said}  plain step {plain:.0f} us, a snapshot "
+                f"{1e6 * spent.seconds / spent.snapshots:.0f} us, {spent.bytes} bytes held",
+                flush=True,
             )
 
 

@@ -115,6 +115,7 @@ def test_what_is_there_is_listed(command):
         "digits",
         "digits-softmax",
         "breast-cancer",
+        "quadratic",
         "FILE",
         "MODULE:FACTORY",
     ]
@@ -128,8 +129,8 @@ def test_version(command):
 def test_help_names_the_verbs(command, arguments):
     code, out, _ = command(*arguments)
     assert code == 0
-    assert "advise" in out
-    assert "list" in out
+    for verb in ("advise", "run", "race", "list"):
+        assert verb in out
 
 
 def test_help_of_a_verb_names_its_options(command):

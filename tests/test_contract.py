@@ -33,14 +33,19 @@ TOP = {
     "Bounds",
     "Certificate",
     "Descent",
+    "Diagnosis",
     "Limits",
     "Spectrum",
+    "Trajectory",
     "SurefootError",
     "__version__",
     "advise",
     "certify",
     "descend",
+    "diagnose",
     "errors",
+    "gradient_flow",
+    "integrate",
     "jacobian",
     "limits",
     "methods",
@@ -57,32 +62,63 @@ PARAMETERS = {
     "spectrum": (
         "operator, *, rtol=0.01, failure=1e-06, which='both', kind=None, symmetric=None, max_products=None, rng=0"
     ),
+    "jacobian": "fun, t, y, *, jac=None, sparsity=None, scheme='auto'",
+    "diagnose": "fun, t, y, *, span, jac=None, sparsity=None, rtol=0.0001, atol=1e-07",
+    "gradient_flow": "problem",
+    "integrate": (
+        "fun, span, y0, *, method=None, step=None, rule=None, rtol=1e-06, atol=1e-09, max_steps=100000, monitor=True"
+    ),
+    "methods.from_update": "update, memory=1, *, name=''",
+    "methods.named": "name",
+    "targets.ode": "name",
     "limits": "terrain, method=None, *, rtol=0.01, failure=1e-06, rng=0",
     "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",
     "operators.as_operator": "source",
     "operators.gram": "A, weights=None",
-    "targets.resolve": "name, *, loss=None, label=None, rng=0",
+    "targets.resolve": "name, *, loss=None, label=None, rng=0, condition=None, spectrum=None, size=None",
+    "drivers.race": "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, baselines=True, name='', progress=None",
+    "drivers.run": "problem, rule='auto', *, x0=None, steps=1000, step=None, tol=1e-08, name='', progress=None",
+    "rules.named_rule": "name, known=None",
     "targets.as_target": "source, rng=0, *, name=''",
     "problems.Quadratic": "Q, b=None, *, ridge=0.0",
     "problems.LeastSquares": "A, b, *, ridge=0.0, intercept=False",
     "problems.Logistic": "X, y, *, ridge=0.0, intercept=False",
     "problems.Softmax": "X, y, *, ridge=0.0, intercept=False",
+    "problems.Huber": "A, b, delta, *, ridge=0.0, intercept=False",
+    "problems.AbsoluteLoss": "A, b, *, ridge=0.0, intercept=False",
+    "problems.Hinge": "X, y, *, ridge=0.0, intercept=False",
+    "problems.ResidualNorm": "A, b",
+    "problems.PowerSum": "exponent, *, size=None, start=None",
+    "problems.Function": (
+        "value, gradient, hessian_product=None, *, size=None, start=None, radius=1.0, convex=False, name='function', "
+        "rng=0"
+    ),
+    "problems.precondition": "problem, by='jacobi', *, at=None",
 }
 
 FIELDS = {
     "Bounds": "lower upper lower_is upper_is failure",
-    "Spectrum": "kind largest smallest size provenance scope products points note field_of_values eigenvector_condition",
+    "Spectrum": (
+        "kind largest smallest size provenance scope products points note field_of_values eigenvector_condition region"
+    ),
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
     "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds",
 }
 
 NAMES = {
-    "methods": "EMAMomentum ForwardEuler GradientDescent HeavyBall Method Nesterov",
-    "problems": "LeastSquares Logistic Problem Quadratic Softmax",
-    "spectra": "Bounds Spectrum gershgorin norm_bound spectrum",
+    "methods": (
+        "AdamsBashforth BackwardEuler BogackiShampine ButcherTableau DormandPrince EMAMomentum ForwardEuler "
+        "GradientDescent HeavyBall Heun Kutta3 Leapfrog Method Midpoint Nesterov RK4 RadauIIA Region RungeKutta "
+        "RungeKuttaChebyshev RungeKuttaLegendre SSPRK StabilityPolynomial Trapezoidal from_update method_names named"
+    ),
+    "problems": (
+        "AbsoluteLoss Change Comparison Function Hinge Huber LeastSquares Logistic PowerSum Preconditioned Problem "
+        "Quadratic ResidualNorm Softmax precondition"
+    ),
+    "spectra": "Bounds Jacobian Spectrum advection gershgorin heat jacobian norm_bound spectrum stencil wave",
     "operators": "Operator as_operator gram",
     "testing": "check_operator",
-    "targets": "BuiltIn Target as_target built_ins resolve",
+    "targets": "BuiltIn ODE Target as_target built_ins ode odes resolve",
 }
 
 TRAINING = {
@@ -93,6 +129,14 @@ TRAINING = {
 
 VERBS = {
     "advise": ["target", "loss", "label", "as_json", "report", "rng", "quiet"],
+    "run": [
+        *("target", "rule", "steps", "step", "tol", "loss", "label", "condition", "spectrum", "size"),
+        *("as_json", "report", "rng", "quiet"),
+    ],
+    "race": [
+        *("target", "rules", "steps", "tol", "loss", "label", "condition", "spectrum", "size"),
+        *("as_json", "report", "csv", "rng", "quiet"),
+    ],
     "list": [],
 }
 

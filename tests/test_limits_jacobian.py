@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import surefoot as sf
+from surefoot.errors import InvalidInput
 from surefoot.methods import RK4, AdamsBashforth, ForwardEuler, HeavyBall, Leapfrog, RungeKuttaChebyshev
 
 METHODS = [ForwardEuler(), RK4(), AdamsBashforth(3), RungeKuttaChebyshev(6), HeavyBall(0.5)]
@@ -139,3 +140,16 @@ def test_random_jacobian_of_a_wide_network():
     d, s = 500, 0.6
     J = -np.eye(d) + s * np.random.default_rng(0).standard_normal((d, d)) / np.sqrt(d)
     assert sf.limits(J).curvature_limit == pytest.approx(2 / (1 + s), rel=0.05)
+
+
+def test_an_empty_spectrum():
+    nothing = sf.Spectrum(
+        kind="jacobian",
+        largest=sf.Bounds.exactly(0.0),
+        smallest=sf.Bounds.exactly(0.0),
+        size=0,
+        provenance="predicted",
+        points=np.asarray([], dtype=complex),
+    )
+    with pytest.raises(InvalidInput, match="spectrum is empty"):
+        sf.limits(nothing)

@@ -202,3 +202,16 @@ def test_a_stateful_fun_is_found_out():
 
     with pytest.raises(NotRepeatable, match="two different answers"):
         sf.integrate(fun, (0, 1), [1.0])
+
+
+@pytest.mark.parametrize("method", [m for m in CONSISTENT if m.order < 5], ids=lambda m: m.name)
+def test_local_error_has_the_slope_of_the_order_plus_one(method):
+    measured = sf.drivers.local_error(circle, 0.3, [1.0, 0.5], method, [0.04, 0.02])
+    assert measured.slope == pytest.approx(method.order + 1, abs=0.2)
+
+
+def test_local_error_refuses():
+    with pytest.raises(InvalidInput, match="two different"):
+        sf.drivers.local_error(circle, 0.0, [1.0, 0.0], RK4(), [0.1])
+    with pytest.raises(InvalidInput, match="no error at all"):
+        sf.drivers.local_error(lambda t, y: 0 * y, 0.0, [1.0, 0.0], RK4(), [0.1, 0.2])

@@ -19,6 +19,9 @@ from surefoot.dynamics import (
     period,
     superstable,
 )
+from surefoot.dynamics._bifurcations import _branch, _follow
+from surefoot.dynamics._closing import Closed
+from surefoot.dynamics._linearised import Linearised
 from surefoot.errors import InvalidInput
 
 DOUBLINGS = (2.0, math.sqrt(6), 2.544090359552, 2.564407266095, 2.568759419544)
@@ -168,6 +171,25 @@ def test_fold_of_the_henon_map():
     assert fold.points.shape == (2, 1)
 
 
+def test_an_orbit_that_creeps_is_solved_for():
+    def narrow(state, step):
+        x, y = state
+        return np.stack([x - step * (x - x * x), y - step * 1e-4 * (y - 1)])
+
+    found = bifurcations(narrow, (1.5, 2.5), [0.3, 0.0], 2, settle=500)
+    np.testing.assert_allclose(found.parameters, DOUBLINGS[:2], rtol=1e-10)
+
+
+def test_a_continuum_of_minima_is_refused():
+    def flat(state, step):
+        x, y = state
+        slope = (x * x + y * y - 1) / 2
+        return np.stack([x - step * slope * x, y - step * slope * y])
+
+    with pytest.raises(InvalidInput, match="continuum"):
+        bifurcations(flat, (0.5, 3.0), [0.5, 0.4])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -183,3 +205,17 @@ def test_fold_of_the_henon_map():
 def test_errors_say_what_was_seen(call, words):
     with pytest.raises(InvalidInput, match=words):
         call()
+
+
+def test_a_step_that_falls_back_to_the_single_orbit_is_noticed():
+    """Far from a doubling Newton's method, begun at the doubled orbit close to it, finds the single one instead."""
+    loss = Cubic()
+    linearised = Linearised.of(loss, np.array([0.3]), np.array([1.5]), scale=1.0, span=1.0)
+    doubling = Closed(np.zeros((1, 1)), 2.0)
+    entered = _branch(linearised, doubling, 1e-3)
+    assert isinstance(entered, Closed)
+    assert entered.period == 2
+    for step in (0.02, 0.1, 0.3):
+        end = _follow(linearised, entered, step, 3.0)
+        assert isinstance(end, Closed)
+        assert end.parameter == pytest.approx(math.sqrt(6), rel=1e-12)

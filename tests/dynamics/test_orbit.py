@@ -1,7 +1,9 @@
 """Orbits, periods and exponents: against plain loops, closed forms and the laws of conjugacy."""
 
 import csv
+import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -125,6 +127,16 @@ def test_updates_that_complex_numbers_do_not_fit_still_get_an_exponent(update):
     np.testing.assert_allclose(got, lyapunov(logistic, rates, 0.3, 20_000), atol=5e-3)
 
 
+def test_updates_that_complain_about_complex_numbers_still_get_an_exponent():
+    def complaining(x, r):
+        if np.iscomplexobj(x):
+            warnings.warn("casting", UserWarning, stacklevel=1)
+            raise KeyError("complex")
+        return logistic(x, r)
+
+    assert lyapunov(complaining, 2.7, 0.3, 2000) == pytest.approx(math.log(0.7), abs=1e-5)
+
+
 def test_kink_met_only_later_is_noticed():
     clipped = dynamics.ClippedQuadratic(a=10.0, cap=1.0)
 
@@ -177,6 +189,26 @@ def test_diagram_of_the_rnn_turns_chaotic():
     assert picture.period.tolist() == [1, 2, 4, 0]
     assert (picture.exponent[:3] < 0).all()
     assert picture.exponent[3] > 0.05
+
+
+def test_records_survive_json():
+    picture = diagram(CUBIC, [1.5, 2.2, 3.2], 0.4, steps=200, keep=4)
+    again = dynamics.Diagram.from_dict(json.loads(json.dumps(picture.to_dict(), allow_nan=False)))
+    np.testing.assert_array_equal(again.points[:, :2], picture.points[:, :2])
+    np.testing.assert_array_equal(again.exponent, picture.exponent)
+    np.testing.assert_array_equal(again.left, picture.left)
+    assert str(again) == str(picture)
+    for record in (
+        dynamics.clipped_cycle(10.0, 0.5, 1.0),
+        dynamics.flip(1.0, -2.0, 0.0),
+        dynamics.escape_steps(TwoMinima(), 0.97, 0.92),
+        dynamics.Escape(1.0, 0.9, 0.1, math.inf),
+    ):
+        assert type(record).from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False))) == record
+    orbit_ = dynamics.cycle(CUBIC, 2.2, picture.points[2:, 1])
+    back = dynamics.Cycle.from_dict(json.loads(json.dumps(orbit_.to_dict())))
+    np.testing.assert_array_equal(back.points, orbit_.points)
+    assert str(back) == str(orbit_)
 
 
 def test_csv_holds_the_data(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot import methods as sm
-from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
+from surefoot.errors import InvalidInput, InvalidType, NotRepeatable, UnknownTarget
 
 inf = math.inf
 
@@ -384,3 +384,56 @@ def test_a_stateful_step_is_found_out():
 
     with pytest.raises(NotRepeatable, match="two different answers"):
         sm.from_update(step)
+
+
+def test_names():
+    for name in sm.method_names():
+        method = sm.named(name.replace("S", "7").upper())
+        assert method.name
+    assert sm.named("rkc10") == sm.RungeKuttaChebyshev(10)
+    with pytest.raises(UnknownTarget, match="dormand-prince"):
+        sm.named("dormand-price")
+    with pytest.raises(UnknownTarget, match="give one of"):
+        sm.named("xyzzy")
+    with pytest.raises(InvalidInput, match="stages"):
+        sm.named("rkc1")
+    with pytest.raises(InvalidInput, match="string"):
+        sm.named(4)
+
+
+def test_a_method_of_ones_own_need_not_be_hashable():
+    class Own(sm.Method):
+        __hash__ = None
+        name = "own"
+
+        def update(self, state, flow):
+            return (state[0] + 0.5 * flow(state[0]),)
+
+    assert Own().real_limit == 4
+    assert Own().order == 0
+
+
+def test_random_methods_against_a_scan():
+    rng = np.random.default_rng(4)
+    radii = np.concatenate([np.geomspace(1e-5, 1e-2, 200), np.linspace(1e-2, 30, 6000)])
+    for memory in (1, 2, 3) * 3:
+        B, C = 0.4 * rng.standard_normal((memory, memory)), 0.5 * rng.standard_normal((2, memory, memory))
+        B[:, 0] = np.eye(memory)[0]
+
+        def step(state, f, B=B, C=C):
+            once = [f(x) for x in state]
+            twice = [f(x) for x in once]
+            return tuple(
+                sum(b * x + c * y + d * z for b, c, d, x, y, z in zip(*row, state, once, twice, strict=True))
+                for row in zip(B, *C, strict=True)
+            )
+
+        method = sm.from_update(step, memory)
+        for ray in (-1.0, 1j, np.exp(2.0j), np.exp(2.8j)):
+            limit = float(method.limit_along(ray))
+            growth = sm.Method.amplification(method, radii * ray) > 1 + 1e-9
+            first = radii[growth.argmax()] if growth.any() else inf
+            before = radii[max(growth.argmax() - 1, 0)] if growth.any() else 29
+            assert limit <= first * (1 + 1e-6)
+            grows_slowly = method.amplification(np.linspace(limit, before, 22)[2:-1] * ray).min() > 1
+            assert limit >= before * (1 - 1e-6) or first < 2e-5 or grows_slowly

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from problems.cases import CASES
+from problems.cases import CASES, KINKED, LOCAL
 
 from surefoot.operators import as_operator
 from surefoot.problems import LeastSquares, Logistic, Quadratic, Softmax
 
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+each_case = pytest.mark.parametrize("case", [*CASES, *LOCAL, *KINKED], ids=lambda case: case.name)
+each_smooth_case = pytest.mark.parametrize("case", [*CASES, *LOCAL], ids=lambda case: case.name)
 
 
 def points(case, seed):
@@ -29,7 +30,7 @@ def test_gradient_is_the_complex_step_of_the_naive_formula(case):
     np.testing.assert_allclose(case.problem.gradient(x), expected, rtol=1e-12, atol=1e-14)
 
 
-@each_case
+@each_smooth_case
 def test_hessian_product_is_the_central_difference_of_the_gradient(case):
     x, v = points(case, 3)
     step = 1e-5
@@ -45,7 +46,7 @@ def test_value_and_gradient_agree_with_both(case):
     np.testing.assert_array_equal(gradient, case.problem.gradient(x))
 
 
-@each_case
+@each_smooth_case
 def test_hessian_is_an_operator_that_scipy_takes(case):
     x, v = points(case, 5)
     hessian = case.problem.hessian(x)
@@ -74,7 +75,7 @@ def test_points_are_checked(case):
             call(1j * np.zeros(problem.size))
     with pytest.raises(ValueError, match="v must have shape"):
         problem.hessian_product(problem.start(), np.zeros(problem.size + 1))
-    assert problem.value([0] * problem.size) == problem.value(problem.start())
+    assert problem.value([2] * problem.size) == problem.value(2.0 * np.ones(problem.size))
 
 
 @pytest.mark.parametrize("score", [40.0, 800.0, 1e6])

@@ -113,7 +113,30 @@ def test_large_operators_are_enclosed_by_their_field_of_values():
         inside = _inside(found.field_of_values, eigenvalues)
         assert inside.all()
         exact = min(sf.methods.RK4().limit_along(z / abs(z)) / abs(z) for z in eigenvalues[: n // 2])
-        assert 0.9 * exact <= sf.limits(found, sf.methods.RK4()).stable <= exact
+        lim = sf.limits(found, sf.methods.RK4())
+        assert 0.9 * exact <= lim.stable <= exact
+        assert lim.curvature_limit == pytest.approx(exact, rel=0.02)
+
+
+def test_advection_and_diffusion_on_a_large_grid():
+    m = 64
+    T = scipy.sparse.diags_array([300 * np.ones(m - 1), -500 * np.ones(m), 200 * np.ones(m - 1)], offsets=[-1, 0, 1])
+    eye = scipy.sparse.eye_array(m)
+    J = (scipy.sparse.kron(T, eye) + scipy.sparse.kron(eye, T)).tocsr()
+    line = np.linalg.eigvals(T.toarray())
+    eigenvalues = (line[:, None] + line).ravel()
+    found = sf.spectrum(J)
+    assert _inside(found.field_of_values, eigenvalues).all()
+    for method in (sf.methods.RK4(), sf.methods.DormandPrince()):
+        exact = method.real_limit / np.abs(eigenvalues).max()
+        lim = sf.limits(found, method)
+        assert 0.9 * exact <= lim.stable <= exact
+        assert lim.stable <= lim.curvature_limit
+    # the field's enclosure has corners on the imaginary axis, where Euler has no step: said, with an estimate beside it
+    euler = sf.limits(found)
+    assert euler.stable == 0
+    assert "no step is certified" in euler.reasons["stable"]
+    assert euler.curvature_limit > 0
 
 
 def _inside(corners, points):
@@ -127,6 +150,7 @@ def test_an_estimate_is_called_one():
     upwind = LinearMap((n, n), lambda x: np.concatenate([[0], x[:-1]]) - x, kind="jacobian")
     found = sf.spectrum(upwind)
     assert found.largest.upper_is == "estimate"
+    assert found.points.size < n
     assert sf.limits(found).stable == pytest.approx(1, rel=0.02)
     again = sf.Spectrum.from_dict(found.to_dict())
     np.testing.assert_array_equal(again.field_of_values, found.field_of_values)

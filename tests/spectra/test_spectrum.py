@@ -315,7 +315,7 @@ class TestBadInput:
     def test_too_large_for_all_eigenvalues_and_without_adjoint(self):
         skewed = np.triu(np.ones((1500, 1500)))
         found = sf.spectrum(LinearMap((1500, 1500), skewed.__matmul__))
-        assert found.points is None
+        assert found.points.size < 1500
         assert found.largest.upper_is == "estimate"
         assert "no bound" in found.note
 

@@ -270,6 +270,24 @@ def test_a_resumed_run_goes_on_bit_for_bit(make):
     assert resumed.explain() == guard.explain()
 
 
+def test_a_crashed_run_goes_on_from_the_directory(tmp_path):
+    model = network()
+    optimizer = adamw(model)
+    guard = Guard(model, optimizer, keep=tmp_path, every=7)
+    guarded(guard, 30)
+    whole = everything(model, optimizer)
+    twin = network(1)
+    other = adamw(twin)
+    again = Guard(twin, other, keep=tmp_path, every=7)
+    assert again.recover() == 28
+    for x, y in list(batches(30))[28:]:
+        again.step(lambda x=x, y=y: functional.cross_entropy(twin(x), y))
+    assert same(whole, everything(twin, other))
+    assert Guard(twin, other, keep=tmp_path / "new").recover() is None
+    with pytest.raises(InvalidInput, match="do not outlive"):
+        Guard(twin, other).recover()
+
+
 @pytest.mark.parametrize("keep", ["device", "cpu", "disk"])
 def test_snapshots_wherever_they_are(keep, tmp_path):
     model = network()

@@ -190,9 +190,13 @@ def test_a_closure_that_is_always_nan_ends_with_a_diagnosis():
     guard = Guard(model, adamw(model))
     guarded(guard, 50)
     good = everything(model, guard.optimizers[0])
-    with pytest.raises(Diverged, match=r"gave up.*look at the data") as caught:
+
+    def nothing_but_nan():
         for _ in range(200):
             guard.step(lambda: model(torch.ones(4, 8)).sum() * math.nan)
+
+    with pytest.raises(Diverged, match=r"gave up.*look at the data") as caught:
+        nothing_but_nan()
     assert caught.value.history == tuple(guard.history)
     assert all(torch.isfinite(p).all() for p in model.parameters())
     assert guard.history[-1].action == "stop"
@@ -250,9 +254,11 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_killed_while_a_snapshot_is_written(tmp_path):
-    for delay in (0.0, 0.003, 0.007):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], stdout=subprocess.PIPE, text=True)  # fmt: skip
+    for delay in (0.0, 0.004):
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         seen = 0
         while seen < 20:
             seen = int(process.stdout.readline())
@@ -294,12 +300,11 @@ RANKS = """
 """
 
 
+@pytest.mark.slow
 def test_two_ranks_decide_alike(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(RANKS)]
-    ranks = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "meet")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-        for rank in (0, 1)
-    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path / "meet")], **pipes) for rank in (0, 1)]
     said = [rank.communicate(timeout=60) for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], said
     assert said[0][0] == said[1][0]

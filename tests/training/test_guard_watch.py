@@ -1,5 +1,6 @@
 """The decision apart from any model: laws, thresholds from both sides, and what a rescue leads to."""
 
+import itertools
 import json
 import math
 from dataclasses import dataclass, replace
@@ -127,7 +128,7 @@ def test_one_innocent_return_is_forgotten_within_fifty_steps():
     verdicts, state = drive(watch, calm(400)[300:350], state)
     assert verdicts[0].step < 0.3
     assert verdicts[-1].step == 1
-    assert all(a.step <= b.step for a, b in zip(verdicts, verdicts[1:], strict=False))
+    assert all(a.step <= b.step for a, b in itertools.pairwise(verdicts))
 
 
 def test_each_rescue_in_a_row_brakes_harder_and_waits_longer():
@@ -171,7 +172,7 @@ def test_what_jumps_at_a_good_state_too_is_new_data():
 
 def test_the_state_survives_json():
     watch = Watch()
-    verdicts, state = drive(watch, [*calm(40), Seen(math.nan), *calm(3)])
+    _, state = drive(watch, [*calm(40), Seen(math.nan), *calm(3)])
     again = watch.load(json.loads(json.dumps(watch.dump(state))))
     assert again == state
     assert watch.load(json.loads(json.dumps(watch.dump(watch.init())))).count == 0

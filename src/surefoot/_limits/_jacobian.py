@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot._limits._types import Limits
+from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.methods._search import best_step
 from surefoot.operators import Array
@@ -47,13 +48,19 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
     method : Method
     matrix : array, shape (n, n), or None
         The Jacobian, to measure transient growth with.
+
+    Raises
+    ------
+    InvalidInput
+        If the spectrum has no point.
     """
     corners = found.field_of_values
     field = None if corners is None else _reach(_outline(corners), method)
-    if found.points is None:
-        assert field is not None
+    if field is not None and (found.points is None or found.points.size < found.size):
         return _of_field(found, field, method)
-    points = np.asarray(found.points, dtype=np.complex128)
+    points = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    if not points.size:
+        raise InvalidInput("the spectrum is empty: it has no eigenvalue to keep stable; give at least one point")
     points = points[points != 0]
     growing, decaying = points[points.real > 0], points[points.real <= 0]
     reach = _reach(decaying, method)
@@ -93,15 +100,21 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
 
 
 def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
-    """No eigenvalue is known, only a convex set that holds them."""
-    top = found.largest.upper
+    """Eigenvalues are estimated at best; a convex set that holds them decides."""
+    ritz = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    reach = _reach(ritz[ritz.real <= 0], method) if ritz.size else field
+    guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
     reason = f"{found.note or 'field of values'}; set by its point {_complex(field.point)}"
-    if top > 0:
-        reason += f"; whether a mode grows is undecided (real parts up to {top:.3g}), growing ones are left out"
+    if found.largest.upper > 0:
+        reason += (
+            f"; whether a mode grows is undecided (real parts up to {found.largest.upper:.3g}): decaying ones only"
+        )
+    if field.step == 0 < reach.step:
+        reason = f"no step is certified: the field of values may reach the imaginary axis at {_complex(field.point)}"
     return Limits(
         method=method.name,
-        stable=field.step,
-        curvature_limit=field.step,
+        stable=min(field.step, reach.step),
+        curvature_limit=reach.step,
         safe=None,
         optimal=None,
         rate=1.0,
@@ -110,7 +123,7 @@ def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
         failure=found.failure,
         reasons={
             "stable": reason,
-            "curvature limit": "the same",
+            "curvature limit": guess,
             "safe": "known for gradient descent on a curvature only",
             "optimal": "none: the slowest mode is not known",
             "rate": "not known",

@@ -125,6 +125,8 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
         reasons["optimal"] = "the safe step" if descends else "none: no positive lower bound on the curvature"
         reasons["rate"] = _sublinear_reason(found, smallest, negative)
 
+    if found.region:
+        reasons["holds"] = f"holds {found.region}"
     condition = _condition(largest, smallest)
     reasons["condition"] = "L/mu" if condition is not None else "not defined without positive curvature only"
     return Limits(

@@ -38,7 +38,8 @@ class Limits:
         Probability that the spectrum's intervals, and so these numbers, are wrong.
     reasons : mapping of str to str
         For each number, where it comes from; "tuned": the best parameters of the method, where they are known;
-        "transient": where errors may grow before they decay, because a Jacobian is not normal.
+        "transient": where errors may grow before they decay, because a Jacobian is not normal; "holds": where a
+        local claim holds, if not at one point only.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Limits:
 
     def __str__(self) -> str:
         claim = "for the whole problem" if self.scope == "global" else "linear claim at this point"
+        claim = "local claim" if "holds" in self.reasons else claim
         certainty = f", wrong with probability <= {self.failure:g}" if self.failure else ""
         rows = [
             ("stable", _number(self.stable)),
@@ -85,7 +87,7 @@ class Limits:
         width = max(len(value) for _, value in rows)
         lines = [f"step limits of {self.method} ({claim}{certainty})"]
         lines += [f"  {name:<16} {value:<{width}}  {self.reasons.get(name, '')}".rstrip() for name, value in rows]
-        lines += [f"  {self.reasons[name]}" for name in ("tuned", "transient") if name in self.reasons]
+        lines += [f"  {self.reasons[name]}" for name in ("tuned", "transient", "holds") if name in self.reasons]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

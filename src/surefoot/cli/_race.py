@@ -1,7 +1,7 @@
 """The verb `race`: rules side by side, with SciPy's methods beside them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,15 +76,17 @@ def race(
             raise InvalidInput("--rules is empty; name some, such as auto,bb,armijo, or leave it out")
         if csv is not None and not csv.expanduser().absolute().parent.is_dir():
             raise InvalidInput(f"there is no folder {csv.expanduser().absolute().parent}; create it")
-    races: list[tuple[str, Race]] = []
+    races: list[Race] = []
     for each in problems:
         with Meter(quiet=quiet) as meter, bad_input():
-            made = compute_race(each.problem, names, x0=each.start, steps=steps, tol=tol, progress=meter)
-        races.append((each.name, made))
+            made = compute_race(
+                each.problem, names, x0=each.start, steps=steps, tol=tol, name=each.name, progress=meter
+            )
+        races.append(made)
     if as_json:
         print_json(_record(races))
     else:
-        for i, (_, made) in enumerate(races):
+        for i, made in enumerate(races):
             if i:
                 say("")
             show_text(made)
@@ -97,12 +99,12 @@ def race(
         say(f"report: {write_report(_record(races), report)}", error=as_json)
 
 
-def _record(races: list[tuple[str, Race]]) -> dict[str, Any]:
-    records = [made.to_dict() | {"target": name} for name, made in races]
+def _record(races: Sequence[Race]) -> dict[str, Any]:
+    records = [made.to_dict() for made in races]
     return records[0] if len(records) == 1 else {"kind": "races", "races": records}
 
 
-def _write_table(races: list[tuple[str, Race]], path: Path) -> None:
+def _write_table(races: Sequence[Race], path: Path) -> None:
     """One table; with several problems, their name in a column of its own in front.
 
     Raises
@@ -114,11 +116,10 @@ def _write_table(races: list[tuple[str, Race]], path: Path) -> None:
     try:
         with path.expanduser().open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            for i, (name, made) in enumerate(races):
-                rows: Iterable[tuple[Any, ...]] = made.rows()
-                for j, row in enumerate(rows):
+            for i, made in enumerate(races):
+                for j, row in enumerate(made.rows()):
                     if j == 0 and i > 0:
                         continue
-                    writer.writerow((name if j else "problem", *row) if several else row)
+                    writer.writerow((made.problem if j else "problem", *row) if several else row)
     except OSError as error:
         raise Stop(f"cannot write {path}: {error.strerror or error}", "write the table elsewhere") from error

@@ -1,5 +1,6 @@
 """The verb `run`: one rule on one problem, told in full."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -57,15 +58,17 @@ def run(
     Exit code 0: done; 1: it diverged, or a computation failed; 2: wrong usage or bad input.
     """
     found = targets_of(target, loss, label, rng, report, condition=condition, spectrum=spectrum, size=size)
-    runs: list[tuple[str, Run]] = []
+    runs: list[Run] = []
     for each in problems_of("run", target, found):
         with Meter(quiet=quiet) as meter, bad_input():
-            made = compute_run(each.problem, rule, x0=each.start, steps=steps, step=step, tol=tol, progress=meter)
-        runs.append((each.name, made))
+            made = compute_run(
+                each.problem, rule, x0=each.start, steps=steps, step=step, tol=tol, name=each.name, progress=meter
+            )
+        runs.append(made)
     if as_json:
         print_json(_record(runs))
     else:
-        for i, (_, made) in enumerate(runs):
+        for i, made in enumerate(runs):
             if i:
                 say("")
             show_text(made)
@@ -73,10 +76,10 @@ def run(
         from surefoot.report import write_report
 
         say(f"report: {write_report(_record(runs), report)}", error=as_json)
-    if any(made.descent.verdict.word == "diverged" for _, made in runs):
+    if any(made.descent.verdict.word == "diverged" for made in runs):
         raise typer.Exit(FAILED)
 
 
-def _record(runs: list[tuple[str, Run]]) -> dict[str, Any]:
-    records = [made.to_dict() | {"target": name} for name, made in runs]
+def _record(runs: Sequence[Run]) -> dict[str, Any]:
+    records = [made.to_dict() for made in runs]
     return records[0] if len(records) == 1 else {"kind": "runs", "runs": records}

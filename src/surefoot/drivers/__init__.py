@@ -5,6 +5,7 @@ from surefoot.drivers._contenders import Contender, contender, contender_names, 
 from surefoot.drivers._descend import Descent, descend
 from surefoot.drivers._diagnose import Diagnosis, diagnose
 from surefoot.drivers._integrate import gradient_flow, integrate
+from surefoot.drivers._local_error import LocalError, local_error
 from surefoot.drivers._minimum import Minimum, minimum
 from surefoot.drivers._proximal import L1, Box, Nonnegative, Proximal
 from surefoot.drivers._race import race
@@ -31,6 +32,7 @@ __all__ = [
     "Entry",
     "FiniteSum",
     "FixedScaling",
+    "LocalError",
     "Minimum",
     "Nonnegative",
     "Partial",
@@ -52,6 +54,7 @@ __all__ = [
     "gradient_flow",
     "integrate",
     "known_of",
+    "local_error",
     "minimum",
     "predicted_rate",
     "race",

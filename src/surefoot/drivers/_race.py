@@ -31,6 +31,7 @@ def race(
     steps: int = 1000,
     tol: float = 1e-8,
     baselines: bool = True,
+    name: str = "",
     progress: Progress | None = None,
 ) -> Race:
     """Run rules on one problem from one start, and count what each gradient bought.
@@ -55,6 +56,8 @@ def race(
         Relative gap at which a run is over.
     baselines : bool
         Run SciPy's L-BFGS-B as well, and its conjugate gradients on a convex quadratic.
+    name : str
+        What to call the problem; its own name by default.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
 
@@ -86,15 +89,15 @@ def race(
     # names first: a mistake in one is said before anything is computed
     told = known_of(problem, steps, optimum=initial)
     names = tuple(usual_contenders(problem, told) if rules is None else rules)
-    for name in names:
-        contender(name, told)
+    for each in names:
+        contender(each, told)
     least = minimum(problem, start)
     if not least.value < initial:
         raise InvalidInput(f"the start is at a minimum already, f = {initial:.6g}; start elsewhere")
     field = _Field(problem, start, initial, least, steps, tol, progress)
     entries = field.run(names, baselines_of(problem) if baselines else ())
     return Race(
-        problem=problem.name,
+        problem=name or problem.name,
         initial=initial,
         least=field.least,
         steps=steps,

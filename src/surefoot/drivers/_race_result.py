@@ -166,8 +166,12 @@ class Race:
 
     @property
     def _trust(self) -> str:
-        if self.least.error == 0 or self.least.error < 1e-3 * self.tol * (self.initial - self.least.value):
-            return f"{self.least.how}, proved near enough"
+        if self.least.error <= 1e-3 * self.tol * (self.initial - self.least.value):
+            return (
+                f"{self.least.how}; proved to {self.least.error:.2g}"
+                if self.least.error
+                else f"{self.least.how}; proved"
+            )
         if self.least.error < math.inf:
             return f"{self.least.how}; proved only to {self.least.error:.2g}"
         return f"{self.least.how}; no proof of it"

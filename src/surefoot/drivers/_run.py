@@ -80,13 +80,13 @@ class Run:
 
     def __str__(self) -> str:
         trace, run = self.descent.trace, self.descent
-        rows = [("gradient", "loss", "gradient norm", "step", "step x curvature", "")]
+        rows = [("point", "loss", "gradient norm", "step", "step x curvature", "")]
         for k in _shown(len(trace)):
             note = "" if trace.accepted[k] else "taken back"
             if trace.reason[k]:
                 note += (": " if note else "") + trace.reason[k]
             rows.append((
-                str(k + 1), f"{trace.loss[k]:.8g}", f"{trace.gradient_norm[k]:.3g}", _brief(trace.step[k]),
+                str(k), f"{trace.loss[k]:.8g}", f"{trace.gradient_norm[k]:.3g}", _brief(trace.step[k]),
                 _brief(trace.step[k] * trace.curvature[k]), note,
             ))  # fmt: skip
         limit = "" if self.limit is None else f"; stable below {self.limit:.4g} ({self.limit_is})"
@@ -124,6 +124,7 @@ def run(
     steps: int = 1000,
     step: float | None = None,
     tol: float = 1e-8,
+    name: str = "",
     progress: Progress | None = None,
 ) -> Run:
     """Run one named rule and say how it went.
@@ -141,6 +142,8 @@ def run(
         The step of a schedule that has one, the first step to try of a rule that finds its own.
     tol : float
         Stop when the gradient norm fell to this part of its first value.
+    name : str
+        What to call the problem; its own name by default.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
 
@@ -177,11 +180,13 @@ def run(
             remaining = elapsed * (total - made) / made if made > total // 20 else None
             progress(made, total, rule, remaining)
 
+    # what has no limit has no rate to predict either
+    terrain = None if limit is None else found
     descent = descend(
-        problem, x0, rule=chosen.rule, method=chosen.method, steps=steps, tol=tol, progress=moved, spectrum=found
+        problem, x0, rule=chosen.rule, method=chosen.method, steps=steps, tol=tol, progress=moved, spectrum=terrain
     )
     return Run(
-        problem=problem.name,
+        problem=name or problem.name,
         rule=rule if step is None else f"{rule}, step {step:g}",
         planned=isinstance(chosen.rule, Schedule),
         method=chosen.method.name,

@@ -32,7 +32,11 @@ class FiniteSum(Protocol):
 
 
 class Partial(Protocol):
-    """A function whose partial derivatives cost less than its gradient."""
+    """A function whose partial derivatives cost less than its gradient.
+
+    It may have a method `follow(x)` too, where derivatives along a path are cheaper still: it returns an object with
+    `partial(i)`, the derivative where the path is, and `move(i, value)`, which sets a coordinate.
+    """
 
     @property
     def size(self) -> int:
@@ -160,8 +164,8 @@ class Coordinate:
 
     cyclic: bool = False
 
-    def begin(self, problem: Partial, x: Array) -> list[Any]:  # noqa: ARG002 - the contract
-        """The curvatures and the next coordinate.
+    def begin(self, problem: Partial, x: Array) -> list[Any]:
+        """The curvatures, the next coordinate, the path if the problem follows one, and the coordinate moved last.
 
         Raises
         ------
@@ -173,7 +177,8 @@ class Coordinate:
             raise InvalidInput(
                 f"coordinate curvatures must be positive; the least is {curvatures.min():g}; add a ridge"
             )
-        return [curvatures, 0]
+        follow = getattr(problem, "follow", None)
+        return [curvatures, 0, None if follow is None else follow(x), 0]
 
     def draws(self, problem: Partial) -> int:
         """One draw for each coordinate."""
@@ -181,9 +186,12 @@ class Coordinate:
 
     def direction(self, memory: list[Any], problem: Partial, x: Array, rng: np.random.Generator) -> Array:
         """Along one coordinate."""
-        curvatures, following = memory
+        curvatures, following, path, last = memory
         i = following if self.cyclic else int(rng.integers(problem.size))
         memory[1] = (following + 1) % problem.size
         direction = np.zeros(problem.size)
-        direction[i] = -problem.partial(i, x) / curvatures[i]
+        if path is not None:
+            path.move(last, float(x[last]))
+        direction[i] = -(problem.partial(i, x) if path is None else path.partial(i)) / curvatures[i]
+        memory[3] = i
         return direction

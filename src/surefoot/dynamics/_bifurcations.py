@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from surefoot.dynamics._closing import (
     Closed,
@@ -38,6 +38,8 @@ NEAR = (1e-4, 3e-2)
 COLLAPSE = 0.2
 # A multiplier outside the unit circle by more than rounding.
 UNSTABLE = 1 + 1e-6
+# A multiplier this close to 1 belongs to a direction along which orbits form a continuum.
+ALONE = 1e-6
 # Feigenbaum's ratio, only to guess how far to look.
 RATIO = 4.7
 
@@ -195,8 +197,16 @@ def _settled(linearised: Linearised, low: float, points: Real) -> Closed:
     found = int(period(points)[0])
     if found:
         closed = close(linearised, Closed(points[-found:, ..., 0].reshape(found, -1).T, low), at_parameter(low))
-        if closed is not None:
+        if closed is not None and np.abs(_multipliers(linearised, closed) - 1).min() > ALONE:
             return closed
+        raise InvalidInput(
+            f"the orbit at {low:g} settles to period {found}, but not to one orbit that stands alone: where there is a "
+            "continuum of minima (more weights than equations) add a ridge, or data"
+        )
+    # an orbit that creeps along a flat direction has no period yet, but where it is going can be solved for
+    creeping = close(linearised, Closed(points[-1:, ..., 0].reshape(1, -1).T, low), at_parameter(low))
+    if creeping is not None and _radius(linearised, creeping) < 1:
+        return creeping
     raise InvalidInput(
         f"the orbit at {low:g} has not settled to a period (last state {points[-1, ..., 0]}): "
         "start the interval or x0 elsewhere, or settle longer"
@@ -239,7 +249,11 @@ def _closing(linearised: Linearised, orbit_: Closed) -> float:
 
 
 def _radius(linearised: Linearised, orbit_: Closed) -> float:
-    return float(np.abs(np.linalg.eigvals(monodromy(linearised.jacobian(orbit_.points, orbit_.parameter)))).max())
+    return float(np.abs(_multipliers(linearised, orbit_)).max())
+
+
+def _multipliers(linearised: Linearised, orbit_: Closed) -> NDArray[np.complex128]:
+    return np.linalg.eigvals(monodromy(linearised.jacobian(orbit_.points, orbit_.parameter))).astype(np.complex128)
 
 
 def _halves(orbit_: Closed) -> float:

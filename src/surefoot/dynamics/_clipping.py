@@ -1,7 +1,8 @@
 """Gradient clipping above the stability limit: not divergence but a cycle of predictable size."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,15 @@ class ClippedCycle:
     def amplitude(self) -> float:
         """Mean of |x| over a cycle, exactly step * cap / 2 for every member; |x| itself in the symmetric one."""
         return self.peak_to_peak / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedCycle":
+        """The inverse of `to_dict`."""
+        return cls(**data)
 
     def __str__(self) -> str:
         return (

@@ -1,6 +1,8 @@
 """A single periodic orbit, found by Newton's method: at a parameter, or where its multiplier has a given value."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,6 +44,17 @@ class Cycle:
     def stable(self) -> bool:
         """Whether nearby orbits approach it: all multipliers inside the unit circle."""
         return bool(np.abs(self.multipliers[0]) < 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: multipliers become [real, imaginary] pairs."""
+        pairs = [[m.real, m.imag] for m in self.multipliers.tolist()]
+        return {"parameter": self.parameter, "points": self.points.tolist(), "multipliers": pairs}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Cycle":
+        """The inverse of `to_dict`."""
+        multipliers = np.asarray([complex(*pair) for pair in data["multipliers"]])
+        return cls(data["parameter"], np.asarray(data["points"]), multipliers)
 
     def __str__(self) -> str:
         size = abs(complex(self.multipliers[0]))

@@ -1,7 +1,8 @@
 """Which steps leave a sharp minimum: unstable there is necessary, and not enough."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,15 @@ class Escape:
     barrier: float
     necessary: float
     trapped: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; an infinite step becomes the string "inf"."""
+        return {**asdict(self), "trapped": self.trapped if math.isfinite(self.trapped) else "inf"}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Escape":
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "trapped": float(data["trapped"])})
 
     def __str__(self) -> str:
         return (

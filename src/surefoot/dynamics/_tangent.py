@@ -31,7 +31,7 @@ def analytic(update: Update, states: Real, parameters: Real) -> bool:
     wide = parameters.astype(np.complex128)
     try:
         with quietly(), warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            warnings.simplefilter("ignore")  # such as a library's remark that it drops imaginary parts: then see below
             for _ in range(TRIED):
                 nudge = 1e-6 * np.maximum(1.0, np.abs(states))
                 moved = np.asarray(update(states + 1j * TINY * nudge, wide))
@@ -43,7 +43,7 @@ def analytic(update: Update, states: Real, parameters: Real) -> bool:
                 if doubtful[np.isfinite(quotient)].any():
                     return False
                 states = np.asarray(update(states, parameters), dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError, AttributeError, np.exceptions.ComplexWarning):
+    except Exception:  # whatever an update does with complex numbers: with real ones it has already worked
         return False
     return True
 

@@ -5,6 +5,7 @@ from surefoot.methods._extracted import from_update
 from surefoot.methods._gradient import ForwardEuler, GradientDescent
 from surefoot.methods._momentum import EMAMomentum, HeavyBall, Nesterov
 from surefoot.methods._multistep import AdamsBashforth, Leapfrog
+from surefoot.methods._named import method_names, named
 from surefoot.methods._region import Region
 from surefoot.methods._runge_kutta import (
     RK4,
@@ -51,4 +52,6 @@ __all__ = [
     "State",
     "Trapezoidal",
     "from_update",
+    "method_names",
+    "named",
 ]

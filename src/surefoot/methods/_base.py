@@ -57,7 +57,10 @@ class Method(ABC):
 
     def stability(self) -> StabilityPolynomial | None:
         """The polynomial P(r, z) behind `amplification`; None where a step is not polynomial in z."""
-        return _extracted(self)
+        try:
+            return _extracted(self)
+        except TypeError:  # a method that cannot be hashed is extracted anew
+            return _extracted.__wrapped__(self)
 
     @abstractmethod
     def update(self, state: State, flow: Flow) -> State:

@@ -185,9 +185,9 @@ class StabilityPolynomial:
 
     @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Of all pairs of terms z^j, z^k in |p_0|^2 - |p_1|^2: their sum on the imaginary axis by powers, and j + k,
-        |j - k| and the signed product of coefficients for each.
-        """
+        """The terms of |p_0|^2 - |p_1|^2: their sums on the imaginary axis by powers of s, exactly; then for each pair
+        of z^j and z^k the power j + k, the turns |j - k| and the signed product of coefficients.
+        """  # noqa: D205 - one sentence
         sums = [Fraction(0)] * (2 * self._table.shape[1] - 1)
         pairs: list[tuple[int, int, float]] = []
         for sign, polynomial in zip((1, -1), self.coefficients, strict=True):

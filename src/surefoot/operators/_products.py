@@ -8,7 +8,7 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Operator
 
-__all__ = ["Gram", "gram", "scaled", "shifted"]
+__all__ = ["Gram", "Shifted", "gram", "scaled", "shifted"]
 
 
 class Gram(Operator):
@@ -27,6 +27,29 @@ class Gram(Operator):
 
     def _apply(self, x: Array) -> Array:
         return self._factor.rmatvec(self._factor.matvec(x))
+
+
+class Shifted(Operator):
+    """A + diag(d), known by A and d."""
+
+    def __init__(self, base: Operator, diagonal: Array) -> None:
+        super().__init__(
+            base.shape,
+            base.dtype,
+            symmetric=base.symmetric,
+            psd=base.psd and bool((diagonal >= 0).all()),
+            kind=base.kind,
+            precision=base.precision,
+            scope=base.scope,
+        )
+        self.base = base
+        self.diagonal = diagonal
+
+    def _apply(self, x: Array) -> Array:
+        return self.base.matvec(x) + self.diagonal * x
+
+    def _apply_adjoint(self, x: Array) -> Array:
+        return self.base.rmatvec(x) + self.diagonal * x
 
 
 def gram(A: Any, weights: Any = None) -> Gram:
@@ -55,7 +78,7 @@ def gram(A: Any, weights: Any = None) -> Gram:
     return Gram(operator if weights is None else _weighted_rows(operator, weights))
 
 
-def shifted(operator: Operator, shift: float | Array) -> Operator:
+def shifted(operator: Operator, shift: float | Array) -> Shifted:
     """A + shift I, or A + diag(shift) for a vector of shape (n,): ridge and coupled weight decay.
 
     Raises
@@ -65,18 +88,7 @@ def shifted(operator: Operator, shift: float | Array) -> Operator:
     NotFinite
         If the shift is NaN or infinite.
     """
-    diagonal = _vector(shift, _square_size(operator), "shift")
-    return LinearMap(
-        operator.shape,
-        lambda x: operator.matvec(x) + diagonal * x,
-        lambda x: operator.rmatvec(x) + diagonal * x,
-        operator.dtype,
-        symmetric=operator.symmetric,
-        psd=operator.psd and bool((diagonal >= 0).all()),
-        kind=operator.kind,
-        precision=operator.precision,
-        scope=operator.scope,
-    )
+    return Shifted(operator, _vector(shift, _square_size(operator), "shift"))
 
 
 def scaled(operator: Operator, scale: float | Array) -> Operator:

@@ -1,18 +1,28 @@
 """What a problem is: a function of a vector, with the derivatives and the curvature it knows of itself."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 
-from surefoot.operators import Array, LinearMap, Operator
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array, LinearMap, Matrix, Operator, gram
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
-from surefoot.spectra import Spectrum
+from surefoot.spectra import Bounds, Spectrum, spectrum
 
 __all__ = ["Problem"]
 
+# The Hessian of a problem that knows no better is formed product by product up to this size.
+FORM_LIMIT = 1000
+
 
 class Problem(ABC):
-    """A smooth function f of a vector x of shape (size,)."""
+    """A function f of a vector x of shape (size,).
+
+    It has a gradient, at kinks a subgradient. Where the gradient jumps or no curvature bounds its change,
+    `curvature` raises NotSmooth, or makes a local claim that names its region.
+    """
 
     @property
     @abstractmethod
@@ -40,7 +50,7 @@ class Problem(ABC):
 
     @abstractmethod
     def gradient(self, x: Array) -> Array:
-        """The gradient at x, shape (size,)."""
+        """The gradient at x, shape (size,); a subgradient where there is a kink."""
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Both at once, for less than both in turn where work can be shared."""
@@ -53,6 +63,64 @@ class Problem(ABC):
     @abstractmethod
     def curvature(self) -> Spectrum:
         """Bounds on the Hessian's eigenvalues that hold at every x."""
+
+    def curvature_in(self, change: Change) -> Spectrum:
+        """Bounds on the eigenvalues of S'HS, those of the problem in the variables z, x = S z.
+
+        Measured where H is constant, else from those of H and of S'S (proved, and wide if S is not small along
+        the sharp directions): for mu <= H <= L
+
+            min(mu smin^2, mu smax^2) <= S'HS <= max(L smin^2, L smax^2)
+        """
+        if self.constant_curvature:
+            hessian = self.hessian(self.start())
+            product = LinearMap(
+                hessian.shape,
+                lambda z: change.adjoint(hessian.matvec(change.apply(z))),
+                symmetric=True,
+                psd=hessian.psd,
+                kind="curvature",
+                precision=hessian.precision,
+            )
+            found = spectrum(product)
+            return replace(found, provenance="closed form", scope="global", note=f"in the variables of {change.name}")
+        base = self.curvature()
+        factor = LinearMap((change.size, change.size), change.apply, change.adjoint)
+        squares = spectrum(gram(factor if change.matrix is None else change.matrix))
+        return replace(
+            base,
+            largest=_product_bounds(base.largest, squares),
+            smallest=_product_bounds(base.smallest, squares),
+            products=base.products + squares.products,
+            points=None,
+            note=f"from the ends of H and of S'S, {change.name}; {base.note}".rstrip("; "),
+        )
+
+    @property
+    def blocks(self) -> int:
+        """Number of equal parts of x that a preconditioner should treat alike: the classes of a softmax."""
+        return 1
+
+    def hessian_diagonal(self, at: Array | None = None) -> Array:
+        """The Hessian's diagonal at a point, by default the start, shape (size,); see `hessian_matrix`."""
+        return np.asarray(self.hessian_matrix(at).diagonal())
+
+    def hessian_matrix(self, at: Array | None = None) -> Matrix:
+        """The Hessian's entries at a point, by default the start: one product per unknown.
+
+        Raises
+        ------
+        InvalidInput
+            If the problem has too many unknowns for that.
+        """
+        if self.size > FORM_LIMIT:
+            raise InvalidInput(
+                f"the Hessian of {self.name} would take {self.size} products to form, {FORM_LIMIT} at most are made; "
+                "give a scale or an operator of your own"
+            )
+        x = self.start() if at is None else self.checked(at, "at")
+        found = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
+        return 0.5 * (found + found.T)
 
     def hessian(self, x: Array) -> Operator:
         """The Hessian at x as an operator."""
@@ -76,3 +144,14 @@ class Problem(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
+
+
+def _product_bounds(bounds: Bounds, squares: Spectrum) -> Bounds:
+    """An interval for an extreme eigenvalue of S'HS from that of H and the ends of S'S."""
+    low, high = max(squares.smallest.lower, 0.0), squares.largest.upper
+    lower = min(bounds.lower * low, bounds.lower * high)
+    upper = max(bounds.upper * low, bounds.upper * high)
+    trust = "estimate" if "estimate" in (bounds.lower_is, bounds.upper_is) else "proved"
+    if trust == "proved" and bounds.failure + squares.failure > 0:
+        trust = "probabilistic"
+    return Bounds(lower, upper, trust, trust, bounds.failure + squares.failure)

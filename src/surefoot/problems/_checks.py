@@ -30,6 +30,8 @@ def real_matrix(value: Any, name: str) -> Matrix:
     except SurefootError as error:
         raise type(error)(f"{name}: {error}") from error
     _refuse_complex(entries, name)
+    if hasattr(entries, "sum_duplicates"):
+        entries.sum_duplicates()  # of our own copy
     return entries
 
 

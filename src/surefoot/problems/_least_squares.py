@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.operators import Array
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.problems._linear import LinearModel
 from surefoot.spectra import Spectrum
@@ -65,17 +66,22 @@ class LeastSquares(LinearModel):
         return True
 
     @property
+    def _sharpest(self) -> float:
+        return 1.0
+
+    @property
     def _title(self) -> str:
         return "least squares"
 
     def _loss(self, scores: Array) -> float:
         return 0.5 * float(np.mean((scores - self._targets) ** 2))
 
-    def _slope(self, scores: Array) -> Array:
-        return scores - self._targets
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        return scores - targets
 
     def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the same at all scores
         return change
 
-    def _measured(self) -> Spectrum:
-        return self._closed_form(self._bent_gram(1.0, "both"), f"eigenvalues of A'A/n{self._ridge_term}")
+    def _measured(self, change: Change | None) -> Spectrum:
+        base = self._bent_gram(1.0, "both", change)
+        return self._closed_form(base, f"eigenvalues of A'A/n{self._ridge_term}", change)

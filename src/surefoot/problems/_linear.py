@@ -1,17 +1,20 @@
 """What linear models share: scores X W', a loss of the scores, a ridge that spares the intercept."""
 
-import math
 from abc import abstractmethod
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from surefoot.operators import Array, Matrix, gram
+from surefoot.errors import NotSmooth
+from surefoot.operators import Array, Matrix
 from surefoot.problems._base import Problem
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import nonnegative
-from surefoot.spectra import Bounds, Spectrum, spectrum
+from surefoot.problems._linear_curvature import bent_spectrum, least_penalty, with_ones
+from surefoot.problems._parts import Columns, Followed, column_squares, dense_rows, row_squares
+from surefoot.spectra import Bounds, Spectrum
 
 __all__ = ["LinearModel"]
 
@@ -29,6 +32,10 @@ class LinearModel(Problem):
 
         H(W) = (1/n) sum_i B(W x_i) kron x_i x_i' + ridge (I kron D)
 
+    It is the mean of n terms, loss_i + ridge, which `terms`, `term_gradients` and `term_curvatures` serve
+    (`FiniteSum`), and has cheap partial derivatives, `partial`, `coordinate_curvatures` and `follow`
+    (`Partial`): what `surefoot.drivers.descend_by_parts` asks for.
+
     Parameters
     ----------
     X : dense or sparse matrix, shape (n, d)
@@ -40,6 +47,10 @@ class LinearModel(Problem):
     intercept : bool
         Whether to fit a constant, the last coefficient of each row of W.
     """
+
+    # Why there is no second derivative, for a loss with kinks: such a model defines neither `_sharpest` nor `_bend`
+    # nor `_measured`, and refuses to talk of its curvature.
+    _kinks: ClassVar[str] = ""
 
     def __init__(self, X: Matrix, targets: Array, *, ridge: float, intercept: bool) -> None:
         self._X = X
@@ -67,16 +78,21 @@ class LinearModel(Problem):
         """Mean over the rows of scores, shape (n, K)."""
 
     @abstractmethod
-    def _slope(self, scores: Array) -> Array:
-        """First derivative of each row's loss in its scores, shape (n, K)."""
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        """First derivative of the loss of some rows in their scores, shape (rows, K)."""
 
-    @abstractmethod
-    def _bend(self, scores: Array, change: Array) -> Array:
+    @property
+    def _sharpest(self) -> float:
+        """The largest eigenvalue that B(s) can have."""
+        raise NotSmooth(self._kinks)
+
+    def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the contract
         """Second derivative of each row's loss in its scores, times a change of scores; shape (n, K)."""
+        raise NotSmooth(self._kinks)
 
-    @abstractmethod
-    def _measured(self) -> Spectrum:
-        """What `curvature` returns, computed."""
+    def _measured(self, change: Change | None) -> Spectrum:  # noqa: ARG002 - the contract
+        """What `curvature` returns, computed; of S'HS for a change x = S z that is the same for each row of W."""
+        raise NotSmooth(self._kinks)
 
     @property
     def name(self) -> str:
@@ -127,7 +143,95 @@ class LinearModel(Problem):
 
     @cached_property
     def _curvature(self) -> Spectrum:
-        return self._measured()
+        return self._measured(None)
+
+    def curvature_in(self, change: Change) -> Spectrum:
+        """Bounds on the eigenvalues of S'HS over all x, as sharp as those of H where S treats all classes alike."""
+        block = change.on_part(self._targets.shape[1])
+        return super().curvature_in(change) if block is None else self._measured(block)
+
+    # ---- by its terms and by its coordinates ----------------------------------------------------------
+
+    @property
+    def terms(self) -> int:
+        """Number of terms: the rows."""
+        return self._rows
+
+    @overflow_is_a_value
+    def term_gradients(self, rows: Array, x: Array) -> Array:
+        """The gradients of the terms named, shape (len(rows), size); x is trusted."""
+        W = x.reshape(-1, self._width)
+        block = dense_rows(self._X, rows, self._intercept)
+        slopes = self._slope(block @ W.T, self._targets[rows])
+        return (slopes[:, :, None] * block[:, None, :] + self._penalty * W).reshape(len(rows), -1)
+
+    def term_curvatures(self) -> Array:
+        """An upper bound on the curvature of each term, shape (n,): b |x_i|^2 + ridge, b that of the loss."""
+        return self._sharpest * (row_squares(self._X) + self._intercept) + self._ridge
+
+    def partial(self, i: int, x: Array) -> float:
+        """The i-th partial derivative at x: one product with X; along a path see `follow`."""
+        return self.follow(self.checked(x)).partial(i)
+
+    def coordinate_curvatures(self) -> Array:
+        """An upper bound on the second derivative along each coordinate, shape (size,)."""
+        return np.tile(self._diagonal(np.full(self._rows, self._sharpest)), self._targets.shape[1])
+
+    def follow(self, x: Array) -> Followed:
+        """Partial derivatives along a path from x, for one column of X each."""
+        return Followed(x, self._scores, self._slope, self._columns, self._targets, self._penalty)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self._X, self._intercept)
+
+    # ---- what preconditioners ask -----------------------------------------------------------------------
+
+    @property
+    def data(self) -> Matrix:
+        """X as it is used, in float64; not to be written to."""
+        return self._X
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the last coefficient of each row of W is a constant."""
+        return self._intercept
+
+    @property
+    def blocks(self) -> int:
+        """Number of rows of W."""
+        return self._targets.shape[1]
+
+    def hessian_diagonal(self, at: Array | None = None) -> Array:
+        """The Hessian's diagonal at a point, else of the bound on it; the mean over the rows of W, shape (p,)."""
+        return self._diagonal(self._row_bends(at))
+
+    def hessian_matrix(self, at: Array | None = None) -> Matrix:
+        """The Hessian's diagonal block at a point, else of the bound on it; the mean over them, shape (p, p)."""
+        A = with_ones(self._X, self._intercept)
+        bends = (self._row_bends(at) / self._rows)[:, None]
+        weighted = A.multiply(bends).tocsr() if hasattr(A, "multiply") else A * bends
+        if not hasattr(A, "multiply"):
+            return A.T @ weighted + np.diag(self._penalty)
+        from scipy.sparse import diags_array
+
+        return (A.T @ weighted + diags_array(self._penalty)).tocsr()
+
+    def _diagonal(self, bends: Array) -> Array:
+        squares = column_squares(self._X, bends)
+        if self._intercept:
+            squares = np.append(squares, bends.sum())
+        return squares / self._rows + self._penalty
+
+    def _row_bends(self, at: Array | None) -> Array:
+        """Second derivative of each row's loss, the mean over its scores; its bound where there is no point."""
+        if at is None:
+            return np.full(self._rows, self._sharpest)
+        scores = self._scores(self._coefficients(at))
+        units = np.eye(self.blocks)
+        return np.mean([self._bend(scores, np.tile(e, (self._rows, 1)))[:, k] for k, e in enumerate(units)], axis=0)
+
+    # ---- arithmetic -------------------------------------------------------------------------------------
 
     def _coefficients(self, x: Array, name: str = "x") -> Array:
         return self.checked(x, name).reshape(-1, self._width)
@@ -147,40 +251,27 @@ class LinearModel(Problem):
         return self._loss(scores) + 0.5 * float(np.sum(self._penalty * W * W))
 
     def _gradient(self, W: Array, scores: Array) -> Array:
-        return (self._back(self._slope(scores)) + self._penalty * W).ravel()
+        return (self._back(self._slope(scores, self._targets)) + self._penalty * W).ravel()
 
-    def _bent_gram(self, bend: float, which: Literal["both", "largest"] = "largest") -> Spectrum:
-        """The spectrum of bend X'X/n + ridge D, through a factor: its condition is not squared."""
-        scale = math.sqrt(bend / self._rows)
-        factor = self._X * scale
-        if not self._intercept:
-            return spectrum(gram(factor), which=which).shifted(self._ridge)
-        stacks = _sparse_stacks() if hasattr(factor, "tocsr") else (np.hstack, np.vstack, np.eye)
-        hstack, vstack, eye = stacks
-        factor = hstack([factor, np.full((self._rows, 1), scale)])
-        if self._ridge:
-            factor = vstack([factor, math.sqrt(self._ridge) * eye(self._features, self._width)])
-        return spectrum(gram(factor), which=which)
+    def _bent_gram(
+        self, bend: float, which: Literal["both", "largest"] = "largest", change: Change | None = None
+    ) -> Spectrum:
+        """The spectrum of S'(bend X'X/n + ridge D)S, through a factor: its condition is not squared."""
+        return bent_spectrum(self._X, bend, self._penalty, self._intercept, change, which)
 
-    def _closed_form(self, base: Spectrum, formula: str, **changes: Any) -> Spectrum:
+    def _closed_form(self, base: Spectrum, formula: str, change: Change | None, **changes: Any) -> Spectrum:
         """A spectrum of some p x p matrix as the whole problem's curvature."""
-        note = f"{formula}; {base.note}" if base.note else formula
+        where = "" if change is None else f", in the variables of {change.name}"
+        note = f"{formula}{where}; {base.note}" if base.note else formula + where
         facts = {"kind": "curvature", "provenance": "closed form", "scope": "global", "note": note}
         return replace(base, **{**facts, **changes})
 
-    @property
-    def _flat_direction(self) -> Bounds:
-        """Exactly the ridge along the direction that it penalises least: 0 with an intercept."""
-        return Bounds.exactly(float(self._penalty.min()))
+    def _flat_direction(self, change: Change | None) -> Bounds:
+        """What the ridge alone gives along the direction that it penalises least: 0 with an intercept."""
+        return least_penalty(self._penalty, change)
 
     @property
     def _ridge_term(self) -> str:
         if not self._ridge:
             return ""
         return " + ridge D" if self._intercept else " + ridge"
-
-
-def _sparse_stacks() -> tuple[Any, Any, Any]:
-    from scipy.sparse import eye_array, hstack, vstack
-
-    return hstack, vstack, eye_array

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.operators import Array
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import binary_labels, real_matrix
 from surefoot.problems._linear import LinearModel
 from surefoot.spectra import Spectrum
@@ -71,23 +72,28 @@ class Logistic(LinearModel):
         super().__init__(matrix, signs, ridge=ridge, intercept=intercept)
 
     @property
+    def _sharpest(self) -> float:
+        return 0.25
+
+    @property
     def _title(self) -> str:
         return "logistic regression"
 
     def _loss(self, scores: Array) -> float:
         return float(np.mean(np.logaddexp(0.0, -self._targets * scores)))
 
-    def _slope(self, scores: Array) -> Array:
-        return -self._targets * sigmoid(-self._targets * scores)
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        return -targets * sigmoid(-targets * scores)
 
     def _bend(self, scores: Array, change: Array) -> Array:
         return sigmoid(scores) * sigmoid(-scores) * change
 
-    def _measured(self) -> Spectrum:
+    def _measured(self, change: Change | None) -> Spectrum:
         return self._closed_form(
-            self._bent_gram(0.25),
+            self._bent_gram(0.25, change=change),
             f"lambda_max(X'X/(4n){self._ridge_term})",
-            smallest=self._flat_direction,
+            change,
+            smallest=self._flat_direction(change),
             points=None,  # of the Hessian at w = 0, not of the problem
         )
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError
-from surefoot.operators import Array, Operator, as_operator
+from surefoot.operators import Array, Matrix, Operator, as_operator
 from surefoot.problems._base import Problem
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import nonnegative, real_vector
 from surefoot.spectra import Spectrum, spectrum
 
@@ -114,6 +115,29 @@ class Quadratic(Problem):
         formula = "eigenvalues of Q + ridge" if self._ridge else "eigenvalues of Q"
         note = f"{formula}; {base.note}" if base.note else formula
         return replace(base, provenance="closed form", scope="global", note=note)
+
+    def curvature_in(self, change: Change) -> Spectrum:
+        """The eigenvalues of S'(Q + ridge I)S; from its entries where Q and S have them."""
+        if self._Q.entries is None or change.matrix is None:
+            return super().curvature_in(change)
+        S = change.matrix
+        product = S.T @ self.hessian_matrix() @ S
+        base = spectrum(0.5 * (product + product.T), symmetric=True, kind="curvature")
+        if self.convex and base.smallest.lower < 0:  # the entries were rounded; the sign is known
+            base = replace(base, smallest=replace(base.smallest, lower=0.0, upper=max(base.smallest.upper, 0.0)))
+        note = f"eigenvalues of S'(Q + ridge)S, in the variables of {change.name}"
+        return replace(base, provenance="closed form", scope="global", note=f"{note}; {base.note}".rstrip("; "))
+
+    def hessian_matrix(self, at: Array | None = None) -> Matrix:
+        """Q + ridge I, the same at every x; by products where Q has no entries."""
+        Q = self._Q.entries
+        if Q is None:
+            return super().hessian_matrix(at)
+        if not hasattr(Q, "tocsr"):
+            return Q + self._ridge * np.eye(self.size)
+        from scipy.sparse import diags_array
+
+        return (Q + diags_array(np.full(self.size, self._ridge))).tocsr()
 
     def _apply(self, x: Array) -> Array:
         return self._Q.matvec(x) + self._ridge * x

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.operators import Array
+from surefoot.problems._changes import Change
 from surefoot.problems._checks import class_labels, real_matrix
 from surefoot.problems._linear import LinearModel
 from surefoot.spectra import Bounds, Spectrum
@@ -83,6 +84,10 @@ class Softmax(LinearModel):
         super().__init__(matrix, chosen, ridge=ridge, intercept=intercept)
 
     @property
+    def _sharpest(self) -> float:
+        return 0.5
+
+    @property
     def _title(self) -> str:
         return "softmax regression"
 
@@ -94,28 +99,34 @@ class Softmax(LinearModel):
         shifted = scores - scores.max(axis=1, keepdims=True)
         return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - (self._targets * shifted).sum(axis=1)))
 
-    def _slope(self, scores: Array) -> Array:
-        return softmax(scores) - self._targets
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        return softmax(scores) - targets
 
     def _bend(self, scores: Array, change: Array) -> Array:
         p = softmax(scores)
         return p * (change - (p * change).sum(axis=1, keepdims=True))
 
-    def _measured(self) -> Spectrum:
-        base = self._bent_gram(0.5)
+    def _measured(self, change: Change | None) -> Spectrum:
+        base = self._bent_gram(0.5, change=change)
         largest, formula = base.largest, f"lambda_max(X'X/(2n){self._ridge_term})"
         if self._attained:
             formula += ", the supremum"
         else:
             formula += " bounds it (Bohning 1992); lower end at W = 0"
-            largest = self._down_to_the_origin(largest)
+            largest = self._down_to_the_origin(largest, change)
         return self._closed_form(
-            base, formula, largest=largest, smallest=self._flat_direction, size=self.size, points=None
+            base,
+            formula,
+            change,
+            largest=largest,
+            smallest=self._flat_direction(change),
+            size=self.size,
+            points=None,
         )
 
-    def _down_to_the_origin(self, bound: Bounds) -> Bounds:
-        """The interval from the largest curvature at W = 0 to the bound, without an intercept."""
-        at_origin = 2 / self.classes.size * (bound.lower - self._ridge) + self._ridge
+    def _down_to_the_origin(self, bound: Bounds, change: Change | None) -> Bounds:
+        """The interval from the largest curvature at W = 0 to the bound."""
+        at_origin = self._bent_gram(1 / self.classes.size, change=change).largest.lower
         upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
         return replace(bound, lower=at_origin, lower_is="proved", upper_is=upper_is)
 

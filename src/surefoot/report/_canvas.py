@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -97,9 +98,7 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
     str
         An ``<svg>`` element, the same for the same drawing.
     """
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # the browser draws the text, with fonts of its own
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+    with _styled():
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
@@ -132,7 +131,7 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
     str
         An ``<svg>`` element.
     """
-    with mpl.rc_context(STYLE):
+    with _styled():
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         panels = figure.subplots(1, len(paints), sharey=True, squeeze=False)[0]
@@ -190,6 +189,14 @@ def _power(value: float, _: int | None = None) -> str:
     mantissa, exponent = f"{value:.2e}".split("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+
+
+@contextmanager
+def _styled() -> Generator[None]:
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # the browser draws the text, with fonts of its own
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def _svg(figure: Figure) -> str:

@@ -30,7 +30,7 @@ def page(races: Sequence[Record]) -> View:
         Records of kind "race".
     """
     return {
-        "title": "Which rule gets there first? " + " · ".join(map(_name, races)),
+        "title": "Which rule gets there first? " + " · ".join(race["problem"] for race in races),
         "races": [_race(race) for race in races],
     }
 
@@ -78,10 +78,9 @@ def _race(race: Record) -> View:
     gaps = list(race["entries"][0]["reached"]) if race["entries"] else []
     best = {gap: min((e["reached"][gap] for e in race["entries"] if e["reached"][gap]), default=None) for gap in gaps}
     return {
-        "name": _name(race),
+        "name": race["problem"],
         "finding": race["finding"],
         "facts": [
-            ("problem", race["problem"]),
             ("loss at the start", number(race["initial"])),
             ("least loss", f"{number(race['least']['value'], digits=8)}: {race['least']['how']}"),
             ("over at a gap of", number(race["tol"])),
@@ -109,10 +108,6 @@ def _entry(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -
         "bad": entry["word"] in ("diverged", "oscillating"),
         "evidence": entry["evidence"],
     }
-
-
-def _name(race: Record) -> str:
-    return race.get("target", race["problem"])
 
 
 def _floor(race: Record) -> float:

@@ -17,7 +17,7 @@ View = dict[str, Any]
 
 MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
 # Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
-SMALLEST, LARGEST = 1e-280, 1e280
+SMALLEST, LARGEST = 1e-50, 1e250
 # More points than this are thinned: no screen has more columns.
 MOST_POINTS, ROWS = 1200, 20
 # A ratio of losses that a linear axis would crowd into a corner.
@@ -33,7 +33,7 @@ def page(runs: Sequence[Record]) -> View:
         Records of kind "run".
     """
     return {
-        "title": "How did the run go? " + " · ".join(f"{_name(run)}, {run['rule']}" for run in runs),
+        "title": "How did the run go? " + " · ".join(f"{run['problem']}, {run['rule']}" for run in runs),
         "runs": [_run(run) for run in runs],
     }
 
@@ -60,7 +60,7 @@ def steps(run: Record) -> str:
         if limit:
             axes.axhline(limit, color=LIMIT, lw=1.4, label=f"limit {limit:.4g}")
         _legend(axes)
-        axes.set_xlabel("gradient")
+        axes.set_xlabel("point")
         axes.set_ylabel("step")
 
     return draw(paint, measured=True)
@@ -80,7 +80,7 @@ def reaches(run: Record) -> str:
         axes.axhline(2.0, color=LIMIT, lw=1.4, label="2: as high as before")
         axes.axhline(1.0, color=MUTED, lw=1.2, ls=":", label="1: the minimum")
         _legend(axes)
-        axes.set_xlabel("gradient")
+        axes.set_xlabel("point")
         axes.set_ylabel("step × curvature along the move")
 
     return draw(paint, measured=True)
@@ -91,7 +91,7 @@ def _run(run: Record) -> View:
     verdict = descent["verdict"]
     norm = number(descent["gradient_norm"], "not finite")
     return {
-        "name": _name(run),
+        "name": run["problem"],
         "rule": run["rule"],
         "word": verdict["word"].capitalize(),
         "mood": MOODS[verdict["word"]],
@@ -99,7 +99,6 @@ def _run(run: Record) -> View:
         f"after {descent['evaluations']:,} gradients.",
         "findings": [finding.removeprefix(f"{verdict['word']}: ") for finding in run["findings"]],
         "facts": [
-            ("problem", run["problem"]),
             ("method", run["method"]),
             ("stable below", "–" if run["limit"] is None else f"{number(run['limit'])} ({run['limit_is']})"),
             ("time", f"{run['seconds']:.2g} s"),
@@ -125,7 +124,7 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
     note = "" if trace["accepted"][k] else "taken back"
     note += (": " if note and trace["reason"][k] else "") + trace["reason"][k]
     return (
-        f"{k + 1:,}", number(trace["loss"][k], "not finite", digits=8), number(trace["gradient_norm"][k], "not finite"),
+        f"{k:,}", number(trace["loss"][k], "not finite", digits=8), number(trace["gradient_norm"][k], "not finite"),
         number(step), number(None if step is None or kappa is None else step * kappa), note,
     )  # fmt: skip
 
@@ -133,10 +132,6 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
 def _figure(title: str, drawing: str, caption: str) -> View:
     # the drawing is Surefoot's own and its text was escaped when it was written
     return {"title": title, "svg": Markup(drawing), "caption": caption}
-
-
-def _name(run: Record) -> str:
-    return run.get("target", run["problem"])
 
 
 def _against_points(run: Record, key: str, label: str) -> str:
@@ -148,7 +143,7 @@ def _against_points(run: Record, key: str, label: str) -> str:
         _y_range(axes, kept, positive=all(v > 0 for v in kept))
         _points(axes, trace, values)
         _legend(axes)
-        axes.set_xlabel("gradient")
+        axes.set_xlabel("point")
         axes.set_ylabel(label)
 
     return draw(paint, measured=True)
@@ -161,10 +156,10 @@ def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bo
     kept = [kept[i] for i in _even(len(kept), MOST_POINTS)]
     back = [back[i] for i in _even(len(back), MOST_POINTS // 4)]
     style: dict[str, Any] = {"lw": 1.5} if connected else {"ls": "", "marker": "o", "ms": 2.6, "alpha": 0.75, "mew": 0}
-    axes.plot([k + 1 for k in kept], [values[k] for k in kept], color=ACCENT, **style)
+    axes.plot(kept, [values[k] for k in kept], color=ACCENT, **style)
     if back:
-        axes.plot([k + 1 for k in back], [values[k] for k in back], "x", ms=5, mew=1.3, color=BAD, label="taken back")
-    axes.set_xlim(0, max(len(values), 2) + 0.5)
+        axes.plot(back, [values[k] for k in back], "x", ms=5, mew=1.3, color=BAD, label="taken back")
+    axes.set_xlim(0, max(len(values) - 1, 1) + 0.5)
 
 
 def _legend(axes: Axes) -> None:

@@ -35,12 +35,15 @@ ARNOLDI_STEPS = 80
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Corners of a polygon around (or, for an estimate, in) a field of values, counterclockwise."""
+    """Corners of a polygon around (or, for an estimate, in) a field of values, counterclockwise; Ritz values, which
+    estimate eigenvalues.
+    """  # noqa: D205 - one sentence
 
     corners: NDArray[np.complex128]
     trust: Certainty
     products: int
     note: str
+    ritz: NDArray[np.complex128]
 
 
 def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | None, float]:
@@ -87,6 +90,10 @@ def _boundary(A: Array) -> NDArray[np.complex128]:
     if not np.iscomplexobj(A):
         corners += [z.conjugate() for z in corners[-2:0:-1]]
     return np.asarray(corners)
+
+
+def _eigenvalues(A: Array) -> NDArray[np.complex128]:
+    return np.asarray(np.linalg.eigvals(A), dtype=np.complex128)
 
 
 def _extremes(hermitian: Array) -> tuple[float, float]:
@@ -136,7 +143,8 @@ def measured_field(
     if short:
         note += f"; {short} of {directions} support lines are looser than rtol={rtol:g}, allow more max_products"
     certainty: Certainty = "proved" if trust == "proved" else "probabilistic"
-    return Field(_corners(np.asarray(supports)), certainty, products, note)
+    ritz = _eigenvalues(_compressed(operator, budget, rng))
+    return Field(_corners(np.asarray(supports)), certainty, products + ritz.size, note, ritz)
 
 
 def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
@@ -171,12 +179,21 @@ def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
 
 def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Field:
     """By Arnoldi: the field of values of V'AV, boundary points."""
+    H = _compressed(operator, steps, rng)
+    note = (
+        f"an estimate from inside by {len(H)} Arnoldi steps, no bound: without an adjoint product none is possible; "
+        "give a matrix, a sparsity pattern or an rmatvec"
+    )
+    return Field(_boundary(H), "estimate", len(H), note, _eigenvalues(H))
+
+
+def _compressed(operator: Operator, steps: int, rng: np.random.Generator) -> Array:
+    """V'AV on a Krylov space, by Arnoldi's recurrence with reorthogonalisation."""
     n = operator.shape[0]
     steps = min(steps, n - 1)
     basis = np.zeros((steps + 1, n), dtype=operator.dtype)
     compressed = np.zeros((steps + 1, steps), dtype=operator.dtype)
     basis[0] = random_unit(n, rng, is_complex=operator.complex)
-    used = steps
     for k in range(steps):
         w = operator.matvec(basis[k])
         for _ in range(2):
@@ -185,14 +202,6 @@ def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Fiel
             w = w - coefficients @ basis[: k + 1]
         compressed[k + 1, k] = norm(w)
         if abs(compressed[k + 1, k]) <= operator.precision * np.abs(compressed).max():
-            used = k + 1
-            break
+            return compressed[: k + 1, : k + 1]
         basis[k + 1] = w / compressed[k + 1, k]
-    H = compressed[:used, :used]
-    return Field(
-        _boundary(H),
-        "estimate",
-        used,
-        f"an estimate from inside by {used} Arnoldi steps, no bound: without an adjoint product none is possible; "
-        "give a matrix, a sparsity pattern or an rmatvec",
-    )
+    return compressed[:steps, :steps]

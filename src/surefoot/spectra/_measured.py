@@ -9,6 +9,7 @@ import numpy as np
 
 from surefoot.operators import Operator
 from surefoot.spectra._certificate import start_component, upper_bound
+from surefoot.spectra._closed_forms import eigenvalue_ends
 from surefoot.spectra._enclosed import gershgorin, norm_bound
 from surefoot.spectra._lanczos import Lanczos, random_unit
 from surefoot.spectra._types import Bounds, Certainty
@@ -106,6 +107,8 @@ def _enclosure(operator: Operator) -> tuple[float, float]:
         lower, upper = max(lower, -norm), min(upper, norm)
     if operator.factor is not None and operator.factor.entries is not None:
         upper = min(upper, norm_bound(operator.factor.entries) ** 2)
+    elif (known := eigenvalue_ends(operator)) is not None:
+        lower, upper = max(lower, known[0].lower), min(upper, known[1].upper)
     return (max(lower, 0.0) if operator.psd else lower), upper
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, as_operator
+from surefoot.spectra._closed_forms import known_spectrum
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
 from surefoot.spectra._field import departure_from_normality, measured_field
 from surefoot.spectra._measured import Ends, Which, measured_ends
@@ -51,7 +52,8 @@ def spectrum(
 ) -> Spectrum:
     """Certified bounds on the extreme eigenvalues of a square operator.
 
-    Small matrices are solved exactly. Otherwise Lanczos from a random start gives, for each end, a Ritz value on the
+    Small matrices are solved exactly, and operators with a closed form (convolutions, differences and what is made of
+    them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz value on the
     inner side (proved) and the root of the Lanczos polynomial on the outer side (holds but with probability
     `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
 
@@ -103,6 +105,12 @@ def spectrum(
       largest   3.61803  (exact)
       smallest  1.38197  (exact)
     """
+    operator = as_operator(operator)
+    _check_arguments(operator, rtol, failure, which, kind, max_products)
+    if symmetric is not False and operator.symmetric:
+        known = known_spectrum(operator, rtol=rtol, which=which, kind=kind)
+        if known is not None:
+            return known
     return measure(
         operator,
         rtol=rtol,
@@ -279,6 +287,7 @@ def _enclosed_field(
         provenance="measured",
         scope=operator.scope,
         products=field.products,
+        points=np.sort_complex(field.ritz),
         note=field.note,
         field_of_values=field.corners,
         eigenvector_condition=math.inf,

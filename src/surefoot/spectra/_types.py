@@ -123,7 +123,8 @@ class Spectrum:
     products : int
         Operator applications it cost (a Gram product counts once).
     points : array, shape (size,), or None
-        All eigenvalues in ascending order where they were computed; complex for a Jacobian.
+        All eigenvalues in ascending order where they were computed; complex for a Jacobian. Fewer than `size` are
+        estimates (Ritz values) of the outer ones.
     note : str
         What a reader should know: a budget that ran out, a fact that was used.
     field_of_values : complex array or None
@@ -131,6 +132,8 @@ class Spectrum:
         eigenvalues alone do not bound the growth of an iteration.
     eigenvector_condition : float
         Condition number of the eigenvectors; 1 for a normal matrix, infinite where it is not known.
+    region : str
+        Where a local claim holds, if not at one point only; it continues "holds ...".
     """
 
     kind: Kind
@@ -144,6 +147,7 @@ class Spectrum:
     note: str = ""
     field_of_values: Array | None = field(default=None, repr=False, compare=False)
     eigenvector_condition: float = 1.0
+    region: str = ""
 
     @property
     def negative(self) -> bool:
@@ -208,6 +212,8 @@ class Spectrum:
             lines.append(f"  cost      {self.products} products")
         if self.note:
             lines.append(f"  note      {self.note}")
+        if self.region:
+            lines.append(f"  holds     {self.region}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,6 +230,7 @@ class Spectrum:
             "note": self.note,
             "field_of_values": _listed(self.field_of_values),
             "eigenvector_condition": finite_or_none(self.eigenvector_condition),
+            "region": self.region,
         }
 
     @classmethod

@@ -51,12 +51,12 @@ def top_eigenvalue(layers: Layers) -> tuple[float, bool]:
         lambda(v) = v sum_l c_l prod_{k <= l} u_k(v),    u_k = 1 + (1/m_k) sum_i P_ki / (v M_1 - M_i)
         edge = min over v > 1 of lambda(v)
 
-    M_i is the mean along direction i, c_l the parts of M_1, P_ki what direction i owes to layer k: the variance of that
+    M_i is the mean along direction i, c_l the parts of M_1, P_ki what direction i owes to layer k: the variance of its
     layer's features times the factor by which they are passed on, m_k the layer's width. For one layer this is the edge
-    of a sample covariance matrix (Silverstein, Choi 1995); for several that of a product of them, as in a linear network.
-    For a nonlinear one it is a *heuristic*, checked against random networks. The mean of the Tracy-Widom law is added,
-    with the scale that the square root of the density at the edge implies. A direction clearly above the edge of the
-    others is an outlier: lambda(1), the sums over the others (Baik, Silverstein 2006).
+    of a sample covariance matrix (Silverstein, Choi 1995); for several that of a product of them, as in a linear
+    network; for a nonlinear one it is a *heuristic*, checked against random networks. The mean of the Tracy-Widom law
+    is added, with the scale that the square root of the density at the edge implies. A direction clearly above the edge
+    of the others is an outlier: lambda(1), the sums over the others (Baik, Silverstein 2006).
 
     Parameters
     ----------
@@ -106,7 +106,12 @@ def _curve(v: float, layers: Layers, others: slice) -> float:
 
 
 def _scale(layers: Layers, edge: float, v: float) -> float:
-    """Sigma of the fluctuation: sigma^(-3/2) = |Y'(v)| / lambda * sqrt(2/lambda''(v)), Y = sum_i tau_i / (v - tau_i)."""
+    """The scale of the fluctuation of the edge.
+
+        sigma^(-3/2) = |Y'(v)| / lambda * sqrt(2 / lambda''(v)),    Y = sum_i tau_i / (v - tau_i),  tau_i = M_i / M_1
+
+    so that the number of eigenvalues near the edge grows as that of the Airy process.
+    """
     mean = layers.parts.sum(axis=0)
     tau = np.minimum(mean / mean[0], 1.0)
     slope = float((tau / (v - tau) ** 2).sum())

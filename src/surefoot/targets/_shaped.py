@@ -26,7 +26,7 @@ def _log(condition: float, size: int) -> Array:
 
 def _clustered(condition: float, size: int) -> Array:
     spread, half = min(CLUSTER, condition), size // 2
-    return np.r_[np.linspace(1.0, spread, size - half), np.linspace(condition / spread, condition, half)]
+    return np.r_[np.linspace(1.0, spread, size - half), np.linspace(condition, condition / spread, half)[::-1]]
 
 
 def _spiked(condition: float, size: int) -> Array:

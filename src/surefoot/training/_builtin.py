@@ -1,13 +1,13 @@
 """Training problems that come with the package."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surefoot.errors import MissingExtra
 from surefoot.training._loss import supervised
 from surefoot.training._task import Task
 
-__all__ = ["digits_task"]
+__all__ = ["digits", "digits_task"]
 
 
 def digits_task(seed: int = 0) -> Task:
@@ -30,14 +30,23 @@ def digits_task(seed: int = 0) -> Task:
     MissingExtra
         If scikit-learn is not installed.
     """
+    return Task(_network, supervised(nn.functional.cross_entropy), digits(), name="digits", batch_size=64, seed=seed)
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """Scikit-learn's images of shape (1797, 64) in [0, 1], and their labels.
+
+    Raises
+    ------
+    MissingExtra
+        If scikit-learn is not installed.
+    """
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise MissingExtra("the digits come with scikit-learn: pip install 'surefoot[data]'") from error
     images, labels = load_digits(return_X_y=True)
-    x = torch.as_tensor(images, dtype=torch.float32) / 16
-    y = torch.as_tensor(labels, dtype=torch.int64)
-    return Task(_network, supervised(nn.functional.cross_entropy), (x, y), name="digits", batch_size=64, seed=seed)
+    return torch.as_tensor(images, dtype=torch.float32) / 16, torch.as_tensor(labels, dtype=torch.int64)
 
 
 def _network() -> nn.Module:

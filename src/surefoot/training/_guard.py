@@ -16,7 +16,7 @@ from surefoot.training._guard_brake import RateBrake
 from surefoot.training._guard_history import Diverged, Event, diagnosis, explained
 from surefoot.training._guard_sensors import agreed, alone, gradient_norm
 from surefoot.training._guard_sharpness import Sharpness, measured
-from surefoot.training._guard_shelf import Shelf, shelf_for
+from surefoot.training._guard_shelf import DirectoryShelf, Shelf, latest, shelf_for
 from surefoot.training._snapshot import Subject
 
 __all__ = ["Guard", "SnapshotCost"]
@@ -296,11 +296,38 @@ class Guard:
         self._shelf.clear()
         self._micro = []
 
+    def recover(self) -> int | None:
+        """After a crash: the newest complete snapshot of the directory given as `keep`, put back.
+
+        Returns
+        -------
+        int or None
+            The updates made before it, where the loop goes on; None, and nothing changed, if there is none.
+
+        Raises
+        ------
+        InvalidInput
+            If snapshots are not kept in a directory.
+        """
+        if not isinstance(self._shelf, DirectoryShelf):
+            raise InvalidInput("snapshots in memory do not outlive the process; keep them in one: keep=Path(...)")
+        found = latest(self._shelf.path)
+        if found is None:
+            return None
+        self._subject.restore(found)
+        self._state = self.rule.load(found.note["watch"])
+        self._brake.set(self._state.brake.factor)
+        self.updates = self._next = found.step
+        return found.step
+
     def _begin(self) -> None:
         self._brake.settle()
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        if self._buffers:
+        if self._before is not None:
+            for kept, buffer in zip(self._before, self._buffers, strict=True):
+                kept.copy_(buffer)
+        elif self._buffers:
             self._before = [buffer.detach().clone() for buffer in self._buffers]
         if self._due():
             self._listener.arm()
@@ -455,8 +482,9 @@ class Guard:
     def _note(self, kind: str, reason: str) -> None:
         last = self.history[-1] if self.history else None
         if last is None or last.reason != reason:
-            unseen = {"loss": float("nan"), "gradient_norm": float("nan")}
-            self.history.append(Event(step=self.updates, action="note", kind=kind, reason=reason, **unseen))
+            nan = float("nan")
+            event = Event(step=self.updates, action="note", kind=kind, reason=reason, loss=nan, gradient_norm=nan)
+            self.history.append(event)
 
     def _close(self, step: int) -> None:
         """Events that the run has recovered from."""

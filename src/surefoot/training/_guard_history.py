@@ -55,7 +55,7 @@ class Event:
 
     def __str__(self) -> str:
         parts = [f"step {self.step}: {self.reason}"]
-        if self.sharpness is not None:
+        if self.sharpness is not None and self.sharpness.largest is not None:
             parts.append(str(self.sharpness))
         parts += {
             "skip": ["batch left out"],

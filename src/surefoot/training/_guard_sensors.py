@@ -1,7 +1,8 @@
 """The senses of a guard that cost something every step: the gradient's norm, and the agreement of all ranks."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -11,36 +12,55 @@ __all__ = ["agreed", "alone", "gradient_norm"]
 
 # Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
 SMALL = 1 << 15
+# The C++ helper under torch._utils._flatten_dense_tensors: joins in one call.
+_flattened: Any = cast(Any, torch)._C._nn.flatten_dense_tensors
+FLOATS = (torch.float32, torch.float64)
 
 
 def gradient_norm(parameters: Sequence[Tensor]) -> float:
     """|g| over all parameters that have a gradient, 0 if none has; not finite if any entry is not."""
-    by_device: dict[torch.device, list[Tensor]] = {}
-    for p in parameters:
-        if p.grad is not None:
-            by_device.setdefault(p.device, []).append(_flat(p.grad))
-    norms = [norm for gradients in by_device.values() for norm in _norms(gradients)]
-    if len(norms) == 1:
-        return float(norms[0])
-    if not norms:
+    gradients = [g for g in [p.grad for p in parameters] if g is not None]
+    if not gradients:
         return 0.0
+    quick = _quick(gradients)
+    # a sum of squares over- or underflows where the norm itself need not
+    return quick if 0 < quick < math.inf else _careful(gradients)
+
+
+def _quick(gradients: list[Tensor]) -> float:
+    """The root of the sum of squares, in as few calls as can be; nan where that is not so simple."""
+    first = gradients[0]
+    dtype, device = first.dtype, first.device
+    small: list[Tensor] = []
+    squares: list[Tensor] = []
+    for g in gradients:
+        if g.dtype is not dtype or g.device != device or g.layout is not torch.strided:
+            return math.nan
+        if g.numel() < SMALL:
+            small.append(g)
+        else:
+            squares.append(_square(g.reshape(-1)))
+    if dtype not in FLOATS:
+        return math.nan
+    if small:
+        squares.append(_square(_flattened(small) if len(small) > 1 else small[0].reshape(-1)))
+    total = squares[0] if len(squares) == 1 else torch.stack(squares).sum()
+    return math.sqrt(total.item())
+
+
+def _square(flat: Tensor) -> Tensor:
+    return torch.dot(flat, flat)
+
+
+def _careful(gradients: list[Tensor]) -> float:
+    norms = [_norm(g) for g in gradients]
     home = norms[0].device
-    return float(torch.linalg.vector_norm(torch.stack([norm.to(home) for norm in norms])))
-
-
-def _flat(gradient: Tensor) -> Tensor:
-    if gradient.layout != torch.strided:
-        gradient = gradient.coalesce()._values()
-    return gradient.detach().reshape(-1)
-
-
-def _norms(gradients: list[Tensor]) -> list[Tensor]:
-    small = [g for g in gradients if g.numel() < SMALL]
-    large = [g for g in gradients if g.numel() >= SMALL]
-    return [_norm(g) for g in ([torch.cat(small)] if small else []) + large]
+    return torch.linalg.vector_norm(torch.stack([norm.to(home, torch.float64) for norm in norms])).item()
 
 
 def _norm(gradient: Tensor) -> Tensor:
+    if gradient.layout != torch.strided:
+        gradient = gradient.coalesce()._values()
     wide = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
     return torch.linalg.vector_norm(gradient, dtype=wide)
 

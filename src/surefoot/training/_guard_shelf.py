@@ -105,7 +105,7 @@ class DirectoryShelf:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self._kept: list[tuple[int, str, int]] = []
         self._proved = False
@@ -139,12 +139,12 @@ class DirectoryShelf:
         used = [name for _, name, _ in self._kept]
         name = used[newest] if len(used) == 2 else next(name for name in NAMES if name not in used)
         try:
-            size = write_atomically(taken.on("cpu").plain(), self._path / name)
+            size = write_atomically(taken.on("cpu").plain(), self.path / name)
             if not self._proved:
-                read(self._path / name)  # better now than when it is needed
+                read(self.path / name)  # better now than when it is needed
                 self._proved = True
         except (pickle.PickleError, AttributeError, TypeError) as error:
-            (self._path / name).unlink(missing_ok=True)
+            (self.path / name).unlink(missing_ok=True)
             raise InvalidType(
                 f"the optimizer, or what was passed in `also`, keeps objects that torch.load(weights_only=True) "
                 f"refuses ({str(error).splitlines()[0]}); keep='cpu' takes them"
@@ -156,8 +156,8 @@ class DirectoryShelf:
         """Read from the file."""
         while self._kept[-1][0] != step:
             _, name, _ = self._kept.pop()
-            (self._path / name).unlink(missing_ok=True)
-        return read(self._path / self._kept[-1][1])
+            (self.path / name).unlink(missing_ok=True)
+        return read(self.path / self._kept[-1][1])
 
     def clear(self) -> None:
         """The files stay until they are written anew."""

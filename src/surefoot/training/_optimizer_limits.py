@@ -1,5 +1,6 @@
 """The largest learning rate that an optimizer can take, from the curvature it sees."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,11 @@ from torch.optim import Optimizer
 
 from surefoot._limits import Limits, limits
 from surefoot.errors import InvalidType
+from surefoot.methods import EMAMomentum
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum, spectrum
+from surefoot.training._clipped import clipped
+from surefoot.training._decayed import best_decayed_step
 from surefoot.training._frozen import Frozen, freeze
 from surefoot.training._operator import CurvatureOperator
 
@@ -20,6 +24,7 @@ def optimizer_limits(
     H: CurvatureOperator,
     optimizer: Optimizer,
     *,
+    clip: float | None = None,
     rtol: float = 0.01,
     failure: float = 1e-6,
     rng: int | np.random.Generator = 0,
@@ -35,6 +40,9 @@ def optimizer_limits(
         largest:  M + w R/2, R the method's limit of step * curvature (EMA momentum: w (1 + b)/(1 - b))
         smallest: M + w, the sign of which decides whether anything grows
 
+    With a cap on the gradient's norm, as ``torch.nn.utils.clip_grad_norm_`` sets it, plain gradient descent above the
+    limit ends in an oscillation whose size is known (derived; see `ClippedLimits`).
+
     Parameters
     ----------
     H : CurvatureOperator
@@ -43,6 +51,8 @@ def optimizer_limits(
         SGD, Adam, AdamW, NAdam, RAdam, Adamax or RMSprop. Without a state yet, an adaptive one is probed on a
         copy by a few steps of rate 0 over H's batches, which the reasons say. With several groups the limit
         is the first group's rate, the others following at their present ratios.
+    clip : float, optional
+        The norm at which gradients are cut.
     rtol, failure, rng
         As in `surefoot.spectrum`.
 
@@ -50,7 +60,7 @@ def optimizer_limits(
     -------
     Limits
         A linear claim at this point, with the preconditioner held fixed. A live one adapts: Adam hovers near
-        the limit.
+        the limit. With `clip`, a `ClippedLimits`.
 
     Raises
     ------
@@ -75,16 +85,31 @@ def optimizer_limits(
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
     if frozen.decoupled.any():
         found = decayed_spectrum(frozen.terrain(H), frozen, **settings)
-        limit = replace(limits(found, frozen.method), optimal=None, rate=1.0)
-        reasons = {**limit.reasons, "optimal": "not derived with decoupled weight decay", "rate": "not derived"}
-        reasons.pop("tuned", None)
+        limit = _with_best_step(limits(found, frozen.method), found, frozen)
     else:
-        limit = limits(frozen.terrain(H), frozen.method, **settings)
-        reasons = dict(limit.reasons)
+        found = spectrum(frozen.terrain(H), **settings)
+        limit = limits(found, frozen.method)
+    reasons = dict(limit.reasons)
     if frozen.note:
         reasons["curvature limit"] += f" ({frozen.note})"
         reasons["note"] = frozen.note
-    return replace(limit, method=f"{type(optimizer).__name__} ({limit.method})", reasons=reasons)
+    limit = replace(limit, method=f"{type(optimizer).__name__} ({limit.method})", reasons=reasons)
+    return limit if clip is None else clipped(limit, found, frozen, clip)
+
+
+def _with_best_step(limit: Limits, found: Spectrum, frozen: Frozen) -> Limits:
+    """The limits of the shifted spectrum, whose own best step is not the method's: the decay shifts its ends apart."""
+    reasons = {**limit.reasons, "optimal": "not derived with this decoupled weight decay", "rate": "not derived"}
+    reasons.pop("tuned", None)
+    decay, method = float(frozen.decoupled[0]), frozen.method
+    uniform = bool((frozen.decoupled == decay).all())
+    if found.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
+        smallest, largest = found.smallest.lower - decay, found.largest.upper - decay * method.real_limit / 2
+        step, rate = best_decayed_step(smallest, largest, method.beta, decay, limit.stable)
+        reasons["optimal"] = f"best worst rate over [{smallest:.6g}, {largest:.6g}] with decoupled decay {decay:g}"
+        reasons["rate"] = "error per step at the optimal step"
+        return replace(limit, optimal=step, rate=rate, reasons=reasons)
+    return replace(limit, optimal=None, rate=1.0, reasons=reasons)
 
 
 def decayed_spectrum(

@@ -8,7 +8,7 @@ reads.
 import copy
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,7 +21,10 @@ __all__ = ["Snapshot", "Subject"]
 
 TENSOR = "__tensor__"
 
-Kind = tuple[str, str, bool]
+# One call for all tensors of a kind; the optimizers in torch use it.
+_copy: Any = cast(Any, torch)._foreach_copy_
+
+Kind = tuple[torch.device, torch.dtype, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,21 @@ class Snapshot:
         Updates taken before it.
     tree : dict
         The state, each tensor replaced by its number.
-    places : list of (kind, offset, shape)
-        Where tensor i lies: which buffer, and where in it.
+    kinds : list of kind
+        Of each tensor: its device in training, its dtype, whether it has to be finite.
     flats : dict
-        kind -> one-dimensional tensor. A kind is (device, dtype, whether it has to be finite).
+        kind -> one-dimensional tensor, the tensors of that kind joined.
+    tensors : list of Tensor
+        Views into the flats.
     note : dict
         What the guard wants back with it; plain values.
     """
 
     step: int
     tree: dict[str, Any]
-    places: list[tuple[Kind, int, tuple[int, ...]]]
+    kinds: list[Kind]
     flats: dict[Kind, Tensor]
+    tensors: list[Tensor]
     note: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -58,35 +64,34 @@ class Snapshot:
         """Whether every number that has to be finite is."""
         return all(_finite(flat) for (_, _, checked), flat in self.flats.items() if checked)
 
-    def tensor(self, i: int) -> Tensor:
-        """Tensor i, a view."""
-        kind, offset, shape = self.places[i]
-        size = 1
-        for length in shape:
-            size *= length
-        return self.flats[kind][offset : offset + size].view(shape)
-
     def on(self, device: str) -> "Snapshot":
-        """The same with its buffers on a device."""
+        """The same with its buffers on a device; itself if they are there."""
+        if all(flat.device == torch.device(device) for flat in self.flats.values()):
+            return self
         flats = {kind: flat.to(device) for kind, flat in self.flats.items()}
-        return Snapshot(self.step, self.tree, self.places, flats, self.note)
+        tensors = _views(self.kinds, [t.shape for t in self.tensors], flats)
+        return Snapshot(self.step, self.tree, self.kinds, flats, tensors, self.note)
 
     def plain(self) -> dict[str, Any]:
         """Lists, dicts, numbers, strings and tensors only."""
+        kinds = list(self.flats)
         return {
             "step": self.step,
             "tree": self.tree,
-            "places": [[list(kind), offset, list(shape)] for kind, offset, shape in self.places],
-            "flats": [[list(kind), flat] for kind, flat in self.flats.items()],
+            "kinds": [[str(device), str(dtype).removeprefix("torch."), checked] for device, dtype, checked in kinds],
+            "flats": [self.flats[kind] for kind in kinds],
+            "places": [[kinds.index(k), list(t.shape)] for k, t in zip(self.kinds, self.tensors, strict=True)],
             "note": self.note,
         }
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> "Snapshot":
         """The inverse of `plain`."""
-        places = [(_kind(kind), offset, tuple(shape)) for kind, offset, shape in data["places"]]
-        flats = {_kind(kind): flat for kind, flat in data["flats"]}
-        return cls(data["step"], data["tree"], places, flats, data["note"])
+        named = [(torch.device(device), getattr(torch, dtype), checked) for device, dtype, checked in data["kinds"]]
+        flats = dict(zip(named, data["flats"], strict=True))
+        kinds = [named[i] for i, _ in data["places"]]
+        tensors = _views(kinds, [torch.Size(shape) for _, shape in data["places"]], flats)
+        return cls(data["step"], data["tree"], kinds, flats, tensors, data["note"])
 
 
 class Subject:
@@ -130,15 +135,24 @@ class Subject:
             "also": [_encoded(thing.state_dict(), tensors) for thing in self.also],
             "rng": _encoded(_random_states(), tensors) if self.rng else None,
         }
-        places, flats = _joined(tensors, self._exempt, None if into is None else into.flats)
-        return Snapshot(step, tree, places, flats)
+        kinds = [(t.device, t.dtype, i not in self._exempt) for i, t in enumerate(tensors)]
+        shapes = [t.shape for t in tensors]
+        if into is not None and kinds == into.kinds and shapes == [t.shape for t in into.tensors]:
+            flats, copies = into.flats, into.tensors
+        else:
+            flats = _room(kinds, shapes)
+            copies = _views(kinds, shapes, flats)
+        with torch.no_grad():
+            for copies_of_kind, originals in _by_kind(kinds, copies, tensors):
+                _copy(copies_of_kind, originals)
+        return Snapshot(step, tree, kinds, flats, copies)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Make the present state the copy's, in place, bit for bit."""
         tree = snapshot.tree
         with torch.no_grad():
             for i, tensor in enumerate(self._model_tensors()):
-                tensor.copy_(snapshot.tensor(i))
+                tensor.copy_(snapshot.tensors[i])
             for optimizer, saved in zip(self.optimizers, tree["optimizers"], strict=True):
                 _restore_optimizer(optimizer, saved, snapshot)
         for thing, saved in zip(self.also, tree["also"], strict=True):
@@ -167,10 +181,6 @@ class Subject:
         return [*found.values(), *self.model.buffers()]
 
 
-def _kind(parts: Sequence[Any]) -> Kind:
-    return str(parts[0]), str(parts[1]), bool(parts[2])
-
-
 def _finite(tensor: Tensor) -> bool:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return True
@@ -180,31 +190,34 @@ def _finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=wide)))
 
 
-def _joined(
-    tensors: Sequence[Tensor], exempt: set[int], old: dict[Kind, Tensor] | None
-) -> tuple[list[tuple[Kind, int, tuple[int, ...]]], dict[Kind, Tensor]]:
-    places: list[tuple[Kind, int, tuple[int, ...]]] = []
-    members: dict[Kind, list[Tensor]] = {}
+def _room(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Kind, Tensor]:
+    """Empty buffers, one for each kind."""
     sizes: dict[Kind, int] = {}
-    for i, tensor in enumerate(tensors):
-        tensor = tensor.detach()
-        kind = (str(tensor.device), str(tensor.dtype), i not in exempt)
-        offset = sizes.get(kind, 0)
-        places.append((kind, offset, tuple(tensor.shape)))
-        sizes[kind] = offset + tensor.numel()
-        members.setdefault(kind, []).append(tensor.reshape(-1))
-    flats: dict[Kind, Tensor] = {}
-    for kind, pieces in members.items():
-        buffer = None if old is None else old.get(kind)
-        if buffer is not None and buffer.numel() == sizes[kind] and buffer.device == pieces[0].device:
-            torch.cat(pieces, out=buffer)
-        elif buffer is not None and buffer.numel() == sizes[kind]:  # kept on another device: no copy beside it
-            for piece, view in zip(pieces, buffer.split([p.numel() for p in pieces]), strict=True):
-                view.copy_(piece, non_blocking=False)
-        else:
-            buffer = torch.cat(pieces)
-        flats[kind] = buffer
-    return places, flats
+    for kind, shape in zip(kinds, shapes, strict=True):
+        sizes[kind] = sizes.get(kind, 0) + shape.numel()
+    return {kind: torch.empty(size, device=kind[0], dtype=kind[1]) for kind, size in sizes.items()}
+
+
+def _views(kinds: Sequence[Kind], shapes: Sequence[torch.Size], flats: dict[Kind, Tensor]) -> list[Tensor]:
+    """Where each tensor lies in the buffers."""
+    ends: dict[Kind, int] = {}
+    views: list[Tensor] = []
+    for kind, shape in zip(kinds, shapes, strict=True):
+        start = ends.get(kind, 0)
+        ends[kind] = start + shape.numel()
+        views.append(flats[kind][start : ends[kind]].view(shape))
+    return views
+
+
+def _by_kind(
+    kinds: Sequence[Kind], copies: Sequence[Tensor], originals: Sequence[Tensor]
+) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
+    found: dict[Kind, tuple[list[Tensor], list[Tensor]]] = {}
+    for kind, copied, original in zip(kinds, copies, originals, strict=True):
+        pair = found.setdefault(kind, ([], []))
+        pair[0].append(copied)
+        pair[1].append(original)
+    return found.values()
 
 
 def _encoded(value: Any, tensors: list[Tensor]) -> Any:
@@ -233,8 +246,8 @@ def _decoded(value: Any, snapshot: Snapshot) -> Any:
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value)
         if len(items) == 1 and TENSOR in items:
-            kind = snapshot.places[items[TENSOR]][0]
-            return snapshot.tensor(items[TENSOR]).to(kind[0], copy=True)
+            i = items[TENSOR]
+            return snapshot.tensors[i].to(snapshot.kinds[i][0], copy=True)
         return _like(items, {key: _decoded(item, snapshot) for key, item in items.items()})
     if type(value) in (list, tuple):
         kind_of: Any = type(value)

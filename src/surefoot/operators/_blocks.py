@@ -1,0 +1,160 @@
+"""Operators composed of others: one above the other, along a diagonal, and Kronecker products."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput
+from surefoot.operators._adapters import as_operator
+from surefoot.operators._base import Array, Operator
+
+__all__ = ["BlockDiagonal", "Kronecker", "Stacked", "block_diagonal", "kronecker", "stacked"]
+
+
+class Stacked(Operator):
+    """The linear map of `stacked`, with its blocks and their weights at hand."""
+
+    def __init__(self, blocks: tuple[Operator, ...], weights: tuple[float, ...]) -> None:
+        self.blocks = blocks
+        self.weights = weights
+        super().__init__(
+            (sum(block.shape[0] for block in blocks), blocks[0].shape[1]),
+            np.complex128 if any(block.complex for block in blocks) else np.float64,
+            precision=max(block.precision for block in blocks),
+        )
+
+    def _apply(self, x: Array) -> Array:
+        return np.concatenate([w * block.matvec(x) for w, block in zip(self.weights, self.blocks, strict=True)])
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        parts = _split(y, [block.shape[0] for block in self.blocks])
+        pulled = [w * block.rmatvec(p) for w, block, p in zip(self.weights, self.blocks, parts, strict=True)]
+        return np.sum(pulled, axis=0)
+
+
+class BlockDiagonal(Operator):
+    """The linear map of `block_diagonal`, with its blocks at hand."""
+
+    def __init__(self, blocks: tuple[Operator, ...]) -> None:
+        self.blocks = blocks
+        super().__init__(
+            (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
+            np.complex128 if any(block.complex for block in blocks) else np.float64,
+            symmetric=True if all(block.symmetric for block in blocks) else None,
+            psd=all(block.psd for block in blocks),
+            precision=max(block.precision for block in blocks),
+        )
+
+    def _apply(self, x: Array) -> Array:
+        parts = _split(x, [block.shape[1] for block in self.blocks])
+        return np.concatenate([block.matvec(part) for block, part in zip(self.blocks, parts, strict=True)])
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        parts = _split(y, [block.shape[0] for block in self.blocks])
+        return np.concatenate([block.rmatvec(part) for block, part in zip(self.blocks, parts, strict=True)])
+
+
+class Kronecker(Operator):
+    """The linear map of `kronecker`, with its factors at hand."""
+
+    def __init__(self, left: Operator, right: Operator) -> None:
+        self.left = left
+        self.right = right
+        super().__init__(
+            (left.shape[0] * right.shape[0], left.shape[1] * right.shape[1]),
+            np.complex128 if left.complex or right.complex else np.float64,
+            symmetric=True if left.symmetric and right.symmetric else None,
+            psd=left.psd and right.psd,
+            precision=max(left.precision, right.precision),
+        )
+
+    def _apply(self, x: Array) -> Array:
+        rows = x.reshape(self.left.shape[1], self.right.shape[1])
+        inner = np.stack([self.right.matvec(row) for row in rows])
+        return np.stack([self.left.matvec(column) for column in inner.T], axis=1).ravel()
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        rows = y.reshape(self.left.shape[0], self.right.shape[0])
+        inner = np.stack([self.right.rmatvec(row) for row in rows])
+        return np.stack([self.left.rmatvec(column) for column in inner.T], axis=1).ravel()
+
+
+def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> Stacked:
+    """Operators one above the other: a model and its regulariser, the views of a scan.
+
+        K x = (w_1 A_1 x, ..., w_k A_k x),    K'K = sum_i w_i^2 A_i'A_i
+
+    Parameters
+    ----------
+    blocks : sequence of matrices or operators
+        With the same number of columns n.
+    weights : sequence of float, optional
+        One for each block; 1 by default.
+
+    Returns
+    -------
+    Stacked
+        Of shape (sum of the rows, n).
+
+    Raises
+    ------
+    InvalidInput
+        If there is no block, the columns differ, or there is another number of weights than blocks.
+    """
+    operators = _operators(blocks)
+    columns = [operator.shape[1] for operator in operators]
+    if len(set(columns)) > 1:
+        raise InvalidInput(f"stacked blocks need the same number of columns; got {columns}")
+    scales = np.ones(len(operators)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if scales.shape != (len(operators),) or not np.isfinite(scales).all():
+        raise InvalidInput(f"weights must be {len(operators)} finite numbers, one for each block; got {weights!r}")
+    return Stacked(operators, tuple(float(w) for w in scales))
+
+
+def block_diagonal(blocks: Sequence[Any]) -> BlockDiagonal:
+    """Operators side by side, each on its own part of x: the channels of an image, a batch.
+
+        A (x_1, ..., x_k) = (A_1 x_1, ..., A_k x_k)
+
+    Parameters
+    ----------
+    blocks : sequence of matrices or operators
+
+    Raises
+    ------
+    InvalidInput
+        If there is no block.
+    """
+    return BlockDiagonal(_operators(blocks))
+
+
+def kronecker(left: Any, right: Any) -> Kronecker:
+    """The Kronecker product A (x) B: A along the rows of an array and B along its columns.
+
+        (A (x) B) vec X = vec(A X B'),    vec by rows, as ``X.ravel()``
+
+    Parameters
+    ----------
+    left, right : matrix or operator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.operators import kronecker
+    >>> K = kronecker([[1, 2]], np.eye(2))
+    >>> K.matvec([1.0, 2.0, 3.0, 4.0]).tolist()
+    [7.0, 10.0]
+    """
+    return Kronecker(as_operator(left), as_operator(right))
+
+
+def _operators(blocks: Sequence[Any]) -> tuple[Operator, ...]:
+    operators = tuple(as_operator(block) for block in blocks)
+    if not operators:
+        raise InvalidInput("needs at least one block; got none")
+    return operators
+
+
+def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:
+    return np.split(vector, np.cumsum(sizes)[:-1])

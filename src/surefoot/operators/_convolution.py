@@ -1,0 +1,201 @@
+"""Convolution of an image with a kernel, under each way to go beyond its edge."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.operators._base import Array, Operator
+
+__all__ = ["BOUNDARIES", "Boundary", "Convolution", "convolution", "grid_shape"]
+
+Boundary = Literal["periodic", "zero", "reflect", "replicate"]
+# NumPy's names of them.
+BOUNDARIES: dict[str, Any] = {"periodic": "wrap", "zero": "constant", "reflect": "symmetric", "replicate": "edge"}
+
+
+class Convolution(Operator):
+    """The linear map of `convolution`, with its kernel, image shape and boundary at hand."""
+
+    def __init__(self, kernel: Array, image_shape: tuple[int, ...], boundary: Boundary) -> None:
+        n = prod(image_shape)
+        self.kernel = kernel
+        self.image_shape = image_shape
+        self.boundary: Boundary = boundary
+        super().__init__((n, n), symmetric=True if _symmetric(kernel, boundary) else None)
+        self._axes = [axis for axis, taps in enumerate(kernel.shape) if taps > 1]
+        self._lengths = [self._length(axis) for axis in self._axes]
+        self._symbol: Array = self._transformed_kernel()
+
+    def even_along(self, axis: int) -> bool:
+        """Whether the kernel is its own mirror image along an axis."""
+        return self.kernel.shape[axis] % 2 == 1 and _close(self.kernel, np.flip(self.kernel, axis))
+
+    def padding(self, axis: int) -> tuple[int, int]:
+        """Samples that the kernel reaches beyond the image along an axis, before and after."""
+        taps = self.kernel.shape[axis]
+        return taps - 1 - taps // 2, taps // 2
+
+    def _apply(self, x: Array) -> Array:
+        image = x.reshape(self.image_shape)
+        if self.boundary not in ("periodic", "zero"):
+            image = np.pad(image, [self.padding(i) for i in range(image.ndim)], mode=BOUNDARIES[self.boundary])
+        return self._filtered(image, self._symbol)[self._window()].ravel()
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        window = self._window()
+        padded = np.zeros([part.stop for part in window])
+        padded[window] = y.reshape(self.image_shape)
+        image = self._filtered(padded, self._symbol.conj())
+        for axis in self._axes:
+            image = self._folded(image, axis)
+        return image.ravel()
+
+    def _length(self, axis: int) -> int:
+        """Of the transform: the image itself where it is periodic, else no less than image and kernel together."""
+        size = self.image_shape[axis]
+        if self.boundary == "periodic":
+            return size
+        from scipy.fft import next_fast_len
+
+        return int(next_fast_len(size + self.kernel.shape[axis] - 1, real=True))
+
+    def _transformed_kernel(self) -> Array:
+        kernel = self.kernel
+        for axis, length in zip(self._axes, self._lengths, strict=True):
+            kernel = _wrapped(kernel, axis, length, self._offset(axis))
+        from scipy.fft import rfftn
+
+        return np.asarray(rfftn(kernel, axes=self._axes)) if self._axes else kernel
+
+    def _filtered(self, image: Array, symbol: Array) -> Array:
+        if not self._axes:
+            return image * symbol
+        from scipy.fft import irfftn, rfftn
+
+        spectrum = rfftn(image, s=self._lengths, axes=self._axes)
+        return np.asarray(irfftn(spectrum * symbol, s=self._lengths, axes=self._axes))
+
+    def _offset(self, axis: int) -> int:
+        """Of the kernel's first tap: its centre at 0, unless the image was padded."""
+        return -(self.kernel.shape[axis] // 2) if self.boundary in ("periodic", "zero") else 0
+
+    def _window(self) -> tuple[slice, ...]:
+        starts = [0] * len(self.image_shape)
+        if self.boundary not in ("periodic", "zero"):
+            starts = [taps - 1 for taps in self.kernel.shape]
+        return tuple(slice(start, start + size) for start, size in zip(starts, self.image_shape, strict=True))
+
+    def _folded(self, image: Array, axis: int) -> Array:
+        """The adjoint of going beyond the edge along one axis: what was copied out comes back to where it was."""
+        size, (before, after) = self.image_shape[axis], self.padding(axis)
+        rows = np.moveaxis(image, axis, 0)
+        if self.boundary in ("periodic", "zero"):
+            return np.moveaxis(rows[:size], 0, axis)
+        source = np.pad(np.arange(size), (before, after), mode=BOUNDARIES[self.boundary])
+        folded = rows[before : before + size].copy()
+        for row in (*range(before), *range(before + size, before + size + after)):
+            folded[source[row]] += rows[row]
+        return np.moveaxis(folded, 0, axis)
+
+
+def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodic") -> Convolution:
+    """Convolution with a kernel, as a linear map of flattened images; never formed.
+
+        (A x)_i = sum_j k_j x_{i + c - j},    c = floor(taps/2) along each axis
+
+    That of ``scipy.ndimage.convolve(image, kernel, mode)``; flip the kernel along every axis to correlate.
+
+    Parameters
+    ----------
+    kernel : array, with as many axes as the image
+        Real. An axis of length 1 leaves that axis of the image alone: ``kernel[:, :, None]`` blurs each colour.
+    shape : sequence of int
+        Of the image, in 1, 2, 3 or more dimensions.
+    boundary : "periodic", "zero", "reflect" or "replicate"
+        What lies beyond the edge: d c b a | a b c d | d c b a for "reflect" (half-sample, scipy's 'reflect'), the last
+        sample for "replicate" (scipy's 'nearest').
+
+    Returns
+    -------
+    Convolution
+        Of shape (n, n), n the number of samples, with an adjoint. By FFT: O(n log n) a product.
+
+    Raises
+    ------
+    InvalidInput
+        If the kernel is empty or has another number of axes than the image, or the boundary is unknown.
+    InvalidType
+        If the kernel is not real.
+    NotFinite
+        If the kernel holds NaN or infinity.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> A = sf.operators.convolution([-1, 2, -1], [4], "zero")
+    >>> A.matvec([1.0, 0.0, 0.0, 0.0]).round(12).tolist()
+    [2.0, -1.0, 0.0, 0.0]
+    >>> print(sf.spectra.norm_squared(A))
+    13.0902
+    """
+    size = grid_shape(shape, "shape")
+    try:
+        values = np.asarray(kernel)
+    except ValueError as error:
+        raise InvalidInput(f"kernel: cannot read this as an array: {error}") from error
+    if values.dtype.kind not in "buif":
+        raise InvalidType(f"kernel must hold real numbers; got dtype {values.dtype}")
+    if values.ndim != len(size) or values.size == 0:
+        raise InvalidInput(
+            f"kernel must have an axis for each of the image's, none of them empty; got kernel shape {values.shape} for "
+            f"image shape {size}; add axes of length 1, as in kernel[:, :, None]"
+        )
+    if not np.isfinite(values).all():
+        raise NotFinite("kernel holds NaN or infinity")
+    if boundary not in BOUNDARIES:
+        raise InvalidInput(f"boundary must be one of {', '.join(BOUNDARIES)}; got {boundary!r}")
+    return Convolution(values.astype(np.float64), size, boundary)
+
+
+def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
+    """A grid's shape: positive whole numbers.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not.
+    """
+    try:
+        sizes = np.asarray(shape)
+        size = tuple(int(n) for n in sizes)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} must be a sequence of whole numbers; got {shape!r}") from error
+    if not size or sizes.dtype.kind not in "ui" or min(size) < 1:
+        raise InvalidInput(f"{name} must hold positive whole numbers, one for each axis; got {shape!r}")
+    return size
+
+
+def _wrapped(kernel: Array, axis: int, length: int, offset: int) -> Array:
+    """The kernel on a circle of so many samples, its first tap at the offset."""
+    rows = np.moveaxis(kernel, axis, 0)
+    out = np.zeros((length, *rows.shape[1:]))
+    for j, row in enumerate(rows):
+        out[(j + offset) % length] += row
+    return np.moveaxis(out, 0, axis)
+
+
+def _symmetric(kernel: Array, boundary: str) -> bool:
+    """Whether the map is known to be symmetric, by its kernel."""
+    if any(taps % 2 == 0 for taps in kernel.shape):
+        return False
+    if boundary == "reflect":
+        return all(_close(kernel, np.flip(kernel, axis)) for axis in range(kernel.ndim))
+    return boundary != "replicate" and _close(kernel, np.flip(kernel))
+
+
+def _close(first: Array, second: Array) -> bool:
+    """Equal to rounding: kernels are computed."""
+    return bool(np.abs(first - second).max() <= 8 * np.finfo(np.float64).eps * np.abs(first).max())

@@ -1,0 +1,106 @@
+"""The curvature of linear models: of c X'X/n + D, without forming it, in any linear variables."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from surefoot.operators import Array, LinearMap, Matrix, gram
+from surefoot.problems._changes import Change
+from surefoot.spectra import Bounds, Spectrum, spectrum
+
+__all__ = ["bent_spectrum", "is_diagonal", "least_penalty", "with_ones"]
+
+Which = Literal["both", "largest"]
+# An S with entries makes X S, dense, where both have at most this many.
+FORM_ENTRIES = 2e7
+
+
+def bent_spectrum(
+    X: Matrix, bend: float, penalty: Array, intercept: bool, change: Change | None, which: Which = "largest"
+) -> Spectrum:
+    """The spectrum of S'(bend X_1'X_1/n + diag(penalty)) S, X_1 being X with a column of ones for an intercept.
+
+    Goes through a factor F with F'F equal to it wherever F's entries can be had: the condition of F'F is then
+    not squared.
+
+    Parameters
+    ----------
+    X : dense or sparse matrix, shape (n, d)
+    bend : float
+        Second derivative of the loss in the scores.
+    penalty : array, shape (p,)
+    intercept : bool
+        Whether p is d + 1.
+    change : Change or None
+        S, of size p; the identity if None.
+    which : "both" or "largest"
+        As in `surefoot.spectrum`.
+    """
+    scale = math.sqrt(bend / X.shape[0])
+    if change is None and not intercept:
+        return spectrum(gram(X * scale), which=which).shifted(float(penalty[0]))
+    factor = with_ones(X, intercept) * scale
+    if change is not None:
+        small = factor.shape[0] * factor.shape[1] <= FORM_ENTRIES
+        if not (is_diagonal(change) or (change.matrix is not None and small)):
+            return _measured_product(factor, penalty, change, which)
+        factor = factor @ change.matrix
+    if penalty.any():
+        factor = _stacked(factor, _penalty_rows(penalty, change))
+    return spectrum(gram(factor), which=which)
+
+
+def least_penalty(penalty: Array, change: Change | None) -> Bounds:
+    """The smallest eigenvalue of S' diag(penalty) S: the curvature that is left where the loss is flat."""
+    if not penalty.all() or change is None:
+        return Bounds.exactly(float(penalty.min()))
+    if is_diagonal(change):
+        return Bounds.exactly(float((penalty * change.matrix.diagonal() ** 2).min()))
+    if change.matrix is not None:
+        return spectrum(gram(_penalty_rows(penalty, change))).smallest
+    shape = (penalty.size, penalty.size)
+    product = LinearMap(shape, lambda z: change.adjoint(penalty * change.apply(z)), psd=True)
+    return spectrum(product, which="smallest").smallest
+
+
+def with_ones(X: Matrix, intercept: bool) -> Matrix:
+    """X, with a column of ones appended if there is an intercept."""
+    if not intercept:
+        return X
+    ones = np.ones((X.shape[0], 1))
+    if hasattr(X, "tocsr"):
+        from scipy.sparse import csr_array, hstack
+
+        return hstack([X, csr_array(ones)]).tocsr()
+    return np.hstack([X, ones])
+
+
+def is_diagonal(change: Change) -> bool:
+    """Whether a change of variables is known to scale each of them by itself."""
+    matrix = change.matrix
+    return hasattr(matrix, "nnz") and int(matrix.nnz) == change.size == int(np.count_nonzero(matrix.diagonal()))
+
+
+def _penalty_rows(penalty: Array, change: Change | None) -> Any:
+    """The rows of sqrt(D) S that are not zero."""
+    from scipy.sparse import diags_array
+
+    roots = diags_array(np.sqrt(penalty)).tocsr()
+    return (roots if change is None else roots @ change.matrix)[np.flatnonzero(penalty)]
+
+
+def _stacked(above: Any, below: Any) -> Any:
+    if hasattr(above, "tocsr"):
+        from scipy.sparse import csr_array, vstack
+
+        return vstack([above, csr_array(below)])
+    return np.vstack([above, below.toarray() if hasattr(below, "toarray") else below])
+
+
+def _measured_product(factor: Matrix, penalty: Array, change: Change, which: Which) -> Spectrum:
+    def product(z: Array) -> Array:
+        x = change.apply(z)
+        return change.adjoint(factor.T @ (factor @ x) + penalty * x)
+
+    return spectrum(LinearMap((penalty.size, penalty.size), product, psd=True), which=which)

@@ -1,0 +1,105 @@
+"""Symbols: the eigenvalues of convolutions and differences that a Fourier or cosine transform diagonalises.
+
+    periodic:                       sigma_m^2 = |sum_j k_j exp(-2 pi i m j/N)|^2
+    half-sample reflection, k even: sigma_m^2 = (sum_j k_j cos(pi m j/N))^2
+    forward differences:            4 sin^2(pi m/(2N)) reflecting (Neumann), 4 sin^2(pi m/N) periodic
+
+for m = 0 .. N - 1 along each axis, j counted from the kernel's centre (G. Strang, The discrete cosine transform, SIAM
+Review 41, 1999; P. C. Hansen, J. G. Nagy, D. P. O'Leary, Deblurring Images, SIAM 2006, chapter 4).
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.operators import Convolution, Gradient
+
+__all__ = ["Symbol", "covering_symbol", "symbol_of_convolution", "symbol_of_gradient"]
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Symbol:
+    """All eigenvalues of A'A by frequency, where a transform diagonalises it.
+
+    Parameters
+    ----------
+    basis : "fourier" or "cosine"
+        Operators on the same grid with the same basis have the same eigenvectors, so their symbols add.
+    shape : tuple of int
+        Of the grid.
+    values : array
+        Squared singular values; broadcasts to the grid, or half of it where the other half is its mirror image.
+    """
+
+    basis: str
+    shape: tuple[int, ...]
+    values: NDArray[np.float64]
+
+    def fits(self, other: "Symbol") -> bool:
+        """Whether it has the same eigenvectors as another."""
+        return (self.basis, self.shape) == (other.basis, other.shape)
+
+    def plus(self, other: "Symbol", weight: float) -> "Symbol":
+        """That of A'A + weight B'B."""
+        return Symbol(self.basis, self.shape, self.values + weight * other.values)
+
+
+def symbol_of_convolution(operator: Convolution) -> Symbol | None:
+    """Its symbol where it has one: periodic, or reflective with a kernel that is even along each axis."""
+    kernel, shape = operator.kernel, operator.image_shape
+    if operator.boundary == "periodic":
+        return Symbol("fourier", shape, _fourier(kernel, shape))
+    if operator.boundary == "reflect" and all(operator.even_along(axis) for axis in range(kernel.ndim)):
+        return Symbol("cosine", shape, _cosine(kernel, shape))
+    return None
+
+
+def symbol_of_gradient(operator: Gradient) -> Symbol:
+    """4 sin^2 along each axis, summed over the axes."""
+    shape, periodic = operator.image_shape, operator.edge == "periodic"
+    waves = [np.arange(n) * np.pi / (n if periodic else 2 * n) for n in shape]
+    if periodic:  # the half of the frequencies along the last axis that a real transform keeps
+        waves[-1] = waves[-1][: shape[-1] // 2 + 1]
+    parts = [(2 * np.sin(wave) / dx) ** 2 for wave, dx in zip(waves, operator.spacing, strict=True)]
+    return Symbol("fourier" if periodic else "cosine", shape, reduce(np.add.outer, parts))
+
+
+def covering_symbol(operator: Convolution) -> float:
+    """An upper bound on the squared norm under zero boundaries: that of a periodic one on a grid it fits in.
+
+    Zero boundaries make a section of the circulant map of a grid with N + taps - 1 samples along each axis, and a
+    section's norm is no larger. Proved; never above Young's bound |k|_1^2.
+    """
+    shape = tuple(n + taps - 1 for n, taps in zip(operator.image_shape, operator.kernel.shape, strict=True))
+    return float(_fourier(operator.kernel, shape).max()) * (1 + 64 * EPS)
+
+
+def _fourier(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    from scipy.fft import rfftn
+
+    transform = np.asarray(rfftn(_folded(kernel, shape), s=shape))
+    return transform.real**2 + transform.imag**2
+
+
+def _folded(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The kernel on a circle of N samples along each axis; where the first tap lies does not change |symbol|."""
+    for axis, size in enumerate(shape):
+        taps = kernel.shape[axis]
+        if taps > size:
+            rows = np.moveaxis(kernel, axis, 0)
+            rows = np.concatenate([rows, np.zeros((-taps % size, *rows.shape[1:]))])
+            kernel = np.moveaxis(rows.reshape(-1, size, *rows.shape[1:]).sum(axis=0), 0, axis)
+    return kernel
+
+
+def _cosine(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    values = kernel
+    for size in shape:  # each turn transforms the first axis and puts it last
+        offsets = np.arange(values.shape[0]) - values.shape[0] // 2
+        cosines = np.cos(np.pi / size * np.outer(offsets, np.arange(size)))
+        values = np.tensordot(values, cosines, axes=(0, 0))
+    return values**2

@@ -1,0 +1,27 @@
+"""What the tools for symmetric operators take."""
+
+from typing import Any
+
+from surefoot.errors import InvalidInput, NotSymmetric
+from surefoot.operators import Operator, as_operator
+
+__all__ = ["symmetric_operator"]
+
+
+def symmetric_operator(source: Any) -> Operator:
+    """The source as a square operator that is not known to be asymmetric.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not square.
+    NotSymmetric
+        If it is a matrix that is not symmetric.
+    """
+    operator = as_operator(source)
+    m, n = operator.shape
+    if m != n:
+        raise InvalidInput(f"needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")
+    if operator.symmetric is False:
+        raise NotSymmetric("needs a symmetric operator and this one is not; pass gram(A) or (A + A.T)/2")
+    return operator

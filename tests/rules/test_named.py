@@ -1,0 +1,72 @@
+import pytest
+
+from surefoot import rules
+from surefoot.errors import InvalidInput
+from surefoot.rules import Known, named_rule, named_rules
+
+KNOWN = Known(largest=10.0, smallest=0.1, optimum=-1.0, steps=50)
+ARGUMENTS = {"STEP": "0.25", "LENGTH": "8", "OPTIMUM": "0"}
+
+
+@pytest.mark.parametrize("entry", named_rules(), ids=lambda entry: entry.name)
+def test_every_name_makes_a_rule_that_starts(entry):
+    name = f"{entry.name}:{ARGUMENTS[entry.argument]}" if entry.argument else entry.name
+    rule = named_rule(name, KNOWN)
+    assert isinstance(rule, rules.Rule)
+    rule.init()
+    assert entry.summary
+    assert "\n" not in entry.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("auto", rules.Auto()),
+        (" bb ", rules.BarzilaiBorwein()),
+        ("bb-long", rules.BarzilaiBorwein(kind="long")),
+        ("constant:0.1", rules.Constant(step=0.1)),
+        ("constant:safe", rules.Constant(step=0.1)),
+        ("constant:optimal", rules.Constant(step=2 / 10.1)),
+        ("constant:2.2/L", rules.Constant(step=2.2 / 10)),
+        ("cosine:1/L", rules.Cosine(step=0.1, steps=50)),
+        ("chebyshev:7", rules.Chebyshev(smallest=0.1, largest=10.0, steps=7)),
+        ("chebyshev", rules.Chebyshev(smallest=0.1, largest=10.0, steps=38)),
+        ("polyak", rules.Polyak(optimum=-1.0)),
+        ("polyak:2", rules.Polyak(optimum=2.0)),
+        ("silver", rules.Silver(smoothness=10.0)),
+    ],
+)
+def test_what_a_name_stands_for(name, rule):
+    assert named_rule(name, KNOWN) == rule
+
+
+def test_a_first_step_is_the_step_of_a_schedule_and_the_first_trial_of_a_search():
+    assert named_rule("constant", Known(first=0.3)) == rules.Constant(step=0.3)
+    assert named_rule("armijo", Known(first=0.3)) == rules.Armijo(first=0.3)
+
+
+def test_without_strong_convexity_the_optimal_step_is_the_safe_one():
+    assert named_rule("constant:optimal", Known(largest=4.0)) == rules.Constant(step=0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "message"),
+    [
+        ("bbb", KNOWN, "unknown rule 'bbb'; did you mean bb?"),
+        ("nonsense", KNOWN, "unknown rule 'nonsense'; choose one of auto, bb"),
+        ("constant", KNOWN, "constant needs a step; write constant:0.1"),
+        ("constant:fast", KNOWN, "constant takes a positive number, such as 0.1; got 'fast'"),
+        ("constant:-1", KNOWN, "positive number"),
+        ("constant:nan", KNOWN, "positive number"),
+        ("constant:safe", Known(), "largest curvature L, which has no bound here; give a number"),
+        ("constant:x/L", KNOWN, "positive number, such as 0.1; got 'x'"),
+        ("silver", Known(), "told the largest curvature L"),
+        ("chebyshev", Known(largest=1.0), "smallest curvature mu"),
+        ("polyak", Known(), "told the optimal value"),
+        ("polyak:low", KNOWN, "got 'low'"),
+        ("auto:3", KNOWN, "auto takes no argument; got '3'"),
+    ],
+)
+def test_a_wrong_name_says_what_would_be_right(name, known, message):
+    with pytest.raises(InvalidInput, match=message.replace("?", r"\?")):
+        named_rule(name, known)

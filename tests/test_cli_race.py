@@ -1,0 +1,158 @@
+"""The verbs that run rules: `race` and `run`."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from surefoot.cli import run
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs a command line: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        code = run(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+SMALL = ("quadratic", "--size", "30", "--condition", "100", "--spectrum", "log")
+
+
+def test_a_race_is_a_table(command):
+    code, out, err = command("race", *SMALL, "--rules", "auto,constant:safe,heavy-ball", "--steps", "200")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "quadratic, 30 unknowns, condition 100, log spectrum: a race of 5"
+    assert [line.split()[0] for line in lines[4:9]] == ["auto", "constant:safe", "heavy-ball", "CG", "L-BFGS-B"]
+    assert "gradients to 0.001  gradients to 1e-06  final gap" in lines[3]
+    assert "reached a gap of 1e-06 first" in out
+
+
+def test_a_race_as_json_with_csv_and_report(command, here):
+    code, out, err = command(
+        "race", *SMALL, "--rules", "bb", "--json", "--csv", "curves.csv", "--report", "race.html"
+    )  # fmt: skip
+    record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert code == 0
+    assert record["kind"] == "race"
+    assert [entry["name"] for entry in record["entries"]] == ["bb", "CG", "L-BFGS-B"]
+    assert err == f"csv: {here / 'curves.csv'}\nreport: {here / 'race.html'}\n"
+    with (here / "curves.csv").open(newline="") as file:
+        heading, *rows = csv.reader(file)
+    assert heading == ["rule", "gradients", "seconds", "gap"]
+    assert len(rows) == sum(entry["gradients"] for entry in record["entries"])
+    assert "Which rule gets there first?" in (here / "race.html").read_text(encoding="utf-8")
+
+
+def test_two_problems_of_one_name_race_one_after_the_other(command, here):
+    pytest.importorskip("sklearn")
+    code, out, _ = command("race", "breast-cancer", "--rules", "auto", "--steps", "30", "--json", "--csv", "c.csv")
+    record = json.loads(out)
+    assert code == 0
+    assert record["kind"] == "races"
+    raw, standardised = record["races"]
+    assert raw["problem"].startswith("breast-cancer, raw")
+    assert raw["entries"][0]["final"] > standardised["entries"][0]["final"]
+    with (here / "c.csv").open(newline="") as file:
+        heading, *rows = csv.reader(file)
+    assert heading[0] == "problem"
+    assert {row[0] for row in rows} == {raw["problem"], standardised["problem"]}
+
+
+def test_a_file_can_be_raced(command, here):
+    np.save(here / "matrix.npy", np.diag([1.0, 2.0, 4.0]))
+    code, out, _ = command("race", "matrix.npy", "--rules", "auto")
+    assert code == 0
+    assert "CG (SciPy)" in out
+
+
+def test_a_run_that_converges(command):
+    code, out, err = command("run", *SMALL)
+    assert (code, err) == (0, "")
+    assert out.startswith("quadratic, 30 unknowns, condition 100, log spectrum: auto\n")
+    assert "stable below 0.02 (2/L, L <= 100)" in out
+    assert "good: " in out
+
+
+def test_a_run_that_diverges_says_why_and_is_exit_code_1(command, here):
+    code, out, err = command("run", *SMALL, "--rule", "constant:2.2/L", "--steps", "100", "--report", "run.html")
+    assert (code, err) == (1, "")
+    assert "diverged: " in out
+    assert "exceed the limit 0.02 (2/L, L <= 100), at up to 1.1 times it" in out
+    assert "Diverged." in (here / "run.html").read_text(encoding="utf-8")
+
+
+def test_a_run_as_json(command):
+    code, out, err = command("run", *SMALL, "--rule", "constant", "--step", "0.01", "--steps", "20", "--json")
+    record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert (code, err) == (0, "")
+    assert record["kind"] == "run"
+    assert record["rule"] == "constant, step 0.01"
+    assert record["descent"]["trace"]["step"][1:] == [0.01] * 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["race", "quadratic", "--rules", "auot"], "error: unknown rule 'auot'", "hint: did you mean auto?"),
+        (["race", "quadratic", "--rules", ","], "error: --rules is empty", "hint: name some"),
+        (["race", "quadratic", "--tol", "2"], "error: steps must be at least 1 and tol in (0, 1)", ""),
+        (["race", "quadratic", "--steps", "0"], "error: invalid value for '--steps'", "hint: surefoot race --help"),
+        (["race", "quadratic", "--spectrum", "flat"], "error: unknown spectrum 'flat'", "hint: choose one of linear"),
+        (["race", "quadratic", "--csv", "no/c.csv"], "error: there is no folder", "hint: create it"),
+        (["race", "quadratic", "--report", "no/r.html"], "error: there is no folder", "hint: create it"),
+        (["race", "digits-softmax", "--size", "3"], "error: --size shapes the built-in quadratic", "hint: leave it"),
+        (["race", "zzz"], "error: unknown target 'zzz'", "hint: give a built-in name"),
+        (["run", "quadratic", "--rule", "constant"], "error: constant needs a step", "hint: write constant:0.1"),
+        (["run", "quadratic", "--rule", "cosine:x"], "error: cosine takes a positive number", ""),
+        (["run", "quadratic", "--step", "-1"], "error: step must be positive", ""),
+        (["run", "quadratic", "--tol", "-1"], "error: steps and tol must be nonnegative", ""),
+        (["run"], "error: missing argument 'TARGET'", "hint: surefoot run --help"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_exit_code_2_and_a_line(command, here, arguments, error, hint):
+    code, out, err = command(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith(error)
+    assert len(err.splitlines()) <= 2
+    assert not hint or err.splitlines()[-1].startswith(hint)
+
+
+@pytest.mark.parametrize("verb", ["run", "race"])
+def test_a_network_is_not_available_yet(command, verb):
+    pytest.importorskip("torch")
+    code, out, err = command(verb, "digits")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: surefoot {verb} works on classical problems; networks such as digits are not available here yet\n"
+        "hint: use surefoot advise digits\n"
+    )
+
+
+def test_a_problem_without_a_minimum_cannot_be_raced(command, here):
+    np.save(here / "saddle.npy", np.diag([1.0, -1.0]))
+    code, _, err = command("race", "saddle.npy")
+    assert code == 2
+    assert "no minimum to race to" in err
+
+
+def test_a_table_that_cannot_be_written(command, here):
+    (here / "folder").mkdir()
+    code, _, err = command("race", *SMALL, "--rules", "auto", "--csv", "folder")
+    assert code == 1
+    assert err.startswith("error: cannot write folder: ")

@@ -1,0 +1,73 @@
+"""What each of two processes runs under DistributedDataParallel; see test_distributed."""
+
+import json
+import sys
+from datetime import timedelta
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+import surefoot as sf
+from surefoot.errors import SurefootError
+from surefoot.training import fisher, gauss_newton, hessian, optimizer_limits, supervised
+
+loss = supervised(functional.cross_entropy)
+SPLIT = 9, 4  # unequal parts
+
+
+def problem():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 3)).double()
+    return model, torch.randn(13, 5).double(), torch.randint(3, (13,))
+
+
+def measured(model, batch, split):
+    """Everything that must agree, as plain numbers."""
+    H = hessian(model, loss, batch)
+    v = np.random.default_rng(0).standard_normal(H.shape[0])
+    inner = getattr(model, "module", model)
+    found = sf.spectrum(H)
+    adam = torch.optim.Adam(inner.parameters(), lr=0.1)
+    for p in inner.parameters():  # an optimizer state, the same everywhere
+        adam.state[p] = {"step": torch.tensor(5.0), "exp_avg": p * 0, "exp_avg_sq": p.detach() ** 2 + 1e-3}
+    return {
+        "product": (H @ v).tolist(),
+        "rebuilt": (hessian(model, loss, batch, max_memory=0) @ v).tolist(),
+        "gauss_newton": (gauss_newton(model, loss, batch) @ v).tolist(),
+        "fisher": (fisher(model, loss, batch) @ v).tolist(),
+        "block": (H.restricted(["3"]) @ v[:27]).tolist(),
+        "gradient": H.gradient().tolist(),
+        "value": H.value,
+        "spectrum": [found.largest.lower, found.largest.upper, found.smallest.lower, found.smallest.upper],
+        "products": found.products,
+        "names": list(H.names),
+        "limit": optimizer_limits(H, adam).curvature_limit,
+        "probed": optimizer_limits(H, torch.optim.AdamW(inner.parameters(), lr=0.1)).curvature_limit if split else 0.0,
+    }
+
+
+def main(rank, rendezvous, out):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    model, x, y = problem()
+    parts = list(zip(x.split(SPLIT), y.split(SPLIT), strict=True))
+    ddp = nn.parallel.DistributedDataParallel(model)
+    record = measured(ddp, parts[rank], split=True)
+    try:  # data that only one process cannot use
+        hessian(ddp, loss, parts[rank] if rank == 0 else [])
+        record["error"] = "none"
+    except SurefootError as error:
+        record["error"] = str(error)
+    # and all is well afterwards
+    record["after"] = (hessian(ddp, loss, parts[rank]) @ np.ones(len(record["gradient"]))).tolist()
+    with open(f"{out}.{rank}", "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
