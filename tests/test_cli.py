@@ -293,7 +293,7 @@ def test_a_long_wait_is_announced_once(capsys, clock):
         assert capsys.readouterr().err == ""
         meter(2, 10, "SGD", 59.0)
         meter(3, 10, "SGD", 300.0)
-    assert capsys.readouterr().err == "this takes about 60 s; Ctrl-C stops it\n"
+    assert capsys.readouterr().err == "this may take 60 s; Ctrl-C stops it\n"
 
 
 def test_quiet_is_quiet(capsys, clock):

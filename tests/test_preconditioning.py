@@ -547,3 +547,23 @@ def test_more_refusals():
         precondition(big, "jacobi")
     with pytest.raises(InvalidInput, match=r"z must have shape \(4,\)"):
         precondition(PROBLEM).to_original(np.ones(5))
+
+
+@pytest.mark.parametrize("by", ["columns", "standardise", "jacobi", "cholesky"])
+def test_sparse_data_are_scaled_as_dense_ones(by):
+    data = np.where(np.abs(X) < 0.7 * SCALES, 0.0, X)
+    dense, sparse = (
+        change_matrix(precondition(LeastSquares(kind(data), TARGET, ridge=0.1, intercept=True), by))
+        for kind in (np.asarray, scipy.sparse.csr_array)
+    )
+    np.testing.assert_allclose(sparse, dense, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("by", ["jacobi", "columns", "cholesky", FULL[:4, :4]], ids=str)
+@pytest.mark.parametrize("model", [Logistic, Softmax])
+def test_far_out_the_ridge_alone_is_left(by, model):
+    """The smallest curvature in the new variables is approached, so it is the infimum and not only a bound."""
+    changed = precondition(model(X, LABELS, ridge=0.3), by)
+    values = np.linalg.eigvalsh(matrix_of(changed, changed.from_original(1e7 * RNG.standard_normal(changed.size))))
+    assert changed.curvature().smallest.lower == pytest.approx(values[0], rel=1e-6)
+    assert changed.curvature().smallest.upper == pytest.approx(values[0], rel=1e-6)

@@ -126,7 +126,7 @@ def test_over_a_thousand_runs_without_one_silent_divergence_or_stall(rule):
     assert not failures
 
 
-# Condition 1e4. Worst case: the error along the flattest direction alone; linear: a thousand curvatures, error 1 in each.
+# Condition 1e4. Worst case: the error along the flattest direction alone; linear: a thousand, error 1 in each.
 WORST = {"constant:safe": 138149, "constant:optimal": 69078}
 LINEAR = {
     "constant:safe": 103612,

@@ -13,7 +13,7 @@ from surefoot.drivers._counted import Counted
 from surefoot.drivers._race_result import KEPT, thinned
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import GradientDescent, HeavyBall, Nesterov
-from surefoot.problems import LeastSquares, Logistic, Quadratic, Softmax
+from surefoot.problems import AbsoluteLoss, LeastSquares, Logistic, Quadratic, Softmax
 from surefoot.rules import Auto, Constant, Known
 from surefoot.targets import ShapedQuadratic
 
@@ -249,3 +249,12 @@ def test_a_run_is_json():
     assert record["kind"] == "run"
     assert len(record["descent"]["trace"]["loss"]) == record["descent"]["evaluations"]
     assert run(logistic(), "polyak", steps=30).descent.loss < 0.7
+
+
+def test_where_f_is_not_smooth_the_rules_for_that_race():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40, 3))
+    made = race(AbsoluteLoss(A, A @ [1.0, -1.0, 0.5]), steps=400)
+    names = [entry.name for entry in made.entries]
+    assert names == ["auto", "bb", "armijo", "polyak", "subgradient:1", "L-BFGS-B"]
+    assert made.ranking(1e-3)[0].reached(1e-3)

@@ -30,7 +30,8 @@ def module(tmp_path, monkeypatch):
 
 
 def test_built_ins_have_a_line_each():
-    assert [b.name for b in built_ins()] == ["digits", "digits-softmax", "breast-cancer", "quadratic"]
+    names = ["digits", "digits-softmax", "breast-cancer", "quadratic", "mnist1d-cnn", "char-transformer", "digits-rnn"]
+    assert [b.name for b in built_ins()] == names
     assert all(b.summary and "\n" not in b.summary for b in built_ins())
 
 

@@ -163,7 +163,7 @@ def test_arguments_of_effective_rates(call, error):
 
 
 def test_the_decayed_iteration_is_torchs():
-    """The modulus of the iteration's roots is the rate at which AdamW itself approaches 0, its preconditioner frozen."""
+    """The roots' modulus is the rate at which AdamW itself approaches 0, its preconditioner frozen."""
     a, h, w, b = 2.0, 0.02, 0.7, 0.6  # slow enough for real roots
     model, batch = parabola(a)
     optimizer = optim.AdamW(model.parameters(), lr=h, betas=(b, FROZEN), weight_decay=w, eps=0)

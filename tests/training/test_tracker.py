@@ -237,7 +237,7 @@ def test_readings_round_trip():
     tracker = SharpnessTracker(Terrain(bulk()), loss, ONE)
     tracker.update(), tracker.update()
     for reading in tracker.history:
-        text = json.dumps({k: v for k, v in reading.to_dict().items()})
+        text = json.dumps(reading.to_dict())
         assert SharpnessReading.from_dict(json.loads(text)) == reading
 
 

@@ -116,7 +116,7 @@ class Meter:
         elapsed = time.monotonic() - self._began
         if not self._warned and remaining_seconds is not None and elapsed + remaining_seconds > PREVIEW_SECONDS:
             self._warned = True
-            say(f"this takes about {_duration(elapsed + remaining_seconds)}; Ctrl-C stops it", error=True)
+            say(f"this may take {_duration(elapsed + remaining_seconds)}; Ctrl-C stops it", error=True)
         if not self._terminal or elapsed < BAR_AFTER_SECONDS:
             return
         if self._bar is None:

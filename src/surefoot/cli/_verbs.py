@@ -9,8 +9,10 @@ import typer
 from surefoot._advise import Advice
 from surefoot._advise import advise as compute_advice
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
+from surefoot.cli._diagnose import ODE_PREFIX, diagnose
 from surefoot.cli._failures import FAILED
 from surefoot.cli._inputs import AsJson, LabelColumn, LossName, Quiet, ReportPath, Seed, TargetName, targets_of
+from surefoot.cli._pictures import orbit, region
 from surefoot.cli._race import race
 from surefoot.cli._run import run
 from surefoot.targets import Target, built_ins
@@ -70,6 +72,9 @@ def advise(
 
     Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
     """
+    if target.startswith(ODE_PREFIX):
+        diagnose(target, as_json=as_json, options={"--loss": loss, "--label": label, "--report": report})
+        return
     targets = targets_of(target, loss, label, rng, report)
     advices = [_advice(each, rng, quiet) for each in targets]
     if as_json:
@@ -87,12 +92,16 @@ def advise(
 
 app.command()(run)
 app.command()(race)
+app.command()(region)
+app.command()(orbit)
 
 
 @app.command(name="list")
 def list_targets() -> None:
     """List what TARGET can be."""
-    show_targets(built_ins(), OTHER_TARGETS)
+    from surefoot.targets import odes
+
+    show_targets(built_ins(), {**odes(), **OTHER_TARGETS})
 
 
 def _advice(target: Target, rng: int, quiet: bool) -> Advice:

@@ -7,6 +7,7 @@ from surefoot.drivers._diagnose import Diagnosis, diagnose
 from surefoot.drivers._integrate import gradient_flow, integrate
 from surefoot.drivers._local_error import LocalError, local_error
 from surefoot.drivers._minimum import Minimum, minimum
+from surefoot.drivers._primal_dual import PrimalDual, primal_dual
 from surefoot.drivers._proximal import L1, Box, Nonnegative, Proximal
 from surefoot.drivers._race import race
 from surefoot.drivers._race_result import Entry, Race
@@ -16,6 +17,7 @@ from surefoot.drivers._scaling import AdaGrad, FixedScaling, RMSProp, Scaling
 from surefoot.drivers._stochastic import descend_by_parts
 from surefoot.drivers._trace import Trace
 from surefoot.drivers._trajectory import StabilityCheck, Trajectory
+from surefoot.drivers._variation import GroupL1, SquaredDistance
 from surefoot.drivers._verdict import Verdict, predicted_rate
 
 __all__ = [
@@ -32,16 +34,19 @@ __all__ = [
     "Entry",
     "FiniteSum",
     "FixedScaling",
+    "GroupL1",
     "LocalError",
     "Minimum",
     "Nonnegative",
     "Partial",
+    "PrimalDual",
     "Proximal",
     "RMSProp",
     "Race",
     "Run",
     "Sampler",
     "Scaling",
+    "SquaredDistance",
     "StabilityCheck",
     "Trace",
     "Trajectory",
@@ -57,6 +62,7 @@ __all__ = [
     "local_error",
     "minimum",
     "predicted_rate",
+    "primal_dual",
     "race",
     "run",
 ]

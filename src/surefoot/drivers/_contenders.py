@@ -68,6 +68,8 @@ def contender(name: str, known: Known) -> Contender:
 def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
     """Those worth seeing side by side on a problem."""
     names = ["auto", "bb", "bb-short", "adgd", "armijo"]
+    if not _smooth(problem):
+        return ("auto", "bb", "armijo", "polyak", "subgradient:1")
     if known.largest is None:
         return tuple(names)
     if not problem.constant_curvature:
@@ -92,6 +94,16 @@ def known_of(problem: Problem, steps: int, *, optimum: float | None = None, firs
         steps=steps,
         first=first,
     )
+
+
+def _smooth(problem: Problem) -> bool:
+    try:
+        problem.curvature()
+    except NotSmooth:
+        return False
+    except NotImplementedError:
+        pass
+    return True
 
 
 def _fista(argument: str, known: Known) -> tuple[Rule, Method]:

@@ -1,6 +1,6 @@
 """Operators composed of others: one above the other, along a diagonal, and Kronecker products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,15 @@ class Stacked(Operator):
         )
 
     def _apply(self, x: Array) -> Array:
-        return np.concatenate([w * block.matvec(x) for w, block in zip(self.weights, self.blocks, strict=True)])
+        return np.concatenate(
+            [w * _times(block.matvec, block, x) for w, block in zip(self.weights, self.blocks, strict=True)]
+        )
 
-    def _apply_adjoint(self, y: Array) -> Array:
-        parts = _split(y, [block.shape[0] for block in self.blocks])
-        pulled = [w * block.rmatvec(p) for w, block, p in zip(self.weights, self.blocks, parts, strict=True)]
+    def _apply_adjoint(self, x: Array) -> Array:
+        parts = _split(x, [block.shape[0] for block in self.blocks])
+        pulled = [
+            w * _times(block.rmatvec, block, p) for w, block, p in zip(self.weights, self.blocks, parts, strict=True)
+        ]
         return np.sum(pulled, axis=0)
 
 
@@ -48,11 +52,15 @@ class BlockDiagonal(Operator):
 
     def _apply(self, x: Array) -> Array:
         parts = _split(x, [block.shape[1] for block in self.blocks])
-        return np.concatenate([block.matvec(part) for block, part in zip(self.blocks, parts, strict=True)])
+        return np.concatenate(
+            [_times(block.matvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
+        )
 
-    def _apply_adjoint(self, y: Array) -> Array:
-        parts = _split(y, [block.shape[0] for block in self.blocks])
-        return np.concatenate([block.rmatvec(part) for block, part in zip(self.blocks, parts, strict=True)])
+    def _apply_adjoint(self, x: Array) -> Array:
+        parts = _split(x, [block.shape[0] for block in self.blocks])
+        return np.concatenate(
+            [_times(block.rmatvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
+        )
 
 
 class Kronecker(Operator):
@@ -71,13 +79,13 @@ class Kronecker(Operator):
 
     def _apply(self, x: Array) -> Array:
         rows = x.reshape(self.left.shape[1], self.right.shape[1])
-        inner = np.stack([self.right.matvec(row) for row in rows])
-        return np.stack([self.left.matvec(column) for column in inner.T], axis=1).ravel()
+        inner = np.stack([_times(self.right.matvec, self.right, row) for row in rows])
+        return np.stack([_times(self.left.matvec, self.left, column) for column in inner.T], axis=1).ravel()
 
-    def _apply_adjoint(self, y: Array) -> Array:
-        rows = y.reshape(self.left.shape[0], self.right.shape[0])
-        inner = np.stack([self.right.rmatvec(row) for row in rows])
-        return np.stack([self.left.rmatvec(column) for column in inner.T], axis=1).ravel()
+    def _apply_adjoint(self, x: Array) -> Array:
+        rows = x.reshape(self.left.shape[0], self.right.shape[0])
+        inner = np.stack([_times(self.right.rmatvec, self.right, row) for row in rows])
+        return np.stack([_times(self.left.rmatvec, self.left, column) for column in inner.T], axis=1).ravel()
 
 
 def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> Stacked:
@@ -154,6 +162,13 @@ def _operators(blocks: Sequence[Any]) -> tuple[Operator, ...]:
     if not operators:
         raise InvalidInput("needs at least one block; got none")
     return operators
+
+
+def _times(product: Callable[[Array], Array], operator: Operator, x: Array) -> Array:
+    """The product, part by part for a real operator beside complex ones."""
+    if operator.complex or x.dtype.kind != "c":
+        return product(x)
+    return product(np.real(x)) + 1j * product(np.imag(x))
 
 
 def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:

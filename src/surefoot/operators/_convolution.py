@@ -44,10 +44,10 @@ class Convolution(Operator):
             image = np.pad(image, [self.padding(i) for i in range(image.ndim)], mode=BOUNDARIES[self.boundary])
         return self._filtered(image, self._symbol)[self._window()].ravel()
 
-    def _apply_adjoint(self, y: Array) -> Array:
+    def _apply_adjoint(self, x: Array) -> Array:
         window = self._window()
         padded = np.zeros([part.stop for part in window])
-        padded[window] = y.reshape(self.image_shape)
+        padded[window] = x.reshape(self.image_shape)
         image = self._filtered(padded, self._symbol.conj())
         for axis in self._axes:
             image = self._folded(image, axis)
@@ -136,8 +136,8 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
     --------
     >>> import surefoot as sf
     >>> A = sf.operators.convolution([-1, 2, -1], [4], "zero")
-    >>> A.matvec([1.0, 0.0, 0.0, 0.0]).round(12).tolist()
-    [2.0, -1.0, 0.0, 0.0]
+    >>> A.matvec([1.0, 1.0, 1.0, 1.0]).round(12).tolist()
+    [1.0, 0.0, 0.0, 1.0]
     >>> print(sf.spectra.norm_squared(A))
     13.0902
     """
@@ -150,8 +150,8 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
         raise InvalidType(f"kernel must hold real numbers; got dtype {values.dtype}")
     if values.ndim != len(size) or values.size == 0:
         raise InvalidInput(
-            f"kernel must have an axis for each of the image's, none of them empty; got kernel shape {values.shape} for "
-            f"image shape {size}; add axes of length 1, as in kernel[:, :, None]"
+            f"kernel must have an axis for each of the image's, none of them empty; got kernel shape {values.shape} "
+            f"for image shape {size}; add axes of length 1, as in kernel[:, :, None]"
         )
     if not np.isfinite(values).all():
         raise NotFinite("kernel holds NaN or infinity")

@@ -18,29 +18,32 @@ Edge = Literal["neumann", "periodic"]
 class Gradient(Operator):
     """The linear map of `gradient`, with its grid at hand."""
 
-    def __init__(self, image_shape: tuple[int, ...], edge: Edge, spacing: tuple[float, ...]) -> None:
+    def __init__(
+        self, image_shape: tuple[int, ...], edge: Edge, axes: tuple[int, ...], spacing: tuple[float, ...]
+    ) -> None:
         n = prod(image_shape)
         self.image_shape = image_shape
         self.edge: Edge = edge
+        self.axes = axes
         self.spacing = spacing
-        super().__init__((n * len(image_shape), n))
+        super().__init__((n * len(axes), n))
 
     def _apply(self, x: Array) -> Array:
         image = x.reshape(self.image_shape)
-        field = np.zeros((image.ndim, *image.shape))
-        for axis, dx in enumerate(self.spacing):
-            rows, out = np.moveaxis(image, axis, 0), np.moveaxis(field[axis], axis, 0)
+        field = np.zeros((len(self.axes), *image.shape))
+        for part, axis, dx in zip(field, self.axes, self.spacing, strict=True):
+            rows, out = np.moveaxis(image, axis, 0), np.moveaxis(part, axis, 0)
             np.subtract(rows[1:], rows[:-1], out=out[:-1])
             if self.edge == "periodic":
                 out[-1] = rows[0] - rows[-1]
-            field[axis] /= dx
+            part /= dx
         return field.ravel()
 
-    def _apply_adjoint(self, y: Array) -> Array:
-        field = y.reshape(-1, *self.image_shape)
+    def _apply_adjoint(self, x: Array) -> Array:
+        field = x.reshape(-1, *self.image_shape)
         image = np.zeros(self.image_shape)
-        for axis, dx in enumerate(self.spacing):
-            rows, out = np.moveaxis(field[axis], axis, 0) / dx, np.moveaxis(image, axis, 0)
+        for part, axis, dx in zip(field, self.axes, self.spacing, strict=True):
+            rows, out = np.moveaxis(part, axis, 0) / dx, np.moveaxis(image, axis, 0)
             out[1:] += rows[:-1]
             out[:-1] -= rows[:-1]
             if self.edge == "periodic":
@@ -60,12 +63,18 @@ class Divergence(Operator):
     def _apply(self, x: Array) -> Array:
         return -self.gradient.rmatvec(x)
 
-    def _apply_adjoint(self, y: Array) -> Array:
-        return -self.gradient.matvec(y)
+    def _apply_adjoint(self, x: Array) -> Array:
+        return -self.gradient.matvec(x)
 
 
-def gradient(shape: Sequence[int], edge: Edge = "neumann", *, spacing: float | Sequence[float] = 1.0) -> Gradient:
-    """Forward differences along each axis of a grid.
+def gradient(
+    shape: Sequence[int],
+    edge: Edge = "neumann",
+    *,
+    axes: Sequence[int] | None = None,
+    spacing: float | Sequence[float] = 1.0,
+) -> Gradient:
+    """Forward differences along axes of a grid.
 
         (D_a x)_i = (x_{i + e_a} - x_i)/h_a,    0 across the edge ("neumann")
 
@@ -77,13 +86,15 @@ def gradient(shape: Sequence[int], edge: Edge = "neumann", *, spacing: float | S
         Of the grid, (N_1, ..., N_d).
     edge : "neumann" or "periodic"
         No difference across the edge, or one with the opposite side.
-    spacing : float or sequence of d floats
-        h > 0.
+    axes : sequence of int, optional
+        Those to take differences along, all of them by default: (0, 1) leaves the channels of an image in colour alone.
+    spacing : float or sequence of floats
+        h > 0, one for all axes or for each.
 
     Returns
     -------
     Gradient
-        Of shape (d n, n): the differences along the first axis come first.
+        Of shape (d n, n) for d axes: the differences along the first one come first.
 
     Raises
     ------
@@ -100,18 +111,27 @@ def gradient(shape: Sequence[int], edge: Edge = "neumann", *, spacing: float | S
     size = grid_shape(shape, "shape")
     if edge not in ("neumann", "periodic"):
         raise InvalidInput(f"edge must be 'neumann' or 'periodic'; got {edge!r}")
+    along = tuple(range(len(size))) if axes is None else tuple(axes)
+    if not along or len(set(along)) < len(along) or not set(along) <= set(range(len(size))):
+        raise InvalidInput(f"axes must be different ones of 0 to {len(size) - 1}; got {axes!r}")
     steps = np.atleast_1d(np.asarray(spacing, dtype=np.float64))
-    steps = np.broadcast_to(steps, len(size)) if steps.size == 1 else steps
-    if steps.shape != (len(size),) or not (np.isfinite(steps) & (steps > 0)).all():
-        raise InvalidInput(f"spacing must be positive and finite, one or {len(size)} numbers; got {spacing!r}")
-    return Gradient(size, edge, tuple(float(h) for h in steps))
+    steps = np.broadcast_to(steps, len(along)) if steps.size == 1 else steps
+    if steps.shape != (len(along),) or not (np.isfinite(steps) & (steps > 0)).all():
+        raise InvalidInput(f"spacing must be positive and finite, one or {len(along)} numbers; got {spacing!r}")
+    return Gradient(size, edge, along, tuple(float(h) for h in steps))
 
 
-def divergence(shape: Sequence[int], edge: Edge = "neumann", *, spacing: float | Sequence[float] = 1.0) -> Divergence:
+def divergence(
+    shape: Sequence[int],
+    edge: Edge = "neumann",
+    *,
+    axes: Sequence[int] | None = None,
+    spacing: float | Sequence[float] = 1.0,
+) -> Divergence:
     """Minus the adjoint of `gradient`, backward differences summed over the axes: shape (n, d n).
 
         div p = -sum_a D_a' p_a
 
     Parameters and errors as in `gradient`.
     """
-    return Divergence(gradient(shape, edge, spacing=spacing))
+    return Divergence(gradient(shape, edge, axes=axes, spacing=spacing))

@@ -3,21 +3,27 @@
 from surefoot.problems._absolute import AbsoluteLoss
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change
+from surefoot.problems._comparison import Comparison
+from surefoot.problems._deblurring import Deblurring
 from surefoot.problems._function import Function
 from surefoot.problems._hinge import Hinge
 from surefoot.problems._huber import Huber
 from surefoot.problems._least_squares import LeastSquares
 from surefoot.problems._logistic import Logistic
 from surefoot.problems._power_sum import PowerSum
-from surefoot.problems._precondition import Comparison, Preconditioned, precondition
+from surefoot.problems._precondition import precondition
+from surefoot.problems._preconditioned import Preconditioned
 from surefoot.problems._quadratic import Quadratic
 from surefoot.problems._residual_norm import ResidualNorm
 from surefoot.problems._softmax import Softmax
+from surefoot.problems._stopping import Discrepancy, discrepancy, noise_level
 
 __all__ = [
     "AbsoluteLoss",
     "Change",
     "Comparison",
+    "Deblurring",
+    "Discrepancy",
     "Function",
     "Hinge",
     "Huber",
@@ -29,5 +35,7 @@ __all__ = [
     "Quadratic",
     "ResidualNorm",
     "Softmax",
+    "discrepancy",
+    "noise_level",
     "precondition",
 ]

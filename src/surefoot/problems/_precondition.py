@@ -1,171 +1,21 @@
 """Changing the terrain: the same objective in other variables, where its curvature is more alike."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from surefoot._limits import Limits, limits
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.methods import Method
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change, by_centring, by_operator, by_scale, by_upper_factor
 from surefoot.problems._incomplete import upper_factor
 from surefoot.problems._linear import LinearModel
 from surefoot.problems._parts import column_moments, column_squares
-from surefoot.spectra import Spectrum
+from surefoot.problems._preconditioned import Preconditioned
 
-__all__ = ["Comparison", "Preconditioned", "precondition"]
+__all__ = ["precondition"]
 
 NAMES = ("jacobi", "columns", "standardise", "cholesky")
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Limits before and after a change of variables, side by side.
-
-    Parameters
-    ----------
-    before, after : Limits
-        Of one method.
-    change : str
-        What was done.
-    """
-
-    before: Limits
-    after: Limits
-    change: str
-
-    def __str__(self) -> str:
-        rows = [("", "before", "after"), *(self._row(name) for name in ("stable", "safe", "optimal", "rate"))]
-        rows.append(("condition", _condition(self.before), _condition(self.after)))
-        rows.append(("steps to 1e-6", _count(self.before), _count(self.after)))
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [f"step limits of {self.before.method}: {self.change}"]
-        lines += ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join(lines)
-
-    def _row(self, name: str) -> tuple[str, str, str]:
-        before, after = (getattr(found, name) for found in (self.before, self.after))
-        return name, _number(before), _number(after)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"change": self.change, "before": self.before.to_dict(), "after": self.after.to_dict()}
-
-
-class Preconditioned(Problem):
-    """A problem f in the variables z, x = S z: the same values on another terrain.
-
-        F(z) = f(S z),    grad F = S' grad f,    H_F = S'H S
-
-    A gradient step in z is a step x - h S S' grad f(x) in x: S S' is the preconditioner. Made by `precondition`.
-
-    Parameters
-    ----------
-    problem : Problem
-        f.
-    change : Change
-        S.
-    """
-
-    def __init__(self, problem: Problem, change: Change) -> None:
-        self.problem = problem
-        self.change = change
-        self._found: Spectrum | None = None
-
-    @property
-    def name(self) -> str:
-        """The problem's, and what was done."""
-        return f"{self.problem.name}, {self.change.name}"
-
-    @property
-    def size(self) -> int:
-        """Number of unknowns: the same."""
-        return self.problem.size
-
-    @property
-    def convex(self) -> bool:
-        """As in x."""
-        return self.problem.convex
-
-    @property
-    def constant_curvature(self) -> bool:
-        """As in x."""
-        return self.problem.constant_curvature
-
-    def to_original(self, z: Array) -> Array:
-        """The point x = S z."""
-        return self.change.apply(self.checked(z, "z"))
-
-    def from_original(self, x: Array) -> Array:
-        """The point z = S^-1 x."""
-        return self.change.invert(self.problem.checked(x))
-
-    def start(self) -> Array:
-        """The problem's own start, in z."""
-        return self.from_original(self.problem.start())
-
-    def value(self, x: Array) -> float:
-        """F(z)."""
-        return self.problem.value(self.change.apply(self.checked(x)))
-
-    def gradient(self, x: Array) -> Array:
-        """The gradient in z."""
-        return self.change.adjoint(self.problem.gradient(self.change.apply(self.checked(x))))
-
-    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
-        """Both at once."""
-        value, gradient = self.problem.value_and_gradient(self.change.apply(self.checked(x)))
-        return value, self.change.adjoint(gradient)
-
-    def hessian_product(self, x: Array, v: Array) -> Array:
-        """S'H S v."""
-        x, v = self.change.apply(self.checked(x)), self.change.apply(self.checked(v, "v"))
-        return self.change.adjoint(self.problem.hessian_product(x, v))
-
-    def curvature(self) -> Spectrum:
-        """Bounds on the eigenvalues of S'HS; from the entries where the problem has them."""
-        if self._found is None:
-            self._found = self.problem.curvature_in(self.change)
-        return self._found
-
-    def curvature_in(self, change: Change) -> Spectrum:
-        """The same for a change of z."""
-        return self.problem.curvature_in(self.change.then(change))
-
-    @property
-    def blocks(self) -> int:
-        """As in x, if S treats the parts alike."""
-        return 1 if self._block is None else self.problem.blocks
-
-    @property
-    def _block(self) -> Any:
-        """The entries of S for one part, where there are any."""
-        block = self.change.on_part(self.problem.blocks)
-        return None if block is None else block.matrix
-
-    def hessian_matrix(self, at: Array | None = None) -> Any:
-        """S'HS of the problem's Hessian at a point, else of what the problem gives without one."""
-        S = self._block
-        if S is None:
-            return super().hessian_matrix(at)
-        return S.T @ self.problem.hessian_matrix(None if at is None else self.to_original(at)) @ S
-
-    def hessian_diagonal(self, at: Array | None = None) -> Array:
-        """The diagonal of `hessian_matrix`."""
-        return np.asarray(self.hessian_matrix(at).diagonal())
-
-    def compare(self, method: Method | None = None) -> Comparison:
-        """Limits of a method before and after, gradient descent by default.
-
-        Raises
-        ------
-        NotSmooth
-            If the problem has no curvature to speak of.
-        """
-        return Comparison(limits(self.problem, method), limits(self, method), self.change.name)
 
 
 def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Preconditioned:
@@ -315,16 +165,3 @@ def _inverse(sizes: Array) -> Array:
 
 def _called(name: str, at: Array | None) -> str:
     return name if at is None else f"{name} at a point"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
-
-
-def _condition(found: Limits) -> str:
-    return "-" if found.condition is None else str(found.condition)
-
-
-def _count(found: Limits) -> str:
-    count = found.iterations(1e-6)
-    return f"{count:g}" if count < float("inf") else "sublinear"

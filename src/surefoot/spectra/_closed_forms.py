@@ -144,7 +144,8 @@ def _(operator: Convolution) -> Ends | None:
 def _(operator: Gradient) -> Ends:
     """Summed axis by axis: no array of the grid's size is made."""
     top = 0.0
-    for size, dx in zip(operator.image_shape, operator.spacing, strict=True):
+    for axis, dx in zip(operator.axes, operator.spacing, strict=True):
+        size = operator.image_shape[axis]
         wave = np.pi * (size // 2) / size if operator.edge == "periodic" else np.pi * (size - 1) / (2 * size)
         top += (2 * float(np.sin(wave)) / dx) ** 2
     return Bounds.exactly(0.0), Bounds.exactly(top)
@@ -251,4 +252,3 @@ def _of_blocks(known: list[Ends | None]) -> Ends | None:
         return None
     smallest = _interval(min(s.lower for s, _ in ends), min(s.upper for s, _ in ends))
     return smallest, _interval(max(g.lower for _, g in ends), max(g.upper for _, g in ends))
-

@@ -98,7 +98,8 @@ class Density:
     def from_dict(cls, data: Mapping[str, Any]) -> "Density":
         """The inverse of `to_dict`."""
         names = ("grid", "density", "standard_error", "nodes", "weights")
-        return cls(**{**data, **{name: np.array(data[name], dtype=np.float64) for name in names}})
+        values: dict[str, Any] = {**data, **{name: np.array(data[name], dtype=np.float64) for name in names}}
+        return cls(**values)
 
 
 def density(
@@ -115,8 +116,8 @@ def density(
         phi(t) = 1/n sum_i g(t - lambda_i)  ~  1/V sum_v sum_j w_vj g(t - theta_vj),    g normal of deviation `width`
 
     theta_vj are the Ritz values of `steps` steps from a random start v and w_vj the squared first components of the
-    eigenvectors of their tridiagonal matrix: Gauss quadrature of the measure that v has on the spectrum, whose mean over
-    v is the density. An *estimate*; its standard error is that of the mean over starts. A single eigenvalue has weight
+    eigenvectors of their tridiagonal matrix: Gauss quadrature of the measure that v has on the spectrum, whose mean
+    over v is the density. An *estimate*; its standard error is that of the mean over starts. A single eigenvalue has weight
     1/n and shows as an outlier only where a start sees it: for the ends use `spectrum`.
 
     Parameters

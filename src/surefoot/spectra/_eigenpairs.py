@@ -140,7 +140,7 @@ def eigenpairs(
 
 
 def _residuals(run: Lanczos, k: int) -> NDArray[np.float64]:
-    """beta |last component|, from the outermost Ritz pair inwards, and the rounding of a product."""
+    """|beta times last component|, from the outermost Ritz pair inwards, and the rounding of a product."""
     from scipy.linalg import eigh_tridiagonal
 
     _, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])
@@ -174,7 +174,7 @@ def _found(run: Lanczos, k: int, residuals: NDArray[np.float64], extreme: Bounds
 
 
 def _solved(operator: Operator, k: int) -> EigenPairs:
-    matrix = operator.entries
+    matrix: Any = operator.entries
     dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
     values, vectors = np.linalg.eigh(dense)
     values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]

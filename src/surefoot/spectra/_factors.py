@@ -6,10 +6,10 @@ A = A_1 (x) ... (x) A_d has the products of its factors' singular values, under 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.operators import Convolution
+from surefoot.operators import Convolution, Matrix
 from surefoot.operators._convolution import BOUNDARIES
 
-__all__ = ["banded_ends", "line_matrix", "separated"]
+__all__ = ["banded_ends", "separated"]
 
 EPS = float(np.finfo(np.float64).eps)
 # A kernel this close to rank one, relative to its largest entry, is a product that was rounded.
@@ -40,11 +40,6 @@ def separated(kernel: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
     return factors if np.abs(product - kernel).max() <= RANK_ONE * abs(top) else None
 
 
-def line_matrix(factor: NDArray[np.float64], size: int, boundary: str) -> NDArray[np.float64]:
-    """The matrix of a one-dimensional convolution, shape (size, size); for tests and short lines."""
-    return np.asarray(_sparse(factor, size, boundary).toarray())
-
-
 def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -> Ends:
     """Least and largest squared singular value along one axis, each as (lower, upper); equal ends are exact.
 
@@ -71,7 +66,7 @@ def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -
     return 0.0, float(gram.diagonal().min()), lower, upper
 
 
-def _sparse(factor: NDArray[np.float64], size: int, boundary: str):  # noqa: ANN202 - SciPy's classes are not imported
+def _sparse(factor: NDArray[np.float64], size: int, boundary: str) -> Matrix:
     from scipy.sparse import csr_array
 
     taps = factor.size
@@ -85,7 +80,8 @@ def _sparse(factor: NDArray[np.float64], size: int, boundary: str):  # noqa: ANN
     inside = columns >= 0
     return csr_array((factor[taken[inside]], (rows[inside], columns[inside])), shape=(size, size))
 
-def _bands(matrix) -> NDArray[np.float64]:  # noqa: ANN001
+
+def _bands(matrix: Matrix) -> NDArray[np.float64]:
     """The lower bands of a symmetric matrix, as SciPy's banded solvers take them."""
     pairs = matrix.tocoo()
     below = pairs.row - pairs.col
@@ -95,13 +91,13 @@ def _bands(matrix) -> NDArray[np.float64]:  # noqa: ANN001
     return bands
 
 
-def _banded_eigenvalues(matrix) -> NDArray[np.float64]:  # noqa: ANN001
+def _banded_eigenvalues(matrix: Matrix) -> NDArray[np.float64]:
     from scipy.linalg import eig_banded
 
-    return np.asarray(eig_banded(_bands(matrix), lower=True, eigvals_only=True))
+    return np.asarray(eig_banded(_bands(matrix), lower=True, eigvals_only=True), dtype=np.float64)
 
 
-def _bisected_top(gram) -> tuple[float, float]:  # noqa: ANN001
+def _bisected_top(gram: Matrix) -> tuple[float, float]:
     """The largest eigenvalue by inertia: t I - A'A has a Cholesky factor if, and only if, t is above it."""
     from scipy.linalg import LinAlgError, cholesky_banded
 

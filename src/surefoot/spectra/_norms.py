@@ -12,9 +12,7 @@ from surefoot.spectra._types import Bounds
 __all__ = ["norm_squared"]
 
 
-def norm_squared(
-    A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int | np.random.Generator = 0
-) -> Bounds:
+def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int | np.random.Generator = 0) -> Bounds:
     """Certified bounds on the squared spectral norm: the L of f(x) = |A x - b|^2/2.
 
         |A|^2 = lambda_max(A'A)

@@ -53,9 +53,9 @@ def spectrum(
     """Certified bounds on the extreme eigenvalues of a square operator.
 
     Small matrices are solved exactly, and operators with a closed form (convolutions, differences and what is made of
-    them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz value on the
-    inner side (proved) and the root of the Lanczos polynomial on the outer side (holds but with probability
-    `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
+    them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz
+    value on the inner side (proved) and the root of the Lanczos polynomial on the outer side (holds but with
+    probability `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
 
     Parameters
     ----------

@@ -61,10 +61,13 @@ def symbol_of_convolution(operator: Convolution) -> Symbol | None:
 def symbol_of_gradient(operator: Gradient) -> Symbol:
     """4 sin^2 along each axis, summed over the axes."""
     shape, periodic = operator.image_shape, operator.edge == "periodic"
-    waves = [np.arange(n) * np.pi / (n if periodic else 2 * n) for n in shape]
-    if periodic:  # the half of the frequencies along the last axis that a real transform keeps
-        waves[-1] = waves[-1][: shape[-1] // 2 + 1]
-    parts = [(2 * np.sin(wave) / dx) ** 2 for wave, dx in zip(waves, operator.spacing, strict=True)]
+    steps = dict(zip(operator.axes, operator.spacing, strict=True))
+    parts: list[NDArray[np.float64]] = []
+    for axis, n in enumerate(shape):
+        # of the last axis a real transform keeps half of the frequencies
+        kept = n // 2 + 1 if periodic and axis == len(shape) - 1 else n
+        waves = np.arange(kept) * np.pi / (n if periodic else 2 * n)
+        parts.append((2 * np.sin(waves) / steps.get(axis, np.inf)) ** 2)
     return Symbol("fourier" if periodic else "cosine", shape, reduce(np.add.outer, parts))
 
 
@@ -81,8 +84,8 @@ def covering_symbol(operator: Convolution) -> float:
 def _fourier(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     from scipy.fft import rfftn
 
-    transform = np.asarray(rfftn(_folded(kernel, shape), s=shape))
-    return transform.real**2 + transform.imag**2
+    transform = np.abs(np.asarray(rfftn(_folded(kernel, shape), s=shape)))
+    return np.asarray(transform**2, dtype=np.float64)
 
 
 def _folded(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

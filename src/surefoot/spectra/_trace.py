@@ -119,7 +119,7 @@ def trace(
 
 
 def _deflated(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array]:
-    """tr Q'AQ and Q, shape (n, count), for a basis Q of A times random signs."""
+    """The trace of Q'AQ, and Q, shape (n, count), for a basis Q of A times random signs."""
     n = operator.shape[0]
     if not count:
         return 0.0, np.zeros((n, 0))
@@ -135,7 +135,7 @@ def _sample(operator: Operator, basis: Array, generator: np.random.Generator) ->
 
 
 def _signs(n: int, generator: np.random.Generator) -> Reals:
-    return generator.integers(0, 2, n) * 2.0 - 1.0
+    return np.asarray(generator.integers(0, 2, n) * 2.0 - 1.0, dtype=np.float64)
 
 
 def _exact(value: float, products: int) -> Trace:

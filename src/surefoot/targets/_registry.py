@@ -46,7 +46,7 @@ def built_ins() -> tuple[BuiltIn, ...]:
     --------
     >>> from surefoot.targets import built_ins
     >>> [target.name for target in built_ins()]
-    ['digits', 'digits-softmax', 'breast-cancer', 'quadratic']
+    ['digits', 'digits-softmax', 'breast-cancer', 'quadratic', 'mnist1d-cnn', 'char-transformer', 'digits-rnn']
     """
     return _BUILT_INS
 
@@ -159,6 +159,19 @@ def _digits(rng: int) -> tuple[Target, ...]:
     return (digits_task(seed=rng),)
 
 
+def _network(name: str, extras: str) -> Callable[[int], tuple[Target, ...]]:
+    """A built-in training problem by the name of its factory, imported when built."""
+
+    def build(rng: int) -> tuple[Target, ...]:
+        try:
+            from surefoot import training
+        except ImportError as error:
+            raise MissingExtra(f"this is a PyTorch network; pip install 'surefoot[{extras}]'") from error
+        return (getattr(training, name)(seed=rng),)
+
+    return build
+
+
 def _digits_softmax(rng: int) -> tuple[Target, ...]:
     from surefoot.targets._datasets import digits_softmax
 
@@ -199,5 +212,20 @@ _BUILT_INS = (
         name="quadratic",
         summary="a quadratic with a condition number and a spectrum of your choice, 1e4 and linear by default",
         build=_quadratic,
+    ),
+    BuiltIn(
+        name="mnist1d-cnn",
+        summary="a convolutional network on one-dimensional signals in ten classes, generated",
+        build=_network("mnist1d_cnn_task", "training"),
+    ),
+    BuiltIn(
+        name="char-transformer",
+        summary="a small transformer that predicts the next character of Python's documentation",
+        build=_network("char_transformer_task", "training"),
+    ),
+    BuiltIn(
+        name="digits-rnn",
+        summary="an LSTM that reads the images of digits row by row",
+        build=_network("digits_rnn_task", "training,data"),
     ),
 )

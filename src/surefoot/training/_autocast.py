@@ -30,8 +30,8 @@ def autocast_to(dtype: torch.dtype | None, model: nn.Module) -> Generator[None]:
 def autocast_error(operator: "CurvatureOperator") -> str:
     """One product under autocast against one in the parameters' precision, on at most 64 samples.
 
-    The direction is the gradient's: curvature is large there, so the error is that of the eigenvalues that matter rather
-    than that of a random direction, where little is left beside rounding.
+    The direction is the gradient's: curvature is large there, so the error is that of the eigenvalues that matter
+    rather than that of a random direction, where little is left beside rounding.
     """
     low, full = operator.sampled(SAMPLES), operator.sampled(SAMPLES, full=True)
     direction = full.gradient()

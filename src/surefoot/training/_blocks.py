@@ -67,8 +67,8 @@ def preconditioned(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
 
         P^-1/2 (H + w) P^-1/2
 
-    P is the preconditioner held fixed (Adam: sqrt(v / (1 - b2^t)) + eps), with the ratios of the groups' rates inside; w
-    is coupled weight decay. Its eigenvalues times the first group's rate are what the stability of the optimizer's
+    P is the preconditioner held fixed (Adam: sqrt(v / (1 - b2^t)) + eps), with the ratios of the groups' rates inside;
+    w is coupled weight decay. Its eigenvalues times the first group's rate are what the stability of the optimizer's
     method is about. Decoupled decay is no part of it: see `optimizer_limits`.
 
     Parameters

@@ -15,8 +15,8 @@ __all__ = ["char_transformer_task", "digits_rnn_task", "mnist1d_cnn_task"]
 SIGNALS = 4000
 CHANNELS = 24
 CHARACTERS = 95  # the most frequent ones; every other is one more
-CONTEXT = 48
-WINDOWS = 2000
+CONTEXT = 32
+WINDOWS = 600
 WIDTH, HEADS, LAYERS = 48, 2, 2
 UNITS = 48
 
@@ -43,11 +43,11 @@ def mnist1d_cnn_task(seed: int = 0) -> Task:
 
 
 def char_transformer_task(seed: int = 0) -> Task:
-    """Next characters of Python's own documentation: a transformer of two layers, width 48, context 48.
+    """Next characters of Python's own documentation: a transformer of two layers, width 48, context 32.
 
     The text is what ``help()`` shows about the language (`pydoc_data.topics`, part of the standard library), cut into
-    2000 windows at places drawn once; it differs a little between Python versions. Float32, PyTorch's default
-    initialisation under the seed, mini-batches of 16 windows, curvature on 32.
+    600 windows at places drawn once; it differs a little between Python versions. Float32, PyTorch's default
+    initialisation under the seed, mini-batches of 8 windows, curvature on 16.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def char_transformer_task(seed: int = 0) -> Task:
         loss,
         data,
         name="char-transformer",
-        batch_size=16,
-        curvature_samples=32,
+        batch_size=8,
+        curvature_samples=16,
         seed=seed,
     )
 

@@ -37,7 +37,9 @@ def decayed_amplification(
     return np.maximum(np.abs(p + root), np.abs(p - root)) / 2
 
 
-def best_decayed_step(smallest: float, largest: float, momentum: float, decay: float, limit: float) -> tuple[float, float]:
+def best_decayed_step(
+    smallest: float, largest: float, momentum: float, decay: float, limit: float
+) -> tuple[float, float]:
     """The step of the best worst rate over curvatures in [smallest, largest], and that rate.
 
     At a fixed step the product of the roots is the same for all curvatures and their sum is affine, so the modulus is

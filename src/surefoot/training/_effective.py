@@ -57,8 +57,8 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
     critical = (1 - momentum**0.5) ** 2
     if momentum and rate * gain * curvature > critical:
         raise InvalidInput(
-            f"at curvature {curvature:g} the motion oscillates (rate * gain * curvature = {rate * gain * curvature:.3g} > "
-            f"(1 - sqrt b)^2 = {critical:.3g}), so no rate of gradient descent is equivalent; lower the momentum"
+            f"at curvature {curvature:g} the motion oscillates: rate * gain * curvature = "
+            f"{rate * gain * curvature:.3g} > (1 - sqrt b)^2 = {critical:.3g}, so no rate of gradient descent is equivalent; lower the momentum"
         )
     return rate * gain / (1 - momentum)
 
@@ -120,4 +120,4 @@ def _gain_and_momentum(method: Method) -> tuple[float, float]:
         return 1.0, method.momentum
     if isinstance(method, EMAMomentum | NesterovAverage):
         return 1 - method.beta, method.beta
-    raise InvalidType(f"no effective rate is known for {method.name}; gradient descent and the momentum methods have one")
+    raise InvalidType(f"no effective rate is known for {method.name}; gradient descent and momentum methods have one")

@@ -30,8 +30,8 @@ class MiniBatchBias:
     largest : tuple of float
         Of each mini-batch, the middle of its interval.
     ratio : float
-        Their mean over the middle of `full`. By Jensen's inequality at least 1 in expectation: the largest eigenvalue is
-        a convex function, and the mean over mini-batches is the full matrix.
+        Their mean over the middle of `full`. By Jensen's inequality at least 1 in expectation: the largest eigenvalue
+        is a convex function, and the mean over mini-batches is the full matrix.
     standard_error : float
         Of the ratio, from the scatter of the mini-batches.
     products : int
@@ -46,8 +46,8 @@ class MiniBatchBias:
 
     def __str__(self) -> str:
         return (
-            f"mini-batches of {self.batch_size} look {100 * (self.ratio - 1):+.3g}% +- {100 * self.standard_error:.2g}% "
-            f"sharper than the data ({len(self.largest)} of them; the data in {self.full})"
+            f"mini-batches of {self.batch_size} look {100 * (self.ratio - 1):+.3g}% "
+            f"+- {100 * self.standard_error:.2g}% sharper than the data ({len(self.largest)} of them; the data in {self.full})"
         )
 
     def to_dict(self) -> dict[str, Any]:

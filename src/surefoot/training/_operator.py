@@ -31,8 +31,8 @@ REPEATABLE = 256
 class CurvatureOperator(Operator):
     """A curvature matrix of a model's mean loss over data, at the model's current parameters.
 
-    Made by `hessian`, `gauss_newton`, `fisher` and `empirical_fisher`. Vectors are float64 of shape (n,), n the number of trainable
-    scalars; products are computed in the model's own precision. The operator follows the model: after an
+    Made by `hessian`, `gauss_newton`, `fisher` and `empirical_fisher`. Vectors are float64 of shape (n,), n the number
+    of trainable scalars; products are computed in the model's own precision. The operator follows the model: after an
     optimizer step, or any other change of parameters, buffers or train/eval mode, the next product is at the
     new point. A product changes nothing: parameters, buffers, gradients, random states and modes are bitwise
     as before.

@@ -34,8 +34,8 @@ class SharpnessReading:
     rate : float or None
         The optimizer's rate (first group).
     limit : float or None
-        The rate at which the optimizer's method becomes linearly unstable; from the upper end where certified, else from
-        the value, and then an estimate from above.
+        The rate at which the optimizer's method becomes linearly unstable; from the upper end where certified, else
+        from the value, and then an estimate from above.
     """
 
     update: int
@@ -69,4 +69,5 @@ class SharpnessReading:
     def from_dict(cls, data: Mapping[str, Any]) -> "SharpnessReading":
         """The inverse of `to_dict`."""
         limit = None if data["limit"] is None else float(data["limit"])
-        return cls(**{**data, "bounds": Bounds.from_dict(data["bounds"]), "limit": limit})
+        values: dict[str, Any] = {**data, "bounds": Bounds.from_dict(data["bounds"]), "limit": limit}
+        return cls(**values)

@@ -40,11 +40,11 @@ class SharpnessTracker:
         warm:       Ritz value of span(v, A v, A^2 v), v the last update's vector: a proved lower end, nothing above
         certified:  Lanczos from a fresh random start, as `surefoot.spectrum`: both ends
 
-    An update costs `products` at most, 2 where the vectors have settled. A warm start from two directions sees when they
-    cross. A warm start cannot see an eigenvalue that
-    crossed from a direction it has lost, so it is never certified. A fresh start comes when `cadence` updates are over,
-    or the estimate changed by half since the last, or its residual says that the vector is lost. The cadence doubles (up
-    to `longest`) each time the fresh start agrees with the warm estimate within rtol, and halves when it finds more.
+    An update costs `products` at most, 2 where the vectors have settled. A warm start from two directions sees when
+    they cross. A warm start cannot see an eigenvalue that crossed from a direction it has lost, so it is never
+    certified. A fresh start comes when `cadence` updates are over, or the estimate changed by half since the last, or
+    its residual says that the vector is lost. The cadence doubles (up to `longest`) each time the fresh start agrees
+    with the warm estimate within rtol, and halves when it finds more.
 
     Parameters
     ----------

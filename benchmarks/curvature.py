@@ -1,0 +1,148 @@
+"""Certified sharpness of three networks against what people use: products, cost in gradients, errors.
+
+Run: python benchmarks/curvature.py [--quick]. Needs scikit-learn; compares with curvlinops where it is installed
+(pip install curvlinops-for-pytorch). Everything is in one run and on one thread; g is the time of one gradient.
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
+from tasks_small import PROBLEMS, trained
+
+import surefoot as sf
+from surefoot.spectra._lanczos import Lanczos, random_unit
+from surefoot.training import hessian, supervised
+
+REPEATS = 15
+
+
+class Counted(LinearOperator):
+    """A float64 operator for ARPACK that counts its products."""
+
+    def __init__(self, operator):
+        self.operator, self.count = operator, 0
+        super().__init__(dtype=np.dtype(np.float64), shape=operator.shape)
+
+    def _matvec(self, x):
+        self.count += 1
+        return np.asarray(self.operator @ x.ravel().astype(self.operator.dtype), dtype=np.float64)
+
+
+def seconds(function, repeats=REPEATS):
+    """Median time of a call, after one that does not count."""
+    function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def once(function):
+    began = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - began
+
+
+def peer(model, criterion, batch):
+    """The Hessian of curvlinops with its defaults, or None."""
+    try:
+        from curvlinops import HessianLinearOperator
+    except ModuleNotFoundError:
+        return None
+    mean = torch.nn.CrossEntropyLoss()
+    assert criterion is torch.nn.functional.cross_entropy
+    return HessianLinearOperator(model, mean, list(model.parameters()), [batch]).to_scipy()
+
+
+def uncertified(operator, truth):
+    """Products of bare Lanczos until its largest Ritz value is within 1% of the truth: it cannot know that it is."""
+    run = Lanczos(operator, random_unit(operator.shape[0], np.random.default_rng(0), is_complex=False))
+    while run.steps < 200:
+        run.advance()
+        if abs(run.ritz[-1] - truth) <= 0.01 * max(abs(truth), 0):
+            break
+    return run.steps
+
+
+def row(name, steps):
+    model, criterion, batch = trained(name, steps)
+    x, y = batch
+    parameters = list(model.parameters())
+    gradient = seconds(lambda: torch.autograd.grad(criterion(model(x), y), parameters))
+
+    loss = supervised(criterion)
+    reference = sf.spectrum(hessian(model, loss, batch, check=False), which="both", rtol=1e-4, failure=1e-9)
+    H, setup = once(lambda: hessian(model, loss, batch))
+    found, time_ours = once(lambda: sf.spectrum(H, which="largest", rtol=0.01, failure=1e-3))
+    v = np.random.default_rng(0).standard_normal(H.shape[0])
+    product = seconds(lambda: H @ v)
+    low = hessian(model, loss, batch, check=False, autocast=torch.bfloat16)
+    bf16 = seconds(lambda: low @ v)
+    inside = found.largest.lower <= reference.largest.upper and found.largest.upper >= reference.largest.lower
+    result = {
+        "case": f"{name}{steps}",
+        "n": H.shape[0],
+        "largest": reference.largest.midpoint,
+        "smallest": reference.smallest.midpoint,
+        "holds": inside,
+        "products": found.products,
+        "bare": uncertified(H, reference.largest.midpoint),
+        "cost": (setup + time_ours) / gradient,
+        "setup": setup / gradient,
+        "product": product / gradient,
+        "bf16": bf16 / gradient,
+        "bf16_error": np.linalg.norm(low @ H.gradient() - H @ H.gradient()) / np.linalg.norm(H @ H.gradient()),
+    }
+    rival = peer(model, criterion, batch)
+    if rival is not None:
+        counted = Counted(rival)
+        start = np.random.default_rng(1).standard_normal(H.shape[0])
+        (top, time_peer) = once(lambda: eigsh(counted, k=1, which="LA", return_eigenvectors=False, v0=start)[0])
+        result |= {
+            "peer_products": counted.count,
+            "peer_cost": time_peer / gradient,
+            "peer_product": seconds(lambda: rival @ v.astype(rival.dtype)) / gradient,
+            "peer_error": top / reference.largest.midpoint - 1,
+        }
+    return result
+
+
+def show(results):
+    print("{:<8}{:>8}{:>9}{:>9}{:>7}{:>10}{:>6}{:>7}{:>8}{:>8}{:>10}{:>7}{:>9}".format(
+        "case", "n", "largest", "smallest", "holds", "products", "bare", "ratio", "cost g", "setup g", "product g",
+        "bf16 g", "bf16 err"))  # fmt: skip
+    for r in results:
+        print(
+            f"{r['case']:<8}{r['n']:>8}{r['largest']:>9.3g}{r['smallest']:>9.3g}{r['holds']!s:>7}{r['products']:>10}"
+            f"{r['bare']:>6}{r['products'] / r['bare']:>7.2f}{r['cost']:>8.1f}{r['setup']:>8.1f}{r['product']:>10.2f}"
+            f"{r['bf16']:>7.2f}{r['bf16_error']:>9.1g}"
+        )
+    if "peer_cost" not in results[0]:
+        print("\ncurvlinops is not installed: no comparison")
+        return
+    print("\n{:<8}{:>16}{:>10}{:>12}{:>10}{:>18}".format(
+        "case", "peer products", "cost g", "product g", "error", "our cost / theirs"))  # fmt: skip
+    for r in results:
+        print(
+            f"{r['case']:<8}{r['peer_products']:>16}{r['peer_cost']:>10.1f}{r['peer_product']:>12.2f}"
+            f"{r['peer_error']:>10.1g}{r['cost'] / r['peer_cost']:>18.2f}"
+        )
+
+
+def main():
+    torch.set_num_threads(1)
+    print("ours: largest eigenvalue, certified interval of 1% at failure 1e-3, with the self-check (setup) in the cost")
+    print("bare: Lanczos products until within 1% of the truth, which it cannot know")
+    print("peer: curvlinops with eigsh, defaults\n")
+    steps = (0,) if "--quick" in sys.argv else (0, 200)
+    show([row(name, after) for name in PROBLEMS for after in steps])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The verbs that draw, and `advise` on a differential equation, as a user types them."""
+
+import csv
+import json
+
+import pytest
+
+from surefoot.cli import run
+
+
+def test_region_prints_limits_and_draws(tmp_path, capsys):
+    path = tmp_path / "rk4.svg"
+    assert run(["region", "rk4", "--svg", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "-2.78529356" in out
+    assert "2.82842712" in out
+    assert path.read_text().lstrip().startswith("<")
+
+
+def test_region_json(capsys):
+    assert run(["region", "euler", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["kind"] == "region"
+    assert record["real_limit"] == 2
+
+
+def test_orbit_finds_the_doublings_of_an_rnn(tmp_path, capsys):
+    svg, table = tmp_path / "rnn.svg", tmp_path / "rnn.csv"
+    assert run(["orbit", "rnn", "--count", "2", "--svg", str(svg), "--csv", str(table)]) == 0
+    out = capsys.readouterr().out
+    assert "2.11944016" in out
+    assert "2.82550108" in out
+    assert "chaotic" in out
+    assert svg.exists()
+    with table.open() as lines:
+        assert len(list(csv.reader(lines))) > 1000
+
+
+def test_orbit_json(capsys):
+    assert run(["orbit", "cubic", "--count", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cascade"]
+
+
+def test_an_equation_is_diagnosed(capsys):
+    assert run(["advise", "ode:fast-slow"]) == 0
+    assert "recommendation confirmed" in capsys.readouterr().out
+    assert run(["advise", "ode:fast-slow", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "diagnosis"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["region", "rk5"], "unknown method 'rk5'"),
+        (["region", "rk4", "--svg", "/no/such/folder/x.svg"], "folder"),
+        (["orbit", "lorenz"], "unknown system 'lorenz'"),
+        (["orbit", "rnn", "--low", "3", "--high", "2"], "0 < low < high"),
+        (["advise", "ode:nothing"], "unknown equation"),
+        (["advise", "ode:kepler", "--loss", "logistic"], "--loss does not go"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_hint(arguments, says, capsys):
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert "Traceback" not in err
