@@ -116,6 +116,9 @@ def test_what_is_there_is_listed(command):
         "digits-softmax",
         "breast-cancer",
         "quadratic",
+        "mnist1d-cnn",
+        "char-transformer",
+        "digits-rnn",
         "FILE",
         "MODULE:FACTORY",
     ]

@@ -115,7 +115,10 @@ NAMES = {
         "AbsoluteLoss Change Comparison Function Hinge Huber LeastSquares Logistic PowerSum Preconditioned Problem "
         "Quadratic ResidualNorm Softmax precondition"
     ),
-    "spectra": "Bounds Jacobian Spectrum advection gershgorin heat jacobian norm_bound spectrum stencil wave",
+    "spectra": (
+        "Bounds Density EigenPairs Jacobian Spectrum Trace advection density eigenpairs gershgorin heat jacobian "
+        "norm_bound spectrum stencil trace wave"
+    ),
     "operators": "Operator as_operator gram",
     "testing": "check_operator",
     "targets": "BuiltIn ODE Target as_target built_ins ode odes resolve",
@@ -125,10 +128,22 @@ TRAINING = {
     "hessian": "model, loss, data",
     "supervised": "criterion",
     "optimizer_limits": "H, optimizer",
+    "gauss_newton": "model, loss, data",
+    "fisher": "model, loss, data, *, draws=None, rng=0",
+    "empirical_fisher": "model, loss, data",
+    "blocks": "H, by='layers', *, optimizer=None",
+    "preconditioned": "H, optimizer",
+    "effective_rate": "method, rate=None",
+    "equivalent_rate": "method, other, rate=None",
+    "minibatch_bias": "H, batch_size",
+    "SharpnessTracker": "model, loss, data, optimizer=None",
+    "mnist1d_cnn_task": "seed=0",
+    "char_transformer_task": "seed=0",
+    "digits_rnn_task": "seed=0",
 }
 
 VERBS = {
-    "advise": ["target", "loss", "label", "as_json", "report", "rng", "quiet"],
+    "advise": ["target", "loss", "label", "as_json", "uncertain", "report", "rng", "quiet"],
     "run": [
         *("target", "rule", "steps", "step", "tol", "loss", "label", "condition", "spectrum", "size"),
         *("as_json", "report", "rng", "quiet"),
@@ -137,6 +152,8 @@ VERBS = {
         *("target", "rules", "steps", "tol", "loss", "label", "condition", "spectrum", "size"),
         *("as_json", "report", "csv", "rng", "quiet"),
     ],
+    "region": ["method", "as_json", "svg"],
+    "orbit": ["system", "low", "high", "count", "as_json", "svg", "csv"],
     "list": [],
 }
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training.two_processes import measured, problem
 
 from surefoot.errors import InvalidType
 from surefoot.training import hessian, supervised
-from training.two_processes import measured, problem
 
 needs_gloo = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"

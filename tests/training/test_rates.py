@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn, optim
 from torch.nn import functional
+from training.test_optimizers import ADAM, FROZEN, preset, quadratic
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Nesterov
 from surefoot.training import ClippedLimits, effective_rate, equivalent_rate, hessian, optimizer_limits, supervised
 from surefoot.training._decayed import best_decayed_step, decayed_amplification
-from training.test_optimizers import ADAM, FROZEN, preset, quadratic
 
 mse = supervised(functional.mse_loss)
 

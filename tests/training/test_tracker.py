@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from training.test_hessian import snapshot
 
 import surefoot as sf
 from surefoot.errors import InvalidInput
 from surefoot.training import SharpnessReading, SharpnessTracker, hessian, minibatch_bias, preconditioned, supervised
-from training.test_hessian import snapshot
 
 mse = supervised(functional.mse_loss)
 cross_entropy = supervised(functional.cross_entropy)

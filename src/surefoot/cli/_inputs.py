@@ -20,6 +20,8 @@ __all__ = [
     "Size",
     "SpectrumName",
     "TargetName",
+    "Uncertain",
+    "made_uncertain",
     "problems_of",
     "targets_of",
 ]
@@ -62,6 +64,15 @@ ReportPath = Annotated[
     Path | None,
     typer.Option("--report", metavar="PATH", help="Write one self-contained HTML file.", show_default=False),
 ]
+Uncertain = Annotated[
+    str | None,
+    typer.Option(
+        "--uncertain",
+        metavar="PERCENT",
+        help="Limits that hold while every feature's scale is off by up to so much, such as 10%.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no cost preview on stderr.")]
 
@@ -84,6 +95,20 @@ def targets_of(
 
             check_destination(report)
         return resolve(name, loss=loss, label=label, rng=rng, condition=condition, spectrum=spectrum, size=size)
+
+
+def made_uncertain(targets: tuple[Target, ...], percent: str | None) -> tuple[Target, ...]:
+    """The targets with uncertain features; networks have none that could be told apart from their weights."""
+    if percent is None:
+        return targets
+    with bad_input():
+        try:
+            fraction = float(percent.removesuffix("%")) / 100
+        except ValueError as error:
+            raise InvalidInput(f"--uncertain takes a percentage such as 10%; got {percent!r}") from error
+        if not all(isinstance(target, ProblemTarget) for target in targets):
+            raise InvalidInput("--uncertain works on problems with features; a network has none of known scale")
+        return tuple(target.made_uncertain(fraction) for target in targets if isinstance(target, ProblemTarget))
 
 
 def problems_of(verb: str, name: str, targets: tuple[Target, ...]) -> tuple[ProblemTarget, ...]:

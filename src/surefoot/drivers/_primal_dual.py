@@ -101,11 +101,11 @@ def primal_dual(
         x+ = prox_{tau g}(x - tau (grad f(x) + K'y))
         y+ = prox_{sigma h*}(y + sigma K (2 x+ - x)),    tau (L/2 + sigma |K|^2) = share
 
-    Without f this is Chambolle and Pock's method, tau sigma |K|^2 = share. *Proved* to converge for share <= 1 and any
-    ratio, constant (Condat 2013, theorem 3.1) or adaptive; without f even for share < 4/3 (Banert, Upadhyaya, Giselsson
-    2023), above which it diverges on <K x, y>. A larger share is taken as it is: to see what happens. |K|^2 is the
-    upper end of its certified interval: an estimate from below, such as power iteration's, makes the share larger
-    than it seems.
+    Without f this is Chambolle and Pock's method, tau sigma |K|^2 = share. *Proved* to converge for share < 1 and any
+    ratio (Condat 2013, theorem 3.1; with adaptive steps proved without f only, Goldstein et al. 2015); without f and
+    with constant steps for share < 4/3 (Banert, Upadhyaya, Giselsson 2023), above which it diverges on <K x, y>. A
+    larger share is taken as it is: to see what happens. |K|^2 is the upper end of its certified interval: with an
+    estimate from below, such as power iteration's, the share would be larger than it seems.
 
     Parameters
     ----------
@@ -121,14 +121,14 @@ def primal_dual(
     ratio : float, optional
         sigma/tau to begin with. Default: 1 without f, else sigma |K|^2 = L/2, which makes tau = share/L.
     adaptive : bool
-        Move the ratio so that both residuals fall alike, by less each time (Goldstein et al. 2015, algorithm 1; the
-        changes are summable, which keeps the proof).
+        Move the ratio so that both residuals, relative to the scales that `tol` is, fall alike, by less each time
+        (Goldstein et al. 2015, algorithm 1; the changes are summable, which keeps the proof).
     norm : Bounds or float, optional
         |K|^2, if it is known; measured to 0.1% otherwise.
     steps : int
         Most steps: one gradient, one product with K and one with K' each.
     tol : float
-        Stop when the primal residual is at most tol |grad f + K'y| and the dual one at most tol |K x|.
+        Stop when the primal residual is at most tol max(|grad f|, |K'y|) and the dual one at most tol |K x|.
     callback : callable, optional
         Called with (x, steps made); a true return value stops the run.
 
@@ -239,12 +239,14 @@ class _Engine:
             if not self.bounded(primal, dual):
                 return f"diverged: the residuals grew to {primal:.3g} and {dual:.3g}"
             self.x, self.y, image, pulled, slope = x, y, new_image, new_pulled, new_slope
-            if primal <= tol * _norm_of(slope + pulled) + tol * _norm_of(slope) and dual <= tol * _norm_of(image):
+            # in their own units, or another scale of x would be another run
+            scales = max(_norm_of(slope), _norm_of(pulled)), _norm_of(image)
+            if primal <= tol * scales[0] and dual <= tol * scales[1]:
                 return "converged"
             if callback is not None and callback(x, made):
                 return "stopped by the callback"
             if adaptive:
-                plan.balance(primal, dual)
+                plan.balance(primal * scales[1], dual * scales[0])
         return "all steps used"
 
     def slope(self, x: Array) -> Array:

@@ -122,6 +122,21 @@ class Problem(ABC):
         found = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
         return 0.5 * (found + found.T)
 
+    def uncertain_curvature(self, fraction: float) -> Spectrum:
+        """Worst case of `curvature` when every feature's scale may be off by a fraction, up or down.
+
+        Parameters
+        ----------
+        fraction : float
+            In [0, 1): 0.1 for +-10%.
+
+        Raises
+        ------
+        InvalidInput
+            If the problem has no features, or the fraction is out of range.
+        """
+        raise InvalidInput(f"a {self.name} has no features whose scale could be off by {fraction:g}")
+
     def hessian(self, x: Array) -> Operator:
         """The Hessian at x as an operator."""
         x = self.checked(x)

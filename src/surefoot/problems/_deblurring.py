@@ -59,7 +59,7 @@ class Deblurring(Problem):
     >>> problem.name
     'deblurring, 8 x 8, zero boundary, ridge 0.001'
     >>> round(sf.limits(problem).safe, 6)
-    1.136484...
+    1.176995
     """
 
     def __init__(
@@ -104,11 +104,13 @@ class Deblurring(Problem):
         """True."""
         return True
 
-    @cached_property
+    @property
     def noise(self) -> float:
         """Standard deviation of the noise in each sample: the one given, else the estimate."""
-        if self._given is not None:
-            return self._given
+        return self._estimated if self._given is None else self._given
+
+    @cached_property
+    def _estimated(self) -> float:
         return noise_level(self.as_image(self.data), colour=self.colour)
 
     def start(self) -> Array:

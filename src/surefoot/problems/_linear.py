@@ -1,20 +1,21 @@
 """What linear models share: scores X W', a loss of the scores, a ridge that spares the intercept."""
 
+import copy
 from abc import abstractmethod
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from surefoot.errors import NotSmooth
+from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.operators import Array, Matrix
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import nonnegative
 from surefoot.problems._linear_curvature import bent_spectrum, least_penalty, with_ones
 from surefoot.problems._parts import Columns, Followed, column_squares, dense_rows, row_squares
-from surefoot.spectra import Bounds, Spectrum
+from surefoot.spectra import Bounds, Spectrum, worst_case
 
 __all__ = ["LinearModel"]
 
@@ -144,6 +145,30 @@ class LinearModel(Problem):
     @cached_property
     def _curvature(self) -> Spectrum:
         return self._measured(None)
+
+    def uncertain_curvature(self, fraction: float) -> Spectrum:
+        """Worst case of `curvature` over all feature scales within +-fraction.
+
+        X'BX summed over samples grows with every feature's scale (Loewner order), so the largest eigenvalue is largest
+        where all scales are, and the smallest is smallest where all are smallest.
+
+        Raises
+        ------
+        InvalidInput
+            If the fraction is not in [0, 1).
+        """
+        if not 0 <= fraction < 1:
+            raise InvalidInput(f"fraction must be in [0, 1), 0.1 for +-10%; got {fraction!r}")
+        extremes = worst_case([self._rescaled(1 - fraction).curvature(), self._rescaled(1 + fraction).curvature()])
+        return replace(extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size)
+
+    def _rescaled(self, factor: float) -> Self:
+        """The same model of features times a factor."""
+        other = copy.copy(self)
+        for cached in ("_curvature", "_columns"):
+            vars(other).pop(cached, None)
+        other._X = self._X * factor
+        return other
 
     def curvature_in(self, change: Change) -> Spectrum:
         """Bounds on the eigenvalues of S'HS over all x, as sharp as those of H where S treats all classes alike."""

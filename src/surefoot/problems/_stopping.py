@@ -20,14 +20,11 @@ NORMAL_MEDIAN = 0.6744897501960817
 class Measured(Protocol):
     """A problem that compares a model with data of a known noise level."""
 
+    data: Array
+
     @property
     def noise(self) -> float:
         """Standard deviation of the noise in each datum."""
-        ...
-
-    @property
-    def data(self) -> Array:
-        """What was measured."""
         ...
 
     def residual_norm(self, x: Array) -> float:
@@ -59,10 +56,9 @@ def discrepancy(problem: Measured, *, tau: float = 1.02, noise: float | None = N
 
         |A x_k - b| <= tau sigma sqrt(n)
 
-    Gradient methods recover what the blur left intact first and amplify noise later: the error falls, then rises. For
-    noise of exactly this level, tau > 1 and a plain gradient method (Landweber) the error falls at every step until then
-    (Defrise, De Mol 1987; Engl, Hanke, Neubauer 1996, proposition 6.2); for faster methods and an estimated level it
-    is a heuristic.
+    Gradient methods recover what the blur left intact first and amplify noise later: the error falls, then rises. With
+    steps 1/L it is *proved* to fall while the residual is above twice the noise (Engl, Hanke, Neubauer 1996,
+    proposition 6.2); from there on, for faster methods and for an estimated level, the principle is a heuristic.
 
     Parameters
     ----------
@@ -128,5 +124,5 @@ def noise_level(image: Any, *, colour: bool = False) -> float:
         if detail.shape[axis] > 1:
             detail, axes = np.diff(detail, axis=axis), axes + 1
     if not axes:
-        raise InvalidInput(f"noise is read off differences and needs two samples along an axis; got shape {detail.shape}")
+        raise InvalidInput(f"noise is read off differences: two samples along an axis are needed; got {detail.shape}")
     return float(np.median(np.abs(detail))) / NORMAL_MEDIAN * 2 ** (-axes / 2)

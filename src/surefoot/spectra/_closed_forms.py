@@ -30,8 +30,8 @@ from surefoot.spectra._types import Bounds, Spectrum
 
 __all__ = ["Ends", "eigenvalue_ends", "gram_ends", "gram_symbol", "known_spectrum"]
 
-# Squares of what a transform leaves where the symbol vanishes, relative to its largest square.
-NOISE = (64 * float(np.finfo(np.float64).eps)) ** 2
+# Relative to the largest eigenvalue: below this the least one is lost in the rounding of a product.
+NOISE = 64 * float(np.finfo(np.float64).eps)
 # Factors that agree to so many digits are one factor.
 SAME_DIGITS = 13
 # The least and the largest eigenvalue.
@@ -216,9 +216,14 @@ def known_spectrum(operator: Operator, *, rtol: float, which: str, kind: Kind | 
 
 def _extremes(symbol: Symbol) -> Ends:
     least, most = float(symbol.values.min()), float(symbol.values.max())
-    noise = NOISE * most
-    smallest = Bounds.exactly(least) if least > noise else Bounds(0.0, max(least, noise), "proved", "proved")
-    return smallest if most > 0 else Bounds.exactly(0.0), Bounds.exactly(most)
+    return _ends(least, least, most, most)
+
+
+def _ends(low: float, high: float, below: float, above: float) -> Ends:
+    """A least eigenvalue at the level of noise may be 0: an iteration could not tell."""
+    noise = NOISE * above
+    smallest = Bounds(0.0, max(high, noise), "proved", "proved") if low <= noise else _interval(low, high)
+    return smallest if above > 0 else Bounds.exactly(0.0), _interval(below, above)
 
 
 def _separable(operator: Convolution, factors: list[Any]) -> Ends:
@@ -234,7 +239,7 @@ def _separable(operator: Convolution, factors: list[Any]) -> Ends:
         ends.append(seen[key])
     scale = prod(float(np.abs(factor).max()) for factor in factors) ** 2
     low, high, below, above = (scale * prod(end[i] for end in ends) for i in range(4))
-    return _interval(low, high), _interval(below, above)
+    return _ends(low, high, below, above)
 
 
 def _interval(lower: float, upper: float) -> Bounds:

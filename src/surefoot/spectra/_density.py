@@ -117,8 +117,8 @@ def density(
 
     theta_vj are the Ritz values of `steps` steps from a random start v and w_vj the squared first components of the
     eigenvectors of their tridiagonal matrix: Gauss quadrature of the measure that v has on the spectrum, whose mean
-    over v is the density. An *estimate*; its standard error is that of the mean over starts. A single eigenvalue has weight
-    1/n and shows as an outlier only where a start sees it: for the ends use `spectrum`.
+    over v is the density. An *estimate*; its standard error is that of the mean over starts. A single eigenvalue has
+    weight 1/n and shows as an outlier only where a start sees it: for the ends use `spectrum`.
 
     Parameters
     ----------

@@ -215,4 +215,3 @@ def _negated(operator: Operator) -> Operator:
         precision=operator.precision,
         scope=operator.scope,
     )
-

@@ -84,8 +84,8 @@ def covering_symbol(operator: Convolution) -> float:
 def _fourier(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     from scipy.fft import rfftn
 
-    transform = np.abs(np.asarray(rfftn(_folded(kernel, shape), s=shape)))
-    return np.asarray(transform**2, dtype=np.float64)
+    magnitude: NDArray[np.float64] = np.abs(rfftn(_folded(kernel, shape), s=shape)).astype(np.float64)
+    return np.square(magnitude)
 
 
 def _folded(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -105,4 +105,4 @@ def _cosine(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.f
         offsets = np.arange(values.shape[0]) - values.shape[0] // 2
         cosines = np.cos(np.pi / size * np.outer(offsets, np.arange(size)))
         values = np.tensordot(values, cosines, axes=(0, 0))
-    return values**2
+    return np.square(np.asarray(values, dtype=np.float64))

@@ -74,7 +74,7 @@ class Bounds:
 
     def contains(self, value: float) -> bool:
         """Whether the value lies in the interval."""
-        return self.lower <= value <= self.upper
+        return bool(self.lower <= value <= self.upper)
 
     def shifted(self, shift: float) -> "Bounds":
         """The interval of the number plus a shift."""

@@ -30,8 +30,8 @@ class ODE:
     fun : callable
     y0 : array, shape (n,)
     span : (t0, t1)
-    sparsity : sparse matrix or None
-        Pattern of the Jacobian.
+    sparsity : callable or None
+        Makes the pattern of the Jacobian, a sparse matrix; called only when it is needed.
     rtol : float
         An accuracy that makes sense for it.
     """
@@ -41,7 +41,7 @@ class ODE:
     fun: Callable[[float, Array], ArrayLike]
     y0: NDArray[np.float64]
     span: tuple[float, float]
-    sparsity: Any = None
+    sparsity: Callable[[], Any] | None = None
     rtol: float = 1e-4
 
     def diagnose(self, *, rtol: float | None = None, atol: float | None = None) -> Diagnosis:
@@ -49,7 +49,8 @@ class ODE:
         t0, t1 = self.span
         rtol = self.rtol if rtol is None else rtol
         atol = 1e-3 * rtol if atol is None else atol
-        return diagnose(self.fun, t0, self.y0, span=t1 - t0, sparsity=self.sparsity, rtol=rtol, atol=atol)
+        pattern = None if self.sparsity is None else self.sparsity()
+        return diagnose(self.fun, t0, self.y0, span=t1 - t0, sparsity=pattern, rtol=rtol, atol=atol)
 
 
 def odes() -> dict[str, str]:
@@ -112,8 +113,6 @@ def _van_der_pol_stiff() -> ODE:
 
 
 def _brusselator() -> ODE:
-    from scipy.sparse import diags_array
-
     n = 64
     x = np.arange(1, n + 1) / (n + 1)
     diffusion = 0.02 * (n + 1) ** 2
@@ -127,8 +126,13 @@ def _brusselator() -> ODE:
 
     start = np.empty(2 * n)
     start[::2], start[1::2] = 1 + np.sin(2 * np.pi * x), 3.0
-    bands: Any = [np.ones(2 * n - abs(k)) for k in range(-2, 3)]
-    pattern: Any = diags_array(bands, offsets=list(range(-2, 3)))
+
+    def pattern() -> Any:
+        from scipy.sparse import diags_array
+
+        bands: Any = [np.ones(2 * n - abs(k)) for k in range(-2, 3)]
+        return diags_array(bands, offsets=list(range(-2, 3)))
+
     return ODE("brusselator-1d", "reaction and diffusion on a line, 128 unknowns", fun, start, (0.0, 10.0), pattern)
 
 

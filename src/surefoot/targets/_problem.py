@@ -1,5 +1,6 @@
 """A classical problem as a target: gradient descent with and without momentum, run for real."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +43,21 @@ class ProblemTarget:
     def __init__(self, problem: Problem, rng: int = 0) -> None:
         self.problem = problem
         self.start = _moving_start(problem, rng)
+        self.uncertain = 0.0
         self._hessian = problem.hessian(self.start)
+
+    def made_uncertain(self, fraction: float) -> "ProblemTarget":
+        """The same target with every feature's scale known to +-fraction only: limits hold for all of them.
+
+        Raises
+        ------
+        InvalidInput
+            If the problem has no features, or the fraction is out of range.
+        """
+        self.problem.uncertain_curvature(fraction)
+        other = copy.copy(self)
+        other.uncertain = fraction
+        return other
 
     @property
     def name(self) -> str:
@@ -51,8 +66,8 @@ class ProblemTarget:
 
     @property
     def constant_curvature(self) -> bool:
-        """Whether the problem is a quadratic."""
-        return self.problem.constant_curvature
+        """Whether the problem is a quadratic, and known for certain."""
+        return self.problem.constant_curvature and not self.uncertain
 
     def describe(self) -> Mapping[str, str]:
         """Size, convexity and the loss at the start."""
@@ -72,8 +87,8 @@ class ProblemTarget:
         return tuple(ProblemCandidate(label, method) for label, method in methods.items())
 
     def global_curvature(self) -> Spectrum:
-        """The problem's own bounds."""
-        return self.problem.curvature()
+        """The problem's own bounds, or the worst case of uncertain features."""
+        return self.problem.uncertain_curvature(self.uncertain) if self.uncertain else self.problem.curvature()
 
     def operator(self, candidate: ProblemCandidate) -> Operator:  # noqa: ARG002 - every method sees the same terrain
         """The Hessian at the start."""

@@ -78,9 +78,7 @@ class ClippedLimits(Limits):
         if rate <= self.curvature_limit:
             return None
         span, nearest = rate * self.cap, self.cap / self.sharpness
-        return Oscillation(
-            peak_to_peak=span, mean_distance=span / 2, nearest=nearest, farthest=span - nearest
-        )
+        return Oscillation(peak_to_peak=span, mean_distance=span / 2, nearest=nearest, farthest=span - nearest)
 
     def __str__(self) -> str:
         return f"{Limits.__str__(self)}\n  clip at {self.cap:g}: {self.reasons['clip']}"
@@ -128,5 +126,3 @@ def clipped(limit: Limits, found: Spectrum, frozen: Frozen, cap: float) -> Clipp
 
 def _values(limit: Limits) -> dict[str, Any]:
     return {field.name: getattr(limit, field.name) for field in fields(limit)}
-
-

@@ -11,9 +11,7 @@ REFINEMENTS = 60
 GOLDEN = 0.5 * (5**0.5 - 1)
 
 
-def decayed_amplification(
-    step: ArrayLike, curvature: ArrayLike, momentum: float, decay: float
-) -> NDArray[np.float64]:
+def decayed_amplification(step: ArrayLike, curvature: ArrayLike, momentum: float, decay: float) -> NDArray[np.float64]:
     """The larger root modulus of AdamW's iteration with its preconditioner frozen.
 
         x <- (1 - h w) x - h m,  m <- b m + (1 - b) lambda x:    r^2 - (1 + b - h w - h (1 - b) lambda) r + b (1 - h w)

@@ -58,7 +58,8 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
     if momentum and rate * gain * curvature > critical:
         raise InvalidInput(
             f"at curvature {curvature:g} the motion oscillates: rate * gain * curvature = "
-            f"{rate * gain * curvature:.3g} > (1 - sqrt b)^2 = {critical:.3g}, so no rate of gradient descent is equivalent; lower the momentum"
+            f"{rate * gain * curvature:.3g} > (1 - sqrt b)^2 = {critical:.3g}, so no rate of gradient descent is "
+            "equivalent; lower the momentum"
         )
     return rate * gain / (1 - momentum)
 

@@ -47,7 +47,8 @@ class MiniBatchBias:
     def __str__(self) -> str:
         return (
             f"mini-batches of {self.batch_size} look {100 * (self.ratio - 1):+.3g}% "
-            f"+- {100 * self.standard_error:.2g}% sharper than the data ({len(self.largest)} of them; the data in {self.full})"
+            f"+- {100 * self.standard_error:.2g}% sharper than the data "
+            f"({len(self.largest)} of them; the data in {self.full})"
         )
 
     def to_dict(self) -> dict[str, Any]:
