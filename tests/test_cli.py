@@ -11,6 +11,7 @@ import pytest
 import surefoot as sf
 from surefoot.cli import _console, _verbs, run
 from surefoot.cli._failures import of_any
+from surefoot.targets import odes
 
 MATRIX = np.diag([1.0, 2.0, 4.0])
 
@@ -119,6 +120,7 @@ def test_what_is_there_is_listed(command):
         "mnist1d-cnn",
         "char-transformer",
         "digits-rnn",
+        *odes(),
         "FILE",
         "MODULE:FACTORY",
     ]
@@ -153,7 +155,7 @@ def test_help_of_a_verb_names_its_options(command):
         (["advise", "x", "--rng", "one"], "error: invalid value for '--rng'", "hint: surefoot advise --help"),
         (["advise", "digit"], "error: unknown target 'digit'", "hint: did you mean digits?"),
         (["advise", "zzz"], "error: unknown target 'zzz'", "hint: give a built-in name"),
-        (["advise", "ode:lorenz"], "error: unknown target 'ode:lorenz'", "hint: see surefoot list"),
+        (["advise", "ode:lorentz"], "error: unknown equation 'ode:lorentz'", "hint: did you mean ode:lorenz?"),
         (["advise", "nope.npy"], "error: nope.npy: ", "hint: "),
         (["advise", "matrix.npy", "--loss", "hinge"], "error: unknown loss 'hinge'", "hint: choose one of"),
         (["advise", "matrix.npy", "--report", "nowhere/r.html"], "error: there is no folder", "hint: create it"),

@@ -126,7 +126,7 @@ def _planned(rule: Rule, count: int | None) -> tuple[float, ...]:
     if rule.needs:
         raise InvalidInput(
             f"{type(rule).__name__} adapts to what it sees ({', '.join(sorted(rule.needs))}): its steps are no fixed "
-            "sequence, and a worst case over sequences says nothing of it; certify a schedule such as Silver or Constant"
+            "sequence, and a worst case over sequences says nothing of it; give a schedule such as Silver or Constant"
         )
     if count is None or count < 1:
         raise InvalidInput(f"how many steps of {type(rule).__name__}? give count >= 1; got {count!r}")

@@ -68,6 +68,15 @@ def test_gradient_is_forward_differences(shape, edge):
     check_operator(operator)
 
 
+def test_gradient_along_some_axes_only():
+    image = np.random.default_rng(4).standard_normal((4, 5, 3))
+    operator = gradient(image.shape, axes=(1, 0), spacing=[1.0, 2.0])
+    field = operator.matvec(image.ravel()).reshape(2, *image.shape)
+    np.testing.assert_allclose(field[0][:, :-1], np.diff(image, axis=1))
+    np.testing.assert_allclose(field[1][:-1], np.diff(image, axis=0) / 2)
+    check_operator(operator)
+
+
 def test_divergence_is_minus_the_adjoint_and_sums_to_zero():
     operator = divergence((4, 5))
     field = np.random.default_rng(1).standard_normal(40)
@@ -106,6 +115,8 @@ def test_blocks_are_their_matrices():
         (lambda: gradient((3, 3), "zero"), InvalidInput, "'neumann' or 'periodic'"),
         (lambda: gradient((3, 3), spacing=[1, 0]), InvalidInput, "positive and finite"),
         (lambda: gradient((3, 3), spacing=[1, 1, 1]), InvalidInput, "one or 2 numbers"),
+        (lambda: gradient((3, 3), axes=(0, 2)), InvalidInput, r"different ones of 0 to 1; got \(0, 2\)"),
+        (lambda: gradient((3, 3), axes=(0, 0)), InvalidInput, "different ones"),
         (lambda: stacked([]), InvalidInput, "at least one block"),
         (lambda: stacked([np.eye(2), np.eye(3)]), InvalidInput, r"\[2, 3\]"),
         (lambda: stacked([np.eye(2)], [1, 2]), InvalidInput, "1 finite numbers"),

@@ -15,7 +15,8 @@ from surefoot.spectra import MarchenkoPastur, Spectrum, Wigner, predict_wide, sp
 from surefoot.spectra._wide_edge import Layers, top_eigenvalue
 from surefoot.spectra._wide_kernels import ACTIVATIONS
 
-RATIOS = st.floats(0.05, 8.0)
+# Next to 1 the lower edge nears 0, where the density has a peak that the test's own quadrature misses.
+RATIOS = st.floats(0.05, 8.0).filter(lambda g: abs(g - 1) > 1e-3)
 
 
 def integral(law, power):

@@ -11,7 +11,18 @@ from surefoot._advise import advise as compute_advice
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
 from surefoot.cli._diagnose import ODE_PREFIX, diagnose
 from surefoot.cli._failures import FAILED
-from surefoot.cli._inputs import AsJson, LabelColumn, LossName, Quiet, ReportPath, Seed, TargetName, Uncertain, made_uncertain, targets_of
+from surefoot.cli._inputs import (
+    AsJson,
+    LabelColumn,
+    LossName,
+    Quiet,
+    ReportPath,
+    Seed,
+    TargetName,
+    Uncertain,
+    made_uncertain,
+    targets_of,
+)
 from surefoot.cli._pictures import orbit, region
 from surefoot.cli._race import race
 from surefoot.cli._run import run
@@ -74,7 +85,11 @@ def advise(
     Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
     """
     if target.startswith(ODE_PREFIX):
-        diagnose(target, as_json=as_json, options={"--loss": loss, "--label": label, "--uncertain": uncertain, "--report": report})
+        diagnose(
+            target,
+            as_json=as_json,
+            options={"--loss": loss, "--label": label, "--uncertain": uncertain, "--report": report},
+        )
         return
     targets = made_uncertain(targets_of(target, loss, label, rng, report), uncertain)
     advices = [_advice(each, rng, quiet) for each in targets]

@@ -20,6 +20,8 @@ __all__ = ["PrimalDual", "primal_dual"]
 SHARE = 0.99
 # Goldstein et al.: the first change of the steps, its decay, and how far apart the residuals may be.
 CHANGE, DECAY, APART = 0.5, 0.95, 1.5
+# tau is at most 2/L: a sigma |K|^2 below this part of L would buy nothing.
+LEAST = 0.05
 # Residuals that grew by this are not coming back.
 HOPELESS = 1e8
 
@@ -121,14 +123,15 @@ def primal_dual(
     ratio : float, optional
         sigma/tau to begin with. Default: 1 without f, else sigma |K|^2 = L/2, which makes tau = share/L.
     adaptive : bool
-        Move the ratio so that both residuals, relative to the scales that `tol` is, fall alike, by less each time
+        Move the ratio so that both residuals, times the distance gone in x and in y, fall alike, by less each time
         (Goldstein et al. 2015, algorithm 1; the changes are summable, which keeps the proof).
     norm : Bounds or float, optional
         |K|^2, if it is known; measured to 0.1% otherwise.
     steps : int
         Most steps: one gradient, one product with K and one with K' each.
     tol : float
-        Stop when the primal residual is at most tol max(|grad f|, |K'y|) and the dual one at most tol |K x|.
+        Stop when the primal residual is at most tol times the largest |grad f| or |K'y| seen, and the dual one at most
+        tol times the largest |K x|.
     callback : callable, optional
         Called with (x, steps made); a true return value stops the run.
 
@@ -203,7 +206,10 @@ class _Plan:
     def balance(self, primal: float, dual: float) -> None:
         """A longer step for the side whose residual is larger."""
         if primal > APART * dual:
-            self.sigma *= 1 - self.change
+            least = LEAST * self.L / self.square if self.square > 0 else 0.0
+            if self.sigma <= least:
+                return
+            self.sigma = max(self.sigma * (1 - self.change), least)
         elif dual > APART * primal:
             self.sigma /= 1 - self.change
         else:
@@ -224,7 +230,8 @@ class _Engine:
         """Why it ended."""
         K, plan = self.operator, self.plan
         self.x, self.y = x, np.zeros(K.shape[0])
-        image, pulled, slope = K.matvec(x), np.zeros(K.shape[1]), self.slope(x)
+        start, image, pulled, slope = x, K.matvec(x), np.zeros(K.shape[1]), self.slope(x)
+        forces, images = _norm_of(slope), _norm_of(image)  # the largest seen: what the residuals are compared with
         for made in range(1, steps + 1):
             tau, sigma = plan.tau, plan.sigma
             moved = self.x - tau * (slope + pulled)
@@ -239,14 +246,14 @@ class _Engine:
             if not self.bounded(primal, dual):
                 return f"diverged: the residuals grew to {primal:.3g} and {dual:.3g}"
             self.x, self.y, image, pulled, slope = x, y, new_image, new_pulled, new_slope
-            # in their own units, or another scale of x would be another run
-            scales = max(_norm_of(slope), _norm_of(pulled)), _norm_of(image)
-            if primal <= tol * scales[0] and dual <= tol * scales[1]:
+            forces, images = max(forces, _norm_of(slope), _norm_of(pulled)), max(images, _norm_of(image))
+            if primal <= tol * forces and dual <= tol * images:
                 return "converged"
             if callback is not None and callback(x, made):
                 return "stopped by the callback"
             if adaptive:
-                plan.balance(primal * scales[1], dual * scales[0])
+                # both in the unit of the objective, so that the units of x and K x do not matter
+                plan.balance(primal * _norm_of(x - start), dual * _norm_of(y))
         return "all steps used"
 
     def slope(self, x: Array) -> Array:

@@ -160,14 +160,16 @@ class LinearModel(Problem):
         if not 0 <= fraction < 1:
             raise InvalidInput(f"fraction must be in [0, 1), 0.1 for +-10%; got {fraction!r}")
         extremes = worst_case([self._rescaled(1 - fraction).curvature(), self._rescaled(1 + fraction).curvature()])
-        return replace(extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size)
+        return replace(
+            extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size
+        )
 
     def _rescaled(self, factor: float) -> Self:
         """The same model of features times a factor."""
         other = copy.copy(self)
         for cached in ("_curvature", "_columns"):
             vars(other).pop(cached, None)
-        other._X = self._X * factor
+        vars(other)["_X"] = self._X * factor
         return other
 
     def curvature_in(self, change: Change) -> Spectrum:
