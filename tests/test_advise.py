@@ -132,3 +132,14 @@ def test_bad_input():
         sf.advise(np.eye(2), trial_steps=0)
     with pytest.raises(InvalidInput, match="square"):
         sf.advise(np.ones((3, 2)))
+
+
+def test_units_that_cost_steps_are_named():
+    described = sf.targets.as_target(np.diag([1.0, 1e4])).describe()
+    assert described["scaling the unknowns"] == "raises the limit from 0.0002 to 2 (Jacobi preconditioning)"
+    features = np.random.default_rng(0).standard_normal((200, 2)) * [1, 100]
+    uneven = sf.problems.LeastSquares(features, features.sum(axis=1))
+    assert "scaling the unknowns" in sf.targets.as_target(uneven).describe()
+    assert "scaling the unknowns" not in sf.targets.as_target(rng_matrix()).describe()
+    # one common unit moves the limit and buys nothing
+    assert "scaling the unknowns" not in sf.targets.as_target(1e6 * rng_matrix()).describe()

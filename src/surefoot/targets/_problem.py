@@ -8,16 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot._limits import limits
 from surefoot.drivers import descend
 from surefoot.drivers._trace import Trace
-from surefoot.errors import NotFinite
+from surefoot.errors import NotFinite, SurefootError
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
-from surefoot.problems import Problem
+from surefoot.problems import Problem, precondition
 from surefoot.rules import Constant
 from surefoot.spectra import Spectrum
 
 __all__ = ["ProblemCandidate", "ProblemTarget"]
+
+# Scaling is mentioned where curvatures along the axes differ by this factor (features by its root), on problems small
+# enough to try it for free.
+UNEVEN = 1000.0
+MOST_SCALED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +76,14 @@ class ProblemTarget:
         return self.problem.constant_curvature and not self.uncertain
 
     def describe(self) -> Mapping[str, str]:
-        """Size, convexity and the loss at the start."""
-        return {
+        """Size, convexity, the loss at the start, and what scaling the unknowns would buy where it buys much."""
+        facts = {
             "unknowns": f"{self.problem.size}",
             "convex": "yes" if self.problem.convex else "not known",
             "loss at the start": f"{self.initial_loss():.6g}",
         }
+        gain = _gain_by_scaling(self.problem)
+        return {**facts, "scaling the unknowns": gain} if gain else facts
 
     def candidates(self) -> tuple[ProblemCandidate, ...]:
         """Gradient descent, heavy ball and Nesterov."""
@@ -127,6 +135,23 @@ def _whole(trace: Trace, values: NDArray[np.float64], steps: int) -> list[float]
     if math.isfinite(trace.loss[-1]) and math.isfinite(trace.gradient_norm[-1]):
         return numbers + [numbers[-1]] * (steps + 1 - len(numbers))
     return [*numbers[:-1], math.nan]
+
+
+def _gain_by_scaling(problem: Problem) -> str:
+    """The limit before and after Jacobi scaling, where the unknowns have uneven units; empty elsewhere.
+
+    Multiply a feature by s and its curvature is multiplied by s^2: uneven units cost steps, and nothing to mend.
+    """
+    if problem.size > MOST_SCALED:
+        return ""
+    try:
+        diagonal = problem.hessian_diagonal()
+        if not diagonal.max() > UNEVEN * diagonal.min() > 0:
+            return ""
+        before, after = limits(problem), limits(precondition(problem, "jacobi"))
+    except SurefootError:  # no diagonal to be had, or no curvature
+        return ""
+    return f"raises the limit from {before.curvature_limit:.4g} to {after.curvature_limit:.4g} (Jacobi preconditioning)"
 
 
 def _moving_start(problem: Problem, rng: int) -> Array:

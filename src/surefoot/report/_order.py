@@ -1,0 +1,39 @@
+"""The error of one step against the step: the order of a method as a slope."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from surefoot.drivers import LocalError
+from surefoot.report._canvas import MUTED, SERIES, draw
+
+__all__ = ["order_figure"]
+
+
+def order_figure(measured: Sequence[LocalError]) -> str:
+    """Local errors on logarithmic axes, each with the line h^(p + 1) that its order predicts.
+
+    Parameters
+    ----------
+    measured : sequence of LocalError
+        At most eight, from `surefoot.drivers.local_error`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+
+    def paint(axes: Axes) -> None:
+        for error, color in zip(measured, SERIES, strict=False):
+            label = f"{error.method}: slope {error.slope:.2f}, order {error.order}"
+            axes.loglog(error.steps, error.errors, "o", ms=4, color=color, label=label)
+            last = int(np.argmax(error.steps))
+            line = error.errors[last] * (error.steps / error.steps[last]) ** (error.order + 1)
+            axes.loglog(error.steps, line, color=MUTED, lw=1, ls="--")
+        axes.set_xlabel("step")
+        axes.set_ylabel("error of one step")
+        axes.legend()
+
+    return draw(paint, measured=True)
