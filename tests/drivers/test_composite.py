@@ -8,7 +8,7 @@ from surefoot import rules
 from surefoot.drivers import FISTA, L1, AdaGrad, Box, FixedScaling, Nonnegative, RMSProp, descend
 from surefoot.errors import InvalidInput
 from surefoot.methods import HeavyBall
-from surefoot.problems import LeastSquares
+from surefoot.problems import LeastSquares, Quadratic
 
 RNG = np.random.default_rng(0)
 A = RNG.standard_normal((40, 60)) / 6
@@ -134,3 +134,19 @@ def test_what_excludes_what():
     ):
         with pytest.raises(InvalidInput):
             build()
+
+
+def test_total_variation_through_pyproximal():
+    pyproximal = pytest.importorskip("pyproximal")
+    truth = np.zeros((16, 16))
+    truth[4:12, 4:12] = 1
+    noisy = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape)
+    # its own default stops the inner iteration early, 3% off
+    penalty = pyproximal.TV(dims=truth.shape, sigma=0.3, niter=300, rtol=1e-9)
+    # min |x - b|^2/2 + TV(x) is the proximal map of TV at b: an answer by another way
+    problem = Quadratic(np.eye(noisy.size), noisy.ravel())
+    run = descend(problem, rule=rules.Constant(step=0.5), penalty=penalty, steps=60, tol=1e-6)
+    expected = penalty.prox(noisy.ravel(), 1.0)
+    assert run.converged
+    assert np.linalg.norm(run.x - expected) < 1e-3 * np.linalg.norm(expected)
+    assert np.linalg.norm(run.x - truth.ravel()) < 0.4 * np.linalg.norm(noisy - truth)
