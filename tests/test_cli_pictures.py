@@ -14,6 +14,7 @@ def test_region_prints_limits_and_draws(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "-2.78529356" in out
     assert "2.82842712" in out
+    assert ["180", "2.78529"] in [line.split() for line in out.splitlines()]
     assert path.read_text().lstrip().startswith("<")
 
 

@@ -39,6 +39,7 @@ def region(
         print_json(found.to_dict())
     else:
         say(str(found))
+        say(_reach_table(named(method)))
     if svg is not None:
         from surefoot.report._region import region_figure
 
@@ -82,6 +83,17 @@ def orbit(
     if csv is not None:
         drawn.to_csv(csv)
         say(f"table: {csv}", error=as_json)
+
+
+def _reach_table(method: Any) -> str:
+    """How far the region reaches from 0, from the imaginary to the negative real axis."""
+    import numpy as np
+
+    angles = np.arange(90, 181, 15)
+    rays = np.exp(1j * np.radians(angles))
+    rays[0], rays[-1] = 1j, -1
+    rows = zip(angles.tolist(), method.limit_along(rays).tolist(), strict=True)
+    return "\n".join(["", "  angle  largest |step * eigenvalue|", *(f"  {a:>5}  {reach:.6g}" for a, reach in rows)])
 
 
 def _check(*paths: Path | None) -> None:
