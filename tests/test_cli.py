@@ -120,6 +120,8 @@ def test_what_is_there_is_listed(command):
         "mnist1d-cnn",
         "char-transformer",
         "digits-rnn",
+        "resnet-mlp",
+        "deblur",
         *odes(),
         "FILE",
         "MODULE:FACTORY",

@@ -11,8 +11,11 @@ from surefoot.cli._verbs import command
 
 ROOMS = {
     "_advise",
+    "_audit",
     "_certify.py",
     "_limits",
+    "_logs",
+    "_scale.py",
     "cli",
     "drivers",
     "dynamics",
@@ -30,6 +33,7 @@ ROOMS = {
 
 TOP = {
     "Advice",
+    "Audit",
     "Bounds",
     "Certificate",
     "Descent",
@@ -40,6 +44,7 @@ TOP = {
     "SurefootError",
     "__version__",
     "advise",
+    "audit",
     "certify",
     "descend",
     "diagnose",
@@ -71,7 +76,8 @@ PARAMETERS = {
     "methods.from_update": "update, memory=1, *, name=''",
     "methods.named": "name",
     "targets.ode": "name",
-    "limits": "terrain, method=None, *, rtol=0.01, failure=1e-06, rng=0",
+    "limits": "terrain, method=None, *, clip=None, rtol=0.01, failure=1e-06, rng=0",
+    "audit": "log, plan, *, column=None, tol=0.001",
     "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",
     "operators.as_operator": "source",
     "operators.gram": "A, weights=None",
@@ -80,9 +86,20 @@ PARAMETERS = {
     "spectra.norm_squared": "A, *, rtol=0.001, failure=1e-06, rng=0",
     "problems.Deblurring": "image, kernel, boundary='reflect', *, noise=None, ridge=0.0",
     "problems.discrepancy": "problem, *, tau=1.02, noise=None",
-    "targets.resolve": "name, *, loss=None, label=None, rng=0, condition=None, spectrum=None, size=None",
-    "drivers.race": "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, baselines=True, name='', progress=None",
-    "drivers.run": "problem, rule='auto', *, x0=None, steps=1000, step=None, tol=1e-08, name='', progress=None",
+    "targets.resolve": (
+        "name, *, loss=None, label=None, rng=0, condition=None, spectrum=None, size=None, image=None, sigma=None, "
+        "noise=None"
+    ),
+    "drivers.race": (
+        "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, goal=None, baselines=True, name='', progress=None"
+    ),
+    "drivers.run": (
+        "problem, rule='auto', *, x0=None, steps=1000, step=None, tol=1e-08, name='', enough=None, progress=None"
+    ),
+    "drivers.as_map": "problem, rule=None, *, method=None",
+    "drivers.sweep": (
+        "problem, rates=None, *, x0=None, steps=500, count=24, momentum=0.0, clip=None, name='', rng=0, progress=None"
+    ),
     "rules.named_rule": "name, known=None",
     "targets.as_target": "source, rng=0, *, name=''",
     "problems.Quadratic": "Q, b=None, *, ridge=0.0",
@@ -107,7 +124,10 @@ FIELDS = {
         "kind largest smallest size provenance scope products points note field_of_values eigenvector_condition region"
     ),
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
-    "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds",
+    "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds details",
+    "Audit": (
+        "log column plan verdict cause explanation mend evidence rows first_departure largest_departure steps planned ran"
+    ),
 }
 
 NAMES = {
@@ -134,6 +154,7 @@ TRAINING = {
     "supervised": "criterion",
     "optimizer_limits": "H, optimizer",
     "gauss_newton": "model, loss, data",
+    "range_test": "model, loss, data, optimizer, *, steps=100, repeats=1, rng=0",
     "fisher": "model, loss, data, *, draws=None, rng=0",
     "empirical_fisher": "model, loss, data",
     "blocks": "H, by='layers', *, optimizer=None",
@@ -142,23 +163,41 @@ TRAINING = {
     "equivalent_rate": "method, other, rate=None",
     "minibatch_bias": "H, batch_size",
     "SharpnessTracker": "model, loss, data, optimizer=None",
+    "as_map": "model, loss, data, *, clip=None",
+    "as_problem": "model, loss, data, *, name=''",
+    "edge_of_stability": "rates=(0.45, 0.6, 0.9), adam_rates=(0.002, 0.003, 0.005), *, steps=1600, rng=0, progress=None",
     "mnist1d_cnn_task": "seed=0",
     "char_transformer_task": "seed=0",
     "digits_rnn_task": "seed=0",
+    "resnet_mlp_task": "seed=0, *, depth=16",
+    "ResidualTask": "model, loss, data, *, blocks=None",
+    "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.01, failure=1e-06, rng=0",
+    "scale_batch": (
+        "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, betas=None, eps=None"
+    ),
+    "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
 }
 
 VERBS = {
     "advise": ["target", "loss", "label", "as_json", "uncertain", "report", "rng", "quiet"],
     "run": [
         *("target", "rule", "steps", "step", "tol", "loss", "label", "condition", "spectrum", "size"),
-        *("as_json", "report", "rng", "quiet"),
+        *("image", "sigma", "noise", "output", "as_json", "report", "rng", "quiet"),
     ],
     "race": [
         *("target", "rules", "steps", "tol", "loss", "label", "condition", "spectrum", "size"),
-        *("as_json", "report", "csv", "rng", "quiet"),
+        *("image", "sigma", "noise", "as_json", "report", "csv", "rng", "quiet"),
     ],
-    "region": ["method", "as_json", "svg"],
-    "orbit": ["system", "low", "high", "count", "as_json", "svg", "csv"],
+    "region": ["method", "as_json", "svg", "png"],
+    "scale": [
+        *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps", "as_json"),
+    ],
+    "audit": ["log", "plan", "column", "tol", "as_json", "report", "svg"],
+    "orbit": ["system", "low", "high", "count", "as_json", "svg", "png", "csv"],
+    "sweep": [
+        *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", "loss", "label"),
+        *("as_json", "report", "svg", "png", "csv", "rng", "quiet"),
+    ],
     "list": [],
 }
 

@@ -2,6 +2,7 @@
 
 from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
 from surefoot._advise import Advice, advise
+from surefoot._audit import Audit, audit
 from surefoot._certify import Certificate, certify
 from surefoot._limits import Limits, limits
 from surefoot.drivers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Advice",
+    "Audit",
     "Bounds",
     "Certificate",
     "Descent",
@@ -22,6 +24,7 @@ __all__ = [
     "Trajectory",
     "__version__",
     "advise",
+    "audit",
     "certify",
     "descend",
     "diagnose",

@@ -1,10 +1,15 @@
 """The errors that Surefoot raises: one hierarchy, each also the builtin that a caller expects.
 
 Every message says what was wrong, with the shape or value seen, and what would mend it. A computation that merely did
-not succeed (an interval wider than asked for, a run that diverged) is a result with a reason, not an exception.
+not succeed (an interval wider than asked for, a run that diverged) is a result with a reason, not an exception; only
+`Diverged` ends a loop that is not ours.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 __all__ = [
+    "Diverged",
     "InvalidInput",
     "InvalidType",
     "MissingExtra",
@@ -51,3 +56,19 @@ class UnknownTarget(InvalidInput):
 
 class MissingExtra(SurefootError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class Diverged(SurefootError, ArithmeticError):
+    """A training run that its guard gave up on; model and optimizer are at the last good state.
+
+    Parameters
+    ----------
+    message : str
+        The diagnosis.
+    history : sequence of training.Event
+        What was tried.
+    """
+
+    def __init__(self, message: str, history: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.history = tuple(history)

@@ -60,7 +60,7 @@ def test_sgd_is_unbiased(importance):
     x = RNG.standard_normal(6)
     sampler = SGD(importance=importance)
     memory = sampler.begin(NOISY, x)
-    p = np.full(50, 1 / 50) if memory is None else memory
+    p = np.full(50, 1 / 50) if memory[0] is None else memory[0]
     mean = sum(p[i] * sampler.direction(memory, NOISY, x, Every(i)) for i in range(50))
     np.testing.assert_allclose(mean, -NOISY.gradient(x), rtol=1e-12)
     assert p.sum() == pytest.approx(1)

@@ -70,6 +70,8 @@ RULES: dict[str, Callable[[float], Rule]] = {
     "Subgradient, square summable": lambda c: rules.Subgradient(length=0.5, decay="square summable"),
     "Brake": lambda c: rules.Brake(rule=rules.Constant(step=0.5 / c)),
     "Brake of a search": lambda c: rules.Brake(rule=rules.Armijo()),
+    "Confident": lambda c: rules.Confident(first=0.01 / c),
+    "Confident, bounded": lambda c: rules.Confident(first=0.01 / c, width=10.0 * c, longest=0.15 / c),
     "Clipped": lambda c: rules.Clipped(rule=rules.Constant(step=0.15 / c), cap=0.05),
     "Clipped Auto": lambda c: rules.Clipped(rule=rules.Auto(), cap=0.05),
     "Three deep": lambda c: rules.Clipped(rule=rules.Brake(rule=rules.Warmup(rule=rules.Auto(), steps=3)), cap=1.0),

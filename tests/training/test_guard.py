@@ -194,8 +194,8 @@ def test_a_return_is_exact_to_the_last_bit():
                 model[0].weight[0, 0] = math.nan
 
     states = []
-    real = guard._subject.restore
-    guard._subject.restore = lambda snapshot: (
+    real = guard._keeper.subject.restore
+    guard._keeper.subject.restore = lambda snapshot: (
         real(snapshot),
         states.append((snapshot.step, everything(model, optimizer, scheduler, scaler, average), torch.get_rng_state())),
     )
@@ -242,7 +242,7 @@ def test_the_braked_update_is_that_much_shorter():
 
 
 class Broken:
-    loss, gradient_norm, sound, collapsed = math.nan, math.nan, False, False
+    loss, gradient_norm, sound, hearing = math.nan, math.nan, False, math.nan
 
 
 @pytest.mark.parametrize("make", [adamw, sgd, OPTIMIZERS["schedule-free"]], ids=["AdamW", "SGD", "schedule-free"])
@@ -292,7 +292,7 @@ def test_a_crashed_run_goes_on_from_the_directory(tmp_path):
 def test_snapshots_wherever_they_are(keep, tmp_path):
     model = network()
     guard = Guard(model, adamw(model), keep=tmp_path if keep == "disk" else keep)
-    guarded(guard, 80, before=broken_at(model, [55]))
+    guarded(guard, 240, before=broken_at(model, [225]))
     assert [event.undone for event in guard.history] == [5]
     size = sum(p.numel() for p in model.parameters()) * 4 * 3
     cost = guard.cost
@@ -306,13 +306,13 @@ def test_only_good_states_are_kept():
     model = network()
     guard = Guard(model, adamw(model), every=1)
     guarded(guard, 20)
-    steps = guard._shelf.steps
+    steps = guard._keeper.steps
     guard.step(lambda: model(torch.full((4, 8), math.nan)).sum())
-    assert guard._shelf.steps == steps
+    assert guard._keeper.steps == steps
     state = next(iter(guard.optimizers[0].state.values()))
     state["exp_avg_sq"][0, 0] = math.inf  # finite loss and gradient, broken state: seen when it is copied
     guard.step(lambda: model(torch.ones(4, 8)).square().mean())
-    assert max(guard._shelf.steps) == max(steps)
+    assert max(guard._keeper.steps) == max(steps)
 
 
 def test_infinities_by_design_are_not_damage():

@@ -51,9 +51,9 @@ def test_divergence_becomes_the_predicted_oscillation(rate, start):
     tail = clipped_run(model, batch, optimizer, 2.0, start)[-2:]
     # torch divides by the norm + 1e-6, so its cap is a little below C
     assert np.ptp(tail) == pytest.approx(predicted.peak_to_peak, rel=1e-4)
-    assert np.abs(tail).mean() == pytest.approx(predicted.mean_distance, rel=1e-4)
-    assert predicted.nearest * (1 - 1e-4) <= np.abs(tail).min()
-    assert np.abs(tail).max() <= predicted.farthest * (1 + 1e-4)
+    assert np.abs(tail).mean() == pytest.approx(predicted.amplitude, rel=1e-4)
+    assert predicted.lowest * (1 - 1e-4) <= np.abs(tail).min()
+    assert np.abs(tail).max() <= predicted.highest * (1 + 1e-4)
 
 
 def test_below_the_limit_a_cap_changes_nothing():
@@ -74,8 +74,8 @@ def test_units_of_a_cap():
     H = hessian(model, mse, batch)
     one, two = (optimizer_limits(H, optimizer, clip=cap).oscillation(1.0) for cap in (1.0, 2.0))
     assert two.peak_to_peak == 2 * one.peak_to_peak
-    assert two.nearest == 2 * one.nearest
-    assert one.nearest + one.farthest == one.peak_to_peak
+    assert two.lowest == 2 * one.lowest
+    assert one.lowest + one.highest == one.peak_to_peak
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,37 @@ def measured(model, batch, split):
     }
 
 
+def failing_midway(ddp, batch, rank):
+    """What each process is told where one's loss raises in the middle of a measurement."""
+    broken = []
+
+    def fragile(model, batch):
+        if broken and rank == 1:
+            raise RuntimeError("out of memory, on this process only")
+        return loss(model, batch)
+
+    H = hessian(ddp, fragile, batch, max_memory=0, check=False)
+    v = np.ones(H.shape[0])
+    H @ v
+    broken.append(True)
+    told = {}
+    for name, measure in {
+        "midway product": lambda: H @ v,
+        "midway spectrum": lambda: sf.spectrum(H),
+        "midway gradient": H.gradient,
+        "midway gradients": lambda: list(H.batch_gradients()),
+        "midway restricted": lambda: H.restricted(["3"]) @ v[:27],
+    }.items():
+        try:
+            measure()
+            told[name] = "none"
+        except Exception as error:
+            told[name] = str(error)
+    broken.clear()
+    told["mended"] = (H @ v).tolist()
+    return told
+
+
 def main(rank, rendezvous, out):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -62,6 +93,11 @@ def main(rank, rendezvous, out):
         record["error"] = "none"
     except SurefootError as error:
         record["error"] = str(error)
+    record |= failing_midway(ddp, parts[rank], rank)
+    record["uneven"] = [
+        sum(float(g.sum()) for g in gradients)
+        for gradients in hessian(ddp, loss, [parts[rank]] * (1 + rank)).batch_gradients()
+    ]
     # and all is well afterwards
     record["after"] = (hessian(ddp, loss, parts[rank]) @ np.ones(len(record["gradient"]))).tolist()
     with open(f"{out}.{rank}", "w", encoding="utf-8") as file:

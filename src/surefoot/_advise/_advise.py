@@ -9,7 +9,7 @@ import numpy as np
 
 from surefoot._advise._findings import finding
 from surefoot._advise._trials import MOST_RUNS, assess, search, suggestion, usable_range
-from surefoot._advise._types import Advice, Recommendation, Trial, Verification
+from surefoot._advise._types import Advice, Detail, Recommendation, Trial, Verification
 from surefoot._advise._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
 from surefoot._limits import Limits, limits
 from surefoot.errors import InvalidInput, NotFinite
@@ -117,6 +117,7 @@ class _Session:
                 abstained = self._hopeless(recommendations)
             except NotFinite as error:
                 abstained = str(error)
+        details = self._details()
         return Advice(
             target=self.target.name,
             description=self.target.describe(),
@@ -127,7 +128,13 @@ class _Session:
             products=self.products,
             runs=self.runs,
             seconds=time.perf_counter() - began,
+            details=details,
         )
+
+    def _details(self) -> tuple[Detail, ...]:
+        """What the target can say of itself, where it has the method for it."""
+        describe = getattr(self.target, "details", None)
+        return () if describe is None else tuple(describe())
 
     def _recommendations(self, initial: float) -> tuple[Recommendation, ...]:
         candidates = self.target.candidates()

@@ -4,12 +4,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from surefoot._limits import Limits
 from surefoot.spectra import Spectrum
 
-__all__ = ["Advice", "Recommendation", "Trial", "Verification"]
+__all__ = ["Advice", "Detail", "Recommendation", "Trial", "Verification"]
+
+
+class Detail(Protocol):
+    """What a target has to say beyond steps: a value that prints itself and becomes a record of some kind."""
+
+    def __str__(self) -> str: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the entry "kind"."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +138,9 @@ class Advice:
         Short real runs made.
     seconds : float
         Wall time.
+    details : tuple of Detail
+        What the target's own `details()` found, if it has that method: of a residual network, what its blocks do to
+        signal and gradient.
     """
 
     target: str
@@ -139,8 +152,12 @@ class Advice:
     products: int = 0
     runs: int = 0
     seconds: float = 0.0
+    details: tuple[Detail, ...] = ()
 
     def __str__(self) -> str:
+        return "\n\n".join([self._steps(), *map(str, self.details)])
+
+    def _steps(self) -> str:
         head = f"{self.target}: how big a step?"
         facts = "; ".join(f"{name} {value}" for name, value in self.description.items())
         if self.abstained:
@@ -163,6 +180,7 @@ class Advice:
             "products": self.products,
             "runs": self.runs,
             "seconds": self.seconds,
+            "details": [detail.to_dict() for detail in self.details],
             "recommendations": [_recommendation(r) for r in self.recommendations],
         }
 

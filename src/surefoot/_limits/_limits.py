@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from surefoot._limits._clipped import clipped_limits
 from surefoot._limits._jacobian import GROWING, POWERS_LIMIT, limits_of_jacobian
 from surefoot._limits._types import Limits
-from surefoot.errors import InvalidType
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array, as_operator
 from surefoot.spectra import Bounds, Spectrum, spectrum
@@ -20,6 +21,7 @@ def limits(
     terrain: Any,
     method: Method | None = None,
     *,
+    clip: float | None = None,
     rtol: float = 0.01,
     failure: float = 1e-6,
     rng: int | np.random.Generator = 0,
@@ -35,19 +37,23 @@ def limits(
         A problem is asked for its `curvature()`, anything else is measured by `spectrum`.
     method : Method, optional
         Default `GradientDescent()`.
+    clip : float, optional
+        The norm at which gradients are cut: above the limit gradient descent then does not diverge but oscillates, by
+        an amount that is known.
     rtol, failure, rng
         Passed to `spectrum` where something has to be measured.
 
     Returns
     -------
     Limits
+        With `clip`, a `ClippedLimits`.
 
     Raises
     ------
     InvalidType
         If the terrain or the method is not one.
     InvalidInput
-        As raised by `spectrum`.
+        As raised by `spectrum`; if `clip` is not a positive number, or the terrain is a Jacobian.
 
     Examples
     --------
@@ -65,6 +71,10 @@ def limits(
     if not isinstance(method, Method):
         raise InvalidType(f"method must be a Method such as GradientDescent(); got {type(method).__name__}")
     found = _measured(terrain, rtol, failure, rng)
+    if clip is not None:
+        if found.kind == "jacobian":
+            raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
+        return clipped_limits(_of_curvature(found, method), method, found.largest.upper, clip)
     if found.field_of_values is not None or (found.points is not None and np.iscomplexobj(found.points)):
         return limits_of_jacobian(found, method, _small_matrix(terrain))
     return _of_curvature(found, method)

@@ -87,6 +87,9 @@ def targets_of(
     condition: float | None = None,
     spectrum: str | None = None,
     size: int | None = None,
+    image: Path | None = None,
+    sigma: float | None = None,
+    noise: float | None = None,
 ) -> tuple[Target, ...]:
     """The targets of a verb; a report that could not be written is refused before anything is computed."""
     with bad_input():
@@ -94,7 +97,18 @@ def targets_of(
             from surefoot.report import check_destination
 
             check_destination(report)
-        return resolve(name, loss=loss, label=label, rng=rng, condition=condition, spectrum=spectrum, size=size)
+        return resolve(
+            name,
+            loss=loss,
+            label=label,
+            rng=rng,
+            condition=condition,
+            spectrum=spectrum,
+            size=size,
+            image=image,
+            sigma=sigma,
+            noise=noise,
+        )
 
 
 def made_uncertain(targets: tuple[Target, ...], percent: str | None) -> tuple[Target, ...]:

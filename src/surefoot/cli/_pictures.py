@@ -1,5 +1,7 @@
 """The verbs `region` and `orbit`: what a step does, as numbers and a picture."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,21 +12,73 @@ from surefoot.cli._failures import Stop, bad_input
 from surefoot.cli._inputs import AsJson
 from surefoot.errors import InvalidInput
 
-__all__ = ["orbit", "region"]
+__all__ = ["CsvPath", "PngPath", "SvgPath", "check_paths", "orbit", "region", "save_figures"]
 
 SvgPath = Annotated[
     Path | None, typer.Option("--svg", metavar="PATH", help="Draw it into an SVG file.", show_default=False)
 ]
+PngPath = Annotated[
+    Path | None, typer.Option("--png", metavar="PATH", help="Draw it into a PNG file.", show_default=False)
+]
 CsvPath = Annotated[
     Path | None, typer.Option("--csv", metavar="PATH", help="Write the numbers as a table.", show_default=False)
 ]
-COLUMNS = 1500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """What `orbit` can follow.
+
+    Parameters
+    ----------
+    make : callable
+        To (update, start).
+    interval : (float, float)
+        Steps of interest.
+    columns, steps, settle : int
+        Steps drawn, moves of each, and moves until the first orbit has settled: as many as its cost allows.
+    """
+
+    make: Callable[[], tuple[Any, Any]]
+    interval: tuple[float, float]
+    columns: int = 1500
+    steps: int = 2000
+    settle: int = 5000
+
+
+def _rnn() -> tuple[Any, Any]:
+    from surefoot.dynamics import TanhRNN
+
+    return TanhRNN(), 1.0
+
+
+def _cubic() -> tuple[Any, Any]:
+    from surefoot.dynamics import Cubic
+
+    return Cubic(), 0.3
+
+
+def _torch_rnn() -> tuple[Any, Any]:
+    from surefoot.training._builtin_rnn import two_unit_rnn
+
+    update, minimum = two_unit_rnn()
+    return update, minimum + AWAY
+
+
+# An orbit that starts at a minimum to the last bit would stay there until rounding moves it.
+AWAY = 1e-3
+SYSTEMS = {
+    "rnn": System(make=_rnn, interval=(1.0, 6.0)),
+    "torch-rnn": System(make=_torch_rnn, interval=(2.5, 6.5), columns=150, steps=1000, settle=300),
+    "cubic": System(make=_cubic, interval=(1.5, 3.0)),
+}
 
 
 def region(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method by name, such as rk4 or rkc10.")],
     as_json: AsJson = False,
     svg: SvgPath = None,
+    png: PngPath = None,
 ) -> None:
     """Show where step * eigenvalue is stable for METHOD: limits on both axes and the region.
 
@@ -32,7 +86,7 @@ def region(
     """
     from surefoot.methods import named
 
-    _check(svg)
+    check_paths(svg, png)
     with bad_input():
         found = named(method).region()
     if as_json:
@@ -40,19 +94,22 @@ def region(
     else:
         say(str(found))
         say(_reach_table(named(method)))
-    if svg is not None:
+    if svg or png:
         from surefoot.report._region import region_figure
 
-        _save(region_figure(found), svg, to_stderr=as_json)
+        save_figures(region_figure(found), svg, png, to_stderr=as_json)
 
 
 def orbit(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="rnn (a tanh RNN in training) or cubic.")],
+    system: Annotated[
+        str, typer.Argument(metavar="SYSTEM", help="rnn or torch-rnn (tanh networks in training), or cubic.")
+    ],
     low: Annotated[float | None, typer.Option("--low", help="Smallest step.", show_default=False)] = None,
     high: Annotated[float | None, typer.Option("--high", help="Largest step.", show_default=False)] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=12, help="Period doublings to find.")] = 5,
     as_json: AsJson = False,
     svg: SvgPath = None,
+    png: PngPath = None,
     csv: CsvPath = None,
 ) -> None:
     """Follow gradient descent on SYSTEM as the step grows: converging, period 2, 4, ..., chaos.
@@ -63,23 +120,26 @@ def orbit(
 
     from surefoot.dynamics import bifurcations, diagram
 
-    _check(svg, csv)
-    update, start, (least, most) = _system(system)
-    low, high = least if low is None else low, most if high is None else high
+    check_paths(svg, png, csv)
+    if system not in SYSTEMS:
+        raise Stop(f"unknown system {system!r}", f"choose one of {', '.join(SYSTEMS)}", 2)
+    chosen = SYSTEMS[system]
+    low, high = chosen.interval[0] if low is None else low, chosen.interval[1] if high is None else high
     with bad_input():
         if not 0 < low < high:
             raise InvalidInput(f"needs 0 < low < high; got {low:g} and {high:g}")
-        cascade = bifurcations(update, (low, high), start, count)
-    drawn = diagram(update, np.linspace(low, high, COLUMNS), start)
+        update, start = chosen.make()
+        cascade = bifurcations(update, (low, high), start, count, settle=chosen.settle)
+    drawn = diagram(update, np.linspace(low, high, chosen.columns), start, steps=chosen.steps)
     if as_json:
         print_json({"kind": "orbit", "system": system, "cascade": cascade.to_dict()})
     else:
         say(str(cascade))
         say(str(drawn))
-    if svg is not None:
+    if svg or png:
         from surefoot.report._dynamics import orbit_diagram
 
-        _save(orbit_diagram(drawn, thresholds=cascade.parameters), svg, to_stderr=as_json)
+        save_figures(orbit_diagram(drawn, thresholds=cascade.parameters), svg, png, to_stderr=as_json)
     if csv is not None:
         drawn.to_csv(csv)
         say(f"table: {csv}", error=as_json)
@@ -96,7 +156,7 @@ def _reach_table(method: Any) -> str:
     return "\n".join(["", "  angle  largest |step * eigenvalue|", *(f"  {a:>5}  {reach:.6g}" for a, reach in rows)])
 
 
-def _check(*paths: Path | None) -> None:
+def check_paths(*paths: Path | None) -> None:
     """Refuse what could not be written before anything is computed."""
     from surefoot.report import check_destination
 
@@ -106,19 +166,10 @@ def _check(*paths: Path | None) -> None:
                 check_destination(path)
 
 
-def _system(name: str) -> tuple[Any, Any, tuple[float, float]]:
-    from surefoot.dynamics import Cubic, TanhRNN
+def save_figures(drawing: str, svg: Path | None, png: Path | None, *, to_stderr: bool) -> None:
+    """Write a drawing to the files that were asked for; the option says the format, the name need not."""
+    from surefoot.report._save import save_png, save_svg
 
-    systems: dict[str, tuple[Any, Any, tuple[float, float]]] = {
-        "rnn": (TanhRNN(), 1.0, (1.0, 6.0)),
-        "cubic": (Cubic(), 0.3, (1.5, 3.0)),
-    }
-    if name not in systems:
-        raise Stop(f"unknown system {name!r}", f"choose one of {', '.join(systems)}", 2)
-    return systems[name]
-
-
-def _save(svg: str, path: Path, *, to_stderr: bool) -> None:
-    from surefoot.report._dynamics import save_svg
-
-    say(f"figure: {save_svg(svg, path)}", error=to_stderr)
+    for path, save in ((svg, save_svg), (png, save_png)):
+        if path is not None:
+            say(f"figure: {save(drawing, path)}", error=to_stderr)

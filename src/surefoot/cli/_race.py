@@ -9,6 +9,7 @@ import typer
 
 from surefoot.cli._console import Meter, print_json, say, show_text
 from surefoot.cli._failures import Stop, bad_input
+from surefoot.cli._images import BlurSigma, ImageFile, NoiseLevel
 from surefoot.cli._inputs import (
     AsJson,
     Condition,
@@ -56,6 +57,9 @@ def race(
     condition: Condition = None,
     spectrum: SpectrumName = None,
     size: Size = None,
+    image: ImageFile = None,
+    sigma: BlurSigma = None,
+    noise: NoiseLevel = None,
     as_json: AsJson = False,
     report: ReportPath = None,
     csv: CsvPath = None,
@@ -68,7 +72,10 @@ def race(
 
     Exit code 0: done; 1: a computation failed; 2: wrong usage or bad input.
     """
-    found = targets_of(target, loss, label, rng, report, condition=condition, spectrum=spectrum, size=size)
+    found = targets_of(
+        target, loss, label, rng, report,
+        condition=condition, spectrum=spectrum, size=size, image=image, sigma=sigma, noise=noise,
+    )  # fmt: skip
     problems = problems_of("race", target, found)
     names = None if rules is None else [name for name in rules.split(",") if name.strip()]
     with bad_input():
@@ -80,7 +87,14 @@ def race(
     for each in problems:
         with Meter(quiet=quiet) as meter, bad_input():
             made = compute_race(
-                each.problem, names, x0=each.start, steps=steps, tol=tol, name=each.name, progress=meter
+                each.problem,
+                names,
+                x0=each.start,
+                steps=steps,
+                tol=tol,
+                goal=each.goal,
+                name=each.name,
+                progress=meter,
             )
         races.append(made)
     if as_json:

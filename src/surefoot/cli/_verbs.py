@@ -8,6 +8,7 @@ import typer
 
 from surefoot._advise import Advice
 from surefoot._advise import advise as compute_advice
+from surefoot.cli._audit import audit
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
 from surefoot.cli._diagnose import ODE_PREFIX, diagnose
 from surefoot.cli._failures import FAILED
@@ -26,6 +27,8 @@ from surefoot.cli._inputs import (
 from surefoot.cli._pictures import orbit, region
 from surefoot.cli._race import race
 from surefoot.cli._run import run
+from surefoot.cli._scale import scale
+from surefoot.cli._sweep import sweep
 from surefoot.targets import Target, built_ins
 
 __all__ = ["app", "command"]
@@ -110,6 +113,9 @@ app.command()(run)
 app.command()(race)
 app.command()(region)
 app.command()(orbit)
+app.command()(sweep)
+app.command()(audit)
+app.command()(scale)
 
 
 @app.command(name="list")

@@ -1,6 +1,7 @@
 """Drivers: rules at work on NumPy problems."""
 
 from surefoot.drivers._accelerated import FISTA
+from surefoot.drivers._as_map import as_map
 from surefoot.drivers._contenders import Contender, contender, contender_names, known_of
 from surefoot.drivers._descend import Descent, descend
 from surefoot.drivers._diagnose import Diagnosis, diagnose
@@ -15,6 +16,7 @@ from surefoot.drivers._run import Run, run
 from surefoot.drivers._samplers import SAGA, SGD, Coordinate, FiniteSum, Partial, Sampler
 from surefoot.drivers._scaling import AdaGrad, FixedScaling, RMSProp, Scaling
 from surefoot.drivers._stochastic import descend_by_parts
+from surefoot.drivers._sweep import Outcome, Sweep, sweep
 from surefoot.drivers._trace import Trace
 from surefoot.drivers._trajectory import StabilityCheck, Trajectory
 from surefoot.drivers._variation import GroupL1, SquaredDistance
@@ -38,6 +40,7 @@ __all__ = [
     "LocalError",
     "Minimum",
     "Nonnegative",
+    "Outcome",
     "Partial",
     "PrimalDual",
     "Proximal",
@@ -48,9 +51,11 @@ __all__ = [
     "Scaling",
     "SquaredDistance",
     "StabilityCheck",
+    "Sweep",
     "Trace",
     "Trajectory",
     "Verdict",
+    "as_map",
     "contender",
     "contender_names",
     "descend",
@@ -65,4 +70,5 @@ __all__ = [
     "primal_dual",
     "race",
     "run",
+    "sweep",
 ]

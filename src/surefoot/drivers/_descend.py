@@ -230,6 +230,11 @@ class _Engine:
         self.mapping = math.nan  # norm of the gradient mapping, where there is a penalty
         self.landing: Array | None = None  # where the last proximal map landed
 
+    @property
+    def along_gradient(self) -> bool:
+        """Whether a move is the step times the gradient and nothing else."""
+        return isinstance(self.method, GradientDescent) and self.scaling is None and self.penalty is None
+
     def run(self, x: Array, steps: int, tol: float, callback: Callback | None, progress: Progress | None) -> str:
         """Why it ended."""
         rule, product = self.rule, self.problem.hessian_product
@@ -352,7 +357,7 @@ class _Engine:
             converged=stopped == "converged",
             stopped=stopped,
             trace=trace,
-            verdict=judge(trace, stopped, tol, predicted),
+            verdict=judge(trace, stopped, tol, predicted, along_gradient=self.along_gradient),
             evaluations=len(trace) + extra,
             state=self.state,
         )

@@ -29,15 +29,20 @@ class Minimum:
         f* is at least value - error: proved from strong convexity; inf where there is none.
     how : str
         Where it comes from.
+    given : bool
+        Whether it is a goal that was set rather than a minimum.
     """
 
     value: float
     error: float
     how: str
+    given: bool = False
 
     def below(self, seen: float) -> "Minimum":
-        """The same with a value seen elsewhere that is lower still."""
-        return self if not seen < self.value else Minimum(value=seen, error=self.error, how="lowest value of any run")
+        """The same with a value seen elsewhere that is lower still; a goal stays where it was set."""
+        if self.given or not seen < self.value:
+            return self
+        return Minimum(value=seen, error=self.error, how="lowest value of any run")
 
 
 def minimum(problem: Problem, x0: Array) -> Minimum:

@@ -30,6 +30,7 @@ def race(
     x0: Any = None,
     steps: int = 1000,
     tol: float = 1e-8,
+    goal: float | None = None,
     baselines: bool = True,
     name: str = "",
     progress: Progress | None = None,
@@ -54,6 +55,9 @@ def race(
         Most gradients of each.
     tol : float
         Relative gap at which a run is over.
+    goal : float, optional
+        The loss that counts as f*, below that at the start, where the minimum itself is not wanted: an inverse problem
+        is over when its data are fitted to their noise.
     baselines : bool
         Run SciPy's L-BFGS-B as well, and its conjugate gradients on a convex quadratic.
     name : str
@@ -68,7 +72,8 @@ def race(
     Raises
     ------
     InvalidInput
-        If a name is unknown or needs what the problem does not know, the problem has no minimum, or the start is one.
+        If a name is unknown or needs what the problem does not know, the problem has no minimum, or the start is one
+        or has reached the goal.
 
     Examples
     --------
@@ -91,9 +96,10 @@ def race(
     names = tuple(usual_contenders(problem, told) if rules is None else rules)
     for each in names:
         contender(each, told)
-    least = minimum(problem, start)
+    least = minimum(problem, start) if goal is None else Minimum(value=goal, error=0.0, how="given", given=True)
     if not least.value < initial:
-        raise InvalidInput(f"the start is at a minimum already, f = {initial:.6g}; start elsewhere")
+        where = "at a minimum" if goal is None else f"at the goal {goal:.6g}"
+        raise InvalidInput(f"the start is {where} already, f = {initial:.6g}; start elsewhere")
     field = _Field(problem, start, initial, least, steps, tol, progress)
     entries = field.run(names, baselines_of(problem) if baselines else ())
     return Race(

@@ -166,6 +166,8 @@ class Race:
 
     @property
     def _trust(self) -> str:
+        if self.least.given:
+            return self.least.how
         if self.least.error <= 1e-3 * self.tol * (self.initial - self.least.value):
             return (
                 f"{self.least.how}; proved to {self.least.error:.2g}"

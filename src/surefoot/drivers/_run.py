@@ -3,14 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from surefoot._limits import limits
 from surefoot.drivers._contenders import contender, known_of
-from surefoot.drivers._descend import Descent, descend
+from surefoot.drivers._descend import Callback, Descent, descend
 from surefoot.drivers._minimum import minimum
 from surefoot.drivers._race_result import aligned, thinned
 from surefoot.errors import InvalidInput, NotSmooth
@@ -23,6 +23,7 @@ __all__ = ["Run", "run"]
 
 # Rows of the table in print, spread over the powers of ten.
 ROWS = 12
+REACHED = "reached its goal"
 
 Progress = Callable[[int, int, str, float | None], object]
 
@@ -64,7 +65,7 @@ class Run:
     def findings(self) -> tuple[str, ...]:
         """What the run shows, the verdict first."""
         trace, said = self.descent.trace, [str(self.descent.verdict)]
-        if self.descent.stopped not in ("converged", "all steps used"):
+        if self.descent.stopped not in ("converged", "all steps used", REACHED):
             said.append(self.descent.stopped)
         if self.limit and len(trace) > 1 and (above := int(np.count_nonzero(trace.step > self.limit))):
             longest = float(np.nanmax(trace.step))
@@ -125,6 +126,7 @@ def run(
     step: float | None = None,
     tol: float = 1e-8,
     name: str = "",
+    enough: Callback | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Run one named rule and say how it went.
@@ -144,6 +146,9 @@ def run(
         Stop when the gradient norm fell to this part of its first value.
     name : str
         What to call the problem; its own name by default.
+    enough : callable, optional
+        Called with (x, loss) at each accepted point: whether the run has what it is for, and is good as it is. Such as
+        `surefoot.problems.discrepancy`.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
 
@@ -183,8 +188,19 @@ def run(
     # what has no limit has no rate to predict either
     terrain = None if limit is None else found
     descent = descend(
-        problem, x0, rule=chosen.rule, method=chosen.method, steps=steps, tol=tol, progress=moved, spectrum=terrain
+        problem,
+        x0,
+        rule=chosen.rule,
+        method=chosen.method,
+        steps=steps,
+        tol=tol,
+        callback=enough,
+        progress=moved,
+        spectrum=terrain,
     )
+    if enough is not None and enough(descent.x, descent.loss):
+        good = replace(descent.verdict, word="good", remaining=0.0)
+        descent = replace(descent, stopped=REACHED, verdict=good)
     return Run(
         problem=name or problem.name,
         rule=rule if step is None else f"{rule}, step {step:g}",

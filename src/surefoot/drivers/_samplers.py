@@ -4,14 +4,14 @@ Each is unbiased: its mean over the draw is minus the gradient (for `Coordinate`
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
-__all__ = ["SAGA", "SGD", "Coordinate", "FiniteSum", "Partial", "Sampler"]
+__all__ = ["SAGA", "SGD", "Coordinate", "FiniteSum", "Partial", "Repeatable", "Sampler"]
 
 
 class FiniteSum(Protocol):
@@ -68,6 +68,15 @@ class Sampler(Protocol):
         ...
 
 
+@runtime_checkable
+class Repeatable(Protocol):
+    """A sampler that can show the same part of the problem at two points."""
+
+    def again(self, memory: Any, problem: Any, x: Array) -> Array:
+        """The direction of the part drawn last, at another point, shape (size,)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SGD:
     """Minus the mean gradient of a random batch.
@@ -97,23 +106,29 @@ class SGD:
         if self.batch < 1:
             raise InvalidInput(f"batch must be at least 1; got {self.batch!r}")
 
-    def begin(self, problem: FiniteSum, x: Array) -> Array | None:  # noqa: ARG002 - the contract
-        """The probabilities, where they differ."""
+    def begin(self, problem: FiniteSum, x: Array) -> list[Array | None]:  # noqa: ARG002 - the contract
+        """The probabilities, where they differ, and the rows drawn last."""
         if not self.importance:
-            return None
+            return [None, None]
         curvatures = np.asarray(problem.term_curvatures(), dtype=np.float64)
-        return curvatures / curvatures.sum()
+        return [curvatures / curvatures.sum(), None]
 
     def draws(self, problem: FiniteSum) -> int:
         """n/B, rounded up."""
         return -(-problem.terms // self.batch)
 
-    def direction(self, memory: Array | None, problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
+    def direction(self, memory: list[Array | None], problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
         """Of one batch."""
-        rows = rng.choice(problem.terms, size=self.batch, p=memory)
+        memory[1] = rng.choice(problem.terms, size=self.batch, p=memory[0])
+        return self.again(memory, problem, x)
+
+    def again(self, memory: list[Array | None], problem: FiniteSum, x: Array) -> Array:
+        """The direction of the batch drawn last, at another point."""
+        probabilities, rows = memory
+        assert rows is not None
         gradients = problem.term_gradients(rows, x)
-        if memory is not None:
-            gradients = gradients / (problem.terms * memory[rows])[:, None]
+        if probabilities is not None:
+            gradients = gradients / (problem.terms * probabilities[rows])[:, None]
         return -gradients.mean(axis=0)
 
 

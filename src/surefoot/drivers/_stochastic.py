@@ -6,8 +6,8 @@ from typing import Any, cast
 import numpy as np
 
 from surefoot.drivers._descend import Callback, Descent
-from surefoot.drivers._observation import Arrived, Point, Sensed
-from surefoot.drivers._samplers import SAGA, Sampler
+from surefoot.drivers._observation import Arrived, Point, Sensed, norm
+from surefoot.drivers._samplers import SAGA, Repeatable, Sampler
 from surefoot.drivers._trace import Row, Trace
 from surefoot.drivers._verdict import judge
 from surefoot.errors import InvalidInput, NotFinite
@@ -16,6 +16,8 @@ from surefoot.problems import Problem
 from surefoot.rules import Observation, Rule
 
 __all__ = ["descend_by_parts"]
+
+SECANT = frozenset({"alignment", "displacement"})
 
 
 def descend_by_parts(
@@ -41,7 +43,9 @@ def descend_by_parts(
     x0 : array, shape (size,), optional
         The start; the problem's own otherwise.
     rule : Rule
-        A schedule: k counts draws. A rule that observes is refused, since a part's loss is not the loss.
+        A schedule, or a rule that reads no more than the secant, such as `Confident`: k counts draws. The secant is
+        that of the drawn part of the problem, seen at both ends of the move, for one more gradient of the part. A rule
+        that reads more is refused, since a part's loss is not the loss.
     sampler : Sampler
         SAGA (the default), SGD or Coordinate.
     passes : int
@@ -61,13 +65,18 @@ def descend_by_parts(
     Raises
     ------
     InvalidInput
-        If the rule observes, or passes or tol are out of range.
+        If the rule reads what is not there, or passes or tol are out of range.
     NotFinite
         If the loss or the gradient is not finite at the start.
     """
-    if rule.needs:
+    missing = rule.needs - SECANT
+    if missing:
         raise InvalidInput(
-            f"{type(rule).__name__} reads {sorted(rule.needs)}, which a part of a problem does not show; use a schedule"
+            f"{type(rule).__name__} reads {sorted(missing)}, which a part of a problem does not show; use a schedule"
+        )
+    if rule.needs and not isinstance(sampler, Repeatable):
+        raise InvalidInput(
+            f"{type(rule).__name__} reads the secant, which {type(sampler or SAGA()).__name__} does not show; use SGD"
         )
     if passes < 0 or not tol >= 0:
         raise InvalidInput(f"passes and tol must be nonnegative; got {passes!r} and {tol!r}")
@@ -92,13 +101,18 @@ def _run(
         raise NotFinite(f"the loss or the gradient is not finite at x0: f = {good.loss!r}; start elsewhere")
     rows: list[Row] = [(good.loss, good.gradient_norm, math.nan, math.nan, math.nan, True, "")]
     goal, average, stopped = tol * good.gradient_norm, np.zeros_like(x), "all passes used"
-    memory, state, clock = sampler.begin(problem, x), rule.init(), _Clock()
+    memory, state, clock = sampler.begin(problem, x), rule.init(), _Part()
     for made in range(1, passes + 1):
         for _ in range(sampler.draws(problem)):
             decision, state = rule.update(state, cast(Observation, clock))
-            x = x + decision.step * sampler.direction(memory, problem, x, rng)
+            direction = sampler.direction(memory, problem, x, rng)
+            x = x + decision.step * direction
             clock.iteration += 1
             clock.step = decision.step
+            if rule.needs and isinstance(sampler, Repeatable):
+                clock.displacement = decision.step * norm(direction)
+                change = direction - sampler.again(memory, problem, x)
+                clock.alignment = decision.step * float(direction @ change)
         point = _look(problem, x)
         rows.append(_row(problem, point, good, made, clock.step))
         if not point.finite:
@@ -122,17 +136,17 @@ def _run(
         stopped=stopped,
         trace=trace,
         verdict=judge(trace, stopped, tol),
-        evaluations=2 * len(trace) - 1 + isinstance(sampler, SAGA),
+        evaluations=2 * len(trace) - 1 + isinstance(sampler, SAGA) + bool(rule.needs) * (len(trace) - 1),
         state=state,
     )
 
 
-class _Clock:
-    """The part of an observation that a schedule reads."""
+class _Part:
+    """What a part of the problem shows of the last move."""
 
     def __init__(self) -> None:
         self.iteration = 0
-        self.step = math.nan
+        self.step = self.displacement = self.alignment = math.nan
 
 
 def _look(problem: Problem, x: Array) -> Point:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from surefoot.drivers._trace import Trace
 from surefoot.methods import Method
+from surefoot.rules._clipped import CUT
 from surefoot.spectra import Spectrum
 
 __all__ = ["Verdict", "judge", "predicted_rate"]
@@ -56,6 +57,9 @@ class Verdict:
         Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
     predicted : float
         For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
+    swing : float
+        Median length of the late moves, where each of them was cut to a cap and the run turns back and forth: the
+        size of a bounded oscillation, unit of x; nan otherwise.
     """
 
     word: Word
@@ -68,6 +72,7 @@ class Verdict:
     rejected: int
     reach: float
     predicted: float = math.nan
+    swing: float = math.nan
 
     def __str__(self) -> str:
         return f"{self.word}: {'; '.join(self._evidence())}"
@@ -86,6 +91,11 @@ class Verdict:
             parts.append(f"about {self.remaining:.3g} more moves to the tolerance")
         if self.reversals > 0:
             parts.append(f"{self.reversals:.0%} of the late moves pass the minimum along them")
+        if self.swing > 0:
+            parts.append(
+                f"each is cut to the cap: a bounded oscillation, {self.swing:.6g} from end to end, which only a step "
+                "below 2/curvature ends"
+            )
         if self.word == "too small":
             parts.append(
                 f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is {1 / self.reach:.2g} times longer"
@@ -133,8 +143,20 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     return float(np.max(method.amplification(-step * curvatures)))
 
 
-def judge(trace: Trace, stopped: str, tol: float, predicted: float = math.nan) -> Verdict:
-    """The verdict on a run that ended with the words `stopped`."""
+def judge(
+    trace: Trace, stopped: str, tol: float, predicted: float = math.nan, *, along_gradient: bool = False
+) -> Verdict:
+    """The verdict on a run that ended with the words `stopped`.
+
+    Parameters
+    ----------
+    trace : Trace
+    stopped : str
+    tol, predicted : float
+        As in `Verdict`.
+    along_gradient : bool
+        Whether a move is the step times the gradient, so that its length is known.
+    """
     kept = np.flatnonzero(trace.accepted & np.isfinite(trace.loss) & np.isfinite(trace.gradient_norm))
     norms = trace.gradient_norm[kept]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -148,8 +170,9 @@ def judge(trace: Trace, stopped: str, tol: float, predicted: float = math.nan) -
     sharpest = float(curvatures.max()) if curvatures.size else math.nan
     typical = float(np.median(trace.step[late])) * sharpest if late.size else math.nan
     remaining = _remaining(norms, goal, convergence, rate, order)
+    swing = _swing(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
     return Verdict(
-        word=_word(trace, stopped, kept, convergence, remaining, reversals, typical),
+        word="oscillating" if swing > 0 else _word(trace, stopped, kept, convergence, remaining, reversals, typical),
         convergence=convergence,
         rate=rate,
         order=order,
@@ -159,7 +182,16 @@ def judge(trace: Trace, stopped: str, tol: float, predicted: float = math.nan) -
         rejected=int(np.count_nonzero(~trace.accepted)),
         reach=typical,
         predicted=predicted,
+        swing=swing,
     )
+
+
+def _swing(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> float:
+    """The median length of the late moves, if there are enough and each was cut to a cap; nan otherwise."""
+    before = kept[np.searchsorted(kept, late) - 1]
+    if len(late) < FEWEST_POINTS or not all(CUT in trace.reason[k] for k in before):
+        return math.nan
+    return float(np.median(trace.step[late] * trace.gradient_norm[before]))
 
 
 def _word(

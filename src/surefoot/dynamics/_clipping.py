@@ -1,52 +1,15 @@
 """Gradient clipping above the stability limit: not divergence but a cycle of predictable size."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from surefoot._limits import ClippedCycle
 from surefoot.errors import InvalidInput
 
 __all__ = ["ClippedCycle", "ClippedQuadratic", "clipped_cycle"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClippedCycle:
-    """The orbits of period 2 in which clipped gradient descent ends, a neutral family.
-
-    Parameters
-    ----------
-    peak_to_peak : float
-        step * cap: the distance of the two points, exactly, for every member.
-    lowest, highest : float
-        |x| of the two points lies in this interval, and every value in it belongs to a member.
-    """
-
-    peak_to_peak: float
-    lowest: float
-    highest: float
-
-    @property
-    def amplitude(self) -> float:
-        """Mean of |x| over a cycle, exactly step * cap / 2 for every member; |x| itself in the symmetric one."""
-        return self.peak_to_peak / 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedCycle":
-        """The inverse of `to_dict`."""
-        return cls(**data)
-
-    def __str__(self) -> str:
-        return (
-            f"clipped: alternates over a distance of {self.peak_to_peak:.6g}, mean distance from the minimum "
-            f"{self.amplitude:.6g}, each point between {self.lowest:.6g} and {self.highest:.6g}"
-        )
 
 
 def clipped_cycle(curvature: float, step: float, cap: float) -> ClippedCycle | None:

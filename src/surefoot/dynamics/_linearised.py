@@ -1,5 +1,6 @@
 """An update together with its derivatives, at the points of an orbit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ DIFFERENCE = float(np.cbrt(np.finfo(np.float64).eps))
 
 @dataclass(frozen=True, slots=True)
 class Linearised:
-    """Values and derivatives of an update at many points, by the complex step or by central differences.
+    """Values and derivatives of an update at many points: its own, by the complex step, or by central differences.
 
     Parameters
     ----------
@@ -30,6 +31,9 @@ class Linearised:
         The same for the parameter.
     exact : bool
         Whether the complex step serves.
+    own : callable, optional
+        (points, parameters) to Jacobians (d, d, m) and derivatives in the parameter (d, m), for an update that has a
+        method `derivatives`.
     """
 
     update: Update
@@ -37,6 +41,7 @@ class Linearised:
     scale: float
     span: float
     exact: bool
+    own: Callable[[Real, Real], tuple[Real, Real]] | None = None
 
     @classmethod
     def of(cls, update: Update, states: Real, parameters: Real, *, scale: float, span: float) -> "Linearised":
@@ -44,6 +49,9 @@ class Linearised:
 
         In the parameter too: an update that abs() makes real there is caught.
         """
+        own = getattr(update, "derivatives", None)
+        if own is not None and states.ndim == 2:
+            return cls(update, False, scale or 1.0, span or 1.0, False, own)
         exact = analytic(update, states, parameters) and analytic(
             lambda p, x: update(x, p).reshape(-1, p.size).sum(axis=0), parameters, states
         )
@@ -51,7 +59,10 @@ class Linearised:
 
     def __call__(self, points: Real, parameter: float) -> tuple[Real, Real, Real]:
         """Values (d, m), Jacobians (d, d, m) and derivatives in the parameter (d, m), at points (d, m)."""
-        return self.value(points, parameter), self.jacobian(points, parameter), self.slope(points, parameter)
+        values = self.value(points, parameter)
+        if self.own is not None:
+            return values, *self.own(points, np.full(points.shape[1], parameter))
+        return values, self.jacobian(points, parameter), self.slope(points, parameter)
 
     def value(self, points: Real, parameter: float) -> Real:
         """The images of the points, (d, m)."""
@@ -60,6 +71,8 @@ class Linearised:
     def jacobian(self, points: Real, parameter: float) -> Real:
         """df_i/dx_j at each point, shape (d, d, m)."""
         size, number = points.shape
+        if self.own is not None:
+            return self.own(points, np.full(number, parameter))[0]
         parameters = np.full(size * number, parameter)
         wide = np.repeat(points[:, None, :], size, axis=1)
         displacement = self._steps(points, self.scale)
@@ -72,6 +85,8 @@ class Linearised:
     def slope(self, points: Real, parameter: float) -> Real:
         """df/dparameter at each point, shape (d, m)."""
         parameters = np.full(points.shape[1], parameter)
+        if self.own is not None:
+            return self.own(points, parameters)[1]
         step = self._steps(parameters, self.span)
         return self._quotient(points, np.zeros_like(points), parameters, step) / step
 

@@ -6,10 +6,13 @@ from surefoot.problems._changes import Change
 from surefoot.problems._comparison import Comparison
 from surefoot.problems._deblurring import Deblurring
 from surefoot.problems._function import Function
+from surefoot.problems._gradient_noise import StepMoments, gradient_noise, step_moments
 from surefoot.problems._hinge import Hinge
 from surefoot.problems._huber import Huber
 from surefoot.problems._least_squares import LeastSquares
 from surefoot.problems._logistic import Logistic
+from surefoot.problems._mean_square import mean_square_limits
+from surefoot.problems._noise import GradientNoise
 from surefoot.problems._power_sum import PowerSum
 from surefoot.problems._precondition import precondition
 from surefoot.problems._preconditioned import Preconditioned
@@ -25,6 +28,7 @@ __all__ = [
     "Deblurring",
     "Discrepancy",
     "Function",
+    "GradientNoise",
     "Hinge",
     "Huber",
     "LeastSquares",
@@ -35,7 +39,11 @@ __all__ = [
     "Quadratic",
     "ResidualNorm",
     "Softmax",
+    "StepMoments",
     "discrepancy",
+    "gradient_noise",
+    "mean_square_limits",
     "noise_level",
     "precondition",
+    "step_moments",
 ]

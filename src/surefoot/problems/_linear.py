@@ -196,6 +196,16 @@ class LinearModel(Problem):
         """An upper bound on the curvature of each term, shape (n,): b |x_i|^2 + ridge, b that of the loss."""
         return self._sharpest * (row_squares(self._X) + self._intercept) + self._ridge
 
+    def term_factors(self, x: Array) -> tuple[Array, Array]:
+        """F, shape (n, K, size), and a penalty, shape (size,): term i has the Hessian F_i'F_i + diag(penalty) at x."""
+        scores, units = self._scores(self._coefficients(x)), np.eye(self.blocks)
+        bends = np.stack([self._bend(scores, np.tile(e, (self._rows, 1))) for e in units], axis=1)
+        values, vectors = np.linalg.eigh(bends)
+        roots = np.sqrt(np.maximum(values, 0.0))[:, :, None] * vectors.transpose(0, 2, 1)
+        rows = dense_rows(self._X, np.arange(self._rows), self._intercept)
+        factors = (roots[:, :, :, None] * rows[:, None, None, :]).reshape(self._rows, self.blocks, -1)
+        return factors, np.tile(self._penalty, self.blocks)
+
     def partial(self, i: int, x: Array) -> float:
         """The i-th partial derivative at x: one product with X; along a path see `follow`."""
         return self.follow(self.checked(x)).partial(i)

@@ -23,8 +23,10 @@ __all__ = [
     "LIMIT",
     "MUTED",
     "SERIES",
+    "Drawing",
     "draw",
     "draw_row",
+    "draw_stack",
     "log_axis",
     "note_at_top",
     "plain_axis",
@@ -81,7 +83,15 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
 
 
-def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> str:
+class Drawing(str):
+    """An ``<svg>`` element that remembers the figure it was drawn from, so that it can become pixels too."""
+
+    __slots__ = ("figure",)
+
+    figure: Figure
+
+
+def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> Drawing:
     """One pair of axes as an SVG element.
 
     Parameters
@@ -95,7 +105,7 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element, the same for the same drawing.
     """
     with _styled():
@@ -116,7 +126,7 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
         return _svg(figure)
 
 
-def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, height: float = 3.6) -> str:
+def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, height: float = 3.6) -> Drawing:
     """Axes side by side that share the vertical one, and the first one's legend above them, as one SVG element.
 
     Parameters
@@ -128,7 +138,7 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
     with _styled():
@@ -147,6 +157,48 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
         top = TOP + 0.19 * rows
         figure.subplots_adjust(
             left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - top / height, wspace=0.06
+        )
+        return _svg(figure)
+
+
+def draw_stack(
+    paints: Sequence[Callable[[Axes], None]],
+    heights: Sequence[float],
+    *,
+    width: float = 7.8,
+    height: float = 6.0,
+    above: float = 0.0,
+) -> Drawing:
+    """Axes over one another that share the horizontal one, as one SVG element.
+
+    Parameters
+    ----------
+    paints : sequence of callable
+        One for each pair of axes, from above.
+    heights : sequence of float
+        Their shares of the height.
+    width, height : float
+        As in `draw`.
+    above : float
+        Inches left above for a legend.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+    """
+    with _styled():
+        figure = Figure(figsize=(width, height), layout=None)
+        FigureCanvasSVG(figure)
+        panels = figure.subplots(len(paints), 1, sharex=True, gridspec_kw={"height_ratios": list(heights)})
+        for axes, paint in zip(panels, paints, strict=True):
+            paint(axes)
+        figure.subplots_adjust(
+            left=LEFT / width,
+            right=1 - RIGHT / width,
+            bottom=BOTTOM / height,
+            top=1 - (TOP + above) / height,
+            hspace=0.1,
         )
         return _svg(figure)
 
@@ -199,12 +251,14 @@ def _styled() -> Generator[None]:
         yield
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure) -> Drawing:
     """The figure as an element, in the style that is in force."""
     buffer = BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    return _inline(buffer.getvalue().decode("utf-8"))
+    drawing = Drawing(_inline(buffer.getvalue().decode("utf-8")))
+    drawing.figure = figure
+    return drawing
 
 
 def _inline(svg: str) -> str:

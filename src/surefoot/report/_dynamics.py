@@ -1,56 +1,23 @@
 """Figures of the long run: orbit diagram with period and exponent, cobweb, basins."""
 
-import os
 from collections.abc import Callable, Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from surefoot.dynamics import Diagram
 from surefoot.errors import InvalidInput
-from surefoot.report._canvas import (
-    ACCENT,
-    BAD,
-    BOTTOM,
-    GOOD,
-    GRID,
-    INK,
-    LEFT,
-    LIMIT,
-    MUTED,
-    RIGHT,
-    STYLE,
-    TOP,
-    VARIABLES,
-    _inline,
-    draw,
-    plain_axis,
-)
+from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw, draw_stack, plain_axis
 
-__all__ = ["basins", "cobweb", "orbit_diagram", "save_svg"]
+__all__ = ["basins", "cobweb", "orbit_diagram"]
 
 # An image has its own colour on light and dark pages; the drawing around it takes the page's.
 SHADE = (0.28, 0.53, 0.82)
 # Pixels of the density of orbits; more points than pixels would make a file that no one can open.
 PIXELS = (420, 900)
-# Colours of a figure that stands alone, on white.
-LIGHT = {
-    INK: "#1d2329",
-    MUTED: "#68717a",
-    GRID: "#dfe2e4",
-    ACCENT: "#2f6db3",
-    GOOD: "#1b8a5a",
-    LIMIT: "#c26a00",
-    BAD: "#c33149",
-}
 REGIONS = ("#2f6db3", "#e0a030", "#1b8a5a", "#8b5fbf", "#c33149", "#68717a")
 
 
@@ -61,7 +28,7 @@ def orbit_diagram(
     name: str = "step",
     coordinate: int = 0,
     interval: tuple[float, float] | None = None,
-) -> str:
+) -> Drawing:
     """Where orbits settle against the parameter, with their period and exponent on the same axis below.
 
     Parameters
@@ -78,7 +45,7 @@ def orbit_diagram(
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
     points = diagram.points if diagram.points.ndim == 2 else diagram.points[:, coordinate]
@@ -121,7 +88,7 @@ def orbit_diagram(
 
         return both
 
-    return _stack([marked(states), marked(periods), marked(exponents)], (3.0, 1.0, 1.0), width=7.8, height=6.0)
+    return draw_stack([marked(states), marked(periods), marked(exponents)], (3.0, 1.0, 1.0))
 
 
 def cobweb(
@@ -131,7 +98,7 @@ def cobweb(
     *,
     steps: int = 40,
     interval: tuple[float, float] | None = None,
-) -> str:
+) -> Drawing:
     """A scalar map, the diagonal, and the staircase that an orbit climbs between them.
 
     Parameters
@@ -145,7 +112,7 @@ def cobweb(
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
     orbit = [float(x0)]
@@ -179,7 +146,7 @@ def basins(
     *,
     name: str = "step",
     thresholds: Sequence[float] = (),
-) -> str:
+) -> Drawing:
     """Which end each start reaches, for each parameter: a map in one colour per end.
 
     Parameters
@@ -199,7 +166,7 @@ def basins(
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
 
     Raises
@@ -233,45 +200,6 @@ def basins(
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
     return draw(paint, width=6.4, height=3.8, measured=True)
-
-
-def save_svg(svg: str, path: str | os.PathLike[str]) -> Path:
-    """Write a figure of this room as a file of its own, in fixed colours on white.
-
-    Parameters
-    ----------
-    svg : str
-        As the figures here return it.
-    path : path
-
-    Returns
-    -------
-    Path
-    """
-    for sentinel, variable in VARIABLES.items():
-        svg = svg.replace(variable, LIGHT[sentinel])
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background: #ffffff"'
-    target = Path(path)
-    target.write_text(svg.replace("<svg", opening, 1), encoding="utf-8")
-    return target
-
-
-def _stack(paints: Sequence[Callable[[Axes], None]], heights: Sequence[float], *, width: float, height: float) -> str:
-    """Axes over one another that share the horizontal one, as one SVG element."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout=None)
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(len(paints), 1, sharex=True, gridspec_kw={"height_ratios": list(heights)})
-        for axes, paint in zip(panels, paints, strict=True):
-            paint(axes)
-        figure.subplots_adjust(
-            left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - TOP / height, hspace=0.1
-        )
-
-        buffer = BytesIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    return _inline(buffer.getvalue().decode("utf-8"))
 
 
 def _density(points: NDArray[np.float64], interval: tuple[float, float]) -> NDArray[np.float64]:

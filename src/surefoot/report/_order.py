@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from surefoot.drivers import LocalError
-from surefoot.report._canvas import MUTED, SERIES, draw
+from surefoot.report._canvas import MUTED, SERIES, Drawing, draw
 
 __all__ = ["order_figure"]
 
 
-def order_figure(measured: Sequence[LocalError]) -> str:
+def order_figure(measured: Sequence[LocalError]) -> Drawing:
     """Local errors on logarithmic axes, each with the line h^(p + 1) that its order predicts.
 
     Parameters
@@ -21,7 +21,7 @@ def order_figure(measured: Sequence[LocalError]) -> str:
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
 

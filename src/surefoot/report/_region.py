@@ -4,12 +4,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from surefoot.methods import Region
-from surefoot.report._canvas import ACCENT, INK, LIMIT, MUTED, draw
+from surefoot.report._canvas import ACCENT, INK, LIMIT, MUTED, Drawing, draw
 
 __all__ = ["region_figure"]
 
 
-def region_figure(region: Region) -> str:
+def region_figure(region: Region) -> Drawing:
     """Where step * eigenvalue is stable: the connected piece at 0 outlined, other pieces shaded only.
 
     Parameters
@@ -19,7 +19,7 @@ def region_figure(region: Region) -> str:
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, log_axis, plain_axis
+from surefoot.report._deblur import restoration
 from surefoot.report._view import number
 
 __all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
@@ -103,6 +104,7 @@ def _run(run: Record) -> View:
             ("stable below", "–" if run["limit"] is None else f"{number(run['limit'])} ({run['limit_is']})"),
             ("time", f"{run['seconds']:.2g} s"),
         ],
+        "restoration": restoration(run.get("restoration")),
         "points": f"{len(trace['loss']):,}",
         "rows": [_row(trace, k) for k in _spread(len(trace["loss"]), ROWS)],
         "figures": [

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from markupsafe import Markup
 
 from surefoot.report import _figures as figures
 
-__all__ = ["page"]
+__all__ = ["View", "number", "page"]
 
 Record = Mapping[str, Any]
 View = dict[str, Any]
@@ -20,6 +21,9 @@ LIMIT_ROWS = (
     ("optimal", "optimal", "best constant step"),
     ("rate", "rate", "contraction per step at the optimal step"),
 )
+
+# A kind of detail, and the module whose `section` shows it.
+DETAILS = {"residual": "surefoot.report._residual", "widths": "surefoot.report._width"}
 
 
 def page(advices: Sequence[Record]) -> View:
@@ -55,6 +59,7 @@ def _target(advice: Record, anchor: str) -> View:
         "facts": list(advice["description"].items()),
         "abstained": advice["abstained"],
         "recommendations": recommendations,
+        "details": [import_module(DETAILS[d["kind"]]).section(d) for d in advice.get("details", [])],
     }
 
 

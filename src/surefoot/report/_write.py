@@ -17,6 +17,9 @@ KINDS = {
     "advice": ("advices", "report.html", "surefoot.report._view"),
     "race": ("races", "race.html", "surefoot.report._race"),
     "run": ("runs", "run.html", "surefoot.report._run"),
+    "edge": ("edges", "edge.html", "surefoot.report._edge"),
+    "sweep": ("sweeps", "sweep.html", "surefoot.report._sweep"),
+    "audit": ("audits", "audit.html", "surefoot.report._audit"),
 }
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"
 

@@ -8,7 +8,9 @@ from surefoot.rules._barzilai import BarzilaiBorwein
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._brake import Brake
 from surefoot.rules._chebyshev import Chebyshev
+from surefoot.rules._clip_advice import ClipAdvice, clip_advice
 from surefoot.rules._clipped import Clipped
+from surefoot.rules._confident import Confident
 from surefoot.rules._named import Known, NamedRule, named_rule, named_rules
 from surefoot.rules._phases import WSD, HighThenLow, OneCycle
 from surefoot.rules._pi import PI
@@ -26,6 +28,7 @@ from surefoot.rules._schedules import (
 from surefoot.rules._silver import Silver
 from surefoot.rules._subgradient import Subgradient
 from surefoot.rules._warmup import Warmup
+from surefoot.rules._warmup_advice import WarmupAdvice, warmup_advice
 from surefoot.rules._wolfe import StrongWolfe
 
 __all__ = [
@@ -38,7 +41,9 @@ __all__ = [
     "BarzilaiBorwein",
     "Brake",
     "Chebyshev",
+    "ClipAdvice",
     "Clipped",
+    "Confident",
     "Constant",
     "Cosine",
     "Decision",
@@ -59,6 +64,9 @@ __all__ = [
     "StrongWolfe",
     "Subgradient",
     "Warmup",
+    "WarmupAdvice",
+    "clip_advice",
     "named_rule",
     "named_rules",
+    "warmup_advice",
 ]

@@ -7,7 +7,10 @@ from typing import Any
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import positive
 
-__all__ = ["Clipped", "ClippedState"]
+__all__ = ["CUT", "Clipped", "ClippedState"]
+
+# How a decision says that its step was cut.
+CUT = "clipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,6 @@ class Clipped(Rule):
             norm = observation.direction_norm
             longest = self.cap / norm if 0 < norm < math.inf else math.inf
         if decision.step > longest:
-            reason = "; ".join(part for part in (decision.reason, "clipped") if part)
+            reason = "; ".join(part for part in (decision.reason, CUT) if part)
             decision = replace(decision, step=longest, reason=reason)
         return decision, ClippedState(inner, longest)

@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._base import Observation, Rule
 from surefoot.rules._brake import Brake, BrakeState
 from surefoot.rules._checks import fraction, number, whole
 from surefoot.rules._schedules import Constant
+from surefoot.rules._watch_state import Action, Sight, Verdict, WatchState
 
-__all__ = ["Action", "Sight", "Verdict", "Watch", "WatchState"]
-
-Action = Literal["go", "skip", "back", "stop"]
+__all__ = ["Watch"]
 
 # Averages over about ten steps: shorter than any snapshot's interval, longer than a lucky batch.
 MEMORY = 0.1
@@ -35,112 +34,19 @@ SURELY = 4
 PAUSE = 2
 # After a rescue in a row the next growth waits this many times longer.
 PATIENCE_GROWTH = 4
+# An answer that varies by less than this part of the most it did is a constant.
+DEAF = 1e-3
+# By less than this part: doubtful, nothing to keep; a constant too if the loss has left its best at the same time.
+DULL = 0.1
+# So often in a row before it is believed.
+CONFIRMED = 3
 # At full rate for so many pauses: the rescues are forgotten.
 FORGETTING = 10
 # What a rescue suspects the rate of: these kinds, or any kind but for the first time.
 GUILTY = frozenset({"jump", "lost ground", "vanished", "collapse"})
 
 
-class Sight(Protocol):
-    """What the driver saw at a step; a subset of `Observation`, and two things only training has.
-
-    `sound` and `collapsed` may be dear, and are asked for last.
-    """
-
-    @property
-    def loss(self) -> float:
-        """The mini-batch's loss."""
-        ...
-
-    @property
-    def gradient_norm(self) -> float:
-        """The norm of its gradient."""
-        ...
-
-    @property
-    def sound(self) -> bool:
-        """Whether parameters, buffers and the optimizer's state are all finite."""
-        ...
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the model no longer listens to its input, and did before."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict(Decision):
-    """A decision of `Watch`: `step` is the factor on the rate, `accept` whether this update is taken.
-
-    Parameters
-    ----------
-    action : "go", "skip", "back" or "stop"
-        Update; leave this batch out; return to the last good state; give up.
-    kind : str
-        Which sense spoke; empty for none.
-    good : bool
-        Whether nothing speaks against keeping this state for later.
-    adopted : bool
-        Whether what looked wrong was taken for a change of the data.
-    """
-
-    action: Action = "go"
-    kind: str = ""
-    good: bool = True
-    adopted: bool = False
-
-
 GO = Verdict(step=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class WatchState:
-    """What the watch remembers.
-
-    Parameters
-    ----------
-    brake : BrakeState
-        Its factor is that on the rate.
-    count : int
-        Updates accepted since the averages began.
-    level, spread, typical : float
-        Mean of the loss, its largest deviation of late, its typical one.
-    peak : float
-        Largest gradient norm of late.
-    first, best, scale : float
-        First loss, least level, the typical deviation then.
-    lost : float
-        Steps in a row above lost ground, each counted as often as it is above it.
-    still : int
-        Steps in a row without a gradient.
-    doubts : int
-        Batches left out in a row.
-    rescues : int
-        Returns since the rate was last fully restored and proved.
-    since : int
-        Updates since the last return.
-    wait : int
-        Steps until the factor or its ceiling may grow again.
-    ceiling : float
-        Where the factor's growth pauses: half of what last failed, then twice as much after each wait.
-    """
-
-    brake: BrakeState
-    count: int = 0
-    level: float = math.nan
-    spread: float = math.nan
-    typical: float = math.nan
-    peak: float = math.nan
-    first: float = math.nan
-    best: float = math.nan
-    scale: float = math.nan
-    lost: float = 0.0
-    still: int = 0
-    doubts: int = 0
-    rescues: int = 0
-    since: int = 0
-    wait: int = 0
-    ceiling: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +67,8 @@ class Watch(Rule):
         lost:     m above its least value by half the progress so far, 5 typical deviations and a twentieth of the
                   first loss, `patience` steps long
         vanished: |g| <= p/10^6 while the loss is not at its best, `patience` steps long
-        collapse: the driver saw the model answer the same whatever it is asked
+        collapse: the model's answers vary with its input by less than a thousandth of the most they did, or by less
+                  than a tenth while the mean loss is not near its least; three times in a row
         broken:   loss, gradient or state not finite
 
     A jump, or a broken loss or gradient beside a sound state, costs a batch first: it is left out, and only if
@@ -220,7 +127,7 @@ class Watch(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss, gradient norm, and what only a training driver senses."""
-        return frozenset({"loss", "gradient_norm", "sound", "collapsed"})
+        return frozenset({"loss", "gradient_norm", "sound", "hearing"})
 
     def init(self) -> WatchState:
         """At full rate, with nothing seen."""
@@ -237,50 +144,53 @@ class Watch(Rule):
             if not seen.sound:
                 return self._back(state, "broken state", "parameters, buffers or optimizer state are not finite")
             return self._doubt(state, f"broken {which}", f"the {which} is not finite")
-        if seen.collapsed:
-            return self._back(state, "collapse", "the model answers the same whatever it is asked")
         if state.count == 0:
             return self._went(replace(
                 state, level=loss, spread=abs(loss), typical=0.0, peak=norm, first=loss, best=loss, scale=abs(loss)
-            ), loss, norm)  # fmt: skip
+            ), seen)  # fmt: skip
         jump = self._jump(state, loss, norm)
         if jump and not (_untried(state) and state.doubts >= self._allowed(state)):
             return self._doubt(state, "jump", jump)
         if jump:
             fresh = replace(state, level=loss, spread=abs(loss - state.level), peak=norm, best=loss, lost=0.0)
-            verdict, after = self._went(fresh, loss, norm)
+            verdict, after = self._went(fresh, seen)
             return replace(verdict, kind="new data", reason=f"{jump}, at a good state too", adopted=True), after
-        verdict, after = self._went(state, loss, norm)
-        if after.still >= self.patience:
-            return self._back(state, "vanished", f"the gradient norm fell to {norm:.3g} with the loss at {loss:.4g}")
-        if after.lost < self.patience:
-            return verdict, after
-        risen = after.level - after.best
-        reason = f"the mean loss rose from {after.best:.4g} to {after.level:.4g}"
-        if state.brake.factor <= self.shrink**SURELY:
-            settled = replace(after, best=after.level, first=after.first + risen, lost=0.0)
-            return replace(verdict, kind="new data", reason=f"{reason}, at a small rate too", adopted=True), settled
-        return self._back(state, "lost ground", reason)
+        return self._judged(*self._went(state, seen), seen)
 
     def rewound(self, now: WatchState, then: WatchState) -> WatchState:
         """The averages of an earlier state with the brake of the present: what holds after a return."""
         kept = replace(then, brake=now.brake, rescues=now.rescues, wait=now.wait, ceiling=now.ceiling)
-        return replace(kept, since=0, doubts=0, lost=0.0, still=0)
+        return replace(kept, since=0, doubts=0, lost=0.0, still=0, deaf=0)
 
     def _jump(self, state: WatchState, loss: float, norm: float) -> str:
         spread = max(state.spread, TRIFLE * (state.first - state.best))
-        excess, rise = (
-            (loss - state.level) / spread if spread > 0 else 0.0,
-            norm / state.peak if state.peak > 0 else 1.0,
-        )
+        excess = (loss - state.level) / spread if spread > 0 else 0.0
+        rise = norm / state.peak if state.peak > 0 else 1.0
         if excess > self.far * self.band or (excess > self.band and rise > self.ratio):
             return f"the loss jumped from about {state.level:.4g} to {loss:.4g}, the gradient grew {rise:.3g} times"
         if rise > self.far * self.ratio:
             return f"the gradient norm grew {rise:.3g} times, to {norm:.4g}"
         return ""
 
-    def _went(self, state: WatchState, loss: float, norm: float) -> tuple[Verdict, WatchState]:
+    def _judged(self, verdict: Verdict, after: WatchState, seen: Sight) -> tuple[Verdict, WatchState]:
+        """What no single batch shows: the averages after it."""
+        if after.deaf >= CONFIRMED:
+            return self._back(after, "collapse", "the model answers the same whatever it is asked")
+        if after.still >= self.patience:
+            sunk = f"the gradient norm fell to {seen.gradient_norm:.3g} with the loss at {seen.loss:.4g}"
+            return self._back(after, "vanished", sunk)
+        if after.lost < self.patience:
+            return verdict, after
+        risen = after.level - after.best
+        reason = f"the mean loss rose from {after.best:.4g} to {after.level:.4g}"
+        if after.brake.factor > self.shrink**SURELY:
+            return self._back(after, "lost ground", reason)
+        settled = replace(after, best=after.level, first=after.first + risen, lost=0.0)
+        return replace(verdict, kind="new data", reason=f"{reason}, at a small rate too", adopted=True), settled
+
+    def _went(self, state: WatchState, seen: Sight) -> tuple[Verdict, WatchState]:
         """Accept: averages and factor move on."""
+        loss, norm, hearing = seen.loss, seen.gradient_norm, seen.hearing
         away, weight = loss - state.level, max(MEMORY, 1 / (state.count + 1))
         level, typical = state.level + weight * away, state.typical + weight * (abs(away) - state.typical)
         scale = abs(state.first) if state.count < 1 / MEMORY else _least(state.scale, typical)
@@ -292,15 +202,18 @@ class Watch(Rule):
         # at a minimum the gradient vanishes too, but there the loss is at its best
         vanished = norm <= NOTHING * state.peak and above > max(TRIFLE * gained, NOTHING * first)
         still = state.still + 1 if vanished else 0
-        good = near and not still
+        deaf = state.deaf
+        if not math.isnan(hearing):
+            deaf = deaf + 1 if hearing < DEAF or (hearing < DULL and not near) else 0
+        good = near and not still and not deaf and not hearing < DULL
         brake, wait, ceiling, rescues = state.brake, state.wait, state.ceiling, state.rescues
         if rescues and good:
             brake, wait, ceiling, rescues = self._released(state)
         verdict = GO if good and brake.factor == 1 else Verdict(step=brake.factor, good=good)
         return verdict, WatchState(
             brake, state.count + 1, level, max(abs(away), self.forget * state.spread), typical,
-            max(norm, self.forget * state.peak), state.first, best, scale, lost, still, 0, rescues, state.since + 1,
-            wait, ceiling,
+            max(norm, self.forget * state.peak), state.first, best, scale, lost, still, deaf, 0, rescues,
+            state.since + 1, wait, ceiling,
         )  # fmt: skip
 
     def _released(self, state: WatchState) -> tuple[BrakeState, int, float, int]:
@@ -341,11 +254,12 @@ class Watch(Rule):
         failed = state.brake.factor * self.shrink ** (rescues - 1)
         ceiling = min(failed / 2, state.ceiling) if guilty else state.ceiling
         after = replace(
-            state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0.0, still=0, wait=self._pause(rescues),
-            ceiling=ceiling,
+            state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0.0, still=0, deaf=0,
+            wait=self._pause(rescues), ceiling=ceiling,
         )  # fmt: skip
-        verdict = Verdict(step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason)
-        return replace(verdict, good=False), after
+        return Verdict(
+            step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason, good=False
+        ), after
 
 
 def _least(least: float, value: float) -> float:

@@ -3,24 +3,29 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.operators import Array, convolution
-from surefoot.problems import Deblurring, discrepancy
+from surefoot.problems import Deblurring, discrepancy, noise_level
+from surefoot.targets._images import COLOURS, WHITE, read_image, shrunk
 from surefoot.targets._problem import ProblemTarget
 
-__all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel", "write_png"]
+__all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel"]
 
 # The kernel is cut off at so many standard deviations.
 REACH = 4
-WHITE = 255.0
+CAMERA_NOISE = 0.01
+JPEG = (".jpg", ".jpeg")
+# Smaller images are not halved to estimate their noise.
+SMALLEST_HALVED = 16
 
 
 class DeblurTarget(ProblemTarget):
     """A `Deblurring` with a name, a stopping rule and, where it is known, the truth.
+
+    Runs end by the discrepancy principle, `enough`; races by the loss there, `goal`.
 
     Parameters
     ----------
@@ -36,6 +41,7 @@ class DeblurTarget(ProblemTarget):
         self.deblurring = problem
         self.truth = truth
         self.enough = discrepancy(problem)
+        self.goal = self.enough.target**2 / 2
         self._name = name
 
     @property
@@ -58,7 +64,7 @@ class DeblurTarget(ProblemTarget):
 
 
 def deblur_target(
-    image: str | Path | None = None, *, sigma: float = 3.0, noise: float = 0.01, rng: int = 0
+    image: str | Path | None = None, *, sigma: float = 3.0, noise: float | None = None, rng: int = 0
 ) -> DeblurTarget:
     """A blurred photograph: the built-in ``deblur``.
 
@@ -68,11 +74,12 @@ def deblur_target(
     Parameters
     ----------
     image : path, optional
-        A PNG, JPEG or TIFF file, in grey or colour; scaled to [0, 1].
+        A PNG, JPEG or TIFF file or a .npy array, in grey or colour; see `read_image`.
     sigma : float
         Standard deviation of the Gaussian, in pixels.
-    noise : float
-        Of the camera: standard deviation of the noise, of a white of 1. That of an image of yours is estimated.
+    noise : float, optional
+        Standard deviation of the noise, of a white of 1: added to the camera (default 0.01), or what an image of yours
+        has (default: estimated).
     rng : int
         Seed of the noise.
 
@@ -87,13 +94,16 @@ def deblur_target(
     MissingExtra
         If scikit-image is not installed.
     """
+    if noise is not None and not 0 <= noise < math.inf:
+        raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
+    picture = _camera() if image is None else read_image(image)
+    _check(picture, sigma)
     kernel = gaussian_kernel(sigma)
     if image is not None:
-        observed = _read(Path(image))
-        return DeblurTarget(Deblurring(observed, kernel), f"deblur, {Path(image).name}, sigma {sigma:g}", rng=rng)
-    if not 0 <= noise < math.inf:
-        raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
-    truth = np.asarray(_library("skimage.data").camera(), dtype=np.float64) / WHITE
+        problem = Deblurring(picture, kernel, noise=_noise_of_jpeg(picture, image) if noise is None else noise)
+        problem.noise_is = "estimated" if noise is None else "given"
+        return DeblurTarget(problem, f"deblur, {Path(image).name}, sigma {sigma:g}", rng=rng)
+    truth, noise = picture, CAMERA_NOISE if noise is None else noise
     observed = convolution(kernel, truth.shape, "zero").matvec(truth.ravel()).reshape(truth.shape)
     observed += noise * np.random.default_rng(rng).standard_normal(truth.shape)
     problem = Deblurring(observed, kernel, "zero", noise=noise)
@@ -116,53 +126,44 @@ def gaussian_kernel(sigma: float) -> Array:
     return np.outer(line, line)
 
 
-def write_png(path: str | Path, image: Array) -> None:
-    """Write an image with values in [0, 1] as PNG; values outside are clipped.
+def _check(observed: Array, sigma: float) -> None:
+    """Refuse what no blur of that width can have made.
 
     Raises
     ------
     InvalidInput
-        If the file cannot be written.
-    MissingExtra
-        If scikit-image is not installed.
+        If the image is constant, or smaller than the blur.
     """
-    levels = np.round(WHITE * np.clip(image, 0, 1)).astype(np.uint8)
-    try:
-        _library("PIL.Image").fromarray(levels).save(path, format="PNG")
-    except OSError as error:
+    if np.ptp(observed) == 0:
+        raise InvalidInput(f"the image is a constant {observed.flat[0]:.4g}: there is nothing to deblur")
+    side = min(observed.shape[:2])
+    if REACH * sigma > side:
         raise InvalidInput(
-            f"cannot write {path}: {error.strerror or error}; give a path in a folder that exists"
-        ) from (error)
+            f"sigma={sigma:g} reaches {REACH * sigma:g} pixels to each side, and the image is {side} wide or high; "
+            f"give at most {side / REACH:g}"
+        )
 
 
-def _read(path: Path) -> Array:
-    """The grey levels or colours of a file, in [0, 1]."""
-    library = _library("PIL.Image")
-    try:
-        with library.open(path) as picture:
-            # palettes and print colours become light; transparency is no light
-            levels: Any = np.asarray(picture.convert("RGB") if picture.mode in ("P", "CMYK", "YCbCr") else picture)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidInput(f"cannot read {path} as an image: {error}; give a PNG, JPEG or TIFF file") from error
-    if levels.ndim == 3 and levels.shape[2] in (2, 4):
-        levels = levels[..., :-1]
-    top = float(np.iinfo(levels.dtype).max) if levels.dtype.kind in "ui" else 1.0
-    return (levels[..., 0] if levels.ndim == 3 and levels.shape[2] == 1 else levels).astype(np.float64) / top
+def _noise_of_jpeg(observed: Array, path: str | Path) -> float | None:
+    """An estimate from an image of half the size, for a file whose finest detail was left out to make it small.
+
+    None for files of other kinds, which have it. What is left at half the size reads high, and stops a run early.
+    """
+    if Path(path).suffix.lower() not in JPEG or min(observed.shape[:2]) < SMALLEST_HALVED:
+        return None
+    return 2 * noise_level(shrunk(observed, 2), colour=observed.ndim == COLOURS)
 
 
-def _library(name: str) -> Any:
-    """A module of scikit-image, or of Pillow, which comes with it.
+def _camera() -> Array:
+    """Scikit-image's photograph, shape (512, 512).
 
     Raises
     ------
     MissingExtra
-        If it is not installed.
+        If scikit-image is not installed.
     """
-    from importlib import import_module
-
     try:
-        return import_module(name)
+        from skimage.data import camera
     except ImportError as error:
-        raise MissingExtra("images come with scikit-image, which is not installed; pip install 'surefoot[data]'") from (
-            error
-        )
+        raise MissingExtra("the photograph comes with scikit-image; pip install 'surefoot[data]'") from error
+    return np.asarray(camera(), dtype=np.float64) / WHITE

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,17 @@ class ProblemTarget:
         Kept as `problem`; `start` is where its runs begin, shape (size,).
     rng : int
         Seed of the start, which is random only where the problem's own start is already stationary.
+
+    Attributes
+    ----------
+    enough : callable or None
+        (x, loss) to whether a run is to stop there; None where only the minimum is.
+    goal : float or None
+        The loss that counts as the least in a race, where that is not the minimum.
     """
+
+    enough: Callable[[Array, float], bool] | None = None
+    goal: float | None = None
 
     def __init__(self, problem: Problem, rng: int = 0) -> None:
         self.problem = problem

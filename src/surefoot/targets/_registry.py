@@ -1,6 +1,7 @@
 """The one place where a name becomes a target: built-ins, files, ``module:factory``."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["BuiltIn", "built_ins", "resolve"]
 
 # ode:NAME will name the differential equations; until then nothing else may take the prefix.
 RESERVED_PREFIXES = ("ode",)
+# resnet-mlp-DEPTH
+RESNET = re.compile(r"resnet-mlp-(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,8 @@ def built_ins() -> tuple[BuiltIn, ...]:
     Examples
     --------
     >>> from surefoot.targets import built_ins
-    >>> [target.name for target in built_ins()]
-    ['digits', 'digits-softmax', 'breast-cancer', 'quadratic', 'mnist1d-cnn', 'char-transformer', 'digits-rnn']
+    >>> [target.name for target in built_ins()][:4]
+    ['digits', 'digits-softmax', 'breast-cancer', 'quadratic']
     """
     return _BUILT_INS
 
@@ -60,6 +63,9 @@ def resolve(
     condition: float | None = None,
     spectrum: str | None = None,
     size: int | None = None,
+    image: str | Path | None = None,
+    sigma: float | None = None,
+    noise: float | None = None,
 ) -> tuple[Target, ...]:
     """The targets that a name stands for.
 
@@ -75,6 +81,8 @@ def resolve(
         Seed of whatever the target draws.
     condition, spectrum, size : float, str, int, optional
         For ``quadratic``: see `ShapedQuadratic`.
+    image, sigma, noise : path, float, float, optional
+        For ``deblur``: see `surefoot.targets._deblur.deblur_target`.
 
     Returns
     -------
@@ -97,25 +105,37 @@ def resolve(
     Traceback (most recent call last):
     surefoot.errors.UnknownTarget: unknown target 'digit'; did you mean digits?
     """
-    shape = {"condition": condition, "spectrum": spectrum, "size": size}
-    shape = {option: value for option, value in shape.items() if value is not None}
-    if shape and name != "quadratic":
-        raise InvalidInput(f"--{next(iter(shape))} shapes the built-in quadratic, and {name!r} is not it; leave it out")
+    given = {
+        "quadratic": {"condition": condition, "spectrum": spectrum, "size": size},
+        "deblur": {"image": image, "sigma": sigma, "noise": noise},
+    }
+    shape = _shape_of(name, given)
     if _names_a_file(name):
         # load_problem checks the loss itself and names the choices
         return (ProblemTarget(load_problem(name, loss=cast("Loss | None", loss), label=label), rng=rng),)
     for option, value in (("--loss", loss), ("--label", label)):
         if value is not None:
             raise InvalidInput(f"{option} says how to read a file, and {name!r} is none; leave it out")
+    if deep := RESNET.fullmatch(name):
+        return _network("resnet_mlp_task", "training,data", depth=int(deep[1]))(rng)
     for built_in in _BUILT_INS:
         if built_in.name == name:
-            return built_in.build(rng) if not shape else _quadratic(rng, **shape)
+            return built_in.build(rng) if not shape else SHAPED[name](rng, **shape)
     prefix, colon, _ = name.partition(":")
     if colon and prefix not in RESERVED_PREFIXES:
         from surefoot.targets._factory import load_factory
 
         return (load_factory(name, rng=rng),)
     raise UnknownTarget(_unknown(name, reserved=bool(colon)))
+
+
+def _shape_of(name: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options given, which must be those of the built-in that is named."""
+    for owner, options in given.items():
+        wrong = [option for option, value in options.items() if value is not None and name != owner]
+        if wrong:
+            raise InvalidInput(f"--{wrong[0]} shapes the built-in {owner}, and {name!r} is not it; leave it out")
+    return {option: value for option, value in given.get(name, {}).items() if value is not None}
 
 
 def _names_a_file(name: str) -> bool:
@@ -159,7 +179,7 @@ def _digits(rng: int) -> tuple[Target, ...]:
     return (digits_task(seed=rng),)
 
 
-def _network(name: str, extras: str) -> Callable[[int], tuple[Target, ...]]:
+def _network(name: str, extras: str, **options: Any) -> Callable[[int], tuple[Target, ...]]:
     """A built-in training problem by the name of its factory, imported when built."""
 
     def build(rng: int) -> tuple[Target, ...]:
@@ -167,7 +187,7 @@ def _network(name: str, extras: str) -> Callable[[int], tuple[Target, ...]]:
             from surefoot import training
         except ImportError as error:
             raise MissingExtra(f"this is a PyTorch network; pip install 'surefoot[{extras}]'") from error
-        return (getattr(training, name)(seed=rng),)
+        return (getattr(training, name)(seed=rng, **options),)
 
     return build
 
@@ -191,6 +211,15 @@ def _breast_cancer(rng: int) -> tuple[Target, ...]:
 def _quadratic(rng: int, **shape: Any) -> tuple[Target, ...]:
     return (ProblemTarget(ShapedQuadratic(**shape), rng=rng),)
 
+
+def _deblur(rng: int, **shape: Any) -> tuple[Target, ...]:
+    from surefoot.targets._deblur import deblur_target
+
+    return (deblur_target(rng=rng, **shape),)
+
+
+# Built-ins with options of their own.
+SHAPED = {"quadratic": _quadratic, "deblur": _deblur}
 
 _BUILT_INS = (
     BuiltIn(
@@ -227,5 +256,15 @@ _BUILT_INS = (
         name="digits-rnn",
         summary="an LSTM that reads the images of digits row by row",
         build=_network("digits_rnn_task", "training,data"),
+    ),
+    BuiltIn(
+        name="resnet-mlp",
+        summary="a residual MLP on the images of digits, 16 blocks; resnet-mlp-64 has 64, and so on from 4 to 256",
+        build=_network("resnet_mlp_task", "training,data"),
+    ),
+    BuiltIn(
+        name="deblur",
+        summary="a photograph, blurred and noisy, or one of yours with --image and --sigma",
+        build=_deblur,
     ),
 )

@@ -1,5 +1,6 @@
 """Whether a model still listens to its input: the sensor for the failures that no NaN announces."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,13 +9,6 @@ from torch import Tensor, nn
 from surefoot.training._trees import leaves
 
 __all__ = ["Listener"]
-
-# Outputs that vary by less than this part of the most they did, and of their own size, are the same answer.
-DEAF = 1e-3
-# By less than this part: doubtful, and nothing to keep.
-HARD_OF_HEARING = 0.03
-# Batches in a row before it is believed.
-CONFIRMED = 3
 
 
 class Listener:
@@ -38,8 +32,6 @@ class Listener:
         self._handle: Any = None
         self._variation: Tensor | None = None
         self.largest = 0.0
-        self.deaf = 0
-        self.doubtful = False
 
     def arm(self) -> None:
         """Listen to the next forward pass."""
@@ -52,34 +44,22 @@ class Listener:
             self._handle.remove()
             self._handle = None
 
-    @property
-    def suspicious(self) -> bool:
-        """Whether the last answer heard was a constant."""
-        return self.deaf > 0
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the last answers were."""
-        return self.deaf >= CONFIRMED
-
-    def conclude(self) -> None:
-        """Draw the conclusion from what was heard since `arm`; one transfer from the device."""
+    def heard(self) -> float:
+        """The ratio r of what was heard since `arm`, nan if nothing was; one transfer from the device."""
         self.disarm()
         if self._variation is None:
-            return
+            return math.nan
         spread, size = self._variation.tolist()
         self._variation = None
-        if not spread + size < float("inf"):
-            return
+        if not spread + size < math.inf:
+            return math.nan
         self.largest = max(self.largest, spread)
-        part = max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
-        self.deaf = self.deaf + 1 if part < DEAF else 0
-        self.doubtful = part < HARD_OF_HEARING
+        return max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
 
     def forget(self) -> None:
         """After a return: what was heard of the state that is gone."""
         self.disarm()
-        self._variation, self.deaf, self.doubtful = None, 0, False
+        self._variation = None
 
     def _heard(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         answers = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]

@@ -1,6 +1,6 @@
 """Curvature of data that several processes hold in parts, under torch.distributed."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,8 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training._batches import Batches
 
 __all__ = ["Ranks", "ranks_of"]
+
+FAILED_ELSEWHERE = "another process could not compute its part of the curvature; its own error says why"
 
 
 class Ranks:
@@ -54,19 +56,44 @@ class Ranks:
         total = self.sum_of(sum(batches.counts))
         return tuple(count / total for count in batches.counts)
 
-    def mean_gradients(
-        self, gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]
-    ) -> Sequence[Tensor | None]:
-        """The mean over processes, as DistributedDataParallel takes it: every process counts once."""
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return torch.distributed.get_world_size(self.group) if self.several else 1
+
+    def total(self, part: Callable[[], Tensor], size: int) -> Tensor:
+        """The sum over processes of what each computes; an error in one is raised in all, none is left waiting.
+
+        The vectors carry one more entry, the number of processes that failed, so it costs no message of its own.
+
+        Parameters
+        ----------
+        part : callable
+            This process's part, float64 on the CPU, shape (size,).
+        size : int
+
+        Returns
+        -------
+        Tensor, shape (size,)
+
+        Raises
+        ------
+        InvalidInput
+            In the processes where it went well, if it failed in another.
+        """
         if not self.several:
-            return gradients
-        size = torch.distributed.get_world_size(self.group)
-        means: list[Tensor | None] = []
-        for gradient, p in zip(gradients, parameters, strict=True):
-            mine = torch.zeros_like(p) if gradient is None else gradient.clone()
-            torch.distributed.all_reduce(mine, group=self.group)
-            means.append(mine / size)
-        return means
+            return part()
+        carried = torch.zeros(size + 1, dtype=torch.float64)
+        try:
+            carried[:size] = part()
+        except Exception:
+            carried[size] = 1.0
+            self.sum_all(carried)
+            raise
+        carried = self.sum_all(carried)
+        if carried[size]:
+            raise InvalidInput(FAILED_ELSEWHERE)
+        return carried[:size]
 
     @contextmanager
     def together(self) -> Generator[None]:
@@ -86,7 +113,7 @@ class Ranks:
             self.sum_of(1.0)
             raise
         if self.sum_of(0.0):
-            raise InvalidInput("another process could not set up its curvature; its own error says why")
+            raise InvalidInput(FAILED_ELSEWHERE)
 
 
 def ranks_of(model: nn.Module) -> Ranks:

@@ -13,7 +13,7 @@ from surefoot.training._gauss_newton import GaussNewtonOf
 from surefoot.training._jacobian import outer_product
 from surefoot.training._linearised import Curvature, Linearised, check_differentiable, refuse_reentrant_checkpoints
 from surefoot.training._loss import Loss, Supervised
-from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator
+from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training._trees import leaves
 
 __all__ = ["FisherOf", "fisher"]
@@ -29,6 +29,7 @@ def fisher(
     parameters: Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
+    progress: Progress | None = None,
 ) -> CurvatureOperator:
     """The (type-1) Fisher matrix of the model on the data's inputs, by its products.
 
@@ -42,7 +43,7 @@ def fisher(
 
     Parameters
     ----------
-    model, data, parameters, max_memory, count
+    model, data, parameters, max_memory, count, progress
         As in `hessian`.
     loss : Supervised
         From `supervised`, of one of the criteria above, without class weights or label smoothing.
@@ -84,7 +85,7 @@ def fisher(
     curvature: Curvature = GaussNewtonOf(loss) if draws is None else FisherOf(loss, score, draws, rng)
     curvature.name = "Fisher" if draws is None else f"Fisher, {draws} draws"
     return CurvatureOperator(
-        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count
+        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress
     )
 
 

@@ -16,7 +16,7 @@ from surefoot.training._linearised import (
     refuse_reentrant_checkpoints,
 )
 from surefoot.training._loss import Loss, Supervised
-from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator
+from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training._trees import first_sizes, taken
 
 __all__ = ["EmpiricalFisherOf", "empirical_fisher"]
@@ -33,6 +33,7 @@ def empirical_fisher(
     parameters: Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
+    progress: Progress | None = None,
 ) -> CurvatureOperator:
     """The empirical Fisher matrix of the mean loss over data, at the model's current parameters, by its products.
 
@@ -45,7 +46,7 @@ def empirical_fisher(
 
     Parameters
     ----------
-    model, data, parameters, max_memory, count
+    model, data, parameters, max_memory, count, progress
         As in `hessian`. A sample is an index into the leading dimension: of a sequence, all its tokens together.
     loss : callable
         A `supervised` one is evaluated once per batch; any other is evaluated on each sample by itself, which costs
@@ -86,6 +87,7 @@ def empirical_fisher(
         parameters=parameters,
         max_memory=max_memory,
         count=count,
+        progress=progress,
     )
 
 

@@ -10,7 +10,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training._jacobian import outer_product
 from surefoot.training._linearised import Curvature, Linearised, check_differentiable, refuse_reentrant_checkpoints
 from surefoot.training._loss import Loss, Supervised
-from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator
+from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 
 __all__ = ["GaussNewtonOf", "gauss_newton"]
 
@@ -53,6 +53,7 @@ def gauss_newton(
     parameters: Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
+    progress: Progress | None = None,
 ) -> CurvatureOperator:
     """The Gauss-Newton matrix of the mean loss over data, at the model's current parameters, by its products.
 
@@ -64,7 +65,7 @@ def gauss_newton(
 
     Parameters
     ----------
-    model, data, parameters, max_memory, count
+    model, data, parameters, max_memory, count, progress
         As in `hessian`.
     loss : Supervised
         From `supervised`, of a criterion that is convex in the outputs: mean squares, cross-entropy, binary
@@ -94,7 +95,7 @@ def gauss_newton(
     """
     curvature = GaussNewtonOf(convex(loss))
     return CurvatureOperator(
-        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count
+        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress
     )
 
 

@@ -1,54 +1,37 @@
 """A training run that does not blow up: senses, undoes, brakes, goes on."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import Diverged, InvalidInput, InvalidType
 from surefoot.rules._watch import Verdict, Watch, WatchState
 from surefoot.training._collapse import Listener
 from surefoot.training._guard_brake import RateBrake
-from surefoot.training._guard_history import Diverged, Event, diagnosis, explained
-from surefoot.training._guard_sensors import agreed, alone, gradient_norm
+from surefoot.training._guard_history import Event, Log, diagnosis
+from surefoot.training._guard_keeper import Keeper, SnapshotCost
+from surefoot.training._guard_sensors import agreed, alone, everywhere, gradient_norm
 from surefoot.training._guard_sharpness import Sharpness, measured
-from surefoot.training._guard_shelf import DirectoryShelf, Shelf, latest, shelf_for
+from surefoot.training._guard_stepper import Stepper, as_optimizers
 from surefoot.training._snapshot import Subject
 
-__all__ = ["Guard", "SnapshotCost"]
+__all__ = ["Guard"]
 
-# Snapshots come each 1% of the run so far, between these bounds: what a return can cost, beside what keeping costs.
-SHARE, LEAST_EVERY, MOST_EVERY = 0.01, 10, 100
-# A snapshot is trusted to lie before the trouble when so many updates went well after it.
-PROVED = 3
-# For this many times the rule's patience after a return the older snapshot stays, whatever comes.
-PROBATION = 2
+# On probation, after the start and after each return, for so many times the rule's patience.
+PROBATION = 10
 # Updates without an event, the mean loss down again: recovered.
 QUIET = 10
-# Overflows in a row that a GradScaler may take for a loss scale too high (2^16 down to below 1).
-OVERFLOWS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotCost:
-    """What the snapshots have cost so far: how many, their seconds in all, the bytes held now."""
-
-    snapshots: int
-    seconds: float
-    bytes: int
 
 
 class _Sight:
     """What the rule may ask about this update; soundness is looked up only if it does."""
 
-    __slots__ = ("_guard", "collapsed", "gradient_norm", "loss")
+    __slots__ = ("_guard", "gradient_norm", "hearing", "loss")
 
-    def __init__(self, guard: "Guard", loss: float, norm: float, collapsed: bool) -> None:
-        self._guard, self.loss, self.gradient_norm, self.collapsed = guard, loss, norm, collapsed
+    def __init__(self, guard: "Guard", loss: float, norm: float, hearing: float) -> None:
+        self._guard, self.loss, self.gradient_norm, self.hearing = guard, loss, norm, hearing
 
     @property
     def sound(self) -> bool:
@@ -147,7 +130,7 @@ class Guard:
         if not isinstance(model, nn.Module):
             raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
         self.model = model
-        self.optimizers = _optimizers(optimizer)
+        self.optimizers = as_optimizers(optimizer)
         self.rule = Watch() if rule is None else rule
         if not isinstance(self.rule, Watch):
             raise InvalidType(f"rule must be a Watch; got a {type(self.rule).__name__}")
@@ -159,24 +142,15 @@ class Guard:
         for thing in stateful:
             if not hasattr(thing, "state_dict") or not hasattr(thing, "load_state_dict"):
                 raise InvalidType(f"a {type(thing).__name__} has no state_dict and load_state_dict, so no way back")
-        self._scaler, self._clip, self._accumulate, self._every = scaler, clip, accumulate, every
-        self._measure, self._probe = measure, probe
-        self._subject = Subject(model, self.optimizers, stateful, rng)
-        self._shelf: Shelf = shelf_for(keep)
+        self._accumulate, self._measure, self._probe = accumulate, measure, probe
+        self._stepper = Stepper(model, self.optimizers, scaler, clip)
+        self._keeper = Keeper(Subject(model, self.optimizers, stateful, rng), keep, every)
         self._brake = RateBrake(self.optimizers)
         self._listener = Listener(model)
-        self._parameters: list[Tensor] = []
-        self._buffers = self._subject.buffers()
-        self._before: list[Tensor] | None = None
+        self._log = Log()
         self._state: WatchState = self.rule.init()
-        self.history: list[Event] = []
-        self.updates = 0
-        self._next = 0
-        self._open: list[int] = []
         self._micro: list[float] = []
-        self._overflows = 0
-        self._unscaled = False
-        self._snapshots, self._seconds = 0, 0.0
+        self.updates = 0
 
     def step(self, closure: Callable[[], Tensor]) -> float:
         """One batch: zero the gradients, compute the loss, go backward, update, or rescue.
@@ -199,31 +173,24 @@ class Guard:
             If the closure returns no scalar tensor.
         """
         if not self._micro:
-            self._begin()
+            self._brake.settle()
+            self._stepper.begin()
+            self._listen()
         try:
             loss = closure()
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 raise InvalidType(f"the closure must return the loss, a tensor of one number; got {_described(loss)}")
-            share = loss / self._accumulate if self._accumulate > 1 else loss
-            (share if self._scaler is None else self._scaler.scale(share)).backward()
+            self._stepper.backward(loss / self._accumulate if self._accumulate > 1 else loss)
         except BaseException:
             self._abandon()
             raise
-        value = float(loss.detach())
+        value = loss.item()
         self._micro.append(value)
         if len(self._micro) < self._accumulate:
             return value
         mean = sum(self._micro) / self._accumulate
         self._micro = []
-        if self._scaler is not None:
-            for optimizer in self.optimizers:
-                self._scaler.unscale_(optimizer)
-            self._unscaled = True
-        if self._clip is None:
-            norm = gradient_norm(self._trained())
-        else:
-            norm = float(torch.nn.utils.clip_grad_norm_(self._trained(), self._clip))
-        if self._judged(mean, norm, closure):
+        if self._judged(mean, self._stepper.finish(), closure):
             self._update()
         self.updates += 1
         return value
@@ -250,13 +217,17 @@ class Guard:
         self._brake.settle()
         go = self._judged(value, gradient_norm(self._trained()), self._probe)
         self.updates += 1
-        if self._due():
-            self._listener.arm()
+        self._listen()
         return go
 
     def explain(self) -> str:
         """What happened, why, and what was done about it; one line for each event."""
-        return explained(self.history)
+        return str(self._log)
+
+    @property
+    def history(self) -> list[Event]:
+        """What it did and what it has to say, oldest first."""
+        return self._log.events
 
     @property
     def factor(self) -> float:
@@ -266,7 +237,7 @@ class Guard:
     @property
     def cost(self) -> SnapshotCost:
         """What the snapshots cost."""
-        return SnapshotCost(self._snapshots, self._seconds, self._shelf.bytes)
+        return self._keeper.cost
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values: counters, the rule's state and the history. Snapshots are taken anew after loading."""
@@ -275,8 +246,7 @@ class Guard:
             "watch": self.rule.dump(self._state),
             "factor": self._brake.factor,
             "heard": self._listener.largest,
-            "open": list(self._open),
-            "history": [event.to_dict() for event in self.history],
+            **self._log.to_dict(),
         }
 
     def load_state_dict(self, data: Mapping[str, Any]) -> None:
@@ -288,12 +258,11 @@ class Guard:
             If it is of another rule.
         """
         self._state = self.rule.load(data["watch"])
-        self.updates, self._next = data["updates"], data["updates"]
+        self.updates = data["updates"]
         self._brake.set(data["factor"])
         self._listener.largest = data["heard"]
-        self._open = list(data["open"])
-        self.history = [Event.from_dict(event) for event in data["history"]]
-        self._shelf.clear()
+        self._log.load(data)
+        self._keeper.restart(self.updates)
         self._micro = []
 
     def recover(self) -> int | None:
@@ -309,106 +278,60 @@ class Guard:
         InvalidInput
             If snapshots are not kept in a directory.
         """
-        if not isinstance(self._shelf, DirectoryShelf):
-            raise InvalidInput("snapshots in memory do not outlive the process; keep them in one: keep=Path(...)")
-        found = latest(self._shelf.path)
+        found = self._keeper.recover()
         if found is None:
             return None
-        self._subject.restore(found)
         self._state = self.rule.load(found.note["watch"])
         self._brake.set(self._state.brake.factor)
-        self.updates = self._next = found.step
+        self.updates = found.step
         return found.step
 
-    def _begin(self) -> None:
-        self._brake.settle()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        if self._before is not None:
-            for kept, buffer in zip(self._before, self._buffers, strict=True):
-                kept.copy_(buffer)
-        elif self._buffers:
-            self._before = [buffer.detach().clone() for buffer in self._buffers]
-        if self._due():
+    def _listen(self) -> None:
+        """Before a forward pass whose state may be kept, or whose last answer was no answer."""
+        if self._keeper.due(self.updates) or self._state.deaf:
             self._listener.arm()
-
-    def _due(self) -> bool:
-        return self.updates >= self._next or self._listener.suspicious
 
     def _abandon(self) -> None:
         """A closure raised: nothing of this batch stays, and the exception goes to the caller."""
         self._micro = []
         self._listener.forget()
-        self._leave_out()
-
-    def _leave_out(self) -> None:
-        """Forget the batch: gradients, and what its forward passes did to the buffers."""
-        if self._before is not None:
-            with torch.no_grad():
-                for buffer, value in zip(self._buffers, self._before, strict=True):
-                    buffer.copy_(value)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self._stepper.leave_out()
 
     def _judged(self, loss: float, norm: float, closure: Callable[[], Tensor] | None) -> bool:
         """Sense, decide, act; whether the update is to be made."""
-        self._listener.conclude()
-        deaf, doubtful = float(self._listener.collapsed), float(self._listener.doubtful)
+        hearing = self._listener.heard()
         if not alone():
-            loss, norm, deaf, doubtful = agreed((loss, norm, deaf, doubtful), self._trained()[0].device)
-        if self._overflowed(loss, norm):
+            loss, norm, hearing = agreed((loss, norm, hearing), self._keeper.subject.device)
+        if self._stepper.overflowed(loss, norm):
             return True
         before = self._state
-        verdict, self._state = self.rule.update(self._state, _Sight(self, loss, norm, deaf > 0))
-        if verdict.step != self._brake.factor and verdict.accept:
-            self._brake.set(verdict.step)
+        verdict, self._state = self.rule.update(before, _Sight(self, loss, norm, hearing))
         if verdict.accept:
-            if verdict.kind:
-                self._log(verdict, loss, norm)
-            self._close(self.updates)
-            if verdict.good and not doubtful and self.updates >= self._next:
-                self._keep()
+            self._accept(verdict, loss, norm)
             return True
         rates = self._brake.rates
+        self._stepper.leave_out()
         if verdict.action == "skip":
-            self._leave_out()
-            self._reset_scaler()
-            self._log(verdict, loss, norm, rates=rates)
-            return False
-        self._return(verdict, before, loss, norm, rates, closure)
+            self._record(verdict, loss, norm, rates=rates)
+        else:
+            self._return(verdict, before, loss, norm, rates, closure)
         return False
 
-    def _overflowed(self, loss: float, norm: float) -> bool:
-        """Whether a GradScaler will deal with it: a finite loss, a gradient scaled too high."""
-        enabled = self._scaler is not None and self._scaler.is_enabled()
-        if not enabled or norm - norm == 0 or loss - loss != 0:
-            self._overflows = 0
-            return False
-        self._overflows += 1
-        return self._overflows <= OVERFLOWS
-
-    def _update(self) -> None:
-        if self._scaler is None:
-            for optimizer in self.optimizers:
-                optimizer.step()
-            return
-        for optimizer in self.optimizers:
-            self._scaler.step(optimizer)
-        self._scaler.update()
-        self._unscaled = False
-
-    def _keep(self) -> None:
-        began = time.perf_counter()
-        try:
-            note = {"watch": self.rule.dump(self._state)}
-            taken = self._shelf.put(self._subject, self.updates, note, self._before, newest=self._on_probation)
-        except OSError as error:
-            reason = f"no snapshot could be written ({error}); the one before it stays"
-            self._note("snapshot", reason)
-            taken = True
-        self._seconds += time.perf_counter() - began
-        self._snapshots += taken
-        self._next = self.updates + (self._every or min(max(int(SHARE * self.updates), LEAST_EVERY), MOST_EVERY))
+    def _accept(self, verdict: Verdict, loss: float, norm: float) -> None:
+        """The factor, the log and, where it is time and the state is good, a snapshot."""
+        if verdict.step != self._brake.factor:
+            self._brake.set(verdict.step)
+        if verdict.kind:
+            self._record(verdict, loss, norm)
+        state = self._state
+        if self._log.pending:
+            down = state.since >= QUIET and state.level - state.best <= max(state.spread, 0.0)
+            self._log.close(self.updates, down=down)
+        if verdict.good and self._keeper.due(self.updates):
+            note = {"watch": self.rule.dump(state)}
+            trouble = self._keeper.take(self.updates, note, self._stepper.before, probation=self._on_probation(state))
+            if trouble:
+                self._log.remark(self.updates, "snapshot", trouble)
 
     def _return(
         self,
@@ -420,45 +343,26 @@ class Guard:
         closure: Callable[[], Tensor] | None,
     ) -> None:
         """Back to the last good state, brake on; the end if the rule says so."""
-        self._leave_out()
-        step = self._target(verdict, before)
+        again = before.rescues > 0 and self._on_probation(before)
+        sure = verdict.kind == "broken state"
+        step = self._keeper.target(self.updates, sure=sure, probation=again, doubts=self.rule.doubts)
         undone = 0
         if step is not None:
-            snapshot = self._shelf.get(step)
-            self._subject.restore(snapshot)
-            self._state = self.rule.rewound(self._state, self.rule.load(snapshot.note["watch"]))
+            note = self._keeper.restore(step, self.updates)
+            self._state = self.rule.rewound(self._state, self.rule.load(note["watch"]))
             undone = self.updates - step
         self._listener.forget()
-        self._reset_scaler()
         self._brake.set(verdict.step)
-        self._next = self.updates + 1 + PROVED
-        sharpness = None if verdict.action == "stop" else self._sharpness(closure, rates)
-        self._log(verdict, loss, norm, undone=undone, rates=rates, sharpness=sharpness)
-        if verdict.action == "stop":
+        over = verdict.action == "stop"
+        sharpness = None if over else self._sharpness(closure, rates)
+        self._record(verdict, loss, norm, undone=undone, rates=rates, sharpness=sharpness)
+        if over:
             self._brake.release()
             raise Diverged(diagnosis(self.history, self._state.rescues - 1), self.history)
 
-    def _target(self, verdict: Verdict, before: WatchState) -> int | None:
-        """Which snapshot: the newest, or the one before it if the trouble may have begun there."""
-        steps = self._shelf.steps
-        if len(steps) < 2 or verdict.kind == "broken state":
-            return steps[-1] if steps else None
-        again = before.rescues > 0 and before.since < PROBATION * self.rule.patience
-        proved = self.updates - steps[-1] >= PROVED + self.rule.doubts
-        return steps[-1] if proved and not again else steps[0]
-
-    @property
-    def _on_probation(self) -> bool:
-        """Whether the last rescue is too near to give up the state it came from."""
-        return self._state.rescues > 0 and self._state.since < PROBATION * self.rule.patience
-
-    def _reset_scaler(self) -> None:
-        """Let the scaler forget a batch that is not stepped on, without taking it for an overflow."""
-        if self._unscaled and self._scaler is not None:
-            self._unscaled = False
-            kept = self._scaler.state_dict()
-            self._scaler.update()
-            self._scaler.load_state_dict(kept)
+    def _on_probation(self, state: WatchState) -> bool:
+        """Whether the start or the last return is too near to trust what was reached since."""
+        return state.since < PROBATION * self.rule.patience
 
     def _sharpness(self, closure: Callable[[], Tensor] | None, rates: tuple[float, ...]) -> Sharpness | None:
         closure = self._probe or closure
@@ -467,54 +371,19 @@ class Guard:
         return measured(self.model, closure, self.optimizers[0], rates[0])
 
     def _sound(self) -> bool:
-        sound = self._subject.sound
-        return sound if alone() else agreed((float(sound),), self._trained()[0].device)[0] == 1
+        return everywhere(self._keeper.subject.sound, self._keeper.subject.device)
 
-    def _log(self, verdict: Verdict, loss: float, norm: float, **more: Any) -> None:
-        event = Event(
+    def _record(self, verdict: Verdict, loss: float, norm: float, **more: Any) -> None:
+        self._log.add(Event(
             step=self.updates, action=verdict.action, kind=verdict.kind, reason=verdict.reason, loss=loss,
             gradient_norm=norm, factor=verdict.step, **more,
-        )  # fmt: skip
-        if verdict.action in ("skip", "back"):
-            self._open.append(len(self.history))
-        self.history.append(event)
+        ))  # fmt: skip
 
-    def _note(self, kind: str, reason: str) -> None:
-        last = self.history[-1] if self.history else None
-        if last is None or last.reason != reason:
-            nan = float("nan")
-            event = Event(step=self.updates, action="note", kind=kind, reason=reason, loss=nan, gradient_norm=nan)
-            self.history.append(event)
-
-    def _close(self, step: int) -> None:
-        """Events that the run has recovered from."""
-        if not self._open:
-            return
-        state = self._state
-        down = state.level - state.best <= max(state.spread, 0.0)
-        for i in list(self._open):
-            event = self.history[i]
-            if event.action == "skip" or (state.since >= QUIET and down):
-                self.history[i] = replace(event, recovered=step)
-                self._open.remove(i)
+    def _update(self) -> None:
+        self._stepper.update()
 
     def _trained(self) -> list[Tensor]:
-        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        if sum(len(group) for group in groups) != len(self._parameters):
-            self._parameters = [p for group in groups for p in group]
-        return self._parameters
-
-
-def _optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
-    found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
-    for one in found:
-        if not isinstance(one, Optimizer):
-            raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")
-        if isinstance(one, torch.optim.LBFGS):
-            raise InvalidType("LBFGS evaluates the loss many times inside one step, so a guard has no say in it")
-    if not found:
-        raise InvalidInput("no optimizer was given; pass at least one")
-    return found
+        return self._stepper.parameters
 
 
 def _listed(thing: Any) -> list[Any]:

@@ -1,13 +1,12 @@
-"""What a guard did, and why: events that explain themselves, and the error it gives up with."""
+"""What a guard did, and why: events that explain themselves, and the diagnosis it gives up with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from surefoot.errors import SurefootError
 from surefoot.training._guard_sharpness import Sharpness
 
-__all__ = ["Diverged", "Event"]
+__all__ = ["Event", "Log", "diagnosis"]
 
 NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer made it"
 
@@ -86,23 +85,58 @@ class Event:
         return cls(**values)
 
 
-class Diverged(SurefootError, ArithmeticError):
-    """A run that its guard gave up on; model and optimizer are at the last good state.
+class Log:
+    """The events of a run, and which of them it has not recovered from.
 
-    Parameters
+    Attributes
     ----------
-    message : str
-    history : sequence of Event
-        What was tried.
+    events : list of Event
     """
 
-    def __init__(self, message: str, history: Sequence[Event] = ()) -> None:
-        super().__init__(message)
-        self.history = tuple(history)
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._open: list[int] = []
+
+    def add(self, event: Event) -> None:
+        """One more; interventions stay open until `close`."""
+        if event.action in ("skip", "back"):
+            self._open.append(len(self.events))
+        self.events.append(event)
+
+    def remark(self, step: int, kind: str, reason: str) -> None:
+        """Something to say, once for as long as it stays the same."""
+        if not self.events or self.events[-1].reason != reason:
+            nan = float("nan")
+            self.add(Event(step=step, action="note", kind=kind, reason=reason, loss=nan, gradient_norm=nan))
+
+    def close(self, step: int, *, down: bool) -> None:
+        """An update was made: batches left out are behind, and if the loss is down again, returns are too."""
+        for i in list(self._open):
+            event = self.events[i]
+            if event.action == "skip" or down:
+                self.events[i] = replace(event, recovered=step)
+                self._open.remove(i)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to close."""
+        return bool(self._open)
+
+    def __str__(self) -> str:
+        return explained(self.events)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"open": list(self._open), "history": [event.to_dict() for event in self.events]}
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """The inverse of `to_dict`, in place."""
+        self._open = list(data["open"])
+        self.events[:] = [Event.from_dict(event) for event in data["history"]]
 
 
 def explained(events: Sequence[Event]) -> str:
-    """The events as sentences, those alike and close together joined."""
+    """The events as sentences, one a line."""
     if not events:
         return NOTHING_HAPPENED
     return "\n".join(str(event) for event in events)

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["agreed", "alone", "gradient_norm"]
+__all__ = ["agreed", "alone", "everywhere", "gradient_norm", "newest_common", "rank"]
 
 # Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
 SMALL = 1 << 15
@@ -79,3 +79,23 @@ def agreed(values: Sequence[float], device: torch.device) -> list[float]:
     packed = packed.to(device)
     dist.all_reduce(packed)
     return [value / dist.get_world_size() for value in packed.tolist()]
+
+
+def everywhere(flag: bool, device: torch.device) -> bool:
+    """Whether it is so on all ranks; the same answer on each."""
+    return flag if alone() else agreed((float(flag),), device)[0] == 1
+
+
+def newest_common(steps: Sequence[int]) -> int | None:
+    """The largest of these numbers that every rank has; None if there is none."""
+    common = set(steps)
+    if not alone():
+        found: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(found, list(steps))
+        common = common.intersection(*found)
+    return max(common, default=None)
+
+
+def rank() -> int | None:
+    """The number of this process among several; None if it is alone."""
+    return None if alone() else dist.get_rank()

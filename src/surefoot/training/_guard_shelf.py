@@ -3,12 +3,14 @@
 import contextlib
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from surefoot.errors import InvalidType
+from surefoot.training._guard_sensors import rank
 from surefoot.training._snapshot import Snapshot, Subject
 
 __all__ = ["DirectoryShelf", "MemoryShelf", "Shelf", "latest", "shelf_for"]
@@ -39,8 +41,8 @@ class Shelf(Protocol):
         """The one of that step; newer ones are dropped."""
         ...
 
-    def clear(self) -> None:
-        """Forget all."""
+    def only(self, steps: Sequence[int]) -> None:
+        """Forget all but these."""
         ...
 
 
@@ -90,9 +92,9 @@ class MemoryShelf:
             self._spare = self._kept.pop()
         return self._kept[-1]
 
-    def clear(self) -> None:
-        """Free the memory."""
-        self._kept, self._spare = [], None
+    def only(self, steps: Sequence[int]) -> None:
+        """Free the memory of the others."""
+        self._kept, self._spare = [snapshot for snapshot in self._kept if snapshot.step in steps], None
 
 
 class DirectoryShelf:
@@ -159,9 +161,13 @@ class DirectoryShelf:
             (self.path / name).unlink(missing_ok=True)
         return read(self.path / self._kept[-1][1])
 
-    def clear(self) -> None:
-        """The files stay until they are written anew."""
-        self._kept = []
+    def only(self, steps: Sequence[int]) -> None:
+        """The files of the others stay until they are written anew."""
+        self._kept = [kept for kept in self._kept if kept[0] in steps]
+
+    def found(self) -> list[Snapshot]:
+        """The complete ones that an earlier process left here too."""
+        return found_in(self.path)
 
 
 def shelf_for(keep: Any) -> Shelf:
@@ -177,7 +183,8 @@ def shelf_for(keep: Any) -> Shelf:
     if keep == "cpu":
         return MemoryShelf("cpu")
     if isinstance(keep, Path):
-        return DirectoryShelf(keep)
+        own = rank()
+        return DirectoryShelf(keep if own is None else keep / f"rank-{own}")
     raise InvalidType(f"keep is 'device', 'cpu' or a pathlib.Path of a directory; got {keep!r}")
 
 
@@ -211,13 +218,18 @@ def read(path: Path) -> Snapshot:
     return Snapshot.from_plain(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def latest(path: Path) -> Snapshot | None:
-    """The newest complete snapshot in a directory; None if there is none."""
+def found_in(path: Path) -> list[Snapshot]:
+    """The complete snapshots in a directory."""
     found: list[Snapshot] = []
     for name in NAMES:
         with contextlib.suppress(OSError, RuntimeError, ValueError, EOFError):
             found.append(read(path / name))
-    return max(found, key=lambda snapshot: snapshot.step, default=None)
+    return found
+
+
+def latest(path: Path) -> Snapshot | None:
+    """The newest complete snapshot in a directory; None if there is none."""
+    return max(found_in(path), key=lambda snapshot: snapshot.step, default=None)
 
 
 def _flush_directory(path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training._linearised import HessianOf
 from surefoot.training._loss import Loss
-from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator
+from surefoot.training._operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 
 __all__ = ["hessian"]
 
@@ -24,6 +24,7 @@ def hessian(
     count: Callable[[Any], float] | None = None,
     check: bool = True,
     autocast: torch.dtype | None = None,
+    progress: Progress | None = None,
 ) -> CurvatureOperator:
     """The Hessian of the mean loss over data, at the model's current parameters, by its products.
 
@@ -57,6 +58,9 @@ def hessian(
         Run the model under autocast in ``torch.bfloat16``: products cost about half and are wrong by about a per cent.
         The operator's `precision` is then bfloat16's, so intervals are an eighth wider on each side; the error seen
         on one product is in `checked`.
+    progress : callable, optional
+        Called with (batches done, batches, what is being computed, None) after each batch of every evaluation,
+        gradient and product: for a loader that takes minutes.
 
     Returns
     -------
@@ -105,4 +109,5 @@ def hessian(
         max_memory=max_memory,
         count=count,
         check=check,
+        progress=progress,
     )

@@ -21,9 +21,10 @@ from surefoot.training._sandbox import plain_module, random_modules, threads_for
 from surefoot.training._self_check import self_check
 from surefoot.training._trees import first_sizes, mapped, on_device, taken
 
-__all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "few"]
+__all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "Progress", "few"]
 
 DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
+Progress = Callable[[int, int, str, float | None], object]
 # Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
 REPEATABLE = 256
 
@@ -54,6 +55,9 @@ class CurvatureOperator(Operator):
         batch -> its weight in the mean.
     check : bool
         Compare one product with a difference of gradients in float64, where the curvature is a second derivative.
+    progress : callable, optional
+        Called with (batches done, batches, what is being computed, None) after each batch of a product or a gradient;
+        an attribute too, so that it can be set later.
     ranks : Ranks, optional
         The processes that share the data; default: those of a DistributedDataParallel model.
 
@@ -74,6 +78,7 @@ class CurvatureOperator(Operator):
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
         check: bool = True,
+        progress: Progress | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         self.ranks = ranks_of(model) if ranks is None else ranks
@@ -81,6 +86,9 @@ class CurvatureOperator(Operator):
         self.curvature = curvature
         self.loss = loss
         self.max_memory = max_memory
+        self.progress = progress
+        self._products = 0
+        self._built_at: tuple[Any, ...] | None = None
         self._graphs: list[Linearised] = []
         self._values: list[float] = []
         self.checked = "not asked for"
@@ -200,6 +208,7 @@ class CurvatureOperator(Operator):
             parameters=block.names,
             max_memory=self.max_memory if max_memory is None else max_memory,
             check=False,
+            progress=self.progress,
             ranks=self.ranks,
         )
 
@@ -221,8 +230,7 @@ class CurvatureOperator(Operator):
     def value(self) -> float:
         """The mean loss over the data at the current parameters."""
         with undisturbed(self.model):
-            self._refresh()
-        return self.ranks.sum_of(sum(s * v for s, v in zip(self.shares, self._values, strict=True)))
+            return float(self.ranks.total(self._own_value, 1))
 
     @property
     def memory_per_sample(self) -> float:
@@ -237,10 +245,7 @@ class CurvatureOperator(Operator):
     def gradient(self) -> Array:
         """The gradient of the mean loss over the data at the current parameters, shape (n,), float64."""
         with torch.inference_mode(False):
-            total = torch.zeros(self.block.size, dtype=torch.float64)
-            for gradients, share in zip(self._own_gradients(self.batches.items), self.shares, strict=True):
-                total += share * self.block.joined(gradients)
-            return self.ranks.sum_all(total).numpy()
+            return self.ranks.total(self._own_gradient, self.block.size).numpy()
 
     def batch_gradients(self, batches: Iterable[Any] | None = None) -> Iterator[Sequence[Tensor | None]]:
         """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use.
@@ -253,10 +258,36 @@ class CurvatureOperator(Operator):
         Yields
         ------
         sequence of Tensor or None
-            Like the parameters; of several processes, the mean of their gradients, as an optimizer would see it.
+            Like the parameters; of several processes, the mean of their gradients, as an optimizer would see it, for
+            as many batches as the one with the fewest has.
         """
-        for gradients in self._own_gradients(self.batches.items if batches is None else batches):
-            yield self.ranks.mean_gradients(gradients, self.block.tensors)
+        own = iter(self._own_gradients(self.batches.items if batches is None else batches))
+        if not self.ranks.several:
+            yield from own
+            return
+        n = self.block.size
+
+        def row() -> Tensor:
+            """The next gradient, and whether there is one."""
+            gradients = next(own, None)
+            if gradients is None:
+                return torch.zeros(n + 1, dtype=torch.float64)
+            return torch.cat([self.block.joined(gradients), torch.ones(1, dtype=torch.float64)])
+
+        while (total := self.ranks.total(row, n + 1))[n] == self.ranks.size:
+            yield self.block.split(total[:n].numpy() / self.ranks.size)
+
+    def _own_value(self) -> Tensor:
+        self._refresh()
+        shared = sum(s * v for s, v in zip(self.shares, self._values, strict=True))
+        return torch.tensor([shared], dtype=torch.float64)
+
+    def _own_gradient(self) -> Tensor:
+        total = torch.zeros(self.block.size, dtype=torch.float64)
+        for i, gradients in enumerate(self._own_gradients(self.batches.items)):
+            total += self.shares[i] * self.block.joined(gradients)
+            self._report(i, "gradient")
+        return total
 
     def _own_gradients(self, batches: Iterable[Any]) -> Iterator[Sequence[Tensor | None]]:
         for batch in batches:
@@ -266,7 +297,11 @@ class CurvatureOperator(Operator):
             yield gradients
 
     def _apply(self, x: Array) -> Array:
+        return self.ranks.total(lambda: self._own_product(x), self.block.size).numpy()
+
+    def _own_product(self, x: Array) -> Tensor:
         kept = len(self._graphs) == len(self.batches.items) and self._point() == self._built_at
+        self._products += 1
         with undisturbed(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
             total = torch.zeros(self.block.size, dtype=torch.float64)
             vectors = self.block.split(x)
@@ -274,7 +309,13 @@ class CurvatureOperator(Operator):
                 self._refresh()
             for i, share in enumerate(self.shares):
                 total += share * self.block.joined(self._product(i, vectors))
-        return self.ranks.sum_all(total).numpy()
+                self._report(i, f"product {self._products}")
+        return total
+
+    def _report(self, i: int, what: str) -> None:
+        """Tell whoever waits that batch i is done."""
+        if self.progress is not None:
+            self.progress(i + 1, len(self.batches.items), what, None)
 
     def _product(self, i: int, vectors: Sequence[Tensor]) -> Sequence[Tensor | None]:
         keep = i < len(self._graphs)
@@ -302,7 +343,7 @@ class CurvatureOperator(Operator):
         point = self._point()
         if self._values and point == self._built_at:
             return
-        self._graphs, self._values = [], []
+        self._graphs, self._values, self._built_at = [], [], None
         budget = self.max_memory
         for i, batch in enumerate(self.batches.items):
             budget -= self.memory_per_sample * self.batches.counts[i]
@@ -313,6 +354,7 @@ class CurvatureOperator(Operator):
                 self._values.append(self.curvature.value(self.model, on_device(batch, self._device)).item())
             if i == 0:
                 self._rng_after_first = torch.get_rng_state()
+            self._report(i, "loss")
         self._built_at = point
 
     def _point(self) -> tuple[Any, ...]:

@@ -170,9 +170,10 @@ class Subject:
             _optimizer_tree(optimizer, more)
         return all(_finite(t) for t in [*checked, *more])
 
-    def buffers(self) -> list[Tensor]:
-        """The model's buffers, at the end of the order in which tensors are stored."""
-        return list(self.model.buffers())
+    @property
+    def device(self) -> torch.device:
+        """Where the first trained parameter is."""
+        return self.optimizers[0].param_groups[0]["params"][0].device
 
     def _model_tensors(self) -> list[Tensor]:
         found = {id(p): p for p in self.model.parameters()}

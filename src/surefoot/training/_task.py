@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.methods import Method
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum
@@ -19,6 +19,7 @@ from surefoot.training._frozen import Frozen, freeze
 from surefoot.training._hessian import hessian
 from surefoot.training._loss import Loss
 from surefoot.training._minibatches import MiniBatches
+from surefoot.training._noise import GROUPS, gradient_noise
 from surefoot.training._operator import CurvatureOperator
 from surefoot.training._sandbox import plain_module, random_modules, threads_for
 from surefoot.training._trial import mean_loss, run
@@ -169,6 +170,9 @@ class Task:
         measured = sum(self._curvature_data.counts)
         if measured < sum(self._batches.counts):
             facts["curvature measured on"] = f"{measured:,.0f} samples"
+        noise = self._noise_scale()
+        if noise:
+            facts["gradient noise scale"] = noise
         if random_modules(self._model):
             facts["dropout"] = "off while curvature is measured, on in the short runs"
         return facts
@@ -236,6 +240,17 @@ class Task:
             data = list(self._curvature_data.items)
             self._curvature = hessian(model, self._loss, data)
         return self._curvature
+
+    def _noise_scale(self) -> str:
+        """In words, at the start with dropout off; one or two gradients of the data. Empty where it cannot be had."""
+        try:
+            noise = gradient_noise(self.curvature().model, self._loss, self._batches, groups=GROUPS, rng=self._seed)
+        except SurefootError:
+            return ""
+        bounds, level = noise.scale_bounds, f"{100 * (1 - noise.scale_bounds.failure):g}%"
+        if noise.scale is None:
+            return f"at least {bounds.lower:.3g} samples ({level}; too noisy for an upper end)"
+        return f"{noise.scale:.3g} samples ({bounds.lower:.3g} to {bounds.upper:.3g}, {level})"
 
     def _candidate(self, label: str, make: OptimizerFactory) -> Candidate:
         curvature = self.curvature()

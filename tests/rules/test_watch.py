@@ -16,7 +16,7 @@ class Seen:
     loss: float
     gradient_norm: float = 1.0
     sound: bool = True
-    collapsed: bool = False
+    hearing: float = math.nan
 
 
 def noise(k, seed=0):
@@ -92,7 +92,7 @@ def test_soundness_is_asked_for_only_when_it_matters():
     class Quiet:
         loss: float
         gradient_norm: float
-        collapsed: bool = False
+        hearing: float = math.nan
 
     drive(Watch(), [Quiet(s.loss, s.gradient_norm) for s in calm(100)])
 
@@ -115,10 +115,33 @@ def test_a_gradient_that_vanishes_is_wrong_only_above_the_best_loss():
     assert all(v.action == "go" for v in drive(watch, solved)[0])
 
 
-def test_collapse_returns_at_once():
+def test_a_constant_answer_is_believed_after_three_times():
     _, state = drive(Watch(), calm(100))
-    verdict, _ = Watch().update(state, Seen(1.0, collapsed=True))
-    assert (verdict.action, verdict.kind) == ("back", "collapse")
+    verdicts, after = drive(Watch(), [Seen(1.0, hearing=0.9e-3)] * 3, state)
+    assert [v.action for v in verdicts] == ["go", "go", "back"]
+    assert verdicts[-1].kind == "collapse"
+    assert after.deaf == 0
+    assert all(v.action == "go" for v in drive(Watch(), [Seen(1.0, hearing=1.1e-3)] * 3, state)[0])
+
+
+def test_steps_at_which_nobody_listened_do_not_interrupt_the_count():
+    _, state = drive(Watch(), calm(100))
+    heard = [Seen(1.0, hearing=0.0), Seen(1.0), Seen(1.0, hearing=0.0), Seen(1.0), Seen(1.0, hearing=0.0)]
+    assert [v.action for v in drive(Watch(), heard, state)[0]] == ["go"] * 4 + ["back"]
+    heard[2] = Seen(1.0, hearing=1.0)
+    assert [v.action for v in drive(Watch(), heard, state)[0]] == ["go"] * 5
+
+
+def test_a_dull_answer_is_a_collapse_only_where_the_loss_has_left_its_best():
+    _, state = drive(Watch(), calm(300))
+    at_best = [Seen(s.loss, s.gradient_norm, hearing=0.05) for s in calm(360)[300:]]
+    verdicts, _ = drive(Watch(), at_best, state)
+    assert all(v.action == "go" for v in verdicts)
+    assert not any(v.good for v in verdicts)  # nothing to keep all the same
+    risen = [Seen(1.45 + 0.05 * noise(k), hearing=0.05) for k in range(60)]
+    kinds = [v.kind for v in drive(Watch(), risen, state)[0] if v.action == "back"]
+    assert kinds[:1] == ["collapse"]
+    assert all(v.action == "go" for v in drive(Watch(), [replace(s, hearing=0.2) for s in risen], state)[0][:30])
 
 
 def test_one_innocent_return_is_forgotten_within_fifty_steps():

@@ -1,0 +1,107 @@
+"""The result of an audit."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["Audit", "Verdict"]
+
+Verdict = Literal["as planned", "departs"]
+
+# Rows of the table in print.
+ROWS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The rates that ran against the plan.
+
+    Parameters
+    ----------
+    log, column : str
+        What was read, and the column of the rate in it; empty if it had no name.
+    plan : str
+        As it was given.
+    verdict : str
+        ``as planned`` or ``departs``.
+    cause : str
+        In a few words, always the same ones (docs/audit.md lists them); empty where all is as planned, "unknown" where
+        no cause that is known explains every row.
+    explanation : str
+        The cause with its numbers; empty likewise.
+    mend : str
+        What would mend it; empty likewise.
+    evidence : tuple of str
+        What speaks for the verdict, and what else was seen.
+    rows : int
+        Rates that were compared.
+    first_departure : int or None
+        First step whose rate differs by more than the tolerance.
+    largest_departure : float
+        Largest difference, as a part of the largest rate that ran.
+    steps : tuple of int
+    planned, ran : tuple of float
+        Some of the rows, spread evenly, for a table and a figure.
+    """
+
+    log: str
+    column: str
+    plan: str
+    verdict: Verdict
+    cause: str
+    explanation: str
+    mend: str
+    evidence: tuple[str, ...]
+    rows: int
+    first_departure: int | None
+    largest_departure: float
+    steps: tuple[int, ...]
+    planned: tuple[float, ...]
+    ran: tuple[float, ...]
+
+    def __str__(self) -> str:
+        head = f"{self.log}: {self.verdict}" + (f": {self.cause}" if self.cause else "")
+        lines = [head, f"  plan {self.plan}; {self.rows} rates" + (f" in {self.column}" if self.column else "")]
+        table = [("step", "planned", "ran", "ran / planned"), *(self._row(i) for i in self._shown())]
+        widths = [max(len(row[i]) for row in table) for i in range(4)]
+        lines += [
+            "",
+            *("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table),
+        ]
+        lines.append("")
+        if self.explanation:
+            lines.append(f"  {self.explanation}")
+        if self.mend:
+            lines.append(f"  mend: {self.mend}")
+        return "\n".join([*lines, *(f"  {line}" for line in self.evidence)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        return {"kind": "audit", **{key: _listed(value) for key, value in asdict(self).items()}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Audit":
+        """The inverse of `to_dict`."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        values.pop("kind", None)
+        return cls(**values)
+
+    def _row(self, i: int) -> tuple[str, str, str, str]:
+        planned, ran = self.planned[i], self.ran[i]
+        ratio = f"{ran / planned:.4g}" if planned and math.isfinite(ran / planned) else "-"
+        return str(self.steps[i]), f"{planned:.5g}", f"{ran:.5g}", ratio
+
+    def _shown(self) -> list[int]:
+        """Rows for print: spread evenly, and the first one that departs."""
+        n = len(self.steps)
+        kept = {round(i * (n - 1) / (ROWS - 1)) for i in range(ROWS)} if n > ROWS else set(range(n))
+        if self.first_departure in self.steps:
+            kept.add(self.steps.index(self.first_departure))
+        return sorted(kept)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,76 @@
+"""The verb `audit`: the rates that ran against the plan."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surefoot.cli._console import print_json, say, show_text
+from surefoot.cli._failures import FAILED, bad_input
+from surefoot.cli._inputs import AsJson, ReportPath
+
+__all__ = ["audit"]
+
+LogPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG",
+        help="A .csv, .tsv, .jsonl or .json log, a TensorBoard event file, or the folder that it is in.",
+        show_default=False,
+    ),
+]
+PlanText = Annotated[
+    str,
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="NAME[:RATE][,key=value...], such as cosine:total=10000,warmup=500 or linear:3e-4,total=1000.",
+        show_default=False,
+    ),
+]
+Column = Annotated[
+    str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.", show_default=False)
+]
+Tolerance = Annotated[float, typer.Option("--tol", help="Part of the largest rate that is let pass.")]
+SvgPath = Annotated[
+    Path | None, typer.Option("--svg", metavar="PATH", help="Draw it into an SVG file.", show_default=False)
+]
+
+
+def audit(
+    log: LogPath,
+    plan: PlanText,
+    column: Column = None,
+    tol: Tolerance = 1e-3,
+    as_json: AsJson = False,
+    report: ReportPath = None,
+    svg: SvgPath = None,
+) -> None:
+    """Compare the learning rates in LOG with the planned schedule, and name the likely cause of a difference.
+
+    Exit code 0: as planned; 1: it departs; 2: wrong usage or bad input.
+    """
+    from surefoot._audit import audit as compute_audit
+
+    with bad_input():
+        for path in (report, svg):
+            if path is not None:
+                from surefoot.report import check_destination
+
+                check_destination(path)
+        found = compute_audit(log, plan, column=column, tol=tol)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show_text(found)
+    if report is not None:
+        from surefoot.report import write_report
+
+        say(f"report: {write_report(found.to_dict(), report)}", error=as_json)
+    if svg is not None:
+        from surefoot.report._audit import audit_figure
+        from surefoot.report.figures import save_svg
+
+        say(f"figure: {save_svg(audit_figure(found.to_dict()), svg)}", error=as_json)
+    if found.verdict == "departs":
+        raise typer.Exit(FAILED)

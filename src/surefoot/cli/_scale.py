@@ -1,0 +1,57 @@
+"""The verb `scale`: the rate for another batch size."""
+
+from typing import Annotated
+
+import typer
+
+from surefoot._scale import scale_batch
+from surefoot.cli._console import print_json, show_text
+from surefoot.cli._failures import bad_input
+from surefoot.cli._inputs import AsJson
+from surefoot.errors import InvalidInput
+
+__all__ = ["scale"]
+
+Betas = Annotated[
+    str | None, typer.Option("--betas", metavar="B1,B2", help="Of Adam's family [0.9,0.999].", show_default=False)
+]
+NoiseScale = Annotated[
+    float | None,
+    typer.Option("--noise-scale", metavar="B", help="The gradient noise scale, in samples.", show_default=False),
+]
+
+
+def scale(
+    lr: Annotated[float, typer.Option("--lr", help="The rate that is good now.", show_default=False)],
+    batch: Annotated[float, typer.Option("--batch", help="Samples per update now.", show_default=False)],
+    to: Annotated[float, typer.Option("--to", help="Samples per update then.", show_default=False)],
+    optimizer: Annotated[str, typer.Option("--optimizer", metavar="NAME", help="Such as sgd or adamw.")] = "sgd",
+    noise_scale: NoiseScale = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates of the run now.", show_default=False)] = None,
+    warmup: Annotated[int | None, typer.Option("--warmup", help="Those that warm up.", show_default=False)] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="Of SGD.", show_default=False)] = None,
+    betas: Betas = None,
+    eps: Annotated[float | None, typer.Option("--eps", help="Of Adam's family [1e-8].", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say the learning rate for another batch size, with the rule, its reason, and where it stops.
+
+    Batches are samples per update: over all processes and accumulated micro-batches.
+
+    Exit code 0: done; 2: wrong usage or bad input.
+    """
+    with bad_input():
+        found = scale_batch(
+            lr, batch, to, optimizer, noise_scale, steps, warmup, momentum, betas=_numbers(betas), eps=eps
+        )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show_text(found)
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(f"--betas takes numbers such as 0.9,0.999; got {text!r}") from None

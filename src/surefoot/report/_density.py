@@ -1,0 +1,51 @@
+"""The spectral density as a picture: a bulk, and what stands apart from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from surefoot.report._canvas import ACCENT, LIMIT, MUTED, Drawing, draw, log_axis, plain_axis
+
+__all__ = ["density_figure"]
+
+# What one eigenvalue of n contributes at its peak is the least that is of interest; lower it is smoothing's tail.
+TAIL = 1e-2
+
+
+def density_figure(density: Any) -> Drawing:
+    """A spectral density on a logarithmic axis, its standard error as a band, the quadrature's outer nodes marked.
+
+    Parameters
+    ----------
+    density : Density or mapping
+        From `surefoot.spectra.density`, or its `to_dict`.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+    """
+    record: Mapping[str, Any] = density if isinstance(density, Mapping) else density.to_dict()
+    grid, values = np.asarray(record["grid"], float), np.asarray(record["density"], float)
+    error = np.nan_to_num(np.asarray(record["standard_error"], dtype=float))
+    nodes, weights = np.asarray(record["nodes"], float), np.asarray(record["weights"], float)
+    used = nodes[weights > 0]
+    floor = TAIL / (np.sqrt(2 * np.pi) * record["width"] * record["size"])
+    vectors, steps = nodes.shape
+
+    def paint(axes: Axes) -> None:
+        lower, upper = np.maximum(values - error, floor), np.maximum(values + error, floor)
+        axes.fill_between(grid, lower, upper, color=ACCENT, alpha=0.25, lw=0)
+        axes.plot(grid, np.maximum(values, floor), color=ACCENT, lw=1.4)
+        axes.axvline(0.0, color=MUTED, lw=0.8)
+        axes.set_xlim(float(grid[0]), float(grid[-1]))
+        axes.set_ylim(floor, 3 * float(values.max()))
+        axes.plot([used.min(), used.max()], [1.6 * floor] * 2, "|", ms=9, mew=1.4, color=LIMIT)
+        log_axis(axes, "y")
+        plain_axis(axes, "x")
+        axes.set_xlabel(f"eigenvalue (smoothed by {record['width']:.2g}; {vectors} vectors x {steps} products)")
+        axes.set_ylabel("density")
+
+    return draw(paint, width=6.4, height=3.3)

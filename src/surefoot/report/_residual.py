@@ -1,0 +1,126 @@
+"""Residual blocks in a report: signal and gradient against depth, before and after scaling, and tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, Drawing, draw_row, log_axis
+from surefoot.report._view import View, number
+
+__all__ = ["residual_figure", "section"]
+
+Record = Mapping[str, Any]
+
+COLORS = {"as it is": BAD, "1/sqrt(L)": GOOD, "1/L": ACCENT, "bounded": LIMIT}
+# A logarithmic axis over all that a float can hold overflows.
+SMALLEST, LARGEST = 1e-100, 1e100
+
+
+def residual_figure(record: Record) -> Drawing:
+    """Size of the signal, and of the gradient, at each depth: measured lines, predictions dashed.
+
+    Parameters
+    ----------
+    record : mapping
+        ``residual_stability(...).to_dict()``.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+    """
+    scalings = record["scalings"]
+    return draw_row(
+        [
+            _panel(scalings, "forward", "depth: signal, relative to the start", "growth"),
+            _panel(scalings, "backward", "depth: gradient, relative to the end", ""),
+        ]
+    )
+
+
+def _panel(scalings: Sequence[Record], which: str, across: str, up: str) -> Callable[[Axes], None]:
+    def paint(axes: Axes) -> None:
+        for scaling in scalings:
+            color, label = COLORS[scaling["label"]], f"{scaling['label']}, h = {scaling['scale']:.3g}"
+            # often all but equal to 1/sqrt(L): a band behind it
+            band = {"lw": 6, "alpha": 0.35} if scaling["label"] == "bounded" else {}
+            _line(axes, scaling[which], color=color, label=label, **band)
+            _line(axes, scaling[f"predicted_{which}"], color=color, ls="--", lw=1)
+        log_axis(axes, "y")
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+
+    return paint
+
+
+def _line(axes: Axes, curve: Sequence[float | None], **style: Any) -> None:
+    points = [(k, value) for k, value in enumerate(curve) if value is not None and SMALLEST < value < LARGEST]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def section(record: Record) -> View:
+    """What the page says of a residual network.
+
+    Parameters
+    ----------
+    record : mapping
+        Of kind "residual".
+    """
+    title = "Residual blocks as Euler steps"
+    caption = (
+        "Left the signal |x_k| against |x_0|, right the gradient by x_k against that at the end. Lines are measured, "
+        "dashes predicted from the blocks as they are."
+    )
+    figure = {"title": "What do signal and gradient do across depth?", "caption": caption}
+    return {
+        "title": title,
+        "lead": record["meaning"],
+        "notes": [record["note"]] if record["note"] else [],
+        "figures": [figure | {"svg": Markup(residual_figure(record))}],
+        "tables": [_scalings(record["scalings"]), _blocks(record)],
+    }
+
+
+def _scalings(scalings: Sequence[Record]) -> View:
+    rows = [
+        (
+            scaling["label"],
+            number(scaling["scale"]),
+            number(_end(scaling["forward"], -1)),
+            number(_end(scaling["predicted_forward"], -1)),
+            number(_end(scaling["backward"], 0)),
+            number(_end(scaling["predicted_backward"], 0)),
+            number(scaling["worst"] and scaling["worst"]["upper"]),
+            number(scaling["bound"], "∞"),
+        )
+        for scaling in scalings
+    ]
+    heads = (
+        *("scale of all branches", "h", "signal grows", "predicted", "gradient grows", "predicted"),
+        *("worst direction", "its bound by the blocks"),
+    )
+    return {"title": "Growth across depth", "about": "at each scale", "heads": heads, "rows": rows, "open": True}
+
+
+def _blocks(record: Record) -> View:
+    rows = [
+        (
+            block["name"],
+            number(block["growth"]["upper"]),
+            number(block["norm"]["upper"]),
+            number(block["log_norm"]["upper"]),
+            number(block["limits"]["stable"]),
+            number(block["contractive"]),
+        )
+        for block in record["blocks"]
+    ]
+    heads = ("block", "‖I + J‖", "‖J‖", "logarithmic norm", "stable h, repeated", "contractive h")
+    about = f"{len(rows)} branches, Jacobians at {record['samples']:,} sample{'s' if record['samples'] > 1 else ''}"
+    return {"title": "Block by block", "about": about, "heads": heads, "rows": rows, "open": False}
+
+
+def _end(curve: Sequence[float | None], place: int) -> float | None:
+    return curve[place] if curve else None

@@ -1,0 +1,152 @@
+"""A figure as a file of its own, SVG or PNG, in fixed colours on white."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb, to_rgba_array
+from matplotlib.figure import Figure
+
+from surefoot.errors import InvalidInput
+from surefoot.report._canvas import (
+    ACCENT,
+    BAD,
+    GOOD,
+    GRID,
+    INK,
+    LIMIT,
+    MUTED,
+    SERIES,
+    SERIES_VARIABLES,
+    VARIABLES,
+    Drawing,
+    _styled,
+)
+
+__all__ = ["save_figure", "save_png", "save_svg"]
+
+# The colours of a report on a light page.
+LIGHT = {
+    INK: "#1d2329",
+    MUTED: "#68717a",
+    GRID: "#dfe2e4",
+    ACCENT: "#2f6db3",
+    GOOD: "#1b8a5a",
+    LIMIT: "#c26a00",
+    BAD: "#c33149",
+    **dict(
+        zip(
+            SERIES,
+            ("#1b8a5a", "#2f6db3", "#c26a00", "#8b5fbf", "#c33149", "#0e8f9c", "#8a6d3b", "#d16ba5"),
+            strict=True,
+        )
+    ),
+}
+DOTS_PER_INCH = 160
+# What an artist may be coloured by.
+COLOURED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
+
+
+def save_figure(drawing: str, path: str | os.PathLike[str]) -> Path:
+    """Write a figure of this room as a file of its own, in fixed colours on white.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        As the figures here return it.
+    path : path
+        Ending in .svg or .png.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InvalidInput
+        If the path ends otherwise; and as `save_png`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".svg", ".png"):
+        raise InvalidInput(f"a figure is written as .svg or .png; got {Path(path).name!r}")
+    return save_svg(drawing, path) if suffix == ".svg" else save_png(drawing, path)
+
+
+def save_png(drawing: str, path: str | os.PathLike[str]) -> Path:
+    """Write a figure of this room as a PNG file, in fixed colours on white.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        As the figures here return it.
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InvalidInput
+        If the drawing is text alone, which remembers no figure.
+    """
+    if not isinstance(drawing, Drawing):
+        raise InvalidInput("this drawing is text alone, without its figure; write it as .svg")
+    target = Path(path)
+    target.write_bytes(_pixels(drawing.figure))
+    return target
+
+
+def save_svg(svg: str, path: str | os.PathLike[str]) -> Path:
+    """Write a figure of this room as an SVG file of its own, in fixed colours on white.
+
+    Parameters
+    ----------
+    svg : str
+        As the figures here return it.
+    path : path
+
+    Returns
+    -------
+    Path
+    """
+    for stand_in, variable in (VARIABLES | SERIES_VARIABLES).items():
+        svg = svg.replace(variable, LIGHT[stand_in])
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background: #ffffff"'
+    target = Path(path)
+    target.write_text(svg.replace("<svg", opening, 1), encoding="utf-8")
+    return target
+
+
+def _pixels(figure: Figure) -> bytes:
+    for artist in figure.findobj():
+        _recolour(artist)
+    buffer = BytesIO()
+    try:
+        with _styled():
+            FigureCanvasAgg(figure)
+            figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="#ffffff", metadata={"Software": None})
+    finally:
+        FigureCanvasSVG(figure)
+    return buffer.getvalue()
+
+
+def _recolour(artist: Any) -> None:
+    """Put the colours of a light page where the stand-ins are; opacity stays."""
+    for name in COLOURED:
+        read, write = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
+        if read is None or write is None:
+            continue
+        try:
+            colours = to_rgba_array(read())
+        except (TypeError, ValueError):  # "auto", an image's array: not a colour of ours
+            continue
+        changed = colours.copy()
+        for stand_in, colour in LIGHT.items():
+            changed[np.isclose(colours[:, :3], to_rgb(stand_in), atol=1e-6).all(axis=1), :3] = to_rgb(colour)
+        if (changed != colours).any():
+            write(changed if len(changed) > 1 else tuple(changed[0]))

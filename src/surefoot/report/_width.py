@@ -1,0 +1,102 @@
+"""The view of a width study: limits and best rates against width."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from surefoot.report._canvas import GOOD, LIMIT, MUTED, draw_row, log_axis
+from surefoot.report._view import number
+
+__all__ = ["rates_against_width", "section"]
+
+Record = Mapping[str, Any]
+View = dict[str, Any]
+
+NAMES = {"standard": "standard", "ntk": "NTK", "mup": "muP"}
+CURVES = (("predicted", LIMIT, "-", "limit, predicted"), ("measured", MUTED, "--", "limit, measured"),
+          ("best", GOOD, "-", "best in short runs"))  # fmt: skip
+
+
+def section(study: Record) -> View:
+    """What the template shows of a width study.
+
+    Parameters
+    ----------
+    study : mapping
+        Of a `WidthStudy`.
+    """
+    names = list(study["slopes"])
+    lead = "As the width grows the best rate goes like " + "; ".join(
+        f"width to the power {study['slopes'][n]['best']:+.2f} ({NAMES.get(n, n)}; the limit {study['slopes'][n]['predicted']:+.2f})"
+        for n in names
+    )
+    return {
+        "title": "Rate against width",
+        "lead": f"{lead}.",
+        "notes": [
+            f"The predicted limit needs no network. Best: the least loss after {study['steps']} steps, in the mean of "
+            f"{study['networks']} random networks. Powers are fitted to these widths.",
+        ],
+        "figures": [
+            {
+                "title": "How must the rate change with width?",
+                # the drawing is Surefoot's own and its text was escaped when it was written
+                "svg": Markup(rates_against_width(study)),
+                "caption": "The linear limit at the start, predicted and measured, and the rate of the least loss in "
+                "short runs: " + ", ".join(NAMES.get(n, n) for n in names) + " from left to right.",
+            }
+        ],
+        "tables": [
+            {
+                "title": "Rates",
+                "about": "by parametrisation and width",
+                "open": False,
+                "heads": ["parametrisation", "width", "predicted limit", "measured limit", "best rate", "best / limit"],
+                "rows": [_row(point) for point in study["points"]],
+            }
+        ],
+    }
+
+
+def rates_against_width(study: Record) -> str:
+    """One panel for each parametrisation."""
+    rates = [point[what] for point in study["points"] for what, *_ in CURVES]
+    widths = [point["width"] for point in study["points"]]
+
+    def painter(name: str) -> Any:
+        points = sorted((p for p in study["points"] if p["parametrization"] == name), key=lambda p: p["width"])
+
+        def paint(axes: Axes) -> None:
+            axes.set_xlim(min(widths) / 1.2, max(widths) * 1.2)
+            axes.set_ylim(min(rates) / 2, max(rates) * 2)
+            log_axis(axes, "x")
+            log_axis(axes, "y")
+            for what, color, style, label in CURVES:
+                axes.plot(
+                    [p["width"] for p in points], [p[what] for p in points], color=color, ls=style, marker="o", ms=4,
+                    label=label,
+                )  # fmt: skip
+            axes.set_xlabel(f"width, {NAMES.get(name, name)}")
+
+        return paint
+
+    panels = [painter(name) for name in study["slopes"]]
+
+    def first(axes: Axes) -> None:
+        panels[0](axes)
+        axes.set_ylabel("learning rate")
+
+    return draw_row([first, *panels[1:]])
+
+
+def _row(point: Record) -> tuple[str, ...]:
+    return (
+        NAMES.get(point["parametrization"], point["parametrization"]),
+        f"{point['width']:,}",
+        number(point["predicted"]),
+        number(point["measured"]),
+        number(point["best"]),
+        number(point["best"] / point["predicted"], digits=3),
+    )

@@ -1,0 +1,218 @@
+"""Residual networks as Euler steps: what each block does to a perturbation, and all of them to signal and gradient."""
+
+import contextlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.spectra import Bounds
+from surefoot.training._loss import Loss
+from surefoot.training._residual_blocks import Blocks, as_model, named_steps
+from surefoot.training._residual_growth import bounded_scale, predicted
+from surefoot.training._residual_jacobian import JacobianOf
+from surefoot.training._residual_measure import matrix_or_products, measured_block, norm
+from surefoot.training._residual_run import Signals, prepared, run, signals
+from surefoot.training._residual_scale import DEPTH_SCALES, attach
+from surefoot.training._residual_trace import Step, Trace
+from surefoot.training._residual_types import DepthScaling, ResidualBlock, ResidualStability
+from surefoot.training._trees import first_sizes, taken
+
+__all__ = ["residual_stability"]
+
+
+def residual_stability(
+    model: Any,
+    data: Any,
+    *,
+    loss: Loss | None = None,
+    blocks: Blocks = None,
+    samples: int | None = 1,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    rng: int = 0,
+) -> ResidualStability:
+    """Each residual block x + h g(x) as a step of forward Euler, and the growth of signal and gradient across depth.
+
+        x_{k+1} = x_k + h g_k(x_k),    d_{k+1} = (I + h J_k) d_k
+
+    Of each block's Jacobian J: the eigenvalues, and the largest h that forward Euler allows them; ||J|| and the
+    logarithmic norm, which bound what blocks that differ do to a perturbation; and the root mean square growth. Of the
+    stack: sizes of x_k and of the gradient by x_k, measured in the model as it is and with all branches scaled by
+    1/sqrt(L), by 1/L and by the largest h that keeps both within a factor of e^(1/2), beside their prediction from the
+    blocks as they are.
+
+    At a random start the eigenvalues of J fill a disc around 0: half of them grow and no h is stable, however small. A
+    network is not an endless repetition, though: h sets how much grows across its depth, in the mean square with L h^2,
+    in the worst direction at most with L h.
+
+    Parameters
+    ----------
+    model : Module or sequence of modules or functions
+        As it is: nothing of it is changed. A sequence holds the blocks, x -> x + g(x), that follow one another.
+    data : tensor or batch
+        Without a loss the model's input: a tensor, the first entry of a tuple, or a mapping with its keywords. Of a
+        list of batches or a DataLoader the first batch.
+    loss : callable, optional
+        loss(model, batch), whose gradient is measured; default: a random direction at the last block.
+    blocks : str, iterable of str or callable, optional
+        Which modules are blocks: a pattern (``"layers.*"``), names, or a function (name, module) -> bool. Each must add
+        something computed from its input to its input, once or several times (a layer of a pre-norm transformer), or be
+        the module that ends a branch. Default: every sum x + g(x) in the forward pass, g with parameters, that has no
+        other in it.
+    samples : int or None
+        Measure Jacobians at the first so many samples; None: at all of the batch.
+    rtol, failure : float
+        Of intervals for Jacobians too large to form, more than 400 entries: their relative width, and the probability
+        that any of them misses.
+    rng : int
+        Seed of random directions.
+
+    Returns
+    -------
+    ResidualStability
+        ``print()`` it; ``to_dict()`` for JSON.
+
+    Raises
+    ------
+    InvalidInput
+        If no block is of the form x + g(x), a named one is not or changes the shape (says which module and why), or
+        batch normalisation in train mode would see fewer samples than there are.
+    NotRepeatable
+        If dropout is active.
+    NotFinite
+        If the data, or the signal at some block, is NaN or infinite.
+
+    References
+    ----------
+    E. Haber, L. Ruthotto, Stable architectures for deep neural networks, Inverse Problems 34 (2018) 014004 (blocks as
+    Euler steps). G. Dahlquist, Stability and error bounds, 1959; C. Lubich et al. (logarithmic norm).
+
+    Examples
+    --------
+    A pair of eigenvalues -a +- ib is stable up to h = 2 a / (a^2 + b^2): with a = 1 and b = 3, 0.2.
+
+    >>> import torch
+    >>> from surefoot.training import residual_stability
+    >>> A = torch.tensor([[-1.0, 3.0], [-3.0, -1.0]])
+    >>> found = residual_stability([lambda x: x + x @ A.T], torch.ones(1, 2))
+    >>> block = found.blocks[0]
+    >>> f"{block.limits.stable:.4f} {block.contractive:.4f}"
+    '0.2000 0.2000'
+    """
+    model, blocks = as_model(model, blocks)
+    model, batch = prepared(model, data, loss)
+    found = run(model, batch, loss)
+    steps = named_steps(model, found, blocks)
+    seen = signals(found, list(steps.values()), loss, rng)
+    _check_finite(steps, seen)
+    few, count = _some_samples(model, batch, samples)
+    inner = run(model, few, loss)
+    each = failure / (3 * len(steps))
+    measured = tuple(
+        measured_block(name, step, rtol=rtol, failure=each, rng=rng)
+        for name, step in named_steps(model, inner, blocks).items()
+    )
+    stack = _Stack(model, batch, few, loss, blocks, rng, rtol, failure, measured, seen)
+    scalings, note = stack.scalings(found, steps)
+    return ResidualStability(blocks=measured, scalings=scalings, samples=count, linked=seen.linked, note=note)
+
+
+class _Stack:
+    """A measured model, to be tried at other scales."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: Any,
+        few: Any,
+        loss: Loss | None,
+        blocks: Blocks,
+        rng: int,
+        rtol: float,
+        failure: float,
+        measured: tuple[ResidualBlock, ...],
+        seen: Signals,
+    ) -> None:
+        self.model, self.batch, self.few = model, batch, few
+        self.loss, self.blocks, self.rng, self.rtol, self.failure = loss, blocks, rng, rtol, failure
+        self.measured, self.seen = measured, seen
+
+    def scalings(self, found: Trace, steps: Mapping[str, Step]) -> tuple[tuple[DepthScaling, ...], str]:
+        """The model as it is and scaled, and why it could not be scaled if so."""
+        depth = len(steps)
+        scales = {"as it is": 1.0} | {label: of(depth) for label, of in DEPTH_SCALES.items()}
+        if (bounded := bounded_scale(self.measured, self.seen)) is not None:
+            scales["bounded"] = bounded
+        made: list[DepthScaling] = []
+        note = ""
+        for label, scale in scales.items():
+            try:
+                hooks = contextlib.nullcontext() if scale == 1 else attach(self.model, found, steps, [scale] * depth)
+            except InvalidInput as error:
+                made.append(self._scaling(label, scale, None, None))
+                note = f"scales were not tried: {error}"
+                continue
+            with hooks:
+                made.append(self._scaling(label, scale, *self._measured()))
+        return tuple(made), note
+
+    def _measured(self) -> tuple[Signals, Bounds | None]:
+        found = run(self.model, self.batch, self.loss)
+        seen = signals(found, list(named_steps(self.model, found, self.blocks).values()), self.loss, self.rng)
+        inner = run(self.model, self.few, self.loss)
+        steps = list(named_steps(self.model, inner, self.blocks).values())
+        across = JacobianOf(steps[-1].value, steps[0].stream, steps[0].x)
+        try:
+            return seen, norm(matrix_or_products(across), self.rtol, self.failure, self.rng)
+        except NotFinite:
+            return seen, None
+
+    def _scaling(self, label: str, scale: float, seen: Signals | None, worst: Bounds | None) -> DepthScaling:
+        forward, backward = predicted(self.measured, self.seen, scale)
+        return DepthScaling(
+            label=label,
+            scale=scale,
+            forward=() if seen is None else seen.forward,
+            backward=() if seen is None else seen.backward,
+            predicted_forward=forward,
+            predicted_backward=backward,
+            worst=worst,
+            bound=math.prod(block.worst_growth(scale) for block in self.measured),
+        )
+
+
+def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
+    names = list(steps)
+    for k, sizes in enumerate(zip(seen.x, seen.branch, seen.total, strict=True)):
+        if not all(map(math.isfinite, sizes)):
+            grown = [size for size in seen.x[: k + 1] if math.isfinite(size)]
+            raise NotFinite(
+                f"the signal is NaN or infinite at {names[k]}, block {k + 1} of {len(names)}"
+                + (f", after growing {grown[-1] / seen.x[0]:.3g}-fold" if k and seen.x[0] > 0 else "")
+                + "; scale the branches first (scale_residuals), or measure it in double precision (model.double())"
+            )
+    if not all(map(math.isfinite, (*seen.gradient, *seen.gradient_after))):
+        raise NotFinite(
+            "the gradient is NaN or infinite at some block while the signal is not; check the loss, or measure in "
+            "double precision: model.double()"
+        )
+
+
+def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[Any, int]:
+    sizes = set(first_sizes(batch))
+    size = sizes.pop() if len(sizes) == 1 else None
+    if samples is None or size is None or samples >= size:
+        return batch, size or 1
+    if samples < 1:
+        raise InvalidInput(f"samples must be at least 1; got {samples!r}")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None):
+            raise InvalidInput(
+                f"{name} normalises over the batch, so that {samples} of {size} samples are another model; call "
+                "model.eval(), or samples=None to measure at all of them"
+            )
+    return taken(batch, torch.arange(samples), size), samples
