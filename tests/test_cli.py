@@ -121,6 +121,7 @@ def test_what_is_there_is_listed(command):
         "char-transformer",
         "digits-rnn",
         "resnet-mlp",
+        "wide-mlp",
         "deblur",
         *odes(),
         "FILE",

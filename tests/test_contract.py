@@ -116,6 +116,11 @@ PARAMETERS = {
         "rng=0"
     ),
     "problems.precondition": "problem, by='jacobi', *, at=None",
+    "problems.gradient_noise": "problem, x=None, *, curvature=False",
+    "problems.step_moments": "problem, x=None, *, rate, batch, replacement=True",
+    "problems.mean_square_limits": "problem, batch, *, at=None, replacement=True, rtol=0.01, failure=1e-06, rng=0",
+    "rules.clip_advice": "norms, clip=None, *, percentile=95.0",
+    "rules.warmup_advice": "rate, *, limits=None, beta2=None, total=None, margin=1.0",
 }
 
 FIELDS = {
@@ -162,6 +167,10 @@ TRAINING = {
     "effective_rate": "method, rate=None",
     "equivalent_rate": "method, other, rate=None",
     "minibatch_bias": "H, batch_size",
+    "gradient_noise": "model, loss, data, *, curvature=None, groups=None, samples=None, whole=False, confidence=0.95",
+    "mean_square_limits": "model, loss, data, batch, *, samples=None, replacement=True",
+    "stochastic_curvature": "model, loss, data, batch_size, *, optimizer=None, draws=8, rate=None, confidence=0.95",
+    "logged_norms": "path, column=None",
     "SharpnessTracker": "model, loss, data, optimizer=None",
     "as_map": "model, loss, data, *, clip=None",
     "as_problem": "model, loss, data, *, name=''",
@@ -179,10 +188,10 @@ TRAINING = {
 }
 
 VERBS = {
-    "advise": ["target", "loss", "label", "as_json", "uncertain", "report", "rng", "quiet"],
+    "advise": ["target", "loss", "label", "as_json", "uncertain", "density", "report", "rng", "quiet"],
     "run": [
         *("target", "rule", "steps", "step", "tol", "loss", "label", "condition", "spectrum", "size"),
-        *("image", "sigma", "noise", "output", "as_json", "report", "rng", "quiet"),
+        *("image", "sigma", "noise", "output", "optimizer", "log", "as_json", "report", "rng", "quiet"),
     ],
     "race": [
         *("target", "rules", "steps", "tol", "loss", "label", "condition", "spectrum", "size"),

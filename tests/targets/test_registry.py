@@ -32,7 +32,7 @@ def module(tmp_path, monkeypatch):
 def test_built_ins_have_a_line_each():
     names = [
         "digits", "digits-softmax", "breast-cancer", "quadratic", "mnist1d-cnn", "char-transformer", "digits-rnn",
-        "resnet-mlp", "deblur",
+        "resnet-mlp", "wide-mlp", "deblur",
     ]  # fmt: skip
     assert [b.name for b in built_ins()] == names
     assert all(b.summary and "\n" not in b.summary for b in built_ins())

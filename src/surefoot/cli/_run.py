@@ -31,6 +31,7 @@ from surefoot.cli._inputs import (
     problems_of,
     targets_of,
 )
+from surefoot.cli._train import LogPath, OptimizerName, networks, train_networks
 from surefoot.drivers import Run
 from surefoot.drivers import run as compute_run
 from surefoot.targets._restoration import Restoration
@@ -45,6 +46,7 @@ Step = Annotated[
     float | None,
     typer.Option("--step", help="The step of a schedule; the first one that another rule tries.", show_default=False),
 ]
+TOL = 1e-8
 Tolerance = Annotated[float, typer.Option("--tol", help="Stop when the gradient norm fell to this part of its first.")]
 
 
@@ -53,7 +55,7 @@ def run(
     rule: RuleName = "auto",
     steps: Steps = 1000,
     step: Step = None,
-    tol: Tolerance = 1e-8,
+    tol: Tolerance = TOL,
     loss: LossName = None,
     label: LabelColumn = None,
     condition: Condition = None,
@@ -63,12 +65,16 @@ def run(
     sigma: BlurSigma = None,
     noise: NoiseLevel = None,
     output: PicturePath = None,
+    optimizer: OptimizerName = None,
+    log: LogPath = None,
     as_json: AsJson = False,
     report: ReportPath = None,
     rng: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Run one rule on TARGET and say how it went: verdict, evidence, step by step.
+
+    A network is trained under the pilot, on mini-batches.
 
     TARGET may also be edge: a network's sharpness along full-batch training, against the limit of its rate.
 
@@ -85,6 +91,12 @@ def run(
         target, loss, label, rng, report,
         condition=condition, spectrum=spectrum, size=size, image=image, sigma=sigma, noise=noise,
     )  # fmt: skip
+    if networks(found, {"--optimizer": optimizer, "--log": log}, {"--tol": None if tol == TOL else tol}):
+        train_networks(
+            found, rule, steps=steps, step=step, optimizer=optimizer, log=log,
+            as_json=as_json, report=report, quiet=quiet,
+        )  # fmt: skip
+        return
     runs: list[tuple[Run, Restoration | None]] = []
     for each in problems_of("run", target, found):
         with Meter(quiet=quiet) as meter, bad_input():

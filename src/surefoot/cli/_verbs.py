@@ -10,6 +10,7 @@ from surefoot._advise import Advice
 from surefoot._advise import advise as compute_advice
 from surefoot.cli._audit import audit
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
+from surefoot.cli._density import WantsDensity, with_density
 from surefoot.cli._diagnose import ODE_PREFIX, diagnose
 from surefoot.cli._failures import FAILED
 from surefoot.cli._inputs import (
@@ -76,6 +77,7 @@ def advise(
     label: LabelColumn = None,
     as_json: AsJson = False,
     uncertain: Uncertain = None,
+    density: WantsDensity = False,
     report: ReportPath = None,
     rng: Seed = 0,
     quiet: Quiet = False,
@@ -91,11 +93,16 @@ def advise(
         diagnose(
             target,
             as_json=as_json,
-            options={"--loss": loss, "--label": label, "--uncertain": uncertain, "--report": report},
+            options={
+                **{"--loss": loss, "--label": label, "--uncertain": uncertain, "--report": report},
+                "--density": density or None,
+            },
         )
         return
     targets = made_uncertain(targets_of(target, loss, label, rng, report), uncertain)
     advices = [_advice(each, rng, quiet) for each in targets]
+    if density:
+        advices = [with_density(advice, each, rng) for advice, each in zip(advices, targets, strict=True)]
     if as_json:
         print_json(_record(advices))
     else:

@@ -10,7 +10,8 @@ import numpy as np
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
-from surefoot.problems._noise import Deviations, GradientNoise, exact, left_over
+from surefoot.problems._noise import GradientNoise, left_over
+from surefoot.problems._noise_estimate import Deviations, exact
 
 __all__ = ["StepMoments", "gradient_noise", "step_moments"]
 

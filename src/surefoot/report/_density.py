@@ -4,14 +4,38 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, LIMIT, MUTED, Drawing, draw, log_axis, plain_axis
+from surefoot.spectra import Density
 
-__all__ = ["density_figure"]
+__all__ = ["density_figure", "section"]
 
 # What one eigenvalue of n contributes at its peak is the least that is of interest; lower it is smoothing's tail.
 TAIL = 1e-2
+
+
+def section(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of a density among the details of an advice."""
+    vectors, steps = np.shape(record["nodes"])
+    caption = (
+        "An estimate, its standard error as a band; the marks below are the outermost values met. A single eigenvalue "
+        f"has weight 1/{record['size']} and shows only where a start sees it: the ends are in the tables above."
+    )
+    figure = {
+        "title": "How many directions are flat?",
+        # the drawing is Surefoot's own and its text was escaped when it was written
+        "svg": Markup(density_figure(record)),
+        "caption": caption,
+    }
+    return {
+        "title": "Where all the eigenvalues are",
+        "lead": f"{str(Density.from_dict(record)).capitalize()}.",
+        "notes": [f"Stochastic Lanczos quadrature: {vectors} random starts of {steps} products each."],
+        "figures": [figure],
+        "tables": [],
+    }
 
 
 def density_figure(density: Any) -> Drawing:

@@ -23,7 +23,11 @@ LIMIT_ROWS = (
 )
 
 # A kind of detail, and the module whose `section` shows it.
-DETAILS = {"residual": "surefoot.report._residual", "widths": "surefoot.report._width"}
+DETAILS = {
+    "density": "surefoot.report._density",
+    "residual": "surefoot.report._residual",
+    "widths": "surefoot.report._width",
+}
 
 
 def page(advices: Sequence[Record]) -> View:

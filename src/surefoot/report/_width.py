@@ -29,8 +29,8 @@ def section(study: Record) -> View:
     """
     names = list(study["slopes"])
     lead = "As the width grows the best rate goes like " + "; ".join(
-        f"width to the power {study['slopes'][n]['best']:+.2f} ({NAMES.get(n, n)}; the limit {study['slopes'][n]['predicted']:+.2f})"
-        for n in names
+        f"width to the power {powers['best']:+.2f} ({NAMES.get(name, name)}; the limit {powers['predicted']:+.2f})"
+        for name, powers in study["slopes"].items()
     )
     return {
         "title": "Rate against width",

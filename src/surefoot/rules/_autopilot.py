@@ -4,32 +4,37 @@ import math
 from dataclasses import dataclass, replace
 
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, whole
+from surefoot.rules._checks import number, positive, whole
 from surefoot.rules._course import Course, Outlook
 
 __all__ = ["Autopilot", "AutopilotState"]
 
-# The opening's rates over the reach of the first update. Best rates of whole runs were 0.2 to 5 times the reach with
-# Adam; upwards the later trials go on, so what is missing above is found, what is missing below is not.
+# The opening's rates over the reach of the first update, that which stands for the run meanwhile first. Whole runs went
+# best at 0.2 to 20 times the reach; what is missing above is found by the later trials, what is missing below is not.
 RIVALS = (1.0, 10**-0.5, 0.1, 10**0.5)
-# (batches, lanes kept): half of a field is told from the rest in five steps; the last two need twenty, since a wild
-# start may overtake a tame one (20 steps chose as well as 30 or 40, 8 worse).
-CUTS = ((5, 3), (10, 2), (20, 1))
-# Losses averaged into a score: of the same batches for all lanes, so their common noise is out already.
+# (batches, lanes kept): a few steps tell the worst; the last two need more, since a wild start may overtake a tame one
+# (chosen after 16 to 40 steps whole runs were equally good, after 8 worse).
+CUTS = ((4, 3), (8, 2), (16, 1))
+# Losses averaged into a score, of the same batches for all lanes: their common noise is out already.
 WINDOW = 3
 # Scores closer than this part of the progress so far are equal, and then the higher rate is better: it explores more,
 # and what noise it leaves the cool-down takes away.
 TIE = 0.01
-# A higher rate that is worse by this much, or a lower one that is not better by `TIE`, need not run to the end.
+# A higher rate that is worse by this much, or a lower one that is not better by `TIE`, need not run to the end;
 HOPELESS = 0.1
-# Batches before a trial gives anything up.
-PATIENCE = 4
-# The first loss, as a part, that counts as progress where there is none yet.
+# of which no trial judges in its first batches.
+PATIENCE = 3
+# The part of the first loss that counts as progress where there is less.
 FLOOR = 0.05
-# Batches whose loss no lane survives, before the guard is left to say why.
+# Batches in a row that no lane survives, before the guard is left to say why.
 BROKEN = 10
-# Batches after a rescue without a trial.
-REST = 40
+# Updates after a trial or a rescue without another one, and the same as a part of those made: what trials cost stays
+# under 3% from update 800 on.
+REST, REST_PART = 30, 0.5
+# A trial that leaves less than this part of the updates made before the cool-down comes too late to pay.
+LATE = 0.5
+# The mean of the loss is over so many batches (1/MEMORY).
+MEMORY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ class AutopilotState:
         Batches of the present trial.
     first : float
         The first loss.
-    trial : int
-        Update at which the next trial is due.
+    trial, rest : int
+        Update at which the next trial is due, and before which there is none.
     failed : float
         The least rate that a trial gave up or the guard had to rescue the run from.
     ceiling : float
@@ -58,6 +63,8 @@ class AutopilotState:
         Of the guard, seen so far.
     broken : int
         Batches in a row that no lane survived.
+    level, best : float
+        Mean of the loss, and its least value, since the last trial.
     cooling : bool
         Whether the cool-down has begun.
     """
@@ -68,10 +75,13 @@ class AutopilotState:
     clock: int = 0
     first: float = math.nan
     trial: int = 0
+    rest: int = 0
     failed: float = math.inf
     ceiling: float = math.inf
     rescues: int = 0
     broken: int = 0
+    level: float = math.nan
+    best: float = math.inf
     cooling: bool = False
 
 
@@ -79,45 +89,45 @@ class AutopilotState:
 class Autopilot(Rule):
     """Try rates side by side on the batches of the run itself, keep the best, cool down at the end.
 
-        opening:    four rates around the reach of the first update, from one start; the worst go after 5, 10, 20 steps
-        trials:     r, r/spacing and r*spacing from where the run is, `length` steps, at update 60 and then at four
-                    times the last one's: up if no worse than 1% of the progress so far, down if better by `down`
-        rescue:     the guard had to go back: r <- r * lasting, and never above half of it by a trial again
+        opening:    four rates around the reach of the first update, from one start; the worst go after 4, 8, 16 steps
+        trial:      r, r/retreat and r*spacing from where the run is, `length` steps: up if no worse than 1% of the
+                    progress so far, down if better by `down` of it. At update `first`, at `growth` times that and so
+                    on, and whenever the mean loss has lost `slip` of the progress
+        rescue:     the guard had to go back: r <- r/retreat, and no trial goes above half of what failed again
         cool-down:  in a straight line to zero
 
     A lane's score is the mean of its last three losses, each before its update, so of batches it has not seen. All
     lanes see the same batches, so little of the batch's noise is in a difference of scores. The user's own rate plays
-    no part. Short runs favour low rates, since they average noise out (Wu et al. 2018); so ties go up, and going down
+    no part. Short runs favour low rates, since those average noise out (Wu et al. 2018); so ties go up, and going down
     takes much. A heuristic.
 
     Parameters
     ----------
-    spacing : float
-        Between neighbouring rates, > 1.
+    spacing, retreat : float
+        What a trial tries upwards and downwards, > 1. Downwards is the smaller step: a low rate flatters itself.
     first : int
         Update of the first trial after the opening.
     growth : int
-        From the update of one trial to that of the next; 4: a run of T updates has log4(T/60) trials.
+        From the update of one trial to that of the next, >= 2.
     length : int
         Batches of a trial.
-    down : float
-        Part of the progress by which a lower rate must be ahead.
-    lasting : float
-        In (0, 1).
+    down, slip : float
+        Parts of the progress, > 0.
     """
 
     spacing: float = 10**0.5
+    retreat: float = 2.0
     first: int = 60
     growth: int = 4
-    length: int = 8
+    length: int = 6
     down: float = 0.1
-    lasting: float = 0.5
+    slip: float = 0.07
 
     def __post_init__(self) -> None:
-        number(self, "spacing", "down", least=0)
+        number(self, "spacing", "retreat", least=1 + 1e-9)
         whole(self, "first", "length", least=1)
         whole(self, "growth", least=2)
-        fraction(self, "lasting")
+        positive(self, "down", "slip")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -143,32 +153,52 @@ class Autopilot(Rule):
             reason = "no rate lowers the loss along the first update; batch left out"
             return replace(_course(state, 0.0, reason), accept=False), state
         rates = tuple(reach * part for part in RIVALS)
-        after = AutopilotState(rates, ((),) * len(rates), first=seen.losses[0], trial=self.first)
+        after = AutopilotState(
+            rates, ((),) * len(rates), first=seen.losses[0], trial=self.first, rest=seen.iteration + REST
+        )
         return _fork(after, [(0, rate) for rate in rates], f"trying {_listed(rates)}"), after
 
     def _hold(self, state: AutopilotState, seen: Outlook) -> tuple[Decision, AutopilotState]:
-        rate, reason = state.rates[0], ""
         if seen.rescues > state.rescues:
-            ceiling = min(state.ceiling, rate)
-            rate *= self.lasting ** (seen.rescues - state.rescues)
-            state = replace(
-                state, rates=(rate,), rescues=seen.rescues, ceiling=ceiling, failed=min(state.failed, ceiling),
-                trial=max(state.trial, seen.iteration + REST),
-            )  # fmt: skip
-            reason = f"held at {rate:.3g} after the rescue"
+            return self._rescued(state, seen)
+        rate = state.rates[0]
         if seen.remaining < 1:
-            reason = reason if state.cooling else "cool-down begins"
+            reason = "" if state.cooling else "cool-down begins"
             return _course(state, rate * seen.remaining, reason), replace(state, cooling=True)
-        if seen.iteration < state.trial or seen.until_cooldown <= self.length:
-            return _course(state, rate, reason), state
-        rates = [rate, rate / self.spacing]
+        loss = seen.losses[0]
+        level = loss if math.isnan(state.level) else state.level + MEMORY * (loss - state.level)
+        state = replace(state, level=level, best=min(level, state.best))
+        slipping = level - state.best > self.slip * _progress(state, state.best) and seen.iteration >= state.rest
+        due = seen.iteration >= state.trial and seen.until_cooldown >= LATE * seen.iteration
+        if not (due or slipping) or seen.until_cooldown <= self.length:
+            return _course(state, rate, ""), state
+        return self._try(state, seen, "the loss rose; " if slipping else "")
+
+    def _try(self, state: AutopilotState, seen: Outlook, why: str) -> tuple[Decision, AutopilotState]:
+        """Fork into the rate itself, a lower one and, where nothing forbids, a higher one."""
+        rate = state.rates[0]
+        rates = [rate, rate / self.retreat]
         if rate * self.spacing <= state.ceiling / 2:
             rates.append(rate * self.spacing)
+        trial = state.trial if seen.iteration < state.trial else self.growth * seen.iteration
         after = replace(
-            state, rates=tuple(rates), losses=((),) * len(rates), opening=False, clock=0, broken=0,
-            trial=self.growth * max(seen.iteration, 1),
-        )  # fmt: skip
-        return _fork(after, [(0, rate) for rate in rates], f"trying {_listed(sorted(rates))}"), after
+            _rested(state, seen), rates=tuple(rates), losses=((),) * len(rates), opening=False, clock=0, trial=trial
+        )
+        return _fork(after, [(0, rate) for rate in rates], f"{why}trying {_listed(rates)}"), after
+
+    def _rescued(self, state: AutopilotState, seen: Outlook) -> tuple[Decision, AutopilotState]:
+        """A lasting reduction, beside the guard's own, which is over soon."""
+        ceiling = min(state.ceiling, state.rates[0])
+        rate = state.rates[0] / self.retreat ** (seen.rescues - state.rescues)
+        after = replace(
+            _rested(state, seen),
+            rates=(rate,),
+            rescues=seen.rescues,
+            ceiling=ceiling,
+            failed=min(state.failed, ceiling),
+        )
+        step = rate * (seen.remaining if seen.remaining < 1 else 1.0)
+        return _course(after, step, f"held at {rate:.3g} after the rescue"), after
 
     def _compare(self, state: AutopilotState, seen: Outlook) -> tuple[Decision, AutopilotState]:
         if not any(math.isfinite(loss) for loss in seen.losses) and state.broken < BROKEN:
@@ -221,6 +251,12 @@ class Autopilot(Rule):
             return list(range(len(scores)))
         hopeful = [i for i in ups if behind[i] < HOPELESS] + [i for i in downs if behind[i] < TIE]
         return [0, *sorted(hopeful)]
+
+
+def _rested(state: AutopilotState, seen: Outlook) -> AutopilotState:
+    """No trial for a while, and the mean loss from here on."""
+    rest = seen.iteration + max(REST, int(REST_PART * seen.iteration))
+    return replace(state, rest=rest, level=math.nan, best=math.inf)
 
 
 def _progress(state: AutopilotState, loss: float) -> float:

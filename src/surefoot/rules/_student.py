@@ -1,6 +1,7 @@
 """Student's t distribution, in numbers alone: what a mean of few values can be told from."""
 
 import math
+from functools import lru_cache
 
 from surefoot.errors import InvalidInput
 
@@ -14,6 +15,8 @@ SETTLED = 1e-12
 NEARLY_NORMAL = 1e8
 
 
+# a rule asks at every step, and the memory of one that forgets settles
+@lru_cache(maxsize=1024)
 def student_quantile(probability: float, freedom: float) -> float:
     """The t with P(T <= t) = probability, T of Student's distribution.
 

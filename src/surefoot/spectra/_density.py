@@ -92,14 +92,14 @@ class Density:
         """For JSON."""
         arrays = {k: getattr(self, k) for k in ("grid", "density", "standard_error", "nodes", "weights")}
         lists = {k: [None if math.isnan(x) else x for x in v] if v.ndim == 1 else v.tolist() for k, v in arrays.items()}
-        return {**lists, "width": self.width, "size": self.size, "products": self.products}
+        return {"kind": "density", **lists, "width": self.width, "size": self.size, "products": self.products}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Density":
         """The inverse of `to_dict`."""
         names = ("grid", "density", "standard_error", "nodes", "weights")
-        values: dict[str, Any] = {**data, **{name: np.array(data[name], dtype=np.float64) for name in names}}
-        return cls(**values)
+        arrays: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in names}
+        return cls(**arrays, **{name: data[name] for name in ("width", "size", "products")})
 
 
 def density(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from surefoot.errors import InvalidInput, NotFinite
+from surefoot.spectra._marchenko_pastur import TRACY_WIDOM
 from surefoot.spectra._types import Bounds, Spectrum
 from surefoot.spectra._wide_edge import Layers, top_eigenvalue
 from surefoot.spectra._wide_kernels import activation_of
@@ -112,14 +113,17 @@ def predict_wide(
     fans = [d, *sizes]
     features, derivatives = _forward(x, sizes, activation, weight_variance, bias_variance, fans)
     parts = _backward(features, derivatives, fans, weight_variance, bias_variance, parametrization)
-    largest, outlier = top_eigenvalue(_diagonal(parts, features[1:], sizes))
-    number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
-    number += 0 if bias_variance is None else sum(sizes) + outputs
     shrunk = 1 / sizes[-1] if parametrization == "mup" else 1.0
     spread = weight_variance * shrunk * float(features[-1].mean()) + (
         0.0 if bias_variance is None else bias_variance / sizes[-1]
     )
-    value = _loss_factor(loss, outputs, spread) * largest / n
+    factor, directions = _loss_curvature(loss, outputs, spread)
+    active = activation_of(activation).active
+    parts = [part * _shared(directions, sizes[layer:], active) for layer, part in enumerate(parts)]
+    largest, outlier = top_eigenvalue(_diagonal(parts, features[1:], sizes))
+    number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
+    number += 0 if bias_variance is None else sum(sizes) + outputs
+    value = factor * largest / n
     smallest = Bounds.exactly(0.0) if number > n * outputs else Bounds(0.0, value, "proved", "estimate")
     return Spectrum(
         kind="curvature",
@@ -235,21 +239,42 @@ def _check_loss(loss: str, outputs: int) -> None:
         raise InvalidInput("cross-entropy needs at least two outputs")
 
 
-def _loss_factor(loss: str, outputs: int, spread: float) -> float:
-    """The largest eigenvalue of the loss's second derivative in the outputs.
+def _shared(directions: float, widths: list[int], active: float) -> float:
+    """What several outputs that share the layers of these widths add to the largest eigenvalue, as a factor.
 
-    For cross-entropy that of diag(p) - p p', p the softmax of the part of the logits that all samples share, which has
-    the variance `spread`; 1/K for equal probabilities. Averaged over draws of it.
+        E lambda_max(W) = 1 + g sqrt(s) + (K - 1) s,    s = sum 1/(a m)
+
+    The gradients of K outputs with respect to a layer are random vectors, of equal length and at right angles only in
+    the mean: their Gram matrix W is a Wishart matrix of a m degrees of freedom, a the share of neurons that pass a
+    gradient on, or a product of such, whose variances add to first order. g is the mean largest eigenvalue of the
+    Gaussian orthogonal ensemble, by the mean of the Tracy-Widom law, the half chosen so that it vanishes for one
+    output. A *heuristic* for layers that are not linear.
+    """
+    if directions <= 1 or not widths:
+        return 1.0
+    s, k = sum(1 / m for m in widths) / active, directions - 0.5
+    goe = 2 * math.sqrt(k) + TRACY_WIDOM[0] * k ** (-1 / 6)
+    return 1 + goe * math.sqrt(s) + (directions - 1) * s
+
+
+def _loss_curvature(loss: str, outputs: int, spread: float) -> tuple[float, float]:
+    """The largest eigenvalue of the loss's second derivative S in the outputs, and how many directions share it.
+
+    The latter is (tr S)^2/tr S^2. For cross-entropy S = diag(p) - p p', p the softmax of the part of the logits that
+    all samples share, which has the variance `spread`; 1/K in K - 1 directions for equal probabilities. Averaged over
+    draws of it.
     """
     if loss != "cross-entropy":
-        return 1.0 if loss == "half squared" else 2.0 / outputs
+        return 1.0 if loss == "half squared" else 2.0 / outputs, float(outputs)
     logits = math.sqrt(spread) * np.random.default_rng(0).standard_normal((DRAWS, min(outputs, MOST_CLASSES)))
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     curvatures = p[:, :, None] * np.eye(p.shape[1]) - p[:, :, None] * p[:, None, :]
-    top = float(np.linalg.eigvalsh(curvatures)[:, -1].mean())
+    values = np.linalg.eigvalsh(curvatures)
+    sharing = float((values.sum(axis=1) ** 2 / (values**2).sum(axis=1)).mean())
     # more classes than drawn: each has less, in proportion
-    return top * p.shape[1] / outputs
+    more = outputs / p.shape[1]
+    return float(values[:, -1].mean()) / more, sharing * more
 
 
 def _note(sizes: list[int], activation: str, outlier: bool) -> str:

@@ -29,10 +29,13 @@ class Activation:
     name : str
     function : callable or None
         Elementwise, smooth, handled by its Hermite series; None for ReLU, which has closed forms.
+    active : float
+        Share of the neurons that pass a gradient on.
     """
 
     name: str
     function: Callable[[Reals], Reals] | None
+    active: float = 1.0
 
     def kernels(self, covariance: Reals) -> tuple[Reals, Reals]:
         """E phi(u_i) phi(u_j) and E phi'(u_i) phi'(u_j) for u ~ N(0, covariance), each of shape (n, n)."""
@@ -95,9 +98,9 @@ def _gelu(x: Reals) -> Reals:
 
 
 ACTIVATIONS = {
-    "relu": Activation("relu", None),
+    "relu": Activation("relu", None, active=0.5),
     "tanh": Activation("tanh", np.tanh),
     "erf": Activation("erf", _erf),
-    "gelu": Activation("gelu", _gelu),
+    "gelu": Activation("gelu", _gelu, active=0.5),
     "identity": Activation("identity", lambda x: x),
 }

@@ -263,6 +263,11 @@ _BUILT_INS = (
         build=_network("resnet_mlp_task", "training,data"),
     ),
     BuiltIn(
+        name="wide-mlp",
+        summary="how the rate must change with width: a ReLU network on digits in three parametrisations",
+        build=_network("wide_mlp_task", "training,data"),
+    ),
+    BuiltIn(
         name="deblur",
         summary="a photograph, blurred and noisy, or one of yours with --image and --sigma",
         build=_deblur,

@@ -22,6 +22,7 @@ from surefoot.training._builtin import digits_task
 from surefoot.training._builtin_edge import Edge, EdgeRun, edge_of_stability
 from surefoot.training._builtin_residual import ResidualTask, resnet_mlp_task
 from surefoot.training._builtin_sequences import char_transformer_task, digits_rnn_task, mnist1d_cnn_task
+from surefoot.training._builtin_wide import wide_mlp_task
 from surefoot.training._effective import effective_rate, equivalent_rate
 from surefoot.training._expected_fisher import fisher
 from surefoot.training._fisher import empirical_fisher
@@ -40,6 +41,8 @@ from surefoot.training._operator import CurvatureOperator
 from surefoot.training._optimizer_limits import optimizer_limits
 from surefoot.training._pilot import Pilot
 from surefoot.training._pilot_history import Moment
+from surefoot.training._pilot_log import PilotLog
+from surefoot.training._pilot_run import TrainingRun, train
 from surefoot.training._range_test import range_test
 from surefoot.training._range_test_types import RangeTest, Rehearsal
 from surefoot.training._reading import SharpnessReading
@@ -68,6 +71,7 @@ __all__ = [
     "ModelProblem",
     "Moment",
     "Pilot",
+    "PilotLog",
     "RangeTest",
     "Rehearsal",
     "ResidualBlock",
@@ -80,6 +84,7 @@ __all__ = [
     "StochasticCurvature",
     "Supervised",
     "Task",
+    "TrainingRun",
     "WarmupAdvice",
     "Watch",
     "as_map",
@@ -111,5 +116,7 @@ __all__ = [
     "scale_residuals",
     "stochastic_curvature",
     "supervised",
+    "train",
     "warmup_advice",
+    "wide_mlp_task",
 ]

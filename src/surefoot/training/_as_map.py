@@ -1,6 +1,5 @@
 """Full-batch gradient descent of a model as a map of its parameters, for many learning rates at once."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -130,7 +129,7 @@ class DescentMap:
             total = total + share * as_scalar(functional_call(self._whole, named, (item,)))
         return total
 
-    def _named(self, vector: Tensor) -> Mapping[str, Tensor]:
+    def _named(self, vector: Tensor) -> dict[str, Tensor]:
         pieces = vector.split([p.numel() for p in self.block.tensors])
         shaped = (piece.view(p.shape) for piece, p in zip(pieces, self.block.tensors, strict=True))
         return {f"model.{name}": piece for name, piece in zip(self.block.names, shaped, strict=True)}

@@ -106,8 +106,8 @@ class Edge:
         """What was seen, in a sentence."""
         arrived = sum(0.9 <= run.end[1] <= 1.1 and run.ratios[0] < 0.9 for run in self.runs)
         return (
-            f"in {arrived} of {len(self.runs)} runs the sharpness rose from below 0.9 of the limit and ended within 10% "
-            "of it: seen here, not a law"
+            f"in {arrived} of {len(self.runs)} runs the sharpness rose from below 0.9 of the limit and ended within "
+            "10% of it: seen here, not a law"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,11 +123,10 @@ class Edge:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Edge":
         """The inverse of `to_dict`."""
-        runs = tuple(
-            EdgeRun(**{name: tuple(value) if isinstance(value, list) else value for name, value in run.items()})
-            for run in data["runs"]
-        )
-        return cls(problem=data["problem"], runs=runs, seconds=data["seconds"])
+        records: list[dict[str, Any]] = [dict(run) for run in data["runs"]]
+        for record in records:
+            record |= {name: tuple(record[name]) for name in ("steps", "sharpness", "loss")}
+        return cls(problem=data["problem"], runs=tuple(EdgeRun(**r) for r in records), seconds=data["seconds"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write one row per measurement: optimizer, rate, step, sharpness, limit, loss.

@@ -39,7 +39,7 @@ class ResidualTask(Task):
         self._blocks: Blocks = blocks
 
     def details(self) -> tuple[ResidualStability, ...]:
-        """The blocks at the start as Euler steps, in double precision, on the samples that curvature is measured on."""
+        """The blocks at the start as Euler steps, in double precision and eval mode, on the curvature's samples."""
         model = copy.deepcopy(self._model).double().eval()
         batch = mapped(_doubled, self._curvature_data.items[0])
         return (residual_stability(model, batch, loss=self._loss, blocks=self._blocks, rng=self._seed),)

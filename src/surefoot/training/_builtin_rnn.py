@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from surefoot.operators import Array
@@ -57,7 +58,7 @@ def two_unit_rnn() -> tuple[DescentMap, Array]:
         return ((model(start) - wanted) ** 2).mean() / 2 + RIDGE / 2 * ((weights - torch.eye(2)) ** 2).sum()
 
     descent = as_map(TwoUnits(), loss, (starts, 0.6 * torch.tanh(starts.mean(-1))))
-    x = descent.start[:, None]
+    x: NDArray[np.float64] = descent.start[:, None]
     for _ in range(MOVES):
         x = descent(x, np.array([EASY_RATE]))
     for _ in range(NEWTON_STEPS):

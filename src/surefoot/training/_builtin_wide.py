@@ -1,4 +1,4 @@
-"""A network whose width is the question: how must the learning rate change when it grows?"""
+"""A network whose width is the question."""
 
 from torch import Tensor, nn
 
@@ -42,7 +42,8 @@ def wide_mlp_task(seed: int = 0) -> WideTask:
     """Handwritten digits by mean squares: a ReLU network 64-256-256-10 with He's initialisation and no biases.
 
     Scikit-learn's 1797 images; pixels in [0, 1], each less its mean over the images, so that no direction common to all
-    outshines the rest; the targets are 1 for the digit and 0 for the others. Mini-batches of 64, curvature on 500 images.
+    outshines the rest; the targets are 1 for the digit and 0 for the others. Mini-batches of 64, curvature on 500
+    images.
 
     Parameters
     ----------

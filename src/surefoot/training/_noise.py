@@ -8,7 +8,8 @@ from torch import nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array
-from surefoot.problems._noise import LEAST_GROUPS, Deviations, GradientNoise, estimated, exact
+from surefoot.problems import GradientNoise
+from surefoot.problems._noise_estimate import LEAST_GROUPS, Deviations, estimated, exact
 from surefoot.training._batches import Batches, gather
 from surefoot.training._loss import Loss
 from surefoot.training._minibatches import MiniBatches
@@ -80,7 +81,8 @@ def gradient_noise(
     Returns
     -------
     GradientNoise
-        Its cost is two gradients over the samples, or one by mini-batches of a small model, and the products.
+        Its cost is two gradients over the samples, or one by mini-batches of a small model, the products, and two
+        evaluations of the loss on the first batch.
 
     Raises
     ------

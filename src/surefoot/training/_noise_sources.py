@@ -20,8 +20,8 @@ from surefoot.training._trees import first_sizes, leaves, mapped, on_device, tak
 
 __all__ = ["MiniBatchSource", "SampleSource", "Source", "check_repeatable"]
 
-# Numbers in memory for the gradients of some samples.
-CHUNK = 1 << 23
+# Numbers in memory for the gradients of some samples, and samples at most, for the sake of their activations.
+CHUNK, MOST_AT_ONCE = 1 << 23, 512
 # The mean over samples and the gradient of the batch differ by rounding; a loss that couples samples differs by its
 # own size. In units of what the mean is known to.
 AGREES = 1e-2
@@ -193,7 +193,7 @@ class SampleSource(Source):
         CoupledSamples
             At the end, if they do not add up to the gradient of the mean loss.
         """
-        rest, spread, rows = np.zeros(self.block.size), 0.0, max(1, CHUNK // self.block.size)
+        rest, spread, rows = np.zeros(self.block.size), 0.0, min(max(1, CHUNK // self.block.size), MOST_AT_ONCE)
         for item, size, weights in zip(self.batches.items, self.counts, self.weights, strict=True):
             for index in torch.arange(size).split(rows):
                 weight = weights[index.numpy()] / self.mean_weight

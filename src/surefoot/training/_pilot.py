@@ -288,7 +288,7 @@ class Pilot:
         self._taken = decision.step * self.guard.factor
         if len(course.lanes) > 1:
             self.guard._stepper.forget_scale()
-            self._lanes.enter(loss, decision.step, self.guard._listener.largest)
+            self._lanes.enter(loss, self.guard._listener.largest)
             self._lanes.advance(course.lanes, self._plain_update)
         else:
             self._rates.write(decision.step)
@@ -327,6 +327,9 @@ class Pilot:
         course = decision if isinstance(decision, Course) else Course(step=decision.step, accept=decision.accept)
         if decision.accept:
             self._lanes.advance(course.lanes or ((0, decision.step),), self._plain_update)
+            if not self._lanes:
+                # another state than the guard knew: what it remembers of losses and gradients is of no use
+                self.guard._state = self.guard.rule.rewound(self.guard._state, self.guard.rule.init())
             self._made += 1
             self._taken = decision.step
         else:

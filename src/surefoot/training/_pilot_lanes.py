@@ -1,5 +1,6 @@
 """A run in several copies that see the same batches, each at its own rate: what trials of rates are made of."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,41 +13,46 @@ from torch.optim import Optimizer
 from surefoot.rules._watch import CONFIRMED, DEAF
 from surefoot.training._collapse import Listener
 from surefoot.training._sandbox import random_state_kept
-from surefoot.training._snapshot import Snapshot, Subject
 
 __all__ = ["Lanes"]
 
 
 @dataclass(slots=True)
 class Lane:
-    """A copy of the run.
+    """A copy of the run; not in use while another is on the modules.
 
     Parameters
     ----------
-    snapshot : Snapshot
-        Its state.
-    rate : float
-    listener : Listener
-        Whether its model still listens to its input.
+    tensors : list of Tensor
+        Values of parameters and buffers.
+    optimizers : list of (state, groups)
+        Of each optimizer.
+    largest : float
+        The most that the model's answer varied.
     deaf : int
-        Batches in a row to which it did not.
-    gradients, buffers : list of Tensor or None
-        What the batch at hand made of them; None between batches.
+        Batches in a row to which it answered the same whatever the input.
+    gradients : list of Tensor or None
+        Of the batch at hand.
+    before : list of Tensor
+        The buffers before the batch at hand.
     loss : float
         Of the batch at hand; a sum until all of its parts are there.
     """
 
-    snapshot: Snapshot
-    rate: float
-    listener: Listener
+    tensors: list[Tensor]
+    optimizers: list[tuple[Any, list[dict[str, Any]]]]
+    largest: float
     deaf: int = 0
     gradients: list[Tensor | None] | None = None
-    buffers: list[Tensor] | None = None
+    before: list[Tensor] | None = None
     loss: float = 0.0
 
 
 class Lanes:
     """Several copies of model and optimizers in turn on the same modules.
+
+    A parameter's value is exchanged by pointing its data elsewhere, so that a change of lanes copies nothing; at the
+    end the last lane's values are copied back to where the parameters were.
 
     Parameters
     ----------
@@ -55,9 +61,10 @@ class Lanes:
     """
 
     def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-        self._model, self._optimizers = model, tuple(optimizers)
-        self._subject = Subject(model, self._optimizers)
-        self._parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        self._optimizers = tuple(optimizers)
+        self._listener = Listener(model)
+        self._model = model
+        self._home: list[Tensor] = []
         self.lanes: list[Lane] = []
 
     def __len__(self) -> int:
@@ -68,11 +75,12 @@ class Lanes:
         """Of the batch at hand; infinite where the model has stopped listening."""
         return tuple(math.inf if lane.deaf >= CONFIRMED else lane.loss for lane in self.lanes)
 
-    def enter(self, loss: float, rate: float, heard: float) -> None:
+    def enter(self, loss: float, heard: float) -> None:
         """One lane, the run as it is now: gradients are there, no update made yet."""
-        gradients = [p.grad for p in self._parameters]
-        snapshot = self._subject.capture(0)
-        self.lanes = [Lane(snapshot, rate, self._listener(heard), gradients=gradients, loss=loss)]
+        self._home = [t.data for t in self._tensors]
+        lane = Lane(list(self._home), self._borrowed(), heard, loss=loss)
+        lane.gradients = [p.grad for p in self._parameters]
+        self.lanes = [lane]
 
     def sense(self, evaluate: Callable[[], float], fresh: bool) -> float:
         """Loss and gradient of a batch, or of a part of one, in every lane, with the same random numbers.
@@ -90,20 +98,22 @@ class Lanes:
             The first lane's loss.
         """
         value = 0.0
+        # the first lane comes last and leaves the random states where a run without trials would
         for lane in reversed(self.lanes):
-            self._subject.restore(lane.snapshot)
-            self._load(None if fresh else lane)
-            lane.listener.arm()
-            # the first lane comes last and leaves the random states where a run without trials would
+            self._load(lane, None if fresh else lane.gradients)
+            if fresh:
+                lane.before = [buffer.detach().clone() for buffer in self._model.buffers()]
+            self._listener.largest = lane.largest
+            self._listener.arm()
             if lane is self.lanes[0]:
                 value = evaluate()
             else:
                 with random_state_kept():
                     value = evaluate()
-            lane.deaf = lane.deaf + 1 if lane.listener.heard() < DEAF else 0
+            lane.deaf = lane.deaf + 1 if self._listener.heard() < DEAF else 0
+            lane.largest = self._listener.largest
             lane.loss = value if fresh else lane.loss + value
             lane.gradients = [p.grad for p in self._parameters]
-            lane.buffers = [buffer.detach().clone() for buffer in self._model.buffers()]
         return value
 
     def advance(self, plan: Sequence[tuple[int, float]], update: Callable[[float], None]) -> None:
@@ -116,67 +126,100 @@ class Lanes:
         update : callable
             Makes the update at a rate from the gradients that are there.
         """
-        parents, heirs = self.lanes, [parent for parent, _ in plan]
-        lanes: list[Lane] = []
-        for i, (parent, rate) in reversed(list(enumerate(plan))):
-            source = parents[parent]
-            self._subject.restore(source.snapshot)
-            # an optimizer or clipping may change gradients in place
-            shared = heirs.index(parent) != i
-            self._load(source, copies=shared)
+        parents = self.lanes
+        first = {parent: i for i, (parent, _) in reversed(list(enumerate(plan)))}
+        lanes = [parents[p] if first[p] == i else _copied(parents[p]) for i, (p, _) in enumerate(plan)]
+        for lane, (_, rate) in reversed(list(zip(lanes, plan, strict=True))):
+            self._load(lane, lane.gradients)
             update(rate)
-            # the last to continue a lane may have its memory
-            spare = None if shared else source.snapshot
-            listener = self._listener(source.listener.largest)
-            lanes.append(Lane(self._subject.capture(0, into=spare), rate, listener, source.deaf))
-        self.lanes = lanes[::-1]
-        if len(plan) == 1:
-            self.lanes = []
+            lane.optimizers = self._borrowed()
+            lane.gradients, lane.before = None, None
+        self.lanes = lanes
+        if len(lanes) == 1:
+            self._leave()
 
     def forget(self) -> None:
         """Leave the batch out: every lane as it was before it."""
-        for lane in self.lanes:
-            lane.gradients, lane.buffers = None, None
-        if self.lanes:
-            self._subject.restore(self.lanes[0].snapshot)
-        self._load(None)
+        self._listener.forget()
+        for lane in reversed(self.lanes):
+            self._load(lane, None)
+            if lane.before is not None:
+                with torch.no_grad():
+                    for buffer, value in zip(self._model.buffers(), lane.before, strict=True):
+                        buffer.copy_(value)
+            lane.gradients, lane.before = None, None
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Between batches: plain values and tensors."""
-        return [
-            {
-                "snapshot": _copied(lane.snapshot.plain()),
-                "rate": lane.rate,
-                "heard": lane.listener.largest,
-                "deaf": lane.deaf,
-            }
-            for lane in self.lanes
-        ]
+        saved: list[dict[str, Any]] = []
+        for lane in reversed(self.lanes):
+            self._load(lane, None)
+            states = [copy.deepcopy(optimizer.state_dict()) for optimizer in self._optimizers]
+            tensors = [t.clone() for t in lane.tensors]
+            saved.append({"tensors": tensors, "optimizers": states, "heard": lane.largest, "deaf": lane.deaf})
+        return saved[::-1]
 
     def load_state_dict(self, data: Sequence[dict[str, Any]]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; model and optimizer have been loaded and are those of the first lane."""
         self.lanes = []
-        for saved in data:
-            snapshot = Snapshot.from_plain(_copied(saved["snapshot"]))
-            self.lanes.append(Lane(snapshot, saved["rate"], self._listener(saved["heard"]), saved["deaf"]))
+        self._home = [t.data for t in self._tensors]
+        for saved in reversed(data):
+            values = [
+                value.to(home.device, copy=True) for value, home in zip(saved["tensors"], self._home, strict=True)
+            ]
+            for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(copy.deepcopy(state))
+            self.lanes.insert(0, Lane(values, self._borrowed(), saved["heard"], saved["deaf"]))
+        if self.lanes:
+            self._load(self.lanes[0], None)
 
-    def _listener(self, heard: float) -> Listener:
-        listener = Listener(self._model)
-        listener.largest = heard
-        return listener
+    @property
+    def _tensors(self) -> list[Tensor]:
+        found = {id(t): t for t in [*self._model.parameters(), *self._parameters, *self._model.buffers()]}
+        return list(found.values())
 
-    def _load(self, lane: Lane | None, copies: bool = False) -> None:
-        """A lane's gradients, and its buffers after the batch; no gradients for None."""
-        gradients = None if lane is None else lane.gradients
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [p for optimizer in self._optimizers for group in optimizer.param_groups for p in group["params"]]
+
+    def _borrowed(self) -> list[tuple[Any, list[dict[str, Any]]]]:
+        """State and groups of each optimizer, as they are."""
+        return [
+            (o.state, [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in o.param_groups])
+            for o in self._optimizers
+        ]
+
+    def _load(self, lane: Lane, gradients: Sequence[Tensor | None] | None) -> None:
+        """Put a lane on the modules."""
+        for tensor, value in zip(self._tensors, lane.tensors, strict=True):
+            tensor.data = value
+        for optimizer, (state, groups) in zip(self._optimizers, lane.optimizers, strict=True):
+            optimizer.state = state
+            for group, entries in zip(optimizer.param_groups, groups, strict=True):
+                group.update(entries)
         for i, p in enumerate(self._parameters):
-            g = None if gradients is None else gradients[i]
-            p.grad = g.clone() if g is not None and copies else g
-        if lane is not None and lane.buffers is not None:
-            with torch.no_grad():
-                for buffer, value in zip(self._model.buffers(), lane.buffers, strict=True):
-                    buffer.copy_(value)
+            p.grad = None if gradients is None else gradients[i]
+
+    def _leave(self) -> None:
+        """One lane is left: its values go to where the parameters were."""
+        with torch.no_grad():
+            for tensor, home in zip(self._tensors, self._home, strict=True):
+                if tensor.data_ptr() != home.data_ptr():
+                    home.copy_(tensor.data)
+                tensor.data = home
+        self.lanes, self._home = [], []
 
 
-def _copied(plain: dict[str, Any]) -> dict[str, Any]:
-    """The same values in tensors of their own: the lanes go on writing into theirs."""
-    return {**plain, "flats": [flat.clone() for flat in plain["flats"]]}
+def _copied(lane: Lane) -> Lane:
+    """The same in tensors of its own."""
+    gradients = None if lane.gradients is None else [None if g is None else g.clone() for g in lane.gradients]
+    optimizers = [(_renewed(state), copy.deepcopy(groups)) for state, groups in lane.optimizers]
+    return Lane([t.clone() for t in lane.tensors], optimizers, lane.largest, lane.deaf, gradients, None, lane.loss)
+
+
+def _renewed(state: Any) -> Any:
+    """An optimizer's state, copied; its keys stay the parameters."""
+    fresh = type(state)(state.default_factory) if hasattr(state, "default_factory") else type(state)()
+    for key, value in state.items():
+        fresh[key] = copy.deepcopy(value)
+    return fresh

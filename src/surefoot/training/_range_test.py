@@ -20,6 +20,7 @@ __all__ = ["range_test"]
 
 # Mini-batches that judge a rehearsal, and along which the curvature is taken.
 FOLDS, ALONG = 4, 2
+HALVES = slice(0, FOLDS // 2), slice(FOLDS // 2, FOLDS)
 # A budget is divided into so many rehearsals: fewer do not bracket the best rate, shorter ones mistake it.
 REHEARSALS = 5.3
 SHORTEST = 8
@@ -174,7 +175,7 @@ def _result(stage: Stage, searches: Sequence[Search], along: float, note: str) -
     if not abstained:
         lowered = stage.buildup
         places = [found.centre() for found in searches]
-        ends = [found.plateau(fold) for found in searches for fold in range(FOLDS)]
+        ends = [found.plateau(half) for found in searches for half in HALVES]
         suggested = min(lowered * rate_of(sum(places) / len(places)), cliff / CLEAR)
         low, high = lowered * rate_of(min(e[0] for e in ends)), lowered * rate_of(max(e[1] for e in ends))
         interval = (min(low, suggested), max(min(high, cliff / CLEAR), suggested))
@@ -223,10 +224,10 @@ def _objection(searches: Sequence[Search]) -> str:
             return (
                 f"all rates from {rate_of(low):.3g} to {rate_of(high):.3g} do as well in so few steps; allow more steps"
             )
-        folds = [found.centre(fold) for fold in range(FOLDS)]
-        if rate_of(max(folds) - min(folds)) > APART:
+        halves = [found.centre(half) for half in HALVES]
+        if rate_of(max(halves) - min(halves)) > APART:
             return (
-                f"held-out mini-batches disagree, from {rate_of(min(folds)):.3g} to {rate_of(max(folds)):.3g}; "
+                f"held-out mini-batches disagree, {rate_of(halves[0]):.3g} against {rate_of(halves[1]):.3g}; "
                 "take larger batches or more steps"
             )
     centres = [found.centre() for found in searches]

@@ -107,6 +107,8 @@ class Stage:
                 _set_rates(optimizer, shares, rate * self._course(k))
                 optimizer.zero_grad()
                 value = as_scalar(self.loss(model, on_device(batch, self.device)))
+                if k == 0:
+                    listener.heard()
                 value.backward()
                 self.spent += 1
                 if not math.isfinite(value.item()):
@@ -115,7 +117,6 @@ class Stage:
                 if losses[-1] > losses[0] + (LOST - 1) * abs(losses[0]):
                     return self._stopped(rate, repeat, losses, f"the loss is {LOST:g} x the first at step {k}")
                 optimizer.step()
-            listener.heard()
             listener.arm()
             finals = self._judged(model, folds)
         if listener.heard() < DEAF:
@@ -222,9 +223,10 @@ def _first_update(
     before = [p.detach().clone() for p in parameters]
     for p, g in zip(parameters, gradients, strict=True):
         p.grad = None if g is None else g.detach().clone()
+    # at a rate of 1: at a small one the parameters' own rounding would be most of the difference
+    _set_rates(moved, _shares(moved), 1.0)
     moved.step()
-    rate = float(moved.param_groups[0]["lr"])
-    return [(old - p.detach()) / rate for old, p in zip(before, parameters, strict=True)]
+    return [old - p.detach() for old, p in zip(before, parameters, strict=True)]
 
 
 def _shares(optimizer: Optimizer) -> list[float]:

@@ -17,6 +17,7 @@ SAME = 0.07
 LINEAR = 0.02
 # Answers further apart than this are no agreement, and a plateau this much wider than that decides nothing.
 APART = 10**0.5
+ALL = slice(None)
 
 Rehearse = Callable[[float], Rehearsal | None]
 
@@ -41,12 +42,11 @@ class Search:
     start: tuple[float, ...]
     runs: dict[int, Rehearsal] = field(default_factory=dict[int, Rehearsal])
 
-    def gain(self, i: int, fold: int | None = None) -> float:
+    def gain(self, i: int, folds: slice = ALL) -> float:
         """How far a rehearsal brought the loss down: as a logarithm where the loss is positive; -inf if it failed."""
         if not self.runs[i].finals:
             return -math.inf
-        chosen = slice(None) if fold is None else slice(fold, fold + 1)
-        before, after = _mean(self.start[chosen]), _mean(self.runs[i].finals[chosen])
+        before, after = _mean(self.start[folds]), _mean(self.runs[i].finals[folds])
         return math.log(before / after) if self.positive else before - after
 
     @property
@@ -59,29 +59,29 @@ class Search:
         """The places at which the loss did not come down."""
         return [i for i in self.runs if not self.gain(i) > 0]
 
-    def best(self, fold: int | None = None) -> int:
+    def best(self, folds: slice = ALL) -> int:
         """The place with the largest gain."""
-        return max(sorted(self.runs), key=lambda i: self.gain(i, fold))
+        return max(sorted(self.runs), key=lambda i: self.gain(i, folds))
 
-    def plateau(self, fold: int | None = None) -> tuple[int, int]:
+    def plateau(self, folds: slice = ALL) -> tuple[int, int]:
         """The first and the last place around the best one tried that are as good."""
-        tried, best = sorted(self.runs), self.best(fold)
-        enough = self.gain(best, fold) - SAME * abs(self.gain(best, fold))
+        tried, best = sorted(self.runs), self.best(folds)
+        enough = self.gain(best, folds) - SAME * abs(self.gain(best, folds))
         low = high = best
         for i in reversed(tried[: tried.index(best)]):
-            if self.gain(i, fold) < enough:
+            if self.gain(i, folds) < enough:
                 break
             low = i
         for i in tried[tried.index(best) + 1 :]:
-            if self.gain(i, fold) < enough:
+            if self.gain(i, folds) < enough:
                 break
             high = i
         return low, high
 
-    def centre(self, fold: int | None = None) -> float:
+    def centre(self, folds: slice = ALL) -> float:
         """The mean place, each weighted by exp(-(what its gain lacks of the best one's)/(SAME * that))."""
-        top = self.gain(self.best(fold), fold)
-        weights = {i: math.exp((self.gain(i, fold) - top) / (SAME * abs(top))) for i in self.runs}
+        top = self.gain(self.best(folds), folds)
+        weights = {i: math.exp((self.gain(i, folds) - top) / (SAME * abs(top))) for i in self.runs}
         return sum(i * w for i, w in weights.items()) / sum(weights.values())
 
 

@@ -49,8 +49,8 @@ class RangeTest:
     suggested : float
         The peak rate, of the first parameter group; 0.0 if abstained. See `rate`.
     interval : tuple of float
-        (lower, upper): every rate among those tried that some fold of some repeat found as good as its best; an
-        *estimate*. (0.0, 0.0) if abstained.
+        (lower, upper): every rate among those tried that either half of the held-out mini-batches of some repeat found
+        as good as its best, within 7% of the gain; an *estimate*. (0.0, 0.0) if abstained.
     abstained : str
         Why nothing is suggested; empty if something is.
     reason : str

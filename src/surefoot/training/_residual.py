@@ -1,8 +1,8 @@
 """Residual networks as Euler steps: what each block does to a perturbation, and all of them to signal and gradient."""
 
-import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ def residual_stability(
         Measure Jacobians at the first so many samples; None: at all of the batch.
     rtol, failure : float
         Of intervals for Jacobians too large to form, more than 400 entries: their relative width, and the probability
-        that any of them misses.
+        that any of all blocks' misses, and that the whole stack's at one scale does.
     rng : int
         Seed of random directions.
 
@@ -105,84 +105,72 @@ def residual_stability(
     """
     model, blocks = as_model(model, blocks)
     model, batch = prepared(model, data, loss)
-    found = run(model, batch, loss)
-    steps = named_steps(model, found, blocks)
+    found, steps = _visit(model, batch, loss, blocks)
     seen = signals(found, list(steps.values()), loss, rng)
     _check_finite(steps, seen)
     few, count = _some_samples(model, batch, samples)
-    inner = run(model, few, loss)
     each = failure / (3 * len(steps))
     measured = tuple(
         measured_block(name, step, rtol=rtol, failure=each, rng=rng)
-        for name, step in named_steps(model, inner, blocks).items()
+        for name, step in _visit(model, few, loss, blocks)[1].items()
     )
-    stack = _Stack(model, batch, few, loss, blocks, rng, rtol, failure, measured, seen)
-    scalings, note = stack.scalings(found, steps)
-    return ResidualStability(blocks=measured, scalings=scalings, samples=count, linked=seen.linked, note=note)
 
+    def measure() -> tuple[Signals, Bounds | None]:
+        inside, now = _visit(model, batch, loss, blocks)
+        across = _worst(list(_visit(model, few, loss, blocks)[1].values()), rtol, failure, rng)
+        return signals(inside, list(now.values()), loss, rng), across
 
-class _Stack:
-    """A measured model, to be tried at other scales."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        batch: Any,
-        few: Any,
-        loss: Loss | None,
-        blocks: Blocks,
-        rng: int,
-        rtol: float,
-        failure: float,
-        measured: tuple[ResidualBlock, ...],
-        seen: Signals,
-    ) -> None:
-        self.model, self.batch, self.few = model, batch, few
-        self.loss, self.blocks, self.rng, self.rtol, self.failure = loss, blocks, rng, rtol, failure
-        self.measured, self.seen = measured, seen
-
-    def scalings(self, found: Trace, steps: Mapping[str, Step]) -> tuple[tuple[DepthScaling, ...], str]:
-        """The model as it is and scaled, and why it could not be scaled if so."""
-        depth = len(steps)
-        scales = {"as it is": 1.0} | {label: of(depth) for label, of in DEPTH_SCALES.items()}
-        if (bounded := bounded_scale(self.measured, self.seen)) is not None:
-            scales["bounded"] = bounded
-        made: list[DepthScaling] = []
-        note = ""
-        for label, scale in scales.items():
-            try:
-                hooks = contextlib.nullcontext() if scale == 1 else attach(self.model, found, steps, [scale] * depth)
-            except InvalidInput as error:
-                made.append(self._scaling(label, scale, None, None))
-                note = f"scales were not tried: {error}"
-                continue
-            with hooks:
-                made.append(self._scaling(label, scale, *self._measured()))
-        return tuple(made), note
-
-    def _measured(self) -> tuple[Signals, Bounds | None]:
-        found = run(self.model, self.batch, self.loss)
-        seen = signals(found, list(named_steps(self.model, found, self.blocks).values()), self.loss, self.rng)
-        inner = run(self.model, self.few, self.loss)
-        steps = list(named_steps(self.model, inner, self.blocks).values())
-        across = JacobianOf(steps[-1].value, steps[0].stream, steps[0].x)
+    scales = {"as it is": 1.0} | {label: of(len(steps)) for label, of in DEPTH_SCALES.items()}
+    if (bounded := bounded_scale(measured, seen)) is not None:
+        scales["bounded"] = bounded
+    made: list[DepthScaling] = []
+    note = ""
+    for label, scale in scales.items():
+        sizes, worst = None, None
         try:
-            return seen, norm(matrix_or_products(across), self.rtol, self.failure, self.rng)
-        except NotFinite:
-            return seen, None
+            hooks = nullcontext() if scale == 1 else attach(model, found, steps, [scale] * len(steps))
+        except InvalidInput as error:
+            note = f"scales were not tried: {error}"
+        else:
+            with hooks:
+                sizes, worst = measure()
+        made.append(_scaling(label, scale, measured, seen, sizes, worst))
+    return ResidualStability(blocks=measured, scalings=tuple(made), samples=count, linked=seen.linked, note=note)
 
-    def _scaling(self, label: str, scale: float, seen: Signals | None, worst: Bounds | None) -> DepthScaling:
-        forward, backward = predicted(self.measured, self.seen, scale)
-        return DepthScaling(
-            label=label,
-            scale=scale,
-            forward=() if seen is None else seen.forward,
-            backward=() if seen is None else seen.backward,
-            predicted_forward=forward,
-            predicted_backward=backward,
-            worst=worst,
-            bound=math.prod(block.worst_growth(scale) for block in self.measured),
-        )
+
+def _visit(model: nn.Module, batch: Any, loss: Loss | None, blocks: Blocks) -> tuple[Trace, dict[str, Step]]:
+    found = run(model, batch, loss)
+    return found, named_steps(model, found, blocks)
+
+
+def _worst(steps: Sequence[Step], rtol: float, failure: float, rng: int) -> Bounds | None:
+    """The norm of the whole stack's Jacobian; None where it is not finite."""
+    across = JacobianOf(steps[-1].value, steps[0].stream, steps[0].x)
+    try:
+        return norm(matrix_or_products(across), rtol, failure, rng)
+    except NotFinite:
+        return None
+
+
+def _scaling(
+    label: str,
+    scale: float,
+    blocks: Sequence[ResidualBlock],
+    as_it_is: Signals,
+    seen: Signals | None,
+    worst: Bounds | None,
+) -> DepthScaling:
+    forward, backward = predicted(blocks, as_it_is, scale)
+    return DepthScaling(
+        label=label,
+        scale=scale,
+        forward=() if seen is None else seen.forward,
+        backward=() if seen is None else seen.backward,
+        predicted_forward=forward,
+        predicted_backward=backward,
+        worst=worst,
+        bound=math.prod(block.worst_growth(scale) for block in blocks),
+    )
 
 
 def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
@@ -203,12 +191,12 @@ def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
 
 
 def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[Any, int]:
-    sizes = set(first_sizes(batch))
-    size = sizes.pop() if len(sizes) == 1 else None
-    if samples is None or size is None or samples >= size:
-        return batch, size or 1
-    if samples < 1:
+    if samples is not None and samples < 1:
         raise InvalidInput(f"samples must be at least 1; got {samples!r}")
+    sizes = set(first_sizes(batch))
+    size = min(sizes, default=1)
+    if samples is None or len(sizes) != 1 or samples >= size:
+        return batch, size
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None):
             raise InvalidInput(

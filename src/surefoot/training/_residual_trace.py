@@ -186,10 +186,10 @@ def _operands(args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
     """The two tensors of an addition, if they are of one shape and take part in the graph."""
     named = [kwargs[name] for name in ("input", "other") if name in kwargs]
     pair = [*args[:2], *named]
-    if len(pair) != 2 or not all(isinstance(t, Tensor) and t.requires_grad and t.ndim and t.numel() > 1 for t in pair):
+    if len(pair) != 2 or not all(isinstance(t, Tensor) and t.requires_grad and t.numel() > 1 for t in pair):
         return None
     first, second = pair
-    alike = first.shape == second.shape and first.dtype == second.dtype and first is not second
+    alike = first.shape == second.shape and first.dtype == second.dtype and first.is_floating_point()
     return (first, second) if alike and torch.is_grad_enabled() else None
 
 

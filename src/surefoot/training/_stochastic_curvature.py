@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array
+from surefoot.methods import GradientDescent
+from surefoot.operators import Array, Operator, shifted
 from surefoot.rules._confidence import Moments
 from surefoot.spectra import spectrum
 from surefoot.training._batches import gather
+from surefoot.training._frozen import Frozen, freeze
 from surefoot.training._hessian import hessian
 from surefoot.training._loss import Loss
 from surefoot.training._minibatches import MiniBatches
@@ -30,6 +34,10 @@ class StochasticCurvature:
 
     Parameters
     ----------
+    method : str
+        What the optimizer's iteration is; gradient descent without one.
+    real_limit : float
+        The largest step * curvature that it is stable with.
     batch_size : float
     draws : int
         Mini-batches that it was measured on.
@@ -38,7 +46,7 @@ class StochasticCurvature:
     assumption : str
         What the bounds assume of the values of single mini-batches.
     along : float
-        Mean curvature along the step, u'Hu/|u|^2; without bias.
+        Mean curvature along the step, u'Hu/u'Pu (P the optimizer's preconditioner, 1 without); without bias.
     along_upper : float
         Upper confidence bound on it.
     largest : float
@@ -49,6 +57,8 @@ class StochasticCurvature:
         Cost, on mini-batches.
     """
 
+    method: str
+    real_limit: float
     batch_size: float
     draws: int
     confidence: float
@@ -62,12 +72,12 @@ class StochasticCurvature:
 
     @property
     def stable(self) -> float:
-        """2/largest_upper: up to here a gradient step is stable where curvature is positive; inf if none is."""
-        return 2 / self.largest_upper if self.largest_upper > 0 else math.inf
+        """real_limit/largest_upper: up to here a step is stable where curvature is positive; inf if none is."""
+        return self.real_limit / self.largest_upper if self.largest_upper > 0 else math.inf
 
     @property
     def safe(self) -> float:
-        """1/largest_upper: the step of the best guaranteed decrease; inf without positive curvature."""
+        """1/largest_upper: without momentum the step of the best guaranteed decrease; inf without curvature."""
         return 1 / self.largest_upper if self.largest_upper > 0 else math.inf
 
     @property
@@ -78,8 +88,8 @@ class StochasticCurvature:
     def __str__(self) -> str:
         level = f"{100 * self.confidence:g}%"
         return (
-            f"curvature over {self.draws} mini-batches of {self.batch_size:g} ({self.assumption}; {self.products} "
-            f"products, {self.gradients} gradients)\n"
+            f"curvature for {self.method} over {self.draws} mini-batches of {self.batch_size:g} ({self.assumption}; "
+            f"{self.products} products, {self.gradients} gradients)\n"
             f"  along the step  {self.along:.4g}, at most {self.along_upper:.4g} ({level}): "
             f"step {self.along_step:.4g}\n"
             f"  largest         {self.largest:.4g}, of all data at most {self.largest_upper:.4g} ({level}): "
@@ -102,6 +112,7 @@ def stochastic_curvature(
     data: Any,
     batch_size: int,
     *,
+    optimizer: Optimizer | None = None,
     draws: int = 8,
     rate: float | None = None,
     confidence: float = 0.95,
@@ -124,6 +135,9 @@ def stochastic_curvature(
     model, loss, data, count
         As in `hessian`; several batches are the mini-batches themselves and should be random samples.
     batch_size : int
+    optimizer : torch.optim.Optimizer, optional
+        Measure what it sees, P^-1/2 H P^-1/2 with its state held fixed, along the step P^-1 u; weight decay counts as
+        in `optimizer_limits`. Without a state the first mini-batch, which is not measured on, gives one.
     draws : int
         At least 2; one pass over the data must hold one more.
     rate : float, optional
@@ -175,17 +189,19 @@ def stochastic_curvature(
             f"{draws + 1}; give more data, smaller batches or fewer draws"
         )
     first, *others = islice(visits.endless(), draws + 1)
-    u = hessian(model, loss, [first], count=count).gradient()
-    if not u.any():
-        raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
-    ahead = None if rate is None else _moved(model, loss, first, -rate * u)
+    before = hessian(model, loss, [first], count=count)
+    frozen = _plain(before) if optimizer is None else freeze(before, optimizer)
+    step = _Step.along(before.gradient(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
-        found = spectrum(H, which="largest", rtol=rtol, failure=failure, rng=rng)
+        terrain = frozen.terrain(H)
+        found = spectrum(_decayed(terrain, frozen), which="largest", rtol=rtol, failure=failure, rng=rng)
         largest = largest.with_value(found.largest.upper)
-        products += found.products + (ahead is None)
-        along = along.with_value(_curvature(H, u, ahead, rate))
+        products += found.products + (rate is None)
+        along = along.with_value(step.curvature(terrain, H))
     return StochasticCurvature(
+        method=frozen.method.name,
+        real_limit=frozen.method.real_limit,
         batch_size=float(visits.size),
         draws=draws,
         confidence=confidence,
@@ -195,7 +211,7 @@ def stochastic_curvature(
         largest=largest.mean,
         largest_upper=largest.upper(confidence, width),
         products=products,
-        gradients=1 + (0 if ahead is None else 2 * draws),
+        gradients=1 + (0 if rate is None else 2 * draws),
     )
 
 
@@ -206,6 +222,48 @@ def _operators(model: nn.Module, loss: Loss, batches: list[Any], count: Any) -> 
         H.release()
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A direction d = P^-1 g, z = P^-1/2 g; and the end of the step -rate d, where the curvature is that on the way."""
+
+    d: Array
+    z: Array
+    frozen: Frozen
+    rate: float = 0.0
+    end: CurvatureOperator | None = None
+
+    @classmethod
+    def along(cls, gradient: Array, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
+        scale = 1 / np.sqrt(frozen.preconditioner)
+        z = scale * gradient
+        if not z.any():
+            raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
+        if on_the_way is None:
+            return cls(scale * z, z, frozen)
+        model, loss, batch, rate = on_the_way
+        return cls(scale * z, z, frozen, rate, _moved(model, loss, batch, -rate * scale * z))
+
+    def curvature(self, terrain: Operator, H: CurvatureOperator) -> float:
+        """That of one mini-batch, d'Hd/d'Pd."""
+        square = float(self.z @ self.z)
+        if self.end is None:
+            return float(self.z @ terrain.matvec(self.z)) / square
+        (there,) = self.end.batch_gradients(H.batches.items)
+        change = self.end.block.joined(there).numpy() - H.gradient()
+        decay = float(self.frozen.coupled @ (self.d * self.d))
+        return (decay - float(self.d @ change) / self.rate) / square
+
+
+def _plain(H: CurvatureOperator) -> Frozen:
+    n = H.shape[0]
+    return Frozen(GradientDescent(), np.ones(n), np.zeros(n), np.zeros(n), "")
+
+
+def _decayed(terrain: Operator, frozen: Frozen) -> Operator:
+    """Decoupled decay counts as the curvature that gives the largest step exactly."""
+    return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
+
+
 def _moved(model: nn.Module, loss: Loss, batch: Any, move: Array) -> CurvatureOperator:
     """A copy of the model at the end of the step."""
     copied = copy.deepcopy(model)
@@ -213,13 +271,5 @@ def _moved(model: nn.Module, loss: Loss, batch: Any, move: Array) -> CurvatureOp
     with torch.no_grad():
         for p, piece in zip(there.parameters, there.block.split(move), strict=True):
             p += piece
+    there.release()
     return there
-
-
-def _curvature(H: CurvatureOperator, u: Array, ahead: CurvatureOperator | None, rate: float | None) -> float:
-    """That of one mini-batch along u, per unit length squared."""
-    if ahead is None or rate is None:
-        return float(u @ H.matvec(u) / (u @ u))
-    (there,) = ahead.batch_gradients(H.batches.items)
-    change = ahead.block.joined(there).numpy() - H.gradient()
-    return float(-(u @ change) / (rate * (u @ u)))

@@ -1,0 +1,160 @@
+"""The view of training runs: the rate against its limit with events marked, and the loss below."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, log_axis, plain_axis
+from surefoot.report._view import number
+
+__all__ = ["page", "pilot_figure"]
+
+Record = Mapping[str, Any]
+View = dict[str, Any]
+
+MOODS = {"trained": "good", "no better than a constant": "limit", "diverged": "bad"}
+ROWS, MOST_POINTS = 20, 1500
+# A part of the run that the loss is averaged over for the line; single batches are dots.
+SMOOTH = 40
+WIDE = 10.0
+# Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
+SMALLEST, LARGEST = 1e-30, 1e30
+
+
+def page(runs: Sequence[Record]) -> View:
+    """Everything on the page.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+        Records of kind "training".
+    """
+    return {
+        "title": "How did the training go? " + " · ".join(f"{run['task']}, {run['rule']}" for run in runs),
+        "runs": [_run(run) for run in runs],
+    }
+
+
+def pilot_figure(moments: Sequence[Any]) -> Drawing:
+    """The rate against its limit through training, events marked, and the loss below.
+
+    Parameters
+    ----------
+    moments : sequence of Moment or mapping
+        ``pilot.history``, or the records of a log: step, loss, rate, limit, event.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+    """
+    records = [moment if isinstance(moment, Mapping) else moment.to_dict() for moment in moments]
+    steps = [record["step"] for record in records]
+    events = [record["step"] for record in records if record.get("event")]
+
+    def rates(axes: Axes) -> None:
+        drawn = _column(axes, records, steps, "rate", ACCENT, {"lw": 1.5, "label": "rate"})
+        drawn += _column(axes, records, steps, "limit", LIMIT, {"lw": 1.1, "ls": "--", "label": "limit"})
+        _range(axes, drawn)
+        if events:
+            mark: dict[str, Any] = {"marker": "v", "ms": 6, "ls": "", "clip_on": False, "color": BAD, "label": "event"}
+            axes.plot(events, [1.0] * len(events), transform=axes.get_xaxis_transform(), **mark)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1.02), ncols=3, borderaxespad=0.2, handlelength=1.8)
+        axes.set_ylabel("rate")
+
+    def losses(axes: Axes) -> None:
+        drawn = _column(axes, records, steps, "loss", MUTED, {"marker": ".", "ms": 2.5, "ls": "", "alpha": 0.5})
+        smooth = _smoothed([_number(record["loss"]) for record in records])
+        axes.plot(*_thinned(steps, smooth), color=ACCENT, lw=1.5)
+        for step in events:
+            axes.axvline(step, color=BAD, lw=0.6, ls=":")
+        _range(axes, drawn)
+        axes.set_ylabel("loss")
+        axes.set_xlabel("step")
+
+    return draw_stack([rates, losses], (1.0, 1.0), height=5.2, above=0.2)
+
+
+def _run(run: Record) -> View:
+    moments = run["moments"]
+    shown = sorted({round(i * (len(moments) - 1) / (ROWS - 1)) for i in range(ROWS)}) if moments else []
+    return {
+        "name": run["task"],
+        "rule": run["rule"],
+        "word": run["verdict"].capitalize(),
+        "mood": MOODS[run["verdict"]],
+        "outcome": f"Loss on all data {number(run['initial'], 'not finite')} → {number(run['final'], 'not finite')}"
+        f" after {len(moments):,} updates with {run['optimizer']}.",
+        "findings": run["findings"],
+        "facts": [
+            ("optimizer", run["optimizer"]),
+            ("a constant would have", number(run["constant"], "not known")),
+            ("time", f"{run['seconds']:.2g} s"),
+        ],
+        # the drawing is Surefoot's own and its text was escaped when it was written
+        "svg": Markup(pilot_figure(moments)),
+        "points": f"{len(moments):,}",
+        "rows": [_row(moments[i]) for i in shown],
+    }
+
+
+def _row(moment: Record) -> tuple[str, ...]:
+    return (
+        f"{moment['step']:,}", number(moment["loss"], "not finite", digits=6), number(moment["rate"], "not made"),
+        number(moment["limit"]), number(moment["noise"]), moment["event"],
+    )  # fmt: skip
+
+
+def _column(
+    axes: Axes, records: Sequence[Record], steps: Sequence[int], key: str, color: str, style: Mapping[str, Any]
+) -> list[float]:
+    """Draw one of the numbers, gaps where there is none; what was drawn."""
+    values = [_number(record.get(key)) for record in records]
+    if key == "rate":
+        values = [value if value > 0 else math.nan for value in values]
+    seen = [value for value in values if math.isfinite(value)]
+    if seen:
+        axes.plot(*_thinned(steps, values), color=color, **style)
+    return seen
+
+
+def _range(axes: Axes, values: Sequence[float]) -> None:
+    low, high = min(values, default=0.1), max(values, default=1.0)
+    if low > 0 and high / low > WIDE:
+        axes.set_ylim(low / 1.5, high * 1.5)
+        log_axis(axes, "y")
+        return
+    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+    plain_axis(axes, "y")
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """An exponential average over a part of the run, without its bias at the start."""
+    keep = 1 - min(1.0, SMOOTH / max(len(values), 1))
+    total, weight, smooth = 0.0, 0.0, list[float]()
+    for value in values:
+        if math.isfinite(value):
+            total, weight = keep * total + value, keep * weight + 1
+        smooth.append(total / weight if weight else math.nan)
+    return smooth
+
+
+def _thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
+    length = len(steps)
+    if length <= MOST_POINTS:
+        return list(steps), list(values)
+    kept = sorted({round(i * (length - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)})
+    return [steps[i] for i in kept], [values[i] for i in kept]
+
+
+def _number(value: Any) -> float:
+    """The value as an axis can take it; nan for none."""
+    found = math.nan if value is None else float(value)
+    if not math.isfinite(found):
+        return math.nan
+    return math.copysign(min(max(abs(found), SMALLEST), LARGEST), found) if found else 0.0
