@@ -37,6 +37,18 @@ def test_orbit_finds_the_doublings_of_an_rnn(tmp_path, capsys):
         assert len(list(csv.reader(lines))) > 1000
 
 
+@pytest.mark.slow
+def test_orbit_of_a_torch_network(tmp_path, capsys):
+    pytest.importorskip("torch")
+    png = tmp_path / "rnn.png"
+    assert run(["orbit", "torch-rnn", "--count", "2", "--low", "3", "--png", str(png)]) == 0
+    out = capsys.readouterr().out
+    assert "3.46799580" in out
+    assert "4.80042104" in out
+    assert "chaotic" in out
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
 def test_orbit_json(capsys):
     assert run(["orbit", "cubic", "--count", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cascade"]

@@ -133,13 +133,12 @@ def test_wrong_usage_is_exit_code_2_and_a_line(command, here, arguments, error, 
     assert not hint or err.splitlines()[-1].startswith(hint)
 
 
-@pytest.mark.parametrize("verb", ["run", "race"])
-def test_a_network_is_not_available_yet(command, verb):
+def test_a_network_cannot_be_raced(command):
     pytest.importorskip("torch")
-    code, out, err = command(verb, "digits")
+    code, out, err = command("race", "digits")
     assert (code, out) == (2, "")
     assert err == (
-        f"error: surefoot {verb} works on classical problems; networks such as digits are not available here yet\n"
+        "error: surefoot race works on classical problems; networks such as digits are not available here yet\n"
         "hint: use surefoot advise digits\n"
     )
 

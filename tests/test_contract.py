@@ -131,7 +131,8 @@ FIELDS = {
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
     "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds details",
     "Audit": (
-        "log column plan verdict cause explanation mend evidence rows first_departure largest_departure steps planned ran"
+        "log column plan verdict cause explanation mend evidence rows first_departure largest_departure steps planned "
+        "ran"
     ),
 }
 
@@ -159,6 +160,8 @@ TRAINING = {
     "supervised": "criterion",
     "optimizer_limits": "H, optimizer",
     "gauss_newton": "model, loss, data",
+    "suggest_groups": "model, loss, data, optimizer, *, groups=None, rng=0",
+    "watch": "optimizer, *, groups=None, every=1",
     "range_test": "model, loss, data, optimizer, *, steps=100, repeats=1, rng=0",
     "fisher": "model, loss, data, *, draws=None, rng=0",
     "empirical_fisher": "model, loss, data",
@@ -178,11 +181,16 @@ TRAINING = {
     "mnist1d_cnn_task": "seed=0",
     "char_transformer_task": "seed=0",
     "digits_rnn_task": "seed=0",
+    "wide_mlp_task": "seed=0",
     "resnet_mlp_task": "seed=0, *, depth=16",
     "ResidualTask": "model, loss, data, *, blocks=None",
     "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.01, failure=1e-06, rng=0",
+    "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
+    "PilotLog": "pilot, *, jsonl=None, events=None",
+    "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",
     "scale_batch": (
-        "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, betas=None, eps=None"
+        "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, "
+        "betas=None, eps=None"
     ),
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
 }
@@ -201,7 +209,7 @@ VERBS = {
     "scale": [
         *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps", "as_json"),
     ],
-    "audit": ["log", "plan", "column", "tol", "as_json", "report", "svg"],
+    "audit": ["log", "plan", "column", "tol", "as_json", "report", "svg", "png"],
     "orbit": ["system", "low", "high", "count", "as_json", "svg", "png", "csv"],
     "sweep": [
         *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", "loss", "label"),

@@ -1,5 +1,6 @@
 """The guard where nothing is wrong: bitwise absent, in every loop that people have."""
 
+import importlib.util
 import io
 import json
 import math
@@ -37,6 +38,20 @@ OPTIMIZERS = {
     ),
     "schedule-free": lambda m: AveragedSGD(m.parameters()),
 }
+
+
+# Those that each conformance check is held with; the package itself where it is installed.
+HELD = {name: OPTIMIZERS[name] for name in ("AdamW", "SGD", "schedule-free")}
+if importlib.util.find_spec("schedulefree"):
+
+    def _schedule_free(model):
+        import schedulefree
+
+        optimizer = schedulefree.AdamWScheduleFree(model.parameters(), lr=3e-3)
+        optimizer.train()
+        return optimizer
+
+    HELD["schedulefree"] = OPTIMIZERS["schedulefree"] = _schedule_free
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
@@ -85,7 +100,8 @@ def test_accumulation_is_that_of_the_plain_loop():
     assert same(everything(one, a), everything(other, b))
 
 
-def test_a_gradient_scaler_with_its_overflows_is_left_alone():
+@pytest.mark.parametrize("make", HELD.values(), ids=HELD)
+def test_a_gradient_scaler_with_its_overflows_is_left_alone(make):
     def run(net, step):
         now = [0]
         net[0].weight.register_hook(lambda g: g * math.inf if now[0] == 20 else g)
@@ -94,7 +110,7 @@ def test_a_gradient_scaler_with_its_overflows_is_left_alone():
             step(lambda x=x, y=y: functional.cross_entropy(net(x), y))
 
     one, other = network(), network()
-    a, b = adamw(one), adamw(other)
+    a, b = make(one), make(other)
     scalers = [torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=10) for _ in range(2)]
 
     def unguarded(closure):
@@ -245,7 +261,7 @@ class Broken:
     loss, gradient_norm, sound, hearing = math.nan, math.nan, False, math.nan
 
 
-@pytest.mark.parametrize("make", [adamw, sgd, OPTIMIZERS["schedule-free"]], ids=["AdamW", "SGD", "schedule-free"])
+@pytest.mark.parametrize("make", HELD.values(), ids=HELD)
 def test_a_resumed_run_goes_on_bit_for_bit(make):
     model = network()
     optimizer = make(model)
@@ -396,7 +412,7 @@ def test_refusals_say_what_was_seen(act, error, message):
 # The checks that optimizers are held to, around a guard.
 
 
-@pytest.mark.parametrize("make", [adamw, sgd, OPTIMIZERS["schedule-free"]], ids=["AdamW", "SGD", "schedule-free"])
+@pytest.mark.parametrize("make", HELD.values(), ids=HELD)
 def test_conformance(make):
     model = network()
     model.register_parameter("unused", nn.Parameter(torch.zeros(3)))
@@ -413,7 +429,7 @@ def test_conformance(make):
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("make", [adamw, sgd, OPTIMIZERS["schedule-free"]], ids=["AdamW", "SGD", "schedule-free"])
+@pytest.mark.parametrize("make", HELD.values(), ids=HELD)
 def test_bfloat16(make):
     model = network().bfloat16()
     guard = Guard(model, make(model))

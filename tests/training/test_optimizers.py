@@ -194,7 +194,10 @@ def test_uneven_decoupled_decay_has_two_matrices():
     matrix = scale[:, None] * np.stack([H @ e for e in np.eye(33)]) * scale
     decay = np.repeat([0.5, 0.0, 0.5, 0.0], [24, 4, 4, 1])
     top = np.linalg.eigvalsh(matrix + np.diag(19 * decay)).max()
-    assert optimizer_limits(H, optimizer).curvature_limit == pytest.approx(38 / top, rel=0.01)
+    limit = optimizer_limits(H, optimizer)
+    assert limit.curvature_limit == pytest.approx(38 / top, rel=0.01)
+    assert limit.optimal is None
+    assert "differs between parameters" in limit.reasons["optimal"]
 
 
 def test_probing_changes_nothing_and_says_so():

@@ -378,3 +378,13 @@ def test_the_record_and_the_figure():
     assert "linear limit at the start" in svg
     record["abstained"], record["suggested"] = "because <b>", 0.0
     assert "suggested" not in figures.range_figure(record)
+
+
+def test_batches_of_very_different_losses_are_no_failure():
+    g = torch.Generator().manual_seed(4)
+    x = torch.randn(60, 1, 8, generator=g)
+    y = x @ torch.linspace(-1, 1, 8)  # one sample a batch: the first may be fitted already
+    model = linear()
+    found = range_test(model, squares, list(zip(x, y, strict=True)), sgd(model))
+    low = min(found.rehearsals, key=lambda run: run.rate)
+    assert not low.stopped

@@ -68,6 +68,16 @@ def stream_in_place(self, x):
     return x
 
 
+def input_in_place(self, x):
+    """The model's own input is changed: not that of the caller."""
+    x += self.a(x)
+    return x
+
+
+def interpolated(self, x):
+    return x.lerp(end=x, weight=0.5) + self.a(x.lerp(x, 0.5))
+
+
 def parallel(self, x):
     return x + self.a(x) + self.b(self.norm(x))
 
@@ -102,6 +112,7 @@ def around_all(self, x):
     [
         (in_place, lambda m, x: m.a(x)),
         (stream_in_place, lambda m, x: m.a(m.norm(x))),
+        (input_in_place, lambda m, x: m.a(x)),
         (parallel, lambda m, x: m.a(x) + m.b(m.norm(x))),
         (grouped, lambda m, x: m.a(x) + m.b(x)),
         (with_alpha, lambda m, x: 0.5 * m.a(x)),
@@ -114,6 +125,7 @@ def test_one_block_however_it_is_written(forward, branch):
     torch.manual_seed(0)
     model, x = written(forward), inputs(3, 4)
     (step,) = found(model, x).values()
+    assert torch.equal(x, inputs(3, 4))
     expected = model(x) - x if branch is None else branch(model, x)
     torch.testing.assert_close(step.branch, expected)
 
@@ -125,6 +137,7 @@ def test_one_block_however_it_is_written(forward, branch):
         lambda self, x: x + self.a.weight[:3],
         lambda self, x: self.b(torch.relu(self.a(x))),
         lambda self, x: x + 0.1 * torch.tanh(x),
+        interpolated,
         lambda self, x: torch.cat([x[:, :2] + self.a(torch.cat([x[:, 2:]] * 2, 1))[:, :2], x[:, 2:]], 1),
     ],
 )

@@ -20,6 +20,14 @@ class Functional(nn.Linear):
         return x + torch.tanh(super().forward(x))
 
 
+class InATuple(Functional):
+    """The same, and the block returns a tuple."""
+
+    def forward(self, x):
+        x = x[0] if isinstance(x, tuple) else x
+        return super().forward(x), None
+
+
 class Doubled(nn.Linear):
     """Two such branches."""
 
@@ -58,6 +66,14 @@ def test_every_block_becomes_the_step(block, h):
     scales.remove()
     assert torch.equal(model(x), before)
     assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_block_that_returns_a_tuple():
+    block, x = InATuple(4, 4).double(), inputs(3, 4).double()
+    expected = x + 0.5 * (block(x)[0] - x)
+    with scale_residuals(nn.Sequential(block), x, 0.5):
+        torch.testing.assert_close(block(x)[0], expected)
+        assert block(x)[1] is None
 
 
 def test_both_branches_of_a_transformer_layer():

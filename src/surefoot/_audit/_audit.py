@@ -4,7 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from surefoot._audit._causes import Cause, simplest, whole_run
+from surefoot._audit._cause import Cause, simplest
+from surefoot._audit._causes import whole_run
 from surefoot._audit._plan import Plan, plan_of
 from surefoot._audit._resumes import from_there_on
 from surefoot._audit._rows import Rows, thinned

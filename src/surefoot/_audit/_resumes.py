@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from surefoot._audit._causes import FAR, Cause, simplest
+from surefoot._audit._cause import FAR, Cause, simplest
 from surefoot._audit._plan import Plan
 from surefoot._audit._rows import Curve, Rows
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from surefoot._logs import read_log
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 
 __all__ = ["Series", "series_of"]
@@ -79,6 +78,8 @@ def series_of(log: Any, column: str | None = None) -> Series:
         If it is no log.
     """
     if isinstance(log, str | os.PathLike):
+        from surefoot._logs import read_log  # `import surefoot` does not pay for it
+
         path = Path(cast("str | os.PathLike[str]", log))
         found = read_log(path)
         return _from_rows(path.name, found.rows, column, found.notes)

@@ -6,11 +6,11 @@ writes it.
 """
 
 import os
-import socket
 import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from platform import node
 
 from surefoot._logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
 from surefoot.errors import InvalidInput
@@ -46,7 +46,7 @@ class EventWriter:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         now = time.time()
         place = Path(folder).expanduser()
-        name = f"{PREFIX}{int(now):010d}.{socket.gethostname()}.{os.getpid()}"
+        name = f"{PREFIX}{int(now):010d}.{node()}.{os.getpid()}"
         try:
             place.mkdir(parents=True, exist_ok=True)
             taken = 0

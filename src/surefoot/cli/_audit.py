@@ -8,6 +8,7 @@ import typer
 from surefoot.cli._console import print_json, say, show_text
 from surefoot.cli._failures import FAILED, bad_input
 from surefoot.cli._inputs import AsJson, ReportPath
+from surefoot.cli._pictures import PngPath, SvgPath, check_paths, save_figures
 
 __all__ = ["audit"]
 
@@ -32,9 +33,6 @@ Column = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.", show_default=False)
 ]
 Tolerance = Annotated[float, typer.Option("--tol", help="Part of the largest rate that is let pass.")]
-SvgPath = Annotated[
-    Path | None, typer.Option("--svg", metavar="PATH", help="Draw it into an SVG file.", show_default=False)
-]
 
 
 def audit(
@@ -45,6 +43,7 @@ def audit(
     as_json: AsJson = False,
     report: ReportPath = None,
     svg: SvgPath = None,
+    png: PngPath = None,
 ) -> None:
     """Compare the learning rates in LOG with the planned schedule, and name the likely cause of a difference.
 
@@ -52,12 +51,8 @@ def audit(
     """
     from surefoot._audit import audit as compute_audit
 
+    check_paths(report, svg, png)
     with bad_input():
-        for path in (report, svg):
-            if path is not None:
-                from surefoot.report import check_destination
-
-                check_destination(path)
         found = compute_audit(log, plan, column=column, tol=tol)
     if as_json:
         print_json(found.to_dict())
@@ -67,10 +62,9 @@ def audit(
         from surefoot.report import write_report
 
         say(f"report: {write_report(found.to_dict(), report)}", error=as_json)
-    if svg is not None:
+    if svg is not None or png is not None:
         from surefoot.report._audit import audit_figure
-        from surefoot.report.figures import save_svg
 
-        say(f"figure: {save_svg(audit_figure(found.to_dict()), svg)}", error=as_json)
+        save_figures(audit_figure(found.to_dict()), svg, png, to_stderr=as_json)
     if found.verdict == "departs":
         raise typer.Exit(FAILED)

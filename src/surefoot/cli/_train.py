@@ -16,7 +16,10 @@ __all__ = ["LogPath", "OptimizerName", "networks", "train_networks"]
 OptimizerName = Annotated[
     str | None,
     typer.Option(
-        "--optimizer", metavar="NAME", help="For a network: adamw, sgd, momentum or nesterov [adamw].", show_default=False
+        "--optimizer",
+        metavar="NAME",
+        help="For a network: adamw, sgd, momentum or nesterov [adamw].",
+        show_default=False,
     ),
 ]
 LogPath = Annotated[

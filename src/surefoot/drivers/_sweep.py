@@ -161,10 +161,10 @@ class Sweep:
         """The inverse of `to_dict`."""
         values = {name: value for name, value in data.items() if name not in ("kind", "finding")}
         values["limit"] = math.inf if data["limit"] is None else data["limit"]
-        values["outcomes"] = tuple(
-            Outcome(**{**o, **{k: math.nan if o[k] is None else o[k] for k in ("loss", "best")}})
-            for o in data["outcomes"]
-        )
+        records: list[dict[str, Any]] = [dict(outcome) for outcome in data["outcomes"]]
+        for record in records:
+            record |= {name: math.nan for name in ("loss", "best") if record[name] is None}
+        values["outcomes"] = tuple(Outcome(**record) for record in records)
         return cls(**values)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from surefoot.report._canvas import ACCENT, BAD, LIMIT, draw, note_at_top, plain_axis
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, Drawing, draw, note_at_top, plain_axis
 from surefoot.report._view import number
 
 __all__ = ["audit_figure", "page"]
@@ -32,7 +32,7 @@ def page(audits: Sequence[Record]) -> View:
     }
 
 
-def audit_figure(audit: Record) -> str:
+def audit_figure(audit: Record) -> Drawing:
     """Planned and run rates against the step.
 
     Parameters
@@ -42,7 +42,7 @@ def audit_figure(audit: Record) -> str:
 
     Returns
     -------
-    str
+    Drawing
         An ``<svg>`` element.
     """
     steps, planned, ran = audit["steps"], audit["planned"], audit["ran"]
@@ -50,6 +50,7 @@ def audit_figure(audit: Record) -> str:
     def paint(axes: Axes) -> None:
         axes.plot(steps, planned, color=LIMIT, lw=1.4, ls="--", label="planned")
         axes.plot(steps, ran, color=ACCENT, lw=1.6, marker="o" if len(steps) == 1 else "", label="ran")
+        axes.margins(y=0.12)  # room for the words at the top
         departs = audit["first_departure"]
         if departs is not None:
             axes.axvline(departs, color=BAD, lw=1.0, ls=":")

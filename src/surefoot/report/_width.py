@@ -27,9 +27,9 @@ def section(study: Record) -> View:
     study : mapping
         Of a `WidthStudy`.
     """
-    names = list(study["slopes"])
+    names: list[str] = list(study["slopes"])
     lead = "As the width grows the best rate goes like " + "; ".join(
-        f"width to the power {powers['best']:+.2f} ({NAMES.get(name, name)}; the limit {powers['predicted']:+.2f})"
+        f"width to the power {powers['best']:+.2f} ({_named(name)}; the limit {powers['predicted']:+.2f})"
         for name, powers in study["slopes"].items()
     )
     return {
@@ -45,7 +45,7 @@ def section(study: Record) -> View:
                 # the drawing is Surefoot's own and its text was escaped when it was written
                 "svg": Markup(rates_against_width(study)),
                 "caption": "The linear limit at the start, predicted and measured, and the rate of the least loss in "
-                "short runs: " + ", ".join(NAMES.get(n, n) for n in names) + " from left to right.",
+                "short runs: " + ", ".join(_named(n) for n in names) + " from left to right.",
             }
         ],
         "tables": [
@@ -78,7 +78,7 @@ def rates_against_width(study: Record) -> str:
                     [p["width"] for p in points], [p[what] for p in points], color=color, ls=style, marker="o", ms=4,
                     label=label,
                 )  # fmt: skip
-            axes.set_xlabel(f"width, {NAMES.get(name, name)}")
+            axes.set_xlabel(f"width, {_named(name)}")
 
         return paint
 
@@ -91,9 +91,13 @@ def rates_against_width(study: Record) -> str:
     return draw_row([first, *panels[1:]])
 
 
+def _named(parametrization: str) -> str:
+    return NAMES.get(parametrization, parametrization)
+
+
 def _row(point: Record) -> tuple[str, ...]:
     return (
-        NAMES.get(point["parametrization"], point["parametrization"]),
+        _named(point["parametrization"]),
         f"{point['width']:,}",
         number(point["predicted"]),
         number(point["measured"]),

@@ -13,17 +13,19 @@ __all__ = ["Autopilot", "AutopilotState"]
 # best at 0.2 to 20 times the reach; what is missing above is found by the later trials, what is missing below is not.
 RIVALS = (1.0, 10**-0.5, 0.1, 10**0.5)
 # (batches, lanes kept): a few steps tell the worst; the last two need more, since a wild start may overtake a tame one
-# (chosen after 16 to 40 steps whole runs were equally good, after 8 worse).
-CUTS = ((4, 3), (8, 2), (16, 1))
+# (rates chosen after 20 to 40 steps made equally good runs, after 16 or 8 worse ones).
+CUTS = ((5, 3), (10, 2), (20, 1))
 # Losses averaged into a score, of the same batches for all lanes: their common noise is out already.
 WINDOW = 3
 # Scores closer than this part of the progress so far are equal, and then the higher rate is better: it explores more,
-# and what noise it leaves the cool-down takes away.
+# and what noise it leaves the cool-down takes away. Where little loss is left, so is little to lose: each part of the
+# progress that this rule speaks of is at most a multiple of the loss, in the ratio of 0.1 of it to 0.01.
 TIE = 0.01
+LEFT = 10
 # A higher rate that is worse by this much, or a lower one that is not better by `TIE`, need not run to the end;
 HOPELESS = 0.1
 # of which no trial judges in its first batches.
-PATIENCE = 3
+PATIENCE = 4
 # The part of the first loss that counts as progress where there is less.
 FLOOR = 0.05
 # Batches in a row that no lane survives, before the guard is left to say why.
@@ -119,7 +121,7 @@ class Autopilot(Rule):
     retreat: float = 2.0
     first: int = 60
     growth: int = 4
-    length: int = 6
+    length: int = 8
     down: float = 0.1
     slip: float = 0.07
 
@@ -201,9 +203,8 @@ class Autopilot(Rule):
         return _course(after, step, f"held at {rate:.3g} after the rescue"), after
 
     def _compare(self, state: AutopilotState, seen: Outlook) -> tuple[Decision, AutopilotState]:
-        if not any(math.isfinite(loss) for loss in seen.losses) and state.broken < BROKEN:
-            reason = "no lane's loss is finite; batch left out"
-            return replace(_course(state, 0.0, reason), accept=False), replace(state, broken=state.broken + 1)
+        if not any(math.isfinite(loss) for loss in seen.losses):
+            return self._broken(state)
         losses = tuple((*past, loss)[-WINDOW:] for past, loss in zip(state.losses, seen.losses, strict=True))
         state = replace(state, losses=losses, clock=state.clock + 1, broken=0)
         scores = [sum(past) / len(past) for past in losses]
@@ -224,15 +225,22 @@ class Autopilot(Rule):
             reason = f"chose {after.rates[0]:.3g} (losses {found})"
         return _fork(after, [(i, state.rates[i]) for i in kept], reason), after
 
+    def _broken(self, state: AutopilotState) -> tuple[Decision, AutopilotState]:
+        """Leave the batch out; too often in a row, end the trial with the lowest rate."""
+        reason = "no lane's loss is finite; batch left out"
+        if state.broken < BROKEN:
+            return replace(_course(state, 0.0, reason), accept=False), replace(state, broken=state.broken + 1)
+        least = min(range(len(state.rates)), key=lambda i: state.rates[i])
+        after = replace(state, rates=(state.rates[least],), losses=((),), broken=0)
+        return _fork(after, [(least, state.rates[least])], reason), after
+
     def _survivors(self, state: AutopilotState, scores: list[float], over: bool) -> list[int]:
-        """Lanes of the opening that go on, the best first."""
-        order = sorted(range(len(scores)), key=lambda i: scores[i])
-        keep = min([1] if over else [len(order), *(keep for clock, keep in CUTS if state.clock >= clock)])
-        if keep > 1:
-            return order[:keep] if keep < len(order) else list(range(len(order)))
-        best = scores[order[0]]
-        equal = [i for i in order if scores[i] <= best + TIE * _progress(state, best)]
-        return [max(equal, key=lambda i: state.rates[i])] if equal else [min(order, key=lambda i: state.rates[i])]
+        """Lanes of the opening that go on, the best first: equals of the best by their rates, then by their scores."""
+        keep = min([1] if over else [len(scores), *(keep for clock, keep in CUTS if state.clock >= clock)])
+        if keep == len(scores):
+            return list(range(keep))
+        tie = min(scores) + TIE * _progress(state, min(scores))
+        return sorted(range(len(scores)), key=lambda i: (max(scores[i], tie), -state.rates[i]))[:keep]
 
     def _worth(self, state: AutopilotState, scores: list[float], over: bool) -> list[int]:
         """Lanes of a later trial that go on, the run's own first."""
@@ -260,8 +268,10 @@ def _rested(state: AutopilotState, seen: Outlook) -> AutopilotState:
 
 
 def _progress(state: AutopilotState, loss: float) -> float:
-    """From the first loss down to this one; where there is none, a part of the first."""
-    return max(state.first - loss, FLOOR * abs(state.first)) if math.isfinite(loss) else math.inf
+    """From the first loss down to this one, at least a part of the first, at most a multiple of what is left."""
+    if not math.isfinite(loss):
+        return math.inf
+    return min(max(state.first - loss, FLOOR * abs(state.first)), LEFT * abs(loss))
 
 
 def _course(state: AutopilotState, step: float, reason: str) -> Course:

@@ -14,6 +14,10 @@ from surefoot._scale import BatchScaling, scale_batch
 from surefoot.errors import Diverged
 from surefoot.problems import GradientNoise
 from surefoot.rules import ClipAdvice, WarmupAdvice, clip_advice, warmup_advice
+from surefoot.rules._along_step import AlongStep
+from surefoot.rules._autopilot import Autopilot
+from surefoot.rules._cooldown import Cooldown
+from surefoot.rules._sharpness import Sharpness
 from surefoot.rules._watch import Watch
 from surefoot.training._as_map import DescentMap, as_map
 from surefoot.training._as_problem import ModelProblem, as_problem
@@ -28,6 +32,7 @@ from surefoot.training._expected_fisher import fisher
 from surefoot.training._fisher import empirical_fisher
 from surefoot.training._frozen import method_of
 from surefoot.training._gauss_newton import gauss_newton
+from surefoot.training._groups import GroupAdvice, GroupEvidence, suggest_groups
 from surefoot.training._guard import Guard
 from surefoot.training._guard_history import Event
 from surefoot.training._guard_keeper import SnapshotCost
@@ -52,12 +57,16 @@ from surefoot.training._residual_types import DepthScaling, ResidualBlock, Resid
 from surefoot.training._stochastic_curvature import StochasticCurvature, stochastic_curvature
 from surefoot.training._task import Candidate, Task
 from surefoot.training._tracker import SharpnessTracker
+from surefoot.training._update_ratio import GroupRatio, UpdateRatios, watch
 
 __all__ = [
+    "AlongStep",
+    "Autopilot",
     "BatchScaling",
     "Candidate",
     "ClipAdvice",
     "ClippedLimits",
+    "Cooldown",
     "CurvatureOperator",
     "DepthScaling",
     "DescentMap",
@@ -66,6 +75,9 @@ __all__ = [
     "EdgeRun",
     "Event",
     "GradientNoise",
+    "GroupAdvice",
+    "GroupEvidence",
+    "GroupRatio",
     "Guard",
     "MiniBatchBias",
     "ModelProblem",
@@ -78,6 +90,7 @@ __all__ = [
     "ResidualScales",
     "ResidualStability",
     "ResidualTask",
+    "Sharpness",
     "SharpnessReading",
     "SharpnessTracker",
     "SnapshotCost",
@@ -85,6 +98,7 @@ __all__ = [
     "Supervised",
     "Task",
     "TrainingRun",
+    "UpdateRatios",
     "WarmupAdvice",
     "Watch",
     "as_map",
@@ -115,8 +129,10 @@ __all__ = [
     "scale_batch",
     "scale_residuals",
     "stochastic_curvature",
+    "suggest_groups",
     "supervised",
     "train",
     "warmup_advice",
+    "watch",
     "wide_mlp_task",
 ]

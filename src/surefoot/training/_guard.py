@@ -49,8 +49,10 @@ class Guard:
     or far outside the run's own band, is left out. If the state is to blame (it is not finite itself, the next
     batch is as bad, the mean loss lost ground, the gradient vanished, the model answers the same whatever it
     is asked) the last good state comes back, bit for bit, and the rates are shrunk while the optimizer steps;
-    they grow back. After a number of rescues in a row `Diverged` is raised, with a diagnosis, at the last good
-    state. Where it does not intervene the run is bitwise the unguarded one.
+    they grow back. For 200 updates (10 times the rule's patience) after the start and after each return, what the
+    run reaches has not proved good: failing again in that time takes it back to where it began. After a number of
+    rescues in a row `Diverged` is raised, with a diagnosis, at the last good state. Where it does not intervene the
+    run is bitwise the unguarded one.
 
     Parameters
     ----------

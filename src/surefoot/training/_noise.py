@@ -60,8 +60,9 @@ def gradient_noise(
         couples samples, so mini-batches are used, and the noise is that of batches of their size. Under
         DistributedDataParallel each process measures its own data.
     loss, data, parameters, count
-        As in `hessian`. One batch is shuffled before it is cut into mini-batches; several are taken as they come and
-        should be random samples.
+        As in `hessian`. A sample is an index into the leading dimension: a sequence is one, with all its tokens. One
+        batch is shuffled before it is cut into mini-batches; several are taken as they come and should be random
+        samples.
     curvature : CurvatureOperator, optional
         Of the same parameters, such as ``gauss_newton(model, loss, data)``: measures B_noise too, for one product per
         mini-batch. With negative curvature along G there is no such scale.

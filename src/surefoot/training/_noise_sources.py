@@ -40,6 +40,8 @@ class Source(ABC):
     block : Block
     """
 
+    note = ""  # what a reader should know
+
     def __init__(self, model: nn.Module, loss: Any, batches: Batches, block: Block) -> None:
         self.model, self.loss, self.batches, self.block = model, loss, batches, block
         self.device = block.tensors[0].device
@@ -48,11 +50,6 @@ class Source(ABC):
     @abstractmethod
     def name(self) -> str:
         """What the gradients are of."""
-
-    @property
-    @abstractmethod
-    def note(self) -> str:
-        """What a reader should know."""
 
     @property
     @abstractmethod
@@ -103,7 +100,7 @@ class MiniBatchSource(Source):
         self, model: nn.Module, loss: Any, batches: Batches, block: Block, *, groups: int, seed: int, reason: str = ""
     ) -> None:
         super().__init__(model, loss, batches, block)
-        self.reason = reason
+        self.note = reason
         generator = torch.Generator().manual_seed(seed)
         each = -(-groups // len(batches.items))
         self.parts: list[Any] = [part for item in batches.items for part in _cut(item, each, generator)]
@@ -115,10 +112,6 @@ class MiniBatchSource(Source):
     @property
     def name(self) -> str:
         return f"{len(self.parts)} mini-batches of about {self.sizes.mean():.3g}"
-
-    @property
-    def note(self) -> str:
-        return self.reason
 
     @property
     def passes(self) -> int:
@@ -169,10 +162,6 @@ class SampleSource(Source):
     @property
     def name(self) -> str:
         return "gradients of single samples"
-
-    @property
-    def note(self) -> str:
-        return ""
 
     @property
     def passes(self) -> int:

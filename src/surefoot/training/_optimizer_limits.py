@@ -103,6 +103,8 @@ def _with_best_step(limit: Limits, found: Spectrum, frozen: Frozen) -> Limits:
     reasons.pop("tuned", None)
     decay, method = float(frozen.decoupled[0]), frozen.method
     uniform = bool((frozen.decoupled == decay).all())
+    if not uniform:
+        reasons["optimal"] = "not derived where decoupled weight decay differs between parameters"
     if found.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
         smallest, largest = found.smallest.lower - decay, found.largest.upper - decay * method.real_limit / 2
         step, rate = best_decayed_step(smallest, largest, method.beta, decay, limit.stable)

@@ -13,7 +13,7 @@ from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.rules._base import Decision, Rule
 from surefoot.rules._course import Course
 from surefoot.training._effective import effective_rate
-from surefoot.training._guard import Guard
+from surefoot.training._guard import PROBATION, Guard
 from surefoot.training._guard_history import Event
 from surefoot.training._guard_sensors import agreed, alone
 from surefoot.training._pilot_history import Moment
@@ -97,9 +97,9 @@ class Pilot:
     >>> _ = torch.manual_seed(0)
     >>> model = torch.nn.Linear(2, 1)
     >>> pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1e-9), total_steps=50)
-    >>> x, y = torch.randn(64, 2), torch.ones(64, 1)
+    >>> x = torch.randn(64, 2)
     >>> for k in range(50):
-    ...     value = pilot.step(lambda: torch.nn.functional.mse_loss(model(x), y))
+    ...     value = pilot.step(lambda: (model(x) - x.sum(1, keepdim=True)).square().mean())
     >>> value < 1e-3
     True
     """
@@ -204,7 +204,7 @@ class Pilot:
             raise InvalidInput(f"steps must be at least 1; got {steps!r}")
         if "remaining" not in self.rule.needs:
             raise InvalidInput(
-                f"{type(self.rule).__name__} does not read what remains of the run; wrap it: rules.Cooldown(rule=...)"
+                f"{type(self.rule).__name__} does not read what remains of the run; wrap it: surefoot.training.Cooldown(rule=...)"
             )
         self._end, self._cooling = self._calls + steps, steps
 
@@ -282,6 +282,7 @@ class Pilot:
         course = decision if isinstance(decision, Course) else Course(step=decision.step)
         if not decision.accept:
             self.guard._stepper.leave_out()
+            self._note(loss, course, 0.0)
             return
         watch = course.watch and "arrival_slope" in self.rule.needs
         self._previous = [p.detach().clone() for p in self.guard._trained()] if watch else None
@@ -327,16 +328,23 @@ class Pilot:
         course = decision if isinstance(decision, Course) else Course(step=decision.step, accept=decision.accept)
         if decision.accept:
             self._lanes.advance(course.lanes or ((0, decision.step),), self._plain_update)
-            if not self._lanes:
-                # another state than the guard knew: what it remembers of losses and gradients is of no use
-                self.guard._state = self.guard.rule.rewound(self.guard._state, self.guard.rule.init())
             self._made += 1
+            if not self._lanes:
+                self._vouch()
             self._taken = decision.step
         else:
             self._lanes.forget()
-        self.guard.updates += 1
         self._note(losses[0], course, self._taken if decision.accept else 0.0)
+        self.guard.updates += 1
         return value
+
+    def _vouch(self) -> None:
+        """Tell the guard that this state has stood a trial: what it remembers of others is of no use."""
+        guard = self.guard
+        fresh = guard.rule.rewound(guard._state, guard.rule.init())
+        guard._state = replace(fresh, since=PROBATION * guard.rule.patience)
+        guard._keeper.restart(guard.updates + 1)
+        guard._keeper.take(guard.updates + 1, {"watch": guard.rule.dump(guard._state)}, None, probation=False)
 
     def _decide(self, losses: tuple[float, ...]) -> Decision:
         parameters = self.guard._trained()
@@ -352,7 +360,7 @@ class Pilot:
             look=lambda direction: self._look(parameters, direction),
             update=None if self._previous is None else moved(parameters, self._previous),
             departure=self._departure,
-            find_reach=lambda: self._reach(losses[0]),
+            find_reach=self._reach,
             find_limit=self._limit,
         )
         decision, self._state = self.rule.update(self._state, cast(Any, senses))
@@ -414,8 +422,8 @@ class Pilot:
         subject.restore(kept)
         return [s / (UNIT * self.guard.factor) for s in moved(after, [p.detach() for p in parameters])]
 
-    def _reach(self, loss: float) -> float:
-        found = line_minimum(self.model, cast(Any, self._closure), self.guard._trained(), self._departure(), loss)
+    def _reach(self) -> float:
+        found = line_minimum(self.model, cast(Any, self._closure), self.guard._trained(), self._departure())
         if not alone():
             found = math.exp(agreed((math.log(found),), self.guard._trained()[0].device)[0])
         try:

@@ -27,7 +27,6 @@ def line_minimum(
     closure: Callable[[], Tensor],
     parameters: Sequence[Tensor],
     direction: Sequence[Tensor],
-    loss: float,
 ) -> float:
     """The r > 0 that makes the closure's loss least at x + r d, within a factor 10^(1/4), on the near slope.
 
@@ -38,13 +37,12 @@ def line_minimum(
         () -> the loss.
     parameters, direction : sequence of Tensor
         x and d.
-    loss : float
-        At x.
 
     Returns
     -------
     float
-        nan if no r lowers the loss. Parameters, buffers and random states are as before.
+        nan if no r lowers the loss. Parameters, buffers and random states are as before; all looks draw the same
+        random numbers, so a dropout mask is the same at x and beyond.
     """
     start = [p.detach().clone() for p in parameters]
     length, unit = _norm(start), _norm(direction)
@@ -58,14 +56,14 @@ def line_minimum(
         return value if math.isfinite(value) else math.inf
 
     try:
-        return _searched(at, SMALL * (length or 1.0) / unit, loss)
+        return _searched(at, SMALL * (length or 1.0) / unit)
     finally:
         with torch.no_grad():
             _copy(list(parameters), start)
 
 
-def _searched(at: Callable[[float], float], r: float, loss: float) -> float:
-    value = at(r)
+def _searched(at: Callable[[float], float], r: float) -> float:
+    loss, value = at(0.0), at(r)
     ratio = COARSE if value < loss else 1 / COARSE
     best = (value, r)
     for _ in range(LOOKS):

@@ -213,6 +213,11 @@ def _objection(searches: Sequence[Search]) -> str:
                 f"no rate from {rate_of(max(found.runs)):.3g} down to {rate_of(min(found.runs)):.3g} lowered the loss: "
                 "at a minimum already, or noise beyond what so few steps gain; take larger batches or more steps"
             )
+        if not found.clear:
+            return (
+                f"held-out mini-batches differ about the gain at {rate:.3g}, the best rate tried, as much as it is: at "
+                "a minimum already, or too noisy; take larger batches or more steps"
+            )
         low, high = found.plateau()
         if len(found.runs) < 3:
             return "the budget ended before the best rate was bracketed; allow more steps"

@@ -28,7 +28,7 @@ __all__ = ["EVALUATION", "PRODUCT", "Stage", "some_batches"]
 
 # What is counted, in optimizer steps: forward and backward are one; a product goes through the graph twice more.
 PRODUCT, EVALUATION = 3.0, 1 / 3
-# A run whose loss is this many times its first is lost, or too far up for a short run to show its way down.
+# A run whose loss is this many times that at the start is lost, or too far up for a short run to show its way down.
 LOST = 3.0
 WARMUP = 0.25
 # An output that varies over a batch by less than this part of what it did, and of its size, is a constant.
@@ -62,6 +62,7 @@ class Stage:
         self.warmup = 0 if family is not None and family.preconditioner is None else round(WARMUP * length)
         self.device = next(p.device for group in optimizer.param_groups for p in group["params"])
         self.spent = 0.0
+        self._worst: dict[int, float] = {}
 
     @property
     def buildup(self) -> float:
@@ -89,7 +90,9 @@ class Stage:
         """The loss of each fold before any step."""
         with random_state_kept():
             model, _ = self._copies()
-            return self._judged(model, self.batches(repeat)[1])
+            found = self._judged(model, self.batches(repeat)[1])
+        self._worst[repeat] = max(found)
+        return found
 
     def rehearse(self, rate: float, repeat: int, allowed: float) -> Rehearsal | None:
         """Train a copy: a linear warmup for adaptive methods, then a cosine to zero; None beyond the budget."""
@@ -114,8 +117,10 @@ class Stage:
                 if not math.isfinite(value.item()):
                     return self._stopped(rate, repeat, losses, f"the loss is not finite at step {k}")
                 losses.append(value.item())
-                if losses[-1] > losses[0] + (LOST - 1) * abs(losses[0]):
-                    return self._stopped(rate, repeat, losses, f"the loss is {LOST:g} x the first at step {k}")
+                # against the worst mini-batch seen at the start: small ones differ
+                top = max(losses[0], self._worst.get(repeat, -math.inf))
+                if losses[-1] > top + (LOST - 1) * abs(top):
+                    return self._stopped(rate, repeat, losses, f"the loss is {LOST:g} x that at the start, at step {k}")
                 optimizer.step()
             listener.arm()
             finals = self._judged(model, folds)

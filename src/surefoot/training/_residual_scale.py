@@ -161,7 +161,9 @@ class _Times:
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG002
         if self.place is None:
             return output * self.scale
-        return (*output[: self.place], output[self.place] * self.scale, *output[self.place + 1 :])
+        entries = list(output)
+        entries[self.place] = entries[self.place] * self.scale
+        return type(output)(*entries) if hasattr(output, "_fields") else tuple(entries)
 
 
 class _Around:
@@ -172,6 +174,8 @@ class _Around:
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG002
         x = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        if isinstance(output, tuple):
+            return (x.lerp(output[0], self.scale), *output[1:])
         return x.lerp(output, self.scale)
 
 

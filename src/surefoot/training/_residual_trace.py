@@ -109,8 +109,8 @@ class _Additions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is LERP:
-            return self._rescaled(func(*args, **kwargs), *args)
+        if func is LERP and len(args) == 3:
+            return self._rescaled(func(*args), *args)
         in_place = func in ADD_IN_PLACE
         pair = _operands(args, kwargs) if in_place or func in ADD else None
         if pair is None:
@@ -273,7 +273,8 @@ def _watched(model: nn.Module, found: Trace, stack: list[str]) -> Generator[None
 def _differentiable_inputs(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
     def marked(tensor: Tensor) -> Tensor:
         wanted = tensor.is_floating_point() and not tensor.requires_grad
-        return tensor.detach().requires_grad_() if wanted else tensor
+        # a copy that is no leaf, so that the model may change it in place
+        return tensor.detach().requires_grad_().clone() if wanted else tensor
 
     return mapped(marked, tuple(args)), mapped(marked, dict(kwargs))
 

@@ -15,6 +15,7 @@ from surefoot.methods import Method
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum
 from surefoot.training._batches import gather
+from surefoot.training._catapult import beyond_the_limit
 from surefoot.training._frozen import Frozen, freeze
 from surefoot.training._hessian import hessian
 from surefoot.training._loss import Loss
@@ -173,6 +174,9 @@ class Task:
         noise = self._noise_scale()
         if noise:
             facts["gradient noise scale"] = noise
+        beyond = beyond_the_limit(self._model, getattr(self._loss, "criterion", None))
+        if beyond:
+            facts["the linear limit"] = beyond
         if random_modules(self._model):
             facts["dropout"] = "off while curvature is measured, on in the short runs"
         return facts

@@ -118,8 +118,8 @@ class UpdateRatios:
             return "no step was taken yet"
         width = max(len(group.name) for group in found)
         rows = [
-            f"{group.name:<{width}}  {group.ratio:9.2g}  {group.update:9.2g}  {group.weight:9.2g}  {'; '.join(group.flags)}"
-            for group in found
+            f"{row.name:<{width}}  {row.ratio:9.2g}  {row.update:9.2g}  {row.weight:9.2g}  {'; '.join(row.flags)}"
+            for row in found
         ]
         head = f"{'group':<{width}}  {'ratio':>9}  {'update':>9}  {'weight':>9}  over {found[0].steps} steps"
         return "\n".join(row.rstrip() for row in [head, *rows])
@@ -186,7 +186,10 @@ def watch(
         raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     if every < 1:
         raise InvalidInput(f"every must be at least 1; got {every!r}")
-    own = {str(g.get("name", f"group {i}")): g["params"] for i, g in enumerate(optimizer.param_groups)}
+    own: dict[str, Any] = {}
+    for i, group in enumerate(optimizer.param_groups):
+        name = str(group.get("name", f"group {i}"))
+        own[f"{name} ({i})" if name in own else name] = group["params"]
     chosen = {name: list(parameters) for name, parameters in (own if groups is None else groups).items()}
     empty = [name for name, parameters in chosen.items() if not sum(p.numel() for p in parameters)]
     if empty or not chosen:

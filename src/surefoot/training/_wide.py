@@ -29,8 +29,8 @@ Progress = Callable[[int, int, str, float | None], object]
 # He's: a ReLU layer keeps the size of what passes.
 VARIANCE = 2.0
 DEPTH, CLASSES = 2, 10
-WIDTHS = (64, 128, 256, 512)
-SAMPLES, BATCH = 300, 64
+WIDTHS = (64, 128, 256)
+SAMPLES, BATCH = 200, 32
 # Rates tried are the predicted limit times powers of 2, at first these; more where the best is at an end.
 FIRST, MOST = range(-2, 3), 12
 # The measured limit is for a figure.
@@ -162,7 +162,7 @@ def width_study(
     *,
     widths: Sequence[int] = WIDTHS,
     parametrizations: Sequence[Parametrization] = PARAMETRIZATIONS,
-    steps: int = 40,
+    steps: int = 30,
     networks: int = 2,
     seed: int = 0,
     progress: Progress | None = None,
@@ -175,13 +175,13 @@ def width_study(
     Parameters
     ----------
     data : (Tensor, Tensor)
-        Inputs of shape (n, d), targets of shape (n, 10); the first 300 samples after a seeded shuffle are used.
+        Inputs of shape (n, d), targets of shape (n, 10); the first 200 samples after a seeded shuffle are used.
     widths : sequence of int
         At least two.
     parametrizations : sequence of str
         Of "standard", "ntk", "mup".
     steps : int
-        Length of a short run of SGD on mini-batches of 64.
+        Length of a short run of SGD on mini-batches of 32.
     networks : int
         How many random networks to measure and train at each width.
     seed : int
@@ -204,7 +204,7 @@ def width_study(
         raise InvalidInput(f"steps and networks must be at least 1; got {steps!r} and {networks!r}")
     order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(seed))[:SAMPLES]
     chosen = data[0][order], data[1][order]
-    cases = [(name, width) for name in parametrizations for width in widths]
+    cases: list[tuple[Parametrization, int]] = [(name, width) for name in parametrizations for width in widths]
     points: list[WidthPoint] = []
     for name, width in cases:
         if progress is not None:

@@ -1,0 +1,157 @@
+"""The pilot's own rule: openings, trials, rescues and cool-downs on made-up losses."""
+
+import json
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._autopilot import RIVALS, Autopilot
+
+NAN = math.nan
+
+
+@dataclass
+class Seen:
+    iteration: int = 0
+    losses: tuple[float, ...] = (1.0,)
+    reach: float = 0.1
+    remaining: float = 1.0
+    until_cooldown: float = math.inf
+    rescues: int = 0
+
+
+def fly(landscape, steps, rule=None, *, reach=0.1, first=2.0, until=10**6, rescues=(), through_json=False):
+    """Follow a rule where a lane's loss is landscape(rate, its updates); the decisions and the last state."""
+    rule = Autopilot() if rule is None else rule
+    state, lanes, decisions, rescued = rule.init(), [(0.0, first)], [], 0
+    for k in range(steps):
+        rescued += k in rescues
+        seen = Seen(k, tuple(loss for _, loss in lanes), reach, 1.0 if k < until else 0.5, max(until - k, 0), rescued)
+        if through_json:
+            state = rule.load(json.loads(json.dumps(rule.dump(state))))
+        decision, state = rule.update(state, seen)
+        decisions.append(decision)
+        plan = decision.lanes or ((0, decision.step),)
+        if decision.accept:
+            lanes = [(rate, landscape(rate, k)) for _, rate in plan]
+    return decisions, state
+
+
+def basin(best):
+    """Least loss at a rate, by decades from it."""
+    return lambda rate, _: 0.5 + 0.2 * abs(math.log10(rate / best))
+
+
+@pytest.mark.parametrize("part", sorted(RIVALS))
+def test_the_opening_finds_the_best_of_its_rates(part):
+    decisions, state = fly(basin(0.1 * part), 25)
+    assert [rate for _, rate in decisions[0].lanes] == [0.1 * p for p in RIVALS]
+    assert state.rates == (0.1 * part,)
+    assert "chose" in decisions[20].reason
+    assert len(decisions[5].lanes) == 3
+    assert len(decisions[10].lanes) == 2
+
+
+def test_scores_that_are_equal_go_to_the_higher_rate():
+    _, state = fly(lambda rate, _: 0.5 if rate < 0.2 else 0.51, 25)
+    assert state.rates[0] == pytest.approx(0.1 * 10**0.5)  # 0.01 worse, of a progress of 1.5
+    _, state = fly(lambda rate, _: 0.5 if rate < 0.2 else 0.52, 25)
+    assert state.rates[0] == 0.1
+
+
+def test_ties_are_small_where_little_is_left_to_lose():
+    _, state = fly(lambda rate, _: 0.005 if rate < 0.2 else 0.006, 25)  # a fifth of the loss, 0.05% of the progress
+    assert state.rates[0] == 0.1
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e5])
+def test_units_of_loss_and_rate_change_nothing(unit):
+    plain, _ = fly(basin(0.04), 300)
+    scaled, _ = fly(lambda r, k: unit * basin(0.04)(r * unit, k), 300, reach=0.1 / unit, first=2.0 * unit)
+    assert [d.step for d in scaled] == pytest.approx([d.step / unit for d in plain], rel=1e-9)
+
+
+def test_trials_climb_as_long_as_nothing_is_lost():
+    decisions, state = fly(lambda *_: 0.5, 1200)
+    trials = [k for k, d in enumerate(decisions) if "trying" in d.reason]
+    assert trials == [0, 60, 240, 960]
+    assert state.rates[0] == pytest.approx(0.1 * 10**0.5 * 10**1.5)
+
+
+def test_going_down_takes_a_tenth_of_the_progress():
+    def better_low(by):
+        return lambda rate, k: 0.5 if k < 60 or rate > 0.2 else (0.5 - by if rate < 0.1 * 10**0.5 else 0.5)
+
+    _, held = fly(lambda r, k: 9.0 if r > 0.4 else better_low(0.12)(r, k), 100)
+    _, lowered = fly(lambda r, k: 9.0 if r > 0.4 else better_low(0.2)(r, k), 100)
+    assert held.rates[0] == pytest.approx(0.1 * 10**0.5)
+    assert lowered.rates[0] == pytest.approx(0.1 * 10**0.5 / 2)
+
+
+def test_a_rising_loss_calls_for_a_trial_at_once():
+    decisions, _ = fly(lambda _, k: 0.5 if k < 100 else 0.8, 160)
+    assert [k for k, d in enumerate(decisions) if "the loss rose" in d.reason] == [105]  # 0.3 (1 - 0.9^5) > 0.07 * 1.5
+
+
+def test_a_rescue_halves_the_rate_for_good():
+    _, before = fly(lambda *_: 0.5, 100)
+    decisions, after = fly(lambda *_: 0.5, 2000, rescues={100})
+    assert after.rates[0] == pytest.approx(before.rates[0] / 2)
+    assert "rescue" in decisions[100].reason
+    assert all(d.step <= before.rates[0] / 2 for d in decisions[101:])
+
+
+def test_the_cool_down_is_not_disturbed():
+    rule = Autopilot()
+    _, state = fly(basin(0.1), 30)
+    steps = []
+    for left in (0.75, 0.5, 0.25):
+        decision, state = rule.update(state, Seen(10**6, (9.0,), remaining=left, until_cooldown=0))
+        steps.append(decision.step)
+        assert not decision.lanes
+    assert steps == pytest.approx([0.075, 0.05, 0.025])
+
+
+def test_the_cool_down_ends_an_opening():
+    decisions, state = fly(basin(0.01), 12, until=8)
+    assert len(state.rates) == 1
+    assert decisions[11].step == state.rates[0] / 2
+
+
+def test_lanes_that_are_not_finite_lose():
+    _, state = fly(lambda rate, _: NAN if rate > 0.05 else 1.9, 25)
+    assert state.rates[0] == pytest.approx(0.1 * 10**-0.5)
+
+
+def test_a_batch_that_no_lane_survives_is_left_out():
+    rule = Autopilot()
+    _, state = rule.update(rule.init(), Seen())
+    decision, after = rule.update(state, Seen(1, (NAN,) * 4))
+    assert not decision.accept
+    assert after.losses == state.losses
+    for _ in range(40):
+        decision, after = rule.update(after, Seen(1, (NAN,) * len(after.rates)))
+        if len(after.rates) == 1:
+            break
+    assert after.rates == (0.1 * min(RIVALS),)  # the guard is to say why
+
+
+def test_without_descent_there_is_no_start():
+    rule = Autopilot()
+    decision, state = rule.update(rule.init(), Seen(reach=NAN))
+    assert not decision.accept
+    assert state == rule.init()
+
+
+def test_states_survive_json():
+    assert fly(basin(0.03), 300, rescues={150}) == fly(basin(0.03), 300, rescues={150}, through_json=True)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"spacing": 1}, {"retreat": 0.5}, {"growth": 1}, {"length": 0}, {"down": 0}, {"slip": -1}]
+)
+def test_refuses(bad):
+    with pytest.raises(InvalidInput):
+        Autopilot(**bad)
