@@ -8,8 +8,8 @@
     python benchmarks/auto.py held       two tasks that played no part in the rule's design, with their own sweep
 
 Single-threaded. Regret % = 100 (loss - L*)/(constant - L*): 0 is the best of the sweep, 100 the best constant. L* is
-the best mean loss over three seeds of: SGD with momentum 0.9, 13 rates with a cosine; AdamW, 11 rates with warm-up and a
-cosine and 5 constant ones. Needs scikit-learn; one task needs mnist1d.
+the best mean loss over three seeds of: SGD with momentum 0.9, 13 rates with a cosine; AdamW, 11 rates with warm-up and
+a cosine and 5 constant ones. Needs scikit-learn; one task needs mnist1d.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class Autoencoder(Digits):
     name, steps, batch, classification = "autoencoder", 600, 32, False
 
     def __init__(self):
-        super().__init__()
+        self.x, self.y = self.data()
         self.constant = float(self.x.var(0, unbiased=False).mean())
 
     def loss(self, model, x, y):  # noqa: ARG002 - it reproduces x

@@ -177,7 +177,8 @@ TRAINING = {
     "SharpnessTracker": "model, loss, data, optimizer=None",
     "as_map": "model, loss, data, *, clip=None",
     "as_problem": "model, loss, data, *, name=''",
-    "edge_of_stability": "rates=(0.45, 0.6, 0.9), adam_rates=(0.002, 0.003, 0.005), *, steps=1600, rng=0, progress=None",
+    "edge_of_stability": "rates=(0.45, 0.6, 0.9), adam_rates=(0.002, 0.003, 0.005), *, steps=1600, rng=0, "
+    "progress=None",
     "mnist1d_cnn_task": "seed=0",
     "char_transformer_task": "seed=0",
     "digits_rnn_task": "seed=0",
@@ -193,6 +194,10 @@ TRAINING = {
         "betas=None, eps=None"
     ),
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
+    "Guard": (
+        "model, optimizer, *, scheduler=None, scaler=None, clip=None, accumulate=1, also=(), rng=False, keep='device', "
+        "every=None, rule=None, measure=True, probe=None"
+    ),
 }
 
 VERBS = {

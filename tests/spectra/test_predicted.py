@@ -339,14 +339,16 @@ def test_losses_are_factors():
     def largest(**more):
         return predict_wide([128], 8, samples=60, **more).largest.upper
 
-    one = largest()
+    one, ten = largest(), largest(outputs=10)
     assert largest(loss="squared") == pytest.approx(2 * one)
-    assert largest(loss="squared", outputs=10) == pytest.approx(one / 5)
+    assert largest(loss="squared", outputs=10) == pytest.approx(ten / 5)
     # equal probabilities would make it 1/K; random logits make it a little more
     assert 1 < largest(loss="cross-entropy", outputs=10) / (one / 10) < 3
     small = {"weight_variance": 1e-6}
-    assert 1 < largest(loss="cross-entropy", outputs=10, **small) * 10 / largest(**small) < 1.01
-    assert largest(outputs=10) == pytest.approx(one)
+    # nine directions with the curvature 1/10 each
+    assert 1 < largest(loss="cross-entropy", outputs=10, **small) * 10 / largest(outputs=9, **small) < 1.01
+    # outputs that share a layer get in each other's way
+    assert one < largest(outputs=2) < ten < 2 * one
 
 
 def test_scale_of_relu_inputs_and_weights():

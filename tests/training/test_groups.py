@@ -92,9 +92,7 @@ def test_the_curvature_of_a_block_is_its_own():
     for row, part in zip(advice.evidence, (x[:, :3], x[:, 3:]), strict=True):
         exact = np.linalg.eigvalsh(2 * (part.T @ part).numpy() / 64).max()
         assert row.curvature.lower * 0.999 <= exact <= row.curvature.upper * 1.001
-    small, large = advice.evidence
-    assert small.rate == pytest.approx(0.02)  # raised by no more than 2
-    assert large.rate == pytest.approx(0.01)
+    assert [row.rate for row in advice.evidence] == pytest.approx([0.01, 0.01])  # the sharp one comes last
 
 
 def test_noise_is_variance_over_signal():
@@ -134,14 +132,11 @@ def test_only_flat_and_noisy_embeddings_are_held_constant(curvature, noise, sche
     assert decided.reason
 
 
-def test_flatter_blocks_are_raised_by_the_root_of_the_ratio_up_to_two():
-    rows = [
-        row("0", 100.0, 1.0, 1),
-        row("1", 50.0, 1.0, 2),
-        row("head", 4.0, 1.0, 3),
-        row("biases and norms", 1.0, 1.0, -1),
-    ]
-    assert [_decided(one, rows, 0.1).rate for one in rows] == pytest.approx([0.1, 0.1 * 2**0.5, 0.2, 0.1])
+def test_flatter_blocks_behind_the_sharpest_are_raised_by_the_root_of_the_ratio_up_to_two():
+    rows = [row("0", 4.0, 1.0, 1), row("1", 100.0, 1.0, 2), row("2", 50.0, 1.0, 3), row("head", 4.0, 1.0, 4)]
+    rows.append(row("biases and norms", 1.0, 1.0, -1))
+    rates = [_decided(one, rows, 0.1).rate for one in rows]
+    assert rates == pytest.approx([0.1, 0.1, 0.1 * 2**0.5, 0.2, 0.1])
 
 
 def test_the_groups_train_and_keep_the_options_and_nothing_was_changed():

@@ -11,6 +11,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules import BarzilaiBorwein, Constant, Cosine
 from surefoot.rules._autopilot import Autopilot
 from surefoot.training import Pilot
+from surefoot.training._pilot_lanes import CONFIRMED, Lanes
 from surefoot.training._pilot_line import line_minimum
 from surefoot.training._pilot_sensors import along
 
@@ -217,6 +218,31 @@ def test_the_line_minimum_of_a_quadratic(scale):
     assert math.isnan(line_minimum(model, closure, [model.weight], [-d]))
 
 
+def test_a_lane_that_stopped_listening_has_lost_also_after_a_resume():
+    x, y = data()
+    model = network()
+    optimizer = sgd(model)
+    lanes = Lanes(model, [optimizer])
+    lanes.enter(1.0, heard=100.0)
+    lanes.advance([(0, 0.1), (0, 0.2)], lambda _: None)
+    for weight in (t for t in lanes.lanes[1].tensors if t.ndim == 2):
+        weight.zero_()  # the second lane's model now answers the same whatever it is asked
+
+    def evaluate():
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        return float(loss.detach())
+
+    for _ in range(CONFIRMED):
+        assert all(map(math.isfinite, lanes.losses))
+        lanes.sense(evaluate, fresh=True)
+    assert lanes.losses[0] < lanes.losses[1] == math.inf
+    lanes.advance([(0, 0.1), (1, 0.2)], lambda _: None)
+    again = Lanes(model, [optimizer])
+    again.load_state_dict(lanes.state_dict())
+    assert again.losses[1] == math.inf
+
+
 def test_a_closure_that_raises_leaves_no_trace_in_a_trial():
     model, _, pilot = fly(adamw, 5, total_steps=100)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -241,7 +267,7 @@ def test_a_broken_batch_in_a_trial_is_left_out():
     assert "left out" in pilot.history[-1].event
 
 
-@pytest.mark.parametrize("at", [3, 12, 30, 64, 90])
+@pytest.mark.parametrize("at", [3, 12, 64])
 @pytest.mark.parametrize("make", [sgd, adamw])
 def test_it_resumes_to_the_bit(make, at, tmp_path):
     x, y = data()

@@ -139,7 +139,7 @@ def suggest_groups(
     of its gradient over mini-batches against the mean's square. With eta the rate that the optimizer has,
 
         embeddings, flat and noisy:  eta, constant after the warmup
-        blocks and head:             eta * clip(sqrt(lambda_sharpest block/lambda), 1, 2), decaying
+        behind the sharpest block:   eta * clip(sqrt(lambda_sharpest block/lambda), 1, 2), decaying
         all else:                    eta, decaying
 
     flat: under a quarter of the sharpest block's curvature; noisy: above the median of the groups. *Heuristics*: the
@@ -257,21 +257,20 @@ def _noise(curvature: CurvatureOperator, members: Mapping[str, Sequence[str]]) -
 
 
 def _decided(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> GroupEvidence:
-    deep = [other.curvature.upper for other in rows if other.name not in (EMBEDDINGS, SMALL)]
-    sharpest = max(deep, default=row.curvature.upper)
-    sharp = row.curvature.upper
+    deep = [other for other in rows if other.name not in (EMBEDDINGS, SMALL)] or [row]
+    top = max(deep, key=lambda other: other.curvature.upper)
+    sharpest, sharp = top.curvature.upper, row.curvature.upper
     factor, schedule, reason = 1.0, "decaying", "the common rate"
     if row.name == EMBEDDINGS:
         noisy = row.noise > float(np.median([other.noise for other in rows]))
         if noisy and 0 <= sharp < FLAT * sharpest:
             schedule = "constant"
             reason = f"noisy and flat: curvature 1/{sharpest / max(sharp, 1e-300):.3g} of the sharpest block's"
-    elif row.depth > 0 and sharp > 0:
+    elif row.depth > top.depth and sharp > 0:
         factor = min(max(math.sqrt(sharpest / sharp), 1.0), MOST_RAISED)
-        if factor > 1:
-            reason = f"{factor:.2g} x: curvature 1/{sharpest / sharp:.3g} of the sharpest block's"
-        else:
-            reason = "the sharpest block: the common rate"
+        reason = f"{factor:.2g} x: curvature 1/{sharpest / sharp:.3g} of the sharpest block's, which comes before it"
+    elif row is top:
+        reason = "the sharpest block: the common rate"
     return replace(row, rate=factor * rate, schedule=schedule, reason=reason)
 
 

@@ -9,28 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.errors import InvalidInput, InvalidType, SurefootError
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules._base import Decision, Rule
 from surefoot.rules._course import Course
-from surefoot.training._effective import effective_rate
 from surefoot.training._guard import PROBATION, Guard
 from surefoot.training._guard_history import Event
 from surefoot.training._guard_sensors import agreed, alone
 from surefoot.training._pilot_history import Moment
+from surefoot.training._pilot_instruments import Instruments
 from surefoot.training._pilot_lanes import Lanes
-from surefoot.training._pilot_line import line_minimum
 from surefoot.training._pilot_named import pilot_rule
 from surefoot.training._pilot_rates import Rates
-from surefoot.training._pilot_sensors import AVAILABLE, Senses, along, moved
-from surefoot.training._snapshot import Subject
-from surefoot.training._tracker import SharpnessTracker
+from surefoot.training._pilot_sensors import AVAILABLE, Senses, moved
 
 __all__ = ["Pilot"]
 
 # The last part of a run of known length is its cool-down.
 COOL = 0.2
-# A rate to read an update's direction off; the update itself is not kept.
-UNIT = 1.0
 # What the guard goes back for that a rate can be blamed for.
 BLAMED = frozenset({"jump", "lost ground", "vanished", "collapse", "broken state", "broken loss", "broken gradient"})
 
@@ -151,8 +146,7 @@ class Pilot:
         self._taken = math.nan
         self._rescues = 0
         self._previous: list[Tensor] | None = None
-        self._tracker: SharpnessTracker | None = None
-        self._closure: Callable[[], Tensor] | None = None
+        self._instruments = Instruments(self.guard, self._rates)
         self._moment: Moment | None = None
         self.history: list[Moment] = []
 
@@ -176,12 +170,12 @@ class Pilot:
         InvalidType
             If the closure returns no scalar tensor.
         """
-        self._closure, self._moment = closure, None
+        self._instruments.closure, self._moment = closure, None
         before, events = self.guard.updates, len(self.guard.history)
         try:
             value = self._trial(closure) if len(self._lanes) else self.guard.step(closure)
         finally:
-            self._closure = None
+            self._instruments.closure = None
             self._rates.settle()
         self._calls += 1
         if self.guard.updates > before:
@@ -204,7 +198,8 @@ class Pilot:
             raise InvalidInput(f"steps must be at least 1; got {steps!r}")
         if "remaining" not in self.rule.needs:
             raise InvalidInput(
-                f"{type(self.rule).__name__} does not read what remains of the run; wrap it: surefoot.training.Cooldown(rule=...)"
+                f"{type(self.rule).__name__} does not read what remains of the run; wrap it: "
+                "surefoot.training.Cooldown(rule=...)"
             )
         self._end, self._cooling = self._calls + steps, steps
 
@@ -245,7 +240,7 @@ class Pilot:
             "rescues": self._rescues,
             "lanes": self._lanes.state_dict(),
             "previous": None if self._previous is None else [p.clone() for p in self._previous],
-            "tracker": None if self._tracker is None else self._tracker.state_dict(),
+            "tracker": self._instruments.state_dict(),
             "history": [moment.to_dict() for moment in self.history],
         }
 
@@ -269,10 +264,7 @@ class Pilot:
         self._previous = None
         if previous is not None:
             self._previous = [saved.to(p.device, copy=True) for saved, p in zip(previous, parameters, strict=True)]
-        self._tracker = None
-        if data["tracker"] is not None:
-            self._tracker = self._new_tracker()
-            self._tracker.load_state_dict(data["tracker"])
+        self._instruments.load_state_dict(data["tracker"])
         self.history = [Moment.from_dict(moment) for moment in data["history"]]
 
     def _steer(self, loss: float, update: Callable[[], None]) -> None:
@@ -331,7 +323,7 @@ class Pilot:
             self._made += 1
             if not self._lanes:
                 self._vouch()
-            self._taken = decision.step
+            self._taken = decision.step * self.guard.factor
         else:
             self._lanes.forget()
         self._note(losses[0], course, self._taken if decision.accept else 0.0)
@@ -357,11 +349,8 @@ class Pilot:
             until_cooldown=self.until_cooldown,
             rescues=self._rescues,
             parameters=parameters,
-            look=lambda direction: self._look(parameters, direction),
             update=None if self._previous is None else moved(parameters, self._previous),
-            departure=self._departure,
-            find_reach=self._reach,
-            find_limit=self._limit,
+            instruments=self._instruments,
         )
         decision, self._state = self.rule.update(self._state, cast(Any, senses))
         return decision
@@ -406,44 +395,6 @@ class Pilot:
         if news:
             moment = replace(moment, event="; ".join([*news, *([moment.event] if moment.event else [])]))
         self.history.append(moment)
-
-    def _look(self, parameters: Sequence[Tensor], direction: Sequence[Tensor]) -> tuple[float, float]:
-        return along(self.model, cast(Any, self._closure), parameters, direction)
-
-    def _departure(self) -> list[Tensor]:
-        """The update about to be made per unit of rate, off one that is made and taken back."""
-        parameters = self.guard._trained()
-        subject = Subject(self.model, self.guard.optimizers)
-        kept = subject.capture(0)
-        self._rates.write(UNIT)
-        for optimizer in self.guard.optimizers:
-            optimizer.step()
-        after = [p.detach().clone() for p in parameters]
-        subject.restore(kept)
-        return [s / (UNIT * self.guard.factor) for s in moved(after, [p.detach() for p in parameters])]
-
-    def _reach(self) -> float:
-        found = line_minimum(self.model, cast(Any, self._closure), self.guard._trained(), self._departure())
-        if not alone():
-            found = math.exp(agreed((math.log(found),), self.guard._trained()[0].device)[0])
-        try:
-            return found / effective_rate(self.guard.optimizers[0], 1.0)
-        except SurefootError:  # an optimizer of no known kind: as if it had no memory
-            return found
-
-    def _limit(self) -> float:
-        """The stability limit on this batch, in units of the first group's rate."""
-        if self._tracker is None:
-            self._tracker = self._new_tracker()
-        limit = self._tracker.update().limit
-        return math.inf if limit is None else limit
-
-    def _new_tracker(self) -> SharpnessTracker:
-        """The closure has its model and batch inside; the tensor only stands for one batch."""
-        return SharpnessTracker(
-            self.model, lambda _model, _batch: cast(Any, self._closure)(), lambda: torch.zeros(1),
-            self.guard.optimizers[0], count=lambda _batch: 1.0,
-        )  # fmt: skip
 
 
 def norm_of(gradients: Sequence[Tensor]) -> float:

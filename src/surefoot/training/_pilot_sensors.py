@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,26 @@ _subtract: Any = cast(Any, torch)._foreach_sub
 _grad: Any = torch.autograd.grad
 
 
+class Measuring(Protocol):
+    """What senses ask at most once each."""
+
+    def look(self, direction: Sequence[Tensor]) -> tuple[float, float]:
+        """Slope and curvature of this batch along a direction."""
+        ...
+
+    def departure(self) -> list[Tensor]:
+        """The update about to be made, per unit of rate."""
+        ...
+
+    def reach(self) -> float:
+        """Where the first trials begin."""
+        ...
+
+    def limit(self) -> float:
+        """The stability limit."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Senses:
     """An `Outlook` at one update: gradients are there, the optimizer has not stepped.
@@ -33,14 +53,9 @@ class Senses:
         As in `Outlook`.
     parameters : sequence of Tensor
         Those that the optimizer trains.
-    look : callable
-        direction -> (slope, curvature) of this batch along it.
     update : list of Tensor or None
         The move x - x-; None where x- was not kept.
-    departure : callable
-        () -> the update about to be made, per unit of rate.
-    find_reach, find_limit : callable
-        () -> those.
+    instruments : Measuring
     """
 
     iteration: int
@@ -51,11 +66,8 @@ class Senses:
     until_cooldown: float
     rescues: int
     parameters: Sequence[Tensor]
-    look: Callable[[Sequence[Tensor]], tuple[float, float]]
     update: list[Tensor] | None
-    departure: Callable[[], list[Tensor]]
-    find_reach: Callable[[], float]
-    find_limit: Callable[[], float]
+    instruments: Measuring
     _seen: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -97,12 +109,12 @@ class Senses:
     @property
     def reach(self) -> float:
         """Where the first trials begin."""
-        return self._once("reach", self.find_reach)
+        return self._once("reach", self.instruments.reach)
 
     @property
     def limit(self) -> float:
         """The stability limit."""
-        return self._once("limit", self.find_limit)
+        return self._once("limit", self.instruments.limit)
 
     @property
     def _arrived(self) -> bool:
@@ -110,15 +122,15 @@ class Senses:
 
     @property
     def _arrival(self) -> tuple[float, float]:
-        return self._once("arrival", lambda: self.look(self.update or []))
+        return self._once("arrival", lambda: self.instruments.look(self.update or []))
 
     @property
     def _direction(self) -> list[Tensor]:
-        return self._once("direction", self.departure)
+        return self._once("direction", self.instruments.departure)
 
     @property
     def _departing(self) -> tuple[float, float]:
-        return self._once("departing", lambda: self.look(self._direction))
+        return self._once("departing", lambda: self.instruments.look(self._direction))
 
     def _once(self, name: str, sense: Callable[[], Any]) -> Any:
         if name not in self._seen:
