@@ -184,9 +184,15 @@ def measure(seeds, families, rates=(None,), known=True, pairs=True):
         print(f"  at most 1%: {within} of {len(means)}; worst {max(means):.2f}; failures {failures} of {runs}")
 
 
+class Long(Digits):
+    """For the cost of a long run only."""
+
+    name, steps = "mlp digits, long", 6000
+
+
 def cost(families, rounds=3):
     print("extra forward-backwards and forwards, % of steps; CPU time over the plain optimizer's, median of pairs")
-    for task in built(TASKS):
+    for task in built((*TASKS, Long)):
         for family in families:
             ratios = []
             for _ in range(rounds):

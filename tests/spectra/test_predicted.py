@@ -371,7 +371,7 @@ def test_scale_of_relu_inputs_and_weights():
         (lambda: predict_wide([8], 4, samples=10, weight_variance=0.0), "weight_variance"),
         (lambda: predict_wide([8], 4, samples=10, loss="hinge"), "loss"),
         (lambda: predict_wide([8], 4, samples=10, loss="cross-entropy"), "two outputs"),
-        (lambda: predict_wide([8], 4, samples=10, parametrization="mup"), "parametrization"),
+        (lambda: predict_wide([8], 4, samples=10, parametrization="maximal"), "parametrization"),
         (lambda: MarchenkoPastur(0.0), "ratio"),
         (lambda: MarchenkoPastur(1.0, -1.0), "variance"),
         (lambda: MarchenkoPastur(1.0).quantile(1.5), "share"),

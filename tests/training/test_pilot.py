@@ -183,6 +183,18 @@ def test_measured_rules_train(rule, make):
     assert any(math.isfinite(m.limit) for m in pilot.history)
 
 
+def test_polyaks_step_is_the_gap_over_the_squared_gradient():
+    model, A, closure = quadratic()
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1.0), rule="polyak:0")
+    g = A @ model.weight[0].detach()
+    gap = closure().item()
+    pilot.step(closure)
+    assert pilot.rate == pytest.approx(gap / (g @ g).item(), rel=1e-9)
+    for _ in range(300):
+        value = pilot.step(closure)
+    assert value < 0.01 * gap
+
+
 def quadratic():
     """f = x'Ax/2 with a dense A, in one parameter."""
     g = torch.Generator().manual_seed(3)
@@ -309,6 +321,7 @@ def test_accumulated_batches_choose_as_whole_ones_do():
         ({"rule": "cosine:0.1"}, InvalidInput, "known length"),
         ({"rule": "auto:3"}, InvalidInput, "no argument"),
         ({"rule": BarzilaiBorwein()}, InvalidInput, "cannot supply"),
+        ({"rule": "polyak:0"}, InvalidInput, "plain gradients"),
         ({"rule": 0.1}, InvalidType, "name or a Rule"),
         ({"total_steps": 0}, InvalidInput, "at least 1"),
         ({"lr": 0.0}, InvalidInput, "no ratio"),

@@ -34,8 +34,8 @@ def predict_wide(
     *,
     samples: int | None = None,
     activation: str = "relu",
-    weight_variance: float = 1.0,
-    bias_variance: float | None = None,
+    weight_variance: float | Sequence[float] = 1.0,
+    bias_variance: float | Sequence[float | None] | None = None,
     outputs: int = 1,
     loss: Loss = "half squared",
     parametrization: Parametrization = "standard",
@@ -66,11 +66,11 @@ def predict_wide(
     samples : int, optional
         n; needed only if `inputs` is a dimension.
     activation : "relu", "tanh", "erf", "gelu" or "identity"
-    weight_variance : float
+    weight_variance : float or sequence of float
         s_w^2: a weight's variance times the number of inputs of its layer. 1 for N(0, 1/fan_in), 2 for He, 1/3 for
-        PyTorch's default of nn.Linear.
-    bias_variance : float, optional
-        The same for biases, 1/3 for PyTorch's default; None: no biases.
+        PyTorch's default of nn.Linear. A sequence has one for each hidden layer and one for the output.
+    bias_variance : float or sequence of (float or None), optional
+        The same for biases, 1/3 for PyTorch's default; 0: biases that start at zero; None: no biases.
     outputs : int
         Number of outputs.
     loss : "half squared", "squared" or "cross-entropy"
@@ -105,24 +105,20 @@ def predict_wide(
     n, d = x.shape
     sizes = _checked_widths(widths, outputs)
     _check_loss(loss, outputs)
-    for name, value in (("weight_variance", weight_variance), ("bias_variance", bias_variance)):
-        if value is not None and not 0 < value < math.inf:
-            raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
+    weights, biases = _variances(weight_variance, bias_variance, len(sizes) + 1)
     if parametrization not in ("standard", "ntk", "mup"):
         raise InvalidInput(f"parametrization must be standard, ntk or mup; got {parametrization!r}")
     fans = [d, *sizes]
-    features, derivatives = _forward(x, sizes, activation, weight_variance, bias_variance, fans)
-    parts = _backward(features, derivatives, fans, weight_variance, bias_variance, parametrization)
+    features, derivatives = _forward(x, sizes, activation, weights, biases, fans)
+    parts = _backward(features, derivatives, fans, weights, biases, parametrization)
     shrunk = 1 / sizes[-1] if parametrization == "mup" else 1.0
-    spread = weight_variance * shrunk * float(features[-1].mean()) + (
-        0.0 if bias_variance is None else bias_variance / sizes[-1]
-    )
+    spread = weights[-1] * shrunk * float(features[-1].mean()) + (biases[-1] or 0.0) / sizes[-1]
     factor, directions = _loss_curvature(loss, outputs, spread)
     active = activation_of(activation).active
     parts = [part * _shared(directions, sizes[layer:], active) for layer, part in enumerate(parts)]
     largest, outlier = top_eigenvalue(_diagonal(parts, features[1:], sizes))
     number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
-    number += 0 if bias_variance is None else sum(sizes) + outputs
+    number += sum(size for size, bias in zip([*sizes, outputs], biases, strict=True) if bias is not None)
     value = factor * largest / n
     smallest = Bounds.exactly(0.0) if number > n * outputs else Bounds(0.0, value, "proved", "estimate")
     return Spectrum(
@@ -137,14 +133,13 @@ def predict_wide(
 
 
 def _forward(
-    x: Reals, sizes: list[int], activation: str, weight: float, bias: float | None, fans: list[int]
+    x: Reals, sizes: list[int], activation: str, weights: list[float], biases: list[float | None], fans: list[int]
 ) -> tuple[list[Reals], list[Reals]]:
     """Phi_0, ..., Phi_L and the kernels of the derivatives, Phi'_1, ..., Phi'_L."""
     layer = activation_of(activation)
     features, derivatives = [x @ x.T / x.shape[1]], []
     for k in range(len(sizes)):
-        shift = 0.0 if bias is None else bias / fans[k]
-        values, slopes = layer.kernels(weight * features[-1] + shift)
+        values, slopes = layer.kernels(weights[k] * features[-1] + (biases[k] or 0.0) / fans[k])
         features.append(values)
         derivatives.append(slopes)
     return features, derivatives
@@ -154,30 +149,30 @@ def _backward(
     features: list[Reals],
     derivatives: list[Reals],
     fans: list[int],
-    weight: float,
-    bias: float | None,
+    weights: list[float],
+    biases: list[float | None],
     parametrization: str,
 ) -> list[Reals]:
     """The parts of E J J': from the weights that read layer 0, ..., L; from all biases with the first."""
     flow = np.ones_like(features[0])
     parts: list[Reals] = []
-    biases = np.zeros_like(flow)
+    from_biases = np.zeros_like(flow)
     last = len(fans) - 1
     for k in range(last, -1, -1):
         # what a layer's weights and biases are multiplied by, squared, and their learning rate
         scales = {
             "standard": (fans[k], 1.0),
-            "ntk": (weight, 0.0 if bias is None else bias / fans[k]),
+            "ntk": (weights[k], (biases[k] or 0.0) / fans[k]),
             "mup": (_mup_rate(k, fans) * fans[k], 1.0 if k == last else fans[k + 1]),
         }
         of_weights, of_biases = scales[parametrization]
         parts.append(of_weights * features[k] * flow)
-        if bias is not None:
-            biases += of_biases * flow
+        if biases[k] is not None:
+            from_biases += of_biases * flow
         if k > 0:
             shrunk = 1 / fans[k] if parametrization == "mup" and k == last else 1.0
-            flow = weight * shrunk * derivatives[k - 1] * flow
-    parts[-1] = parts[-1] + biases
+            flow = weights[k] * shrunk * derivatives[k - 1] * flow
+    parts[-1] = parts[-1] + from_biases
     return parts[::-1]
 
 
@@ -229,6 +224,24 @@ def _checked_widths(widths: Sequence[int], outputs: int) -> list[int]:
     if not sizes or min(sizes) < 2 or outputs < 1:
         raise InvalidInput(f"widths must hold at least one number >= 2, outputs >= 1; got {widths!r}, {outputs!r}")
     return sizes
+
+
+def _variances(
+    weight: float | Sequence[float], bias: float | Sequence[float | None] | None, layers: int
+) -> tuple[list[float], list[float | None]]:
+    """Both, one per layer of weights."""
+    weights = list(weight) if isinstance(weight, Sequence) else [weight] * layers
+    biases = list(bias) if isinstance(bias, Sequence) else [bias] * layers
+    for name, values in (("weight_variance", weights), ("bias_variance", biases)):
+        if len(values) != layers:
+            raise InvalidInput(f"{name} must be a number, or {layers}: hidden layers and output; got {len(values)}")
+    for value in weights:
+        if not 0 < value < math.inf:
+            raise InvalidInput(f"weight_variance must be positive and finite; got {value!r}")
+    for value in biases:
+        if value is not None and not 0 <= value < math.inf:
+            raise InvalidInput(f"bias_variance must be finite and not negative; got {value!r}")
+    return weights, biases
 
 
 def _check_loss(loss: str, outputs: int) -> None:

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from surefoot.training._chain import strangers
+
 __all__ = ["beyond_the_limit", "come_back"]
 
 # Largest rate times sharpness at the start of runs reported to come back, wide networks and squared loss (Lewkowycz et
@@ -29,7 +31,7 @@ def beyond_the_limit(model: nn.Module, criterion: object) -> str:
     if criterion is not nn.functional.mse_loss and not isinstance(criterion, nn.MSELoss):
         return ""
     # only a Sequential of known layers is known: any other forward may do what no module shows
-    if not isinstance(model, nn.Sequential) or any(not isinstance(m, BENT + SMOOTH + PLAIN) for m in model.modules()):
+    if not isinstance(model, nn.Sequential) or strangers(model, BENT + SMOOTH + PLAIN):
         return ""
     return come_back(kinked=any(isinstance(m, BENT) for m in model.modules()))
 

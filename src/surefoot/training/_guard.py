@@ -15,6 +15,7 @@ from surefoot.training._guard_keeper import Keeper, SnapshotCost
 from surefoot.training._guard_sensors import agreed, alone, everywhere, gradient_norm
 from surefoot.training._guard_sharpness import Sharpness, measured
 from surefoot.training._guard_stepper import Stepper, as_optimizers
+from surefoot.training._guard_swing import Swing, Turns, plain_rate, told
 from surefoot.training._snapshot import Subject
 
 __all__ = ["Guard"]
@@ -66,7 +67,8 @@ class Guard:
     scaler : torch.amp.GradScaler, optional
         Scaling, unscaling and its update are done here. Its own skipped steps are not interventions.
     clip : float, optional
-        Largest gradient norm, as ``clip_grad_norm_``.
+        Largest gradient norm, as ``clip_grad_norm_``. A rate above the limit, whose divergence the clip hides, is then
+        told (the history's action "warn"); nothing is done about it.
     accumulate : int
         Calls of `step` that make one update, each loss divided by it.
     also : sequence
@@ -150,6 +152,7 @@ class Guard:
         self._brake = RateBrake(self.optimizers)
         self._listener = Listener(model)
         self._log = Log()
+        self._swing = None if clip is None else Swing(clip)
         self._state: WatchState = self.rule.init()
         self._micro: list[float] = []
         self.updates = 0
@@ -192,8 +195,13 @@ class Guard:
             return value
         mean = sum(self._micro) / self._accumulate
         self._micro = []
-        if self._judged(mean, self._stepper.finish(), closure):
+        norm = self._stepper.finish()
+        if self._judged(mean, norm, closure):
+            # before the update, since optimizers may change gradients in place
+            turns = self._swing and self._swing.see(self.updates, norm, self._state.level, self._trained())
             self._update()
+            if turns:
+                self._warn(turns, mean, norm)
         self.updates += 1
         return value
 
@@ -248,6 +256,7 @@ class Guard:
             "watch": self.rule.dump(self._state),
             "factor": self._brake.factor,
             "heard": self._listener.largest,
+            "swing": self._swing and self._swing.state_dict(),
             **self._log.to_dict(),
         }
 
@@ -264,6 +273,8 @@ class Guard:
         self._brake.set(data["factor"])
         self._listener.largest = data["heard"]
         self._log.load(data)
+        if self._swing is not None and data.get("swing") is not None:
+            self._swing.load_state_dict(data["swing"])
         self._keeper.restart(self.updates)
         self._micro = []
 
@@ -379,6 +390,16 @@ class Guard:
         self._log.add(Event(
             step=self.updates, action=verdict.action, kind=verdict.kind, reason=verdict.reason, loss=loss,
             gradient_norm=norm, factor=verdict.step, **more,
+        ))  # fmt: skip
+
+    def _warn(self, turns: Turns, loss: float, norm: float) -> None:
+        """Say it; the rates are those of the update just made."""
+        rates = self._brake.rates
+        rate = plain_rate(self.optimizers, rates)
+        self._log.add(Event(
+            step=self.updates, action="warn", kind="clipped oscillation", loss=loss, gradient_norm=norm,
+            reason=told(turns, self._state.level, rate), factor=self._brake.factor, rates=rates,
+            swing=None if rate is None else rate * turns.cap,
         ))  # fmt: skip
 
     def _update(self) -> None:

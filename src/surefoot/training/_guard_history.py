@@ -19,11 +19,11 @@ class Event:
     ----------
     step : int
         The update at which it happened, counted from 0 over the guard's life.
-    action : "skip", "back", "stop", "go" or "note"
-        Batch left out; returned to the last good state; gave up; went on with a remark; a remark.
+    action : "skip", "back", "stop", "go", "warn" or "note"
+        Batch left out; returned to the last good state; gave up; went on with a remark; a warning, nothing done; a remark.
     kind : str
         Which sense spoke: "broken loss", "broken gradient", "broken state", "jump", "lost ground", "vanished",
-        "collapse", "new data", "snapshot".
+        "collapse", "new data", "clipped oscillation", "snapshot".
     reason : str
         For a person.
     loss, gradient_norm : float
@@ -38,6 +38,8 @@ class Event:
         Measured where it returned to; None unless it returned.
     recovered : int or None
         The update by which the mean loss was down again and nothing had happened for ten updates.
+    swing : float or None
+        Of a clipped oscillation under plain gradient descent: how far the parameters alternate, rate x C.
     """
 
     step: int
@@ -51,6 +53,7 @@ class Event:
     rates: tuple[float, ...] = ()
     sharpness: Sharpness | None = None
     recovered: int | None = None
+    swing: float | None = None
 
     def __str__(self) -> str:
         parts = [f"step {self.step}: {self.reason}"]

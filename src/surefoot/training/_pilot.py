@@ -18,7 +18,7 @@ from surefoot.training._guard_sensors import agreed, alone
 from surefoot.training._pilot_history import Moment
 from surefoot.training._pilot_instruments import Instruments
 from surefoot.training._pilot_lanes import Lanes
-from surefoot.training._pilot_named import pilot_rule
+from surefoot.training._pilot_named import pilot_rule, refuse_foreign_steps
 from surefoot.training._pilot_rates import Rates
 from surefoot.training._pilot_sensors import AVAILABLE, Senses, moved
 
@@ -64,7 +64,8 @@ class Pilot:
         "auto"; "sharpness", "along-step"; a schedule or other rule of `surefoot.rules` by name ("cosine:0.1") or as an
         object, if it needs nothing that training cannot sense.
     total_steps : int, optional
-        Calls of `step` in the run; the last 20% of it are the cool-down. Without, the run goes on until `finish`.
+        Calls of `step` in the run; the last 20% of it are the cool-down, beyond it the rate is 0. Without, the run
+        goes on until `finish`.
     scheduler : scheduler or sequence of schedulers, optional
         Its rates then multiply the pilot's (relative to the first group's rate at the start); it sees its own only.
         You step it, as always. Without, the pilot's rates stand in the groups, and whatever else changes a group's lr
@@ -133,6 +134,7 @@ class Pilot:
             self, model, optimizer, scheduler=scheduler, scaler=scaler, clip=clip, accumulate=accumulate, also=also,
             rng=rng, keep=keep, every=every, rule=watch, measure=measure, probe=probe,
         )  # fmt: skip
+        refuse_foreign_steps(self.rule, self.guard.optimizers)
         self.model = model
         self._rates = Rates(self.guard.optimizers, shared=scheduler is not None)
         self._lanes = Lanes(model, self.guard.optimizers)

@@ -1,6 +1,8 @@
 """Rules that a pilot knows by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from torch.optim import SGD, Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.rules._along_step import AlongStep
@@ -8,9 +10,10 @@ from surefoot.rules._autopilot import Autopilot
 from surefoot.rules._base import Rule
 from surefoot.rules._cooldown import Cooldown
 from surefoot.rules._named import Known, named_rule, named_rules, unknown_rule
+from surefoot.rules._polyak import Polyak
 from surefoot.rules._sharpness import Sharpness
 
-__all__ = ["pilot_rule"]
+__all__ = ["pilot_rule", "refuse_foreign_steps"]
 
 _OWN: dict[str, Callable[[], Rule]] = {
     "auto": lambda: Autopilot(),
@@ -38,3 +41,20 @@ def pilot_rule(name: str, total_steps: int | None) -> Rule:
     if total_steps is None and word in {"cosine", "linear", "one-cycle", "wsd"}:
         raise InvalidInput(f"{word} is a schedule for a run of known length; give total_steps")
     return named_rule(name, Known(steps=total_steps or 1))
+
+
+def refuse_foreign_steps(rule: Rule, optimizers: Sequence[Optimizer]) -> None:
+    """Polyak's step divides by |g|^2, so it is one for the gradient itself and for no other direction.
+
+    Raises
+    ------
+    InvalidInput
+        If the rule is Polyak's and an optimizer does not move along the gradient.
+    """
+    for optimizer in optimizers:
+        plain = type(optimizer) is SGD and not any(group["momentum"] for group in optimizer.param_groups)
+        if isinstance(rule, Polyak) and not plain:
+            raise InvalidInput(
+                f"Polyak's step is for plain gradients, and {type(optimizer).__name__} moves along another direction; "
+                "use SGD with momentum=0, or rule='auto'"
+            )

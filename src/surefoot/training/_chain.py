@@ -1,0 +1,133 @@
+"""Which layers a network applies, and whether one after the other: seen in a forward pass, not guessed from its parts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput
+
+__all__ = ["Applied", "applied_in_sequence", "is_known", "strangers"]
+
+Kinds = Sequence[type[nn.Module]]
+
+# Of the largest entry: what a product computed a second time may differ by, float32.
+ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A layer at its turn.
+
+    Parameters
+    ----------
+    name : str
+        In the model.
+    layer : Module
+    inputs : Tensor or None
+        What the first layer with weights was given; None for the others.
+    """
+
+    name: str
+    layer: nn.Module
+    inputs: Tensor | None
+
+
+def is_known(module: nn.Module, kinds: Kinds) -> bool:
+    """Whether the module is of one of the kinds and its forward is theirs."""
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
+
+
+def strangers(model: nn.Module, kinds: Kinds) -> list[tuple[str, nn.Module]]:
+    """Names and modules of those that are of none of the kinds, the model among them."""
+    return [(name, module) for name, module in model.named_modules() if not is_known(module, kinds)]
+
+
+def applied_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[Applied]:
+    """The layers of the given kinds in the order in which the model applies them, each to what the last returned.
+
+    Before the first layer with weights the model may do anything that has no parameters: that layer's input is kept.
+    After the last, it may only reshape.
+
+    Parameters
+    ----------
+    model : Module
+        In the mode in which it is to be read; it is run once, without gradients.
+    inputs : Tensor
+    kinds : sequence of types
+        Of the layers; whatever else the model has only holds them.
+
+    Raises
+    ------
+    InvalidInput
+        If a layer is applied twice or to anything but what the layer before it returned, or the model returns anything
+        but what the last one did.
+    """
+    watch = _Watch()
+    layers = [(name, module) for name, module in model.named_modules() if is_known(module, kinds)]
+    handles: list[Any] = []
+    try:
+        for name, layer in layers:
+            handles += [layer.register_forward_pre_hook(watch.before(name)), layer.register_forward_hook(watch.after)]
+        with torch.no_grad():
+            output = model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if watch.applied and not _same(output, watch.output, reshaped=True):
+        raise InvalidInput(
+            f"no prediction: the model does not return what its last layer {watch.applied[-1].name!r} returned; a sum, a "
+            "residual connection or another function follows"
+        )
+    return watch.applied
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Layers as they are applied, and what the last one returned."""
+
+    applied: list[Applied] = field(default_factory=list[Applied])
+    weighted: bool = False
+    given: Any = None
+    output: Any = None
+
+    def before(self, name: str) -> Callable[[nn.Module, Any], None]:
+        def look(layer: nn.Module, arguments: Any) -> None:
+            if any(layer is past.layer for past in self.applied) and _has_weights(layer):
+                raise InvalidInput(f"no prediction: {name!r} is applied more than once, so its weights are tied")
+            x = arguments[0] if len(arguments) == 1 else None
+            if self.weighted and not _same(x, self.output):
+                raise InvalidInput(
+                    f"no prediction: {name!r} is not applied to what {self.applied[-1].name!r} returned; a sum, a residual "
+                    "connection or another function is between them"
+                )
+            first = not self.weighted and _has_weights(layer)
+            self.weighted = self.weighted or first
+            # layers may work in place
+            self.given = x.clone() if isinstance(x, Tensor) else None
+            self.applied.append(Applied(name, layer, self.given.clone() if first and self.given is not None else None))
+
+        return look
+
+    def after(self, layer: nn.Module, _: Any, output: Any) -> None:
+        # not what the layer computes from its input: a hook, or a forward of its own
+        if not _same(output, type(layer).forward(layer, self.given)):
+            raise InvalidInput(
+                f"no prediction: {self.applied[-1].name!r} returns something else than a {type(layer).__name__} does; a hook "
+                "changes it"
+            )
+        self.output = output.clone()
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    return next(layer.parameters(), None) is not None
+
+
+def _same(one: Any, other: Any, *, reshaped: bool = False) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.numel() != other.numel():
+        return False
+    if not reshaped and one.shape != other.shape:
+        return False
+    return bool((one.reshape(-1) - other.reshape(-1)).abs().max() <= ROUNDING * other.abs().max())
