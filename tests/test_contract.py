@@ -160,6 +160,7 @@ TRAINING = {
     "supervised": "criterion",
     "optimizer_limits": "H, optimizer",
     "gauss_newton": "model, loss, data",
+    "predict_network": "model, loss, inputs",
     "suggest_groups": "model, loss, data, optimizer, *, groups=None, rng=0",
     "watch": "optimizer, *, groups=None, every=1",
     "range_test": "model, loss, data, optimizer, *, steps=100, repeats=1, rng=0",

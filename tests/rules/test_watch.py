@@ -205,3 +205,15 @@ def test_the_state_survives_json():
 def test_refusals(bad):
     with pytest.raises(InvalidInput, match=next(iter(bad))):
         Watch(**bad)
+
+
+def test_what_it_is_told_counts_as_seen():
+    watch = Watch()
+    told = watch.told(watch.init(), [(1.0, 0.5), (math.nan, 1.0), (0.9, 2.0), (0.8, 1.0)])
+    assert told.count == 3
+    assert told.peak == pytest.approx(2.0, rel=0.05)
+    assert told.first == 1.0
+    same = watch.init()
+    for loss, norm in [(1.0, 0.5), (0.9, 2.0), (0.8, 1.0)]:
+        same = watch.update(same, Seen(loss, norm))[1]
+    assert told == same

@@ -351,6 +351,27 @@ def test_losses_are_factors():
     assert one < largest(outputs=2) < ten < 2 * one
 
 
+def test_variances_of_each_layer():
+    x = np.random.default_rng(11).standard_normal((80, 6))
+
+    def largest(weights, biases):
+        return predict_wide([128, 256], x, weight_variance=weights, bias_variance=biases).largest.upper
+
+    assert largest([2.0] * 3, [0.5] * 3) == largest(2.0, 0.5)
+    assert largest([2.0] * 3, [None] * 3) == largest(2.0, None)
+    # the output's bias adds 1 to each entry of the kernel, so at most 1 to the top, and reaches no other layer
+    without, with_one = largest(2.0, None), largest(2.0, [None, None, 0.0])
+    assert without < with_one <= without + 1.05
+    assert largest(2.0, [None, None, 9.0]) == with_one
+    # no bias at the start, but a trained one
+    assert largest(2.0, 0.0) > with_one
+    assert largest(2.0, 0.0) == pytest.approx(largest(2.0, 1e-12), rel=1e-9)
+    # exactly those of the last layer read it: the rest scales with the output weights
+    assert largest([2.0, 2.0, 1e-12], None) < without < largest([2.0, 2.0, 4.0], None)
+    number = 6 * 128 + 128 * 256 + 256
+    assert predict_wide([128, 256], x, bias_variance=[0.0, None, 1.0]).size == number + 128 + 1
+
+
 def test_scale_of_relu_inputs_and_weights():
     """ReLU is homogeneous: without biases the kernel is, too."""
     x = np.random.default_rng(10).standard_normal((80, 6))
@@ -369,6 +390,9 @@ def test_scale_of_relu_inputs_and_weights():
         (lambda: predict_wide([8], 2, samples=5000), "at most 4000"),
         (lambda: predict_wide([8], 4, samples=10, activation="swish"), "activation must be one of"),
         (lambda: predict_wide([8], 4, samples=10, weight_variance=0.0), "weight_variance"),
+        (lambda: predict_wide([8], 4, samples=10, weight_variance=[1.0]), "weight_variance must be a number, or 2"),
+        (lambda: predict_wide([8], 4, samples=10, bias_variance=[1.0, -1.0]), "bias_variance"),
+        (lambda: predict_wide([8], 4, samples=10, bias_variance=math.nan), "bias_variance"),
         (lambda: predict_wide([8], 4, samples=10, loss="hinge"), "loss"),
         (lambda: predict_wide([8], 4, samples=10, loss="cross-entropy"), "two outputs"),
         (lambda: predict_wide([8], 4, samples=10, parametrization="maximal"), "parametrization"),

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.rules import BarzilaiBorwein, Constant, Cosine
+from surefoot.rules import BarzilaiBorwein, Confident, Constant, Cosine
 from surefoot.rules._autopilot import Autopilot
 from surefoot.training import Pilot
 from surefoot.training._pilot_lanes import CONFIRMED, Lanes
@@ -350,3 +350,43 @@ def test_a_closure_must_return_the_loss():
     pilot.step(lambda: cross_entropy(model(x), y))
     with pytest.raises(InvalidType, match="one number"):
         pilot.step(lambda: mse_loss(model(x), torch.zeros(256, 3), reduction="none"))
+
+
+def test_confident_steps_stay_below_the_inverse_curvature():
+    model, A, closure = quadratic()
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1.0), rule=Confident(first=1e-3))
+    start = closure().item()
+    for _ in range(300):
+        value = pilot.step(closure)
+    assert value < 1e-3 * start
+    least, most = torch.linalg.eigvalsh(A)[[0, -1]].tolist()
+    rates = [moment.rate for moment in pilot.history[50:]]
+    assert 1 / most < max(rates) < 1.01 / least
+
+
+def test_a_confident_run_goes_on_after_a_rescue():
+    x, y = data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    pilot = Pilot(model, sgd(model, 1.0), rule=Confident(first=0.01, longest=0.1))
+    for k, (a, b) in enumerate(batches(160, x, y)):
+        if k == 60:
+            with torch.no_grad():
+                model[0].weight[0, 0] = math.nan
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert any(event.action == "back" for event in pilot.guard.history)
+    losses = [m.loss for m in pilot.history]
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+    assert pilot.rate > 1e-3
+
+
+def test_a_gradient_that_a_trial_has_seen_is_no_jump_after_it():
+    x, y = data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    pilot = Pilot(model, sgd(model, 0.1))
+    for a, b in batches(21, x, y):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert "chose" in pilot.history[20].event
+    assert pilot.guard._state.count == len(pilot._lanes.past)
+    assert pilot.guard._state.peak >= 0.9 * max(norm for _, norm in pilot._lanes.past) * 0.98**20

@@ -130,7 +130,12 @@ def test_what_is_said_of_rates_above_the_limit():
         def forward(self, x):
             return torch.relu(self.layer(x))
 
+    class Doubled(nn.Sequential):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
     for unknown in (
+        Doubled(nn.Linear(2, 2), nn.ReLU()),
         nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
         Hidden(),
         nn.Sequential(Hidden()),

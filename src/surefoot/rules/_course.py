@@ -76,6 +76,11 @@ class Outlook(Protocol):
         ...
 
     @property
+    def alignment(self) -> float:
+        """<s, Hs>, s = x - x-; costs about three gradients; nan likewise."""
+        ...
+
+    @property
     def arrival_slope(self) -> float:
         """<g, u>; nan where there is no update to look along."""
         ...

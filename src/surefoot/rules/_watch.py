@@ -1,6 +1,7 @@
 """A watch over noisy training: the brake, with senses that a mini-batch does not fool."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,16 @@ GUILTY = frozenset({"jump", "lost ground", "vanished", "collapse"})
 
 
 GO = Verdict(step=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A batch of which nothing else is known."""
+
+    loss: float
+    gradient_norm: float
+    hearing: float = math.nan
+    sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +156,7 @@ class Watch(Rule):
                 return self._back(state, "broken state", "parameters, buffers or optimizer state are not finite")
             return self._doubt(state, f"broken {which}", f"the {which} is not finite")
         if state.count == 0:
-            return self._went(replace(
-                state, level=loss, spread=abs(loss), typical=0.0, peak=norm, first=loss, best=loss, scale=abs(loss)
-            ), seen)  # fmt: skip
+            return self._went(_begun(state, seen), seen)
         jump = self._jump(state, loss, norm)
         if jump and not (_untried(state) and state.doubts >= self._allowed(state)):
             return self._doubt(state, "jump", jump)
@@ -156,6 +165,14 @@ class Watch(Rule):
             verdict, after = self._went(fresh, seen)
             return replace(verdict, kind="new data", reason=f"{jump}, at a good state too", adopted=True), after
         return self._judged(*self._went(state, seen), seen)
+
+    def told(self, state: WatchState, past: Iterable[tuple[float, float]]) -> WatchState:
+        """The state after batches that others judged and accepted, from loss and gradient norm of each finite one."""
+        for loss, norm in past:
+            if math.isfinite(loss) and math.isfinite(norm):
+                seen = _Told(loss, norm)
+                _, state = self._went(state if state.count else _begun(state, seen), seen)
+        return state
 
     def rewound(self, now: WatchState, then: WatchState) -> WatchState:
         """The averages of an earlier state with the brake of the present: what holds after a return."""
@@ -270,6 +287,14 @@ def _least(least: float, value: float) -> float:
 def _untried(state: WatchState) -> bool:
     """Whether this is the state that was returned to, with no update since."""
     return state.rescues > 0 and state.since == 0
+
+
+def _begun(state: WatchState, seen: Sight) -> WatchState:
+    """Averages at the first batch."""
+    loss, norm = seen.loss, seen.gradient_norm
+    return replace(
+        state, level=loss, spread=abs(loss), typical=0.0, peak=norm, first=loss, best=loss, scale=abs(loss)
+    )  # fmt: skip
 
 
 def _as_observation(seen: _Seen) -> Observation:

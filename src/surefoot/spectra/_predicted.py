@@ -230,8 +230,8 @@ def _variances(
     weight: float | Sequence[float], bias: float | Sequence[float | None] | None, layers: int
 ) -> tuple[list[float], list[float | None]]:
     """Both, one per layer of weights."""
-    weights = list(weight) if isinstance(weight, Sequence) else [weight] * layers
-    biases = list(bias) if isinstance(bias, Sequence) else [bias] * layers
+    weights: list[float] = [*weight] if isinstance(weight, Sequence) else [weight] * layers
+    biases: list[float | None] = [*bias] if isinstance(bias, Sequence) else [bias] * layers
     for name, values in (("weight_variance", weights), ("bias_variance", biases)):
         if len(values) != layers:
             raise InvalidInput(f"{name} must be a number, or {layers}: hidden layers and output; got {len(values)}")

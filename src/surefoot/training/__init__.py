@@ -48,6 +48,7 @@ from surefoot.training._pilot import Pilot
 from surefoot.training._pilot_history import Moment
 from surefoot.training._pilot_log import PilotLog
 from surefoot.training._pilot_run import TrainingRun, train
+from surefoot.training._predict_network import predict_network
 from surefoot.training._range_test import range_test
 from surefoot.training._range_test_types import RangeTest, Rehearsal
 from surefoot.training._reading import SharpnessReading
@@ -123,6 +124,7 @@ __all__ = [
     "mnist1d_cnn_task",
     "optimizer_limits",
     "preconditioned",
+    "predict_network",
     "range_test",
     "residual_stability",
     "resnet_mlp_task",

@@ -1,4 +1,4 @@
-"""Which layers a network applies, and whether one after the other: seen in a forward pass, not guessed from its parts."""
+"""Which layers a network applies, and whether one after the other: seen in a forward pass, not guessed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["Applied", "applied_in_sequence", "is_known", "strangers"]
+__all__ = ["Applied", "abstained", "applied_in_sequence", "is_known", "strangers"]
 
 Kinds = Sequence[type[nn.Module]]
 
@@ -77,10 +77,8 @@ def applied_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[
         for handle in handles:
             handle.remove()
     if watch.applied and not _same(output, watch.output, reshaped=True):
-        raise InvalidInput(
-            f"no prediction: the model does not return what its last layer {watch.applied[-1].name!r} returned; a sum, a "
-            "residual connection or another function follows"
-        )
+        why = "is the last layer, but the model returns something else: a residual sum or another function follows"
+        raise abstained(watch.applied[-1].name, watch.applied[-1].layer, why)
     return watch.applied
 
 
@@ -96,29 +94,32 @@ class _Watch:
     def before(self, name: str) -> Callable[[nn.Module, Any], None]:
         def look(layer: nn.Module, arguments: Any) -> None:
             if any(layer is past.layer for past in self.applied) and _has_weights(layer):
-                raise InvalidInput(f"no prediction: {name!r} is applied more than once, so its weights are tied")
+                raise abstained(name, layer, "is applied more than once: tied weights")
             x = arguments[0] if len(arguments) == 1 else None
+            if not isinstance(x, Tensor):
+                raise abstained(name, layer, "is not called with one tensor, by its place")
             if self.weighted and not _same(x, self.output):
-                raise InvalidInput(
-                    f"no prediction: {name!r} is not applied to what {self.applied[-1].name!r} returned; a sum, a residual "
-                    "connection or another function is between them"
-                )
+                last = self.applied[-1].name
+                why = f"is not applied to what {last!r} returned: a residual sum or another function is between them"
+                raise abstained(name, layer, why)
             first = not self.weighted and _has_weights(layer)
             self.weighted = self.weighted or first
             # layers may work in place
-            self.given = x.clone() if isinstance(x, Tensor) else None
-            self.applied.append(Applied(name, layer, self.given.clone() if first and self.given is not None else None))
+            self.given = x.clone()
+            self.applied.append(Applied(name, layer, x.clone() if first else None))
 
         return look
 
     def after(self, layer: nn.Module, _: Any, output: Any) -> None:
         # not what the layer computes from its input: a hook, or a forward of its own
         if not _same(output, type(layer).forward(layer, self.given)):
-            raise InvalidInput(
-                f"no prediction: {self.applied[-1].name!r} returns something else than a {type(layer).__name__} does; a hook "
-                "changes it"
-            )
+            raise abstained(self.applied[-1].name, layer, "does not return what such a layer does: a hook changes it")
         self.output = output.clone()
+
+
+def abstained(name: str, part: nn.Module, why: str) -> InvalidInput:
+    """The error that names the part for which there is no prediction, and why."""
+    return InvalidInput(f"no prediction: {name or 'the model'!r} ({type(part).__name__}) {why}")
 
 
 def _has_weights(layer: nn.Module) -> bool:

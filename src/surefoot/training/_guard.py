@@ -250,7 +250,11 @@ class Guard:
         return self._keeper.cost
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values: counters, the rule's state and the history. Snapshots are taken anew after loading."""
+        """Plain values: counters, the rule's state and the history.
+
+        After loading, snapshots are taken anew and gradients compared anew: a warning in the making may come up to
+        20 updates later.
+        """
         return {
             "updates": self.updates,
             "watch": self.rule.dump(self._state),

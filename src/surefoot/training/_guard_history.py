@@ -20,7 +20,8 @@ class Event:
     step : int
         The update at which it happened, counted from 0 over the guard's life.
     action : "skip", "back", "stop", "go", "warn" or "note"
-        Batch left out; returned to the last good state; gave up; went on with a remark; a warning, nothing done; a remark.
+        Batch left out; returned to the last good state; gave up; went on with a remark; a warning, nothing done;
+        a remark.
     kind : str
         Which sense spoke: "broken loss", "broken gradient", "broken state", "jump", "lost ground", "vanished",
         "collapse", "new data", "clipped oscillation", "snapshot".

@@ -25,7 +25,7 @@ EPISODE = 100
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """What was seen: the cap, updates cut in a row, the least negative cosine, the last two norms' mean over the cap."""
+    """What was seen: the cap, updates cut in a row, their largest cosine, the last two norms' mean over the cap."""
 
     cap: float
     clipped: int
@@ -114,7 +114,8 @@ class Swing:
             return True
         if before.shape != now.shape:
             return False
-        cosine = float(torch.nn.functional.cosine_similarity(before, now, dim=0, eps=0.0))
+        lengths = torch.dot(before, before).sqrt() * torch.dot(now, now).sqrt()
+        cosine = (torch.dot(before, now) / lengths).item()
         self._turns, self._cosine = self._turns + 1, max(self._cosine, cosine)
         return cosine <= TURNED
 
@@ -123,10 +124,11 @@ def told(turns: Turns, level: float, rate: float | None) -> str:
     """For a person; the rate of plain gradient descent, None where something else acts between clip and step."""
     above = "above the limit"
     if rate is not None:
-        above = f"about {turns.excess:.3g} x the limit (mean gradient norm / C), peak to peak rate x C = {rate * turns.cap:.4g}"
+        size = f"peak to peak rate x C = {rate * turns.cap:.4g}"
+        above = f"about {turns.excess:.3g} x the limit (mean gradient norm / C), {size}"
     return (
-        f"clipped oscillation: every gradient of the last {turns.clipped} updates was cut at C = {turns.cap:.4g}, and each of "
-        f"the last {TURNS} turned back the one before (cosine {turns.cosine:.2f} or less); the loss stays near "
+        f"clipped oscillation: every gradient of the last {turns.clipped} updates was cut at C = {turns.cap:.4g}, and "
+        f"each of the last {TURNS} turned back the one before (cosine {turns.cosine:.2f} or less); the loss stays near "
         f"{level:.4g}; unless two batches take turns, the rate is {above}; lower the rate"
     )
 

@@ -28,6 +28,8 @@ __all__ = ["Pilot"]
 COOL = 0.2
 # What the guard goes back for that a rate can be blamed for.
 BLAMED = frozenset({"jump", "lost ground", "vanished", "collapse", "broken state", "broken loss", "broken gradient"})
+# What a rule reads of the last move.
+LOOKING_BACK = frozenset({"displacement", "alignment", "arrival_slope", "arrival_curvature"})
 
 
 class _Steered(Guard):
@@ -277,9 +279,9 @@ class Pilot:
         if not decision.accept:
             self.guard._stepper.leave_out()
             self._note(loss, course, 0.0)
+            self._remember(course)
             return
-        watch = course.watch and "arrival_slope" in self.rule.needs
-        self._previous = [p.detach().clone() for p in self.guard._trained()] if watch else None
+        self._remember(course)
         self._taken = decision.step * self.guard.factor
         if len(course.lanes) > 1:
             self.guard._stepper.forget_scale()
@@ -290,6 +292,11 @@ class Pilot:
             update()
         self._made += 1
         self._note(loss, course, self._taken)
+
+    def _remember(self, course: Course) -> None:
+        """Keep the present point, for a rule that looks back from the next one."""
+        watch = course.watch and not LOOKING_BACK.isdisjoint(self.rule.needs)
+        self._previous = [p.detach().clone() for p in self.guard._trained()] if watch else None
 
     def _trial(self, closure: Callable[[], Tensor]) -> float:
         """A batch in every lane."""
@@ -333,9 +340,9 @@ class Pilot:
         return value
 
     def _vouch(self) -> None:
-        """Tell the guard that this state has stood a trial: what it remembers of others is of no use."""
+        """Tell the guard that this state has stood a trial, and what was seen there: the rest is of no use."""
         guard = self.guard
-        fresh = guard.rule.rewound(guard._state, guard.rule.init())
+        fresh = guard.rule.told(guard.rule.rewound(guard._state, guard.rule.init()), self._lanes.past)
         guard._state = replace(fresh, since=PROBATION * guard.rule.patience)
         guard._keeper.restart(guard.updates + 1)
         guard._keeper.take(guard.updates + 1, {"watch": guard.rule.dump(guard._state)}, None, probation=False)
@@ -373,7 +380,9 @@ class Pilot:
             if scale != 1.0:
                 for g in found:
                     g.mul_(1 / scale)
-            if not math.isfinite(norm_of(found)):
+            norm = norm_of(found)
+            lane.past += ((lane.loss, norm),)
+            if not math.isfinite(norm):
                 overflows += 1
                 lane.gradients = None
                 if self._scaler is None:

@@ -14,6 +14,7 @@ from surefoot.training._guard_sensors import agreed, alone
 from surefoot.training._pilot_line import line_minimum
 from surefoot.training._pilot_rates import Rates
 from surefoot.training._pilot_sensors import along, moved
+from surefoot.training._sandbox import buffers_set_aside, random_state_kept
 from surefoot.training._snapshot import Subject
 from surefoot.training._tracker import SharpnessTracker
 
@@ -90,9 +91,15 @@ class Instruments:
     def _loss(self) -> Tensor:
         return cast("Callable[[], Tensor]", self.closure)()
 
+    def _same_loss(self) -> Tensor:
+        """The loss, with the same dropout each time it is asked for at this update, and no buffer touched."""
+        with random_state_kept(), buffers_set_aside(self._guard.model):
+            torch.manual_seed(self._guard.updates)
+            return self._loss()
+
     def _new_tracker(self) -> SharpnessTracker:
         """The closure has its model and batch inside; the tensor only stands for one batch."""
         return SharpnessTracker(
-            self._guard.model, lambda _model, _batch: self._loss(), lambda: torch.zeros(1),
+            self._guard.model, lambda _model, _batch: self._same_loss(), lambda: torch.zeros(1),
             self._guard.optimizers[0], count=lambda _batch: 1.0,
         )  # fmt: skip

@@ -37,6 +37,8 @@ class Lane:
         The buffers before the batch at hand.
     loss : float
         Of the batch at hand; a sum until all of its parts are there.
+    past : tuple of (float, float)
+        Loss and gradient norm of each batch so far.
     """
 
     tensors: list[Tensor]
@@ -46,6 +48,7 @@ class Lane:
     gradients: list[Tensor | None] | None = None
     before: list[Tensor] | None = None
     loss: float = 0.0
+    past: tuple[tuple[float, float], ...] = ()
 
 
 class Lanes:
@@ -66,6 +69,7 @@ class Lanes:
         self._model = model
         self._home: list[Tensor] = []
         self.lanes: list[Lane] = []
+        self.past: tuple[tuple[float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.lanes)
@@ -157,6 +161,7 @@ class Lanes:
             states = [copy.deepcopy(optimizer.state_dict()) for optimizer in self._optimizers]
             tensors = [t.clone() for t in lane.tensors]
             saved.append({"tensors": tensors, "optimizers": states, "heard": lane.largest, "deaf": lane.deaf})
+            saved[-1]["past"] = [list(batch) for batch in lane.past]
         return saved[::-1]
 
     def load_state_dict(self, data: Sequence[dict[str, Any]]) -> None:
@@ -169,7 +174,8 @@ class Lanes:
             ]
             for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
                 optimizer.load_state_dict(copy.deepcopy(state))
-            self.lanes.insert(0, Lane(values, self._borrowed(), saved["heard"], saved["deaf"]))
+            past = tuple((loss, norm) for loss, norm in saved["past"])
+            self.lanes.insert(0, Lane(values, self._borrowed(), saved["heard"], saved["deaf"], past=past))
         if self.lanes:
             self._load(self.lanes[0], None)
 
@@ -207,6 +213,7 @@ class Lanes:
                 if tensor.data_ptr() != home.data_ptr():
                     home.copy_(tensor.data)
                 tensor.data = home
+        self.past = self.lanes[0].past
         self.lanes, self._home = [], []
 
 
@@ -214,7 +221,9 @@ def _copied(lane: Lane) -> Lane:
     """The same in tensors of its own."""
     gradients = None if lane.gradients is None else [None if g is None else g.clone() for g in lane.gradients]
     optimizers = [(_renewed(state), copy.deepcopy(groups)) for state, groups in lane.optimizers]
-    return Lane([t.clone() for t in lane.tensors], optimizers, lane.largest, lane.deaf, gradients, None, lane.loss)
+    return Lane(
+        [t.clone() for t in lane.tensors], optimizers, lane.largest, lane.deaf, gradients, None, lane.loss, lane.past
+    )
 
 
 def _renewed(state: Any) -> Any:

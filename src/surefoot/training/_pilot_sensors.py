@@ -16,7 +16,8 @@ __all__ = ["AVAILABLE", "Senses", "along", "moved"]
 # What a rule may need of a training run; see surefoot.rules._course.Outlook.
 AVAILABLE = frozenset({
     "iteration", "step", "loss", "losses", "gradient_norm", "direction_norm", "slope", "curvature", "reach",
-    "displacement", "arrival_slope", "arrival_curvature", "limit", "remaining", "until_cooldown", "rescues",
+    "displacement", "alignment", "arrival_slope", "arrival_curvature", "limit", "remaining", "until_cooldown",
+    "rescues",
 })  # fmt: skip
 
 _subtract: Any = cast(Any, torch)._foreach_sub
@@ -79,6 +80,11 @@ class Senses:
     def displacement(self) -> float:
         """|x - x-|."""
         return math.nan if self.update is None else length(self.update)
+
+    @property
+    def alignment(self) -> float:
+        """<s, Hs>, s = x - x-: how the gradient of this batch changes along the last move, to first order."""
+        return self._arrival[1] if self._arrived else math.nan
 
     @property
     def arrival_slope(self) -> float:

@@ -1,17 +1,14 @@
 """The curvature of a wide network at its initialisation, predicted from what can be read off it: no Hessian."""
 
-import math
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
-from surefoot.spectra import MarchenkoPastur, Spectrum, norm_squared, predict_wide
+from surefoot.spectra import Spectrum, predict_wide
 from surefoot.spectra._predicted import WIDE, Loss
-from surefoot.training._chain import applied_in_sequence, is_known, strangers
+from surefoot.training._chain import abstained, applied_in_sequence, is_known, strangers
+from surefoot.training._initial import bias_of, check_initial, variance_of
 from surefoot.training._loss import Supervised
 
 __all__ = ["predict_network"]
@@ -35,23 +32,19 @@ REASONS = {
     "GRU": "shares its weights between times",
     "Embedding": "looks its output up",
 }
-# Standard deviations away from what independent entries give: of the mean, and of the largest singular value, whose law
-# (Tracy-Widom) has a heavier tail and holds for large matrices.
-MEAN_APART, EDGE_APART = 5.0, 8.0
-NORM_RTOL = 0.01
 
 
 def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     """The largest Gauss-Newton eigenvalue of a wide fully connected model at initialisation, by `predict_wide`.
 
-    Widths, activation, and each layer's variance of weights and biases are read off the model; one forward pass, without
-    gradients, shows that its layers are applied one after the other. An *estimate* of the mean over networks initialised
-    like this one, with the accuracy and the limits of `surefoot.spectra.predict_wide`.
+    Widths, activation, and each layer's variance of weights and biases are read off the model; one forward pass,
+    without gradients, shows that its layers are applied one after the other. An *estimate* of the mean over networks
+    initialised like this one, with the accuracy and the limits of `surefoot.spectra.predict_wide`.
 
     It abstains (raises, naming the layer) from what that theory does not cover: normalisation, attention, convolution,
     recurrence, sums, tied or frozen weights, hidden layers narrower than 128, and weights that are visibly not
-    independent with mean zero, so not at initialisation: by their mean, or by a largest singular value beyond the edge of
-    Marchenko and Pastur. Weights that training has moved by less than that pass unseen.
+    independent with mean zero, so not at initialisation: by their mean, or by a largest singular value away from the
+    edge of Marchenko and Pastur. Weights that training has moved by less than that pass unseen.
 
     Parameters
     ----------
@@ -97,13 +90,13 @@ def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     _check_values(model, inputs)
     first, layers, activation = _read(model, inputs)
     for name, layer in layers:
-        _check_initial(name, layer)
+        check_initial(name, layer)
     return predict_wide(
         [layer.out_features for _, layer in layers[:-1]],
         first.double().cpu().numpy(),
         activation=activation,
-        weight_variance=[_variance(layer.weight, layer) for _, layer in layers],
-        bias_variance=[None if _bias(layer) is None else _variance(layer.bias, layer) for _, layer in layers],
+        weight_variance=[variance_of(layer.weight, layer) for _, layer in layers],
+        bias_variance=[None if (bias := bias_of(layer)) is None else variance_of(bias, layer) for _, layer in layers],
         outputs=layers[-1][1].out_features,
         loss=kind,
     )
@@ -134,20 +127,20 @@ def _kind_of(loss: Supervised) -> Loss:
 def _check_parts(model: nn.Module) -> None:
     """That every part is known or only holds others, and every parameter is a layer's own and trained."""
     for name, part in strangers(model, KNOWN):
-        if isinstance(part, nn.Linear) or not any(True for _ in part.children()) or _reason(part):
-            why = _reason(part) or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}"
-            raise _abstained(name, part, why)
+        why = _reason(part)
+        if why or next(part.children(), None) is None:
+            raise abstained(name, part, why or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}")
     owners: dict[int, str] = {}
     for name, part in model.named_modules():
         if is_known(part, (nn.Dropout,)) and part.training and getattr(part, "p", 0.0) > 0:
-            raise _abstained(name, part, "is in train mode, so that the network is random; call model.eval()")
+            raise abstained(name, part, "is in train mode, so that the network is random; call model.eval()")
         for key, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
             if not is_known(part, (nn.Linear,)) or key not in ("weight", "bias"):
-                raise _abstained(name, part, f"has the parameter {key!r}, which no plain Linear layer has")
+                raise abstained(name, part, f"has the parameter {key!r}, which no plain Linear layer has")
             if id(parameter) in owners:
-                raise _abstained(name, part, f"shares its {key} with {owners[id(parameter)]!r}: tied weights")
+                raise abstained(name, part, f"shares its {key} with {owners[id(parameter)]!r}: tied weights")
             if not parameter.requires_grad:
-                raise _abstained(name, part, f"has a frozen {key}; the prediction is of all parameters together")
+                raise abstained(name, part, f"has a frozen {key}; the prediction is of all parameters together")
             owners[id(parameter)] = name
 
 
@@ -179,75 +172,27 @@ def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.
     first = next(step.inputs for step in chain if isinstance(step.layer, nn.Linear))
     if first is None or first.shape != (len(inputs), layers[0][1].in_features):
         seen = None if first is None else tuple(first.shape)
-        raise _abstained(*layers[0], f"is given {seen}, not one row for each of {len(inputs)} samples")
+        raise abstained(*layers[0], f"is given {seen}, not one row for each of {len(inputs)} samples")
     for name, layer in layers[:-1]:
         if layer.out_features < WIDE:
-            raise _abstained(
-                name, layer, f"is {layer.out_features} wide; below {WIDE} the theory of wide ones is rough"
-            )
+            raise abstained(name, layer, f"is {layer.out_features} wide; below {WIDE} the theory of wide ones is rough")
     return first, layers, _activation([step.layer for step in chain])
 
 
 def _activation(steps: list[nn.Module]) -> str:
     """The name of the one that stands once after each hidden layer."""
     start = next(i for i, step in enumerate(steps) if isinstance(step, nn.Linear))
-    shapes = [step for step in steps[start:] if not isinstance(step, SILENT)]
-    text = " - ".join(type(step).__name__ for step in shapes)
-    if not isinstance(shapes[-1], nn.Linear):
-        raise InvalidInput(
-            f"no prediction: after the last Linear comes a {type(shapes[-1]).__name__}; it belongs to the loss"
-        )
-    between = shapes[1:-1]
-    if all(isinstance(step, nn.Linear) for step in between):
+    names = [_name(step) for step in steps[start:] if not isinstance(step, SILENT)]
+    if names[-1] != "linear":
+        raise InvalidInput(f"no prediction: after the last Linear comes {names[-1]}; it must return what Linear does")
+    if set(names) == {"linear"}:
         return "identity"
-    kinds = {type(step) for step in between[::2]}
-    alternate = all(isinstance(step, nn.Linear) for step in between[1::2]) and len(between) % 2 == 1
-    if not alternate or len(kinds) != 1 or nn.Linear in kinds:
-        raise InvalidInput(f"no prediction: one kind of activation must stand between all Linear layers; got {text}")
-    return next(name for kind, name in ACTIVATIONS.items() if issubclass(kinds.copy().pop(), kind))
-
-
-def _bias(layer: nn.Linear) -> Tensor | None:
-    # torch's stubs say that it is always there
-    return layer._parameters["bias"]
-
-
-def _variance(values: Tensor, layer: nn.Linear) -> float:
-    """The mean square times the number of the layer's inputs."""
-    return float(values.detach().double().square().mean()) * layer.in_features
-
-
-def _check_initial(name: str, layer: nn.Linear) -> None:
-    """That weights and biases look drawn independently with mean zero."""
-    for key, values in (("weights", layer.weight), ("biases", _bias(layer))):
-        if values is None:
-            continue
-        v = values.detach().double()
-        size = float(v.square().mean().sqrt())
-        apart = abs(float(v.mean())) * math.sqrt(v.numel())
-        if apart > MEAN_APART * size:
-            raise _abstained(name, layer, f"is not at initialisation: its {key} have mean {float(v.mean()):.3g}, not 0")
-        if size == 0 and key == "weights":
-            raise _abstained(name, layer, "has weights that are all zero; nothing behind it would be trained")
-    w = layer.weight.detach().double().cpu().numpy()
-    top, mean, deviation = _edge(w if w.shape[0] >= w.shape[1] else w.T)
-    if abs(top - mean) > EDGE_APART * deviation:
-        why = "larger than" if top > mean else "smaller than"
-        hint = "training leaves such directions" if top > mean else "as of an orthogonal matrix"
-        raise _abstained(
-            name,
-            layer,
-            f"is not at initialisation: the largest singular value of its weights, {math.sqrt(top):.3g}, is {why} that of "
-            f"independent entries, {math.sqrt(mean):.3g} ({hint})",
+    if names != ["linear", *[names[1], "linear"] * (len(names) // 2)]:
+        raise InvalidInput(
+            f"no prediction: one kind of activation must stand between all Linear layers; got {' - '.join(names)}"
         )
+    return names[1]
 
 
-def _edge(w: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The largest squared singular value; mean and standard deviation of that of independent entries of this variance."""
-    n, p = w.shape
-    mean, deviation = MarchenkoPastur(p / n, float((w**2).mean())).largest(n)
-    return norm_squared(w, rtol=NORM_RTOL).lower, n * mean, n * deviation
-
-
-def _abstained(name: str, part: nn.Module, why: str) -> InvalidInput:
-    return InvalidInput(f"no prediction: {name or 'the model'!r} ({type(part).__name__}) {why}")
+def _name(step: nn.Module) -> str:
+    return next((name for kind, name in ACTIVATIONS.items() if isinstance(step, kind)), "linear")
