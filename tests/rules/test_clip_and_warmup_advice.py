@@ -70,6 +70,7 @@ def test_drifting_norms_and_few_norms_are_told():
         (lambda: clip_advice([math.nan]), NotFinite, "Guard"),
         (lambda: clip_advice([-1.0]), InvalidInput, "negative"),
         (lambda: clip_advice(["loss"]), InvalidType, "norm 0"),
+        (lambda: clip_advice(1.5), InvalidType, "in a row"),
         (lambda: clip_advice([1.0], 0.0), InvalidInput, "clip"),
         (lambda: clip_advice([1.0], percentile=0), InvalidInput, "percentile"),
         (lambda: warmup_advice(0.0), InvalidInput, "rate"),

@@ -101,7 +101,7 @@ def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile
     InvalidInput
         If there is no norm, one is negative, or a number is out of range.
     InvalidType
-        If a norm is no number.
+        If the norms are not several, or one is no number.
     NotFinite
         If no norm is finite.
 
@@ -116,6 +116,8 @@ def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile
         raise InvalidInput(f"percentile must be in (0, 100], such as 95; got {percentile!r}")
     if clip is not None and not 0 < clip < math.inf:
         raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
+    if not isinstance(norms, Iterable):
+        raise InvalidType(f"norms must be numbers in a row; got a {type(norms).__name__}")
     given = [_norm(value, i) for i, value in enumerate(norms)]
     if not given:
         raise InvalidInput("there are no norms; collect what clip_grad_norm_(parameters, inf) returns at each step")
