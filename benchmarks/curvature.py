@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from tasks_small import PROBLEMS, trained
 
 import surefoot as sf
-from surefoot.spectra._lanczos import Lanczos, random_unit
+from surefoot.spectra.measured.lanczos import Lanczos, random_unit
 from surefoot.training import hessian, supervised
 
 REPEATS = 15

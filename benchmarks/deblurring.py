@@ -10,10 +10,10 @@ import numpy as np
 
 import surefoot as sf
 from surefoot import rules
-from surefoot.drivers import FISTA, Box
 from surefoot.operators import convolution
 from surefoot.problems import Deblurring, discrepancy
-from surefoot.targets._deblur import deblur_target, gaussian_kernel
+from surefoot.solvers import FISTA, Box
+from surefoot.targets.deblur import deblur_target, gaussian_kernel
 
 SHAPE = (512, 512)
 REPEATS = 7

@@ -21,7 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
-from surefoot.training import Diverged, Guard
+from surefoot.errors import Diverged
+from surefoot.training import Guard
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call, grad, hessian, vmap
 from torch.nn import functional
 
-from surefoot.rules._confidence import Moments
+from surefoot.rules.adaptive.moments import Moments
 
 SAMPLES, CONFIDENCE = 4000, 0.95
 

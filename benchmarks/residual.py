@@ -25,8 +25,8 @@ import torch
 from torch import nn
 
 from surefoot.training import residual_stability, scale_residuals
-from surefoot.training._builtin import digits
-from surefoot.training._builtin_residual import ResnetMLP
+from surefoot.training.tasks._digits import digits
+from surefoot.training.tasks._resnet import ResnetMLP
 
 torch.set_num_threads(1)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from surefoot import rules
-from surefoot.drivers import descend, race
 from surefoot.problems import Quadratic
+from surefoot.solvers import descend
 from surefoot.targets import resolve
+from surefoot.trials import race
 
 GAP, BUDGET = 1e-6, 3000
 # Gradients to a relative gap of 1e-6 on breast cancer, measured with other libraries' rules.

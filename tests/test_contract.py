@@ -10,25 +10,27 @@ import surefoot as sf
 from surefoot.cli._verbs import command
 
 ROOMS = {
-    "_advise",
-    "_audit",
-    "_certify.py",
-    "_limits",
-    "_logs",
-    "_scale.py",
+    "advice",
+    "audits",
+    "certificates.py",
     "cli",
-    "drivers",
     "dynamics",
     "errors.py",
+    "logs",
     "methods",
+    "noise",
     "operators",
     "problems",
+    "recipes",
     "report",
     "rules",
+    "solvers",
     "spectra",
+    "stability",
     "targets",
     "testing",
     "training",
+    "trials",
 }
 
 TOP = {
@@ -90,14 +92,14 @@ PARAMETERS = {
         "name, *, loss=None, label=None, rng=0, condition=None, spectrum=None, size=None, image=None, sigma=None, "
         "noise=None"
     ),
-    "drivers.race": (
+    "trials.race": (
         "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, goal=None, baselines=True, name='', progress=None"
     ),
-    "drivers.run": (
+    "trials.run": (
         "problem, rule='auto', *, x0=None, steps=1000, step=None, tol=1e-08, name='', enough=None, progress=None"
     ),
-    "drivers.as_map": "problem, rule=None, *, method=None",
-    "drivers.sweep": (
+    "solvers.as_map": "problem, rule=None, *, method=None",
+    "trials.sweep": (
         "problem, rates=None, *, x0=None, steps=500, count=24, momentum=0.0, clip=None, name='', rng=0, progress=None"
     ),
     "rules.named_rule": "name, known=None",
@@ -116,11 +118,16 @@ PARAMETERS = {
         "rng=0"
     ),
     "problems.precondition": "problem, by='jacobi', *, at=None",
-    "problems.gradient_noise": "problem, x=None, *, curvature=False",
-    "problems.step_moments": "problem, x=None, *, rate, batch, replacement=True",
-    "problems.mean_square_limits": "problem, batch, *, at=None, replacement=True, rtol=0.01, failure=1e-06, rng=0",
-    "rules.clip_advice": "norms, clip=None, *, percentile=95.0",
-    "rules.warmup_advice": "rate, *, limits=None, beta2=None, total=None, margin=1.0",
+    "noise.gradient_noise": "problem, x=None, *, curvature=False",
+    "noise.step_moments": "problem, x=None, *, rate, batch, replacement=True",
+    "noise.mean_square_limits": "problem, batch, *, at=None, replacement=True, rtol=0.01, failure=1e-06, rng=0",
+    "recipes.logged_norms": "path, column=None",
+    "recipes.scale_batch": (
+        "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, "
+        "betas=None, eps=None"
+    ),
+    "recipes.clip_advice": "norms, clip=None, *, percentile=95.0",
+    "recipes.warmup_advice": "rate, *, limits=None, beta2=None, total=None, margin=1.0",
 }
 
 FIELDS = {
@@ -174,7 +181,6 @@ TRAINING = {
     "gradient_noise": "model, loss, data, *, curvature=None, groups=None, samples=None, whole=False, confidence=0.95",
     "mean_square_limits": "model, loss, data, batch, *, samples=None, replacement=True",
     "stochastic_curvature": "model, loss, data, batch_size, *, optimizer=None, draws=8, rate=None, confidence=0.95",
-    "logged_norms": "path, column=None",
     "SharpnessTracker": "model, loss, data, optimizer=None",
     "as_map": "model, loss, data, *, clip=None",
     "as_problem": "model, loss, data, *, name=''",
@@ -190,10 +196,6 @@ TRAINING = {
     "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
     "PilotLog": "pilot, *, jsonl=None, events=None",
     "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",
-    "scale_batch": (
-        "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, "
-        "betas=None, eps=None"
-    ),
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
     "Guard": (
         "model, optimizer, *, scheduler=None, scaler=None, clip=None, accumulate=1, also=(), rng=False, keep='device', "

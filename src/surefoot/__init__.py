@@ -1,13 +1,13 @@
 """Surefoot: how big a step to take next, for every iterative method."""
 
 from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
-from surefoot._advise import Advice, advise
-from surefoot._audit import Audit, audit
-from surefoot._certify import Certificate, certify
-from surefoot._limits import Limits, limits
-from surefoot.drivers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
+from surefoot.advice import Advice, advise
+from surefoot.audits import Audit, audit
+from surefoot.certificates import Certificate, certify
 from surefoot.errors import SurefootError
+from surefoot.solvers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
 from surefoot.spectra import Bounds, Spectrum, jacobian, spectrum
+from surefoot.stability import Limits, limits
 
 __version__ = "0.1.0"
 

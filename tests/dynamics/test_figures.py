@@ -9,8 +9,8 @@ pytest.importorskip("matplotlib")
 
 from surefoot.dynamics import Cubic, diagram
 from surefoot.errors import InvalidInput
-from surefoot.report._dynamics import _density, basins, cobweb, orbit_diagram
-from surefoot.report._save import save_svg
+from surefoot.report._dynamics import _density
+from surefoot.report.figures import basins, cobweb, orbit_diagram, save_svg
 
 
 @pytest.fixture(scope="module")

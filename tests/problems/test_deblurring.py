@@ -6,10 +6,10 @@ from scipy import ndimage
 
 import surefoot as sf
 from surefoot import rules
-from surefoot.drivers import FISTA, Box, Nonnegative
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import convolution
 from surefoot.problems import Deblurring, LeastSquares, discrepancy, noise_level
+from surefoot.solvers import FISTA, Box, Nonnegative
 from surefoot.testing import check_operator
 
 MODES = {"periodic": "wrap", "zero": "constant", "reflect": "reflect", "replicate": "nearest"}

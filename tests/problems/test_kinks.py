@@ -10,9 +10,9 @@ from problems.cases import KINKED
 
 import surefoot as sf
 from surefoot import rules
-from surefoot.drivers import SGD, descend_by_parts
 from surefoot.errors import NotSmooth
 from surefoot.problems import AbsoluteLoss, Hinge, Huber, LeastSquares, Logistic, ResidualNorm, precondition
+from surefoot.solvers import SGD, descend_by_parts
 
 RNG = np.random.default_rng(8)
 A = RNG.standard_normal((25, 3))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import surefoot as sf
 from surefoot import rules
-from surefoot.drivers import SAGA, SGD, Coordinate, descend_by_parts
 from surefoot.errors import InvalidInput
 from surefoot.problems import AbsoluteLoss, Hinge, Huber, LeastSquares, Logistic, Softmax
+from surefoot.solvers import SAGA, SGD, Coordinate, descend_by_parts
 
 ROWS, FEATURES, CLASSES = 40, 4, 3
 RNG = np.random.default_rng(2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot._advise import Advice, Recommendation, Trial, Verification
+from surefoot.advice import Advice, Recommendation, Verification
+from surefoot.trials.trial import Trial
 
 
 def make_recommendation(**changes):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.drivers import run
 from surefoot.problems import Deblurring
 from surefoot.report._write import render
-from surefoot.targets._deblur import DeblurTarget, gaussian_kernel
-from surefoot.targets._restoration import beyond, restoration
+from surefoot.targets.deblur import DeblurTarget, gaussian_kernel
+from surefoot.targets.restoration import beyond, restoration
+from surefoot.trials import run
 
 pytest.importorskip("PIL")
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from surefoot.drivers import local_error
 from surefoot.methods import RK4, ForwardEuler
-from surefoot.report._order import order_figure
+from surefoot.report.figures import order_figure
+from surefoot.solvers import local_error
 
 
 def test_the_slope_is_the_order_plus_one_and_is_drawn():

@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from surefoot.drivers import race, run
 from surefoot.problems import Quadratic
 from surefoot.report import _race as race_view
 from surefoot.report import _run as run_view
 from surefoot.report import write_report
 from surefoot.report._write import render
 from surefoot.targets import ShapedQuadratic
+from surefoot.trials import race, run
 
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror='x'> & $\\frac{$ {{ 7*7 }} \N{PILE OF POO}"
 

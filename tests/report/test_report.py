@@ -13,7 +13,7 @@ import pytest
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, MissingExtra
-from surefoot.report import _figures as figures
+from surefoot.report import _advice_figures as figures
 from surefoot.report import _write, write_report
 from surefoot.report._view import number, rate
 from surefoot.report._write import render
@@ -241,7 +241,7 @@ def test_matplotlib_is_left_as_it_was(record):
 
 
 def test_pyplot_is_not_used():
-    code = "import sys, surefoot.report._figures; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, surefoot.report.figures; print('matplotlib.pyplot' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
 

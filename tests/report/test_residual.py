@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from surefoot._advise import Advice
-from surefoot.report._residual import residual_figure, section
+from surefoot.advice import Advice
+from surefoot.report._residual import section
 from surefoot.report._write import render
+from surefoot.report.figures import residual_figure
 
 torch = pytest.importorskip("torch")
 training = pytest.importorskip("surefoot.training")
@@ -67,7 +68,7 @@ def test_what_is_infinite_or_missing_can_be_drawn(found):
 
 
 def test_advice_prints_it_and_asks_the_target_for_it(found):
-    from surefoot._advise import advise
+    from surefoot.advice import advise
     from surefoot.targets import ProblemTarget, ShapedQuadratic
 
     class Residual(ProblemTarget):

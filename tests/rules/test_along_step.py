@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from surefoot.errors import InvalidInput
-from surefoot.rules._along_step import AlongStep
+from surefoot.rules import AlongStep
 
 
 @dataclass

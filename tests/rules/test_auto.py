@@ -4,7 +4,7 @@ import pytest
 from rules.thirty import least_value, rivals, thirty
 
 from surefoot import rules
-from surefoot.drivers import descend
+from surefoot.solvers import descend
 
 GAP = 1e-6
 BUDGET = 3000

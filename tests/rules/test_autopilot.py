@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from surefoot.errors import InvalidInput
-from surefoot.rules._autopilot import RIVALS, Autopilot
+from surefoot.rules import Autopilot
+from surefoot.rules.training._autopilot import RIVALS
 
 NAN = math.nan
 

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 
-from surefoot.drivers import SAGA, SGD, Coordinate, descend, descend_by_parts
 from surefoot.errors import InvalidInput
-from surefoot.problems import LeastSquares, mean_square_limits
+from surefoot.noise import mean_square_limits
+from surefoot.problems import LeastSquares
 from surefoot.rules import Armijo, Confident, Constant
-from surefoot.rules._confidence import Moments
-from surefoot.rules._student import student_quantile
+from surefoot.rules.adaptive.moments import Moments
+from surefoot.rules.adaptive.student import student_quantile
+from surefoot.solvers import SAGA, SGD, Coordinate, descend, descend_by_parts
 
 TRIALS, NOMINAL = 1000, 0.95
 # Three standard deviations of the number of misses in so many trials.

@@ -4,9 +4,9 @@ import pytest
 from rules.table import PROBLEMS, RULES, WITHOUT_SPEED
 
 from surefoot import rules
-from surefoot.drivers import descend
 from surefoot.errors import InvalidInput
 from surefoot.rules import Decision, Rule
+from surefoot.solvers import descend
 from surefoot.testing import check_rule
 
 
@@ -28,7 +28,7 @@ def test_fast_rules_converge_on_a_well_conditioned_quadratic(name):
 def test_every_public_rule_is_in_the_table():
     public = {name for name in rules.__all__ if isinstance(getattr(rules, name), type)}
     concrete = {name for name in public if issubclass(getattr(rules, name), Rule)} - {"Rule", "Schedule"}
-    # the controller of integrators reads their local error; tests/drivers/test_integrate.py examines it
+    # the controller of integrators reads their local error; tests/solvers/test_integrate.py examines it
     concrete -= {"PI"}
     examined: set[str] = set()
     for build in RULES.values():

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from drivers.functions import Diagonal, Smooth
+from solvers.functions import Diagonal, Smooth
 
 from surefoot import rules
-from surefoot.drivers import descend
 from surefoot.errors import InvalidInput
-from surefoot.rules._chebyshev import stable_order
+from surefoot.rules.schedules._chebyshev import stable_order
+from surefoot.solvers import descend
 
 RHO = 1 + math.sqrt(2)
 

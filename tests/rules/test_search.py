@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from drivers.functions import Diagonal, Smooth
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from solvers.functions import Diagonal, Smooth
 
 from surefoot import rules
-from surefoot.drivers import descend
-from surefoot.rules._acceptance import loss_change
-from surefoot.rules._auto import sharp_step
+from surefoot.rules.adaptive._auto import sharp_step
+from surefoot.rules.searches.acceptance import loss_change
+from surefoot.solvers import descend
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e4, 1e8])

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from surefoot.errors import InvalidInput
-from surefoot.rules import Constant
-from surefoot.rules._cooldown import Cooldown
-from surefoot.rules._sharpness import Sharpness
+from surefoot.rules import Constant, Cooldown, Sharpness
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from surefoot.errors import InvalidInput
-from surefoot.rules._watch import Watch
+from surefoot.rules import Watch
 
 
 @dataclass(frozen=True)

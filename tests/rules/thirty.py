@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from drivers.functions import Diagonal, Smooth
 from scipy.optimize import minimize
+from solvers.functions import Diagonal, Smooth
 
 from surefoot import rules
 from surefoot.problems import LeastSquares, Logistic, Problem, Quadratic, Softmax

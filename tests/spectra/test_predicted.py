@@ -12,8 +12,8 @@ from scipy.linalg import eigvalsh
 from surefoot import limits
 from surefoot.errors import InvalidInput, NotFinite, SurefootError
 from surefoot.spectra import MarchenkoPastur, Spectrum, Wigner, predict_wide, spectrum
-from surefoot.spectra._wide_edge import Layers, top_eigenvalue
-from surefoot.spectra._wide_kernels import ACTIVATIONS
+from surefoot.spectra.random_matrices._wide_edge import Layers, top_eigenvalue
+from surefoot.spectra.random_matrices._wide_kernels import ACTIVATIONS
 
 # Next to 1 the lower edge nears 0, where the density has a peak that the test's own quadrature misses.
 RATIOS = st.floats(0.05, 8.0).filter(lambda g: abs(g - 1) > 1e-3)

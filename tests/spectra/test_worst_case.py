@@ -6,16 +6,7 @@ import pytest
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent
-from surefoot.spectra import (
-    Affine,
-    Ball,
-    FeatureRanges,
-    Hull,
-    Interval,
-    Rectangular,
-    RowPerturbation,
-    worst_case,
-)
+from surefoot.spectra import Affine, Ball, FeatureRanges, Hull, Interval, Rectangular, RowPerturbation, worst_case
 
 RNG = np.random.default_rng(11)
 

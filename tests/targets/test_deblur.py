@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.drivers import race
 from surefoot.errors import InvalidInput
 from surefoot.problems import Deblurring
 from surefoot.targets import resolve
-from surefoot.targets._deblur import DeblurTarget, deblur_target, gaussian_kernel
-from surefoot.targets._images import read_image, shrunk, write_png
-from surefoot.targets._restoration import beyond, restoration
+from surefoot.targets.deblur import DeblurTarget, deblur_target, gaussian_kernel
+from surefoot.targets.images import read_image, shrunk, write_png
+from surefoot.targets.restoration import beyond, restoration
+from surefoot.trials import race
 
 pytest.importorskip("skimage")
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from surefoot.drivers import descend
 from surefoot.problems import Logistic, Quadratic
 from surefoot.rules import Constant
+from surefoot.solvers import descend
 from surefoot.targets import ProblemTarget
 
 Q = np.diag([1.0, 2.0, 4.0])

@@ -49,7 +49,7 @@ def audit(
 
     Exit code 0: as planned; 1: it departs; 2: wrong usage or bad input.
     """
-    from surefoot._audit import audit as compute_audit
+    from surefoot.audits import audit as compute_audit
 
     check_paths(report, svg, png)
     with bad_input():
@@ -63,7 +63,7 @@ def audit(
 
         say(f"report: {write_report(found.to_dict(), report)}", error=as_json)
     if svg is not None or png is not None:
-        from surefoot.report._audit import audit_figure
+        from surefoot.report.figures import audit_figure
 
         save_figures(audit_figure(found.to_dict()), svg, png, to_stderr=as_json)
     if found.verdict == "departs":

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from surefoot._advise import Advice
+from surefoot.advice import Advice
 from surefoot.targets import BuiltIn
 
 __all__ = ["Meter", "print_json", "say", "show_advice", "show_targets", "show_text"]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from surefoot._advise import Advice
+from surefoot.advice import Advice
 from surefoot.spectra import density
 from surefoot.targets import Target
 

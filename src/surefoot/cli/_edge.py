@@ -34,7 +34,7 @@ def edge(*, as_json: bool, report: Path | None, rng: int, quiet: bool, options: 
 
             check_destination(report)
     try:
-        from surefoot.training._builtin_edge import edge_of_stability
+        from surefoot.training import edge_of_stability
     except ImportError as error:
         raise MissingExtra("edge trains a PyTorch network; pip install 'surefoot[training,data]'") from error
     with Meter(quiet=quiet) as meter:

@@ -7,13 +7,13 @@ import typer
 
 from surefoot.cli._console import Meter, say
 from surefoot.cli._failures import bad_input
-from surefoot.drivers import Run
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.targets import ProblemTarget
-from surefoot.targets._deblur import DeblurTarget
-from surefoot.targets._images import write_png
-from surefoot.targets._restoration import Restoration, beyond, restoration
+from surefoot.targets.deblur import DeblurTarget
+from surefoot.targets.images import write_png
+from surefoot.targets.restoration import Restoration, beyond, restoration
+from surefoot.trials import Run
 
 __all__ = ["BlurSigma", "ImageFile", "NoiseLevel", "PicturePath", "check_picture", "restored", "save_picture"]
 

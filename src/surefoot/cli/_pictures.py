@@ -59,7 +59,7 @@ def _cubic() -> tuple[Any, Any]:
 
 
 def _torch_rnn() -> tuple[Any, Any]:
-    from surefoot.training._builtin_rnn import two_unit_rnn
+    from surefoot.training.tasks.rnn import two_unit_rnn
 
     update, minimum = two_unit_rnn()
     return update, minimum + AWAY
@@ -95,7 +95,7 @@ def region(
         say(str(found))
         say(_reach_table(named(method)))
     if svg or png:
-        from surefoot.report._region import region_figure
+        from surefoot.report.figures import region_figure
 
         save_figures(region_figure(found), svg, png, to_stderr=as_json)
 
@@ -137,7 +137,7 @@ def orbit(
         say(str(cascade))
         say(str(drawn))
     if svg or png:
-        from surefoot.report._dynamics import orbit_diagram
+        from surefoot.report.figures import orbit_diagram
 
         save_figures(orbit_diagram(drawn, thresholds=cascade.parameters), svg, png, to_stderr=as_json)
     if csv is not None:
@@ -168,7 +168,7 @@ def check_paths(*paths: Path | None) -> None:
 
 def save_figures(drawing: str, svg: Path | None, png: Path | None, *, to_stderr: bool) -> None:
     """Write a drawing to the files that were asked for; the option says the format, the name need not."""
-    from surefoot.report._save import save_png, save_svg
+    from surefoot.report.figures import save_png, save_svg
 
     for path, save in ((svg, save_svg), (png, save_png)):
         if path is not None:

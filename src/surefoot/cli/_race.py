@@ -24,9 +24,9 @@ from surefoot.cli._inputs import (
     problems_of,
     targets_of,
 )
-from surefoot.drivers import Race
-from surefoot.drivers import race as compute_race
 from surefoot.errors import InvalidInput
+from surefoot.trials import Race
+from surefoot.trials import race as compute_race
 
 __all__ = ["race"]
 

@@ -8,15 +8,7 @@ import typer
 from surefoot.cli._console import Meter, print_json, say, show_text
 from surefoot.cli._edge import EDGE, edge
 from surefoot.cli._failures import FAILED, bad_input
-from surefoot.cli._images import (
-    BlurSigma,
-    ImageFile,
-    NoiseLevel,
-    PicturePath,
-    check_picture,
-    restored,
-    save_picture,
-)
+from surefoot.cli._images import BlurSigma, ImageFile, NoiseLevel, PicturePath, check_picture, restored, save_picture
 from surefoot.cli._inputs import (
     AsJson,
     Condition,
@@ -32,9 +24,9 @@ from surefoot.cli._inputs import (
     targets_of,
 )
 from surefoot.cli._train import LogPath, OptimizerName, networks, train_networks
-from surefoot.drivers import Run
-from surefoot.drivers import run as compute_run
-from surefoot.targets._restoration import Restoration
+from surefoot.targets.restoration import Restoration
+from surefoot.trials import Run
+from surefoot.trials import run as compute_run
 
 __all__ = ["run"]
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from surefoot._scale import scale_batch
 from surefoot.cli._console import print_json, show_text
 from surefoot.cli._failures import bad_input
 from surefoot.cli._inputs import AsJson
 from surefoot.errors import InvalidInput
+from surefoot.recipes import scale_batch
 
 __all__ = ["scale"]
 

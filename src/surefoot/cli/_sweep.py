@@ -9,22 +9,13 @@ import typer
 
 from surefoot.cli._console import Meter, print_json, say, show_text
 from surefoot.cli._failures import bad_input
-from surefoot.cli._inputs import (
-    AsJson,
-    LabelColumn,
-    LossName,
-    Quiet,
-    ReportPath,
-    Seed,
-    TargetName,
-    targets_of,
-)
+from surefoot.cli._inputs import AsJson, LabelColumn, LossName, Quiet, ReportPath, Seed, TargetName, targets_of
 from surefoot.cli._pictures import PngPath, SvgPath, check_paths, save_figures
-from surefoot.drivers import Sweep
-from surefoot.drivers import sweep as compute_sweep
 from surefoot.errors import InvalidInput
 from surefoot.problems import Problem
 from surefoot.targets import ProblemTarget, Target
+from surefoot.trials import Sweep
+from surefoot.trials import sweep as compute_sweep
 
 __all__ = ["sweep"]
 
@@ -105,7 +96,7 @@ def sweep(
                 say("")
             show_text(one)
     if svg or png:
-        from surefoot.report._sweep import sweep_figure
+        from surefoot.report.figures import sweep_figure
 
         save_figures(sweep_figure(found[0]), svg, png, to_stderr=as_json)
     if csv is not None:
@@ -121,7 +112,7 @@ def _problem(target: Target, samples: int) -> tuple[Problem, Any]:
     if isinstance(target, ProblemTarget):
         return target.problem, target.start
     from surefoot.training import Task
-    from surefoot.training._as_problem import full_batch
+    from surefoot.training.tasks.as_problem import full_batch
 
     if not isinstance(target, Task):
         raise InvalidInput(

@@ -68,7 +68,7 @@ def train_networks(
     Exit
         With the code of failure if a run diverged.
     """
-    from surefoot.training._pilot_run import train
+    from surefoot.training import train
 
     chosen = rule if step is None else f"{rule}:{step:g}"
     runs: list[Any] = []

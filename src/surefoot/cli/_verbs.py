@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from surefoot._advise import Advice
-from surefoot._advise import advise as compute_advice
+from surefoot.advice import Advice
+from surefoot.advice import advise as compute_advice
 from surefoot.cli._audit import audit
 from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
 from surefoot.cli._density import WantsDensity, with_density

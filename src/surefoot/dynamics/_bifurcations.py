@@ -10,18 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.dynamics._closing import (
-    Closed,
-    at_amplitude,
-    at_multiplier,
-    at_parameter,
-    close,
-    closing,
-    monodromy,
-)
+from surefoot.dynamics._closing import Closed, at_amplitude, at_multiplier, at_parameter, close, closing, monodromy
 from surefoot.dynamics._linearised import Linearised
-from surefoot.dynamics._maps import Real, Update, prepare, whole
 from surefoot.dynamics._orbit import orbit, period
+from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["Cascade", "Doubling", "bifurcations"]
@@ -158,7 +150,7 @@ def bifurcations(
 
     Examples
     --------
-    >>> from surefoot.dynamics import bifurcations
+    >>> from surefoot.dynamics._bifurcations import bifurcations
     >>> print(bifurcations(lambda x, r: r * x * (1 - x), (2.5, 4.0), 0.3, 3))
     period doublings
          1 -> 2    at 3

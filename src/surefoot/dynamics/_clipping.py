@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from surefoot._limits import ClippedCycle
 from surefoot.errors import InvalidInput
+from surefoot.stability import ClippedCycle
 
 __all__ = ["ClippedCycle", "ClippedQuadratic", "clipped_cycle"]
 
@@ -42,7 +42,7 @@ def clipped_cycle(curvature: float, step: float, cap: float) -> ClippedCycle | N
 
     Examples
     --------
-    >>> from surefoot.dynamics import clipped_cycle
+    >>> from surefoot.dynamics._clipping import clipped_cycle
     >>> print(clipped_cycle(curvature=10.0, step=0.5, cap=1.0))
     clipped: alternates over a distance of 0.5, mean distance from the minimum 0.25, each point between 0.1 and 0.4
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.dynamics._linearised import Linearised
-from surefoot.dynamics._maps import Real, quietly
+from surefoot.dynamics.maps import Real, quietly
 
 __all__ = ["Closed", "at_amplitude", "at_multiplier", "at_parameter", "close", "closing", "monodromy"]
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.dynamics._closing import Closed, at_multiplier, at_parameter, close, monodromy
 from surefoot.dynamics._linearised import Linearised
-from surefoot.dynamics._maps import Real, Update, prepare
+from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 
 __all__ = ["Cycle", "cycle"]
@@ -93,7 +93,7 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     --------
     The window of period 3 of the logistic map opens at 1 + 2 sqrt(2):
 
-    >>> from surefoot.dynamics import cycle
+    >>> from surefoot.dynamics._cycle import cycle
     >>> print(cycle(lambda x, r: r * x * (1 - x), 3.83, [0.16, 0.51, 0.95], multiplier=1.0))
     neutral orbit of period 3 at 3.82842712475, largest multiplier 1
     """

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.dynamics._maps import Real, Update, prepare, whole
 from surefoot.dynamics._orbit import period
 from surefoot.dynamics._tangent import travel
+from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["Diagram", "diagram"]
@@ -136,7 +136,7 @@ def diagram(
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.dynamics import diagram
+    >>> from surefoot.dynamics._diagram import diagram
     >>> print(diagram(lambda x, r: r * x * (1 - x), np.linspace(2.81, 4.01, 7), 0.3))
     7 parameters from 2.81 to 4.01
       period 1      1

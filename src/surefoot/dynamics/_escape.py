@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.dynamics._landscape import Landscape
-from surefoot.dynamics._maps import Real, quietly
+from surefoot.dynamics.maps import Real, quietly
 from surefoot.errors import InvalidInput
 
 __all__ = ["Escape", "escape_step", "escape_steps", "wander"]
@@ -88,7 +88,8 @@ def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape
 
     Examples
     --------
-    >>> from surefoot.dynamics import TwoMinima, escape_steps
+    >>> from surefoot.dynamics._two_minima import TwoMinima
+    >>> from surefoot.dynamics._escape import escape_steps
     >>> print(escape_steps(TwoMinima(), minimum=0.97, barrier=0.92))
     minimum at 0.971398: stable up to the step 0.0838598, unstable but trapped up to 0.13132, open beyond
     """

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.dynamics._maps import Real, Update, prepare, whole
 from surefoot.dynamics._tangent import travel
+from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["lyapunov"]
@@ -41,7 +41,7 @@ def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *
 
     Examples
     --------
-    >>> from surefoot.dynamics import lyapunov
+    >>> from surefoot.dynamics._exponent import lyapunov
     >>> print(lyapunov(lambda x, r: r * x * (1 - x), [2.5, 4.0], 0.3, steps=20000).round(2))
     [-0.69  0.69]
     """

@@ -87,7 +87,7 @@ def flip(second: float, third: float, fourth: float) -> Flip:
 
     Examples
     --------
-    >>> from surefoot.dynamics import flip
+    >>> from surefoot.dynamics._flip import flip
     >>> print(flip(1.0, -2.0, 0.0))
     stable up to the step 2; past it a bounded oscillation between two points (3 f'''^2 - f'' f'''' is positive)
     >>> print(flip(1.0, 0.0, 1.0).outcome)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.dynamics._maps import quietly
+from surefoot.dynamics.maps import quietly
 from surefoot.errors import InvalidInput
 
 __all__ = ["Landscape"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.dynamics._maps import Real, Update
 from surefoot.dynamics._tangent import TINY, analytic
+from surefoot.dynamics.maps import Real, Update
 
 __all__ = ["Linearised"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.dynamics._maps import Real, Update, prepare, quietly, whole
+from surefoot.dynamics.maps import Real, Update, prepare, quietly, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["accumulation", "feigenbaum_ratios", "superstable"]
@@ -52,7 +52,7 @@ def superstable(
 
     Examples
     --------
-    >>> from surefoot.dynamics import superstable
+    >>> from surefoot.dynamics._superstable import superstable
     >>> superstable(lambda x, r: r * x * (1 - x), 0.5, (1.5, 4.0), 3)
     array([2.        , 3.23606798, 3.4985617 ])
     """

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.dynamics._maps import Real, Update, quietly
+from surefoot.dynamics.maps import Real, Update, quietly
 
 __all__ = ["analytic", "travel"]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from surefoot.methods._region import Region, region_of
-from surefoot.methods._search import best_step, first_crossing
 from surefoot.methods._stability import StabilityPolynomial
+from surefoot.methods.search import best_step, first_crossing
 
 __all__ = ["Flow", "Method", "State"]
 

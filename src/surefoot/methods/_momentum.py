@@ -89,7 +89,7 @@ class HeavyBall(_AveragedGradient):
 
     Examples
     --------
-    >>> from surefoot.methods import HeavyBall
+    >>> from surefoot.methods._momentum import HeavyBall
     >>> HeavyBall(0.9).real_limit
     3.8
     """
@@ -161,7 +161,7 @@ class EMAMomentum(_AveragedGradient):
 
     Examples
     --------
-    >>> from surefoot.methods import EMAMomentum
+    >>> from surefoot.methods._momentum import EMAMomentum
     >>> round(EMAMomentum(0.9).real_limit, 12)
     38.0
     """
@@ -206,7 +206,7 @@ class Nesterov(Method):
 
     Examples
     --------
-    >>> from surefoot.methods import Nesterov
+    >>> from surefoot.methods._momentum import Nesterov
     >>> round(Nesterov(0.9).real_limit, 6)
     1.357143
     """

@@ -45,7 +45,7 @@ class AdamsBashforth(Method):
 
     Examples
     --------
-    >>> from surefoot.methods import AdamsBashforth
+    >>> from surefoot.methods._multistep import AdamsBashforth
     >>> [AdamsBashforth(k).imaginary_limit > 0 for k in (2, 3, 4, 5)]
     [False, True, True, False]
     """

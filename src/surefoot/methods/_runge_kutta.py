@@ -44,7 +44,8 @@ class RungeKutta(Method):
 
     Examples
     --------
-    >>> from surefoot.methods import ButcherTableau, RungeKutta
+    >>> from surefoot.methods._tableau import ButcherTableau
+    >>> from surefoot.methods._runge_kutta import RungeKutta
     >>> ralston = RungeKutta(ButcherTableau(name="Ralston", A=[[], [2 / 3]], b=[1 / 4, 3 / 4], order=2))
     >>> ralston.real_limit, ralston.imaginary_limit
     (2.0, 0.0)
@@ -160,7 +161,7 @@ class RK4(RungeKutta):
 
     Examples
     --------
-    >>> from surefoot.methods import RK4
+    >>> from surefoot.methods._runge_kutta import RK4
     >>> round(RK4().real_limit, 12), round(RK4().imaginary_limit, 12)
     (2.785293563405, 2.828427124746)
     """

@@ -142,7 +142,7 @@ class RungeKuttaChebyshev(_Stabilised):
 
     Examples
     --------
-    >>> from surefoot.methods import RungeKuttaChebyshev
+    >>> from surefoot.methods._stabilised import RungeKuttaChebyshev
     >>> RungeKuttaChebyshev(10, 0.0, order=1).real_limit
     200.0
     >>> round(RungeKuttaChebyshev(10, 0.05, order=1).real_limit, 6)

@@ -54,7 +54,7 @@ class ButcherTableau:
 
     Examples
     --------
-    >>> from surefoot.methods import ButcherTableau
+    >>> from surefoot.methods._tableau import ButcherTableau
     >>> heun = ButcherTableau(name="Heun", A=[[], [1]], b=[0.5, 0.5], order=2)
     >>> heun.stages, heun.explicit
     (2, True)

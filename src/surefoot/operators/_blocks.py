@@ -149,7 +149,7 @@ def kronecker(left: Any, right: Any) -> Kronecker:
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.operators import kronecker
+    >>> from surefoot.operators._blocks import kronecker
     >>> K = kronecker([[1, 2]], np.eye(2))
     >>> K.matvec([1.0, 2.0, 3.0, 4.0]).tolist()
     [7.0, 10.0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput
 from surefoot.operators._base import Array, Operator
-from surefoot.operators._convolution import grid_shape
+from surefoot.operators.convolution import grid_shape
 
 __all__ = ["Divergence", "Gradient", "divergence", "gradient"]
 

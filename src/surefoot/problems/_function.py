@@ -72,7 +72,7 @@ class Function(Problem):
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.problems import Function
+    >>> from surefoot.problems._function import Function
     >>> f = Function(lambda x: np.cosh(x).sum(), np.sinh, start=[0.0, 0.0], radius=0.5, name="cosh")
     >>> f.check_gradient() < 1e-6
     True

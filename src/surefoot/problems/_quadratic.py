@@ -48,7 +48,7 @@ class Quadratic(Problem):
 
     Examples
     --------
-    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.problems._quadratic import Quadratic
     >>> problem = Quadratic([[2, 1], [1, 3]], [1, 0])
     >>> problem.value([1, 1])
     2.5

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from surefoot.drivers import LocalError
 from surefoot.report._canvas import MUTED, SERIES, Drawing, draw
+from surefoot.solvers import LocalError
 
 __all__ = ["order_figure"]
 
@@ -17,7 +17,7 @@ def order_figure(measured: Sequence[LocalError]) -> Drawing:
     Parameters
     ----------
     measured : sequence of LocalError
-        At most eight, from `surefoot.drivers.local_error`.
+        At most eight, from `surefoot.solvers.local_error`.
 
     Returns
     -------

@@ -7,17 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from surefoot.report._canvas import (
-    ACCENT,
-    BAD,
-    GOOD,
-    LIMIT,
-    MUTED,
-    Drawing,
-    draw_stack,
-    log_axis,
-    note_at_top,
-)
+from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
 from surefoot.report._view import number
 
 __all__ = ["page", "sweep_figure"]
@@ -54,7 +44,7 @@ def sweep_figure(sweep: Any) -> Drawing:
     Parameters
     ----------
     sweep : Sweep or mapping
-        From `surefoot.drivers.sweep`, or its `to_dict`.
+        From `surefoot.trials.sweep`, or its `to_dict`.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from surefoot.report import _figures as figures
+from surefoot.report import _advice_figures as figures
 
 __all__ = ["View", "number", "page"]
 

@@ -31,8 +31,8 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
     Parameters
     ----------
     record : mapping
-        Kind "advice", "race" or "run", as the `to_dict` of `surefoot.Advice`, `surefoot.drivers.Race` and
-        `surefoot.drivers.Run` gives it, or several: ``{"kind": "advices", "advices": [...]}``.
+        Kind "advice", "race" or "run", as the `to_dict` of `surefoot.Advice`, `surefoot.trials.Race` and
+        `surefoot.trials.Run` gives it, or several: ``{"kind": "advices", "advices": [...]}``.
     path : path
         Where to write; the folder must exist. An existing file is replaced, and only by a complete one.
 

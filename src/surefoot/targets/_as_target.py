@@ -44,7 +44,7 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
 
     Examples
     --------
-    >>> from surefoot.targets import as_target
+    >>> from surefoot.targets._as_target import as_target
     >>> as_target([[2.0, 1.0], [1.0, 3.0]]).name
     'quadratic, 2 unknowns'
     """

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.drivers import Diagnosis, diagnose
 from surefoot.errors import UnknownTarget
 from surefoot.operators import Array
+from surefoot.solvers import Diagnosis, diagnose
 
 __all__ = ["ODE", "ode", "odes"]
 
@@ -58,7 +58,7 @@ def odes() -> dict[str, str]:
 
     Examples
     --------
-    >>> from surefoot.targets import odes
+    >>> from surefoot.targets._odes import odes
     >>> list(odes())[:3]
     ['ode:robertson', 'ode:van-der-pol', 'ode:van-der-pol-1000']
     """
@@ -75,7 +75,7 @@ def ode(name: str) -> ODE:
 
     Examples
     --------
-    >>> from surefoot.targets import ode
+    >>> from surefoot.targets._odes import ode
     >>> ode("ode:robertson").summary
     'three chemical reactions with rates nine orders of magnitude apart'
     """

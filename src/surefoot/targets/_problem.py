@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot._limits import limits
-from surefoot.drivers import descend
-from surefoot.drivers._trace import Trace
 from surefoot.errors import NotFinite, SurefootError
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
 from surefoot.problems import Problem, precondition
 from surefoot.rules import Constant
+from surefoot.solvers import Trace, descend
 from surefoot.spectra import Spectrum
+from surefoot.stability import limits
 
 __all__ = ["ProblemCandidate", "ProblemTarget"]
 

@@ -47,7 +47,7 @@ def built_ins() -> tuple[BuiltIn, ...]:
 
     Examples
     --------
-    >>> from surefoot.targets import built_ins
+    >>> from surefoot.targets._registry import built_ins
     >>> [target.name for target in built_ins()][:4]
     ['digits', 'digits-softmax', 'breast-cancer', 'quadratic']
     """
@@ -82,7 +82,7 @@ def resolve(
     condition, spectrum, size : float, str, int, optional
         For ``quadratic``: see `ShapedQuadratic`.
     image, sigma, noise : path, float, float, optional
-        For ``deblur``: see `surefoot.targets._deblur.deblur_target`.
+        For ``deblur``: see `surefoot.targets.deblur.deblur_target`.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def resolve(
 
     Examples
     --------
-    >>> from surefoot.targets import resolve
+    >>> from surefoot.targets._registry import resolve
     >>> resolve("digit")
     Traceback (most recent call last):
     surefoot.errors.UnknownTarget: unknown target 'digit'; did you mean digits?
@@ -213,7 +213,7 @@ def _quadratic(rng: int, **shape: Any) -> tuple[Target, ...]:
 
 
 def _deblur(rng: int, **shape: Any) -> tuple[Target, ...]:
-    from surefoot.targets._deblur import deblur_target
+    from surefoot.targets.deblur import deblur_target
 
     return (deblur_target(rng=rng, **shape),)
 

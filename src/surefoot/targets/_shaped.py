@@ -64,7 +64,7 @@ class ShapedQuadratic(Quadratic):
 
     Examples
     --------
-    >>> from surefoot.targets import ShapedQuadratic
+    >>> from surefoot.targets._shaped import ShapedQuadratic
     >>> ShapedQuadratic(condition=100, spectrum="spiked", size=4).eigenvalues
     array([  1. ,   1.5,   2. , 100. ])
     """

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from surefoot.drivers import descend
 from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.operators import Array
 from surefoot.problems import Problem, Quadratic
 from surefoot.rules import Decision, Observation, Rule
+from surefoot.solvers import descend
 from surefoot.spectra import Spectrum
 
 __all__ = ["RuleCheck", "check_rule"]
@@ -87,7 +87,7 @@ def check_rule(
     Examples
     --------
     >>> from surefoot.rules import Constant
-    >>> from surefoot.testing import check_rule
+    >>> from surefoot.testing._rules import check_rule
     >>> check_rule(Constant(step=0.1), rescaled=lambda c: Constant(step=0.1 / c)).covariance
     0.0
     """

@@ -9,73 +9,70 @@ except ModuleNotFoundError as error:
 else:
     del _torch
 
-from surefoot._limits import ClippedLimits
-from surefoot._scale import BatchScaling, scale_batch
-from surefoot.errors import Diverged
-from surefoot.problems import GradientNoise
-from surefoot.rules import ClipAdvice, WarmupAdvice, clip_advice, warmup_advice
-from surefoot.rules._along_step import AlongStep
-from surefoot.rules._autopilot import Autopilot
-from surefoot.rules._cooldown import Cooldown
-from surefoot.rules._sharpness import Sharpness
-from surefoot.rules._watch import Watch
-from surefoot.training._as_map import DescentMap, as_map
-from surefoot.training._as_problem import ModelProblem, as_problem
-from surefoot.training._blocks import blocks, preconditioned
-from surefoot.training._builtin import digits_task
-from surefoot.training._builtin_edge import Edge, EdgeRun, edge_of_stability
-from surefoot.training._builtin_residual import ResidualTask, resnet_mlp_task
-from surefoot.training._builtin_sequences import char_transformer_task, digits_rnn_task, mnist1d_cnn_task
-from surefoot.training._builtin_wide import wide_mlp_task
-from surefoot.training._effective import effective_rate, equivalent_rate
-from surefoot.training._expected_fisher import fisher
-from surefoot.training._fisher import empirical_fisher
-from surefoot.training._frozen import method_of
-from surefoot.training._gauss_newton import gauss_newton
-from surefoot.training._groups import GroupAdvice, GroupEvidence, suggest_groups
-from surefoot.training._guard import Guard
-from surefoot.training._guard_history import Event
-from surefoot.training._guard_keeper import SnapshotCost
-from surefoot.training._hessian import hessian
-from surefoot.training._logged_norms import logged_norms
-from surefoot.training._loss import Supervised, supervised
-from surefoot.training._minibatch_bias import MiniBatchBias, minibatch_bias
-from surefoot.training._noise import gradient_noise
-from surefoot.training._noise_limits import mean_square_limits
-from surefoot.training._operator import CurvatureOperator
-from surefoot.training._optimizer_limits import optimizer_limits
-from surefoot.training._pilot import Pilot
-from surefoot.training._pilot_history import Moment
-from surefoot.training._pilot_log import PilotLog
-from surefoot.training._pilot_run import TrainingRun, train
-from surefoot.training._predict_network import predict_network
-from surefoot.training._range_test import range_test
-from surefoot.training._range_test_types import RangeTest, Rehearsal
-from surefoot.training._reading import SharpnessReading
-from surefoot.training._residual import residual_stability
-from surefoot.training._residual_scale import ResidualScales, scale_residuals
-from surefoot.training._residual_types import DepthScaling, ResidualBlock, ResidualStability
-from surefoot.training._stochastic_curvature import StochasticCurvature, stochastic_curvature
-from surefoot.training._task import Candidate, Task
-from surefoot.training._tracker import SharpnessTracker
-from surefoot.training._update_ratio import GroupRatio, UpdateRatios, watch
+from surefoot.training.curvature import CurvatureOperator, empirical_fisher, fisher, gauss_newton, hessian
+from surefoot.training.groups import (
+    GroupAdvice,
+    GroupEvidence,
+    GroupRatio,
+    UpdateRatios,
+    blocks,
+    preconditioned,
+    suggest_groups,
+    watch,
+)
+from surefoot.training.guard import Event, Guard
+from surefoot.training.loop import SnapshotCost
+from surefoot.training.model import Supervised, supervised
+from surefoot.training.noise import gradient_noise, mean_square_limits
+from surefoot.training.optimizers import effective_rate, equivalent_rate, method_of, optimizer_limits
+from surefoot.training.pilot import Moment, Pilot, PilotLog
+from surefoot.training.range_tests import RangeTest, Rehearsal, range_test
+from surefoot.training.residual import (
+    DepthScaling,
+    ResidualBlock,
+    ResidualScales,
+    ResidualStability,
+    residual_stability,
+    scale_residuals,
+)
+from surefoot.training.sharpness import (
+    MiniBatchBias,
+    SharpnessReading,
+    SharpnessTracker,
+    StochasticCurvature,
+    minibatch_bias,
+    stochastic_curvature,
+)
+from surefoot.training.tasks import (
+    Candidate,
+    DescentMap,
+    Edge,
+    EdgeRun,
+    ModelProblem,
+    ResidualTask,
+    Task,
+    TrainingRun,
+    as_map,
+    as_problem,
+    char_transformer_task,
+    digits_rnn_task,
+    digits_task,
+    edge_of_stability,
+    mnist1d_cnn_task,
+    resnet_mlp_task,
+    train,
+    wide_mlp_task,
+)
+from surefoot.training.width import predict_network
 
 __all__ = [
-    "AlongStep",
-    "Autopilot",
-    "BatchScaling",
     "Candidate",
-    "ClipAdvice",
-    "ClippedLimits",
-    "Cooldown",
     "CurvatureOperator",
     "DepthScaling",
     "DescentMap",
-    "Diverged",
     "Edge",
     "EdgeRun",
     "Event",
-    "GradientNoise",
     "GroupAdvice",
     "GroupEvidence",
     "GroupRatio",
@@ -91,7 +88,6 @@ __all__ = [
     "ResidualScales",
     "ResidualStability",
     "ResidualTask",
-    "Sharpness",
     "SharpnessReading",
     "SharpnessTracker",
     "SnapshotCost",
@@ -100,13 +96,10 @@ __all__ = [
     "Task",
     "TrainingRun",
     "UpdateRatios",
-    "WarmupAdvice",
-    "Watch",
     "as_map",
     "as_problem",
     "blocks",
     "char_transformer_task",
-    "clip_advice",
     "digits_rnn_task",
     "digits_task",
     "edge_of_stability",
@@ -117,7 +110,6 @@ __all__ = [
     "gauss_newton",
     "gradient_noise",
     "hessian",
-    "logged_norms",
     "mean_square_limits",
     "method_of",
     "minibatch_bias",
@@ -128,13 +120,11 @@ __all__ = [
     "range_test",
     "residual_stability",
     "resnet_mlp_task",
-    "scale_batch",
     "scale_residuals",
     "stochastic_curvature",
     "suggest_groups",
     "supervised",
     "train",
-    "warmup_advice",
     "watch",
     "wide_mlp_task",
 ]

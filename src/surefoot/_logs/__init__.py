@@ -1,7 +1,0 @@
-"""Training logs as files: read from CSV, JSON lines, JSON and TensorBoard's event files; written as two of them."""
-
-from surefoot._logs._events import EventWriter, read_events
-from surefoot._logs._lines import JsonLines
-from surefoot._logs._read import LogFile, read_log
-
-__all__ = ["EventWriter", "JsonLines", "LogFile", "read_events", "read_log"]

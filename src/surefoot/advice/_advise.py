@@ -1,0 +1,273 @@
+"""The whole answer for one target: measure, decide, verify, explain."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from surefoot.advice._findings import finding
+from surefoot.advice._types import Advice, Detail, Recommendation, Verification
+from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.methods import Method
+from surefoot.operators import Operator
+from surefoot.spectra import Measurement, Spectrum, measure
+from surefoot.stability import Limits, limits
+from surefoot.targets import Target, as_target
+from surefoot.trials.bracket import MOST_RUNS, assess, search, suggestion, usable_range
+from surefoot.trials.trial import Trial
+
+__all__ = ["Progress", "advise"]
+
+Progress = Callable[[int, int, str, float | None], None]
+
+# Where the limit gives no scale (no curvature) the search for a usable step starts here.
+FALLBACK_STEP = 0.01
+# What a candidate is expected to cost in products, for the cost preview: a 1% interval of a network's Hessian, and
+# the runs on its frozen model.
+MEASURING_PRODUCTS, VERIFYING_PRODUCTS = 50, 2 * MODEL_STEPS
+
+
+def advise(
+    target: Any,
+    *,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    trial_steps: int = 100,
+    rng: int = 0,
+    progress: Progress | None = None,
+) -> Advice:
+    """How big a step to take on a target, with each method that it can run.
+
+    Measures the curvature, derives each method's limits, checks the linear claim at 0.95 and 1.05 times the limit
+    (on the frozen quadratic model of a network, by the real iteration of a classical problem), and brackets the usable
+    step by short real runs. The suggestion comes from those runs alone; where none improves, Surefoot abstains.
+
+    Parameters
+    ----------
+    target : problem, matrix, operator, or torch task
+        A `surefoot.problems` problem, a symmetric matrix (its quadratic), a `surefoot.training.Task`, or any object
+        with the interface of `surefoot.targets.Target`.
+    rtol, failure : float
+        Of the curvature's interval, as in `surefoot.spectrum`.
+    trial_steps : int
+        Length of a short real run.
+    rng : int
+        Seed of the measurement and of a random start.
+    progress : callable, optional
+        Called with (done, total, label, remaining seconds or None).
+
+    Returns
+    -------
+    Advice
+        ``str(advice)`` is a table, ``advice.report(path)`` writes an HTML file.
+
+    Raises
+    ------
+    InvalidType
+        If the target is nothing that can be advised on.
+    InvalidInput
+        If an argument is out of range, or the operator is not symmetric or not repeatable.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> advice = sf.advise([[2.0, 1.0], [1.0, 3.0]])
+    >>> [f"{r.label}: {r.limits.stable:.4f}" for r in advice.recommendations]
+    ['gradient descent: 0.5528', 'heavy ball 0.9: 1.0503', 'Nesterov 0.9: 0.3751']
+    """
+    if trial_steps < 1:
+        raise InvalidInput(f"trial_steps must be at least 1; got {trial_steps!r}")
+    began = time.perf_counter()
+    session = _Session(as_target(target, rng=rng), rtol, failure, trial_steps, rng, progress)
+    return session.advice(began)
+
+
+class _Session:
+    """One call of `advise`: the target, its settings, and what has been spent."""
+
+    def __init__(
+        self,
+        target: Target,
+        rtol: float,
+        failure: float,
+        trial_steps: int,
+        rng: int,
+        progress: Progress | None,
+    ) -> None:
+        self.target = target
+        self.rtol, self.failure, self.trial_steps, self.rng = rtol, failure, trial_steps, rng
+        self.progress = progress
+        self.products = self.runs = self.done = 0
+        self.total = 1
+        self.trial_seconds: float | None = None
+        self.product_seconds: float | None = None
+        self.measurements: dict[int, Measurement] = {}
+
+    def advice(self, began: float) -> Advice:
+        details = self._details()
+        initial = self.target.initial_loss()
+        recommendations: tuple[Recommendation, ...] = ()
+        abstained = (
+            "" if math.isfinite(initial) else f"the loss at the start is {initial}; check data and initialisation"
+        )
+        if not abstained:
+            try:
+                recommendations = self._recommendations(initial)
+                abstained = self._hopeless(recommendations)
+            except NotFinite as error:
+                abstained = str(error)
+        return Advice(
+            target=self.target.name,
+            description=self.target.describe(),
+            recommendations=() if abstained else recommendations,
+            abstained=abstained,
+            initial_loss=initial,
+            constant_loss=self.target.constant_loss(),
+            products=self.products,
+            runs=self.runs,
+            seconds=time.perf_counter() - began,
+            details=details,
+        )
+
+    def _details(self) -> tuple[Detail, ...]:
+        """What the target can say of itself, where it has the method for it."""
+        describe = getattr(self.target, "details", None)
+        if describe is None:
+            return ()
+        self._tell(f"{self.target.name}: its own analysis")
+        return tuple(describe())
+
+    def _recommendations(self, initial: float) -> tuple[Recommendation, ...]:
+        candidates = self.target.candidates()
+        self.total = len(candidates) * (1 + len(FACTORS) + MOST_RUNS)
+        made: list[Recommendation] = []
+        for index, candidate in enumerate(candidates):
+            self.done = index * self.total // len(candidates)
+            made.append(self._recommendation(candidate, initial))
+            if made[-1].limits.stable == 0 and self.target.constant_curvature:
+                break
+        return tuple(made)
+
+    def _hopeless(self, recommendations: tuple[Recommendation, ...]) -> str:
+        """Why no step can be right for any method; empty where one can."""
+        first = recommendations[0]
+        if self.target.constant_curvature and first.limits.stable == 0:
+            return (
+                f"no step is stable: the smallest curvature is {first.spectrum.smallest}, so the loss has no minimum; "
+                f"add ridge > {-first.spectrum.smallest.lower:.3g}"
+            )
+        ends = first.spectrum.largest, first.spectrum.smallest
+        if all(end.lower == end.upper == 0 for end in ends) and all(r.suggested is None for r in recommendations):
+            return "the loss is flat at the start: all curvature is 0 and no short run improved on it"
+        return ""
+
+    def _recommendation(self, candidate: Any, initial: float) -> Recommendation:
+        self._tell(f"{candidate.label}: curvature")
+        found, measurement = self._terrain(candidate)
+        allowed = limits(found, candidate.method)
+        ritz = () if measurement is None else tuple(measurement.values.tolist())
+        if measurement is None and found.points is not None:
+            ritz = tuple(found.points.tolist())
+        self.done += 1
+
+        verification: tuple[Verification, ...] = ()
+        trials: tuple[Trial, ...] = ()
+        if not (allowed.stable == 0 and self.target.constant_curvature):
+            self._tell(f"{candidate.label}: verification")
+            verification = self._verification(candidate, found, measurement, allowed)
+            self.done += len(FACTORS)
+            trials = self._trials(candidate, allowed, initial)
+        usable, suggested = usable_range(trials, initial), suggestion(trials, initial)
+        return Recommendation(
+            label=candidate.label,
+            spectrum=found,
+            ritz=ritz,
+            limits=allowed,
+            verification=verification,
+            trials=trials,
+            usable=usable,
+            suggested=suggested,
+            finding=finding(allowed, trials, usable, suggested) if trials else "no short runs: no step is stable",
+            amplification=_amplification(candidate.method, found, allowed),
+            note=candidate.note,
+        )
+
+    def _terrain(self, candidate: Any) -> tuple[Spectrum, Measurement | None]:
+        """The curvature the candidate sees, measured once per operator."""
+        known = self.target.global_curvature()
+        if known is not None:
+            if not self.measurements:
+                self.products += known.products
+                self.measurements[0] = Measurement(known, np.empty(0), lambda: None)
+            return known, None
+        operator = self.target.operator(candidate)
+        if id(operator) not in self.measurements:
+            self._preview(operator, candidate)
+            measurement = measure(operator, rtol=self.rtol, failure=self.failure, rng=self.rng)
+            self.products += measurement.spectrum.products
+            self.measurements[id(operator)] = measurement
+        measurement = self.measurements[id(operator)]
+        return measurement.spectrum, measurement
+
+    def _verification(self, candidate: Any, found: Spectrum, measurement: Measurement | None, allowed: Limits):
+        if not 0 < allowed.curvature_limit < math.inf:
+            return ()
+        if measurement is None:
+            return verify_on_target(self.target, candidate, found, allowed)
+        checked = verify_on_frozen_model(self.target.operator(candidate), measurement, candidate.method, allowed)
+        self.products += sum(len(v.values) - 1 for v in checked)
+        return checked
+
+    def _trials(self, candidate: Any, allowed: Limits, initial: float) -> tuple[Trial, ...]:
+        limit = allowed.curvature_limit
+        guess = limit / 2 if 0 < limit < math.inf else FALLBACK_STEP
+
+        def run(step: float) -> list[float]:
+            self._tell(f"{candidate.label}: short run at {step:.3g}")
+            began = time.perf_counter()
+            losses = self.target.trial(candidate, step, self.trial_steps)
+            self.trial_seconds = time.perf_counter() - began
+            self.runs += 1
+            self.done += 1
+            return losses
+
+        return assess(search(run, guess, initial), initial, self.target.constant_loss())
+
+    def _tell(self, label: str) -> None:
+        if self.progress is None:
+            return
+        self.progress(self.done, self.total, label, self._remaining())
+
+    def _preview(self, operator: Operator, candidate: Any) -> None:
+        """Time one product, so that a long measurement is announced before it begins."""
+        if self.product_seconds is not None:
+            return
+        began = time.perf_counter()
+        operator.matvec(np.full(operator.shape[1], operator.shape[1] ** -0.5))
+        self.product_seconds = time.perf_counter() - began
+        self.products += 1
+        self._tell(f"{candidate.label}: curvature")
+
+    def _remaining(self) -> float | None:
+        """Seconds left, as far as they can be known: products before the first short run, then mostly those runs."""
+        if self.trial_seconds is not None:
+            return self.trial_seconds * (self.total - self.done)
+        if self.product_seconds is not None:
+            candidates = self.total // (1 + len(FACTORS) + MOST_RUNS)
+            return self.product_seconds * candidates * (MEASURING_PRODUCTS + VERIFYING_PRODUCTS)
+        return None
+
+
+def _amplification(method: Method, found: Spectrum, allowed: Limits) -> tuple[tuple[float, float], ...]:
+    """Worst growth per step over the certified positive curvatures, for steps around the limit."""
+    limit = allowed.curvature_limit
+    if not 0 < limit < math.inf or found.kind != "curvature":
+        return ()
+    top, bottom = found.largest.upper, found.smallest.lower
+    curvatures = np.geomspace(bottom, top, 65) if 0 < bottom < top else np.asarray([top])
+    steps = np.geomspace(limit / 30, 2 * limit, 240)
+    worst = method.amplification(-np.outer(steps, curvatures)).max(axis=1)
+    return tuple(zip(steps.tolist(), worst.tolist(), strict=True))

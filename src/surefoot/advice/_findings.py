@@ -1,0 +1,60 @@
+"""What limit and runs say together, in a sentence."""
+
+from surefoot.stability import Limits
+from surefoot.trials.trial import Trial
+
+__all__ = ["finding"]
+
+# Within this factor the linear limit and the short runs are said to agree.
+AGREEMENT = 2.0
+
+
+def finding(
+    limits: Limits, trials: tuple[Trial, ...], usable: tuple[float, float] | None, suggested: float | None
+) -> str:
+    """The disagreement between the linear limit and the real runs, or their agreement.
+
+    Parameters
+    ----------
+    limits : Limits
+    trials : tuple of Trial
+        Ascending steps.
+    usable : (float, float) or None
+    suggested : float or None
+
+    Returns
+    -------
+    str
+    """
+    if usable is None or suggested is None:
+        return _why_not(trials)
+    limit = limits.curvature_limit
+    if limit in (0.0, float("inf")):
+        return f"the linear limit says nothing here; short runs do best at {suggested:.3g}"
+    share = suggested / limit
+    head = f"short runs do best at {suggested:.3g}, {share:.3g} x the linear limit"
+    if limits.stable == 0:
+        head = f"negative curvature, so the limit is that of the sharp directions; {head}"
+    failed = [trial.step for trial in trials if trial.step > suggested and trial.outcome in ("diverged", "no progress")]
+    if usable[1] > AGREEMENT * limit:
+        why = (
+            "it bounds the curvature everywhere, and the path sees less"
+            if limits.scope == "global"
+            else "the limit is local, and curvature (or the preconditioner) adapts along the path"
+        )
+        return f"{head}; they hold up to {usable[1] / limit:.3g} x the limit: {why}"
+    if failed and failed[0] < limit:
+        why = "the curvature grows away from the start, or the noise of mini-batches adds up"
+        return f"{head}; they fail from {failed[0] / limit:.3g} x the limit on: {why}"
+    if failed:
+        agrees = ", as it says" if failed[0] <= AGREEMENT * limit else ""
+        return f"{head}; they fail from {failed[0] / limit:.3g} x the limit on{agrees}"
+    return f"{head}; larger steps were worse, none failed"
+
+
+def _why_not(trials: tuple[Trial, ...]) -> str:
+    outcomes = {trial.outcome for trial in trials}
+    span = f"{trials[0].step:.3g} .. {trials[-1].step:.3g}"
+    if outcomes == {"diverged"}:
+        return f"no suggestion: every short run in {span} diverged"
+    return f"no suggestion: no short run in {span} improved on the start"

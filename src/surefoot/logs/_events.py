@@ -1,0 +1,189 @@
+"""TensorBoard's event files: scalars in, scalars out, without TensorFlow.
+
+An event file is a sequence of framed `Event` messages (fields: wall time 1, step 2, version 3, summary 5); a summary
+holds values (field 1) of a tag (1) and a number: `simple_value` (2), or a tensor (8) of one number, as TensorFlow 2
+writes it.
+"""
+
+import os
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from platform import node
+
+from surefoot.errors import InvalidInput
+from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
+
+__all__ = ["PREFIX", "EventWriter", "Scalar", "is_events", "read_events"]
+
+PREFIX = "events.out.tfevents."
+_VERSION = b"brain.Event:2"
+# TensorProto: numbers of the fields that hold a scalar, and how each is packed.
+_TENSOR = {5: "<f", 6: "<d"}
+_DTYPES = {1: "<f", 2: "<d"}
+_CONTENT = 4
+# Larger records hold images and graphs: their checksums are left unread, which would take longer than all the rest.
+_LARGE = 65536
+
+Scalar = tuple[str, int, float]
+
+
+class EventWriter:
+    """Writes scalars as TensorBoard reads them, each event flushed whole: a killed run leaves a readable file.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. A new file is begun in it each time, as TensorBoard expects of a resumed run.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        now = time.time()
+        place = Path(folder).expanduser()
+        name = f"{PREFIX}{int(now):010d}.{node()}.{os.getpid()}"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            taken = 0
+            while (place / f"{name}.{taken}").exists():
+                taken += 1
+            self.path = place / f"{name}.{taken}"
+            self._file = self.path.open("xb")
+        except OSError as error:
+            raise InvalidInput(f"cannot write events to {place}: {error.strerror or error}; choose a folder") from error
+        self._event(field(1, DOUBLE, now) + field(3, BYTES, _VERSION))
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """One event with some scalars, in single precision as the format has it."""
+        values = b"".join(
+            field(1, BYTES, field(1, BYTES, tag.encode()) + field(2, FLOAT, _single(value)))
+            for tag, value in scalars.items()
+        )
+        if values:
+            self._event(field(1, DOUBLE, time.time()) + field(2, VARINT, step) + field(5, BYTES, values))
+
+    def close(self) -> None:
+        """No more events; closing twice is once."""
+        self._file.close()
+
+    def _event(self, event: bytes) -> None:
+        self._file.write(frame(event))
+        self._file.flush()
+
+
+def is_events(path: Path) -> bool:
+    """Whether a file has the name that TensorBoard gives to its event files."""
+    return "tfevents" in path.name
+
+
+def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
+    """The scalars of an event file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    scalars : list of (tag, step, value)
+        In the order of the file; single precision as written.
+    whole : bool
+        False if the last record is cut off, as in the file of a run that was killed; what is before it counts.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no event file, or a checksum is wrong before the last record.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error})") from error
+    scalars: list[Scalar] = []
+    at = 0
+    while at < len(data):
+        if len(data) - at < 12:
+            return scalars, False
+        length = data[at : at + 8]
+        if struct.unpack_from("<I", data, at + 8)[0] != checksum(length):
+            what = "is no event file" if at == 0 else f"is damaged at byte {at}"
+            raise InvalidInput(f"{path} {what}: a length has a wrong checksum; copy the file again")
+        (size,) = struct.unpack("<Q", length)
+        record = data[at + 12 : at + 12 + size]
+        end = at + 12 + size + 4
+        if end > len(data):
+            return scalars, False
+        if size <= _LARGE and struct.unpack_from("<I", data, end - 4)[0] != checksum(record):
+            raise InvalidInput(f"{path} is damaged at byte {at}: a record has a wrong checksum; copy the file again")
+        try:
+            scalars.extend(_scalars(record))
+        except ValueError as error:
+            raise InvalidInput(f"{path} is damaged at byte {at}: {error}; copy the file again") from error
+        at = end
+    return scalars, True
+
+
+def _scalars(event: bytes) -> list[Scalar]:
+    step, summaries = 0, list[bytes]()
+    for number, kind, value in fields(event):
+        if number == 2 and kind == VARINT:
+            step = _signed(int(value))
+        elif number == 5 and isinstance(value, bytes):
+            summaries.append(value)
+    found: list[Scalar] = []
+    for summary in summaries:
+        for number, _, value in fields(summary):
+            if number == 1 and isinstance(value, bytes) and (scalar := _tagged(value)) is not None:
+                found.append((scalar[0], step, scalar[1]))
+    return found
+
+
+def _tagged(value: bytes) -> tuple[str, float] | None:
+    """The tag and the number of a summary's value; None if it holds no number."""
+    tag, number = "", None
+    for which, kind, part in fields(value):
+        if which == 1 and isinstance(part, bytes):
+            tag = part.decode("utf-8", "replace")
+        elif which == 2 and kind == FLOAT:
+            number = float(part)
+        elif which == 8 and isinstance(part, bytes):
+            number = _tensor(part)
+    return None if number is None else (tag, number)
+
+
+def _tensor(message: bytes) -> float | None:
+    """The number in a tensor that holds one."""
+    dtype = 0
+    for which, kind, part in fields(message):
+        if which == 1 and kind == VARINT:
+            dtype = int(part)
+        elif which in _TENSOR:
+            if not isinstance(part, bytes):
+                return float(part)
+            return _unpacked(_TENSOR[which], part)
+        elif which == _CONTENT and isinstance(part, bytes) and dtype in _DTYPES:
+            return _unpacked(_DTYPES[dtype], part)
+    return None
+
+
+def _unpacked(form: str, data: bytes) -> float | None:
+    return float(struct.unpack(form, data)[0]) if len(data) == struct.calcsize(form) else None
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _single(value: float) -> float:
+    """The value as single precision takes it: what is too large is infinite."""
+    try:
+        struct.pack("<f", value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+    return float(value)

@@ -1,0 +1,13 @@
+"""Gradient noise of any source of sample gradients, and the rates at which it stays bounded."""
+
+from surefoot.noise._finite_sum import StepMoments, gradient_noise, step_moments
+from surefoot.noise._types import GradientNoise
+from surefoot.noise.mean_square import mean_square_limits
+
+__all__ = [
+    "GradientNoise",
+    "StepMoments",
+    "gradient_noise",
+    "mean_square_limits",
+    "step_moments",
+]

@@ -1,0 +1,161 @@
+"""The noise of a finite sum's gradients, exactly: all its terms are known."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.noise._types import GradientNoise, left_over
+from surefoot.noise.estimate import Deviations, exact
+from surefoot.operators import Array
+from surefoot.problems import Problem
+
+__all__ = ["StepMoments", "gradient_noise", "step_moments"]
+
+# Numbers in memory for the gradients of some terms.
+CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMoments:
+    """The first two moments of one SGD step.
+
+    Parameters
+    ----------
+    drift : array, shape (size,)
+        E[x_{t+1} - x_t].
+    covariance : array, shape (size, size)
+        Of x_{t+1}, given x_t.
+    """
+
+    drift: Array
+    covariance: Array
+
+
+def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) -> GradientNoise:
+    """The noise of the gradients of a finite sum's terms at a point, exactly.
+
+        Sigma = (1/n) sum_i (g_i - G)(g_i - G)',    scale = tr(Sigma)/|G|^2
+
+    Parameters
+    ----------
+    problem : Problem
+        With `terms` and `term_gradients`: least squares, logistic, softmax, Huber.
+    x : array, shape (size,), optional
+        Default the problem's start.
+    curvature : bool
+        Whether to measure tr(H Sigma)/(G'HG) too, for one Hessian product per term.
+
+    Returns
+    -------
+    GradientNoise
+        Its intervals are single numbers; the cost is two gradients.
+
+    Raises
+    ------
+    InvalidType
+        If the problem has no terms.
+    NotFinite
+        If a gradient is not finite.
+
+    References
+    ----------
+    S. McCandlish, J. Kaplan, D. Amodei, An empirical model of large-batch training, arXiv 1812.06162 (2018), equations
+    2.8 and 2.9.
+
+    Examples
+    --------
+    >>> from surefoot.problems import LeastSquares
+    >>> from surefoot.noise._finite_sum import gradient_noise
+    >>> problem = LeastSquares([[1.0], [1.0]], [1.0, 3.0])
+    >>> gradient_noise(problem).scale  # gradients -1 and -3
+    0.25
+    """
+    x = _point(problem, x)
+    mean = _mean(problem, x)
+    bent_mean = problem.hessian_product(x, mean) if curvature else mean
+    found: list[tuple[Array, ...]] = []
+    for gradients in _gradients(problem, x):
+        away = gradients - mean
+        bent = np.stack([problem.hessian_product(x, d) for d in away]) if curvature else away
+        found.append(((away * away).sum(axis=1), away @ mean, (away * bent).sum(axis=1), away @ bent_mean))
+    squares, projections, bent_squares, bent_projections = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    sizes = np.ones(len(squares))
+    plain = Deviations(sizes=sizes, squares=squares, projections=projections, square=float(mean @ mean))
+    curved = Deviations(sizes=sizes, squares=bent_squares, projections=bent_projections, square=float(mean @ bent_mean))
+    return exact(plain, curved if curvature else None, source="all terms, exact", gradients=2)
+
+
+def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, replacement: bool = True) -> StepMoments:
+    """Drift and diffusion of one step of SGD, x <- x - rate g_B, exactly.
+
+        drift = -rate G,    covariance = rate^2 Sigma/B;    without replacement, times (n - B)/(n - 1)
+
+    Parameters
+    ----------
+    problem, x
+        As in `gradient_noise`.
+    rate : float
+    batch : int
+        B.
+    replacement : bool
+        Whether a term can be drawn twice.
+
+    Returns
+    -------
+    StepMoments
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range.
+    InvalidType
+        If the problem has no terms.
+    NotFinite
+        If a gradient is not finite.
+
+    Examples
+    --------
+    >>> from surefoot.problems import LeastSquares
+    >>> from surefoot.noise._finite_sum import step_moments
+    >>> problem = LeastSquares([[1.0], [1.0]], [1.0, 3.0])
+    >>> moments = step_moments(problem, rate=0.5, batch=1)
+    >>> moments.drift, moments.covariance
+    (array([1.]), array([[0.25]]))
+    """
+    if not 0 < rate < math.inf or batch < 1:
+        raise InvalidInput(f"needs a positive finite rate and a batch >= 1; got {rate!r} and {batch!r}")
+    x = _point(problem, x)
+    mean, total = _mean(problem, x), np.zeros((problem.size, problem.size))
+    for gradients in _gradients(problem, x):
+        away = gradients - mean
+        total += away.T @ away
+    terms: int = getattr(problem, "terms")  # noqa: B009 - `_point` has seen that it has them
+    factor = rate * rate / batch * left_over(batch, None if replacement else terms)
+    return StepMoments(drift=-rate * mean, covariance=factor / terms * total)
+
+
+def _point(problem: Any, x: Any) -> Array:
+    if not hasattr(problem, "term_gradients"):
+        raise InvalidType(
+            f"{type(problem).__name__} is no sum of terms, so its gradient has no noise; give LeastSquares, Logistic, "
+            "Softmax or a problem of yours with `terms` and `term_gradients`"
+        )
+    return problem.start() if x is None else problem.checked(x)
+
+
+def _gradients(problem: Any, x: Array) -> Iterator[Array]:
+    """The gradients of all terms, some rows at a time."""
+    rows = max(1, CHUNK // problem.size)
+    for first in range(0, problem.terms, rows):
+        found = problem.term_gradients(np.arange(first, min(first + rows, problem.terms)), x)
+        if not np.isfinite(found).all():
+            raise NotFinite("a term's gradient is not finite at x; start elsewhere")
+        yield found
+
+
+def _mean(problem: Any, x: Array) -> Array:
+    return sum(gradients.sum(axis=0) for gradients in _gradients(problem, x)) / problem.terms

@@ -1,0 +1,151 @@
+"""Robust regression: Huber's loss."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.operators import Array
+from surefoot.problems._changes import Change
+from surefoot.problems._checks import real_matrix, real_vector
+from surefoot.problems.linear._curvature import with_ones
+from surefoot.problems.linear.model import LinearModel
+from surefoot.problems.linear.parts import row_squares
+from surefoot.spectra import Bounds, Spectrum
+
+__all__ = ["Huber"]
+
+# A least-squares fit that costs more multiply-adds than this is not tried just to sharpen a bound.
+FIT_WORK = 1e10
+FIT_STEPS = 100  # of an iteration, for a sparse matrix
+
+
+class Huber(LinearModel):
+    """Mean of squared residuals that turn linear at delta, with a ridge.
+
+        f(x) = (1/n) sum_i h(a_i'x - b_i) + (ridge/2) |D x|^2
+
+        h(r) = r^2/2 for |r| <= delta,    delta |r| - delta^2/2 beyond;    H(x) = A'W(x)A/n + ridge D
+
+    W(x) is diagonal, 1 for the rows with |r_i| <= delta and 0 for the others. Curvature over all x:
+
+    - Upper end (proved): W <= I, so no eigenvalue exceeds lambda_max(A'A/n + ridge D). That is the supremum if
+      some x has all residuals within delta; 0 and the least-squares fit are tried.
+    - Else the lower end (proved) is that of the longest row alone: some x makes its residual zero.
+    - Far out along almost every direction W vanishes but for rows of zeros: the smallest eigenvalue is the
+      ridge, or 0 with an intercept, which is not penalised.
+
+    Parameters
+    ----------
+    A : dense or sparse matrix, shape (n, d)
+        Real or integer.
+    b : array, shape (n,)
+    delta : float
+        Where the loss turns linear, > 0, unit of b. Residuals beyond it pull no harder.
+    ridge : float
+        Nonnegative; unit of the curvature.
+    intercept : bool
+        Append a constant column. Its coefficient is the last and D, else the identity, does not penalise it.
+
+    Raises
+    ------
+    InvalidInput
+        If A is empty or not two-dimensional, shapes do not agree, delta is not positive and finite, or the
+        ridge is negative or not finite.
+    InvalidType
+        If the data are complex or not numbers.
+    NotFinite
+        If the data hold NaN or infinity.
+
+    References
+    ----------
+    P. J. Huber, Robust estimation of a location parameter, Ann. Math. Statist. 35 (1964) 73-101.
+
+    Examples
+    --------
+    >>> from surefoot.problems.linear._huber import Huber
+    >>> problem = Huber([[1], [1], [1]], [0, 0.1, 50], delta=1.0)
+    >>> problem.value([0.0])  # (0.1^2/2 + 49.5)/3: the outlier counts linearly
+    16.50166666666667
+    >>> print(problem.curvature())
+    closed form curvature spectrum of size 1, global
+      largest   [0.333333, 1]  (lower proved, upper proved)
+      smallest  0  (exact)
+      note      lambda_max(A'A/n) bounds it; lower end from the longest row
+    """
+
+    def __init__(self, A: Any, b: Any, delta: float, *, ridge: float = 0.0, intercept: bool = False) -> None:
+        matrix = real_matrix(A, "A")
+        targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
+        self._delta = _positive(delta, "delta")
+        super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
+
+    @property
+    def _sharpest(self) -> float:
+        return 1.0
+
+    @property
+    def _title(self) -> str:
+        return "Huber regression"
+
+    @property
+    def _details(self) -> str:
+        return f", delta {self._delta:g}"
+
+    def _loss(self, scores: Array) -> float:
+        size = np.abs(scores - self._targets)
+        inner = np.minimum(size, self._delta)
+        return float(np.mean(inner * (size - 0.5 * inner)))
+
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        return np.clip(scores - targets, -self._delta, self._delta)
+
+    def _bend(self, scores: Array, change: Array) -> Array:
+        return np.where(np.abs(scores - self._targets) <= self._delta, change, 0.0)
+
+    def _measured(self, change: Change | None) -> Spectrum:
+        base = self._bent_gram(1.0, change=change)
+        smallest, largest = self._flat_direction(change), base.largest
+        formula = f"lambda_max(A'A/n{self._ridge_term})"
+        if self._all_within_delta():
+            formula += ", where all residuals are within delta"
+        else:
+            formula += " bounds it; lower end from the longest row"
+            largest = self._down_to_one_row(largest, smallest, change)
+        return self._closed_form(base, formula, change, largest=largest, smallest=smallest, points=None)
+
+    def _down_to_one_row(self, bound: Bounds, smallest: Bounds, change: Change | None) -> Bounds:
+        """The interval from lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), for the longest row a, to the bound."""
+        squares = row_squares(self._X)
+        row = self._X[[int(np.argmax(squares))]]
+        a = np.append(np.asarray(row.toarray() if hasattr(row, "toarray") else row).ravel(), [1.0] * self._intercept)
+        a = a if change is None else change.adjoint(a)
+        lower = min(float(a @ a) / self._rows + smallest.lower, bound.lower)
+        upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
+        return Bounds(lower, bound.upper, "proved", upper_is, bound.failure)
+
+    def _all_within_delta(self) -> bool:
+        """Whether 0 or the least-squares fit is seen to have all residuals within delta."""
+        if np.abs(self._targets).max() <= self._delta:
+            return True
+        A = with_ones(self._X, self._intercept)
+        if hasattr(A, "tocsr"):
+            from scipy.sparse.linalg import lsqr
+
+            fit = np.asarray(lsqr(A, self._targets.ravel(), iter_lim=FIT_STEPS)[0]).reshape(-1, 1)
+        elif self._rows * self._width * min(self._rows, self._width) <= FIT_WORK:
+            fit = np.linalg.lstsq(A, self._targets, rcond=None)[0]
+        else:
+            return False
+        return bool(np.abs(A @ fit - self._targets).max() <= self._delta)
+
+
+def _positive(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"{name} must be a number; got {value!r}") from error
+    if not 0 < number < math.inf:
+        raise InvalidInput(f"{name} must be positive and finite; got {number!r}: 1.345 times the noise is usual")
+    return number

@@ -1,0 +1,87 @@
+"""Linear least squares."""
+
+from typing import Any
+
+import numpy as np
+
+from surefoot.operators import Array
+from surefoot.problems._changes import Change
+from surefoot.problems._checks import real_matrix, real_vector
+from surefoot.problems.linear.model import LinearModel
+from surefoot.spectra import Spectrum
+
+__all__ = ["LeastSquares"]
+
+
+class LeastSquares(LinearModel):
+    """Mean squared residual, halved, with a ridge.
+
+        f(x) = |A x - b|^2 / (2 n) + (ridge/2) |D x|^2,    H = A'A/n + ridge D
+
+    The Hessian is the same everywhere, so the curvature is that of one matrix. An A of moderate size goes
+    through its singular values, which resolve conditions of A'A up to about 1e26 where forming A'A stops at
+    about 1e14; a larger one goes through Lanczos, without A'A.
+
+    Parameters
+    ----------
+    A : dense or sparse matrix, shape (n, d)
+        Real or integer.
+    b : array, shape (n,)
+    ridge : float
+        Nonnegative; unit of the curvature.
+    intercept : bool
+        Append a constant column. Its coefficient is the last and D, else the identity, does not penalise it:
+        then the ridge need not raise the smallest curvature.
+
+    Raises
+    ------
+    InvalidInput
+        If A is empty or not two-dimensional, shapes do not agree, or the ridge is negative or not finite.
+    InvalidType
+        If the data are complex or not numbers.
+    NotFinite
+        If the data hold NaN or infinity.
+
+    Examples
+    --------
+    >>> from surefoot.problems.linear._least_squares import LeastSquares
+    >>> problem = LeastSquares([[1, 0], [0, 2]], [1, 2], ridge=0.5)
+    >>> problem.name
+    'least squares, 2 x 2, ridge 0.5'
+    >>> print(problem.curvature())
+    closed form curvature spectrum of size 2, global
+      largest   2.5  (exact)
+      smallest  1  (exact)
+      note      eigenvalues of A'A/n + ridge
+    """
+
+    def __init__(self, A: Any, b: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
+        matrix = real_matrix(A, "A")
+        targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
+        super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
+
+    @property
+    def constant_curvature(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def _sharpest(self) -> float:
+        return 1.0
+
+    @property
+    def _title(self) -> str:
+        return "least squares"
+
+    def _loss(self, scores: Array) -> float:
+        return 0.5 * float(np.mean((scores - self._targets) ** 2))
+
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        return scores - targets
+
+    def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the same at all scores
+        return change
+
+    def _measured(self, change: Change | None) -> Spectrum:
+        base = self._bent_gram(1.0, "both", change)
+        return self._closed_form(base, f"eigenvalues of A'A/n{self._ridge_term}", change)

@@ -1,0 +1,314 @@
+"""What linear models share: scores X W', a loss of the scores, a ridge that spares the intercept."""
+
+import copy
+from abc import abstractmethod
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.operators import Array, Matrix
+from surefoot.problems._base import Problem
+from surefoot.problems._changes import Change
+from surefoot.problems._checks import nonnegative
+from surefoot.problems.linear._curvature import bent_spectrum, least_penalty, with_ones
+from surefoot.problems.linear.parts import Columns, Followed, column_squares, dense_rows, row_squares
+from surefoot.spectra import Bounds, Spectrum, worst_case
+
+__all__ = ["LinearModel"]
+
+# A run that diverges shows as an infinite value, which its driver reads, not as a warning.
+overflow_is_a_value = np.errstate(over="ignore", invalid="ignore")
+
+
+class LinearModel(Problem):
+    """A mean loss of linear scores plus a ridge, in K x p coefficients W, flattened by rows.
+
+        f(W) = (1/n) sum_i loss_i(W x_i) + (ridge/2) sum_k W_k D W_k'
+
+    x_i is a row of X with a 1 appended if there is an intercept, so p is d or d + 1; D is the identity with a
+    zero for the intercept. With B(s) the second derivative of the loss in the scores, the Hessian is
+
+        H(W) = (1/n) sum_i B(W x_i) kron x_i x_i' + ridge (I kron D)
+
+    It is the mean of n terms, loss_i + ridge, which `terms`, `term_gradients` and `term_curvatures` serve
+    (`FiniteSum`), and has cheap partial derivatives, `partial`, `coordinate_curvatures` and `follow`
+    (`Partial`): what `surefoot.solvers.descend_by_parts` asks for.
+
+    Parameters
+    ----------
+    X : dense or sparse matrix, shape (n, d)
+        Already cleaned.
+    targets : array, shape (n, K)
+        Already cleaned; K is 1 but for the softmax.
+    ridge : float
+        Nonnegative and finite.
+    intercept : bool
+        Whether to fit a constant, the last coefficient of each row of W.
+    """
+
+    # Why there is no second derivative, for a loss with kinks: such a model defines neither `_sharpest` nor `_bend`
+    # nor `_measured`, and refuses to talk of its curvature.
+    _kinks: ClassVar[str] = ""
+
+    def __init__(self, X: Matrix, targets: Array, *, ridge: float, intercept: bool) -> None:
+        self._X = X
+        self._targets = targets
+        self._ridge = nonnegative(ridge, "ridge")
+        self._intercept = bool(intercept)
+        self._rows, self._features = X.shape
+        self._width = self._features + self._intercept
+        self._penalty = np.full(self._width, self._ridge)
+        if intercept:
+            self._penalty[-1] = 0.0
+
+    @property
+    @abstractmethod
+    def _title(self) -> str:
+        """The model's name, without its size."""
+
+    @property
+    def _details(self) -> str:
+        """What else the name should say, with a leading comma."""
+        return ""
+
+    @abstractmethod
+    def _loss(self, scores: Array) -> float:
+        """Mean over the rows of scores, shape (n, K)."""
+
+    @abstractmethod
+    def _slope(self, scores: Array, targets: Array) -> Array:
+        """First derivative of the loss of some rows in their scores, shape (rows, K)."""
+
+    @property
+    def _sharpest(self) -> float:
+        """The largest eigenvalue that B(s) can have."""
+        raise NotSmooth(self._kinks)
+
+    def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the contract
+        """Second derivative of each row's loss in its scores, times a change of scores; shape (n, K)."""
+        raise NotSmooth(self._kinks)
+
+    def _measured(self, change: Change | None) -> Spectrum:  # noqa: ARG002 - the contract
+        """What `curvature` returns, computed; of S'HS for a change x = S z that is the same for each row of W."""
+        raise NotSmooth(self._kinks)
+
+    @property
+    def name(self) -> str:
+        """The model, rows x features, and what was added."""
+        intercept = ", intercept" if self._intercept else ""
+        ridge = f", ridge {self._ridge:g}" if self._ridge else ""
+        return f"{self._title}, {self._rows} x {self._features}{self._details}{intercept}{ridge}"
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients, K p."""
+        return self._targets.shape[1] * self._width
+
+    @property
+    def convex(self) -> bool:
+        """True: a convex loss of a linear map plus a ridge."""
+        return True
+
+    @overflow_is_a_value
+    def value(self, x: Array) -> float:
+        """f(x): one product with X."""
+        W = self._coefficients(x)
+        return self._value(W, self._scores(W))
+
+    @overflow_is_a_value
+    def gradient(self, x: Array) -> Array:
+        """The gradient at x, shape (size,): one product with X and one with X'."""
+        W = self._coefficients(x)
+        return self._gradient(W, self._scores(W))
+
+    @overflow_is_a_value
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        """Both at once, sharing the product with X."""
+        W = self._coefficients(x)
+        scores = self._scores(W)
+        return self._value(W, scores), self._gradient(W, scores)
+
+    @overflow_is_a_value
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """The Hessian at x times v, shape (size,): two products with X and one with X'."""
+        W, V = self._coefficients(x), self._coefficients(v, "v")
+        bent = self._bend(self._scores(W), self._scores(V))
+        return (self._back(bent) + self._penalty * V).ravel()
+
+    def curvature(self) -> Spectrum:
+        """Bounds on the Hessian's eigenvalues over all x, computed once; see the class for the formula."""
+        return self._curvature
+
+    @cached_property
+    def _curvature(self) -> Spectrum:
+        return self._measured(None)
+
+    def uncertain_curvature(self, fraction: float) -> Spectrum:
+        """Worst case of `curvature` over all feature scales within +-fraction.
+
+        X'BX summed over samples grows with every feature's scale (Loewner order), so the largest eigenvalue is largest
+        where all scales are, and the smallest is smallest where all are smallest.
+
+        Raises
+        ------
+        InvalidInput
+            If the fraction is not in [0, 1).
+        """
+        if not 0 <= fraction < 1:
+            raise InvalidInput(f"fraction must be in [0, 1), 0.1 for +-10%; got {fraction!r}")
+        extremes = worst_case([self._rescaled(1 - fraction).curvature(), self._rescaled(1 + fraction).curvature()])
+        return replace(
+            extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size
+        )
+
+    def _rescaled(self, factor: float) -> Self:
+        """The same model of features times a factor."""
+        other = copy.copy(self)
+        for cached in ("_curvature", "_columns"):
+            vars(other).pop(cached, None)
+        vars(other)["_X"] = self._X * factor
+        return other
+
+    def curvature_in(self, change: Change) -> Spectrum:
+        """Bounds on the eigenvalues of S'HS over all x, as sharp as those of H where S treats all classes alike."""
+        block = change.on_part(self._targets.shape[1])
+        return super().curvature_in(change) if block is None else self._measured(block)
+
+    # ---- by its terms and by its coordinates ----------------------------------------------------------
+
+    @property
+    def terms(self) -> int:
+        """Number of terms: the rows."""
+        return self._rows
+
+    @overflow_is_a_value
+    def term_gradients(self, rows: Array, x: Array) -> Array:
+        """The gradients of the terms named, shape (len(rows), size); x is trusted."""
+        W = x.reshape(-1, self._width)
+        block = dense_rows(self._X, rows, self._intercept)
+        slopes = self._slope(block @ W.T, self._targets[rows])
+        return (slopes[:, :, None] * block[:, None, :] + self._penalty * W).reshape(len(rows), -1)
+
+    def term_curvatures(self) -> Array:
+        """An upper bound on the curvature of each term, shape (n,): b |x_i|^2 + ridge, b that of the loss."""
+        return self._sharpest * (row_squares(self._X) + self._intercept) + self._ridge
+
+    def term_factors(self, x: Array) -> tuple[Array, Array]:
+        """F, shape (n, K, size), and a penalty, shape (size,): term i has the Hessian F_i'F_i + diag(penalty) at x."""
+        scores, units = self._scores(self._coefficients(x)), np.eye(self.blocks)
+        bends = np.stack([self._bend(scores, np.tile(e, (self._rows, 1))) for e in units], axis=1)
+        values, vectors = np.linalg.eigh(bends)
+        roots = np.sqrt(np.maximum(values, 0.0))[:, :, None] * vectors.transpose(0, 2, 1)
+        rows = dense_rows(self._X, np.arange(self._rows), self._intercept)
+        factors = (roots[:, :, :, None] * rows[:, None, None, :]).reshape(self._rows, self.blocks, -1)
+        return factors, np.tile(self._penalty, self.blocks)
+
+    def partial(self, i: int, x: Array) -> float:
+        """The i-th partial derivative at x: one product with X; along a path see `follow`."""
+        return self.follow(self.checked(x)).partial(i)
+
+    def coordinate_curvatures(self) -> Array:
+        """An upper bound on the second derivative along each coordinate, shape (size,)."""
+        return np.tile(self._diagonal(np.full(self._rows, self._sharpest)), self._targets.shape[1])
+
+    def follow(self, x: Array) -> Followed:
+        """Partial derivatives along a path from x, for one column of X each."""
+        return Followed(x, self._scores, self._slope, self._columns, self._targets, self._penalty)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self._X, self._intercept)
+
+    # ---- what preconditioners ask -----------------------------------------------------------------------
+
+    @property
+    def data(self) -> Matrix:
+        """X as it is used, in float64; not to be written to."""
+        return self._X
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the last coefficient of each row of W is a constant."""
+        return self._intercept
+
+    @property
+    def blocks(self) -> int:
+        """Number of rows of W."""
+        return self._targets.shape[1]
+
+    def hessian_diagonal(self, at: Array | None = None) -> Array:
+        """The Hessian's diagonal at a point, else of the bound on it; the mean over the rows of W, shape (p,)."""
+        return self._diagonal(self._row_bends(at))
+
+    def hessian_matrix(self, at: Array | None = None) -> Matrix:
+        """The Hessian's diagonal block at a point, else of the bound on it; the mean over them, shape (p, p)."""
+        A = with_ones(self._X, self._intercept)
+        bends = (self._row_bends(at) / self._rows)[:, None]
+        weighted = A.multiply(bends).tocsr() if hasattr(A, "multiply") else A * bends
+        if not hasattr(A, "multiply"):
+            return A.T @ weighted + np.diag(self._penalty)
+        from scipy.sparse import diags_array
+
+        return (A.T @ weighted + diags_array(self._penalty)).tocsr()
+
+    def _diagonal(self, bends: Array) -> Array:
+        squares = column_squares(self._X, bends)
+        if self._intercept:
+            squares = np.append(squares, bends.sum())
+        return squares / self._rows + self._penalty
+
+    def _row_bends(self, at: Array | None) -> Array:
+        """Second derivative of each row's loss, the mean over its scores; its bound where there is no point."""
+        if at is None:
+            return np.full(self._rows, self._sharpest)
+        scores = self._scores(self._coefficients(at))
+        units = np.eye(self.blocks)
+        return np.mean([self._bend(scores, np.tile(e, (self._rows, 1)))[:, k] for k, e in enumerate(units)], axis=0)
+
+    # ---- arithmetic -------------------------------------------------------------------------------------
+
+    def _coefficients(self, x: Array, name: str = "x") -> Array:
+        return self.checked(x, name).reshape(-1, self._width)
+
+    def _scores(self, W: Array) -> Array:
+        scores = self._X @ W[:, : self._features].T
+        return scores + W[:, -1] if self._intercept else scores
+
+    def _back(self, R: Array) -> Array:
+        """The adjoint of `_scores` divided by n: shape (n, K) to (K, p)."""
+        product = (self._X.T @ R).T
+        if self._intercept:
+            product = np.column_stack([product, R.sum(axis=0)])
+        return product / self._rows
+
+    def _value(self, W: Array, scores: Array) -> float:
+        return self._loss(scores) + 0.5 * float(np.sum(self._penalty * W * W))
+
+    def _gradient(self, W: Array, scores: Array) -> Array:
+        return (self._back(self._slope(scores, self._targets)) + self._penalty * W).ravel()
+
+    def _bent_gram(
+        self, bend: float, which: Literal["both", "largest"] = "largest", change: Change | None = None
+    ) -> Spectrum:
+        """The spectrum of S'(bend X'X/n + ridge D)S, through a factor: its condition is not squared."""
+        return bent_spectrum(self._X, bend, self._penalty, self._intercept, change, which)
+
+    def _closed_form(self, base: Spectrum, formula: str, change: Change | None, **changes: Any) -> Spectrum:
+        """A spectrum of some p x p matrix as the whole problem's curvature."""
+        where = "" if change is None else f", in the variables of {change.name}"
+        note = f"{formula}{where}; {base.note}" if base.note else formula + where
+        facts = {"kind": "curvature", "provenance": "closed form", "scope": "global", "note": note}
+        return replace(base, **{**facts, **changes})
+
+    def _flat_direction(self, change: Change | None) -> Bounds:
+        """What the ridge alone gives along the direction that it penalises least: 0 with an intercept."""
+        return least_penalty(self._penalty, change)
+
+    @property
+    def _ridge_term(self) -> str:
+        if not self._ridge:
+            return ""
+        return " + ridge D" if self._intercept else " + ridge"

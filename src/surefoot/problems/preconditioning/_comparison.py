@@ -1,0 +1,55 @@
+"""Limits before and after a change of variables."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot.stability import Limits
+
+__all__ = ["Comparison"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Limits before and after a change of variables, side by side.
+
+    Parameters
+    ----------
+    before, after : Limits
+        Of one method.
+    change : str
+        What was done.
+    """
+
+    before: Limits
+    after: Limits
+    change: str
+
+    def __str__(self) -> str:
+        rows = [("", "before", "after"), *(self._row(name) for name in ("stable", "safe", "optimal", "rate"))]
+        rows.append(("condition", _condition(self.before), _condition(self.after)))
+        rows.append(("steps to 1e-6", _count(self.before), _count(self.after)))
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = [f"step limits of {self.before.method}: {self.change}"]
+        lines += ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join(lines)
+
+    def _row(self, name: str) -> tuple[str, str, str]:
+        before, after = (getattr(found, name) for found in (self.before, self.after))
+        return name, _number(before), _number(after)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"change": self.change, "before": self.before.to_dict(), "after": self.after.to_dict()}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _condition(found: Limits) -> str:
+    return "-" if found.condition is None else str(found.condition)
+
+
+def _count(found: Limits) -> str:
+    count = found.iterations(1e-6)
+    return f"{count:g}" if count < float("inf") else "sublinear"

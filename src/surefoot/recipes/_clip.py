@@ -1,0 +1,204 @@
+"""Where to clip gradients, from the norms that they had."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+
+__all__ = ["ClipAdvice", "clip_advice"]
+
+# Fewer norms say little of their upper percentiles.
+FEW = 50
+# Norms that fall or rise by this factor from the first to the last third have no percentile that fits all of the run.
+DRIFT = 2.0
+# A value that cuts more than this is no guard against bursts: it sets the length of typical moves.
+MOSTLY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipAdvice:
+    """What a cap on the gradient's norm would do to the steps that were seen.
+
+    Parameters
+    ----------
+    steps : int
+        Norms that were finite.
+    not_finite : int
+        Norms that were not; they are in no percentile.
+    median, largest : float
+        Of the finite norms.
+    value : float
+        The cap advised: the norm at `percentile`.
+    percentile : float
+        In [0, 100].
+    cut : float
+        Share of the finite norms above `value`, which it would cut.
+    clip : float or None
+        The cap that was asked about.
+    clip_percentile : float or None
+        Where it lies: the percentage of norms at or below it.
+    clip_cut : float or None
+        Share of the finite norms above it.
+    reasons : tuple of str
+        For a person.
+    """
+
+    steps: int
+    not_finite: int
+    median: float
+    largest: float
+    value: float
+    percentile: float
+    cut: float
+    clip: float | None
+    clip_percentile: float | None
+    clip_cut: float | None
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"clip at {self.value:.4g}: the {self.percentile:g}th percentile of {self.steps} norms "
+                f"(median {self.median:.4g}, largest {self.largest:.4g}), cuts {_percent(self.cut)} of steps",
+                *(f"  {reason}" for reason in self.reasons),
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClipAdvice":
+        """The inverse of `to_dict`."""
+        values: dict[str, Any] = {**data, "reasons": tuple(data["reasons"])}
+        return cls(**values)
+
+
+def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile: float = 95.0) -> ClipAdvice:
+    """A cap on the gradient's norm as a percentile of measured norms, and what another cap would cut.
+
+    The percentile is a choice, not a theorem: a cap near the upper end leaves typical steps alone and holds bursts back
+    (as in AutoClip, Seetharaman et al. 2020, which takes a low percentile instead and so normalises most steps).
+
+    Parameters
+    ----------
+    norms : iterable of float
+        Of gradients before clipping, in the order of the steps: what `torch.nn.utils.clip_grad_norm_` returns.
+    clip : float, optional
+        A cap to judge.
+    percentile : float
+        Of the cap advised, in (0, 100].
+
+    Returns
+    -------
+    ClipAdvice
+
+    Raises
+    ------
+    InvalidInput
+        If there is no norm, one is negative, or a number is out of range.
+    InvalidType
+        If the norms are not several, or one is no number.
+    NotFinite
+        If no norm is finite.
+
+    Examples
+    --------
+    >>> from surefoot.recipes._clip import clip_advice
+    >>> print(clip_advice([4.0, 5.0, 6.0, 7.0] * 25, clip=1.0))
+    clip at 7: the 95th percentile of 100 norms (median 5.5, largest 7), cuts 0% of steps
+      clip=1 would cut 100% of steps: every step is a normalised gradient; plain SGD then sees rate x clip only
+    """
+    if not 0 < percentile <= 100:
+        raise InvalidInput(f"percentile must be in (0, 100], such as 95; got {percentile!r}")
+    if clip is not None and not 0 < clip < math.inf:
+        raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
+    if not isinstance(norms, Iterable):
+        raise InvalidType(f"norms must be numbers in a row; got a {type(norms).__name__}")
+    given = [_norm(value, i) for i, value in enumerate(norms)]
+    if not given:
+        raise InvalidInput("there are no norms; collect what clip_grad_norm_(parameters, inf) returns at each step")
+    finite = [value for value in given if math.isfinite(value)]
+    if not finite:
+        raise NotFinite(f"none of {len(given)} norms is finite: no cap mends that; look at the loss, or use Guard")
+    ordered = sorted(finite)
+    value = _quantile(ordered, percentile / 100)
+    return ClipAdvice(
+        steps=len(finite),
+        not_finite=len(given) - len(finite),
+        median=_quantile(ordered, 0.5),
+        largest=ordered[-1],
+        value=value,
+        percentile=float(percentile),
+        cut=_above(finite, value),
+        clip=None if clip is None else float(clip),
+        clip_percentile=None if clip is None else 100 * (1 - _above(finite, clip)),
+        clip_cut=None if clip is None else _above(finite, clip),
+        reasons=tuple(_reasons(finite, ordered, len(given) - len(finite), value, clip)),
+    )
+
+
+def _reasons(finite: list[float], ordered: list[float], broken: int, value: float, clip: float | None) -> Iterable[str]:
+    if value == 0:
+        yield "most gradients are 0: no cap can be had from them; measure where the model learns"
+    if len(finite) < FEW:
+        yield f"{len(finite)} norms are few for an upper percentile; give {FEW} or more"
+    if broken:
+        yield f"{broken} of {broken + len(finite)} norms are not finite: clipping does not mend those; skip such steps"
+    third = len(finite) // 3
+    if third:
+        ends = finite[:third], finite[-third:]
+        first, last = (_quantile(sorted(end), 0.5) for end in ends)
+        cut_first, cut_last = (_percent(_above(end, value)) for end in ends)
+        if max(first, last) > DRIFT * min(first, last):
+            yield (
+                f"norms go from {first:.3g} (median of the first third) to {last:.3g} (of the last): one cap cuts "
+                f"{cut_first} of the first and {cut_last} of the last; measure again along the run"
+            )
+    if clip is not None:
+        yield f"clip={clip:g} would cut {_percent(_above(finite, clip))} of steps: {_verdict(finite, ordered, clip)}"
+
+
+def _verdict(finite: list[float], ordered: list[float], clip: float) -> str:
+    cut = _above(finite, clip)
+    if cut == 1:
+        return "every step is a normalised gradient; plain SGD then sees rate x clip only"
+    if cut > MOSTLY:
+        return "most steps are normalised; it sets the length of moves rather than guarding against bursts"
+    if cut == 0:
+        return f"it never acts; the largest norm is {ordered[-1]:.4g}"
+    return "it holds back the larger gradients and leaves most alone"
+
+
+def _norm(value: Any, place: int) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise InvalidType(f"norm {place} is no number: {value!r} of type {type(value).__name__}") from None
+    if found < 0:
+        raise InvalidInput(f"norm {place} is negative: {found!r}; give norms of gradients")
+    return found
+
+
+def _above(values: list[float], cap: float) -> float:
+    return sum(value > cap for value in values) / len(values)
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """Between the two neighbours, linearly."""
+    place = share * (len(ordered) - 1)
+    low = min(int(place), len(ordered) - 1)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _percent(share: float) -> str:
+    """Never 0% or 100% by rounding."""
+    if 0 < share < 0.001:
+        return "less than 0.1%"
+    if 0.999 < share < 1:
+        return "more than 99.9%"
+    return f"{100 * share:.3g}%"

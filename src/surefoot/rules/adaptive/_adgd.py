@@ -1,0 +1,97 @@
+"""Adaptive gradient descent without descent: local smoothness instead of a search."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import optional, positive
+from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, is_finite, scout
+
+__all__ = ["AdGD", "AdGDState"]
+
+BLIND = 0.1  # the factor after a point that is not finite: nothing there says how far back to go
+
+
+@dataclass(frozen=True, slots=True)
+class AdGDState:
+    """The search for a first step, the last step and its ratio to the one before."""
+
+    scout: ScoutState = field(default_factory=ScoutState)
+    step: float = math.nan
+    ratio: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdGD(Rule):
+    """Steps from the local Lipschitz constant L_k = |y|/|s|, growing no faster than the past allows.
+
+        2020:  eta_k = min( sqrt(1 + theta) eta,     1/(2 L_k) )
+        2023:  eta_k = min( sqrt(2/3 + theta) eta,   eta/sqrt([2 eta^2 L_k^2 - 1]_+) )
+
+    with eta the step before and theta its ratio to the one before that. Proved to converge for convex f with
+    a locally Lipschitz gradient, without a search and without the loss (Malitsky, Mishchenko 2020, algorithm
+    1; 2023, algorithm 2). The first step is found by trial, which reads the loss; the second is the bound
+    from its secant.
+
+    Parameters
+    ----------
+    version : 2020 or 2023
+        The later one takes longer steps.
+    first : float or None
+        First step to try; None for a move of length 1, corrected by what it shows.
+
+    Raises
+    ------
+    InvalidInput
+        If the version is neither.
+    """
+
+    version: Literal[2020, 2023] = 2023
+    first: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.version not in (2020, 2023):
+            raise InvalidInput(f"version must be 2020 or 2023; got {self.version!r}")
+        optional(positive, self, "first")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The secant; the loss for the first step."""
+        return SCOUT_NEEDS
+
+    def init(self) -> AdGDState:
+        """Nothing seen yet."""
+        return AdGDState()
+
+    def update(self, state: AdGDState, observation: Observation) -> tuple[Decision, AdGDState]:
+        """The next step; a point that is not finite is taken back."""
+        if not state.scout.done:
+            decision, searched = scout(state.scout, observation, self.first)
+            if decision is not None:
+                return decision, AdGDState(searched)
+            step = inverse_smoothness(observation) * (0.5 if self.version == 2020 else math.sqrt(0.5))
+            # the papers' theta_0: unlimited growth, and 1/3
+            return Decision(step=step), AdGDState(searched, step, math.inf if self.version == 2020 else 1 / 3)
+        if not is_finite(observation):
+            step = BLIND * observation.step
+            return Decision(step=step, accept=False, restart=True, reason="not finite"), state
+        previous = observation.step
+        local = inverse_smoothness(observation)
+        if self.version == 2020:
+            step = min(math.sqrt(1 + state.ratio) * previous, 0.5 * local)
+        else:
+            scaled = previous / local if local > 0 else math.inf
+            excess = 2 * scaled * scaled - 1
+            bound = previous / math.sqrt(excess) if excess > 0 else math.inf
+            step = min(math.sqrt(2 / 3 + state.ratio) * previous, bound)
+        if not 0 < step < math.inf:
+            step = previous
+        return Decision(step=step), AdGDState(state.scout, step, step / previous if previous > 0 else 1.0)
+
+
+def inverse_smoothness(seen: Observation) -> float:
+    """|s|/|y|; the last step where the gradient did not change."""
+    ratio = seen.displacement / seen.gradient_change if seen.gradient_change > 0 else math.inf
+    return ratio if 0 < ratio < math.inf else seen.step

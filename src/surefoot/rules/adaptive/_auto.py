@@ -1,0 +1,111 @@
+"""The rule to reach for when nothing is known."""
+
+import math
+from dataclasses import dataclass, field
+
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import optional, positive
+from surefoot.rules.adaptive._barzilai_borwein import secant_steps
+from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, backtracked, judged
+from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, scout
+
+__all__ = ["Auto", "AutoState"]
+
+# All four were tuned on thirty problems (quadratics with linear, logarithmic, clustered and spiked spectra,
+# least squares, logistic, softmax, robust and Poisson regression, Rosenbrock's function); results are flat
+# around them.
+THRESHOLD = 0.5
+ADAPTATION = 1.02
+DECREASE = 1e-4
+AVERAGING = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class AutoState:
+    """The search for a first step, what trials are compared with, the last secant's steps and the threshold."""
+
+    scout: ScoutState = field(default_factory=ScoutState)
+    reference: Reference = field(default_factory=lambda: Reference(math.nan))
+    long: float = math.nan
+    short: float = math.nan
+    threshold: float = THRESHOLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auto(Rule):
+    """Secant steps that end a two-dimensional quadratic, guarded by the losses seen.
+
+    With Barzilai and Borwein's a = |s|^2/<s, y> and b = <s, y>/|y|^2, and a', b' those of the move before:
+
+        b/a >= tau:  eta = a,                       tau <- 1.02 tau
+        b/a <  tau:  eta = min(b', b, max(c, 0)),   tau <- tau/1.02
+        2/c = p + sqrt(p^2 - 4 q),   p = (a' b' - a b)/w,   q = (b' - b)/w,   w = b' b (a' - a)
+
+    (Huang, Dai, Liu, Zhang 2021: the reciprocals of a, b of two moves determine a quadratic's curvatures in
+    two dimensions, and 1/c is the larger one.) Long steps are taken while the gradient keeps to one
+    curvature, a run of short ones when it spreads. A step is taken back and shortened by its own secant when
+    the loss rises above an average of the past ones (Zhang, Hager 2004). The first step is found by trial, so
+    the scale of the data does not matter. A heuristic in its speed; what it accepts is bounded by that
+    average.
+
+    Parameters
+    ----------
+    first : float or None
+        First step to try; None for a move of length 1, corrected by what it shows.
+
+    Examples
+    --------
+    >>> from surefoot.solvers import descend
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules.adaptive._auto import Auto
+    >>> descend(Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0]), rule=Auto()).converged
+    True
+    """
+
+    first: float | None = None
+
+    def __post_init__(self) -> None:
+        optional(positive, self, "first")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Loss and secant."""
+        return SCOUT_NEEDS | ACCEPTANCE_NEEDS
+
+    def init(self) -> AutoState:
+        """Nothing seen yet."""
+        return AutoState()
+
+    def update(self, state: AutoState, observation: Observation) -> tuple[Decision, AutoState]:
+        """The next step from here, or a shorter one from the last accepted point."""
+        if not state.scout.done:
+            decision, searched = scout(state.scout, observation, self.first)
+            state = AutoState(searched, Reference(searched.loss))
+            if decision is not None:
+                return decision, state
+        reference = judged(state.reference, observation, DECREASE, AVERAGING)
+        if reference is None:
+            shorter = backtracked(observation)
+            return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
+        long, short = secant_steps(observation)
+        if short >= state.threshold * long:
+            step, threshold, reason = long, state.threshold * ADAPTATION, ""
+        else:
+            step = min(short, sharp_step(long, short, state.long, state.short))
+            threshold, reason = state.threshold / ADAPTATION, "short"
+        return Decision(step=step, reason=reason), AutoState(state.scout, reference, long, short, threshold)
+
+
+def sharp_step(long: float, short: float, long_before: float, short_before: float) -> float:
+    """min(b', max(c, 0)); infinity where there is no move before, b' where c does not exist."""
+    if math.isnan(long_before):
+        return math.inf
+    w = short_before * short * (long_before - long)
+    if not 0 < abs(w) < math.inf:
+        return short_before
+    p = (long_before * short_before - long * short) / w
+    discriminant = p * p - 4 * (short_before - short) / w
+    if not 0 <= discriminant < math.inf:
+        return short_before
+    double = p + math.sqrt(discriminant)
+    return min(short_before, 2 / double) if double > 0 else short_before

@@ -1,0 +1,112 @@
+"""Barzilai and Borwein's steps: the secant's curvature, and enough caution to make them safe."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import number, optional, positive
+from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, backtracked, judged
+from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, scout, secant_long
+
+__all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class BBState:
+    """The search for a first step, and what trials are compared with."""
+
+    scout: ScoutState = field(default_factory=ScoutState)
+    reference: Reference = field(default_factory=lambda: Reference(math.nan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarzilaiBorwein(Rule):
+    """The inverse curvature along the last move, as the next step.
+
+        long: |s|^2/<s, y>        short: <s, y>/|y|^2        s = x - x-,  y = g - g-
+
+    (Barzilai, Borwein 1988, equations 5 and 6.) Both lie in [1/L, 1/mu] on a quadratic and converge there
+    without a search, with a loss that rises now and then (Raydan 1993). Elsewhere they can diverge, so a step
+    is taken back when the loss rises above an average of the past ones (Zhang, Hager 2004); the first step is
+    found by trial.
+
+    Parameters
+    ----------
+    kind : "long", "short" or "alternating"
+        Alternating takes long after even, short after odd steps (Dai, Fletcher 2005).
+    first : float or None
+        First step to try; None for a move of length 1, corrected by what it shows.
+    decrease : float
+        Part of the first-order decrease that is asked for, in [0, 1).
+    averaging : float
+        How slowly the average of past losses falls, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are
+        taken back that would have paid.
+
+    Raises
+    ------
+    InvalidInput
+        If the kind is unknown.
+
+    Examples
+    --------
+    >>> from surefoot.rules.adaptive._barzilai_borwein import BarzilaiBorwein
+    >>> BarzilaiBorwein(kind="short")
+    BarzilaiBorwein(kind='short', first=None, decrease=0.0001, averaging=0.99)
+    """
+
+    kind: Literal["long", "short", "alternating"] = "alternating"
+    first: float | None = None
+    decrease: float = 1e-4
+    averaging: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("long", "short", "alternating"):
+            raise InvalidInput(f"kind must be 'long', 'short' or 'alternating'; got {self.kind!r}")
+        optional(positive, self, "first")
+        number(self, "decrease", "averaging", least=0, most=1)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Loss and secant."""
+        return SCOUT_NEEDS | ACCEPTANCE_NEEDS
+
+    def init(self) -> BBState:
+        """Nothing seen yet."""
+        return BBState()
+
+    def update(self, state: BBState, observation: Observation) -> tuple[Decision, BBState]:
+        """The secant's step from here, or a shorter one from the last accepted point."""
+        if not state.scout.done:
+            decision, searched = scout(state.scout, observation, self.first)
+            state = BBState(searched, Reference(searched.loss))
+            if decision is not None:
+                return decision, state
+        reference = judged(state.reference, observation, self.decrease, self.averaging)
+        if reference is None:
+            shorter = backtracked(observation)
+            return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
+        long, short = secant_steps(observation)
+        if self.kind == "alternating":
+            step = short if observation.iteration % 2 else long
+        else:
+            step = long if self.kind == "long" else short
+        return Decision(step=step), replace(state, reference=reference)
+
+
+def secant_steps(seen: Observation) -> tuple[float, float]:
+    """Barzilai and Borwein's long and short step; |s|/|y| for both where the curvature is not positive.
+
+    That is their geometric mean where it is (Dai, Al-Baali, Yang 2015), and the step before where y = 0 as
+    well.
+    """
+    aligned, change = seen.alignment, seen.gradient_change
+    if aligned > 0 and change > 0:
+        long, short = secant_long(seen), aligned / change / change
+        if long < math.inf and 0 < short < math.inf:
+            return long, short
+    middle = seen.displacement / change if change > 0 else seen.step
+    if not 0 < middle < math.inf:
+        middle = seen.step
+    return middle, middle

@@ -1,0 +1,110 @@
+"""Steps from curvature that is seen through noise: as long as a confident bound on it allows."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import fraction, number, optional, positive
+from surefoot.rules.adaptive.moments import Moments
+
+__all__ = ["Confident", "ConfidentState"]
+
+# The factor after a point that is not finite: nothing there says how far back to go.
+BLIND = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentState:
+    """What was seen of the curvature, and the last step."""
+
+    seen: Moments = field(default_factory=Moments)
+    step: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confident(Rule):
+    """Steps from an upper confidence bound on the curvature along the moves.
+
+        kappa_k = <s, y>/|s|^2,    eta_k = min(1/U_k, growth eta_{k-1}, longest)
+
+    y is the change of a gradient along the move s: of one mini-batch at both ends, so that its noise does not grow as
+    1/|s|. U_k is above the mean curvature with the confidence asked for, from a running mean and variance that forget
+    (see `Moments.upper`), and no less than a kappa_k that the values before do not explain: noise makes steps shorter,
+    never longer.
+
+    What is bounded is the mean curvature along the last moves, not the largest: directions are not seen until the
+    iterate moves along them, so the loss may rise for a few steps. Nor does curvature alone see the noise: where it
+    vanishes far out (logistic loss) single samples carry the iterate there, and steps grow; give `longest`.
+
+    The bound is Student's: exact for independent normal values of equal weight, an *estimate* else. Where single values
+    are skewed to the right it holds less often than it says (docs/noise.md has figures), unless `width` gives an
+    interval's length that they all stay in.
+
+    Parameters
+    ----------
+    first : float
+        First step, > 0.
+    confidence : float
+        Of the one-sided bound, for each step.
+    memory : float
+        Weight of a value after one move more; at 0.9 the mean is as uncertain as one of 19.
+    growth : float
+        Most that a step may grow by, at least 1.
+    longest : float or None
+        Longest step, where something is known: 1/L, or the mean-square limit at this batch size.
+    width : float or None
+        Length of an interval that all single curvatures lie in: then the bound is the empirical Bernstein one.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> problem = sf.problems.LeastSquares([[1.0, 0.0], [0.0, 2.0]], [1.0, 2.0])
+    >>> sf.descend(problem, rule=sf.rules.Confident(first=0.01)).converged
+    True
+    """
+
+    first: float
+    confidence: float = 0.95
+    memory: float = 0.9
+    growth: float = 1.5
+    longest: float | None = None
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        positive(self, "first")
+        fraction(self, "confidence", "memory")
+        number(self, "growth", least=1.0)
+        optional(positive, self, "longest", "width")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The secant along the last move."""
+        return frozenset({"alignment", "displacement"})
+
+    def init(self) -> ConfidentState:
+        """Nothing seen yet."""
+        return ConfidentState()
+
+    def update(self, state: ConfidentState, observation: Observation) -> tuple[Decision, ConfidentState]:
+        """The next step; a point where the curvature is not finite is taken back, where the driver can."""
+        if math.isnan(state.step):
+            return Decision(step=self.first), ConfidentState(step=self.first)
+        length = observation.displacement
+        kappa = observation.alignment / length / length if length > 0 else math.nan
+        if not math.isfinite(observation.alignment) or not length < math.inf:
+            step = BLIND * state.step
+            return Decision(step=step, accept=False, restart=True, reason="not finite"), replace(state, step=step)
+        seen = state.seen.with_value(kappa, self.memory) if math.isfinite(kappa) else state.seen
+        bound = seen.upper(self.confidence, self.width)
+        if kappa > state.seen.reach(self.confidence) or bound == math.inf:
+            bound = max(kappa, bound if bound < math.inf else 0.0)
+        longest = self.growth * state.step if self.longest is None else min(self.growth * state.step, self.longest)
+        step = min(longest, 1 / bound) if 0 < bound < math.inf else longest
+        if not 0 < step < math.inf:
+            step = state.step
+        return Decision(step=step), ConfidentState(seen, step)

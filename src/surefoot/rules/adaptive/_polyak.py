@@ -1,0 +1,103 @@
+"""Polyak's step: from the gap to the optimal value."""
+
+import math
+from dataclasses import dataclass
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import number, optional, whole
+
+__all__ = ["Polyak", "PolyakState"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolyakState:
+    """The best loss so far, the hoped-for gain below it and how long it has been waited for."""
+
+    best: float = math.inf
+    gain: float = math.nan
+    waited: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polyak(Rule):
+    """The gap to a target value over the squared gradient norm.
+
+        eta_k = relaxation * (f(x_k) - target_k)/|g_k|^2
+
+    (Polyak 1969, equation 4.) With the optimal value f* as the target it needs no curvature and no
+    smoothness: the distance to the minimisers never grows, for relaxation in (0, 2). With only a lower bound
+    the target is max(best - gain, bound), with a gain that doubles when reached and halves after `patience`
+    steps without (the dynamic rule of Nedic, Bertsekas 2001, equations 2.22 and 2.23).
+
+    Parameters
+    ----------
+    optimum : float or None
+        f*, exactly.
+    lower_bound : float or None
+        Any number <= f*. Give one of the two.
+    relaxation : float
+        In (0, 2).
+    patience : int
+        Steps to wait for the gain.
+
+    Raises
+    ------
+    InvalidInput
+        If not exactly one of optimum and lower_bound is given.
+
+    Examples
+    --------
+    >>> from surefoot.rules.adaptive._polyak import Polyak
+    >>> Polyak(optimum=0.0).relaxation
+    1.0
+    """
+
+    optimum: float | None = None
+    lower_bound: float | None = None
+    relaxation: float = 1.0
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        optional(number, self, "optimum", "lower_bound")
+        number(self, "relaxation", least=1e-12, most=2 - 1e-12)
+        whole(self, "patience")
+        if (self.optimum is None) == (self.lower_bound is None):
+            raise InvalidInput(
+                f"Polyak needs either optimum or lower_bound; got {self.optimum!r} and {self.lower_bound!r}; "
+                "for a sum of squares or a logistic loss lower_bound=0 will do"
+            )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Loss and gradient norm."""
+        return frozenset({"loss", "gradient_norm"})
+
+    def init(self) -> PolyakState:
+        """Nothing seen yet."""
+        return PolyakState()
+
+    def update(self, state: PolyakState, observation: Observation) -> tuple[Decision, PolyakState]:
+        """The step towards the target; a point that is not finite is taken back."""
+        loss, norm = observation.loss, observation.gradient_norm
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            step = 0.1 * observation.step if observation.step > 0 else 0.0
+            return Decision(step=step, accept=False, reason="not finite"), state
+        state = self._followed(state, loss)
+        target = self.optimum
+        if self.lower_bound is not None:
+            target = max(state.best - state.gain, self.lower_bound)
+        gap = loss - (target or 0.0)
+        step = self.relaxation * gap / norm / norm if norm > 0 and gap > 0 else 0.0
+        return Decision(step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"), state
+
+    def _followed(self, state: PolyakState, loss: float) -> PolyakState:
+        if self.lower_bound is None:
+            return PolyakState(min(state.best, loss))
+        if state.best == math.inf:
+            return PolyakState(loss, max(loss - self.lower_bound, 0.0))
+        if loss <= state.best - 0.5 * state.gain:
+            return PolyakState(loss, min(2 * state.gain, max(loss - self.lower_bound, 0.0)))
+        if state.waited + 1 >= self.patience:
+            return PolyakState(min(state.best, loss), 0.5 * state.gain)
+        return PolyakState(min(state.best, loss), state.gain, state.waited + 1)

@@ -1,0 +1,100 @@
+"""A running mean, and how far above it the true one can be: in numbers alone."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from surefoot.errors import InvalidInput
+from surefoot.rules.adaptive.student import student_quantile
+
+__all__ = ["Moments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """A weighted mean and variance, the weight of what was seen falling by a factor with each new value.
+
+        m = sum w_i x_i / W,    s^2 = sum w_i (x_i - m)^2 / (W - V/W),    W = sum w_i,  V = sum w_i^2,  w_i = f^(n-i)
+
+    The recurrences are West's (1979).
+
+    Parameters
+    ----------
+    weight, squares : float
+        W and V.
+    mean : float
+        m; 0 before the first value.
+    spread : float
+        sum w_i (x_i - m)^2.
+    """
+
+    weight: float = 0.0
+    squares: float = 0.0
+    mean: float = 0.0
+    spread: float = 0.0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Moments":
+        """Of values that all count alike."""
+        found = cls()
+        for value in values:
+            found = found.with_value(value)
+        return found
+
+    def with_value(self, value: float, kept: float = 1.0) -> "Moments":
+        """One value more, the others' weights times `kept`."""
+        weight = kept * self.weight + 1
+        away = value - self.mean
+        return Moments(
+            weight=weight,
+            squares=kept * kept * self.squares + 1,
+            mean=self.mean + away / weight,
+            spread=kept * self.spread + away * away * (1 - 1 / weight),
+        )
+
+    @property
+    def count(self) -> float:
+        """W^2/V: as many values of equal weight have a mean as uncertain; tends to (1 + f)/(1 - f)."""
+        return self.weight * self.weight / self.squares if self.squares > 0 else 0.0
+
+    @property
+    def variance(self) -> float:
+        """s^2, without bias; nan of less than two values."""
+        free = self.weight - self.squares / self.weight if self.weight > 0 else 0.0
+        return self.spread / free if free > 0 else math.nan
+
+    def reach(self, confidence: float) -> float:
+        """A number that the next value is below, with this confidence: m + t s sqrt(1 + 1/n); inf of less than two."""
+        n, variance = self.count, self.variance
+        if not n > 1 or math.isnan(variance):
+            return math.inf
+        return self.mean + student_quantile(confidence, n - 1) * math.sqrt(variance * (1 + 1 / n))
+
+    def upper(self, confidence: float, width: float | None = None) -> float:
+        """A number that the true mean is below, with this confidence; inf of less than two values.
+
+            Student:              m + t s/sqrt(n)                                t: confidence, n - 1 degrees of freedom
+            empirical Bernstein:  m + s sqrt(2 ln(2/d)/n) + 7 ln(2/d) R/(3 (n - 1)),    d = 1 - confidence
+
+        Both assume independent values of one distribution. Student's is exact for normal ones of equal weight and an
+        *estimate* for others: it falls short of its confidence where the values are few and skewed to the right.
+        Bernstein's (Maurer, Pontil 2009, theorem 4) is *proved* for any distribution within an interval of length R,
+        and wider.
+
+        Parameters
+        ----------
+        confidence : float
+            Strictly between 0 and 1.
+        width : float, optional
+            R: then the bound is Bernstein's. For weights that fall, n is `count`, and neither is proved.
+        """
+        if not 0 < confidence < 1:
+            raise InvalidInput(f"confidence must lie strictly between 0 and 1; got {confidence!r}")
+        n, variance = self.count, self.variance
+        if not n > 1 or math.isnan(variance):
+            return math.inf
+        error = math.sqrt(variance / n)
+        if width is None:
+            return self.mean + student_quantile(confidence, n - 1) * error
+        rare = math.log(2 / (1 - confidence))
+        return self.mean + error * math.sqrt(2 * rare) + 7 * rare * width / (3 * (n - 1))

@@ -1,0 +1,300 @@
+"""Rules by name, for a command line and for a table of contenders: ``bb``, ``constant:0.1``, ``chebyshev``."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._base import Rule
+from surefoot.rules.adaptive import AdGD, Auto, BarzilaiBorwein, Polyak
+from surefoot.rules.schedules import (
+    WSD,
+    Chebyshev,
+    Constant,
+    Cosine,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    OneCycle,
+    Silver,
+    Subgradient,
+)
+from surefoot.rules.searches import Armijo, Backtracking, StrongWolfe
+
+__all__ = ["Known", "NamedRule", "named_rule", "named_rules"]
+
+# A cycle of Chebyshev's steps that reduces the error by this much; longer ones gain little and round worse.
+CHEBYSHEV_GAIN = 1e3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a problem before a run; a rule that is told something takes it from here.
+
+    Parameters
+    ----------
+    largest, smallest : float or None
+        L and mu: bounds on the curvature everywhere; None where there is none (mu: or where it is 0).
+    optimum : float or None
+        f*.
+    steps : int
+        Length of the run.
+    first : float or None
+        First step to try, for rules that find their own.
+    """
+
+    largest: float | None = None
+    smallest: float | None = None
+    optimum: float | None = None
+    steps: int = 1000
+    first: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRule:
+    """A rule that has a name.
+
+    Parameters
+    ----------
+    name : str
+        What to type before the colon.
+    summary : str
+        One line.
+    build : callable
+        (argument, known) to the rule; the argument is what follows the colon, "" without one.
+    argument : str
+        What may follow the colon, for a person; empty if nothing.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[str, Known], Rule]
+    argument: str = ""
+
+
+def named_rules() -> tuple[NamedRule, ...]:
+    """All of them, in the order they are worth trying."""
+    return _RULES
+
+
+def named_rule(name: str, known: Known | None = None) -> Rule:
+    """The rule that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``name`` or ``name:argument``. A step is a number, a multiple of 1/L such as ``1.9/L``, ``safe`` (1/L) or
+        ``optimal`` (2/(L + mu); 1/L where mu is 0).
+    known : Known
+        What the rule may be told of the problem.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such rule, its argument is wrong or missing, or it needs to be told what is not known.
+
+    Examples
+    --------
+    >>> from surefoot.rules.named import Known, named_rule
+    >>> named_rule("constant:0.1")
+    Constant(step=0.1)
+    >>> named_rule("constant:1.9/L", Known(largest=4.0))
+    Constant(step=0.475)
+    >>> named_rule("amijo")
+    Traceback (most recent call last):
+    surefoot.errors.InvalidInput: unknown rule 'amijo'; did you mean armijo?
+    """
+    word, _, argument = name.strip().partition(":")
+    for entry in _RULES:
+        if entry.name == word:
+            if argument and not entry.argument:
+                raise InvalidInput(f"the rule {word} takes no argument; got {argument!r}")
+            return entry.build(argument, Known() if known is None else known)
+    raise unknown_rule(name, [entry.name for entry in _RULES])
+
+
+def unknown_rule(name: str, names: Sequence[str]) -> InvalidInput:
+    """The error for a name that is not among those that there are."""
+    near = get_close_matches(name.partition(":")[0].lower(), names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}"
+    return InvalidInput(f"unknown rule {name!r}; {hint}")
+
+
+def step_of(rule: str, argument: str, known: Known) -> float:
+    """The step that an argument says.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not one, or is said in terms of an L that is not known.
+    """
+    if not argument:
+        if known.first is None:
+            raise InvalidInput(f"{rule} needs a step; write {rule}:0.1, {rule}:safe or {rule}:1.9/L")
+        return known.first
+    factor, slash, unit = argument.partition("/")
+    if argument in ("safe", "optimal") or (slash and unit == "L"):
+        if known.largest is None:
+            raise InvalidInput(
+                f"{rule}:{argument} is said in terms of the largest curvature L, which has no bound here; give a number"
+            )
+        if not 0 < known.largest < math.inf:
+            raise InvalidInput(f"{rule}:{argument}: L = {known.largest:.4g} gives no scale; give the step as a number")
+        if argument == "optimal":
+            return 2 / (known.largest + (known.smallest or 0.0)) if known.smallest else 1 / known.largest
+        return (1.0 if argument == "safe" else _positive(rule, factor)) / known.largest
+    return _positive(rule, argument)
+
+
+def _positive(rule: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InvalidInput(f"{rule} takes a positive number, such as 0.1; got {text!r}")
+    return value
+
+
+def _smoothness(rule: str, known: Known) -> float:
+    if known.largest is None or not 0 < known.largest < math.inf:
+        raise InvalidInput(f"{rule} is told the largest curvature L, which has no bound here; try auto")
+    return known.largest
+
+
+def _polyak(argument: str, known: Known) -> Rule:
+    if argument:
+        try:
+            return Polyak(optimum=float(argument))
+        except ValueError:
+            raise InvalidInput(f"polyak takes the optimal value f*, a number; got {argument!r}") from None
+    if known.optimum is None:
+        raise InvalidInput("polyak is told the optimal value f*, which is not known here; write polyak:0 if f* is 0")
+    return Polyak(optimum=known.optimum)
+
+
+def _chebyshev(argument: str, known: Known) -> Rule:
+    largest = _smoothness("chebyshev", known)
+    if not known.smallest:
+        raise InvalidInput("chebyshev is told the smallest curvature mu, which is not known to be above 0; try auto")
+    if argument:
+        length = max(1, round(_positive("chebyshev", argument)))
+    else:
+        half_angle = math.atanh(min(math.sqrt(known.smallest / largest), 1 - 1e-12))
+        length = max(1, min(math.ceil(math.acosh(CHEBYSHEV_GAIN) / (2 * half_angle)), known.steps))
+    return Chebyshev(smallest=min(known.smallest, largest), largest=largest, steps=length)
+
+
+A_STEP = "STEP"
+_RULES = (
+    NamedRule(
+        name="auto",
+        summary="when nothing is known: secant steps that adapt, guarded by the losses",
+        build=lambda _, known: Auto(first=known.first),
+    ),
+    NamedRule(
+        name="bb",
+        summary="Barzilai and Borwein's steps, long and short in turn, guarded",
+        build=lambda _, known: BarzilaiBorwein(first=known.first),
+    ),
+    NamedRule(
+        name="bb-long",
+        summary="the long ones only",
+        build=lambda _, known: BarzilaiBorwein(kind="long", first=known.first),
+    ),
+    NamedRule(
+        name="bb-short",
+        summary="the short ones only",
+        build=lambda _, known: BarzilaiBorwein(kind="short", first=known.first),
+    ),
+    NamedRule(
+        name="adgd",
+        summary="adaptive gradient descent: local smoothness, no search, proved for convex f",
+        build=lambda _, known: AdGD(first=known.first),
+    ),
+    NamedRule(
+        name="armijo",
+        summary="backtracking line search whose trials grow again",
+        build=lambda _, known: Armijo(first=known.first),
+    ),
+    NamedRule(
+        name="wolfe",
+        summary="line search for the strong Wolfe conditions",
+        build=lambda _, known: StrongWolfe(first=known.first),
+    ),
+    NamedRule(
+        name="backtracking",
+        summary="steps 1/L with an L that is found on the way, up and down",
+        build=lambda _, known: Backtracking(first=known.first),
+    ),
+    NamedRule(
+        name="constant",
+        summary="the same step every time",
+        argument=A_STEP,
+        build=lambda argument, known: Constant(step=step_of("constant", argument, known)),
+    ),
+    NamedRule(
+        name="silver",
+        summary="the silver schedule: told L, for convex f",
+        build=lambda _, known: Silver(smoothness=_smoothness("silver", known)),
+    ),
+    NamedRule(
+        name="chebyshev",
+        summary="the best fixed steps for a quadratic: told mu and L",
+        argument="LENGTH",
+        build=_chebyshev,
+    ),
+    NamedRule(
+        name="polyak",
+        summary="from the gap to f*: told f*",
+        argument="OPTIMUM",
+        build=_polyak,
+    ),
+    NamedRule(
+        name="cosine",
+        summary="half a cosine from STEP to 0 over the run",
+        argument=A_STEP,
+        build=lambda argument, known: Cosine(step=step_of("cosine", argument, known), steps=max(known.steps, 1)),
+    ),
+    NamedRule(
+        name="linear",
+        summary="a straight line from STEP to 0 over the run",
+        argument=A_STEP,
+        build=lambda argument, known: Linear(step=step_of("linear", argument, known), steps=max(known.steps, 1)),
+    ),
+    NamedRule(
+        name="one-cycle",
+        summary="up to STEP and down again",
+        argument=A_STEP,
+        build=lambda argument, known: OneCycle(peak=step_of("one-cycle", argument, known), steps=max(known.steps, 2)),
+    ),
+    NamedRule(
+        name="wsd",
+        summary="warm up to STEP, stay, decay",
+        argument=A_STEP,
+        build=lambda argument, known: WSD(peak=step_of("wsd", argument, known), steps=max(known.steps, 1)),
+    ),
+    NamedRule(
+        name="inverse-time",
+        summary="STEP/(1 + k)",
+        argument=A_STEP,
+        build=lambda argument, known: InverseTime(step=step_of("inverse-time", argument, known)),
+    ),
+    NamedRule(
+        name="inverse-sqrt",
+        summary="STEP/sqrt(1 + k)",
+        argument=A_STEP,
+        build=lambda argument, known: InverseSqrt(step=step_of("inverse-sqrt", argument, known)),
+    ),
+    NamedRule(
+        name="subgradient",
+        summary="moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
+        argument="LENGTH",
+        build=lambda argument, known: Subgradient(length=step_of("subgradient", argument, known)),
+    ),
+)

@@ -1,0 +1,127 @@
+"""A strong Wolfe line search, as proposals that are accepted or taken back."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from surefoot.errors import InvalidInput
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import fraction, number, optional, positive
+from surefoot.rules.searches.acceptance import loss_change
+from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, is_finite, scout
+
+__all__ = ["StrongWolfe", "WolfeState"]
+
+# Trials stay this far, relative to the bracket, from its ends.
+MARGIN = 0.1
+MOST_TRIALS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class WolfeState:
+    """The bracket [low, high] of the step sought, and what is known at its lower end."""
+
+    scout: ScoutState = field(default_factory=ScoutState)
+    loss: float = math.nan
+    low: float = 0.0
+    low_slope: float = math.nan
+    high: float = math.inf
+    trials: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrongWolfe(Rule):
+    """A step that decreases the loss enough and leaves little slope behind.
+
+        f(x + eta d) <= f(x) + decrease * eta <g, d>        |<g(x + eta d), d>| <= curvature * |<g, d>|
+
+    (Wolfe 1969; Nocedal, Wright 2006, equations 3.7.) The bracket's lower end always fulfils the first
+    condition with a slope that is still steep; the upper end fails the first or slopes upwards; so a step
+    that fulfils both lies between. Trials are the zero of the slope's secant, kept off the ends.
+
+    Parameters
+    ----------
+    decrease, curvature : float
+        0 < decrease < curvature < 1. A small `curvature` is a nearly exact search.
+    grow : float
+        Factor while no upper end is known, > 1.
+    first : float or None
+        First step to try; None for a move of length 1, corrected by what it shows.
+
+    Raises
+    ------
+    InvalidInput
+        If decrease >= curvature.
+    """
+
+    decrease: float = 1e-4
+    curvature: float = 0.1
+    grow: float = 4.0
+    first: float | None = None
+
+    def __post_init__(self) -> None:
+        fraction(self, "decrease", "curvature")
+        number(self, "grow", least=1.1)
+        optional(positive, self, "first")
+        if self.decrease >= self.curvature:
+            raise InvalidInput(f"decrease must be below curvature={self.curvature!r}; got {self.decrease!r}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Loss, both slopes and the secant."""
+        return SCOUT_NEEDS | {"previous_slope", "arrival_slope"}
+
+    def init(self) -> WolfeState:
+        """Nothing seen yet."""
+        return WolfeState()
+
+    def update(self, state: WolfeState, observation: Observation) -> tuple[Decision, WolfeState]:
+        """Accept the trial and propose the next, or narrow the bracket."""
+        scouting = not state.scout.done
+        if scouting:
+            decision, searched = scout(state.scout, observation, self.first)
+            state = WolfeState(searched, searched.loss)
+            if decision is not None:
+                return decision, state
+        trial, slope = observation.step, observation.previous_slope
+        state = replace(state, trials=state.trials + 1)
+        if not is_finite(observation):
+            return self._narrowed(replace(state, high=trial), 0.1 * trial, "not finite")
+        change = loss_change(state.loss, observation, trial * slope)
+        arrival = observation.arrival_slope
+        target = secant_zero(state, trial, slope, arrival)
+        if change > self.decrease * trial * slope:
+            if state.trials < MOST_TRIALS:
+                return self._narrowed(replace(state, high=trial), target, "too little decrease")
+        elif arrival > self.curvature * abs(slope) and state.trials < MOST_TRIALS:
+            return self._narrowed(replace(state, high=trial), target, "past the minimum along the line")
+        elif arrival < -self.curvature * abs(slope) and state.trials < MOST_TRIALS:
+            # the first trial is there to tell the scale, by whatever factor
+            farthest = target if scouting and target < math.inf else self.grow * trial
+            return self._narrowed(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
+        return self._accepted(state, observation)
+
+    def _narrowed(
+        self, state: WolfeState, target: float, reason: str, farthest: float = math.inf
+    ) -> tuple[Decision, WolfeState]:
+        if state.high == math.inf:
+            step = min(max(target, 1.1 * state.low), farthest)
+        else:
+            room = MARGIN * (state.high - state.low)
+            step = min(max(target, state.low + room), state.high - room)
+        if not step < math.inf:
+            step = state.low
+        return Decision(step=step, accept=False, restart=True, reason=reason), state
+
+    @staticmethod
+    def _accepted(state: WolfeState, seen: Observation) -> tuple[Decision, WolfeState]:
+        reason = "no step in the bracket fulfils both conditions" if state.trials >= MOST_TRIALS else ""
+        return Decision(step=seen.step, reason=reason), WolfeState(state.scout, seen.loss)
+
+
+def secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:
+    """Where the slope vanishes by its secant through the lower end and the trial; infinity where it does not rise."""
+    low_slope = slope if state.low == 0 else state.low_slope
+    rise = arrival - low_slope
+    if not rise > 0:
+        return math.inf
+    return state.low - low_slope * (trial - state.low) / rise

@@ -1,0 +1,82 @@
+"""Whether a trial is good enough: measured against a slowly falling average of the losses, in differences.
+
+Near a minimum the loss no longer resolves what a step gains: f(x) - f(x-) is rounding. There the trapezoidal
+rule on the two slopes, exact for quadratics, takes over (Hager, Zhang 2005, section 4), so that a search
+neither stalls nor accepts noise.
+"""
+
+from dataclasses import dataclass
+
+from surefoot.rules._base import Observation
+from surefoot.rules.searches.first_step import is_finite, secant_long
+
+__all__ = ["Reference", "backtracked", "judged", "loss_change"]
+
+ACCEPTANCE_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "alignment"})
+
+# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the
+# same).
+RESOLVED = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a trial is compared with.
+
+    Parameters
+    ----------
+    loss : float
+        f at the last accepted point.
+    allowance : float
+        C - f >= 0: how much the loss may rise above it, C being the average of past losses.
+    weight : float
+        Q, the effective number of losses in the average.
+    """
+
+    loss: float
+    allowance: float = 0.0
+    weight: float = 1.0
+
+
+def loss_change(before: float, seen: Observation, first_order: float) -> float:
+    """f(x) - f(x-), from the losses where they resolve it, else from the slopes.
+
+    Parameters
+    ----------
+    before : float
+        f(x-).
+    seen : Observation
+        The trial.
+    first_order : float
+        <g(x-), s>, the change to first order.
+    """
+    change = seen.loss - before
+    if abs(change) > RESOLVED * max(abs(before), abs(seen.loss)):
+        return change
+    return first_order + 0.5 * seen.alignment
+
+
+def judged(reference: Reference, seen: Observation, decrease: float, averaging: float) -> Reference | None:
+    """The next reference if the trial is accepted, else None.
+
+        f(x) <= C - decrease |s|^2/step,    C+ = (averaging Q C + f)/Q+,    Q+ = averaging Q + 1
+
+    (Zhang, Hager 2004, equations 1.5 and 1.6.) With averaging 0 this is Armijo's monotone condition, with 1
+    the average of all losses.
+    """
+    if not is_finite(seen):
+        return None
+    predicted = seen.displacement * (seen.displacement / seen.step) if seen.step > 0 else 0.0
+    change = loss_change(reference.loss, seen, -predicted)
+    if not change <= reference.allowance - decrease * predicted:
+        return None
+    weight = averaging * reference.weight + 1
+    allowance = averaging * reference.weight * (reference.allowance - change) / weight
+    return Reference(seen.loss, max(allowance, 0.0), weight)
+
+
+def backtracked(seen: Observation) -> float:
+    """A shorter step after a rejected trial: by the secant along it, within [0.1, 0.5] of it."""
+    if not is_finite(seen):
+        return 0.1 * seen.step
+    return min(max(secant_long(seen), 0.1 * seen.step), 0.5 * seen.step)

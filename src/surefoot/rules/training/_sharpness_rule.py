@@ -1,0 +1,74 @@
+"""A part of the stability limit, tracked along a run."""
+
+import math
+from dataclasses import dataclass, replace
+
+from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._checks import number, positive, whole
+from surefoot.rules.training.observation import Course, Outlook
+
+__all__ = ["Sharpness", "SharpnessState"]
+
+
+@dataclass(frozen=True, slots=True)
+class SharpnessState:
+    """The rate in force, the limit last measured and the updates until the next look."""
+
+    rate: float = 0.0
+    limit: float = math.nan
+    wait: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharpness(Rule):
+    """A fixed part of the optimizer's linear stability limit.
+
+        eta = safety * limit,   limit = 2/lambda_max(P^-1/2 H P^-1/2) for gradient descent, 38/lambda_max for Adam, ...
+
+    limit is what `surefoot.training.SharpnessTracker` reads: lambda_max with the optimizer's preconditioner, and the
+    real stability limit of its momentum. Between readings the rate stays; a new one changes it by a factor of
+    `within` at most, up or down, from the second reading on. A linear claim at a point: a network's curvature adapts
+    to the rate, so what this holds is a margin, not an optimum (Cohen et al. 2021).
+
+    Parameters
+    ----------
+    safety : float
+        s > 0; 1 is the edge.
+    every : int
+        Updates between readings; each costs some products (about three gradients each).
+    within : float
+        >= 1.
+    """
+
+    safety: float = 0.5
+    every: int = 10
+    within: float = 1.5
+
+    def __post_init__(self) -> None:
+        positive(self, "safety")
+        whole(self, "every")
+        number(self, "within", least=1)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The limit."""
+        return frozenset({"limit"})
+
+    def init(self) -> SharpnessState:
+        """Nothing measured yet."""
+        return SharpnessState()
+
+    def update(self, state: SharpnessState, observation: Observation) -> tuple[Decision, SharpnessState]:
+        """The rate, measured anew when it is time."""
+        seen: Outlook = observation  # pyright: ignore[reportAssignmentType]
+        if state.wait > 0:
+            after = replace(state, wait=state.wait - 1)
+            return Course(step=state.rate, limit=state.limit, watch=False), after
+        limit = seen.limit
+        rate = state.rate
+        # no positive curvature: no limit to go by
+        if 0 < limit < math.inf:
+            wanted = self.safety * limit
+            rate = wanted if rate == 0 else min(max(wanted, rate / self.within), rate * self.within)
+        after = SharpnessState(rate, limit, self.every - 1)
+        return Course(step=rate, limit=limit, watch=False), after

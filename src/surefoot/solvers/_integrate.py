@@ -1,0 +1,352 @@
+"""Integrate y' = fun(t, y): fixed steps under a stability monitor, or adaptive ones decided by a rule."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
+from surefoot.methods import RK4, DormandPrince, Method, RungeKutta
+from surefoot.operators import Array
+from surefoot.problems import Problem
+from surefoot.rules import PI, Rule
+from surefoot.solvers._trajectory import StabilityCheck, Trajectory
+from surefoot.spectra import jacobian
+from surefoot.spectra.measured.jacobian import Fun, checked_fun
+from surefoot.stability import limits
+
+__all__ = ["gradient_flow", "integrate"]
+
+SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
+# Points that are kept of a long run, and looks at the Jacobian on the way.
+MOST_KEPT = 2000
+CHECKS = 8
+# Of larger systems the monitor would cost more than the run.
+LARGEST_CHECKED = 200
+MOST_STEPS = 1_000_000
+
+
+def gradient_flow(problem: Problem) -> Fun:
+    """The flow x' = -grad f(x) as a function of (t, x): gradient descent is its forward Euler method, bit for bit.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    callable
+        ``fun(t, x)`` for `integrate`, `diagnose`, `jacobian` or SciPy's ``solve_ivp``.
+
+    Raises
+    ------
+    InvalidType
+        If it is no `surefoot.problems.Problem`.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidType(f"gradient_flow takes a surefoot.problems problem; got {type(problem).__name__}")
+
+    def fun(t: float, x: Array) -> Array:  # noqa: ARG001 - the form that SciPy asks for
+        return -problem.gradient(x)
+
+    return fun
+
+
+def integrate(
+    fun: Fun,
+    span: Sequence[float],
+    y0: ArrayLike,
+    *,
+    method: Method | str | None = None,
+    step: float | None = None,
+    rule: Rule | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    max_steps: int = 100_000,
+    monitor: bool = True,
+) -> Trajectory:
+    """Integrate y' = fun(t, y) from span[0] to span[1].
+
+    With `step` alone: equal steps with any `Method`, and a monitor that compares them with the largest stable step of
+    the Jacobian on the way (up to 200 unknowns). Otherwise adaptive: a Runge-Kutta method with an embedded formula
+    measures the local error, and a rule on the same contract as all others decides. With the name of a SciPy method the
+    work goes to ``scipy.integrate.solve_ivp`` with that method and max_step = `step`; that is the way for real stiff
+    work, and `diagnose` says which.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(t, y)`` returning an array of y's shape.
+    span : (t0, t1)
+        t0 < t1.
+    y0 : array, shape (n,)
+    method : Method or str, optional
+        Default RK4 for fixed steps, DormandPrince for adaptive ones. Or one of RK23, RK45, DOP853, Radau, BDF, LSODA.
+    step : float, optional
+        Unit of t. Fixed steps are shortened a little so that they fit the span.
+    rule : Rule, optional
+        Default `surefoot.rules.PI`; may read `error`, the local error over the tolerance.
+    rtol, atol : float
+        Tolerance atol + rtol |y| of the local error, componentwise, root mean square.
+    max_steps : int
+    monitor : bool
+        Whether fixed steps are checked against the Jacobian.
+
+    Returns
+    -------
+    Trajectory
+        Of a run that failed too: see `finished` and `message`.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is out of range, or an adaptive method has no embedded formula.
+    InvalidType
+        If the method or the rule is not one.
+    NotFinite
+        If fun is not finite at the start.
+    NotRepeatable
+        If fun gives two different answers at the start.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> run = sf.integrate(lambda t, y: -50 * y, (0, 1), [1.0], method=sf.methods.ForwardEuler(), step=0.05)
+    >>> print(run.message)
+    the step 0.05 is above the stable 0.04 at t = 0
+    """
+    start = _Start.checked(fun, span, y0)
+    if not (0 < rtol < math.inf and 0 <= atol < math.inf):
+        raise InvalidInput(f"tolerances need 0 < rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
+    if step is not None and not 0 < step < math.inf:
+        raise InvalidInput(f"step must be positive and finite; got {step!r}")
+    if not 1 <= max_steps <= MOST_STEPS:
+        raise InvalidInput(f"max_steps must be from 1 to {MOST_STEPS}; got {max_steps!r}")
+    if isinstance(method, str):
+        return _by_scipy(start, method, step, rtol, atol)
+    if method is not None and not isinstance(method, Method):
+        raise InvalidType(f"method must be a Method or one of {', '.join(SCIPY)}; got {type(method).__name__}")
+    if step is not None and rule is None:
+        return _fixed(start, RK4() if method is None else method, step, max_steps, monitor)
+    return _adaptive(start, DormandPrince() if method is None else method, step, rule, rtol, atol, max_steps)
+
+
+@dataclass(slots=True)
+class _Start:
+    """The cleaned arguments; counts the calls of fun."""
+
+    call: Any
+    t0: float
+    t1: float
+    y0: NDArray[np.float64]
+    value: NDArray[np.float64]
+    evaluations: int = 0
+
+    @classmethod
+    def checked(cls, fun: Fun, span: Sequence[float], y0: ArrayLike) -> "_Start":
+        y = np.asarray(y0)
+        if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "buif":
+            raise InvalidInput(f"y0 must be a real vector with at least one entry; got shape {y.shape}, {y.dtype}")
+        if not np.isfinite(y).all():
+            raise NotFinite("y0 has NaN or infinite entries")
+        if len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf:
+            raise InvalidInput(f"span must be (t0, t1) with t0 < t1, finite; got {span!r}")
+        y, t0, t1 = y.astype(np.float64), float(span[0]), float(span[1])
+        call = checked_fun(fun, y.size)
+        value = call(t0, y)
+        if not np.array_equal(call(t0, y), value):
+            raise NotRepeatable(
+                "fun gave two different answers at the start; it must depend on t and y alone (no counters, caches of "
+                "previous calls, or random numbers)"
+            )
+        return cls(call, t0, t1, y, value)
+
+    def flow(self, step: float) -> Any:
+        """The state with the time as its last entry, to the step times its derivative; nan where fun refuses."""
+
+        def push(z: Array) -> Array:
+            self.evaluations += 1
+            try:
+                slope = self.call(float(z[-1]), z[:-1])
+            except NotFinite:
+                return np.full_like(z, math.nan)
+            return step * np.append(slope, 1.0)
+
+        return push
+
+
+def _fixed(start: _Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
+    count = max(1, math.ceil((start.t1 - start.t0) / step * (1 - 1e-12)))
+    if count > max_steps:
+        raise InvalidInput(f"{count} steps of {step:g} are needed, more than max_steps={max_steps}; take longer ones")
+    h = (start.t1 - start.t0) / count
+    # a step that fits is taken as it is given, to the last bit
+    h = step if abs(h - step) <= 1e-12 * step else h
+    flow = start.flow(h)
+    every, looks = max(1, count // MOST_KEPT), max(1, count // CHECKS)
+    watched = monitor and start.y0.size <= LARGEST_CHECKED
+    times, values, checks = [start.t0], [start.y0], list[StabilityCheck]()
+    message = "finished"
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        state = method.begin(np.append(start.y0, start.t0), flow)
+        k = 0
+        for k in range(1, count + 1):
+            if watched and (k - 1) % looks == 0:
+                checks += _check(start, method, start.t0 + (k - 1) * h, state[0][:-1], h)
+            following = method.update(state, flow)
+            if not np.isfinite(following[0]).all():
+                k -= 1
+                message = f"left the finite numbers at t = {start.t0 + k * h:.6g}"
+                break
+            state = following
+            if k % every == 0 or k == count:
+                times.append(start.t0 + k * h)
+                values.append(state[0][:-1])
+    failed = next((c for c in checks if not c.passed), None)
+    if failed is not None:
+        warning = f"the step {h:.6g} is above the stable {failed.stable:.6g} at t = {failed.t:.6g}"
+        message = warning if message == "finished" else f"{message}: {warning}"
+    return Trajectory(
+        np.asarray(times),
+        np.stack(values),
+        method.name,
+        k,
+        0,
+        start.evaluations,
+        k == count,
+        message,
+        tuple(checks),
+        np.full(k, h),
+    )
+
+
+def _check(start: _Start, method: Method, t: float, y: Array, step: float) -> list[StabilityCheck]:
+    try:
+        stable = limits(jacobian(start.call, t, y, scheme="dense"), method).curvature_limit
+    except NotFinite:
+        return []
+    return [StabilityCheck(t, step, stable)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What an integrator's rule may read."""
+
+    iteration: int
+    step: float
+    error: float
+
+
+def _adaptive(
+    start: _Start,
+    method: Method,
+    first: float | None,
+    rule: Rule | None,
+    rtol: float,
+    atol: float,
+    max_steps: int,
+) -> Trajectory:
+    if not isinstance(method, RungeKutta) or method.tableau.embedded is None or method.implicit:
+        raise InvalidInput(
+            f"{method.name} has no embedded formula to measure its error with; give a fixed step, or use "
+            "DormandPrince, BogackiShampine or Heun"
+        )
+    order = min(method.order, method.tableau.embedded_order)
+    if first is None:
+        first = _first_step(start, order, rtol, atol)
+    rule = PI(first=min(first, start.t1 - start.t0), order=order) if rule is None else rule
+    missing = rule.needs - {"error"}
+    if missing:
+        raise InvalidInput(f"{type(rule).__name__} needs {sorted(missing)}, which integrate cannot observe")
+    state = rule.init()
+    decision, state = rule.update(state, _Seen(0, math.nan, math.nan))  # pyright: ignore[reportArgumentType]
+    z = np.append(start.y0, start.t0)
+    times, values, sizes, rejected = [start.t0], [start.y0], list[float](), 0
+    message = "finished"
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        while z[-1] < start.t1:
+            if len(sizes) + rejected >= max_steps:
+                message = f"stopped at t = {z[-1]:.6g}: all {max_steps} steps used"
+                break
+            h = min(decision.step, start.t1 - float(z[-1]))
+            if h <= 16 * np.finfo(np.float64).eps * max(abs(float(z[-1])), start.t1 - start.t0):
+                message = f"stopped at t = {z[-1]:.6g}: the step no longer moves the time (a singularity?)"
+                break
+            trial, error = method.with_error(z, start.flow(h))
+            assert error is not None
+            scale = atol + rtol * np.maximum(np.abs(z[:-1]), np.abs(trial[:-1]))
+            size = float(np.sqrt(np.mean((error[:-1] / scale) ** 2)))
+            decision, state = rule.update(state, _Seen(len(sizes) + 1, h, size))  # pyright: ignore[reportArgumentType]
+            if not decision.accept:
+                rejected += 1
+                continue
+            last = h == start.t1 - float(z[-1])
+            z = trial
+            z[-1] = start.t1 if last else z[-1]
+            sizes.append(h)
+            times.append(float(z[-1]))
+            values.append(z[:-1])
+    return Trajectory(
+        *_thinned(np.asarray(times), np.stack(values)),
+        method.name,
+        len(sizes),
+        rejected,
+        start.evaluations,
+        message == "finished",
+        message,
+        (),
+        np.asarray(sizes),
+    )
+
+
+def _first_step(start: _Start, order: int, rtol: float, atol: float) -> float:
+    """A hundredth of |y|/|y'| in the tolerance's norm, shortened by a trial Euler step (Hairer et al. 1993, II.4)."""
+    scale = atol + rtol * np.abs(start.y0)
+    size, slope = (float(np.sqrt(np.mean((v / scale) ** 2))) for v in (start.y0, start.value))
+    h = 0.01 * size / slope if size > 1e-5 and slope > 1e-5 else 1e-6
+    h = min(h, start.t1 - start.t0)
+    try:
+        change = start.call(start.t0 + h, start.y0 + h * start.value) - start.value
+    except NotFinite:
+        return 0.01 * h
+    bend = float(np.sqrt(np.mean((change / scale) ** 2))) / h
+    largest = max(slope, bend)
+    second = max(1e-6, 1e-3 * h) if largest <= 1e-15 else (0.01 / largest) ** (1 / (order + 1))
+    return min(100 * h, second)
+
+
+def _by_scipy(start: _Start, method: str, step: float | None, rtol: float, atol: float) -> Trajectory:
+    if method not in SCIPY:
+        raise InvalidInput(f"method must be one of {', '.join(SCIPY)}, or a Method; got {method!r}")
+    from scipy.integrate import solve_ivp
+
+    found: Any = solve_ivp(
+        start.call,
+        (start.t0, start.t1),
+        start.y0,
+        method=method,
+        rtol=rtol,
+        atol=atol,
+        max_step=np.inf if step is None else step,
+    )
+    cap = "" if step is None else f", max_step={step:g}"
+    outcome = "finished" if found.success else f"stopped at t = {found.t[-1]:.6g}: {found.message}"
+    return Trajectory(
+        *_thinned(np.asarray(found.t), np.asarray(found.y).T),
+        f"SciPy {method}",
+        len(found.t) - 1,
+        0,
+        int(found.nfev),
+        bool(found.success),
+        f"{outcome} (by scipy.integrate.solve_ivp, method={method!r}{cap})",
+        (),
+        np.diff(found.t),
+    )
+
+
+def _thinned(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    kept = np.unique(np.linspace(0, len(t) - 1, min(len(t), MOST_KEPT)).astype(int))
+    return t[kept], y[kept]

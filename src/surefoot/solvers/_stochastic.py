@@ -1,0 +1,164 @@
+"""Descent by parts: a schedule's step along a sampled direction, with the whole problem looked at once per pass."""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.operators import Array
+from surefoot.problems import Problem
+from surefoot.rules import Observation, Rule
+from surefoot.solvers._observation import Arrived, Point, Sensed, norm
+from surefoot.solvers._samplers import SAGA, Repeatable, Sampler
+from surefoot.solvers._trace import Row, Trace
+from surefoot.solvers._verdict import judge
+from surefoot.solvers.descend import Callback, Descent
+
+__all__ = ["descend_by_parts"]
+
+SECANT = frozenset({"alignment", "displacement"})
+
+
+def descend_by_parts(
+    problem: Problem,
+    x0: Any = None,
+    *,
+    rule: Rule,
+    sampler: Sampler | None = None,
+    passes: int = 50,
+    tol: float = 1e-6,
+    callback: Callback | None = None,
+    rng: int | np.random.Generator = 0,
+) -> Descent:
+    """Minimise a sum of terms, or coordinate by coordinate.
+
+        x <- x + eta_k d_k,    d_k drawn by the sampler
+
+    Parameters
+    ----------
+    problem : Problem
+        With `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial` and
+        `coordinate_curvatures` for Coordinate (see `Partial`).
+    x0 : array, shape (size,), optional
+        The start; the problem's own otherwise.
+    rule : Rule
+        A schedule, or a rule that reads no more than the secant, such as `Confident`: k counts draws. The secant is
+        that of the drawn part of the problem, seen at both ends of the move, for one more gradient of the part. A rule
+        that reads more is refused, since a part's loss is not the loss.
+    sampler : Sampler
+        SAGA (the default), SGD or Coordinate.
+    passes : int
+        Most passes through the problem.
+    tol : float
+        Stop when |g(x)| <= tol |g(x0)| at the end of a pass.
+    callback : callable, optional
+        Called with (x, loss) after each pass; a true return value stops the run.
+    rng : int or numpy Generator
+
+    Returns
+    -------
+    Descent
+        One row of the trace for each pass; `evaluations` counts passes, SAGA's first table and the looks at the whole
+        problem included. `average` is the mean of the iterates after the passes.
+
+    Raises
+    ------
+    InvalidInput
+        If the rule reads what is not there, or passes or tol are out of range.
+    NotFinite
+        If the loss or the gradient is not finite at the start.
+    """
+    missing = rule.needs - SECANT
+    if missing:
+        raise InvalidInput(
+            f"{type(rule).__name__} reads {sorted(missing)}, which a part of a problem does not show; use a schedule"
+        )
+    if rule.needs and not isinstance(sampler, Repeatable):
+        raise InvalidInput(
+            f"{type(rule).__name__} reads the secant, which {type(sampler or SAGA()).__name__} does not show; use SGD"
+        )
+    if passes < 0 or not tol >= 0:
+        raise InvalidInput(f"passes and tol must be nonnegative; got {passes!r} and {tol!r}")
+    sampler = SAGA() if sampler is None else sampler
+    x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _run(problem, x, rule, sampler, passes, tol, callback, np.random.default_rng(rng))
+
+
+def _run(
+    problem: Problem,
+    x: Array,
+    rule: Rule,
+    sampler: Sampler,
+    passes: int,
+    tol: float,
+    callback: Callback | None,
+    rng: np.random.Generator,
+) -> Descent:
+    good = best = _look(problem, x)
+    if not good.finite:
+        raise NotFinite(f"the loss or the gradient is not finite at x0: f = {good.loss!r}; start elsewhere")
+    rows: list[Row] = [(good.loss, good.gradient_norm, math.nan, math.nan, math.nan, True, "")]
+    goal, average, stopped = tol * good.gradient_norm, np.zeros_like(x), "all passes used"
+    memory, state, clock = sampler.begin(problem, x), rule.init(), _Part()
+    for made in range(1, passes + 1):
+        for _ in range(sampler.draws(problem)):
+            decision, state = rule.update(state, cast(Observation, clock))
+            direction = sampler.direction(memory, problem, x, rng)
+            x = x + decision.step * direction
+            clock.iteration += 1
+            clock.step = decision.step
+            if rule.needs and isinstance(sampler, Repeatable):
+                clock.displacement = decision.step * norm(direction)
+                change = direction - sampler.again(memory, problem, x)
+                clock.alignment = decision.step * float(direction @ change)
+        point = _look(problem, x)
+        rows.append(_row(problem, point, good, made, clock.step))
+        if not point.finite:
+            stopped = "stopped at a value that is not finite; x is the last good iterate"
+            break
+        good = point
+        best = point if point.loss < best.loss else best
+        average += (x - average) / made
+        enough = callback is not None and callback(x, point.loss)
+        if point.gradient_norm <= goal or enough:
+            stopped = "converged" if point.gradient_norm <= goal else "stopped by the callback"
+            break
+    trace = Trace.of(rows)
+    return Descent(
+        x=good.x,
+        loss=good.loss,
+        gradient_norm=good.gradient_norm,
+        best_x=best.x,
+        average=average if len(trace) > 1 else good.x,
+        converged=stopped == "converged",
+        stopped=stopped,
+        trace=trace,
+        verdict=judge(trace, stopped, tol),
+        evaluations=2 * len(trace) - 1 + isinstance(sampler, SAGA) + bool(rule.needs) * (len(trace) - 1),
+        state=state,
+    )
+
+
+class _Part:
+    """What a part of the problem shows of the last move."""
+
+    def __init__(self) -> None:
+        self.iteration = 0
+        self.step = self.displacement = self.alignment = math.nan
+
+
+def _look(problem: Problem, x: Array) -> Point:
+    try:
+        loss, gradient = problem.value_and_gradient(x)
+    except NotFinite:
+        return Point(x, math.nan, np.full(x.shape, math.nan), x)
+    return Point(x, float(loss), gradient, x)
+
+
+def _row(problem: Problem, point: Point, before: Point, made: int, step: float) -> Row:
+    seen: Sensed = Arrived(point, before, made, step, problem.hessian_product)
+    square = seen.displacement * seen.displacement
+    kappa = seen.alignment / square if square > 0 else math.nan
+    return point.loss, point.gradient_norm, step, kappa, seen.departure + 0.5 * kappa * square, True, ""

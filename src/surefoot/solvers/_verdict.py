@@ -1,0 +1,254 @@
+"""What a trace says about the steps: a word, and the evidence for it."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.methods import Method
+from surefoot.rules.wrappers.clipped import CUT
+from surefoot.solvers._trace import Trace
+from surefoot.spectra import Spectrum
+
+__all__ = ["Verdict", "judge", "predicted_rate"]
+
+Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
+Convergence = Literal["linear", "sublinear", "none", "unknown"]
+
+# A rate is fitted to the second half of the accepted points, from this many on.
+FEWEST_POINTS = 8
+# A step below this part of 1/(largest curvature met) wastes moves in every direction.
+TOO_SMALL = 0.2
+# Moves past the minimum along them (step * curvature > 1), as a part of the second half, that make a zigzag.
+ZIGZAG = 0.5
+# The losing model has to leave this many times the squared residual of the other.
+CLEARLY = 1.5
+# No known sublinear law falls faster; a better fit by k^-12 is a linear rate that changes.
+FASTEST_POWER = 4.0
+# Curvatures at which a rate is looked up between the ends of a spectrum.
+GRID = 257
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A word for the run, and what it rests on.
+
+    Parameters
+    ----------
+    word : "too small", "slow", "good", "oscillating" or "diverged"
+        good: converged, or will with as many moves again.
+    convergence : "linear", "sublinear", "none" or "unknown"
+        How the gradient norm fell in the second half of the run: like rate^k, like k^-order, not, or too few points.
+    rate : float
+        Factor of the gradient norm per accepted point, fitted there; nan if unknown.
+    order : float
+        p where the gradient norm falls like k^-p, fitted there; nan if unknown.
+    remaining : float
+        Moves still needed to reach the tolerance if it goes on like that, an extrapolation; inf if it does not fall.
+    reversals : float
+        Part of the moves of the second half that passed the minimum along them.
+    overshoots : int
+        Number of moves longer than 2/curvature: those that second order expects to raise the loss.
+    rejected : int
+        Number of points taken back.
+    reach : float
+        Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
+    predicted : float
+        For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
+    swing : float
+        Median length of the late moves, where each of them was cut to a cap and the run turns back and forth: the
+        size of a bounded oscillation, unit of x; nan otherwise.
+    """
+
+    word: Word
+    convergence: Convergence
+    rate: float
+    order: float
+    remaining: float
+    reversals: float
+    overshoots: int
+    rejected: int
+    reach: float
+    predicted: float = math.nan
+    swing: float = math.nan
+
+    def __str__(self) -> str:
+        return f"{self.word}: {'; '.join(self._evidence())}"
+
+    def _evidence(self) -> list[str]:
+        parts: list[str] = []
+        if self.convergence == "linear":
+            parts.append(f"linear convergence, the gradient times {self.rate:.6g} per step")
+        elif self.convergence == "sublinear":
+            parts.append(f"sublinear convergence, the gradient like k^-{self.order:.3g}")
+        elif self.convergence == "none":
+            parts.append(f"the gradient does not fall (times {self.rate:.6g} per step)")
+        if self.predicted < math.inf:
+            parts.append(f"at worst times {self.predicted:.6g} by the spectrum")
+        if 0 < self.remaining < math.inf:
+            parts.append(f"about {self.remaining:.3g} more moves to the tolerance")
+        if self.reversals > 0:
+            parts.append(f"{self.reversals:.0%} of the late moves pass the minimum along them")
+        if self.swing > 0:
+            parts.append(
+                f"each is cut to the cap: a bounded oscillation, {self.swing:.6g} from end to end, which only a step "
+                "below 2/curvature ends"
+            )
+        if self.word == "too small":
+            parts.append(
+                f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is {1 / self.reach:.2g} times longer"
+            )
+        if self.overshoots:
+            parts.append(f"{self.overshoots} moves longer than 2/curvature")
+        if self.rejected:
+            parts.append(f"{self.rejected} taken back")
+        return parts or ["too few points to say more"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: None for what is not finite."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
+    """The growth per step of the slowest component at a constant step, asymptotic; local where the spectrum is.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of the curvature; the outer ends of its intervals count.
+    step : float
+        Unit 1/curvature.
+    method : Method
+
+    Returns
+    -------
+    float
+        Largest amplification over the spectrum: below 1 it converges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.solvers._verdict import predicted_rate
+    >>> from surefoot.methods import GradientDescent
+    >>> from surefoot.spectra import spectrum
+    >>> round(predicted_rate(spectrum(np.diag([1.0, 10.0])), 0.1, GradientDescent()), 12)
+    0.9
+    """
+    if spectrum.points is not None:
+        curvatures = np.asarray(spectrum.points, dtype=np.complex128)
+    else:
+        curvatures = np.linspace(spectrum.smallest.lower, spectrum.largest.upper, GRID).astype(np.complex128)
+    return float(np.max(method.amplification(-step * curvatures)))
+
+
+def judge(
+    trace: Trace, stopped: str, tol: float, predicted: float = math.nan, *, along_gradient: bool = False
+) -> Verdict:
+    """The verdict on a run that ended with the words `stopped`.
+
+    Parameters
+    ----------
+    trace : Trace
+    stopped : str
+    tol, predicted : float
+        As in `Verdict`.
+    along_gradient : bool
+        Whether a move is the step times the gradient, so that its length is known.
+    """
+    kept = np.flatnonzero(trace.accepted & np.isfinite(trace.loss) & np.isfinite(trace.gradient_norm))
+    norms = trace.gradient_norm[kept]
+    with np.errstate(invalid="ignore", over="ignore"):
+        reach = trace.step * trace.curvature
+    late = kept[len(kept) // 2 :]
+    late = late[late > 0]
+    convergence, rate, order = _fitted(norms)
+    goal = tol * float(trace.gradient_norm[0])
+    reversals = float(np.mean(reach[late] > 1)) if late.size else 0.0
+    curvatures = trace.curvature[np.isfinite(trace.curvature)]
+    sharpest = float(curvatures.max()) if curvatures.size else math.nan
+    typical = float(np.median(trace.step[late])) * sharpest if late.size else math.nan
+    remaining = _remaining(norms, goal, convergence, rate, order)
+    swing = _swing(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
+    return Verdict(
+        word="oscillating" if swing > 0 else _word(trace, stopped, kept, convergence, remaining, reversals, typical),
+        convergence=convergence,
+        rate=rate,
+        order=order,
+        remaining=remaining,
+        reversals=reversals,
+        overshoots=int(np.count_nonzero(trace.overshoot)),
+        rejected=int(np.count_nonzero(~trace.accepted)),
+        reach=typical,
+        predicted=predicted,
+        swing=swing,
+    )
+
+
+def _swing(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> float:
+    """The median length of the late moves, if there are enough and each was cut to a cap; nan otherwise."""
+    before = kept[np.searchsorted(kept, late) - 1]
+    if len(late) < FEWEST_POINTS or not all(CUT in trace.reason[k] for k in before):
+        return math.nan
+    return float(np.median(trace.step[late] * trace.gradient_norm[before]))
+
+
+def _word(
+    trace: Trace,
+    stopped: str,
+    kept: NDArray[np.intp],
+    convergence: Convergence,
+    remaining: float,
+    reversals: float,
+    reach: float,
+) -> Word:
+    if stopped == "converged":
+        return "good"
+    losses = trace.loss[kept]
+    # every rule but a search may end above an earlier loss; ending above the first one is another matter
+    if "not finite" in stopped or (len(losses) > 1 and losses[-1] > losses[0] and convergence in ("none", "unknown")):
+        return "diverged"
+    if reversals >= ZIGZAG and len(kept) >= FEWEST_POINTS:
+        return "oscillating"
+    if remaining <= len(kept):
+        return "good"
+    return "too small" if reach < TOO_SMALL else "slow"
+
+
+def _fitted(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
+    """How the gradient norm falls in the second half: kind, rate, order."""
+    k = np.arange(1, len(norms) + 1, dtype=np.float64)[len(norms) // 2 :]
+    values = norms[len(norms) // 2 :]
+    k, values = k[values > 0], values[values > 0]
+    if len(values) < FEWEST_POINTS // 2:
+        return "unknown", math.nan, math.nan
+    logs = np.log(values)
+    slope, line_misfit = _line(k, logs)
+    power, power_misfit = _line(np.log(k), logs)
+    # Neither: what is left of the fall is within the scatter around it.
+    if slope * (k[-1] - k[0]) > -1e-3:
+        return "none", math.exp(min(slope, 700.0)), math.nan
+    sublinear = CLEARLY * power_misfit < line_misfit and -power < FASTEST_POWER
+    kind: Convergence = "sublinear" if sublinear else "linear"
+    return kind, math.exp(slope), -power
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope of the least-squares line and its squared residual."""
+    dx, dy = x - x.mean(), y - y.mean()
+    slope = float(dx.dot(dy) / dx.dot(dx))
+    rest = dy - slope * dx
+    return slope, float(rest.dot(rest))
+
+
+def _remaining(norms: NDArray[np.float64], goal: float, convergence: Convergence, rate: float, order: float) -> float:
+    """Moves to the goal by the fitted law."""
+    last = float(norms[-1])
+    if last <= goal:
+        return 0.0
+    if convergence == "linear" and goal > 0:
+        return math.log(last / goal) / -math.log(rate)
+    if convergence == "sublinear" and goal > 0:
+        return len(norms) * math.expm1(min(math.log(last / goal) / order, 700.0))
+    return math.inf

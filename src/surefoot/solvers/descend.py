@@ -1,0 +1,363 @@
+"""One engine for descent: the rule decides, the method moves, the trace remembers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.methods import GradientDescent, Method
+from surefoot.operators import Array
+from surefoot.problems import Problem
+from surefoot.rules import Constant, Decision, Rule
+from surefoot.solvers._observation import Arrived, Point, Sensed, norm
+from surefoot.solvers._proximal import Proximal, penalty_value
+from surefoot.solvers._scaling import FixedScaling, Scaling
+from surefoot.solvers._trace import Row, Trace
+from surefoot.solvers._verdict import Verdict, judge, predicted_rate
+from surefoot.spectra import Spectrum
+
+__all__ = ["Descent", "descend"]
+
+Callback = Callable[[Array, float], object]
+Progress = Callable[[int, int, float], object]
+
+SUPPLIED = frozenset(
+    {
+        "alignment",
+        "arrival_slope",
+        "curvature",
+        "direction_norm",
+        "displacement",
+        "gradient_change",
+        "gradient_norm",
+        "loss",
+        "previous_slope",
+        "slope",
+    }
+)
+# With memory the next move is not a multiple of one direction.
+ALONG_A_DIRECTION = frozenset({"slope", "previous_slope", "arrival_slope", "curvature"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descent:
+    """The outcome of a run.
+
+    Parameters
+    ----------
+    x : array, shape (size,)
+        The last accepted iterate; the last good one if the run met a value that is not finite.
+    loss, gradient_norm : float
+        There.
+    best_x : array, shape (size,)
+        The accepted iterate with the least loss: what counts for rules that do not descend at every step.
+    average : array, shape (size,), or None
+        Mean of the accepted iterates after the start, with ``descend(average=True)``.
+    converged : bool
+        Whether the gradient norm fell to tol times its first value.
+    stopped : str
+        Why the run ended, for a person.
+    trace : Trace
+        All points, with steps and reasons.
+    verdict : Verdict
+        too small, slow, good, oscillating or diverged, with the evidence.
+    evaluations : int
+        Number of gradients that it cost.
+    state : object
+        The rule's last state; `rule.dump` makes it JSON.
+    """
+
+    x: Array
+    loss: float
+    gradient_norm: float
+    best_x: Array
+    average: Array | None
+    converged: bool
+    stopped: str
+    trace: Trace
+    verdict: Verdict
+    evaluations: int
+    state: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: everything but the rule's state, which `rule.dump` makes JSON."""
+        return {
+            "x": self.x.tolist(),
+            "loss": self.loss,
+            "gradient_norm": self.gradient_norm if math.isfinite(self.gradient_norm) else None,
+            "best_x": self.best_x.tolist(),
+            "average": None if self.average is None else self.average.tolist(),
+            "converged": self.converged,
+            "stopped": self.stopped,
+            "trace": self.trace.to_dict(),
+            "verdict": self.verdict.to_dict(),
+            "evaluations": self.evaluations,
+        }
+
+    def __repr__(self) -> str:
+        return f"Descent(loss={self.loss:.6g}, gradient_norm={self.gradient_norm:.3g}, {self.stopped!r})"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stopped}: loss {self.loss:.8g}, gradient norm {self.gradient_norm:.3g} after "
+            f"{self.evaluations} gradients\n{self.verdict}"
+        )
+
+
+def descend(
+    problem: Problem,
+    x0: Any = None,
+    *,
+    rule: Rule,
+    method: Method | None = None,
+    penalty: Proximal | None = None,
+    scaling: Scaling | Array | None = None,
+    steps: int = 1000,
+    tol: float = 1e-8,
+    callback: Callback | None = None,
+    progress: Progress | None = None,
+    curvature: bool = False,
+    average: bool = False,
+    spectrum: Spectrum | None = None,
+) -> Descent:
+    """Minimise a problem by the steps that a rule decides and the moves that a method makes of them.
+
+        x+ = method(x, step * F),    F = -grad f,  or -P grad f,  or prox steps of f + h
+
+    Parameters
+    ----------
+    problem : Problem
+        What to minimise.
+    x0 : array, shape (size,), optional
+        The start; the problem's own otherwise.
+    rule : Rule
+        Decides steps from what is observed.
+    method : Method
+        Gradient descent (the default), heavy ball, Nesterov, FISTA.
+    penalty : Proximal, optional
+        h, to minimise f + h: each move then ends with h's proximal map, and `gradient_norm` is that of the gradient
+        mapping, |x - prox(x - step g)|/step, at the point that the move left.
+    scaling : Scaling or array of shape (size,), optional
+        P, to move along -P g: AdaGrad, RMSProp, or fixed positive numbers.
+    steps : int
+        Most moves, those that are taken back included; each costs one value and one gradient.
+    tol : float
+        Stop when |g(x)| <= tol |g(x0)|, of the gradient mapping with a penalty. Relative, so that the unit of the
+        loss does not matter.
+    callback : callable, optional
+        Called with (x, loss) at each accepted point; a true return value stops the run.
+    progress : callable, optional
+        Called with (moves made, steps, loss) after each move.
+    curvature : bool
+        Measure g'Hg/g'g at every point, for one Hessian product each, instead of the secant's average.
+    average : bool
+        Keep the mean of the iterates, for subgradient steps and noise.
+    spectrum : Spectrum, optional
+        Of the curvature, such as ``problem.curvature()``; with a constant step the verdict then says what rate it
+        predicts beside the one measured.
+
+    Returns
+    -------
+    Descent
+        Of any run, a failed one too: see `Descent.verdict`.
+
+    Raises
+    ------
+    InvalidInput
+        If the rule needs what this method cannot supply, or arguments are out of range or exclude each other.
+    NotFinite
+        If the loss or the gradient is not finite at the start.
+    """
+    method = GradientDescent() if method is None else method
+    _check(rule, method, steps, tol)
+    if penalty is not None and scaling is not None:
+        raise InvalidInput("a penalty's proximal map holds for unscaled moves; give either penalty or scaling")
+    if isinstance(scaling, np.ndarray | list):
+        scaling = FixedScaling(np.asarray(scaling))
+    x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
+    if penalty is not None and not math.isfinite(penalty_value(penalty, x)):
+        x = penalty.prox(x, 1.0)
+    engine = _Engine(problem, rule, method, penalty, scaling, curvature, average)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        stopped = engine.run(x, steps, tol, callback, progress)
+        predicted = math.nan
+        if spectrum is not None and isinstance(rule, Constant):
+            predicted = predicted_rate(spectrum, rule.step, method)
+        return engine.outcome(stopped, tol, predicted)
+
+
+def _check(rule: Rule, method: Method, steps: int, tol: float) -> None:
+    missing = rule.needs - SUPPLIED
+    if missing:
+        raise InvalidInput(f"{type(rule).__name__} needs {sorted(missing)}, which descend cannot observe")
+    along = rule.needs & ALONG_A_DIRECTION
+    if along and method.memory > 1:
+        raise InvalidInput(
+            f"{type(rule).__name__} reads {sorted(along)}, defined for moves along one direction; {method.name} also "
+            "moves with its velocity; use GradientDescent, or a rule without a line search"
+        )
+    if steps < 0 or not tol >= 0:
+        raise InvalidInput(f"steps and tol must be nonnegative; got {steps!r} and {tol!r}")
+
+
+class _Engine:
+    """The loop and what it keeps."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        rule: Rule,
+        method: Method,
+        penalty: Proximal | None,
+        scaling: Scaling | None,
+        curvature: bool,
+        average: bool,
+    ) -> None:
+        self.problem = problem
+        self.rule = rule
+        self.method = method
+        self.penalty = penalty
+        self.scaling = scaling
+        self.scale: Array | None = None
+        self.memory = np.zeros(problem.size)
+        self.curvature = curvature
+        self.average: Array | None = np.zeros(problem.size) if average else None
+        self.rows: list[Row] = []
+        self.extra = 0  # gradients at points other than iterates (methods with inner stages)
+        self.mapping = math.nan  # norm of the gradient mapping, where there is a penalty
+        self.landing: Array | None = None  # where the last proximal map landed
+
+    @property
+    def along_gradient(self) -> bool:
+        """Whether a move is the step times the gradient and nothing else."""
+        return isinstance(self.method, GradientDescent) and self.scaling is None and self.penalty is None
+
+    def run(self, x: Array, steps: int, tol: float, callback: Callback | None, progress: Progress | None) -> str:
+        """Why it ended."""
+        rule, product = self.rule, self.problem.hessian_product
+        self.state = rule.init()
+        moving = self.method.start(x)
+        point = self.evaluate(x)
+        if not point.finite:
+            raise NotFinite(f"the loss or the gradient is not finite at x0: f = {point.loss!r}; start elsewhere")
+        self.good = self.best = good = point
+        goal = tol * point.gradient_norm if self.penalty is None else -1.0
+        coming = self.rescaled(point, 0)
+        self.scale = coming[0]
+        seen = Sensed(point, 0, product, self.scale)
+        standing, accepted, last_loss = moving, 0, point.loss
+        for made in range(steps + 1):
+            decision, self.state = rule.update(self.state, seen)
+            self.record(seen, decision)
+            if decision.accept:
+                if not point.finite:
+                    return "stopped at a value that is not finite; x is the last good iterate"
+                self.good = good = point
+                standing, accepted, last_loss = moving, accepted + 1, point.loss
+                self.scale, self.memory = coming
+                self.keep(point, accepted)
+                enough = callback is not None and callback(point.answer, point.loss)
+                if (point.gradient_norm if self.penalty is None else self.mapping) <= goal:
+                    return "converged"
+                if enough:
+                    return "stopped by the callback"
+            if progress is not None:
+                progress(made, steps, last_loss)
+            if made == steps:
+                break
+            base = self.method.start(standing[0]) if decision.restart else standing
+            moving = self.method.update(base, self.flow(good, decision.step))
+            point = self.evaluate(moving[0])
+            seen = Arrived(point, good, accepted, decision.step, product, self.scale, self.penalty is not None)
+            coming = self.rescaled(point, accepted)
+            if self.penalty is not None and goal < 0:
+                goal = tol * self.mapping
+            if seen.displacement == 0:
+                return "converged" if self.mapping == 0 else "stopped: the step no longer moves the iterate"
+        return "all steps used"
+
+    def flow(self, good: Point, step: float) -> Callable[[Array], Array]:
+        """The map step * F: -step * P * grad f, or the way to where the proximal map of the penalty lands."""
+
+        def push(x: Array) -> Array:
+            if x is good.x:
+                gradient = good.gradient
+            else:
+                self.extra += 1
+                gradient = self.problem.gradient(x)
+            if self.penalty is not None:
+                self.landing = self.penalty.prox(x - step * gradient, step)
+                move = self.landing - x
+                self.mapping = norm(move) / step if step > 0 else math.nan
+                return move
+            return -step * gradient if self.scale is None else -step * (self.scale * gradient)
+
+        return push
+
+    def rescaled(self, point: Point, count: int) -> tuple[Array | None, Array]:
+        """The scale for moves from a point and the memory that goes with it, to be kept if the point is."""
+        if self.scaling is None:
+            return None, self.memory
+        return self.scaling.update(self.memory, count, point.gradient)
+
+    def evaluate(self, x: Array) -> Point:
+        """The point at x; not-a-number where the problem refuses to go on."""
+        try:
+            loss, gradient = self.problem.value_and_gradient(x)
+        except NotFinite:
+            return Point(x, math.nan, np.full(x.shape, math.nan), x)
+        if self.penalty is None:
+            return Point(x, float(loss), gradient, x)
+        # With momentum x is ahead of where the proximal map landed, and may be outside a constraint.
+        answer = x if self.landing is None else self.landing
+        return Point(x, float(loss) + penalty_value(self.penalty, answer), gradient, answer)
+
+    def keep(self, point: Point, accepted: int) -> None:
+        """Remember the best and the mean of the accepted points."""
+        if point.loss < self.best.loss:
+            self.best = point
+        if self.average is not None and accepted > 1:
+            self.average += (point.answer - self.average) / (accepted - 1)
+
+    def record(self, seen: Sensed, decision: Decision) -> None:
+        """One row of the trace."""
+        square = seen.displacement * seen.displacement
+        kappa = seen.alignment / square if square > 0 else math.nan
+        if self.curvature and seen.iteration > 0:
+            kappa = Sensed(self.good, 0, self.problem.hessian_product, self.scale).curvature
+        self.rows.append((
+            seen.loss,
+            seen.point.gradient_norm if self.penalty is None else self.mapping,
+            seen.step,
+            kappa,
+            seen.departure + 0.5 * kappa * square,
+            decision.accept,
+            decision.reason,
+        ))  # fmt: skip
+
+    def outcome(self, stopped: str, tol: float, predicted: float) -> Descent:
+        """The record as a result."""
+        trace = Trace.of(self.rows)
+        good, extra = self.good, self.extra
+        loss, norm_there = good.loss, good.gradient_norm
+        if self.penalty is not None:
+            norm_there = self.mapping
+            trace.gradient_norm[0] = trace.gradient_norm[min(1, len(trace) - 1)]
+            if good.answer is not good.x:
+                loss = self.problem.value(good.answer) + penalty_value(self.penalty, good.answer)
+        return Descent(
+            x=good.answer,
+            loss=loss,
+            gradient_norm=norm_there,
+            best_x=self.best.answer,
+            average=self.average,
+            converged=stopped == "converged",
+            stopped=stopped,
+            trace=trace,
+            verdict=judge(trace, stopped, tol, predicted, along_gradient=self.along_gradient),
+            evaluations=len(trace) + extra,
+            state=self.state,
+        )

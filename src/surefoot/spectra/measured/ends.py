@@ -1,0 +1,171 @@
+"""Certified ends of a symmetric operator's spectrum from its products alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from surefoot.operators import Operator
+from surefoot.spectra.enclosed import gershgorin, norm_bound
+from surefoot.spectra.enclosed.closed_forms import eigenvalue_ends
+from surefoot.spectra.measured._certificate import start_component, upper_bound
+from surefoot.spectra.measured.lanczos import Lanczos, random_unit
+from surefoot.spectra.types import Bounds, Certainty
+
+__all__ = ["Ends", "Which", "measured_ends"]
+
+Which = Literal["both", "largest", "smallest"]
+
+MAX_PRODUCTS = 1000
+MAX_BASIS_BYTES = 4 * 2**30
+# Checking costs an eigenvalue problem of the steps' size: at every step while that is small.
+CHECK_EVERY_STEP_UNTIL = 150
+# Fresh starts after a Krylov space ran out at rounding level before the interval was narrow enough.
+MAX_RUNS = 4
+# Both ends are widened by this many rounding errors of one product.
+SLACK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What was measured: the two ends, the Lanczos run behind them, the cost."""
+
+    largest: Bounds
+    smallest: Bounds
+    lanczos: Lanczos
+    products: int
+    converged: bool
+
+
+def measured_ends(
+    operator: Operator,
+    *,
+    rtol: float,
+    failure: float,
+    which: Which,
+    max_products: int | None,
+    rng: np.random.Generator,
+) -> Ends:
+    """Bounds on the extreme eigenvalues of a symmetric operator, by Lanczos from private random starts.
+
+    Parameters
+    ----------
+    operator : Operator, shape (n, n)
+        Symmetric or Hermitian.
+    rtol : float
+        Wanted width of each asked interval, relative to max |lambda|.
+    failure : float
+        Probability that any asked interval misses; split over the ends and the fresh starts.
+    which : "both", "largest" or "smallest"
+        The ends asked for. The other one is returned as far as it is known.
+    max_products : int or None
+        Budget; None for a default that keeps the basis within memory.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Ends
+    """
+    size = operator.shape[0]
+    budget = _budget(operator, max_products)
+    enclosure = _enclosure(operator)
+    asked = ("largest", "smallest") if which == "both" else (which,)
+    runs: list[Lanczos] = []
+    spent = 0
+    while True:
+        run = Lanczos(operator, random_unit(size, rng, is_complex=operator.complex))
+        runs.append(run)
+        while True:
+            run.advance()
+            spent += 1
+            last = run.exhausted or spent >= budget
+            if last or _worth_checking(run.steps):
+                bounds = _bounds(runs, enclosure, asked, failure / len(asked))
+                converged = all(_narrow(bounds[end], rtol, runs) for end in asked)
+                if converged or last:
+                    break
+        if converged or spent >= budget or len(runs) == MAX_RUNS:
+            longest = max(runs, key=lambda run: run.steps)
+            return Ends(bounds["largest"], bounds["smallest"], longest, spent, converged)
+
+
+def _budget(operator: Operator, max_products: int | None) -> int:
+    if max_products is not None:
+        return max_products
+    bytes_per_vector = operator.shape[0] * operator.dtype.itemsize
+    return max(20, min(MAX_PRODUCTS, MAX_BASIS_BYTES // bytes_per_vector))
+
+
+def _enclosure(operator: Operator) -> tuple[float, float]:
+    """What is proved about the eigenvalues before any product."""
+    lower, upper = -math.inf, math.inf
+    if operator.entries is not None:
+        lower, upper = gershgorin(operator.entries)
+        norm = norm_bound(operator.entries)
+        lower, upper = max(lower, -norm), min(upper, norm)
+    if operator.factor is not None and operator.factor.entries is not None:
+        upper = min(upper, norm_bound(operator.factor.entries) ** 2)
+    elif (known := eigenvalue_ends(operator)) is not None:
+        lower, upper = max(lower, known[0].lower), min(upper, known[1].upper)
+    return (max(lower, 0.0) if operator.psd else lower), upper
+
+
+def _worth_checking(steps: int) -> bool:
+    return steps <= CHECK_EVERY_STEP_UNTIL or steps % (steps // 25) == 0
+
+
+def _bounds(
+    runs: Sequence[Lanczos], enclosure: tuple[float, float], asked: Sequence[str], failure: float
+) -> dict[str, Bounds]:
+    """Both ends from all runs; the smallest eigenvalue is minus the largest of -A."""
+    lower, upper = enclosure
+    largest = _top(runs, 1.0, upper, failure if "largest" in asked else None)
+    mirrored = _top(runs, -1.0, -lower, failure if "smallest" in asked else None)
+    smallest = Bounds(-mirrored.upper, -mirrored.lower, mirrored.upper_is, mirrored.lower_is, mirrored.failure)
+    if lower >= 0 and largest.lower < lower:
+        # No eigenvalue lies under the enclosure: rounding must not say otherwise.
+        largest = Bounds(lower, max(lower, largest.upper), "proved", largest.upper_is, largest.failure)
+    return {"largest": largest, "smallest": smallest}
+
+
+def _top(runs: Sequence[Lanczos], sign: float, enclosed: float, failure: float | None) -> Bounds:
+    """The largest eigenvalue of sign * A; without a failure probability only what is proved."""
+    ritz = [np.sort(sign * run.ritz) for run in runs]
+    scale = max(float(np.abs(values).max()) for values in ritz)
+    slack = SLACK * runs[0].operator.precision * scale
+    lower = max(float(values[-1]) for values in ritz) - slack
+
+    if any(run.steps == run.operator.shape[0] for run in runs) or scale == 0.0:
+        # The basis is the whole space (or a random vector was annihilated): nothing is left to chance.
+        return Bounds(min(lower, enclosed), min(lower + 2 * slack, max(enclosed, lower)), "proved", "proved")
+    upper, trust, chance = math.inf, "proved", 0.0
+    if failure is not None:
+        upper, trust, chance = _probable_top(runs, ritz, failure) + slack, "probabilistic", failure
+    if enclosed <= upper:
+        upper, trust, chance = max(enclosed, lower), "proved", 0.0
+    certainty: Certainty = "proved" if trust == "proved" else "probabilistic"
+    return Bounds(lower, upper, "proved", certainty, chance)
+
+
+def _probable_top(runs: Sequence[Lanczos], ritz: Sequence[np.ndarray], failure: float) -> float:
+    """The least of the runs' bounds.
+
+    All s runs must miss for it to miss, and their starts are independent: each may miss with the s-th root of the
+    probability. The number of runs depends on what was seen, so the s-th try is allotted failure/2^s.
+    """
+    each = (failure / 2 ** len(runs)) ** (1 / len(runs))
+    operator = runs[0].operator
+    delta = start_component(operator.shape[0], each, is_complex=operator.complex)
+    top = max(float(values[-1]) for values in ritz)
+    bounds = [
+        upper_bound(values, float(np.log(run.betas).sum()), delta, run.scale)
+        for run, values in zip(runs, ritz, strict=True)
+    ]
+    return max(top, min(bounds))
+
+
+def _narrow(bounds: Bounds, rtol: float, runs: Sequence[Lanczos]) -> bool:
+    largest_modulus = max(float(np.abs(run.ritz).max()) for run in runs)
+    return bounds.width <= rtol * largest_modulus

@@ -1,0 +1,207 @@
+"""The field of values: what bounds a matrix that is not normal, where its eigenvalues mislead.
+
+    W(A) = {x'Ax : |x| = 1},    max Re(exp(-i theta) W) = lambda_max of the Hermitian part of exp(-i theta) A
+
+Convex, holds the eigenvalues, and is their convex hull for a normal matrix. Each direction's support line is a largest
+eigenvalue, for which Lanczos has a certificate; the lines bound a polygon around W. (Johnson, Numerical determination
+of the field of values of a general complex matrix, SIAM J. Numer. Anal. 15, 1978, 595-602.)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator
+from surefoot.spectra.measured.ends import measured_ends
+from surefoot.spectra.measured.lanczos import norm, random_unit
+from surefoot.spectra.types import Certainty
+
+__all__ = ["Field", "departure_from_normality", "measured_field"]
+
+NORMAL = 1e-10
+# Boundary points of small fields: the chord between neighbours misses 0.1% of a disc.
+DIRECTIONS = 64
+SMALL = 200
+# Support lines of measured ones; a polygon of 16 sides leaves 2% around a disc.
+SIDES = 16
+# Lanczos steps for each of them, unless told otherwise.
+STEPS = 100
+ARNOLDI_STEPS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Corners of a polygon around (or, for an estimate, in) a field of values, counterclockwise; Ritz values, which
+    estimate eigenvalues.
+    """  # noqa: D205 - one sentence
+
+    corners: NDArray[np.complex128]
+    trust: Certainty
+    products: int
+    note: str
+    ritz: NDArray[np.complex128]
+
+
+def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | None, float]:
+    """The field of values of a matrix at hand, sampled, and the condition of its eigenvectors; (None, 1) if normal.
+
+    Parameters
+    ----------
+    matrix : array or sparse, shape (n, n)
+
+    Returns
+    -------
+    corners : complex array or None
+        On the boundary of the field of values for n <= 200, else of the rectangle around it.
+    condition : float
+        ||V|| ||V^-1||; infinite for a defective matrix.
+    """
+    A: Array = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+    adjoint = A.conj().T
+    size = float(np.linalg.norm(A)) ** 2
+    if size == 0 or float(np.linalg.norm(A @ adjoint - adjoint @ A)) <= NORMAL * size:
+        return None, 1.0
+    vectors = np.linalg.eig(A)[1]
+    singular = np.linalg.svd(vectors, compute_uv=False)
+    floor = len(A) * float(np.finfo(np.float64).eps)
+    condition = float(singular[0] / singular[-1]) if singular[-1] > floor * singular[0] else math.inf
+    if len(A) > SMALL:
+        top, bottom = _extremes((A + adjoint) / 2)
+        high, low = _extremes((A - adjoint) / 2j)
+        return np.asarray(
+            [complex(x, y) for x, y in ((bottom, low), (top, low), (top, high), (bottom, high))]
+        ), condition
+    return _boundary(A), condition
+
+
+def _boundary(A: Array) -> NDArray[np.complex128]:
+    """Boundary points of the field of values of a small matrix, counterclockwise."""
+    # a real matrix's field is symmetric about the real axis
+    count = DIRECTIONS if np.iscomplexobj(A) else DIRECTIONS // 2 + 1
+    corners: list[complex] = []
+    for theta in 2 * np.pi * np.arange(count) / DIRECTIONS:
+        rotated = np.exp(-1j * theta) * A
+        x = np.linalg.eigh((rotated + rotated.conj().T) / 2)[1][:, -1]
+        corners.append(complex(x.conj() @ A @ x))
+    if not np.iscomplexobj(A):
+        corners += [z.conjugate() for z in corners[-2:0:-1]]
+    return np.asarray(corners)
+
+
+def _eigenvalues(A: Array) -> NDArray[np.complex128]:
+    return np.asarray(np.linalg.eigvals(A), dtype=np.complex128)
+
+
+def _extremes(hermitian: Array) -> tuple[float, float]:
+    values = np.linalg.eigvalsh(hermitian)
+    return float(values[-1]), float(values[0])
+
+
+def measured_field(
+    operator: Operator, *, rtol: float, failure: float, max_products: int | None, rng: np.random.Generator
+) -> Field:
+    """A polygon around the field of values, from products with the operator and its adjoint.
+
+    Without an adjoint only an estimate is possible: the field of a Krylov compression, which lies inside.
+
+    Parameters
+    ----------
+    operator : Operator, shape (n, n)
+    rtol, failure, max_products
+        As in `measured_ends`, of all support lines together.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Field
+    """
+    try:
+        operator.rmatvec(np.zeros(operator.shape[0]))
+    except InvalidInput:
+        return _estimated(operator, max_products or ARNOLDI_STEPS, rng)
+    # a real operator's field is symmetric about the real axis: the upper half plane's directions are enough
+    directions = SIDES if operator.complex else SIDES // 2 + 1
+    budget = STEPS if max_products is None else max(2, max_products // (4 * directions))
+    supports: list[float] = []
+    products, trust, short = 0, "proved", 0
+    for k in range(directions):
+        part, each = _hermitian_part(operator, 2 * math.pi * k / SIDES)
+        ends = measured_ends(
+            part, rtol=rtol / 2, failure=failure / directions, which="largest", max_products=budget, rng=rng
+        )
+        supports.append(ends.largest.upper)
+        products += each * ends.products
+        short += not ends.converged
+        trust = "probabilistic" if ends.largest.upper_is != "proved" else trust
+    if not operator.complex:
+        supports += supports[-2:0:-1]
+    note = "enclosed by its field of values"
+    if short:
+        note += f"; {short} of {directions} support lines are looser than rtol={rtol:g}, allow more max_products"
+    certainty: Certainty = "proved" if trust == "proved" else "probabilistic"
+    ritz = _eigenvalues(_compressed(operator, budget, rng))
+    return Field(_corners(np.asarray(supports)), certainty, products + ritz.size, note, ritz)
+
+
+def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
+    """The Hermitian part of exp(-i theta) A, and the products with A or its adjoint that one of its products costs."""
+    turn = complex(round(math.cos(theta), 15), -round(math.sin(theta), 15))
+    is_real = turn.imag == 0 and not operator.complex
+    if operator.entries is not None:
+        rotated = (turn.real if is_real else turn) * operator.entries
+        return MatrixOperator((rotated + rotated.conj().T) / 2), 2
+
+    def apply(product: Any, x: Array) -> Array:
+        if operator.complex or not np.iscomplexobj(x):
+            return product(x)
+        return product(np.real(x)) + 1j * product(np.imag(x))
+
+    def hermitian(x: Array) -> Array:
+        y = turn * apply(operator.matvec, x) + turn.conjugate() * apply(operator.rmatvec, x)
+        return (np.real(y) if is_real else y) / 2
+
+    dtype = np.float64 if is_real else np.complex128
+    part = LinearMap(operator.shape, hermitian, dtype=dtype, symmetric=True, precision=operator.precision)
+    return part, 2 if is_real or operator.complex else 4
+
+
+def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Where neighbouring support lines Re(exp(-i theta) w) = support meet."""
+    theta = 2 * np.pi * np.arange(len(supports)) / len(supports)
+    following, step = np.roll(supports, -1), 2 * np.pi / len(supports)
+    along = (following - supports * np.cos(step)) / np.sin(step)
+    return (supports + 1j * along) * np.exp(1j * theta)
+
+
+def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Field:
+    """By Arnoldi: the field of values of V'AV, boundary points."""
+    H = _compressed(operator, steps, rng)
+    note = (
+        f"an estimate from inside by {len(H)} Arnoldi steps, no bound: without an adjoint product none is possible; "
+        "give a matrix, a sparsity pattern or an rmatvec"
+    )
+    return Field(_boundary(H), "estimate", len(H), note, _eigenvalues(H))
+
+
+def _compressed(operator: Operator, steps: int, rng: np.random.Generator) -> Array:
+    """V'AV on a Krylov space, by Arnoldi's recurrence with reorthogonalisation."""
+    n = operator.shape[0]
+    steps = min(steps, n - 1)
+    basis = np.zeros((steps + 1, n), dtype=operator.dtype)
+    compressed = np.zeros((steps + 1, steps), dtype=operator.dtype)
+    basis[0] = random_unit(n, rng, is_complex=operator.complex)
+    for k in range(steps):
+        w = operator.matvec(basis[k])
+        for _ in range(2):
+            coefficients = basis[: k + 1].conj() @ w
+            compressed[: k + 1, k] += coefficients
+            w = w - coefficients @ basis[: k + 1]
+        compressed[k + 1, k] = norm(w)
+        if abs(compressed[k + 1, k]) <= operator.precision * np.abs(compressed).max():
+            return compressed[: k + 1, : k + 1]
+        basis[k + 1] = w / compressed[k + 1, k]
+    return compressed[:steps, :steps]

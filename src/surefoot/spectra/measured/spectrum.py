@@ -1,0 +1,295 @@
+"""The one way to measure a terrain: any operator in, a Spectrum out."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
+from surefoot.operators import Array, Kind, Operator, as_operator
+from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
+from surefoot.spectra.enclosed.closed_forms import known_spectrum
+from surefoot.spectra.measured.ends import Ends, Which, measured_ends
+from surefoot.spectra.measured.field import departure_from_normality, measured_field
+from surefoot.spectra.types import Bounds, Certainty, Spectrum
+
+__all__ = ["Measurement", "measure", "private_generator", "spectrum"]
+
+# Keeps the start vectors apart from anything a caller may have drawn with the same seed.
+PRIVATE_STREAM = 0x5EF007
+# A non-symmetric operator without entries is formed column by column up to this size.
+FORM_LIMIT = 1000
+
+
+class Measurement:
+    """A Spectrum together with the Ritz pairs behind it.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    values : array, shape (k,)
+        Ritz values, ascending: all eigenvalues where they were computed.
+    vectors : callable
+        Returns their unit vectors as rows of shape (k, n); made only when asked for.
+    """
+
+    def __init__(self, spectrum: Spectrum, values: Array, vectors: Any) -> None:
+        self.spectrum = spectrum
+        self.values = values
+        self.vectors = vectors
+
+
+def spectrum(
+    operator: Any,
+    *,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    which: Which = "both",
+    kind: Kind | None = None,
+    symmetric: bool | None = None,
+    max_products: int | None = None,
+    rng: int | np.random.Generator = 0,
+) -> Spectrum:
+    """Certified bounds on the extreme eigenvalues of a square operator.
+
+    Small matrices are solved exactly, and operators with a closed form (convolutions, differences and what is made of
+    them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz
+    value on the inner side (proved) and the root of the Lanczos polynomial on the outer side (holds but with
+    probability `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
+
+    Parameters
+    ----------
+    operator : matrix or operator, shape (n, n)
+        Anything `surefoot.operators.as_operator` takes.
+    rtol : float
+        Wanted width of each interval relative to max |lambda|.
+    failure : float
+        Probability, in (0, 1), that an interval misses; split over the ends asked for.
+    which : "both", "largest" or "smallest"
+        Ends to narrow down (algebraically); the other is returned as far as it comes for free.
+    kind : "curvature" or "jacobian", optional
+        What the eigenvalues mean. Default: what the operator says of itself, else jacobian if it is not symmetric,
+        else curvature.
+    symmetric : bool, optional
+        Default: what the operator knows, else found from the products.
+    max_products : int, optional
+        Budget. When it ends the run first, the wider interval is returned and the note says so.
+    rng : int or numpy Generator
+        Seed of the start vectors; the same seed gives the same numbers.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    InvalidInput
+        If the operator is not square, empty, or an argument is out of range.
+    NotSymmetric
+        If it is said to be symmetric, or a curvature, and is not.
+    NotRepeatable
+        If two equal products differ.
+    NotFinite
+        If the entries or a product hold NaN or infinity.
+
+    References
+    ----------
+    J. L. M. van Dorsselaer, M. E. Hochstenbach, H. A. van der Vorst, Computing probabilistic bounds for extreme
+    eigenvalues of symmetric matrices with the Lanczos method, SIAM J. Matrix Anal. Appl. 22 (2001) 837-852.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> print(sf.spectrum([[2, 1], [1, 3]]))
+    exact curvature spectrum of size 2, global
+      largest   3.61803  (exact)
+      smallest  1.38197  (exact)
+    """
+    operator = as_operator(operator)
+    _check_arguments(operator, rtol, failure, which, kind, max_products)
+    if symmetric is not False and operator.symmetric:
+        known = known_spectrum(operator, rtol=rtol, which=which, kind=kind)
+        if known is not None:
+            return known
+    return measure(
+        operator,
+        rtol=rtol,
+        failure=failure,
+        which=which,
+        kind=kind,
+        symmetric=symmetric,
+        max_products=max_products,
+        rng=rng,
+    ).spectrum
+
+
+def measure(
+    operator: Any,
+    *,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    which: Which = "both",
+    kind: Kind | None = None,
+    symmetric: bool | None = None,
+    max_products: int | None = None,
+    rng: int | np.random.Generator = 0,
+) -> Measurement:
+    """`spectrum`, with the Ritz pairs that it came from; same parameters and errors."""
+    operator = as_operator(operator)
+    _check_arguments(operator, rtol, failure, which, kind, max_products)
+    generator = private_generator(rng)
+    known = operator.symmetric if symmetric is None else symmetric
+    if symmetric and operator.symmetric is False:
+        raise NotSymmetric("symmetric=True was said of a matrix that is not; symmetrise it as (A + A.T)/2")
+
+    if known is not False:
+        kind_if_symmetric = kind or operator.kind or "curvature"
+        try:
+            return _symmetric(operator, kind_if_symmetric, rtol, failure, which, max_products, generator)
+        except NotSymmetric:
+            if known or kind == "curvature":
+                raise
+    elif kind == "curvature":
+        raise NotSymmetric("a curvature matrix is symmetric and this one is not; say kind='jacobian', or symmetrise it")
+    return _general(operator, rtol, failure, max_products, generator)
+
+
+def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
+    """A generator whose draws nobody else who was given the same `rng` can have seen.
+
+    Raises
+    ------
+    InvalidType
+        If rng is neither an int nor a Generator.
+    InvalidInput
+        If it is a negative int.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng.spawn(1)[0]
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
+        raise InvalidType(f"rng must be an int or a numpy Generator; got {type(rng).__name__}")
+    if rng < 0:
+        raise InvalidInput(f"rng must be a nonnegative seed; got {rng}")
+    return np.random.default_rng([PRIVATE_STREAM, int(rng)])
+
+
+def _check_arguments(
+    operator: Operator, rtol: float, failure: float, which: str, kind: str | None, max_products: int | None
+) -> None:
+    m, n = operator.shape
+    if m != n:
+        raise InvalidInput(f"a spectrum needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")
+    if not 0 < rtol < math.inf:
+        raise InvalidInput(f"rtol must be positive and finite; got {rtol!r}")
+    if not 0 < failure < 1:
+        raise InvalidInput(f"failure must be a probability in (0, 1); got {failure!r}")
+    if which not in ("both", "largest", "smallest"):
+        raise InvalidInput(f"which must be 'both', 'largest' or 'smallest'; got {which!r}")
+    if kind not in (None, "curvature", "jacobian"):
+        raise InvalidInput(f"kind must be 'curvature' or 'jacobian'; got {kind!r}")
+    if max_products is not None and max_products < 1:
+        raise InvalidInput(f"max_products must be at least 1; got {max_products!r}")
+
+
+def _symmetric(
+    operator: Operator,
+    kind: Kind,
+    rtol: float,
+    failure: float,
+    which: Which,
+    max_products: int | None,
+    generator: np.random.Generator,
+) -> Measurement:
+    values = symmetric_eigenvalues(operator)
+    if values is not None:
+        return Measurement(_exact_spectrum(operator, kind, values), values, lambda: _eigenvectors(operator))
+    ends = measured_ends(operator, rtol=rtol, failure=failure, which=which, max_products=max_products, rng=generator)
+    found = Spectrum(
+        kind=kind,
+        largest=ends.largest,
+        smallest=ends.smallest,
+        size=operator.shape[0],
+        provenance="measured",
+        scope=operator.scope,
+        products=ends.products,
+        note=_shortfall(ends, rtol, which),
+    )
+    return Measurement(found, ends.lanczos.ritz, lambda: ends.lanczos.ritz_pairs()[1])
+
+
+def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:
+    return Spectrum(
+        kind=kind,
+        largest=Bounds.exactly(values[-1]),
+        smallest=Bounds.exactly(values[0]),
+        size=values.size,
+        provenance="exact",
+        scope=operator.scope,
+        points=values,
+    )
+
+
+def _eigenvectors(operator: Operator) -> Array:
+    matrix = np.stack([operator.matvec(column) for column in np.eye(operator.shape[0], dtype=operator.dtype)], axis=1)
+    return np.linalg.eigh(matrix)[1].conj().T
+
+
+def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
+    if ends.converged:
+        return ""
+    wanted = f"the {which} interval is" if which != "both" else "an interval is"
+    return f"stopped after {ends.products} products: {wanted} wider than rtol={rtol:g}; allow more max_products"
+
+
+def _general(
+    operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
+) -> Measurement:
+    """All eigenvalues of an operator that is not symmetric; where that costs too much, its field of values."""
+    n = operator.shape[0]
+    matrix, products = operator.entries, 0
+    if matrix is None and n <= FORM_LIMIT:
+        matrix = np.stack([operator.matvec(column) for column in np.eye(n, dtype=operator.dtype)], axis=1)
+        products = n
+    points = None if matrix is None else eigenvalues(matrix)
+    if matrix is None or points is None:
+        return _enclosed_field(operator, rtol, failure, max_products, generator)
+    corners, condition = departure_from_normality(matrix)
+    found = Spectrum(
+        kind="jacobian",
+        largest=Bounds.exactly(np.real(points).max()),
+        smallest=Bounds.exactly(np.real(points).min()),
+        size=n,
+        provenance="exact",
+        scope=operator.scope,
+        products=products,
+        points=points,
+        field_of_values=corners,
+        eigenvector_condition=condition,
+        note="" if condition < 1e3 else f"not normal: condition of the eigenvectors {condition:.2g}",
+    )
+    return Measurement(found, np.sort(np.real(points)), lambda: None)
+
+
+def _enclosed_field(
+    operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
+) -> Measurement:
+    field = measured_field(operator, rtol=rtol, failure=failure, max_products=max_products, rng=generator)
+    real = field.corners.real
+    trust: Certainty = field.trust
+    chance = failure if trust == "probabilistic" else 0.0
+    # every eigenvalue has its real part in here; which of them is where the field does not say
+    bounds = Bounds(float(real.min()), float(real.max()), trust, trust, chance / 2)
+    found = Spectrum(
+        kind="jacobian",
+        largest=bounds,
+        smallest=bounds,
+        size=operator.shape[0],
+        provenance="measured",
+        scope=operator.scope,
+        products=field.products,
+        points=np.sort_complex(field.ritz),
+        note=field.note,
+        field_of_values=field.corners,
+        eigenvector_condition=math.inf,
+    )
+    return Measurement(found, np.sort(real), lambda: None)

@@ -1,0 +1,267 @@
+"""What a measurement of the terrain says: an interval for each end, and how far each end can be trusted."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.operators import Array, Kind
+
+__all__ = ["Bounds", "Certainty", "Provenance", "Scope", "Spectrum"]
+
+Certainty = Literal["exact", "proved", "probabilistic", "estimate"]
+Provenance = Literal["exact", "measured", "closed form", "predicted", "worst case"]
+Scope = Literal["global", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """An interval that holds a number, and how far each end can be trusted.
+
+    Parameters
+    ----------
+    lower, upper : float
+        lower <= upper; infinite where nothing is known.
+    lower_is, upper_is : "exact", "proved", "probabilistic" or "estimate"
+        exact: the number itself, to rounding; proved: holds always; probabilistic: holds but with probability
+        `failure`; estimate: no promise.
+    failure : float
+        Probability that a probabilistic end misses; 0 where both ends are certain.
+
+    Raises
+    ------
+    InvalidInput
+        If lower > upper or an end is NaN.
+
+    Examples
+    --------
+    >>> from surefoot.spectra.types import Bounds
+    >>> print(Bounds(1.0, 1.01, "proved", "probabilistic", 1e-6))
+    [1, 1.01]
+    >>> print(Bounds.exactly(2.0))
+    2
+    """
+
+    lower: float
+    upper: float
+    lower_is: Certainty = "exact"
+    upper_is: Certainty = "exact"
+    failure: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lower", float(self.lower))
+        object.__setattr__(self, "upper", float(self.upper))
+        if not self.lower <= self.upper:
+            raise InvalidInput(f"an interval needs lower <= upper; got [{self.lower!r}, {self.upper!r}]")
+
+    @classmethod
+    def exactly(cls, value: float) -> "Bounds":
+        """The interval that is one number, known to rounding."""
+        return cls(float(value), float(value))
+
+    @property
+    def width(self) -> float:
+        """Upper - lower."""
+        return self.upper - self.lower
+
+    @property
+    def midpoint(self) -> float:
+        """The middle of the interval."""
+        return 0.5 * (self.lower + self.upper)
+
+    def contains(self, value: float) -> bool:
+        """Whether the value lies in the interval."""
+        return bool(self.lower <= value <= self.upper)
+
+    def shifted(self, shift: float) -> "Bounds":
+        """The interval of the number plus a shift."""
+        return replace(self, lower=self.lower + shift, upper=self.upper + shift)
+
+    def scaled(self, factor: float) -> "Bounds":
+        """The interval of the number times a positive factor."""
+        return replace(self, lower=self.lower * factor, upper=self.upper * factor)
+
+    def __str__(self) -> str:
+        if self.lower == self.upper:
+            return f"{self.lower:.6g}"
+        return f"[{self.lower:.6g}, {self.upper:.6g}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; infinite ends become None."""
+        return {k: finite_or_none(v) if isinstance(v, float) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Bounds":
+        """The inverse of `to_dict`."""
+        values = dict(data)
+        if values["lower"] is None:
+            values["lower"] = -math.inf
+        if values["upper"] is None:
+            values["upper"] = math.inf
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spectrum:
+    """The ends of a spectrum, what they cost and where they come from.
+
+    Parameters
+    ----------
+    kind : "curvature" or "jacobian"
+        Eigenvalues of a Hessian, or of the Jacobian of a flow (minus the curvature, for a gradient flow).
+    largest, smallest : Bounds
+        Of the algebraically largest and smallest eigenvalue; of the real parts for a Jacobian.
+    size : int
+        Number of eigenvalues.
+    provenance : "exact", "measured", "closed form", "predicted" or "worst case"
+        How the numbers were had.
+    scope : "global" or "local"
+        Whether they hold for the whole problem or at one point of it.
+    products : int
+        Operator applications it cost (a Gram product counts once).
+    points : array, shape (size,), or None
+        All eigenvalues in ascending order where they were computed; complex for a Jacobian. Fewer than `size` are
+        estimates (Ritz values) of the outer ones.
+    note : str
+        What a reader should know: a budget that ran out, a fact that was used.
+    field_of_values : complex array or None
+        Corners of a convex polygon that stands for all x'Ax with |x| = 1, of a matrix that is not normal: its
+        eigenvalues alone do not bound the growth of an iteration.
+    eigenvector_condition : float
+        Condition number of the eigenvectors; 1 for a normal matrix, infinite where it is not known.
+    region : str
+        Where a local claim holds, if not at one point only; it continues "holds ...".
+    """
+
+    kind: Kind
+    largest: Bounds
+    smallest: Bounds
+    size: int
+    provenance: Provenance
+    scope: Scope = "global"
+    products: int = 0
+    points: Array | None = field(default=None, repr=False, compare=False)
+    note: str = ""
+    field_of_values: Array | None = field(default=None, repr=False, compare=False)
+    eigenvector_condition: float = 1.0
+    region: str = ""
+
+    @property
+    def negative(self) -> bool:
+        """Whether the smallest eigenvalue is certified to be negative."""
+        return self.smallest.upper < 0
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the sign of the smallest eigenvalue is not decided by its interval."""
+        return self.smallest.lower < 0 <= self.smallest.upper
+
+    @property
+    def failure(self) -> float:
+        """Probability that either interval misses, at most."""
+        return self.largest.failure + self.smallest.failure
+
+    def shifted(self, shift: float) -> "Spectrum":
+        """The spectrum of A + shift I: ridge, coupled weight decay.
+
+        Raises
+        ------
+        NotFinite
+            If the shift is NaN or infinite.
+        """
+        if not math.isfinite(shift):
+            raise NotFinite(f"shift must be finite; got {shift!r}")
+        points, corners = (None if a is None else a + shift for a in (self.points, self.field_of_values))
+        return replace(
+            self,
+            largest=self.largest.shifted(shift),
+            smallest=self.smallest.shifted(shift),
+            points=points,
+            field_of_values=corners,
+        )
+
+    def scaled(self, factor: float) -> "Spectrum":
+        """The spectrum of factor * A, factor > 0: another unit for the loss, a loss scale.
+
+        Raises
+        ------
+        InvalidInput
+            If the factor is not positive and finite.
+        """
+        if not 0 < factor < math.inf:
+            raise InvalidInput(f"factor must be positive and finite; got {factor!r}")
+        points, corners = (None if a is None else a * factor for a in (self.points, self.field_of_values))
+        return replace(
+            self,
+            largest=self.largest.scaled(factor),
+            smallest=self.smallest.scaled(factor),
+            points=points,
+            field_of_values=corners,
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.provenance} {self.kind} spectrum of size {self.size}, {self.scope}",
+            f"  largest   {self.largest}  ({_trust(self.largest)})",
+            f"  smallest  {self.smallest}  ({_trust(self.smallest)})",
+        ]
+        if self.products:
+            lines.append(f"  cost      {self.products} products")
+        if self.note:
+            lines.append(f"  note      {self.note}")
+        if self.region:
+            lines.append(f"  holds     {self.region}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: complex eigenvalues become [real, imaginary] pairs."""
+        return {
+            "kind": self.kind,
+            "largest": self.largest.to_dict(),
+            "smallest": self.smallest.to_dict(),
+            "size": self.size,
+            "provenance": self.provenance,
+            "scope": self.scope,
+            "products": self.products,
+            "points": _listed(self.points),
+            "note": self.note,
+            "field_of_values": _listed(self.field_of_values),
+            "eigenvector_condition": finite_or_none(self.eigenvector_condition),
+            "region": self.region,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Spectrum":
+        """The inverse of `to_dict`."""
+        values = dict(data)
+        values["largest"] = Bounds.from_dict(values["largest"])
+        values["smallest"] = Bounds.from_dict(values["smallest"])
+        for name in ("points", "field_of_values"):
+            points = values.get(name)
+            if points is not None:
+                is_complex = bool(points) and isinstance(points[0], list)
+                values[name] = np.asarray([complex(*p) for p in points] if is_complex else points)
+        if values.get("eigenvector_condition", 1.0) is None:
+            values["eigenvector_condition"] = math.inf
+        return cls(**values)
+
+
+def _listed(points: Array | None) -> list[Any] | None:
+    if points is None:
+        return None
+    return [[p.real, p.imag] for p in points.tolist()] if points.dtype.kind == "c" else points.tolist()
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no infinity: None stands for it."""
+    return value if math.isfinite(value) else None
+
+
+def _trust(bounds: Bounds) -> str:
+    if bounds.lower_is == bounds.upper_is == "exact":
+        return "exact"
+    ends = f"lower {bounds.lower_is}, upper {bounds.upper_is}"
+    return f"{ends}, wrong with probability <= {bounds.failure:g}" if bounds.failure else ends

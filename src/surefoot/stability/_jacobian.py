@@ -1,0 +1,210 @@
+"""Limits for complex eigenvalues, and for matrices whose eigenvalues do not tell the whole story."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.errors import InvalidInput
+from surefoot.methods import Method
+from surefoot.methods.search import best_step
+from surefoot.operators import Array
+from surefoot.spectra import Spectrum
+from surefoot.stability._types import Limits
+
+__all__ = ["GROWING", "POWERS_LIMIT", "limits_of_jacobian"]
+
+GROWING = "no step is stable"
+# Of matrices up to this size the growth of errors is measured, by powers of the iteration matrix.
+POWERS_LIMIT = 200
+POWERS, SQUARINGS = 48, 8
+# Powers of a matrix with eigenvectors of this condition may grow by as much before they decay: then the field of
+# values decides what is stable, not the eigenvalues.
+TRUSTED_CONDITION = 1e3
+# A field of values that allows less than this share of the eigenvalue limit is worth a word.
+NOTABLE = 0.9
+# Every eigenvalue's ray is followed up to this number; of more, the longest of each bundle of neighbouring rays.
+EVERY = 40
+BUNDLES = 40
+EDGE_POINTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The largest step for which every given point stays in the stable region, and the point that sets it."""
+
+    step: float
+    point: complex
+
+
+def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) -> Limits:
+    """The largest h with every h * lambda in the piece of the stable region connected to 0.
+
+    Parameters
+    ----------
+    found : Spectrum
+        With complex `points`, or a `field_of_values`, or both.
+    method : Method
+    matrix : array, shape (n, n), or None
+        The Jacobian, to measure transient growth with.
+
+    Raises
+    ------
+    InvalidInput
+        If the spectrum has no point.
+    """
+    corners = found.field_of_values
+    field = None if corners is None else _reach(_outline(corners), method)
+    if field is not None and (found.points is None or found.points.size < found.size):
+        return _of_field(found, field, method)
+    points = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    if not points.size:
+        raise InvalidInput("the spectrum is empty: it has no eigenvalue to keep stable; give at least one point")
+    points = points[points != 0]
+    growing, decaying = points[points.real > 0], points[points.real <= 0]
+    reach = _reach(decaying, method)
+    tightest = f"set by the eigenvalue {_complex(reach.point)}" if decaying.size else "no decaying mode"
+    stable, reasons = reach.step, {"curvature limit": tightest, "stable": tightest}
+    if growing.size:
+        stable = 0.0
+        reasons["stable"] = f"{GROWING}: growing mode {_complex(complex(growing[growing.real.argmax()]))}"
+    elif field is not None and field.step < NOTABLE * reach.step:
+        reasons["transient"] = _transient(found, field, reach, method, matrix)
+        if found.eigenvector_condition > TRUSTED_CONDITION:
+            stable = field.step
+            reasons["stable"] = f"the field of values allows no more: {_complex(field.point)}"
+
+    optimal, rate = None, 1.0
+    # with ill-conditioned eigenvectors the rate of decay is reached only after the growth
+    fair = found.eigenvector_condition <= TRUSTED_CONDITION and points.size == found.size and not growing.size
+    if fair and decaying.size and decaying.real.max() < 0 < reach.step:
+        # a method that is always stable (implicit) is searched up to a step of 1e3 of the slowest time scale
+        longest = min(reach.step, 1e3 / float(np.abs(decaying).min()))
+        optimal, rate = best_step(method.amplification, decaying, longest)
+    reasons["optimal"] = "fastest decay; accuracy may ask for less" if optimal is not None else "none: no certain decay"
+    reasons["rate"] = "decay per step at the optimal step" if optimal is not None else "no decay"
+    reasons["safe"] = "known for gradient descent on a curvature only"
+    return Limits(
+        method=method.name,
+        stable=stable,
+        curvature_limit=reach.step,
+        safe=None,
+        optimal=optimal,
+        rate=rate,
+        condition=None,
+        scope=found.scope,
+        failure=found.failure,
+        reasons=reasons,
+    )
+
+
+def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
+    """Eigenvalues are estimated at best; a convex set that holds them decides."""
+    ritz = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    reach = _reach(ritz[ritz.real <= 0], method) if ritz.size else field
+    guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
+    reason = f"{found.note or 'field of values'}; set by its point {_complex(field.point)}"
+    if found.largest.upper > 0:
+        reason += (
+            f"; whether a mode grows is undecided (real parts up to {found.largest.upper:.3g}): decaying ones only"
+        )
+    if field.step == 0 < reach.step:
+        reason = f"no step is certified: the field of values may reach the imaginary axis at {_complex(field.point)}"
+    return Limits(
+        method=method.name,
+        stable=min(field.step, reach.step),
+        curvature_limit=reach.step,
+        safe=None,
+        optimal=None,
+        rate=1.0,
+        condition=None,
+        scope=found.scope,
+        failure=found.failure,
+        reasons={
+            "stable": reason,
+            "curvature limit": guess,
+            "safe": "known for gradient descent on a curvature only",
+            "optimal": "none: the slowest mode is not known",
+            "rate": "not known",
+        },
+    )
+
+
+def _reach(points: NDArray[np.complex128], method: Method) -> Reach:
+    """The least over points of limit_along(point/|point|)/|point|."""
+    points = points[points != 0]
+    if not points.size:
+        return Reach(math.inf, 0j)
+    # regions are symmetric about the real axis
+    points = np.unique(points.real + 1j * np.abs(points.imag))
+    chosen = points if points.size <= EVERY else points[_longest_of_bundles(points)]
+    best = _smallest(chosen, method)
+    if chosen.size < points.size and 0 < best.step < math.inf:
+        # what the bundles overlooked grows a little inside the limit
+        missed = points[method.amplification(0.999 * best.step * points) > 1 + 1e-12]
+        best = min(best, _smallest(missed, method), key=lambda r: r.step) if missed.size else best
+    return best
+
+
+def _smallest(points: NDArray[np.complex128], method: Method) -> Reach:
+    sizes = np.abs(points)
+    steps = np.asarray(method.limit_along(points / sizes)) / sizes
+    k = int(steps.argmin())
+    return Reach(float(steps[k]), complex(points[k]))
+
+
+def _longest_of_bundles(points: NDArray[np.complex128]) -> NDArray[np.intp]:
+    """One point for each bundle of rays; narrow by ratio near the imaginary axis, where limits vary most."""
+    sizes = np.abs(points)
+    decay, turn = -points.real / sizes, points.imag / sizes
+    with np.errstate(divide="ignore"):
+        level = np.where(decay > 0, np.round(6 * np.log(np.maximum(decay, 1e-18))), -1000.0)
+    bundle = level * 1000 + np.round(BUNDLES * turn)
+    order = np.lexsort((-sizes, bundle))
+    return order[np.unique(bundle[order], return_index=True)[1]]
+
+
+def _outline(corners: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Points along a polygon's edges; the part right of the imaginary axis is cut off along the axis."""
+    following = np.roll(corners, -1)
+    count = EDGE_POINTS if corners.size <= 2 * EDGE_POINTS else 1
+    shares = np.arange(count) / count
+    points = (corners[:, None] + (following - corners)[:, None] * shares).reshape(-1)
+    crossing = corners.real * following.real < 0
+    weight = corners.real[crossing] / (corners.real - following.real)[crossing]
+    on_axis = 1j * (corners.imag[crossing] + weight * (following.imag - corners.imag)[crossing])
+    return np.asarray(np.concatenate([points[points.real <= 0], on_axis]), dtype=np.complex128)
+
+
+def _transient(found: Spectrum, field: Reach, reach: Reach, method: Method, matrix: Array | None) -> str:
+    text = (
+        f"the Jacobian is not normal (condition of its eigenvectors {found.eigenvector_condition:.2g}): "
+        f"beyond a step of {field.step:.6g} errors may grow before they decay"
+    )
+    if matrix is None or not 0 < reach.step < math.inf or method.implicit:
+        return text
+    step = 0.99 * reach.step
+    return f"{text}; measured at {step:.6g}: {_growth(matrix, method, step):.3g}-fold"
+
+
+def _growth(matrix: Array, method: Method, step: float) -> float:
+    """Largest norm of a power of the iteration matrix, over the first 48 powers and then doublings."""
+    n, memory = len(matrix), method.memory
+    identity = np.eye(n * memory, dtype=matrix.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks = method.update(
+            tuple(identity[i * n : (i + 1) * n] for i in range(memory)), lambda x: step * (matrix @ x)
+        )
+        iteration = np.concatenate(blocks)
+        power, largest = iteration, float(np.linalg.norm(iteration, 2))
+        for k in range(POWERS + SQUARINGS):
+            power = power @ (iteration if k < POWERS else power)
+            if not np.isfinite(power).all():
+                return math.inf
+            largest = max(largest, float(np.linalg.norm(power, 2)))
+    return largest
+
+
+def _complex(value: complex) -> str:
+    return f"{value.real:.6g}{value.imag:+.6g}i" if value.imag else f"{value.real:.6g}"

@@ -1,0 +1,150 @@
+"""What a cap on the gradient's norm makes of a step above the stability limit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from surefoot.errors import InvalidInput
+from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
+from surefoot.stability._types import Limits
+
+__all__ = ["ClippedCycle", "ClippedLimits", "clipped_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClippedCycle:
+    """The orbits of period 2 in which clipped gradient descent ends, a neutral family.
+
+    Parameters
+    ----------
+    peak_to_peak : float
+        step * cap: the distance of the two points, exactly, for every member.
+    lowest, highest : float
+        |x| of the two points lies in this interval, and every value in it belongs to a member.
+    """
+
+    peak_to_peak: float
+    lowest: float
+    highest: float
+
+    @property
+    def amplitude(self) -> float:
+        """Mean of |x| over a cycle, exactly step * cap / 2 for every member; |x| itself in the symmetric one."""
+        return self.peak_to_peak / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedCycle":
+        """The inverse of `to_dict`."""
+        return cls(**data)
+
+    def __str__(self) -> str:
+        return (
+            f"clipped: alternates over a distance of {self.peak_to_peak:.6g}, mean distance from the minimum "
+            f"{self.amplitude:.6g}, each point between {self.lowest:.6g} and {self.highest:.6g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClippedLimits(Limits):
+    """Limits with a cap on the gradient's norm.
+
+    The cap changes nothing below `curvature_limit`. Above it a run that would diverge ends in a bounded oscillation
+    instead: see `oscillation`.
+
+    Parameters
+    ----------
+    cap : float
+        Largest norm of a gradient.
+    sharpness : float or None
+        The curvature that decides, from its upper end; None where the oscillation is not known (momentum, adaptive
+        optimizers), for which "clip" in `reasons` says why.
+    """
+
+    cap: float
+    sharpness: float | None
+
+    def oscillation(self, rate: float) -> ClippedCycle | None:
+        """What a rate leads to along the sharpest direction, alone and quadratic; None if it does not oscillate.
+
+            x_{t+1} = x_t - rate * min(|a x|, C) sign(x):    2-cycles {x, x - rate C} for rate > 2/a
+
+        Every x with both ends beyond C/a is one (a neutral family; derived). Other directions use up part of the cap,
+        so in a network this is an *estimate* from above.
+
+        Raises
+        ------
+        InvalidInput
+            If the rate is not positive, or the method is one whose oscillation is not known.
+        """
+        if not 0 < rate < float("inf"):
+            raise InvalidInput(f"rate must be positive and finite; got {rate!r}")
+        if self.sharpness is None:
+            raise InvalidInput(f"the oscillation is not known: {self.reasons['clip']}")
+        if rate <= self.curvature_limit:
+            return None
+        span, nearest = rate * self.cap, self.cap / self.sharpness
+        return ClippedCycle(span, nearest, span - nearest)
+
+    def __str__(self) -> str:
+        return f"{Limits.__str__(self)}\n  clip at {self.cap:g}: {self.reasons['clip']}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**Limits.to_dict(self), "cap": self.cap, "sharpness": self.sharpness}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedLimits":
+        """The inverse of `to_dict`."""
+        values = dict(data)
+        extra = {name: values.pop(name) for name in ("cap", "sharpness")}
+        return cls(**_values(Limits.from_dict(values)), **extra)
+
+
+def clipped_limits(limit: Limits, method: Method, top: float, cap: float, *, unknown: str = "") -> ClippedLimits:
+    """The limits with what is known about a cap on the gradient's norm.
+
+    Parameters
+    ----------
+    limit : Limits
+        Without it.
+    method : Method
+    top : float
+        Upper end of the largest curvature.
+    cap : float
+    unknown : str
+        Why the oscillation is not derived, where something acts between the cap and the step.
+
+    Raises
+    ------
+    InvalidInput
+        If the cap is not positive.
+    """
+    if not 0 < cap < float("inf"):
+        raise InvalidInput(f"clip must be a positive and finite norm; got {cap!r}")
+    sharpness = None
+    if top <= 0:
+        reason = "there is no positive curvature, so no oscillation"
+    elif isinstance(method, HeavyBall | EMAMomentum | Nesterov) and not unknown:
+        reason = (
+            f"with momentum several oscillations coexist above {limit.curvature_limit:.6g}; which is reached is not "
+            f"derived. The smallest has two points, rate x {2 * cap / method.real_limit:.6g} apart"
+        )
+    elif unknown or not isinstance(method, GradientDescent):
+        reason = unknown or f"the oscillation of {method.name} is not derived"
+    else:
+        sharpness = top
+        reason = (
+            f"above {limit.curvature_limit:.6g} divergence becomes a bounded oscillation along the sharpest direction, "
+            f"peak to peak rate x {cap:g}, mean distance half of that"
+        )
+    values = _values(limit)
+    values["reasons"] = {**limit.reasons, "clip": reason}
+    return ClippedLimits(**values, cap=cap, sharpness=sharpness)
+
+
+def _values(limit: Limits) -> dict[str, Any]:
+    return {field.name: getattr(limit, field.name) for field in fields(limit)}

@@ -1,0 +1,186 @@
+"""The empirical Fisher matrix: the second moment of the gradients of single samples."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput
+from surefoot.training.curvature._jacobian import outer_product
+from surefoot.training.curvature.linearised import (
+    Curvature,
+    Linearised,
+    as_scalar,
+    check_differentiable,
+    refuse_reentrant_checkpoints,
+)
+from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
+from surefoot.training.model import Supervised
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.trees import first_sizes, taken
+
+__all__ = ["EmpiricalFisherOf", "empirical_fisher"]
+
+# Sums in another order differ by rounding; a loss that is no mean over samples differs by its own size.
+MEAN_AGREES = 1e-3
+
+
+def empirical_fisher(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    parameters: Iterable[Any] | None = None,
+    max_memory: int = DEFAULT_MEMORY,
+    count: Callable[[Any], float] | None = None,
+    progress: Progress | None = None,
+) -> CurvatureOperator:
+    """The empirical Fisher matrix of the mean loss over data, at the model's current parameters, by its products.
+
+        F = sum_i w_i g_i g_i' / sum_i w_i,    g_i = d loss_i / dtheta
+
+    g_i is the gradient of sample i alone, w_i its weight in the mean (1; with class weights that of its class). It is
+    what Adam's second moment follows, and neither the Hessian nor the Fisher matrix of the model (Kunstner, Hennig,
+    Balles 2019): at a perfect fit it is 0. The gradients are never formed: the matrix is J'WJ with J the Jacobian of
+    the samples' losses.
+
+    Parameters
+    ----------
+    model, data, parameters, max_memory, count, progress
+        As in `hessian`. A sample is an index into the leading dimension: of a sequence, all its tokens together.
+    loss : callable
+        A `supervised` one is evaluated once per batch; any other is evaluated on each sample by itself, which costs
+        one run of the model per sample and set-up.
+
+    Returns
+    -------
+    CurvatureOperator
+        Symmetric and positive semidefinite, kind "curvature", scope "local".
+
+    Raises
+    ------
+    InvalidInput
+        If the loss of a batch is not the mean over its samples (batch normalisation in train mode with a loss that is
+        not a `supervised` one), or the samples cannot be told apart; and as `hessian`.
+
+    References
+    ----------
+    F. Kunstner, P. Hennig, L. Balles, Limitations of the empirical Fisher approximation for natural gradient descent,
+    NeurIPS 2019, equation 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.curvature._empirical_fisher import empirical_fisher
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> x, y = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.zeros(2, 1)
+    >>> F = empirical_fisher(model, supervised(torch.nn.functional.mse_loss), (x, y))
+    >>> F @ [1.0, 1.0]  # gradients (2, 0) and (0, 8)
+    array([ 2., 32.])
+    """
+    return CurvatureOperator(
+        model,
+        EmpiricalFisherOf(loss),
+        data,
+        loss=loss,
+        parameters=parameters,
+        max_memory=max_memory,
+        count=count,
+        progress=progress,
+    )
+
+
+class EmpiricalFisherOf(Curvature):
+    """J'WJ, J the Jacobian of the samples' losses."""
+
+    name = "empirical Fisher"
+    psd = True
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def in_double(self) -> "EmpiricalFisherOf":
+        return EmpiricalFisherOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
+
+    def value(self, model: nn.Module, batch: Any) -> Tensor:
+        return check_differentiable(self.loss(model, batch))
+
+    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+        if isinstance(self.loss, Supervised):
+            outputs, target = self.loss.outputs(model, batch)
+            value = check_differentiable(self.loss.criterion(outputs, target))
+            losses, weights = sample_losses(self.loss, outputs, target)
+        else:
+            value = check_differentiable(self.loss(model, batch))
+            losses = _one_by_one(self.loss, model, batch)
+            weights = torch.full_like(losses.detach(), 1 / losses.numel())
+        refuse_reentrant_checkpoints(losses)
+        _check_mean(value.item(), float((weights * losses.detach()).sum()))
+
+        def inner(w: Tensor) -> Tensor:
+            return weights * w
+
+        return Linearised(value.item(), outer_product(losses, parameters, inner))
+
+
+def sample_losses(loss: Supervised, outputs: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+    """The loss of each sample with its graph, and the weight of each in the mean; both of shape (samples,).
+
+    Raises
+    ------
+    InvalidInput
+        If outputs and target do not have the samples in their leading dimension.
+    """
+    if not isinstance(target, Tensor) or not outputs.ndim or not target.ndim or len(outputs) != len(target):
+        found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+        raise InvalidInput(
+            f"cannot tell samples apart: outputs of shape {tuple(outputs.shape)} with targets {found}; the model "
+            "and the batch need one leading dimension"
+        )
+    weights = torch.tensor([loss.weight((None, t)) for t in target.split(1)], device=outputs.device)
+    kept = weights > 0  # a sample whose labels are all ignored has no loss: 0/0
+    losses = _each(loss.criterion, outputs[kept], target[kept])
+    weights = weights[kept].to(losses.dtype)
+    return losses, weights / weights.sum()
+
+
+def _each(criterion: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, target: Tensor) -> Tensor:
+    """The criterion of each sample by itself."""
+
+    def one(z: Tensor, t: Tensor) -> Tensor:
+        return as_scalar(criterion(z[None], t[None]))
+
+    try:
+        return torch.func.vmap(one)(outputs, target)
+    except (RuntimeError, ValueError, NotImplementedError):  # a criterion that branches on its data
+        # split, not slices: the backward of n slices fills n arrays of the size of all
+        return torch.stack([as_scalar(criterion(z, t)) for z, t in zip(outputs.split(1), target.split(1), strict=True)])
+
+
+def _one_by_one(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
+    sizes = set(first_sizes(batch))
+    if len(sizes) != 1:
+        raise InvalidInput(
+            f"cannot tell samples apart by leading dimensions {sorted(sizes)}; give batches of tensors that share one"
+        )
+    size = sizes.pop()
+    try:
+        return torch.stack([as_scalar(loss(model, taken(batch, torch.tensor([i]), size))) for i in range(size)])
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InvalidInput(
+            "batch normalisation in train mode needs more than one sample, so samples have no losses of their own; "
+            "call model.eval(), or use supervised(criterion)"
+        ) from error
+
+
+def _check_mean(whole: float, mean: float) -> None:
+    if abs(whole - mean) > MEAN_AGREES * max(abs(whole), abs(mean)):
+        raise InvalidInput(
+            f"the loss of a batch is {whole:.6g} and the mean over its samples {mean:.6g}: samples have no losses of "
+            "their own (batch normalisation in train mode, or a penalty); call model.eval(), or use supervised()"
+        )

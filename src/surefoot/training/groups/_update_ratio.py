@@ -1,0 +1,227 @@
+"""How far each group of weights moves in a step, relative to its size."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput, InvalidType
+
+__all__ = ["GroupRatio", "UpdateRatios", "watch"]
+
+# What healthy training usually shows; a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
+USUAL = 1e-3
+# An outlier lies this far from the median over the groups, or this far from the usual value.
+APART, STRANGE = 10.0, 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRatio:
+    """What one group did.
+
+    Parameters
+    ----------
+    name : str
+    ratio : float
+        The median over the steps of rms(update)/rms(weight); inf where the weights were zero and moved, 0.0 where
+        nothing moved.
+    update, weight : float
+        The root mean squares of the last step.
+    steps : int
+        Measured.
+    flags : tuple of str
+        What stands out; empty if nothing does.
+    """
+
+    name: str
+    ratio: float
+    update: float
+    weight: float
+    steps: int
+    flags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "ratio": "inf" if self.ratio == math.inf else self.ratio}
+
+
+class UpdateRatios:
+    """Records rms(update)/rms(weight) per group around ``optimizer.step()``; made by `watch`.
+
+    Training with it is bitwise that without: parameters are read, never written. It holds one copy of them while a step
+    is measured.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    groups : mapping of str to list of Tensor
+    every : int
+        Measure each so-manieth step.
+    """
+
+    def __init__(self, optimizer: Optimizer, groups: Mapping[str, list[Tensor]], every: int) -> None:
+        self._optimizer, self._groups, self._every = optimizer, groups, every
+        self._seen = 0
+        self._before: dict[str, list[Tensor]] | None = None
+        self._history: dict[str, list[tuple[float, float]]] = {name: [] for name in groups}
+        self._handles = [
+            optimizer.register_step_pre_hook(self._remember),
+            optimizer.register_step_post_hook(self._measure),
+        ]
+
+    def close(self) -> None:
+        """Watch no more; what was recorded stays."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._before = [], None
+
+    def __enter__(self) -> "UpdateRatios":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The ratios of each group, a number for each step measured."""
+        return {name: [_ratio(u, w) for u, w in rows] for name, rows in self._history.items()}
+
+    def groups(self) -> tuple[GroupRatio, ...]:
+        """What each group did so far, and what stands out; empty before the first step."""
+        ratios = {name: statistics.median(rows) for name, rows in self.history.items() if rows}
+        moving = [ratio for ratio in ratios.values() if 0 < ratio < math.inf]
+        middle = statistics.median(moving) if moving else math.nan
+        return tuple(
+            GroupRatio(
+                name=name,
+                ratio=ratio,
+                update=self._history[name][-1][0],
+                weight=self._history[name][-1][1],
+                steps=len(self._history[name]),
+                flags=_flags(ratio, middle, len(moving)),
+            )
+            for name, ratio in ratios.items()
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": "update ratios", "groups": [group.to_dict() for group in self.groups()]}
+
+    def __str__(self) -> str:
+        found = self.groups()
+        if not found:
+            return "no step was taken yet"
+        width = max(len(group.name) for group in found)
+        rows = [
+            f"{row.name:<{width}}  {row.ratio:9.2g}  {row.update:9.2g}  {row.weight:9.2g}  {'; '.join(row.flags)}"
+            for row in found
+        ]
+        head = f"{'group':<{width}}  {'ratio':>9}  {'update':>9}  {'weight':>9}  over {found[0].steps} steps"
+        return "\n".join(row.rstrip() for row in [head, *rows])
+
+    def _remember(self, *_: Any) -> None:
+        if self._seen % self._every == 0:
+            self._before = {name: [p.detach().clone() for p in ps] for name, ps in self._groups.items()}
+
+    def _measure(self, *_: Any) -> None:
+        self._seen += 1
+        if self._before is None:
+            return
+        for name, old in self._before.items():
+            new = self._groups[name]
+            update = _rms([q.detach() - p for p, q in zip(old, new, strict=True)])
+            self._history[name].append((update, _rms(old)))
+        self._before = None
+
+
+def watch(
+    optimizer: Optimizer, *, groups: Mapping[str, Iterable[Tensor]] | None = None, every: int = 1
+) -> UpdateRatios:
+    """Record the update-to-weight ratio per group while an optimizer steps.
+
+        r = rms(x_{t+1} - x_t) / rms(x_t)
+
+    A group is flagged if its median ratio is 10 times over or under the median over all groups, 100 times over or under
+    1e-3, or not finite: *heuristics*, of which the first asks no more than that groups learn alike.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its step hooks are used: the loop stays as it is.
+    groups : mapping of str to parameters, optional
+        Default: the optimizer's own groups, by their "name" if they have one; those of `suggest_groups` do.
+    every : int
+        Measure each so-manieth step, the first included; a measurement copies the parameters.
+
+    Returns
+    -------
+    UpdateRatios
+        Prints itself as a table; ``close()`` or leaving a ``with`` block ends it.
+
+    Raises
+    ------
+    InvalidType
+        If the optimizer is none.
+    InvalidInput
+        If a group is empty, or `every` not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.groups._update_ratio import watch
+    >>> x = torch.nn.Parameter(torch.full((4,), 2.0))
+    >>> optimizer = torch.optim.SGD([x], lr=0.1)
+    >>> with watch(optimizer) as ratios:
+    ...     x.sum().backward()
+    ...     optimizer.step()
+    >>> round(ratios.groups()[0].ratio, 6)  # 0.1 / 2
+    0.05
+    """
+    if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
+    if every < 1:
+        raise InvalidInput(f"every must be at least 1; got {every!r}")
+    own: dict[str, Any] = {}
+    for i, group in enumerate(optimizer.param_groups):
+        name = str(group.get("name", f"group {i}"))
+        own[f"{name} ({i})" if name in own else name] = group["params"]
+    chosen = {name: list(parameters) for name, parameters in (own if groups is None else groups).items()}
+    empty = [name for name, parameters in chosen.items() if not sum(p.numel() for p in parameters)]
+    if empty or not chosen:
+        raise InvalidInput(f"group {empty[0] if empty else ''!r} has no parameters; leave it out")
+    return UpdateRatios(optimizer, chosen, every)
+
+
+def _rms(tensors: list[Tensor]) -> float:
+    squares = torch.stack([t.to(torch.float64).square().sum().cpu() for t in tensors]).sum()
+    return math.sqrt(float(squares) / sum(t.numel() for t in tensors))
+
+
+def _ratio(update: float, weight: float) -> float:
+    if not math.isfinite(update) or not math.isfinite(weight):
+        return math.inf
+    if update == 0:
+        return 0.0
+    return update / weight if weight > 0 else math.inf
+
+
+def _flags(ratio: float, middle: float, groups: int) -> tuple[str, ...]:
+    if ratio == math.inf:
+        return ("not finite: the weights are zero, or the update is not a number",)
+    if ratio == 0:
+        return ("does not move",)
+    found: list[str] = []
+    if groups > 2 and not 1 / APART <= ratio / middle <= APART:
+        found.append(_times(ratio / middle, "the median of the groups"))
+    if not 1 / STRANGE <= ratio / USUAL <= STRANGE:
+        found.append(_times(ratio / USUAL, f"the usual {USUAL:g}"))
+    return tuple(found)
+
+
+def _times(quotient: float, of: str) -> str:
+    return f"{quotient:.3g} x {of}" if quotient > 1 else f"1/{1 / quotient:.3g} of {of}"

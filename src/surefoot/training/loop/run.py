@@ -1,0 +1,85 @@
+"""A short real training run, deterministic and without traces."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot.training.curvature.linearised import as_scalar
+from surefoot.training.model.batches import Batches
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.sandbox import buffers_set_aside, random_modules, random_state_kept
+from surefoot.training.model.trees import on_device
+
+__all__ = ["mean_loss", "run"]
+
+
+def run(
+    model: nn.Module,
+    loss: Loss,
+    optimizer: Optimizer,
+    batches: Iterable[Any],
+    steps: int,
+    data: Batches,
+    seed: int,
+) -> list[float]:
+    """Train the model, which is the caller's to lose, for some steps.
+
+    Parameters
+    ----------
+    model : Module
+        Changed.
+    loss : callable
+    optimizer : Optimizer
+        Of the model's parameters.
+    batches : iterable
+        At least `steps` mini-batches.
+    steps : int
+    data : Batches
+        What the last loss is taken over.
+    seed : int
+        Of what the model draws (dropout).
+
+    Returns
+    -------
+    list of float
+        Mini-batch losses as they are met, then the loss over the data; nan there after a loss that is not finite.
+    """
+    device = next(model.parameters()).device
+    losses: list[float] = []
+    with random_state_kept():
+        torch.manual_seed(seed)
+        for batch, _ in zip(batches, range(steps), strict=False):
+            optimizer.zero_grad()
+            value = as_scalar(loss(model, on_device(batch, device)))
+            losses.append(value.item())
+            if not math.isfinite(losses[-1]):
+                return [*losses, math.nan]
+            value.backward()
+            optimizer.step()
+    return [*losses, mean_loss(model, loss, data)]
+
+
+def mean_loss(model: nn.Module, loss: Loss, data: Batches) -> float:
+    """The mean loss over the data with dropout off and all else as in training.
+
+    Returns
+    -------
+    float
+        nan where it is not finite.
+    """
+    device = next(model.parameters()).device
+    noisy = random_modules(model).values()
+    for module in noisy:
+        module.eval()
+    try:
+        with torch.no_grad(), random_state_kept(), buffers_set_aside(model):
+            values = [as_scalar(loss(model, on_device(batch, device))).item() for batch in data.items]
+    finally:
+        for module in noisy:
+            module.train()
+    total = sum(share * value for share, value in zip(data.shares, values, strict=True))
+    return total if math.isfinite(total) else math.nan

@@ -1,0 +1,171 @@
+"""Loss functions in the one form that every tool here takes: loss(model, batch) -> a scalar tensor.
+
+A criterion is brought to that form by `supervised`. Any other callable of that form works too (``lambda
+model, batch: model(**batch).loss``); what a criterion knows beyond it (how much a batch weighs, what the best
+constant predictor would reach, whether it is convex in the outputs) is then not available.
+"""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput, InvalidType
+
+__all__ = ["Loss", "Supervised", "supervised"]
+
+Loss = Callable[[nn.Module, Any], Tensor]
+
+# Criteria that are convex in what the model returns, by the name of the module or function.
+CONVEX = frozenset({
+    *("MSELoss", "CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"),
+    *("mse_loss", "cross_entropy", "binary_cross_entropy_with_logits", "binary_cross_entropy"),
+    *("l1_loss", "smooth_l1_loss", "huber_loss"),
+})  # fmt: skip
+
+
+def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
+    """The mean of a criterion over a batch (x, y), as loss(model, batch).
+
+        loss(model, (x, y)) = criterion(model(x), y)
+
+    Parameters
+    ----------
+    criterion : callable
+        (model output, target) -> mean over the batch: ``torch.nn.functional.cross_entropy``,
+        ``torch.nn.MSELoss()``, a `functools.partial` of one, or your own.
+
+    Returns
+    -------
+    Supervised
+        A callable (model, batch) -> scalar tensor. A batch (x1, x2, y) calls model(x1, x2).
+
+    Raises
+    ------
+    InvalidType
+        If the criterion cannot be called.
+    InvalidInput
+        If it sums or does not reduce over the batch: a step size belongs to a mean.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.model.loss import supervised
+    >>> loss = supervised(torch.nn.functional.mse_loss)
+    >>> model = torch.nn.Linear(2, 1)
+    >>> loss(model, (torch.zeros(3, 2), torch.ones(3, 1))).shape
+    torch.Size([])
+    """
+    if isinstance(criterion, type):
+        raise InvalidType(f"criterion is the class {criterion.__name__}; give an instance: {criterion.__name__}()")
+    if not callable(criterion):
+        raise InvalidType(f"criterion must be callable as criterion(output, target); got {criterion!r}")
+    reduction = _option(criterion, "reduction", "mean")
+    if reduction != "mean":
+        raise InvalidInput(f"criterion has reduction={reduction!r}; a step size needs the mean: reduction='mean'")
+    return Supervised(criterion)
+
+
+class Supervised:
+    """A criterion over batches (x, y); made by `supervised`."""
+
+    def __init__(self, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.criterion = criterion
+
+    def __call__(self, model: nn.Module, batch: Any) -> Tensor:
+        """The criterion on the model's outputs for a batch."""
+        outputs, target = self.outputs(model, batch)
+        return self.criterion(outputs, target)
+
+    def outputs(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the model returns for the batch's inputs, and the target."""
+        *inputs, target = _pair(batch)
+        return model(*inputs), target
+
+    def in_double(self) -> "Supervised":
+        """The same criterion with its own tensors (class weights) in float64."""
+        if not isinstance(self.criterion, nn.Module):
+            return self
+        return Supervised(copy.deepcopy(self.criterion).double())
+
+    @property
+    def name(self) -> str:
+        """The criterion's name: that of its function or class."""
+        return getattr(_unwrapped(self.criterion), "__name__", type(self.criterion).__name__)
+
+    @property
+    def convex(self) -> bool:
+        """Whether the criterion is known to be convex in the model's output."""
+        return self.name in CONVEX
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """An option that the criterion was made with: an attribute, or a keyword of a partial."""
+        return _option(self.criterion, name, default)
+
+    def weight(self, batch: Any) -> float:
+        """What the batch counts in the mean over all data: so that unequal batches join to one large one.
+
+        The number of samples; for class labels, of those not ignored, by class weight where there are
+        weights.
+        """
+        target = _pair(batch)[-1]
+        if not isinstance(target, Tensor):
+            return float(len(target))
+        if not self._takes_labels or target.is_floating_point():
+            return float(target.shape[0]) if target.ndim else 1.0
+        kept = target[target != _option(self.criterion, "ignore_index", -100)]
+        class_weight = _option(self.criterion, "weight", None)
+        return float(kept.numel() if class_weight is None else class_weight.to(kept.device)[kept].sum())
+
+    def constant_loss(self, batches: list[Any]) -> float | None:
+        """The best loss of a model that ignores its input, or None where that is not simple.
+
+        Cross-entropy on labels: the entropy of the label frequencies. Mean squares: the variance of the
+        targets. Binary cross-entropy: the entropy of the targets' means. Per output column.
+        """
+        if any(_option(self.criterion, name, None) is not None for name in ("weight", "pos_weight")):
+            return None
+        target = torch.cat([_pair(batch)[-1].detach().cpu() for batch in batches])
+        if self._takes_labels and not target.is_floating_point():
+            kept = target[target != _option(self.criterion, "ignore_index", -100)]
+            if _option(self.criterion, "label_smoothing", 0.0) or not kept.numel():
+                return None
+            p = kept.unique(return_counts=True)[1].double() / kept.numel()
+            return float(-(p * p.log()).sum())
+        target = target.double()
+        if self.name in ("mse_loss", "MSELoss"):
+            return float((target - target.mean(dim=0)).square().mean())
+        if self.name.startswith(("binary_cross_entropy", "BCE")):
+            p = target.mean(dim=0)
+            return float(nn.functional.binary_cross_entropy(p, p))
+        return None
+
+    @property
+    def _takes_labels(self) -> bool:
+        return self.name in ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
+
+    def __repr__(self) -> str:
+        return f"supervised({self.name})"
+
+
+def _pair(batch: Any) -> tuple[Any, ...]:
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        size = f" of length {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise InvalidType(
+            f"supervised(...) needs batches (x, y); got a {type(batch).__name__}{size}. "
+            "For other batches write loss(model, batch) yourself"
+        )
+    return tuple(batch)
+
+
+def _unwrapped(criterion: Any) -> Any:
+    return criterion.func if isinstance(criterion, functools.partial) else criterion
+
+
+def _option(criterion: Any, name: str, default: Any) -> Any:
+    if isinstance(criterion, functools.partial):
+        return criterion.keywords.get(name, default)
+    return getattr(criterion, name, default)

@@ -1,0 +1,78 @@
+"""Whether a model still listens to its input: the sensor for the failures that no NaN announces."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.training.model.trees import leaves
+
+__all__ = ["Listener"]
+
+# Of more numbers an answer than these a sample is listened to: the logits of a large vocabulary must not be copied.
+MOST = 1 << 16
+
+
+class Listener:
+    """Measures how much a model's output varies over a batch, when asked to.
+
+        r = s / max(largest s so far, m),    s = ||std over the batch of the output||,  m = ||mean over the batch||
+
+    Most runs that fail quietly end at r = 0: every unit of a layer dead, or saturated, the output a constant,
+    its last bias at the best constant predictor. A model that still learns lowers s below what it was (a wild
+    start) or below m (targets far from 0), but hardly far below both. A heuristic; says nothing for batches of one
+    or outputs without a batch dimension.
+
+    Parameters
+    ----------
+    model : Module
+        A hook is on it only during the one forward pass that is listened to.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._handle: Any = None
+        self._variation: Tensor | None = None
+        self.largest = 0.0
+
+    def arm(self) -> None:
+        """Listen to the next forward pass."""
+        if self._handle is None:
+            self._handle = self._model.register_forward_hook(self._heard)
+
+    def disarm(self) -> None:
+        """Listen no more."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def heard(self) -> float:
+        """The ratio r of what was heard since `arm`, nan if nothing was; one transfer from the device."""
+        self.disarm()
+        if self._variation is None:
+            return math.nan
+        spread, size = self._variation.tolist()
+        self._variation = None
+        if not spread + size < math.inf:
+            return math.nan
+        self.largest = max(self.largest, spread)
+        return max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
+
+    def forget(self) -> None:
+        """After a return: what was heard of the state that is gone."""
+        self.disarm()
+        self._variation = None
+
+    def _heard(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        answers = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]
+        if not answers or answers[0].shape[0] < 2:
+            return
+        answer = answers[0].detach().flatten(1) if answers[0].ndim > 1 else answers[0].detach()[:, None]
+        answer = answer[:, :: 1 + answer.shape[1] // MOST]
+        if answer.dtype in (torch.float16, torch.bfloat16):
+            answer = answer.float()
+        mean = answer.mean(0)
+        # the same as std(0), whose one pass over strided columns takes many times as long
+        spread = torch.linalg.vector_norm(answer - mean) / (answer.shape[0] - 1) ** 0.5
+        self._variation = torch.stack([spread, torch.linalg.vector_norm(mean)])

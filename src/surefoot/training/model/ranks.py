@@ -1,0 +1,139 @@
+"""Curvature of data that several processes hold in parts, under torch.distributed."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.training.model.batches import Batches
+
+__all__ = ["Ranks", "ranks_of"]
+
+FAILED_ELSEWHERE = "another process could not compute its part of the curvature; its own error says why"
+
+
+class Ranks:
+    """The processes that hold the data together; by default this one alone.
+
+    autograd.grad does not go through the hooks of DistributedDataParallel, so what belongs to all the data is summed
+    here. A sum is computed once and distributed, so all processes get the same bits and take the same decisions.
+
+    Parameters
+    ----------
+    group : process group, optional
+    device : torch.device
+        Where the group can communicate: its backend may know GPUs only.
+    """
+
+    def __init__(self, group: Any = None, device: torch.device | None = None) -> None:
+        self.group = group
+        self.device = torch.device("cpu") if device is None else device
+
+    @property
+    def several(self) -> bool:
+        """Whether there is anyone to talk to."""
+        return self.group is not None
+
+    def sum_all(self, values: Tensor) -> Tensor:
+        """The sum over processes of a float64 vector on the CPU; changes its argument."""
+        if not self.several:
+            return values
+        moved = values.to(self.device)
+        torch.distributed.all_reduce(moved, group=self.group)
+        return moved.cpu()
+
+    def sum_of(self, value: float) -> float:
+        """The sum over processes of a number."""
+        return float(self.sum_all(torch.tensor([value], dtype=torch.float64))) if self.several else value
+
+    def shares(self, batches: Batches) -> tuple[float, ...]:
+        """The weight of each of this process's batches in the mean over all."""
+        if not self.several:
+            return batches.shares
+        total = self.sum_of(sum(batches.counts))
+        return tuple(count / total for count in batches.counts)
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return torch.distributed.get_world_size(self.group) if self.several else 1
+
+    def total(self, part: Callable[[], Tensor], size: int) -> Tensor:
+        """The sum over processes of what each computes; an error in one is raised in all, none is left waiting.
+
+        The vectors carry one more entry, the number of processes that failed, so it costs no message of its own.
+
+        Parameters
+        ----------
+        part : callable
+            This process's part, float64 on the CPU, shape (size,).
+        size : int
+
+        Returns
+        -------
+        Tensor, shape (size,)
+
+        Raises
+        ------
+        InvalidInput
+            In the processes where it went well, if it failed in another.
+        """
+        if not self.several:
+            return part()
+        carried = torch.zeros(size + 1, dtype=torch.float64)
+        try:
+            carried[:size] = part()
+        except Exception:
+            carried[size] = 1.0
+            self.sum_all(carried)
+            raise
+        carried = self.sum_all(carried)
+        if carried[size]:
+            raise InvalidInput(FAILED_ELSEWHERE)
+        return carried[:size]
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Do something that may fail in one process only; then all raise, and none is left waiting.
+
+        Raises
+        ------
+        InvalidInput
+            In the processes where it went well, if it failed in another.
+        """
+        if not self.several:
+            yield
+            return
+        try:
+            yield
+        except Exception:
+            self.sum_of(1.0)
+            raise
+        if self.sum_of(0.0):
+            raise InvalidInput(FAILED_ELSEWHERE)
+
+
+def ranks_of(model: nn.Module) -> Ranks:
+    """The processes of a DistributedDataParallel model, also inside torch.compile; else this one alone.
+
+    Raises
+    ------
+    InvalidType
+        If the model's parameters are sharded over processes.
+    """
+    inner: Any = getattr(model, "_orig_mod", model)
+    if not isinstance(inner, nn.Module):
+        return Ranks()
+    if any("FullyShardedDataParallel" in type(m).__name__ for m in inner.modules()) or any(
+        hasattr(p, "placements") for p in inner.parameters()
+    ):
+        raise InvalidType(
+            "the model's parameters are sharded (FSDP, DTensor), so no process has all of them; measure on the plain "
+            "model, or on a copy under DistributedDataParallel"
+        )
+    if isinstance(inner, nn.parallel.DistributedDataParallel):
+        return Ranks(inner.process_group, next(inner.parameters()).device)
+    return Ranks()

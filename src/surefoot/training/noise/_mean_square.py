@@ -1,0 +1,182 @@
+"""The largest rate at which SGD on a model is stable in the mean square, by its Gauss-Newton curvature."""
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput
+from surefoot.noise.mean_square import MOST_DIRECTIONS, mean_square_limits_of
+from surefoot.stability import Limits
+from surefoot.training.curvature.gauss_newton import convex
+from surefoot.training.curvature.operator import DEFAULT_MEMORY
+from surefoot.training.model import Supervised
+from surefoot.training.model.batches import Batches, gather, sample_count
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.minibatches import MiniBatches
+from surefoot.training.model.parameters import Block, select
+from surefoot.training.model.sandbox import plain_module, undisturbed
+from surefoot.training.model.trees import on_device, taken
+from surefoot.training.noise._sources import check_repeatable
+
+__all__ = ["mean_square_limits"]
+
+# The mean of the samples' losses and the loss of the batch differ by rounding, or by their own size.
+AGREES = 1e-3
+COUPLED = "samples have no curvature of their own (batch normalisation in train mode); call model.eval()"
+
+
+def mean_square_limits(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    batch: int,
+    *,
+    samples: int | None = None,
+    replacement: bool = True,
+    parameters: Iterable[Any] | None = None,
+    max_memory: int = DEFAULT_MEMORY,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    rng: int = 0,
+) -> Limits:
+    """The largest rate at which the second moments of SGD stay bounded, at the model's current parameters.
+
+    As `surefoot.noise.mean_square_limits`, with the Gauss-Newton matrix of each sample, H_i = J_i' C_i J_i: what the
+    Hessian is at a minimum that fits the samples. A linear claim for plain SGD on the samples given, as if they were
+    all the data.
+
+    Parameters
+    ----------
+    model : Module
+        In the mode in which it is to be measured; samples must not be coupled (no batch normalisation in train mode).
+    loss : Supervised
+        From `supervised`, of a criterion that is convex in the outputs, without class weights.
+    data : batch, list of batches, DataLoader
+    batch : int
+        B, samples per step.
+    samples : int, optional
+        Use about so many samples, drawn by `rng`. Samples times outputs may be at most 800.
+    replacement : bool
+        Whether a sample can be drawn twice in a batch.
+    parameters : iterable of Parameter or str, optional
+        Restrict to a block.
+    max_memory : int
+        Bytes for the Jacobian, samples x outputs x parameters.
+    rtol, failure, rng
+        As in `surefoot.spectrum`.
+
+    Returns
+    -------
+    Limits
+        `stable` is the rate. The cost is one gradient per sample and output.
+
+    Raises
+    ------
+    InvalidType
+        If the loss is not a `supervised` one.
+    InvalidInput
+        If the criterion is not known to be convex, samples do not count alike or are too many, or the batch is out of
+        range.
+    NotRepeatable
+        If two evaluations differ: dropout in train mode.
+
+    References
+    ----------
+    R. Mulayoff, T. Michaeli, Exact mean square linear stability analysis for SGD, COLT 2024, theorem 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.noise._mean_square import mean_square_limits
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)
+    >>> limits = mean_square_limits(model, supervised(torch.nn.functional.mse_loss), (x, y), batch=1)
+    >>> round(limits.stable, 6)  # curvatures 2 and 18: 2 * 10/(100 + 64)
+    0.121951
+    """
+    criterion = convex(loss)
+    model = plain_module(model)
+    block = select(model, parameters)
+    batches = MiniBatches(gather(data, loss), 1, rng).subset(samples)
+    device = block.tensors[0].device
+    check_repeatable(model, loss, on_device(batches.items[0], device))
+    factors = _factors(model, criterion, batches, block, max_memory)
+    reduced = _reduced(factors).reshape(factors.shape[0], factors.shape[1], -1).numpy()
+    return mean_square_limits_of(
+        reduced, batch, replacement=replacement, scope="local", rtol=rtol, failure=failure, rng=rng
+    )
+
+
+def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block, max_memory: int) -> Tensor:
+    """C_i^1/2 J_i of each sample, shape (n, r, P), float64."""
+    found: list[Tensor] = []
+    samples, device = sum(map(sample_count, batches.items)), block.tensors[0].device
+    for item in batches.items:
+        size, total = sample_count(item), 0.0
+        for i in range(size):
+            alone = on_device(taken(item, torch.tensor([i]), size), device)
+            if loss.weight(alone) != loss.weight(item) / size:
+                raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
+            with _told_apart(), undisturbed(model):
+                outputs, target = loss.outputs(model, alone)
+                total += float(loss.criterion(outputs, target).detach())
+                if not found:
+                    _check_size(samples, outputs.numel(), block.size, max_memory)
+                rows = [
+                    block.joined(torch.autograd.grad(o, block.tensors, retain_graph=True, allow_unused=True))
+                    for o in outputs.flatten()
+                ]
+                found.append(_root(loss, outputs.detach(), target) @ torch.stack(rows))
+        with undisturbed(model):
+            whole = float(loss(model, on_device(item, device)).detach())
+        if abs(whole - total / size) > AGREES * max(abs(whole), abs(total / size)):
+            raise InvalidInput(COUPLED)
+    return torch.stack(found)
+
+
+@contextmanager
+def _told_apart() -> Generator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InvalidInput(COUPLED) from error
+
+
+def _root(loss: Supervised, outputs: Tensor, target: Tensor) -> Tensor:
+    """C^1/2 of the criterion in one sample's outputs, on the CPU in float64."""
+    criterion, target = loss.in_double().criterion, target.double() if target.is_floating_point() else target
+
+    def value(z: Tensor) -> Tensor:
+        return criterion(z.view(outputs.shape), target)
+
+    bend = cast(Tensor, torch.autograd.functional.hessian(value, outputs.double().flatten()))
+    values, vectors = torch.linalg.eigh(bend.cpu())
+    return values.clamp(min=0).sqrt()[:, None] * vectors.T
+
+
+def _reduced(factors: Tensor) -> Tensor:
+    """The rows in an orthonormal basis of their span, shape (n r, rank at most n r): lengths and angles are kept."""
+    rows = factors.flatten(0, 1)
+    if rows.shape[1] <= rows.shape[0]:
+        return rows
+    return torch.linalg.qr(rows.T, mode="r").R.T
+
+
+def _check_size(samples: int, outputs: int, parameters: int, max_memory: int) -> None:
+    rows = samples * outputs
+    if min(rows, parameters) > MOST_DIRECTIONS:
+        raise InvalidInput(
+            f"{samples} samples with {outputs} outputs each are too many; use samples={MOST_DIRECTIONS // outputs} or "
+            "less"
+        )
+    if 8 * rows * parameters > max_memory:
+        raise InvalidInput(
+            f"the Jacobian takes {8 * rows * parameters:,} bytes and max_memory is {max_memory:,}; use fewer samples "
+            "or restrict parameters"
+        )

@@ -1,0 +1,294 @@
+"""Independent gradients of a model's loss: of single samples at once, or of mini-batches one by one."""
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
+from surefoot.operators import Array
+from surefoot.training.curvature.linearised import as_scalar, check_differentiable
+from surefoot.training.model.batches import Batches, sample_count
+from surefoot.training.model.parameters import Block
+from surefoot.training.model.sandbox import random_modules, threads_for, undisturbed
+from surefoot.training.model.trees import first_sizes, leaves, mapped, on_device, taken
+
+__all__ = ["MiniBatchSource", "SampleSource", "Source", "check_repeatable"]
+
+# Numbers in memory for the gradients of some samples, and samples at most, for the sake of their activations.
+CHUNK, MOST_AT_ONCE = 1 << 23, 512
+# The mean over samples and the gradient of the batch differ by rounding; a loss that couples samples differs by its
+# own size. In units of what the mean is known to.
+AGREES = 1e-2
+# Two evaluations of a deterministic loss differ by the order of sums at most.
+REPEATABLE = 256
+
+
+class Source(ABC):
+    """Independent gradients g_k, each with a size n_k, that add up to the gradient of the mean loss.
+
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+    batches : Batches
+    block : Block
+    """
+
+    note = ""  # what a reader should know
+
+    def __init__(self, model: nn.Module, loss: Any, batches: Batches, block: Block) -> None:
+        self.model, self.loss, self.batches, self.block = model, loss, batches, block
+        self.device = block.tensors[0].device
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the gradients are of."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """What it costs, in gradients of the mean loss."""
+
+    @abstractmethod
+    def mean(self) -> Array:
+        """G, shape (P,)."""
+
+    @abstractmethod
+    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+        """Some at a time: sizes of shape (k,), and g_k - G of shape (k, P); sum over all of n_k (g_k - G) is 0."""
+
+    def gradient(self, batch: Any) -> Array:
+        """That of the batch's mean loss, shape (P,).
+
+        Raises
+        ------
+        InvalidInput
+            If batch normalisation has nothing to normalise over.
+        """
+        try:
+            with undisturbed(self.model), threads_for(0, self.block.size):
+                value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
+                found = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InvalidInput(
+                "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer "
+                "groups, or call model.eval()"
+            ) from error
+        return finite(self.block.joined(found).numpy())
+
+
+class MiniBatchSource(Source):
+    """The gradients of mini-batches, disjoint and drawn in a seeded order.
+
+    Parameters
+    ----------
+    groups : int
+        About how many; of several batches each is cut into equal parts.
+    seed : int
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Any, batches: Batches, block: Block, *, groups: int, seed: int, reason: str = ""
+    ) -> None:
+        super().__init__(model, loss, batches, block)
+        self.note = reason
+        generator = torch.Generator().manual_seed(seed)
+        each = -(-groups // len(batches.items))
+        self.parts: list[Any] = [part for item in batches.items for part in _cut(item, each, generator)]
+        weigh: Callable[[Any], float] = getattr(loss, "weight", _samples)
+        weights = np.array([weigh(part) for part in self.parts], dtype=np.float64)
+        self.sizes = weights * (sum(_samples(item) for item in batches.items) / weights.sum())
+        self._kept: list[Array] = []
+
+    @property
+    def name(self) -> str:
+        return f"{len(self.parts)} mini-batches of about {self.sizes.mean():.3g}"
+
+    @property
+    def passes(self) -> int:
+        return 1 if self._fits else 2
+
+    @property
+    def _fits(self) -> bool:
+        return len(self.parts) * self.block.size <= CHUNK
+
+    def mean(self) -> Array:
+        total = np.zeros(self.block.size)
+        self._kept = []
+        for size, part in zip(self.sizes, self.parts, strict=True):
+            found = self.gradient(part)
+            total += size * found
+            if self._fits:
+                self._kept.append(found)
+        return total / self.sizes.sum()
+
+    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+        again = self._kept or map(self.gradient, self.parts)
+        for size, found in zip(self.sizes, again, strict=True):
+            yield np.array([size]), (found - mean)[None]
+
+
+class SampleSource(Source):
+    """The gradients of single samples, many at once by `torch.func.vmap`.
+
+    A sample whose weight in the mean differs (class weights, ignored labels) counts by the first-order change that
+    drawing it makes to the weighted mean.
+
+    Raises
+    ------
+    InvalidInput
+        If the samples cannot be told apart.
+    """
+
+    def __init__(self, model: nn.Module, loss: Any, batches: Batches, block: Block) -> None:
+        super().__init__(model, loss, batches, block)
+        self.counts = [sample_count(item) for item in batches.items]
+        weigh = getattr(loss, "weight", None)
+        self.weights = [
+            np.ones(size) if weigh is None else np.array([weigh(part) for part in _singles(item, size)])
+            for item, size in zip(batches.items, self.counts, strict=True)
+        ]
+        self.mean_weight = float(np.concatenate(self.weights).mean())
+
+    @property
+    def name(self) -> str:
+        return "gradients of single samples"
+
+    @property
+    def passes(self) -> int:
+        return 2
+
+    def mean(self) -> Array:
+        shares = self.batches.shares
+        return sum(
+            (share * self.gradient(item) for share, item in zip(shares, self.batches.items, strict=True)),
+            np.zeros(self.block.size),
+        )
+
+    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+        """As `Source.deviations`.
+
+        Raises
+        ------
+        CoupledSamples
+            At the end, if they do not add up to the gradient of the mean loss.
+        """
+        rest, spread, rows = np.zeros(self.block.size), 0.0, min(max(1, CHUNK // self.block.size), MOST_AT_ONCE)
+        for item, size, weights in zip(self.batches.items, self.counts, self.weights, strict=True):
+            for index in torch.arange(size).split(rows):
+                weight = weights[index.numpy()] / self.mean_weight
+                away = np.zeros((len(index), self.block.size))
+                kept = weight > 0  # a sample whose labels are all ignored has no loss: 0/0
+                if kept.any():
+                    away[kept] = finite(self._gradients(item, index[torch.from_numpy(kept)], size)) - mean
+                away *= weight[:, None]
+                rest += away.sum(axis=0)
+                spread += float((away * away).sum())
+                yield np.ones(len(index)), away
+        samples = sum(self.counts)
+        known = max(float(np.linalg.norm(mean)), math.sqrt(spread) / samples)
+        if float(np.linalg.norm(rest)) / samples > AGREES * known:
+            raise CoupledSamples("the gradients of single samples do not add up to the batch's: samples are coupled")
+
+    def _gradients(self, batch: Any, index: Tensor, size: int) -> Array:
+        """The gradients of the samples named, shape (k, P)."""
+        batch = on_device(taken(batch, index, size), self.device)
+        mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
+        whole = _WithLoss(self.model, self.loss)
+        parameters = {f"model.{name}": p.detach() for name, p in zip(self.block.names, self.block.tensors, strict=True)}
+
+        def one(values: dict[str, Tensor], sample: Sequence[Tensor]) -> Tensor:
+            pieces = iter(sample)
+            alone = mapped(lambda t: next(pieces)[None] if any(t is m for m in mine) else t, batch)
+            return torch.func.functional_call(whole, values, (alone,))
+
+        with undisturbed(self.model), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # operations without a batching rule are slow, not wrong
+            each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(mine))
+        return (
+            torch.cat([each[name].detach().reshape(len(index), -1) for name in parameters], dim=1)
+            .cpu()
+            .double()
+            .numpy()
+        )
+
+
+class CoupledSamples(InvalidInput):
+    """Samples have no gradients of their own."""
+
+
+class _WithLoss(nn.Module):
+    """A model and its loss as one module, whose parameters can be exchanged."""
+
+    def __init__(self, model: nn.Module, loss: Any) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return as_scalar(self.loss(self.model, batch))
+
+
+def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
+    """The noise is that of the data: a model that draws random numbers would add its own.
+
+    Raises
+    ------
+    NotRepeatable
+        If two evaluations differ.
+    """
+    active = list(random_modules(model))
+    if active:
+        listed = ", ".join([*active[:6], "..."] if len(active) > 6 else active)
+        raise NotRepeatable(
+            f"dropout is active in train mode ({listed}); call model.eval(), or .eval() on those modules"
+        )
+    with undisturbed(model):
+        state = torch.get_rng_state()
+        first, again = (check_differentiable(loss(model, batch)) for _ in range(2))
+        slack = REPEATABLE * torch.finfo(first.dtype).eps * float(first.detach().abs())
+        if abs(float(first.detach() - again.detach())) > slack or not torch.equal(state, torch.get_rng_state()):
+            raise NotRepeatable(
+                "the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"
+            )
+
+
+def finite(gradients: Array) -> Array:
+    """The same gradients.
+
+    Raises
+    ------
+    NotFinite
+        If an entry is not finite.
+    """
+    if not np.isfinite(gradients).all():
+        raise NotFinite("a gradient is not finite at the model's parameters; check the data and the parameters for NaN")
+    return gradients
+
+
+def _samples(batch: Any) -> float:
+    sizes = first_sizes(batch)
+    return float(min(sizes)) if sizes else 1.0
+
+
+def _singles(batch: Any, size: int) -> Iterator[Any]:
+    for i in range(size):
+        yield taken(batch, torch.tensor([i]), size)
+
+
+def _cut(batch: Any, parts: int, generator: torch.Generator) -> list[Any]:
+    """A batch's samples dealt out to so many parts of equal size; the batch itself where samples cannot be told."""
+    sizes = set(first_sizes(batch))
+    if parts == 1 or len(sizes) != 1:
+        return [batch]
+    size = sizes.pop()
+    order = torch.randperm(size, generator=generator)
+    return [taken(batch, index, size) for index in order.tensor_split(min(parts, size))]

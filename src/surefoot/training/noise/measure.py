@@ -1,0 +1,197 @@
+"""The noise of a model's gradients, with intervals."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.noise import GradientNoise
+from surefoot.noise.estimate import LEAST_GROUPS, Deviations, estimated, exact
+from surefoot.operators import Array
+from surefoot.training.curvature import CurvatureOperator
+from surefoot.training.model.batches import Batches, gather
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.minibatches import MiniBatches
+from surefoot.training.model.parameters import select
+from surefoot.training.model.sandbox import plain_module
+from surefoot.training.model.trees import on_device
+from surefoot.training.noise._sources import MiniBatchSource, SampleSource, Source, check_repeatable
+
+__all__ = ["GROUPS", "gradient_noise"]
+
+# Mini-batches where single samples have no gradients: enough for an interval, few enough for products with each, and
+# with more than a handful of samples where there are so many.
+GROUPS, LEAST_SAMPLES = 32, 8
+
+
+def gradient_noise(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    *,
+    curvature: CurvatureOperator | None = None,
+    groups: int | None = None,
+    samples: int | None = None,
+    whole: bool = False,
+    confidence: float = 0.95,
+    parameters: Iterable[Any] | None = None,
+    count: Callable[[Any], float] | None = None,
+    rng: int = 0,
+) -> GradientNoise:
+    """The variance of a sample's gradient and the gradient noise scale, at the model's current parameters.
+
+        B_simple = tr(Sigma)/|G|^2,    B_noise = tr(H Sigma)/(G'HG)
+
+    Sigma is the covariance of the gradient of one sample and G its mean: at the batch size B_simple noise and signal
+    are equal; far below it noise decides, far above larger batches bring nothing. tr(Sigma) and |G|^2 are estimated
+    without bias (with K mini-batches of n it is the two-batch estimator, n and K n), the ratio's bias is removed to
+    first order, and the intervals are Fieller's, with the covariance from leaving out one gradient at a time:
+    *estimates* that assume independent samples, and neither few groups nor heavy tails. Where |G|^2 cannot be told from
+    0 the interval of the scale has no upper end.
+
+    Nothing of the model is changed: parameters, gradients, buffers, modes and random states are bitwise as before.
+
+    Parameters
+    ----------
+    model : Module
+        In the mode in which it is to be measured. Dropout in train mode is refused. Batch normalisation in train mode
+        couples samples, so mini-batches are used, and the noise is that of batches of their size. Under
+        DistributedDataParallel each process measures its own data.
+    loss, data, parameters, count
+        As in `hessian`. A sample is an index into the leading dimension: a sequence is one, with all its tokens. One
+        batch is shuffled before it is cut into mini-batches; several are taken as they come and should be random
+        samples.
+    curvature : CurvatureOperator, optional
+        Of the same parameters, such as ``gauss_newton(model, loss, data)``: measures B_noise too, for one product per
+        mini-batch. With negative curvature along G there is no such scale.
+    groups : int, optional
+        Measure by so many mini-batches. Default: by single samples where `torch.func.vmap` can differentiate the model
+        and samples are independent; else, or with a curvature, 32, fewer if they would have less than 8 samples.
+    samples : int, optional
+        Measure on about so many samples, drawn by `rng`. Default: all.
+    whole : bool
+        Whether the data are all there are, so that nothing has to be estimated from them: then the numbers are those of
+        SGD on exactly these samples. Needs single samples.
+    confidence : float
+        Of the two-sided intervals.
+    rng : int
+        Seed of the shuffle.
+
+    Returns
+    -------
+    GradientNoise
+        Its cost is two gradients over the samples, or one by mini-batches of a small model, the products, and two
+        evaluations of the loss on the first batch.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range, there are too few samples, or the curvature is of other parameters.
+    InvalidType
+        If the curvature is none.
+    NotFinite
+        If a gradient is not finite.
+    NotRepeatable
+        If two evaluations differ: dropout in train mode.
+
+    References
+    ----------
+    S. McCandlish, J. Kaplan, D. Amodei, An empirical model of large-batch training, arXiv 1812.06162 (2018), equations
+    2.8 and 2.9, appendix A.1. E. C. Fieller, Some problems in interval estimation, J. R. Stat. Soc. B 16 (1954).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.noise.measure import gradient_noise
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.zeros_(model.weight)
+    >>> x, y = torch.ones(4, 1), torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    >>> noise = gradient_noise(model, supervised(torch.nn.functional.mse_loss), (x, y), whole=True)
+    >>> noise.variance, noise.square, noise.scale  # gradients -2, -4, -6, -8
+    (5.0, 25.0, 0.2)
+    """
+    if groups is not None and groups < LEAST_GROUPS:
+        raise InvalidInput(f"groups must be at least {LEAST_GROUPS}; got {groups!r}")
+    if samples is not None and samples < LEAST_GROUPS:
+        raise InvalidInput(f"samples must be at least {LEAST_GROUPS}; got {samples!r}")
+    if whole and (groups is not None or curvature is not None or samples is not None):
+        raise InvalidInput(
+            "whole=True is about the single samples of all the data; leave out groups, samples, curvature"
+        )
+    model = plain_module(model)
+    block = select(model, parameters)
+    if curvature is not None:
+        _check_curvature(curvature, block.names)
+    given = data if isinstance(data, Batches) else gather(data, loss, count)
+    batches = MiniBatches(given, 1, rng).subset(samples)
+    check_repeatable(model, loss, on_device(batches.items[0], block.tensors[0].device))
+
+    def by_batches(reason: str = "") -> Source:
+        fitting = max(LEAST_GROUPS, min(GROUPS, int(sum(batches.counts)) // LEAST_SAMPLES))
+        return MiniBatchSource(model, loss, batches, block, groups=groups or fitting, seed=rng, reason=reason)
+
+    failure = 1 - confidence
+    if groups is not None or curvature is not None:
+        return _estimate(by_batches(), curvature, failure)
+    try:
+        source = SampleSource(model, loss, batches, block)
+        seen, _ = _measured(source, None)
+    except NotFinite:
+        raise
+    except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
+        if whole:
+            raise InvalidInput(f"single samples have no gradients here ({_first_line(error)}); use groups") from error
+        return _estimate(by_batches(f"by mini-batches, for single samples fail: {_first_line(error)}"), None, failure)
+    if whole:
+        return exact(seen, None, source=f"{source.name}, all there are", gradients=source.passes)
+    return estimated(seen, None, failure=failure, source=source.name, gradients=source.passes)
+
+
+def _estimate(source: Source, curvature: CurvatureOperator | None, failure: float) -> GradientNoise:
+    plain, curved = _measured(source, curvature)
+    notes = [source.note]
+    if curved is not None:
+        notes.append(f"{len(plain.sizes) + 1} products with the curvature")
+    return estimated(
+        plain,
+        curved,
+        failure=failure,
+        source=source.name,
+        gradients=source.passes,
+        note="; ".join(note for note in notes if note),
+    )
+
+
+def _measured(source: Source, curvature: CurvatureOperator | None) -> tuple[Deviations, Deviations | None]:
+    mean = source.mean()
+    bent_mean = mean if curvature is None else curvature.matvec(mean)
+    rows: list[tuple[Array, ...]] = []
+    for sizes, away in source.deviations(mean):
+        bent = away if curvature is None else np.stack([curvature.matvec(d) for d in away])
+        rows.append((sizes, (away * away).sum(axis=1), away @ mean, (away * bent).sum(axis=1), away @ bent_mean))
+    sizes, squares, projections, bent_squares, bent_projections = (np.concatenate(c) for c in zip(*rows, strict=True))
+    plain = Deviations(sizes=sizes, squares=squares, projections=projections, square=float(mean @ mean))
+    if curvature is None:
+        return plain, None
+    return plain, Deviations(
+        sizes=sizes, squares=bent_squares, projections=bent_projections, square=float(mean @ bent_mean)
+    )
+
+
+def _check_curvature(curvature: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(curvature, CurvatureOperator):
+        raise InvalidType(
+            f"curvature must be an operator such as gauss_newton(model, loss, data); got a {type(curvature).__name__}"
+        )
+    if curvature.names != names:
+        raise InvalidInput(
+            f"the curvature is of {len(curvature.names)} parameter tensors and the noise of {len(names)}, not the same "
+            "ones; give both the same parameters="
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,26 @@
+"""What a cap on the gradient's norm makes of an optimizer's rate above its limit."""
+
+from surefoot.spectra import Spectrum
+from surefoot.stability import ClippedLimits, Limits
+from surefoot.stability.clipped import clipped_limits
+from surefoot.training.optimizers.frozen import Frozen
+
+__all__ = ["clipped"]
+
+
+def clipped(limit: Limits, found: Spectrum, frozen: Frozen, cap: float) -> ClippedLimits:
+    """The limits with what is known about a cap; what acts between the cap and the step makes it unknown.
+
+    Raises
+    ------
+    InvalidInput
+        If the cap is not positive.
+    """
+    unknown = ""
+    if (frozen.preconditioner != 1).any() and frozen.method.memory == 1:
+        unknown = "a preconditioner or unequal rates act after the cap; not derived"
+    elif (frozen.preconditioner != 1).any():
+        unknown = "momentum and a preconditioner act after the cap; not derived"
+    elif frozen.coupled.any() or frozen.decoupled.any():
+        unknown = "weight decay acts after the cap; not derived"
+    return clipped_limits(limit, frozen.method, found.largest.upper, cap, unknown=unknown)

@@ -1,0 +1,149 @@
+"""The largest learning rate that an optimizer can take, from the curvature it sees."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidType
+from surefoot.methods import EMAMomentum
+from surefoot.operators import Operator, shifted
+from surefoot.spectra import Spectrum, spectrum
+from surefoot.stability import Limits, limits
+from surefoot.training.curvature import CurvatureOperator
+from surefoot.training.optimizers._clipped import clipped
+from surefoot.training.optimizers._weight_decay import best_decayed_step
+from surefoot.training.optimizers.frozen import Frozen, freeze
+
+__all__ = ["optimizer_limits"]
+
+
+def optimizer_limits(
+    H: CurvatureOperator,
+    optimizer: Optimizer,
+    *,
+    clip: float | None = None,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    rng: int | np.random.Generator = 0,
+) -> Limits:
+    """The step limits of a torch optimizer at its current state, in units of its learning rate.
+
+        limits of the optimizer's method on P^-1/2 (H + w) P^-1/2
+
+    P is the preconditioner held fixed at the optimizer's state (Cohen et al. 2022), w coupled weight decay.
+    Decoupled decay, x <- (1 - step w) x - step m/P, moves the two ends of the spectrum M of P^-1/2 H P^-1/2
+    differently (derived):
+
+        largest:  M + w R/2, R the method's limit of step * curvature (EMA momentum: w (1 + b)/(1 - b))
+        smallest: M + w, the sign of which decides whether anything grows
+
+    With a cap on the gradient's norm, as ``torch.nn.utils.clip_grad_norm_`` sets it, plain gradient descent above the
+    limit ends in an oscillation whose size is known (derived; see `ClippedLimits`).
+
+    Parameters
+    ----------
+    H : CurvatureOperator
+        From `hessian` or `gauss_newton`; may be restricted to a block that the optimizer trains.
+    optimizer : torch.optim.Optimizer
+        SGD, Adam, AdamW, NAdam, RAdam, Adamax or RMSprop. Without a state yet, an adaptive one is probed on a
+        copy by a few steps of rate 0 over H's batches, which the reasons say. With several groups the limit
+        is the first group's rate, the others following at their present ratios.
+    clip : float, optional
+        The norm at which gradients are cut.
+    rtol, failure, rng
+        As in `surefoot.spectrum`.
+
+    Returns
+    -------
+    Limits
+        A linear claim at this point, with the preconditioner held fixed. A live one adapts: Adam hovers near
+        the limit. With `clip`, a `ClippedLimits`.
+
+    Raises
+    ------
+    InvalidType
+        If H or the optimizer is of no known kind; the message says why.
+    InvalidInput
+        If the optimizer maximises, does not train a parameter of H, or its groups differ in momentum.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.curvature import hessian
+    >>> from surefoot.training.optimizers._limits import optimizer_limits
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> H = hessian(model, supervised(torch.nn.functional.mse_loss), (torch.ones(4, 1), torch.zeros(4, 1)))
+    >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> round(optimizer_limits(H, sgd).stable, 4)  # 2 (1 + 0.9) / 2
+    1.9
+    """
+    if not isinstance(H, CurvatureOperator):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidType(f"H must be a curvature operator from hessian(model, loss, data); got {type(H).__name__}")
+    frozen = freeze(H, optimizer)
+    settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
+    if frozen.decoupled.any():
+        found = decayed_spectrum(frozen.terrain(H), frozen, **settings)
+        limit = _with_best_step(limits(found, frozen.method), found, frozen)
+    else:
+        found = spectrum(frozen.terrain(H), **settings)
+        limit = limits(found, frozen.method)
+    reasons = dict(limit.reasons)
+    if frozen.note:
+        reasons["curvature limit"] += f" ({frozen.note})"
+        reasons["note"] = frozen.note
+    limit = replace(limit, method=f"{type(optimizer).__name__} ({limit.method})", reasons=reasons)
+    return limit if clip is None else clipped(limit, found, frozen, clip)
+
+
+def _with_best_step(limit: Limits, found: Spectrum, frozen: Frozen) -> Limits:
+    """The limits of the shifted spectrum, whose own best step is not the method's: the decay shifts its ends apart."""
+    reasons = {**limit.reasons, "optimal": "not derived with this decoupled weight decay", "rate": "not derived"}
+    reasons.pop("tuned", None)
+    decay, method = float(frozen.decoupled[0]), frozen.method
+    uniform = bool((frozen.decoupled == decay).all())
+    if not uniform:
+        reasons["optimal"] = "not derived where decoupled weight decay differs between parameters"
+    if found.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
+        smallest, largest = found.smallest.lower - decay, found.largest.upper - decay * method.real_limit / 2
+        step, rate = best_decayed_step(smallest, largest, method.beta, decay, limit.stable)
+        reasons["optimal"] = f"best worst rate over [{smallest:.6g}, {largest:.6g}] with decoupled decay {decay:g}"
+        reasons["rate"] = "error per step at the optimal step"
+        return replace(limit, optimal=step, rate=rate, reasons=reasons)
+    return replace(limit, optimal=None, rate=1.0, reasons=reasons)
+
+
+def decayed_spectrum(
+    terrain: Operator, frozen: Frozen, *, rtol: float, failure: float, rng: int | np.random.Generator
+) -> Spectrum:
+    """The spectrum whose ends give the limits of a method with decoupled weight decay.
+
+    Parameters
+    ----------
+    terrain : Operator, shape (n, n)
+        P^-1/2 H P^-1/2.
+    frozen : Frozen
+        Holds the decay.
+    rtol, failure, rng
+        As in `surefoot.spectrum`.
+
+    Returns
+    -------
+    Spectrum
+        Largest end that of the terrain plus decay * R/2, smallest that of the terrain plus decay.
+    """
+    decay, stretch = frozen.decoupled, frozen.method.real_limit / 2
+    if (decay == decay[0]).all():
+        found = spectrum(terrain, rtol=rtol, failure=failure, rng=rng)
+        largest, smallest = found.largest.shifted(stretch * decay[0]), found.smallest.shifted(decay[0])
+    else:
+        # where the decay differs between parameters the two ends belong to two different matrices
+        settings: dict[str, Any] = {"rtol": rtol, "failure": failure / 2, "rng": rng}
+        found = spectrum(shifted(terrain, stretch * decay), which="largest", **settings)
+        below = spectrum(shifted(terrain, decay), which="smallest", **settings)
+        largest, smallest = found.largest, below.smallest
+        found = replace(found, products=found.products + below.products)
+    return replace(found, largest=largest, smallest=smallest, points=None)

@@ -1,0 +1,300 @@
+"""An optimizer at its current state as a linear iteration: method, preconditioner and weight decay, held fixed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.methods import Method
+from surefoot.operators import Array, Operator, scaled, shifted
+from surefoot.training.curvature import CurvatureOperator
+from surefoot.training.model.parameters import Block
+from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
+
+__all__ = ["Frozen", "family_of", "freeze", "method_of", "probed_state"]
+
+# Rounding of a product, magnified by the preconditioner's span, that is still far below a 1% interval.
+MAGNIFIED = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The linear iteration of an optimizer whose state is held fixed, on a block of n scalars.
+
+    Parameters
+    ----------
+    method : Method
+        Acts on P^-1 (gradient + coupled * x).
+    preconditioner : array, shape (n,)
+        P, with the ratio of the first group's rate to each group's own inside: the step is the first group's
+        rate.
+    coupled, decoupled : array, shape (n,)
+        Weight decay that joins the gradient, and that multiplies the parameters (times the ratio of rates).
+    note : str
+        What a reader should know.
+    """
+
+    method: Method
+    preconditioner: Array
+    coupled: Array
+    decoupled: Array
+    note: str
+
+    def terrain(self, curvature: CurvatureOperator) -> Operator:
+        """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
+
+        Where P spans more than the products' precision (a bias before batch normalisation or in attention's keys has a
+        gradient of rounding size, so P near eps) the rounding of H would be magnified to the size of the answer; the
+        products are then made on a float64 copy of the model, if it runs in float64.
+        """
+        moved = self.preconditioner[np.isfinite(self.preconditioner)]
+        if moved.size and curvature.precision * moved.max() > MAGNIFIED * moved.min():
+            curvature = _sharpened(curvature)
+        return self._applied(curvature)
+
+    def _applied(self, curvature: Operator) -> Operator:
+        if self.coupled.any():
+            curvature = shifted(curvature, self.coupled)
+        if (self.preconditioner == 1).all():
+            return curvature
+        with np.errstate(divide="ignore"):
+            return scaled(curvature, 1 / np.sqrt(self.preconditioner))
+
+
+def method_of(optimizer: Optimizer) -> Method:
+    """The method that a torch optimizer is, acting on preconditioned gradients.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        SGD, Adam, AdamW, NAdam, RAdam, Adamax or RMSprop.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InvalidType
+        If the optimizer is not one of these; the message says why.
+    InvalidInput
+        If it maximises, or its groups differ in momentum.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.optimizers.frozen import method_of
+    >>> x = torch.nn.Parameter(torch.zeros(2))
+    >>> method_of(torch.optim.SGD([x], lr=0.1, momentum=0.9))
+    HeavyBall(momentum=0.9, dampening=0.0)
+    >>> method_of(torch.optim.AdamW([x]))
+    EMAMomentum(beta=0.9)
+    """
+    optimizer = _unwrapped(optimizer)
+    return _common_method(family_of(optimizer), optimizer.param_groups, _steps_taken(optimizer.state.values()))
+
+
+def family_of(optimizer: Optimizer) -> Family:
+    """What is known of the optimizer's kind.
+
+    Raises
+    ------
+    InvalidType
+        If nothing is.
+    """
+    name = type(optimizer).__name__
+    if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {name}")
+    # not isinstance: a subclass may update differently
+    family = FAMILIES.get(type(optimizer))
+    if family is None:
+        reason = REFUSED.get(name, "its update is not known here")
+        known = ", ".join(sorted(kind.__name__ for kind in FAMILIES))
+        raise InvalidType(
+            f"no limit for {name}: {reason}. Known: {known}; for others pass surefoot.operators.scaled(H, P**-0.5) "
+            "and a method to surefoot.limits"
+        )
+    return family
+
+
+def freeze(
+    curvature: CurvatureOperator, optimizer: Optimizer, gradients: Iterable[Sequence[Tensor | None]] | None = None
+) -> Frozen:
+    """The optimizer's iteration on the curvature's parameters, at the optimizer's state.
+
+    Parameters
+    ----------
+    curvature : CurvatureOperator, shape (n, n)
+    optimizer : torch.optim.Optimizer
+        Must train all of the curvature's parameters; it may train others too.
+    gradients : iterable of gradients, optional
+        For an adaptive optimizer without a state: gradients at this point to probe with. Default: the mean
+        gradients of the curvature's batches in turn.
+
+    Returns
+    -------
+    Frozen
+
+    Raises
+    ------
+    InvalidType
+        If the optimizer is of no known kind.
+    InvalidInput
+        If it does not train a parameter, maximises, has no rate to express the limit in, or its groups differ
+        in momentum.
+    """
+    optimizer = _unwrapped(optimizer)
+    family = family_of(optimizer)
+    block = curvature.block
+    groups = _groups(optimizer, block)
+    state: Mapping[Any, Any] = optimizer.state
+    notes: list[str] = []
+    if family.preconditioner is not None and not any(state.get(p) for p in block.tensors):
+        state, note = probed_state(optimizer, family, block, gradients or curvature.batch_gradients())
+        notes.append(note)
+    ratios, note = _rate_ratios(groups)
+    notes.append(note)
+    method = _common_method(family, groups, _steps_taken(state[p] for p in block.tensors if state.get(p)))
+
+    pieces: list[Tensor] = []
+    for p, group, ratio in zip(block.tensors, groups, ratios, strict=True):
+        if ratio == 0:
+            pieces.append(torch.full_like(p, torch.inf, dtype=torch.float64))  # not moved at all
+        elif family.preconditioner is None or not state.get(p):
+            pieces.append(torch.full_like(p, 1 / ratio, dtype=torch.float64))
+        else:
+            pieces.append(family.preconditioner(group, state[p]) / ratio)
+    _check_states(curvature, family, state)
+    decays = [float(group.get("weight_decay", 0.0)) for group in groups]
+    apart = [family.decoupled(group) for group in groups]
+    return Frozen(
+        method,
+        block.joined(pieces).numpy(),
+        _spread(block, [0.0 if a else w for w, a in zip(decays, apart, strict=True)]),
+        _spread(block, [r * w if a else 0.0 for r, w, a in zip(ratios, decays, apart, strict=True)]),
+        "; ".join(note for note in notes if note),
+    )
+
+
+def probed_state(
+    optimizer: Optimizer, family: Family, block: Block, gradients: Iterable[Sequence[Tensor | None]]
+) -> tuple[Mapping[Any, Any], str]:
+    """The state that a fresh optimizer of the same kind has after steps of rate 0 over the gradients, on a copy.
+
+    With rate 0 the copy gathers its averages where the parameters are; nothing of the caller's changes. All gradients
+    are used: a coordinate that no gradient has reached yet has P = eps, and any curvature there looks enormous (on the
+    digits network the limit after 5 of 28 mini-batches is 4000 times lower than after all).
+
+    Returns
+    -------
+    state : mapping of Parameter to dict
+        For the block's own parameters.
+    note : str
+    """
+    copies = {p: p.detach().clone().requires_grad_() for p in block.tensors}
+    settings = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    kind: Any = type(optimizer)
+    probe = kind([{**settings[id(p)], "params": [copy], "lr": 0.0} for p, copy in copies.items()])
+
+    def step(gradient: Sequence[Tensor | None]) -> None:
+        for copy, g in zip(copies.values(), gradient, strict=True):
+            copy.grad = None if g is None else g.clone()
+        probe.step()
+
+    few: list[Sequence[Tensor | None]] = []
+    batches = 0
+    for gradient in gradients:
+        step(gradient)
+        batches += 1
+        if len(few) < family.probing:
+            few.append(gradient)
+    for i in range(batches, family.probing):
+        step(few[i % batches])
+    state = {p: dict(probe.state[copy]) for p, copy in copies.items()}
+    steps = max(batches, family.probing)
+    over = f"{batches} batches" if batches > 1 else "one batch, so without the noise of mini-batches"
+    return state, f"preconditioner after {steps} probing steps of rate 0 on a copy, over {over}"
+
+
+def _sharpened(curvature: CurvatureOperator) -> CurvatureOperator:
+    if not curvature.fits_in_double:
+        return curvature
+    try:
+        double = curvature.in_double()
+    except Exception:  # the user's model, in a precision it may not be made for
+        return curvature
+    return double if double.precision < curvature.precision else curvature
+
+
+def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
+    """The parameter group of each parameter of the block."""
+    owner = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    missing = [name for name, p in zip(block.names, block.tensors, strict=True) if id(p) not in owner]
+    if missing:
+        raise InvalidInput(
+            f"the optimizer does not train {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}; restrict "
+            "the curvature to what it trains: hessian(..., parameters=...)"
+        )
+    groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.tensors]
+    if any(group.get("maximize") for group in groups):
+        raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")
+    return groups
+
+
+def _rate_ratios(groups: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
+    """Each rate over the first one's."""
+    rates = [float(group["lr"]) for group in groups]
+    if len(set(rates)) == 1:
+        return [1.0] * len(rates), ""
+    if rates[0] == 0:
+        raise InvalidInput(f"the first group has rate 0 and others {max(rates):g}; set a rate to express limits in")
+    found = ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
+    return [rate / rates[0] for rate in rates], f"the first group's rate; groups keep their ratios ({found})"
+
+
+def _common_method(family: Family, groups: Sequence[Mapping[str, Any]], steps: float) -> Method:
+    methods = list(dict.fromkeys(family.method(group, steps) for group in groups))
+    if any(group.get("maximize") for group in groups):
+        raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")
+    if len(methods) > 1:
+        names = " and ".join(method.name for method in methods)
+        raise InvalidInput(f"parameter groups with {names} have no common limit; measure them one by one")
+    return methods[0]
+
+
+def _check_states(curvature: CurvatureOperator, family: Family, state: Mapping[Any, Any]) -> None:
+    """A parameter without a state beside others with one is harmless only where the loss does not use it."""
+    if family.preconditioner is None:
+        return
+    block = curvature.block
+    lacking = [i for i, p in enumerate(block.tensors) if not state.get(p)]
+    if not lacking:
+        return
+    edges = np.cumsum([0, *(p.numel() for p in block.tensors)])
+    gradient = curvature.gradient()
+    used = [block.names[i] for i in lacking if gradient[edges[i] : edges[i + 1]].any()]
+    if used:
+        raise InvalidInput(f"{', '.join(used[:4])} has no optimizer state beside others that have; take a step first")
+
+
+def _spread(block: Block, values: Sequence[float]) -> Array:
+    return np.concatenate([np.full(p.numel(), value) for p, value in zip(block.tensors, values, strict=True)])
+
+
+def _steps_taken(states: Iterable[Mapping[str, Any]]) -> float:
+    return max((float(state.get("step", 0)) for state in states), default=0.0)
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    """The torch optimizer inside a wrapper that keeps it as `.optimizer` (Accelerate)."""
+    while not isinstance(optimizer, Optimizer) or type(optimizer) not in FAMILIES:
+        inner = getattr(optimizer, "optimizer", None)
+        if not isinstance(inner, Optimizer):
+            return optimizer
+        optimizer = inner
+    return optimizer

@@ -1,0 +1,82 @@
+"""How far the first update may go: the loss of one batch along it, forward passes only."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from surefoot.training.model.sandbox import buffers_set_aside, random_state_kept
+
+__all__ = ["line_minimum"]
+
+# The first look: this part of the parameters' own length.
+SMALL = 1e-3
+# Between looks, and once between the best one's neighbours.
+COARSE, FINE = 10**0.5, 10**0.25
+# Fifteen decades.
+LOOKS = 30
+
+_copy: Any = cast(Any, torch)._foreach_copy_
+_add: Any = cast(Any, torch)._foreach_add
+
+
+def line_minimum(
+    model: nn.Module,
+    closure: Callable[[], Tensor],
+    parameters: Sequence[Tensor],
+    direction: Sequence[Tensor],
+) -> float:
+    """The r > 0 that makes the closure's loss least at x + r d, within a factor 10^(1/4), on the near slope.
+
+    Parameters
+    ----------
+    model : Module
+    closure : callable
+        () -> the loss.
+    parameters, direction : sequence of Tensor
+        x and d.
+
+    Returns
+    -------
+    float
+        nan if no r lowers the loss. Parameters, buffers and random states are as before; all looks draw the same
+        random numbers, so a dropout mask is the same at x and beyond.
+    """
+    start = [p.detach().clone() for p in parameters]
+    length, unit = _norm(start), _norm(direction)
+    if not 0 < unit < math.inf:
+        return math.nan
+
+    def at(r: float) -> float:
+        with torch.no_grad(), random_state_kept(), buffers_set_aside(model):
+            _copy(list(parameters), _add(start, list(direction), alpha=r))
+            value = float(closure())
+        return value if math.isfinite(value) else math.inf
+
+    try:
+        return _searched(at, SMALL * (length or 1.0) / unit)
+    finally:
+        with torch.no_grad():
+            _copy(list(parameters), start)
+
+
+def _searched(at: Callable[[float], float], r: float) -> float:
+    loss, value = at(0.0), at(r)
+    ratio = COARSE if value < loss else 1 / COARSE
+    best = (value, r)
+    for _ in range(LOOKS):
+        r *= ratio
+        value = at(r)
+        if value < best[0]:
+            best = (value, r)
+        elif ratio > 1 or best[0] < loss:
+            break
+    if not best[0] < loss:
+        return math.nan
+    return min(best, *((at(best[1] * factor), best[1] * factor) for factor in (FINE, 1 / FINE)))[1]
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return math.sqrt(sum(float(torch.linalg.vector_norm(t).double()) ** 2 for t in tensors))

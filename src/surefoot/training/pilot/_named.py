@@ -1,0 +1,55 @@
+"""Rules that a pilot knows by name."""
+
+from collections.abc import Callable, Sequence
+
+from torch.optim import SGD, Optimizer
+
+from surefoot.errors import InvalidInput
+from surefoot.rules import AlongStep, Autopilot, Cooldown, Known, Polyak, Rule, Sharpness, named_rule, named_rules
+from surefoot.rules.named import unknown_rule
+
+__all__ = ["pilot_rule", "refuse_foreign_steps"]
+
+_OWN: dict[str, Callable[[], Rule]] = {
+    "auto": lambda: Autopilot(),
+    "along-step": lambda: Cooldown(rule=AlongStep()),
+    "sharpness": lambda: Cooldown(rule=Sharpness()),
+}
+
+
+def pilot_rule(name: str, total_steps: int | None) -> Rule:
+    """The rule that a name stands for in training; schedules are told the length of the run.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, or a schedule needs a length that is not known.
+    """
+    word = name.strip().partition(":")[0]
+    if word in _OWN:
+        if word != name.strip():
+            raise InvalidInput(f"the rule {word} takes no argument; got {name!r}")
+        return _OWN[word]()
+    shared = [entry.name for entry in named_rules() if entry.name not in _OWN]
+    if word not in shared:
+        raise unknown_rule(name, [*_OWN, *shared])
+    if total_steps is None and word in {"cosine", "linear", "one-cycle", "wsd"}:
+        raise InvalidInput(f"{word} is a schedule for a run of known length; give total_steps")
+    return named_rule(name, Known(steps=total_steps or 1))
+
+
+def refuse_foreign_steps(rule: Rule, optimizers: Sequence[Optimizer]) -> None:
+    """Polyak's step divides by |g|^2, so it is one for the gradient itself and for no other direction.
+
+    Raises
+    ------
+    InvalidInput
+        If the rule is Polyak's and an optimizer does not move along the gradient.
+    """
+    for optimizer in optimizers:
+        plain = type(optimizer) is SGD and not any(group["momentum"] for group in optimizer.param_groups)
+        if isinstance(rule, Polyak) and not plain:
+            raise InvalidInput(
+                f"Polyak's step is for plain gradients, and {type(optimizer).__name__} moves along another direction; "
+                "use SGD with momentum=0, or rule='auto'"
+            )

@@ -1,0 +1,206 @@
+"""Residual networks as Euler steps: what each block does to a perturbation, and all of them to signal and gradient."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.spectra import Bounds
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.trees import first_sizes, taken
+from surefoot.training.residual._growth import bounded_scale, predicted
+from surefoot.training.residual._jacobian import JacobianOf
+from surefoot.training.residual._measure import matrix_or_products, measured_block, norm
+from surefoot.training.residual._result import DepthScaling, ResidualBlock, ResidualStability
+from surefoot.training.residual._scale import DEPTH_SCALES, attach
+from surefoot.training.residual._signals import Signals, prepared, run, signals
+from surefoot.training.residual._trace import Step, Trace
+from surefoot.training.residual.blocks import Blocks, as_model, named_steps
+
+__all__ = ["residual_stability"]
+
+
+def residual_stability(
+    model: Any,
+    data: Any,
+    *,
+    loss: Loss | None = None,
+    blocks: Blocks = None,
+    samples: int | None = 1,
+    rtol: float = 0.01,
+    failure: float = 1e-6,
+    rng: int = 0,
+) -> ResidualStability:
+    """Each residual block x + h g(x) as a step of forward Euler, and the growth of signal and gradient across depth.
+
+        x_{k+1} = x_k + h g_k(x_k),    d_{k+1} = (I + h J_k) d_k
+
+    Of each block's Jacobian J: the eigenvalues, and the largest h that forward Euler allows them; ||J|| and the
+    logarithmic norm, which bound what blocks that differ do to a perturbation; and the root mean square growth. Of the
+    stack: sizes of x_k and of the gradient by x_k, measured in the model as it is and with all branches scaled by
+    1/sqrt(L), by 1/L and by the largest h that keeps both within a factor of e^(1/2), beside their prediction from the
+    blocks as they are.
+
+    At a random start the eigenvalues of J fill a disc around 0: half of them grow and no h is stable, however small. A
+    network is not an endless repetition, though: h sets how much grows across its depth, in the mean square with L h^2,
+    in the worst direction at most with L h.
+
+    Parameters
+    ----------
+    model : Module or sequence of modules or functions
+        As it is: nothing of it is changed. A sequence holds the blocks, x -> x + g(x), that follow one another.
+    data : tensor or batch
+        Without a loss the model's input: a tensor, the first entry of a tuple, or a mapping with its keywords. Of a
+        list of batches or a DataLoader the first batch.
+    loss : callable, optional
+        loss(model, batch), whose gradient is measured; default: a random direction at the last block.
+    blocks : str, iterable of str or callable, optional
+        Which modules are blocks: a pattern (``"layers.*"``), names, or a function (name, module) -> bool. Each must add
+        something computed from its input to its input, once or several times (a layer of a pre-norm transformer), or be
+        the module that ends a branch. Default: every sum x + g(x) in the forward pass, g with parameters, that has no
+        other in it.
+    samples : int or None
+        Measure Jacobians at the first so many samples; None: at all of the batch.
+    rtol, failure : float
+        Of intervals for Jacobians too large to form, more than 400 entries: their relative width, and the probability
+        that any of all blocks' misses, and that the whole stack's at one scale does.
+    rng : int
+        Seed of random directions.
+
+    Returns
+    -------
+    ResidualStability
+        ``print()`` it; ``to_dict()`` for JSON.
+
+    Raises
+    ------
+    InvalidInput
+        If no block is of the form x + g(x), a named one is not or changes the shape (says which module and why), or
+        batch normalisation in train mode would see fewer samples than there are.
+    NotRepeatable
+        If dropout is active.
+    NotFinite
+        If the data, or the signal at some block, is NaN or infinite.
+
+    References
+    ----------
+    E. Haber, L. Ruthotto, Stable architectures for deep neural networks, Inverse Problems 34 (2018) 014004 (blocks as
+    Euler steps). G. Dahlquist, Stability and error bounds, 1959; C. Lubich et al. (logarithmic norm).
+
+    Examples
+    --------
+    A pair of eigenvalues -a +- ib is stable up to h = 2 a / (a^2 + b^2): with a = 1 and b = 3, 0.2.
+
+    >>> import torch
+    >>> from surefoot.training.residual._residual import residual_stability
+    >>> A = torch.tensor([[-1.0, 3.0], [-3.0, -1.0]])
+    >>> found = residual_stability([lambda x: x + x @ A.T], torch.ones(1, 2))
+    >>> block = found.blocks[0]
+    >>> f"{block.limits.stable:.4f} {block.contractive:.4f}"
+    '0.2000 0.2000'
+    """
+    model, blocks = as_model(model, blocks)
+    model, batch = prepared(model, data, loss)
+    found, steps = _visit(model, batch, loss, blocks)
+    seen = signals(found, list(steps.values()), loss, rng)
+    _check_finite(steps, seen)
+    few, count = _some_samples(model, batch, samples)
+    each = failure / (3 * len(steps))
+    measured = tuple(
+        measured_block(name, step, rtol=rtol, failure=each, rng=rng)
+        for name, step in _visit(model, few, loss, blocks)[1].items()
+    )
+
+    def measure() -> tuple[Signals, Bounds | None]:
+        inside, now = _visit(model, batch, loss, blocks)
+        across = _worst(list(_visit(model, few, loss, blocks)[1].values()), rtol, failure, rng)
+        return signals(inside, list(now.values()), loss, rng), across
+
+    scales = {"as it is": 1.0} | {label: of(len(steps)) for label, of in DEPTH_SCALES.items()}
+    if (bounded := bounded_scale(measured, seen)) is not None:
+        scales["bounded"] = bounded
+    made: list[DepthScaling] = []
+    note = ""
+    for label, scale in scales.items():
+        sizes, worst = None, None
+        try:
+            hooks = nullcontext() if scale == 1 else attach(model, found, steps, [scale] * len(steps))
+        except InvalidInput as error:
+            note = f"scales were not tried: {error}"
+        else:
+            with hooks:
+                sizes, worst = measure()
+        made.append(_scaling(label, scale, measured, seen, sizes, worst))
+    return ResidualStability(blocks=measured, scalings=tuple(made), samples=count, linked=seen.linked, note=note)
+
+
+def _visit(model: nn.Module, batch: Any, loss: Loss | None, blocks: Blocks) -> tuple[Trace, dict[str, Step]]:
+    found = run(model, batch, loss)
+    return found, named_steps(model, found, blocks)
+
+
+def _worst(steps: Sequence[Step], rtol: float, failure: float, rng: int) -> Bounds | None:
+    """The norm of the whole stack's Jacobian; None where it is not finite."""
+    across = JacobianOf(steps[-1].value, steps[0].stream, steps[0].x)
+    try:
+        return norm(matrix_or_products(across), rtol, failure, rng)
+    except NotFinite:
+        return None
+
+
+def _scaling(
+    label: str,
+    scale: float,
+    blocks: Sequence[ResidualBlock],
+    as_it_is: Signals,
+    seen: Signals | None,
+    worst: Bounds | None,
+) -> DepthScaling:
+    forward, backward = predicted(blocks, as_it_is, scale)
+    return DepthScaling(
+        label=label,
+        scale=scale,
+        forward=() if seen is None else seen.forward,
+        backward=() if seen is None else seen.backward,
+        predicted_forward=forward,
+        predicted_backward=backward,
+        worst=worst,
+        bound=math.prod(block.worst_growth(scale) for block in blocks),
+    )
+
+
+def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
+    names = list(steps)
+    for k, sizes in enumerate(zip(seen.x, seen.branch, seen.total, strict=True)):
+        if not all(map(math.isfinite, sizes)):
+            grown = [size for size in seen.x[: k + 1] if math.isfinite(size)]
+            raise NotFinite(
+                f"the signal is NaN or infinite at {names[k]}, block {k + 1} of {len(names)}"
+                + (f", after growing {grown[-1] / seen.x[0]:.3g}-fold" if k and seen.x[0] > 0 else "")
+                + "; scale the branches first (scale_residuals), or measure it in double precision (model.double())"
+            )
+    if not all(map(math.isfinite, (*seen.gradient, *seen.gradient_after))):
+        raise NotFinite(
+            "the gradient is NaN or infinite at some block while the signal is not; check the loss, or measure in "
+            "double precision: model.double()"
+        )
+
+
+def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[Any, int]:
+    if samples is not None and samples < 1:
+        raise InvalidInput(f"samples must be at least 1; got {samples!r}")
+    sizes = set(first_sizes(batch))
+    size = min(sizes, default=1)
+    if samples is None or len(sizes) != 1 or samples >= size:
+        return batch, size
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None):
+            raise InvalidInput(
+                f"{name} normalises over the batch, so that {samples} of {size} samples are another model; call "
+                "model.eval(), or samples=None to measure at all of them"
+            )
+    return taken(batch, torch.arange(samples), size), samples

@@ -1,0 +1,256 @@
+"""Residual blocks as Euler steps, as values."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from surefoot.spectra import Bounds, Spectrum
+from surefoot.stability import Limits
+
+__all__ = ["DepthScaling", "ResidualBlock", "ResidualStability"]
+
+SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualBlock:
+    """One block x + g(x) as a step of forward Euler, J the Jacobian of g at the samples.
+
+    Parameters
+    ----------
+    name : str
+    size : int
+        Entries of x, of all samples that J was measured at.
+    spectrum : Spectrum
+        Of J: all eigenvalues of a small one, Ritz values (estimates) of a large one.
+    limits : Limits
+        Of forward Euler on it. `stable`: the largest h for which a block that is repeated lets no perturbation grow for
+        ever; 0 where an eigenvalue grows, as half of them do at a random start.
+    norm : Bounds
+        On ||J||, the largest singular value.
+    log_norm : Bounds
+        On the largest eigenvalue of (J + J')/2: perturbations grow at most like exp(h log_norm) at small h.
+    growth : Bounds
+        On ||I + J||: what the block does to the worst perturbation.
+    contractive : float
+        No perturbation grows at any h up to here, in blocks that differ too: 2 a / ||J||^2 if log_norm <= -a < 0,
+        else 0.
+    mean, mean_square : float
+        tr(J)/n and ||J||_F^2/n: an isotropic perturbation grows by (1 + 2 h mean + h^2 mean_square)^(1/2) in the root
+        mean square. Exact of a small J, estimated by random vectors of a large one.
+    degree : float
+        d log|g| / d log|x|: 1 where g is linear or ReLU without biases, 0 behind a normalisation.
+    """
+
+    name: str
+    size: int
+    spectrum: Spectrum
+    limits: Limits
+    norm: Bounds
+    log_norm: Bounds
+    growth: Bounds
+    contractive: float
+    mean: float
+    mean_square: float
+    degree: float
+
+    def rms_growth(self, h: float = 1.0) -> float:
+        """Of an isotropic perturbation, by x + h g(x)."""
+        return math.sqrt(max(0.0, 1 + 2 * h * self.mean + h * h * self.mean_square))
+
+    def worst_growth(self, h: float = 1.0) -> float:
+        """An upper bound on ||I + h J||: (1 + 2 h log_norm + h^2 ||J||^2)^(1/2)."""
+        return math.sqrt(max(0.0, 1 + 2 * h * self.log_norm.upper + (h * self.norm.upper) ** 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the eigenvalues."""
+        found = self.spectrum.to_dict() | {"points": None, "field_of_values": None}
+        intervals = {name: getattr(self, name).to_dict() for name in ("norm", "log_norm", "growth")}
+        plain = ("name", "size", "contractive", "mean", "mean_square", "degree")
+        values = {name: getattr(self, name) for name in plain}
+        return values | intervals | {"spectrum": found, "limits": self.limits.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ResidualBlock":
+        """The inverse of `to_dict`, but for the eigenvalues."""
+        values: dict[str, Any] = dict(data)
+        values |= {name: Bounds.from_dict(data[name]) for name in ("norm", "log_norm", "growth")}
+        values |= {"spectrum": Spectrum.from_dict(data["spectrum"]), "limits": Limits.from_dict(data["limits"])}
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthScaling:
+    """What one scale h of all L branches makes of the signal and of the gradient.
+
+    Parameters
+    ----------
+    label : str
+        ``as it is``, ``1/sqrt(L)``, ``1/L`` or ``bounded``.
+    scale : float
+        h, relative to the model as it is.
+    forward, backward : tuple of float, length L + 1
+        Measured with the scales set: |x_k| / |x_0|, and the gradient by x_k over that by x_L; empty where a branch
+        cannot be scaled.
+    predicted_forward, predicted_backward : tuple of float, length L + 1
+        From the blocks as they are.
+    worst : Bounds or None
+        Measured: on the largest singular value of the Jacobian of x_L by x_0, at the samples.
+    bound : float
+        The product of the blocks' `worst_growth` at this scale; holds for the model as it is, and for another scale as
+        far as the Jacobians stay.
+    """
+
+    label: str
+    scale: float
+    forward: tuple[float, ...]
+    backward: tuple[float, ...]
+    predicted_forward: tuple[float, ...] = field(repr=False)
+    predicted_backward: tuple[float, ...] = field(repr=False)
+    worst: Bounds | None
+    bound: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; an infinite number becomes None."""
+        curves = ("forward", "backward", "predicted_forward", "predicted_backward")
+        values = {name: [_finite(value) for value in getattr(self, name)] for name in curves}
+        worst = None if self.worst is None else self.worst.to_dict()
+        return {"label": self.label, "scale": self.scale, "bound": _finite(self.bound), "worst": worst} | values
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "DepthScaling":
+        """The inverse of `to_dict`."""
+        curves = ("forward", "backward", "predicted_forward", "predicted_backward")
+        values: dict[str, Any] = {name: tuple(map(_infinite, data[name])) for name in curves}
+        worst = None if data["worst"] is None else Bounds.from_dict(data["worst"])
+        return cls(label=data["label"], scale=data["scale"], bound=_infinite(data["bound"]), worst=worst, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualStability:
+    """A stack of residual blocks as Euler steps; made by `residual_stability`.
+
+    Parameters
+    ----------
+    blocks : tuple of ResidualBlock
+        In the order in which they run.
+    scalings : tuple of DepthScaling
+        The model as it is, 1/sqrt(L), 1/L, and the largest h (``bounded``) at which neither the squared signal nor the
+        squared gradient is predicted to grow by more than e across depth, where there is one.
+    samples : int
+        That the Jacobians were measured at.
+    linked : bool
+        Whether each branch adds to what the one before it made. Where something else stands between, its effect on the
+        sizes is taken as measured, and products over depth leave it out.
+    note : str
+        What a reader should know: why a scale could not be tried.
+    """
+
+    blocks: tuple[ResidualBlock, ...]
+    scalings: tuple[DepthScaling, ...]
+    samples: int
+    linked: bool
+    note: str = ""
+
+    @property
+    def depth(self) -> int:
+        """L, the number of branches."""
+        return len(self.blocks)
+
+    @property
+    def bounded_scale(self) -> float | None:
+        """The h of the scaling ``bounded``."""
+        return next((s.scale for s in self.scalings if s.label == "bounded"), None)
+
+    def __str__(self) -> str:
+        where = f"{self.samples} sample" + ("s" if self.samples > 1 else "")
+        head = f"{self.depth} residual blocks x + g(x) as Euler steps, J the Jacobian of g at {where}"
+        chosen = self.blocks if self.depth <= SHOWN else (*self.blocks[: SHOWN - 2], self.blocks[-1])
+        rows = [("block", "growth ||I + J||", "||J||", "log norm", "rms growth", "stable h", "contractive h")]
+        rows += [_block_row(block) for block in chosen]
+        lines = _aligned(rows)
+        if len(chosen) < self.depth:
+            lines.insert(-1, f"  ... {self.depth - len(chosen)} more")
+        table = [("scale of all", "h", "signal x", "predicted", "gradient x", "predicted", "worst direction", "bound")]
+        table += [_scaling_row(scaling) for scaling in self.scalings]
+        notes = [f"  {text}" for text in (self.meaning, self.note) if text]
+        return "\n".join([head, *lines, "", *_aligned(table), *notes])
+
+    @property
+    def meaning(self) -> str:
+        """What `stable` says of these blocks, in a sentence."""
+        growing = sum(block.limits.stable == 0 for block in self.blocks)
+        gap = "" if self.linked else "; something else stands between the blocks and is taken as measured"
+        if growing:
+            return (
+                f"in {growing} of {self.depth} blocks an eigenvalue of J has a positive real part: repeated, they let "
+                f"some perturbation grow at every h > 0. Depth is finite: what counts is the growth across it{gap}"
+            )
+        return f"no eigenvalue of J has a positive real part: each block, repeated, is stable up to its h{gap}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for a report."""
+        return {
+            "kind": "residual",
+            "blocks": [block.to_dict() for block in self.blocks],
+            "scalings": [scaling.to_dict() for scaling in self.scalings],
+            "samples": self.samples,
+            "linked": self.linked,
+            "note": self.note,
+            "meaning": self.meaning,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ResidualStability":
+        """The inverse of `to_dict`, but for the eigenvalues."""
+        return cls(
+            blocks=tuple(ResidualBlock.from_dict(block) for block in data["blocks"]),
+            scalings=tuple(DepthScaling.from_dict(scaling) for scaling in data["scalings"]),
+            **{name: data[name] for name in ("samples", "linked", "note")},
+        )
+
+
+def _block_row(block: ResidualBlock) -> tuple[str, ...]:
+    allowed = block.limits.stable
+    estimated = "~" if block.spectrum.provenance == "measured" and allowed else ""
+    return (
+        block.name,
+        _interval(block.growth),
+        _interval(block.norm),
+        _interval(block.log_norm),
+        f"{block.rms_growth():.4g}",
+        f"{estimated}{allowed:.4g}",
+        f"{block.contractive:.4g}",
+    )
+
+
+def _scaling_row(scaling: DepthScaling) -> tuple[str, ...]:
+    measured = [f"{curve[i]:.4g}" if curve else "-" for curve, i in ((scaling.forward, -1), (scaling.backward, 0))]
+    return (
+        scaling.label,
+        f"{scaling.scale:.4g}",
+        measured[0],
+        f"{scaling.predicted_forward[-1]:.4g}",
+        measured[1],
+        f"{scaling.predicted_backward[0]:.4g}",
+        "-" if scaling.worst is None else _interval(scaling.worst),
+        f"{scaling.bound:.4g}",
+    )
+
+
+def _interval(bounds: Bounds) -> str:
+    return f"{bounds.upper:.4g}" if bounds.lower == bounds.upper else f"[{bounds.lower:.4g}, {bounds.upper:.4g}]"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _infinite(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,0 +1,145 @@
+"""Run a model on a batch to see its residual blocks: what is checked first, and the sizes of signal and gradient."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
+from surefoot.training.curvature.linearised import as_scalar
+from surefoot.training.model.batches import gather
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.sandbox import plain_module, random_modules, twice_differentiable
+from surefoot.training.model.trees import leaves, on_device
+from surefoot.training.residual._trace import Step, Trace, trace
+
+__all__ = ["Signals", "prepared", "run", "signals"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Sizes along a stack of L branches, Euclidean norms over a batch.
+
+    Parameters
+    ----------
+    x, branch, total : tuple of float, length L
+        |x_k|, |g_k(x_k)| and |x_k + g_k(x_k)|.
+    gradient, gradient_after : tuple of float, length L
+        Of what is differentiated, by x_k and by x_k + g_k(x_k).
+    linked : bool
+        Whether each branch adds to what the one before it made, with nothing in between.
+    """
+
+    x: tuple[float, ...]
+    branch: tuple[float, ...]
+    total: tuple[float, ...]
+    gradient: tuple[float, ...]
+    gradient_after: tuple[float, ...]
+    linked: bool
+
+    @property
+    def forward(self) -> tuple[float, ...]:
+        """|x_k| / |x_0| for k = 0 .. L."""
+        return tuple(_ratio(size, self.x[0]) for size in (*self.x, self.total[-1]))
+
+    @property
+    def backward(self) -> tuple[float, ...]:
+        """The gradient by x_k over that by x_L, k = 0 .. L."""
+        return tuple(_ratio(size, self.gradient_after[-1]) for size in (*self.gradient, self.gradient_after[-1]))
+
+
+def prepared(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, Any]:
+    """The module inside wrappers, and the first batch of the data on its device.
+
+    Raises
+    ------
+    NotRepeatable
+        If dropout is active.
+    NotFinite
+        If the batch holds NaN or infinity.
+    InvalidInput
+        If there is no batch.
+    """
+    model = plain_module(model)
+    noisy = list(random_modules(model))
+    if noisy:
+        listed = ", ".join(noisy[:4]) + (", ..." if len(noisy) > 4 else "")
+        raise NotRepeatable(
+            f"dropout is active in train mode ({listed}): the branches are other functions at each call; "
+            "call model.eval()"
+        )
+    batch = gather(data, cast("Loss", loss)).items[0]
+    for tensor in leaves(batch):
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise NotFinite("the data holds NaN or infinite entries; drop or impute them")
+    devices = {tensor.device for tensor in model.parameters()}
+    return model, on_device(batch, devices.pop()) if len(devices) == 1 else batch
+
+
+def run(model: nn.Module, batch: Any, loss: Loss | None) -> Trace:
+    """The trace of one evaluation.
+
+    Without a loss a tensor is the model's input, of a tuple or list the first entry, and a mapping its keywords.
+    """
+
+    def compute() -> Any:
+        if loss is not None:
+            return as_scalar(loss(model, batch))
+        if isinstance(batch, Mapping):
+            return model(**batch)
+        return model(batch[0] if isinstance(batch, tuple | list) else batch)
+
+    return trace(model, compute)
+
+
+def signals(found: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -> Signals:
+    """The sizes of what flows forward and backward; infinite or nan where that is what they are.
+
+    Backward flows the gradient of the loss or, without one, of a random direction at the last branch.
+
+    Raises
+    ------
+    InvalidInput
+        If the loss does not depend on the blocks.
+    """
+    if loss is not None:
+        root, cotangent = cast("Tensor", found.returned), None
+    else:
+        root = steps[-1].value
+        random = torch.randn(root.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        cotangent = random.to(root)
+    places = [GradientEdge(*step.sum) for step in steps]
+    with twice_differentiable():
+        pulled = torch.autograd.grad(
+            root,
+            [cast("Tensor", edge) for edge in (*(step.stream for step in steps), *places)],
+            cotangent,
+            retain_graph=True,
+            allow_unused=True,
+        )
+    sizes = [0.0 if g is None else _norm(g) for g in cast("Sequence[Tensor | None]", pulled)]
+    if not any(sizes):
+        raise InvalidInput("the loss does not depend on the residual blocks: every gradient there is 0; check the loss")
+    return Signals(
+        x=tuple(_norm(step.x) for step in steps),
+        branch=tuple(_norm(step.branch) for step in steps),
+        total=tuple(_norm(step.value) for step in steps),
+        gradient=tuple(sizes[: len(steps)]),
+        gradient_after=tuple(sizes[len(steps) :]),
+        linked=all((b.stream.node, b.stream.output_nr) == a.sum for a, b in pairwise(steps)),
+    )
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor.detach().double()))
+
+
+def _ratio(size: float, first: float) -> float:
+    if math.isnan(size) or math.isnan(first):
+        return math.inf
+    return size / first if first > 0 and math.isfinite(first) else math.inf

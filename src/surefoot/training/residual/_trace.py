@@ -1,0 +1,295 @@
+"""One forward pass, and every x + g(x) in it: found by what is added to what, whatever module the sum is written in."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.overrides import TorchFunctionMode
+
+from surefoot.training.model.sandbox import undisturbed
+from surefoot.training.model.trees import leaves, mapped
+
+__all__ = ["Call", "Edge", "Step", "Trace", "trace"]
+
+Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: what identifies a value
+
+ADD = frozenset({torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__})
+ADD_IN_PLACE = frozenset({torch.Tensor.add_, torch.Tensor.__iadd__})
+# What `scale_residuals` puts around a block: x + h (y - x).
+LERP = torch.Tensor.lerp
+
+
+@dataclass(slots=True)
+class Step:
+    """One sum x + g(x), where g(x) was computed from x.
+
+    `stream` is x's place in the graph and `x` its value; `branch` is g(x) and `value` the sum, both with their graph.
+    `inside` holds the names of the modules that the sum was written in, from the outermost; `addends` the values that
+    make up the branch; `crossed` says whether another sum of this kind lies inside the branch.
+    """
+
+    stream: GradientEdge
+    x: Tensor
+    branch: Tensor
+    addends: list[Edge]
+    sum: Edge
+    value: Tensor
+    inside: tuple[str, ...]
+    parametric: bool
+    crossed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a module: its first tensor in and out."""
+
+    name: str
+    input: Edge | None
+    input_shape: tuple[int, ...] | None
+    output: Edge | None
+    output_shape: tuple[int, ...] | None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a forward pass did: the sums x + g(x) in their order, and the calls of modules.
+
+    `producers` maps a value to the modules that returned it and, where they returned a tuple, its place there; `plain`
+    maps a sum that is not of this kind to its two addends; `returned` is what was computed.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    producers: dict[Edge, list[tuple[str, int | None]]] = field(default_factory=dict)
+    plain: dict[Edge, tuple[Edge, Edge]] = field(default_factory=dict)
+    additions: int = 0
+    returned: Any = None
+
+
+def trace(model: nn.Module, compute: Callable[[], Any]) -> Trace:
+    """Run something that calls the model, with its graph kept, and note the sums and the calls.
+
+    All parameters and floating inputs take part in the graph, so that frozen ones hide nothing; afterwards their
+    flags, the buffers and the random states are as before.
+
+    Parameters
+    ----------
+    model : Module
+    compute : callable
+        Of no arguments.
+
+    Returns
+    -------
+    Trace
+    """
+    found = Trace()
+    stack: list[str] = []
+    with undisturbed(model), _thawed(model), _watched(model, found, stack), _Additions(found, stack):
+        found.returned = compute()
+    return found
+
+
+def edge_of(tensor: Tensor) -> Edge:
+    """What identifies the value of a tensor that takes part in the graph."""
+    edge = get_gradient_edge(tensor)
+    return edge.node, edge.output_nr
+
+
+class _Additions(TorchFunctionMode):
+    """Sees each addition of two tensors of one shape."""
+
+    def __init__(self, found: Trace, stack: list[str]) -> None:
+        super().__init__()
+        self.found = found
+        self.stack = stack
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is LERP and len(args) == 3:
+            return self._rescaled(func(*args), *args)
+        in_place = func in ADD_IN_PLACE
+        pair = _operands(args, kwargs) if in_place or func in ADD else None
+        if pair is None:
+            return func(*args, **kwargs)
+        edges = [get_gradient_edge(operand) for operand in pair]
+        # what is added to in place loses its value, and its place in the graph
+        first = pair[0].clone() if in_place else pair[0]
+        result = func(*args, **kwargs)
+        alpha = kwargs.get("alpha", 1)
+        self._note(first, pair[1], edges, alpha, result)
+        return result
+
+    def _rescaled(self, result: Tensor, x: Tensor, total: Tensor, scale: Any) -> Tensor:
+        """A sum x + g(x) that is made x + h g(x) afterwards."""
+        known = (step for step in reversed(self.found.steps) if total.requires_grad and step.sum == edge_of(total))
+        step = next(known, None)
+        if step is not None and x.requires_grad and edge_of(x) == (step.stream.node, step.stream.output_nr):
+            step.branch, step.sum, step.value = scale * step.branch, edge_of(result), result.clone()
+        return result
+
+    def _note(self, first: Tensor, second: Tensor, edges: list[GradientEdge], alpha: Any, result: Tensor) -> None:
+        self.found.additions += 1
+        scaled = second if alpha == 1 else alpha * second
+        one, other = ((edge.node, edge.output_nr) for edge in edges)
+        if self._step(edges[0], first, scaled, other, result):
+            return
+        if alpha == 1 and self._step(edges[1], second, first, one, result):
+            return
+        if self._parallel(one, scaled, other, result) or (alpha == 1 and self._parallel(other, first, one, result)):
+            return
+        if alpha == 1:
+            self.found.plain[edge_of(result)] = (one, other)
+
+    def _step(self, stream: GradientEdge, x: Tensor, branch: Tensor, addend: Edge, result: Tensor) -> bool:
+        if isinstance(getattr(stream.node, "variable", None), nn.Parameter):
+            return False
+        path = _path(
+            addend, (stream.node, stream.output_nr), {step.sum for step in self.found.steps if step.parametric}
+        )
+        if path is None:
+            return False
+        self.found.steps.append(
+            Step(
+                stream,
+                x.detach().clone(),
+                branch,
+                [addend],
+                edge_of(result),
+                result.clone(),
+                tuple(self.stack),
+                path.parametric,
+                path.crossed,
+            )
+        )
+        return True
+
+    def _parallel(self, total: Edge, more: Tensor, addend: Edge, result: Tensor) -> bool:
+        """(x + f(x)) + g(x), g(x) computed from x and not from the sum: one step with two branches."""
+        step = next((step for step in reversed(self.found.steps) if step.sum == total), None)
+        if step is None:
+            return False
+        path = _path(addend, (step.stream.node, step.stream.output_nr), set())
+        if path is None:
+            return False
+        step.branch = step.branch + more
+        step.addends.append(addend)
+        step.sum, step.value = edge_of(result), result.clone()
+        step.parametric |= path.parametric
+        return True
+
+
+def _operands(args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
+    """The two tensors of an addition, if they are of one shape and take part in the graph."""
+    named = [kwargs[name] for name in ("input", "other") if name in kwargs]
+    pair = [*args[:2], *named]
+    if len(pair) != 2 or not all(isinstance(t, Tensor) and t.requires_grad and t.numel() > 1 for t in pair):
+        return None
+    first, second = pair
+    alike = first.shape == second.shape and first.dtype == second.dtype and first.is_floating_point()
+    return (first, second) if alike and torch.is_grad_enabled() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    parametric: bool
+    crossed: bool
+
+
+def _path(start: Edge, target: Edge, sums: set[Edge]) -> _Path | None:
+    """How a value depends on another: through parameters? through one of the sums? None where it does not.
+
+    A node only depends on older ones, so the walk does not go behind the target.
+    """
+    leaf = hasattr(target[0], "variable")
+    oldest = 0 if leaf else target[0]._sequence_nr()
+    reached = parametric = crossed = False
+    seen: set[Edge] = set()
+    waiting = [start]
+    while waiting:
+        edge = waiting.pop()
+        if edge in seen or edge[0] is None:
+            continue
+        seen.add(edge)
+        if edge == target:
+            reached = True
+        elif hasattr(edge[0], "variable"):
+            parametric |= isinstance(edge[0].variable, nn.Parameter)
+        elif edge[0]._sequence_nr() >= oldest:
+            crossed |= edge in sums
+            waiting.extend(edge[0].next_functions)
+    return _Path(parametric, crossed) if reached and start != target else None
+
+
+@contextmanager
+def _thawed(model: nn.Module) -> Generator[None]:
+    """Let every floating parameter take part in the graph."""
+    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+@contextmanager
+def _watched(model: nn.Module, found: Trace, stack: list[str]) -> Generator[None]:
+    """Note every call of the model's modules."""
+    entered: list[tuple[Edge | None, tuple[int, ...] | None]] = []
+    handles: list[Any] = [model.register_forward_pre_hook(_differentiable_inputs, with_kwargs=True)]
+
+    def before(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
+            stack.append(name)
+            entered.append(_described((args, kwargs)))
+
+        return hook
+
+    def after(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            stack.pop()
+            found.calls.append(Call(name, *entered.pop(), *_described(output)))
+            for place, tensor in _places(output):
+                if tensor.requires_grad:
+                    found.producers.setdefault(edge_of(tensor), []).append((name, place))
+
+        return hook
+
+    try:
+        for name, module in model.named_modules():
+            handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
+            handles.append(module.register_forward_hook(after(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _differentiable_inputs(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    def marked(tensor: Tensor) -> Tensor:
+        wanted = tensor.is_floating_point() and not tensor.requires_grad
+        # a copy that is no leaf, so that the model may change it in place
+        return tensor.detach().requires_grad_().clone() if wanted else tensor
+
+    return mapped(marked, tuple(args)), mapped(marked, dict(kwargs))
+
+
+def _described(tree: Any) -> tuple[Edge | None, tuple[int, ...] | None]:
+    """The first tensor's place in the graph, and its shape."""
+    first = next((leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)), None)
+    if first is None:
+        return None, None
+    return edge_of(first) if first.requires_grad else None, tuple(first.shape)
+
+
+def _places(output: Any) -> Iterator[tuple[int | None, Tensor]]:
+    """The tensors that a module returned: itself, or the entries of a tuple."""
+    if isinstance(output, Tensor):
+        yield None, output
+    elif isinstance(output, tuple):
+        yield from ((i, entry) for i, entry in enumerate(output) if isinstance(entry, Tensor))

@@ -1,0 +1,197 @@
+"""Which sums of a forward pass are a model's residual blocks: all of them, or those in the modules that are named."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.training.residual._trace import Call, Edge, Step, Trace
+
+__all__ = ["Blocks", "Chain", "as_model", "named_steps"]
+
+# A pattern, names, or (name, module) -> bool; None finds the blocks.
+Blocks = str | Iterable[str] | Callable[[str, nn.Module], bool] | None
+
+SHOWN = 4
+
+
+class Chain(nn.Module):
+    """Blocks one after the other; functions may be among them."""
+
+    def __init__(self, blocks: Sequence[Any]) -> None:
+        super().__init__()
+        for i, block in enumerate(blocks):
+            if not callable(block):
+                raise InvalidType(f"blocks must be modules or functions x -> x + g(x); entry {i} is {block!r}")
+            self.add_module(str(i), block if isinstance(block, nn.Module) else _Function(cast("Any", block)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the last block returns."""
+        for block in self.children():
+            x = block(x)
+        return x
+
+
+class _Function(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the function returns."""
+        return self.function(x)
+
+
+def as_model(source: Any, blocks: Blocks) -> tuple[nn.Module, Blocks]:
+    """The model, or the chain of the given blocks, each of which is then to be of the form x + g(x).
+
+    Raises
+    ------
+    InvalidType
+        If the source is neither.
+    InvalidInput
+        If a sequence of blocks is empty.
+    """
+    if isinstance(source, nn.Module) and not isinstance(source, nn.ModuleList):
+        return source, blocks
+    if not isinstance(source, Sequence | nn.ModuleList):
+        raise InvalidType(f"give a torch.nn.Module or a sequence of blocks; got a {type(source).__name__}")
+    if not len(source):
+        raise InvalidInput("the sequence of blocks is empty; give at least one block x -> x + g(x)")
+    chain = Chain(list(source))
+    return chain, [name for name, _ in chain.named_children()] if blocks is None else blocks
+
+
+def named_steps(model: nn.Module, found: Trace, blocks: Blocks) -> dict[str, Step]:
+    """The residual branches by name, in the order in which they run.
+
+    Parameters
+    ----------
+    model : Module
+        That was traced.
+    found : Trace
+    blocks : str, iterable of str, callable or None
+        See `residual_stability`.
+
+    Returns
+    -------
+    dict
+        A branch is named by the module its sum is written in or, where that holds several, by the module that
+        returned it.
+
+    Raises
+    ------
+    InvalidInput
+        If nothing is of the form x + g(x), with the module and the reason.
+    """
+    if blocks is None:
+        steps = _kept(found.steps)
+        if not steps:
+            raise InvalidInput(_nothing(model, found))
+    else:
+        wanted = [id(step) for name in _matching(model, blocks) for step in _steps_of(name, found)]
+        steps = [step for step in found.steps if id(step) in wanted]
+    return dict(zip(_names(found, steps), steps, strict=True))
+
+
+def _kept(steps: list[Step]) -> list[Step]:
+    """The innermost sums with parameters; where none has any, the innermost."""
+    return [s for s in steps if s.parametric and not s.crossed] or [s for s in steps if not s.crossed]
+
+
+def _matching(model: nn.Module, blocks: Any) -> list[str]:
+    modules = dict(model.named_modules())
+    if isinstance(blocks, str):
+        names = [name for name in modules if name and fnmatchcase(name, blocks)]
+    elif callable(blocks):
+        names = [name for name, module in modules.items() if name and blocks(name, module)]
+    elif isinstance(blocks, Iterable):
+        names = list(blocks)
+        unknown = [name for name in names if name not in modules]
+        if unknown:
+            raise InvalidInput(f"no module is called {unknown[0]!r}; {_some(model)}")
+    else:
+        raise InvalidType(
+            "blocks must be a pattern such as 'layers.*', names, or a function (name, module) -> bool; "
+            f"got a {type(blocks).__name__}"
+        )
+    if not names:
+        raise InvalidInput(f"no module matches blocks={blocks!r}; {_some(model)}")
+    return names
+
+
+def _some(model: nn.Module) -> str:
+    names = [name for name, _ in model.named_modules() if name]
+    return f"the modules are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+
+
+def _steps_of(name: str, found: Trace) -> list[Step]:
+    """The branches of a module that is a block, or is itself a branch; an error where it is neither."""
+    within = _kept([step for step in found.steps if name in step.inside])
+    produced = [step for step in found.steps if any(name in _returned_by(found, edge) for edge in step.addends)]
+    calls = [call for call in found.calls if call.name == name]
+    why = next((why for call in calls if (why := _why_no_block(call, within))), "" if calls else "it never ran")
+    if why and not produced:
+        raise InvalidInput(f"{name} is not of the form x + g(x): {why}; name the modules that are, or leave blocks out")
+    return produced if why else within
+
+
+def _why_no_block(call: Call, steps: list[Step]) -> str:
+    """Why a call is not x + g(x), or empty."""
+    if call.input_shape is None or call.output_shape is None:
+        return "it takes or returns no tensor"
+    if call.input_shape != call.output_shape:
+        return f"its shape changes from {call.input_shape} to {call.output_shape}"
+    inside = [step for step in steps if call.name in step.inside]
+    if not inside:
+        return f"its output is made by {_maker(call.output)} and nothing in it is added to what it was computed from"
+    if all(step.sum != call.output for step in inside):
+        return f"{_maker(call.output)} acts after the sum"
+    streams = {(step.stream.node, step.stream.output_nr) for step in inside}
+    if call.input not in streams:
+        return f"the branch is added to what {_maker(next(iter(streams)))} returned, not to its input"
+    return ""
+
+
+def _maker(edge: Edge | None) -> str:
+    if edge is None:
+        return "something outside of autograd"
+    return str(edge[0].name()).removeprefix("torch::autograd::").rstrip("0123456789").removesuffix("Backward")
+
+
+def _returned_by(found: Trace, edge: Edge) -> list[str]:
+    return [name for name, _ in found.producers.get(edge, [])]
+
+
+def _names(found: Trace, steps: list[Step]) -> list[str]:
+    written = Counter(step.inside[-1] for step in steps)
+    names: list[str] = []
+    for step in steps:
+        makers = [name for edge in step.addends for name in _returned_by(found, edge)[-1:]]
+        home = step.inside[-1]
+        names.append(home if home and written[home] == 1 else " + ".join(makers) or home or "the model")
+    seen: Counter[str] = Counter()
+    total = Counter(names)
+    for i, name in enumerate(names):
+        seen[name] += 1
+        if total[name] > 1:
+            names[i] = f"{name} #{seen[name]}"
+    return names
+
+
+def _nothing(model: nn.Module, found: Trace) -> str:
+    """That nothing was found, and why the likeliest modules are no blocks."""
+    parents = [call for call in found.calls if call.name and list(model.get_submodule(call.name).children())]
+    calls = parents or [call for call in found.calls if call.name]
+    seen = [f"{call.name}: {why}" for call in calls if (why := _why_no_block(call, found.steps))]
+    listed = "; ".join(dict.fromkeys(seen[:SHOWN]))
+    return (
+        f"no x + g(x) in {type(model).__name__}: {found.additions} additions of two tensors of one shape were seen, "
+        f"none to what the other was computed from through parameters ({listed or 'no module was called'}); sums in "
+        "compiled, in-place or checkpointed code may not be seen: write x = x + g(x)"
+    )

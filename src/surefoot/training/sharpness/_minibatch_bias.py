@@ -1,0 +1,125 @@
+"""How much sharper a mini-batch looks than the data."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Operator
+from surefoot.spectra import Bounds, spectrum
+from surefoot.training.curvature import CurvatureOperator
+from surefoot.training.model.batches import Batches
+from surefoot.training.model.minibatches import MiniBatches
+
+__all__ = ["MiniBatchBias", "minibatch_bias"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniBatchBias:
+    """The largest curvature of mini-batches against that of the data.
+
+    Parameters
+    ----------
+    batch_size : int
+    full : Bounds
+        On all the data that was given.
+    largest : tuple of float
+        Of each mini-batch, the middle of its interval.
+    ratio : float
+        Their mean over the middle of `full`. By Jensen's inequality at least 1 in expectation: the largest eigenvalue
+        is a convex function, and the mean over mini-batches is the full matrix.
+    standard_error : float
+        Of the ratio, from the scatter of the mini-batches.
+    products : int
+    """
+
+    batch_size: int
+    full: Bounds
+    largest: tuple[float, ...]
+    ratio: float
+    standard_error: float
+    products: int
+
+    def __str__(self) -> str:
+        return (
+            f"mini-batches of {self.batch_size} look {100 * (self.ratio - 1):+.3g}% "
+            f"+- {100 * self.standard_error:.2g}% sharper than the data "
+            f"({len(self.largest)} of them; the data in {self.full})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "full": self.full.to_dict(), "largest": list(self.largest)}
+
+
+def minibatch_bias(
+    H: CurvatureOperator,
+    batch_size: int,
+    *,
+    draws: int = 8,
+    rtol: float = 0.02,
+    failure: float = 1e-3,
+    terrain: Callable[[CurvatureOperator], Operator] = lambda H: H,
+    rng: int = 0,
+) -> MiniBatchBias:
+    """Measure the largest curvature on the data and on mini-batches of it, at the same point.
+
+        ratio = mean over mini-batches of lambda_max(H_b) / lambda_max(H)
+
+    Parameters
+    ----------
+    H : CurvatureOperator
+        On one batch, from which samples are drawn, or on several, which are then the mini-batches themselves.
+    batch_size : int
+    draws : int
+        Mini-batches, at least 2.
+    rtol, failure
+        Of each measurement, as in `surefoot.spectrum`.
+    terrain : callable, optional
+        What an optimizer sees of a curvature.
+    rng : int
+
+    Returns
+    -------
+    MiniBatchBias
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range, or the data has no curvature to compare with.
+    """
+    if batch_size < 1 or draws < 2:
+        raise InvalidInput(f"batch_size must be at least 1 and draws at least 2; got {batch_size!r} and {draws!r}")
+    settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": "largest", "rng": rng}
+    whole = spectrum(terrain(H), **settings)
+    if whole.largest.midpoint <= 0:
+        raise InvalidInput(f"the largest curvature of the data is {whole.largest}: there is nothing to compare with")
+    visits = MiniBatches(H.batches, batch_size, rng)
+    found = [spectrum(terrain(_on(H, batch)), **settings) for batch in islice(visits.endless(), draws)]
+    largest = np.array([one.largest.midpoint for one in found])
+    ratios = largest / whole.largest.midpoint
+    return MiniBatchBias(
+        batch_size=int(visits.size),
+        full=whole.largest,
+        largest=tuple(largest.tolist()),
+        ratio=float(ratios.mean()),
+        standard_error=float(ratios.std(ddof=1)) / math.sqrt(draws),
+        products=whole.products + sum(one.products for one in found),
+    )
+
+
+def _on(H: CurvatureOperator, batch: Any) -> CurvatureOperator:
+    return CurvatureOperator(
+        H.model,
+        H.curvature,
+        Batches((batch,), (1.0,)),
+        loss=H.loss,
+        parameters=H.names,
+        max_memory=H.max_memory,
+        check=False,
+        ranks=H.ranks,
+    )

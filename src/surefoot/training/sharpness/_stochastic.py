@@ -1,0 +1,275 @@
+"""Curvature seen through mini-batches, with a bound that holds with a confidence."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput
+from surefoot.methods import GradientDescent
+from surefoot.operators import Array, Operator, shifted
+from surefoot.rules.adaptive.moments import Moments
+from surefoot.spectra import spectrum
+from surefoot.training.curvature import CurvatureOperator, hessian
+from surefoot.training.model.batches import gather
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.minibatches import MiniBatches
+from surefoot.training.model.sandbox import plain_module
+from surefoot.training.optimizers.frozen import Frozen, freeze
+
+__all__ = ["StochasticCurvature", "stochastic_curvature"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StochasticCurvature:
+    """Curvature at one point, from independent mini-batches.
+
+    Parameters
+    ----------
+    method : str
+        What the optimizer's iteration is; gradient descent without one.
+    real_limit : float
+        The largest step * curvature that it is stable with.
+    batch_size : float
+    draws : int
+        Mini-batches that it was measured on.
+    confidence : float
+        Of each upper bound.
+    assumption : str
+        What the bounds assume of the values of single mini-batches.
+    along : float
+        Mean curvature along the step, u'Hu/u'Pu (P the optimizer's preconditioner, 1 without); without bias.
+    along_upper : float
+        Upper confidence bound on it.
+    largest : float
+        Mean of the largest curvatures of the mini-batches; above that of all the data (see `minibatch_bias`).
+    largest_upper : float
+        Upper confidence bound on the largest curvature of all the data.
+    products, gradients : int
+        Cost, on mini-batches.
+    """
+
+    method: str
+    real_limit: float
+    batch_size: float
+    draws: int
+    confidence: float
+    assumption: str
+    along: float
+    along_upper: float
+    largest: float
+    largest_upper: float
+    products: int
+    gradients: int
+
+    @property
+    def stable(self) -> float:
+        """real_limit/largest_upper: up to here a step is stable where curvature is positive; inf if none is."""
+        return self.real_limit / self.largest_upper if self.largest_upper > 0 else math.inf
+
+    @property
+    def safe(self) -> float:
+        """1/largest_upper: without momentum the step of the best guaranteed decrease; inf without curvature."""
+        return 1 / self.largest_upper if self.largest_upper > 0 else math.inf
+
+    @property
+    def along_step(self) -> float:
+        """1/along_upper: no longer than the best step along this direction, with the confidence; inf if unbounded."""
+        return 1 / self.along_upper if self.along_upper > 0 else math.inf
+
+    def __str__(self) -> str:
+        level = f"{100 * self.confidence:g}%"
+        return (
+            f"curvature for {self.method} over {self.draws} mini-batches of {self.batch_size:g} ({self.assumption}; "
+            f"{self.products} products, {self.gradients} gradients)\n"
+            f"  along the step  {self.along:.4g}, at most {self.along_upper:.4g} ({level}): "
+            f"step {self.along_step:.4g}\n"
+            f"  largest         {self.largest:.4g}, of all data at most {self.largest_upper:.4g} ({level}): "
+            f"safe {self.safe:.4g}, stable {self.stable:.4g}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "StochasticCurvature":
+        """The inverse of `to_dict`."""
+        return cls(**data)
+
+
+def stochastic_curvature(
+    model: nn.Module,
+    loss: Loss,
+    data: Any,
+    batch_size: int,
+    *,
+    optimizer: Optimizer | None = None,
+    draws: int = 8,
+    rate: float | None = None,
+    confidence: float = 0.95,
+    width: float | None = None,
+    count: Callable[[Any], float] | None = None,
+    rtol: float = 0.02,
+    failure: float = 1e-3,
+    rng: int = 0,
+) -> StochasticCurvature:
+    """The curvature along a gradient step and the largest one, from mini-batches, with upper confidence bounds.
+
+        u'Hu = E u'H_B u,    lambda_max(H) = lambda_max(E H_B) <= E lambda_max(H_B)
+
+    The direction u is the gradient of one mini-batch, the curvatures are those of `draws` others, disjoint from it and
+    from each other. The largest eigenvalue is a convex function, so the mean over mini-batches errs on the safe side
+    (Jensen), and a bound on that mean is one on the curvature of all the data: the smaller the mini-batches, the wider.
+
+    Parameters
+    ----------
+    model, loss, data, count
+        As in `hessian`; several batches are the mini-batches themselves and should be random samples.
+    batch_size : int
+    optimizer : torch.optim.Optimizer, optional
+        Measure what it sees, P^-1/2 H P^-1/2 with its state held fixed, along the step P^-1 u; weight decay counts as
+        in `optimizer_limits`. Without a state the first mini-batch, which is not measured on, gives one.
+    draws : int
+        At least 2; one pass over the data must hold one more.
+    rate : float, optional
+        Measure along the step -rate u: from the gradients of the same mini-batch at both ends, so the mean curvature on
+        the way. Default: at this point, from products.
+    confidence : float
+        Of each bound, one-sided; that on the largest curvature fails with `draws` times `failure` more.
+    width : float, optional
+        Length of an interval that the curvatures of single mini-batches lie in: then the bounds are empirical Bernstein
+        ones. Default Student's, which assume that values are normal; with few skewed ones they hold less often.
+    rtol, failure
+        Of each mini-batch's largest curvature, whose upper end is used, as in `surefoot.spectrum`.
+    rng : int
+
+    Returns
+    -------
+    StochasticCurvature
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range or there are too few mini-batches; and as `hessian`.
+
+    References
+    ----------
+    A. Maurer, M. Pontil, Empirical Bernstein bounds and sample variance penalization, COLT 2009, theorem 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.sharpness._stochastic import stochastic_curvature
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> x = torch.tensor([[1.0], [-1.0]]).repeat(20, 1)
+    >>> seen = stochastic_curvature(model, supervised(torch.nn.functional.mse_loss), (x, 3 * x), batch_size=4)
+    >>> round(seen.along_upper, 4), round(seen.stable, 4)  # 2 x^2 = 2 for every sample
+    (2.0, 1.0)
+    """
+    if draws < 2:
+        raise InvalidInput(f"draws must be at least 2; got {draws!r}")
+    if batch_size < 1 or (rate is not None and not 0 < rate < math.inf):
+        raise InvalidInput(f"needs batch_size >= 1 and a positive finite rate; got {batch_size!r} and {rate!r}")
+    if width is not None and not 0 < width < math.inf:
+        raise InvalidInput(f"width must be positive and finite; got {width!r}")
+    model = plain_module(model)
+    visits = MiniBatches(gather(data, loss, count), batch_size, rng)
+    if visits.per_pass < draws + 1:
+        raise InvalidInput(
+            f"one pass holds {visits.per_pass} mini-batches of {visits.size:g}, and independent draws need "
+            f"{draws + 1}; give more data, smaller batches or fewer draws"
+        )
+    first, *others = islice(visits.endless(), draws + 1)
+    before = hessian(model, loss, [first], count=count)
+    frozen = _plain(before) if optimizer is None else freeze(before, optimizer)
+    step = _Step.along(before.gradient(), frozen, None if rate is None else (model, loss, first, rate))
+    along, largest, products = Moments(), Moments(), 0
+    for H in _operators(model, loss, others, count):
+        terrain = frozen.terrain(H)
+        found = spectrum(_decayed(terrain, frozen), which="largest", rtol=rtol, failure=failure, rng=rng)
+        largest = largest.with_value(found.largest.upper)
+        products += found.products + (rate is None)
+        along = along.with_value(step.curvature(terrain, H))
+    return StochasticCurvature(
+        method=frozen.method.name,
+        real_limit=frozen.method.real_limit,
+        batch_size=float(visits.size),
+        draws=draws,
+        confidence=confidence,
+        assumption="normal values" if width is None else f"values within an interval of {width:g}",
+        along=along.mean,
+        along_upper=along.upper(confidence, width),
+        largest=largest.mean,
+        largest_upper=largest.upper(confidence, width),
+        products=products,
+        gradients=1 + (0 if rate is None else 2 * draws),
+    )
+
+
+def _operators(model: nn.Module, loss: Loss, batches: list[Any], count: Any) -> Iterator[CurvatureOperator]:
+    for batch in batches:
+        H = hessian(model, loss, [batch], count=count, check=False)
+        yield H
+        H.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A direction d = P^-1 g, z = P^-1/2 g; and the end of the step -rate d, where the curvature is that on the way."""
+
+    d: Array
+    z: Array
+    frozen: Frozen
+    rate: float = 0.0
+    end: CurvatureOperator | None = None
+
+    @classmethod
+    def along(cls, gradient: Array, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
+        scale = 1 / np.sqrt(frozen.preconditioner)
+        z = scale * gradient
+        if not z.any():
+            raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
+        if on_the_way is None:
+            return cls(scale * z, z, frozen)
+        model, loss, batch, rate = on_the_way
+        return cls(scale * z, z, frozen, rate, _moved(model, loss, batch, -rate * scale * z))
+
+    def curvature(self, terrain: Operator, H: CurvatureOperator) -> float:
+        """That of one mini-batch, d'Hd/d'Pd."""
+        square = float(self.z @ self.z)
+        if self.end is None:
+            return float(self.z @ terrain.matvec(self.z)) / square
+        (there,) = self.end.batch_gradients(H.batches.items)
+        change = self.end.block.joined(there).numpy() - H.gradient()
+        decay = float(self.frozen.coupled @ (self.d * self.d))
+        return (decay - float(self.d @ change) / self.rate) / square
+
+
+def _plain(H: CurvatureOperator) -> Frozen:
+    n = H.shape[0]
+    return Frozen(GradientDescent(), np.ones(n), np.zeros(n), np.zeros(n), "")
+
+
+def _decayed(terrain: Operator, frozen: Frozen) -> Operator:
+    """Decoupled decay counts as the curvature that gives the largest step exactly."""
+    return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
+
+
+def _moved(model: nn.Module, loss: Loss, batch: Any, move: Array) -> CurvatureOperator:
+    """A copy of the model at the end of the step."""
+    copied = copy.deepcopy(model)
+    there = hessian(copied, loss, [batch], check=False)
+    with torch.no_grad():
+        for p, piece in zip(there.parameters, there.block.split(move), strict=True):
+            p += piece
+    there.release()
+    return there

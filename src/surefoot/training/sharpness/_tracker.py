@@ -1,0 +1,323 @@
+"""Sharpness along a run: cheap warm estimates between certificates from fresh starts."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput
+from surefoot.operators import Array, Operator, shifted
+from surefoot.spectra import Bounds
+from surefoot.spectra.measured.ends import SLACK, measured_ends
+from surefoot.spectra.measured.lanczos import Lanczos
+from surefoot.training.curvature import CurvatureOperator, hessian
+from surefoot.training.curvature.operator import DEFAULT_MEMORY
+from surefoot.training.model.loss import Loss
+from surefoot.training.optimizers.frozen import Frozen, freeze
+from surefoot.training.sharpness._minibatch_bias import MiniBatchBias, minibatch_bias
+from surefoot.training.sharpness._reading import SharpnessReading
+
+__all__ = ["SharpnessTracker"]
+
+# Two products are enough where the residual is this small: a Ritz value is off by its square over the gap.
+SETTLED = 0.02
+# A residual as large as this belongs to no eigenvector: the old one is lost.
+LOST = 0.5
+# Since its certificate the estimate may change by this factor: then it may have crossed others.
+DRIFT = 1.5
+# The share of the second direction in a warm start: a crossing of the first two shows after two products.
+MIX = 0.1
+# The seeds of certificates, apart from what a caller may have drawn.
+STREAM = 0x7EAC
+
+
+class SharpnessTracker:
+    """The largest curvature along a training run, as the optimizer sees it.
+
+        warm:       Ritz value of span(v, A v, A^2 v), v the last update's vector: a proved lower end, nothing above
+        certified:  Lanczos from a fresh random start, as `surefoot.spectrum`: both ends
+
+    An update costs `products` at most, 2 where the vectors have settled. A warm start from two directions sees when
+    they cross. A warm start cannot see an eigenvalue that crossed from a direction it has lost, so it is never
+    certified. A fresh start comes when `cadence` updates are over, or the estimate changed by half since the last, or
+    its residual says that the vector is lost. The cadence doubles (up to `longest`) each time the fresh start agrees
+    with the warm estimate within rtol, and halves when it finds more.
+
+    Parameters
+    ----------
+    model, loss
+        As in `hessian`.
+    data : batch, list of batches, DataLoader or callable
+        What curvature is measured on: the same data at each update, or a function that returns a batch, asked at each
+        update. A batch given to `update` goes before either. On mini-batches the sharpness is biased up: see `bias`.
+    optimizer : torch.optim.Optimizer, optional
+        Then the curvature is P^-1/2 (H + w) P^-1/2, and readings have the rate and its limit.
+    products : int
+        Of a warm update, at most; with 1 it follows one direction.
+    cadence : int
+        Updates between fresh starts, at first.
+    longest : int
+        What the cadence may grow to.
+    recertify : bool
+        If False, fresh starts come only from `certify` (and at the first update); readings say when they are stale.
+    rtol, failure : float
+        Of certificates, each: relative width, and probability of missing.
+    parameters, max_memory, count
+        As in `hessian`.
+    rng : int
+        Seed of the fresh starts.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.sharpness._tracker import SharpnessTracker
+    >>> from surefoot.training.model import supervised
+    >>> model = torch.nn.Linear(3, 1, bias=False)
+    >>> batch = (torch.diag(torch.tensor([1.0, 2.0, 3.0])), torch.zeros(3, 1))
+    >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> tracker = SharpnessTracker(model, supervised(torch.nn.functional.mse_loss), batch, sgd)
+    >>> tracker.update().certified, tracker.update().certified  # 2 * 9/3
+    (True, False)
+    >>> round(tracker.update().value, 4), round(tracker.history[-1].ratio, 4)
+    (6.0, 0.3)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        data: Any,
+        optimizer: Optimizer | None = None,
+        *,
+        products: int = 3,
+        cadence: int = 10,
+        longest: int = 160,
+        recertify: bool = True,
+        rtol: float = 0.05,
+        failure: float = 1e-3,
+        parameters: Iterable[Any] | None = None,
+        max_memory: int = DEFAULT_MEMORY,
+        count: Callable[[Any], float] | None = None,
+        rng: int = 0,
+    ) -> None:
+        for name, value in (("products", products), ("cadence", cadence), ("longest", longest)):
+            if value < 1:
+                raise InvalidInput(f"{name} must be at least 1; got {value!r}")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.max_products, self.longest, self.recertify = products, longest, recertify
+        self.rtol, self.failure, self.rng = rtol, failure, rng
+        self.cadence = cadence
+        self.history: list[SharpnessReading] = []
+        parameters = None if parameters is None else list(parameters)
+        self._settings: dict[str, Any] = {"parameters": parameters, "max_memory": max_memory, "count": count}
+        self._source: Callable[[], Any] | None = data if callable(data) and not hasattr(data, "to") else None
+        self._checked = False
+        self._fixed = None if self._source else self._hessian(data)
+        self._vectors: Array | None = None
+        self._anchor: float | None = None
+        self._since = 0
+        self._certificates = 0
+
+    def update(self, batch: Any = None) -> SharpnessReading:
+        """Look at the sharpness where the model is now.
+
+        Parameters
+        ----------
+        batch : optional
+            Measure on it instead of the tracker's data, this time.
+
+        Returns
+        -------
+        SharpnessReading
+            Also the last of `history`. Parameters, gradients, states, buffers and random states are as before.
+
+        Raises
+        ------
+        SurefootError
+            As `hessian`: a loss that is not finite, dropout in train mode.
+        """
+        return self._look(batch, fresh=False)
+
+    def certify(self, batch: Any = None) -> SharpnessReading:
+        """A reading from a fresh start; parameters and errors as `update`."""
+        return self._look(batch, fresh=True)
+
+    def bias(self, batch_size: int, draws: int = 8) -> MiniBatchBias:
+        """How much sharper mini-batches look than the tracker's data, at this point.
+
+        Parameters
+        ----------
+        batch_size : int
+        draws : int
+            Mini-batches that are measured.
+
+        Returns
+        -------
+        MiniBatchBias
+
+        Raises
+        ------
+        InvalidInput
+            If the tracker has no fixed data to compare with.
+        """
+        if self._fixed is None:
+            raise InvalidInput("the data is a source of batches; give all the data to compare mini-batches with")
+        frozen = None if self.optimizer is None else freeze(self._fixed, self.optimizer)
+        found = minibatch_bias(
+            self._fixed,
+            batch_size,
+            draws=draws,
+            failure=self.failure,
+            terrain=lambda H: _terrain(H, frozen),
+            rng=self.rng,
+        )
+        self._fixed.release()
+        return found
+
+    @property
+    def stale(self) -> str:
+        """Why the last reading should not be relied on; empty if nothing speaks against it."""
+        return self.history[-1].stale if self.history else "nothing measured yet"
+
+    @property
+    def products(self) -> int:
+        """What all readings cost."""
+        return sum(reading.products for reading in self.history)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: tensors and plain values, for torch.save."""
+        return {
+            "vectors": None if self._vectors is None else torch.from_numpy(self._vectors.copy()),
+            "anchor": self._anchor,
+            "since": self._since,
+            "cadence": self.cadence,
+            "certificates": self._certificates,
+            "history": [reading.to_dict() for reading in self.history],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken.
+
+        Raises
+        ------
+        InvalidInput
+            If it belongs to a model with another number of parameters.
+        """
+        vectors = state["vectors"]
+        if vectors is not None and self._fixed is not None and vectors.shape[1] != self._fixed.shape[0]:
+            raise InvalidInput(
+                f"the state is of a model with {vectors.shape[1]} parameters and this one has {self._fixed.shape[0]}"
+            )
+        self._vectors = None if vectors is None else vectors.detach().cpu().numpy().copy()
+        self._anchor, self._since = state["anchor"], int(state["since"])
+        self.cadence, self._certificates = int(state["cadence"]), int(state["certificates"])
+        self.history = [SharpnessReading.from_dict(reading) for reading in state["history"]]
+
+    def _look(self, batch: Any, *, fresh: bool) -> SharpnessReading:
+        H = self._operator(batch)
+        frozen = None if self.optimizer is None else freeze(H, self.optimizer)
+        terrain = _terrain(H, frozen)
+        warm = None if self._vectors is None else self._warm(terrain, self._vectors)
+        self._since += 1
+        stale = self._staleness(warm)
+        cost = 0 if warm is None else warm.steps
+        if warm is None or fresh or (self.recertify and stale):
+            value, residual, bounds, more = self._certified(terrain, warm)
+            cost, stale, certified = cost + more, "", True
+        else:
+            values, vectors = warm.ritz_pairs()
+            self._vectors = vectors[::-1][:2].copy()
+            value, residual = float(values[-1]), _residual(warm)
+            slack = SLACK * terrain.precision * max(float(np.abs(values).max()), warm.scale)
+            bounds, certified = Bounds(value - slack, np.inf, "proved", "proved"), False
+        reading = SharpnessReading(
+            update=len(self.history),
+            value=value,
+            bounds=bounds,
+            certified=certified,
+            stale=stale,
+            residual=residual,
+            products=cost,
+            **self._rates(frozen, bounds.upper if certified else value),
+        )
+        self.history.append(reading)
+        H.release()
+        return reading
+
+    def _operator(self, batch: Any) -> CurvatureOperator:
+        if batch is None and self._fixed is not None:
+            return self._fixed
+        return self._hessian(self._source() if batch is None and self._source else batch)
+
+    def _hessian(self, data: Any) -> CurvatureOperator:
+        H = hessian(self.model, self.loss, data, check=not self._checked, **self._settings)
+        self._checked = True
+        return H
+
+    def _warm(self, terrain: Operator, vectors: Array) -> Lanczos:
+        # two directions in one start need two products to be told apart
+        least = min(len(vectors), self.max_products)
+        start = vectors[0] + MIX * vectors[1] if least > 1 else vectors[0]
+        run = Lanczos(terrain, start / np.linalg.norm(start))
+        while True:
+            run.advance()
+            settled = run.steps >= least and _residual(run) <= SETTLED * abs(float(run.ritz[-1]))
+            if settled or run.exhausted or run.steps == self.max_products:
+                return run
+
+    def _staleness(self, warm: Lanczos | None) -> str:
+        if warm is None or self._anchor is None:
+            return ""
+        value, residual = float(warm.ritz[-1]), _residual(warm)
+        if residual > LOST * abs(value):
+            return f"the direction is lost: residual {residual:.3g} at {value:.3g}"
+        least, most = sorted((self._anchor / DRIFT, self._anchor * DRIFT))
+        if not least <= value <= most:
+            return f"changed from {self._anchor:.3g} to {value:.3g} since the last fresh start"
+        if self._since > self.cadence:
+            return f"{self._since} updates since the last fresh start, cadence {self.cadence}"
+        return ""
+
+    def _certified(self, terrain: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
+        """A fresh start, and the lesson for the cadence; products without those of the warm run."""
+        rng = np.random.default_rng([STREAM, self.rng, self._certificates])
+        ends = measured_ends(terrain, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng)
+        self._certificates += 1
+        values, vectors = ends.lanczos.ritz_pairs()
+        value = float(values[-1])
+        if warm is not None:
+            missed = value - float(warm.ritz[-1]) > self.rtol * abs(value)
+            self.cadence = max(1, self.cadence // 2) if missed else min(2 * self.cadence, self.longest)
+        self._vectors = vectors[::-1][:2].copy()
+        self._anchor, self._since = value, 0
+        return value, _residual(ends.lanczos), ends.largest, ends.products
+
+    def _rates(self, frozen: Frozen | None, top: float) -> dict[str, float | None]:
+        if frozen is None or self.optimizer is None:
+            return {"rate": None, "limit": None}
+        limit = frozen.method.real_limit / top if top > 0 else float("inf")
+        return {"rate": float(self.optimizer.param_groups[0]["lr"]), "limit": limit}
+
+
+def _terrain(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
+    """What the optimizer sees; decoupled decay counts as the curvature that gives the largest step exactly."""
+    if frozen is None:
+        return H
+    terrain = frozen.terrain(H)
+    return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
+
+
+def _residual(run: Lanczos) -> float:
+    """||A v - theta v|| of the largest Ritz pair."""
+    from scipy.linalg import eigh_tridiagonal
+
+    _, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])
+    return float(run.betas[-1] * abs(np.asarray(vectors)[-1, -1]))

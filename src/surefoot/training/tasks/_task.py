@@ -1,0 +1,305 @@
+"""A training problem: a model, a loss, data and the optimizers to try; what `surefoot.advise` asks of one."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from surefoot.errors import InvalidInput, InvalidType, SurefootError
+from surefoot.methods import Method
+from surefoot.operators import Operator, shifted
+from surefoot.spectra import Spectrum
+from surefoot.training.curvature import CurvatureOperator, hessian
+from surefoot.training.loop.run import mean_loss, run
+from surefoot.training.model.batches import gather
+from surefoot.training.model.loss import Loss
+from surefoot.training.model.minibatches import MiniBatches
+from surefoot.training.model.sandbox import plain_module, random_modules, threads_for
+from surefoot.training.noise import gradient_noise
+from surefoot.training.noise.measure import GROUPS
+from surefoot.training.optimizers.frozen import Frozen, freeze
+from surefoot.training.width.beyond_the_limit import beyond_the_limit
+
+__all__ = ["OPTIMIZERS", "Candidate", "Task"]
+
+OptimizerFactory = Callable[[Any, float], Optimizer]
+
+# Any rate: a candidate's terrain does not depend on it.
+SOME_RATE = 1e-3
+# The second moment is averaged over one pass through the data, or so many mini-batches of it.
+PROBING_BATCHES = 200
+
+OPTIMIZERS: dict[str, OptimizerFactory] = {
+    "SGD": lambda parameters, rate: SGD(parameters, lr=rate),
+    "SGD momentum 0.9": lambda parameters, rate: SGD(parameters, lr=rate, momentum=0.9),
+    "SGD Nesterov 0.9": lambda parameters, rate: SGD(parameters, lr=rate, momentum=0.9, nesterov=True),
+    "AdamW": lambda parameters, rate: AdamW(parameters, lr=rate),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An optimizer to give advice for.
+
+    Parameters
+    ----------
+    label : str
+        What to call it.
+    method : Method
+        The linear iteration that it is on its preconditioned curvature.
+    note : str
+        How its preconditioner was had, and how weight decay enters.
+    make : callable
+        (parameters, rate) -> a fresh torch optimizer.
+    """
+
+    label: str
+    method: Method
+    note: str
+    make: OptimizerFactory = field(repr=False, compare=False)
+
+
+class Task:
+    """A training problem, frozen at its start: the model is copied, the data is read once.
+
+    Parameters
+    ----------
+    model : Module or callable
+        The model at its start, or a function of no arguments that makes it, called under the seed.
+    loss : callable
+        loss(model, batch) -> the mean over the batch; see `supervised`.
+    data : batch, list of batches, DataLoader
+        One batch is all the data: its leading dimension is sampled into mini-batches. A list or a loader holds the
+        mini-batches themselves, visited in a seeded order.
+    name : str
+        What to call it; default the model's class.
+    optimizers : mapping of str to callable, optional
+        Label to factory (parameters, rate) -> optimizer. Default: SGD, SGD with momentum 0.9, Nesterov 0.9, AdamW.
+    batch_size : int
+        Of the mini-batches sampled from one batch.
+    curvature_samples : int, optional
+        Measure curvature on so many samples (of one batch, the first after a seeded shuffle; else whole batches until
+        there are enough). Default: all.
+    seed : int
+        Of the model's factory, the order of the samples and whatever the model draws while training.
+
+    Raises
+    ------
+    InvalidType
+        If the model or the loss is of the wrong kind.
+    InvalidInput
+        If the data is empty or a number is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.tasks._task import Task
+    >>> from surefoot.training.model import supervised
+    >>> x = torch.linspace(-1, 1, 40)[:, None]
+    >>> task = Task(lambda: torch.nn.Linear(1, 1), supervised(torch.nn.functional.mse_loss), (x, 2 * x), name="line")
+    >>> sgd = task.candidates()[0]
+    >>> losses = task.trial(sgd, 0.5, 20)
+    >>> len(losses), losses[-1] < task.initial_loss()
+    (21, True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[], nn.Module],
+        loss: Loss,
+        data: Any,
+        *,
+        name: str = "",
+        optimizers: Mapping[str, OptimizerFactory] | None = None,
+        batch_size: int = 64,
+        curvature_samples: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        for label, value in (("batch_size", batch_size), ("curvature_samples", curvature_samples)):
+            if value is not None and value < 1:
+                raise InvalidInput(f"{label} must be at least 1; got {value!r}")
+        if not callable(loss) or isinstance(loss, nn.Module):
+            raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
+        self._model = _trainable(_start(model, seed))
+        self._loss = loss
+        self._batches = gather(data, loss)
+        self._name = name or type(self._model).__name__
+        self._optimizers = dict(OPTIMIZERS if optimizers is None else optimizers)
+        self._seed = seed
+        self._visits = MiniBatches(self._batches, batch_size, seed)
+        self._curvature_data = self._visits.subset(curvature_samples)
+        self._curvature: CurvatureOperator | None = None
+        self._candidates: tuple[Candidate, ...] | None = None
+        self._operators: dict[str, Operator] = {}
+        self._initial: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the task is called."""
+        return self._name
+
+    @property
+    def constant_curvature(self) -> bool:
+        """False: a network's curvature changes along the way."""
+        return False
+
+    def global_curvature(self) -> Spectrum | None:
+        """None: nothing is known of a network's curvature everywhere."""
+        return None
+
+    def gradient_norms(self, candidate: Candidate, step: float, steps: int) -> list[float] | None:  # noqa: ARG002
+        """None: the runs are stochastic."""
+        return None
+
+    def describe(self) -> dict[str, str]:
+        """Facts for a reader."""
+        trainable = [p for p in self._model.parameters() if p.requires_grad]
+        frozen = sum(p.numel() for p in self._model.parameters()) - sum(p.numel() for p in trainable)
+        facts = {
+            "model": type(self._model).__name__,
+            "parameters": f"{sum(p.numel() for p in trainable):,}" + (f" ({frozen:,} frozen)" if frozen else ""),
+            "precision": ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in trainable})),
+            "loss": repr(self._loss) if hasattr(self._loss, "criterion") else getattr(self._loss, "__name__", "own"),
+            "samples": f"{sum(self._batches.counts):,.0f}",
+            "batch size": f"{self._visits.size:,.0f}",
+            "loss at start": f"{self.initial_loss():.6g}",
+        }
+        measured = sum(self._curvature_data.counts)
+        if measured < sum(self._batches.counts):
+            facts["curvature measured on"] = f"{measured:,.0f} samples"
+        noise = self._noise_scale()
+        if noise:
+            facts["gradient noise scale"] = noise
+        beyond = beyond_the_limit(self._model, getattr(self._loss, "criterion", None))
+        if beyond:
+            facts["the linear limit"] = beyond
+        if random_modules(self._model):
+            facts["dropout"] = "off while curvature is measured, on in the short runs"
+        return facts
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The optimizers, in the order in which they were given."""
+        if self._candidates is None:
+            self._candidates = tuple(self._candidate(label, make) for label, make in self._optimizers.items())
+        return self._candidates
+
+    def operator(self, candidate: Candidate) -> Operator:
+        """P^-1/2 (H + w) P^-1/2 at the start, as the candidate sees it; one object for all with the same terrain.
+
+        Decoupled weight decay w enters as the curvature w R/2 (R the method's limit of step * curvature), which is
+        exact for the largest step; directions of negative curvature smaller than that are not told apart from flat.
+        """
+        self.candidates()
+        return self._operators[candidate.label]
+
+    def trial(self, candidate: Candidate, step: float, steps: int) -> list[float]:
+        """A short real run from the start: mini-batches in a seeded order, the same for every candidate and step.
+
+        Parameters
+        ----------
+        candidate : Candidate
+        step : float
+            The learning rate, of all parameter groups.
+        steps : int
+
+        Returns
+        -------
+        list of float
+            The mini-batch loss met at each step, then the loss on all the data at the end; nan there if the run
+            stopped early at a loss that is not finite.
+
+        Raises
+        ------
+        InvalidInput
+            If steps is not positive.
+        """
+        if steps < 1:
+            raise InvalidInput(f"steps must be at least 1; got {steps!r}")
+        model = copy.deepcopy(self._model)
+        optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
+        with threads_for(self.curvature().memory_per_sample * self._visits.size, self.curvature().block.size):
+            return run(model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed)
+
+    def initial_loss(self) -> float:
+        """The loss at the start, on all the data."""
+        if self._initial is None:
+            self._initial = mean_loss(self._model, self._loss, self._batches)
+        return self._initial
+
+    def constant_loss(self) -> float | None:
+        """The loss of the best constant predictor, where the criterion makes that simple."""
+        known = getattr(self._loss, "constant_loss", None)
+        return None if known is None else known(list(self._batches.items))
+
+    def curvature(self) -> CurvatureOperator:
+        """The Hessian at the start, dropout off."""
+        if self._curvature is None:
+            model = copy.deepcopy(self._model)
+            for module in random_modules(model).values():
+                module.eval()
+            data = list(self._curvature_data.items)
+            self._curvature = hessian(model, self._loss, data)
+        return self._curvature
+
+    def _noise_scale(self) -> str:
+        """In words, at the start with dropout off; one or two gradients of the data. Empty where it cannot be had."""
+        try:
+            noise = gradient_noise(self.curvature().model, self._loss, self._batches, groups=GROUPS, rng=self._seed)
+        except SurefootError:
+            return ""
+        bounds, level = noise.scale_bounds, f"{100 * (1 - noise.scale_bounds.failure):g}%"
+        if noise.scale is None:
+            return f"at least {bounds.lower:.3g} samples ({level}; too noisy for an upper end)"
+        return f"{noise.scale:.3g} samples ({bounds.lower:.3g} to {bounds.upper:.3g}, {level})"
+
+    def _candidate(self, label: str, make: OptimizerFactory) -> Candidate:
+        curvature = self.curvature()
+        optimizer = make(list(curvature.parameters), SOME_RATE)
+        frozen = freeze(curvature, optimizer, self._gradients(curvature))
+        terrain, note = frozen.terrain(curvature), frozen.note
+        if frozen.decoupled.any():
+            terrain, note = _decayed(terrain, frozen)
+        self._operators[label] = terrain
+        return Candidate(label, frozen.method, note, make)
+
+    def _gradients(self, curvature: CurvatureOperator) -> Iterator[Sequence[Tensor | None]]:
+        """Mini-batch gradients at the start, as an optimizer would meet them in one pass."""
+        visited = min(self._visits.per_pass, PROBING_BATCHES)
+        return curvature.batch_gradients(islice(self._visits.endless(), visited))
+
+    def __repr__(self) -> str:
+        return f"Task({self._name!r})"
+
+
+def _start(model: Any, seed: int) -> nn.Module:
+    if isinstance(model, nn.Module):
+        return copy.deepcopy(plain_module(model))
+    if not callable(model):
+        raise InvalidType(f"model must be a torch.nn.Module or a function that makes one; got {type(model).__name__}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = model()
+    if not isinstance(made, nn.Module):
+        raise InvalidType(f"the model's factory must return a torch.nn.Module; got a {type(made).__name__}")
+    return made
+
+
+def _trainable(model: nn.Module) -> nn.Module:
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InvalidInput(
+            f"{type(model).__name__} has no parameter that requires gradients: nothing to train; unfreeze one, or pass "
+            "the model that holds them"
+        )
+    return model
+
+
+def _decayed(terrain: Operator, frozen: Frozen) -> tuple[Operator, str]:
+    stretch = frozen.method.real_limit / 2
+    weights = frozen.decoupled
+    notes = [frozen.note, f"decoupled decay {weights.max():g} counted as curvature {weights.max() * stretch:.3g}"]
+    return shifted(terrain, stretch * weights), "; ".join(note for note in notes if note)

@@ -1,0 +1,230 @@
+"""A training task under a pilot, from its start, told in full."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from surefoot.errors import Diverged, InvalidInput
+from surefoot.training.loop.run import mean_loss
+from surefoot.training.model.sandbox import random_state_kept, threads_for
+from surefoot.training.model.trees import on_device
+from surefoot.training.pilot import Moment, Pilot, PilotLog
+from surefoot.training.pilot.log import as_record
+from surefoot.training.tasks._task import SOME_RATE, Task
+
+__all__ = ["TrainingRun", "train"]
+
+# What a person types for the optimizers that a task has by default.
+SHORT = {"adamw": "AdamW", "sgd": "SGD", "momentum": "SGD momentum 0.9", "nesterov": "SGD Nesterov 0.9"}
+# Rows of the table in print.
+ROWS = 12
+# A run is lost when it ends so many times above its start.
+LOST = 2.0
+
+Progress = Callable[[int, int, str, float | None], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingRun:
+    """A task trained by a pilot.
+
+    Parameters
+    ----------
+    task, rule, optimizer : str
+        Their names.
+    verdict : str
+        ``trained``, ``no better than a constant`` or ``diverged``.
+    initial, final : float
+        Loss on all the data, dropout off; nan if it is not finite.
+    constant : float or None
+        Loss of the best constant predictor, where it is known.
+    stopped : str
+        Why it ended before its last step; empty if it did not.
+    moments : tuple of Moment
+        One for each update.
+    seconds : float
+        Wall time.
+    """
+
+    task: str
+    rule: str
+    optimizer: str
+    verdict: str
+    initial: float
+    final: float
+    constant: float | None
+    stopped: str
+    moments: tuple[Moment, ...] = field(repr=False)
+    seconds: float
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What happened on the way, an event a line."""
+        said = [_line(moment) for moment in self.moments if moment.event]
+        return tuple([*said, self.stopped] if self.stopped else said)
+
+    def __str__(self) -> str:
+        rows = [("step", "loss", "rate", "limit", "")]
+        rows += [_row(self.moments[i]) for i in _spread(len(self.moments))]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        against = "" if self.constant is None else f" (a constant: {self.constant:.4g})"
+        return "\n".join([
+            f"{self.task}: {self.optimizer}, {self.rule}",
+            f"  {len(self.moments)} updates in {self.seconds:.2g} s",
+            "",
+            *table,
+            "",
+            f"  {self.verdict}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
+            *(f"  {finding}" for finding in self.findings),
+        ])  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        return {
+            "kind": "training",
+            "task": self.task,
+            "rule": self.rule,
+            "optimizer": self.optimizer,
+            "verdict": self.verdict,
+            "initial": _number(self.initial),
+            "final": _number(self.final),
+            "constant": self.constant,
+            "findings": list(self.findings),
+            "moments": [as_record(moment) for moment in self.moments],
+            "seconds": self.seconds,
+        }
+
+
+def train(
+    task: Task,
+    rule: str = "auto",
+    *,
+    optimizer: str | None = None,
+    steps: int = 1000,
+    log: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> TrainingRun:
+    """Train a task from its start under a pilot; the task itself is left as it is.
+
+    Parameters
+    ----------
+    task : Task
+    rule : str
+        As `Pilot` takes them: auto, sharpness, along-step, or a rule by name such as constant:0.1 or cosine:0.01.
+    optimizer : str, optional
+        One of the task's: adamw, sgd, momentum or nesterov unless it has its own. Default: adamw, else its first.
+    steps : int
+        Mini-batches.
+    log : path, optional
+        A .jsonl file, or a folder for TensorBoard's event files, written while it runs.
+    progress : callable, optional
+        Called with (done, total, label, remaining seconds or None).
+
+    Returns
+    -------
+    TrainingRun
+
+    Raises
+    ------
+    InvalidInput
+        If the rule or the optimizer is unknown, a number is out of range, or the log cannot be written.
+    """
+    if steps < 1:
+        raise InvalidInput(f"steps must be at least 1; got {steps!r}")
+    label = _chosen(task, optimizer)
+    model = copy.deepcopy(task._model)
+    made = task._optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
+    pilot = Pilot(model, made, rule=rule, total_steps=steps)
+    device = next(model.parameters()).device
+    began, stopped = time.perf_counter(), ""
+    parameters = sum(p.numel() for p in model.parameters())
+    with (
+        random_state_kept(),
+        threads_for(0.0, parameters),
+        nullcontext() if log is None else _log(pilot, log) as writer,
+    ):
+        torch.manual_seed(task._seed)
+        for done, batch in zip(range(1, steps + 1), task._visits.endless(), strict=False):
+            batch = on_device(batch, device)
+            try:
+                pilot.step(lambda batch=batch: task._loss(model, batch))
+            except Diverged as error:
+                stopped = str(error)
+                break
+            if writer is not None:
+                writer.write()
+            if progress is not None:
+                elapsed = time.perf_counter() - began
+                progress(done, steps, f"{label}, {rule}", elapsed * (steps - done) / done if done > 10 else None)
+        final = mean_loss(model, task._loss, task._batches)
+    initial, constant = task.initial_loss(), task.constant_loss()
+    return TrainingRun(
+        task=task.name,
+        rule=rule,
+        optimizer=label,
+        verdict=_verdict(initial, final, constant, stopped),
+        initial=initial,
+        final=final,
+        constant=constant,
+        stopped=stopped,
+        moments=tuple(pilot.history),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _chosen(task: Task, name: str | None) -> str:
+    labels = list(task._optimizers)
+    if name is None:
+        return SHORT["adamw"] if SHORT["adamw"] in labels else labels[0]
+    wanted = SHORT.get(name.strip().lower(), name.strip())
+    for label in labels:
+        if label.lower() == wanted.lower():
+            return label
+    known = [short for short, label in SHORT.items() if label in labels] or labels
+    raise InvalidInput(f"{task.name} has no optimizer {name!r}; choose one of {', '.join(known)}")
+
+
+def _log(pilot: Pilot, where: str | os.PathLike[str]) -> PilotLog:
+    path = Path(where)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return PilotLog(pilot, jsonl=path)
+    if path.suffix and not path.is_dir():
+        raise InvalidInput(f"{path}: a log is a .jsonl file, or a folder for TensorBoard's event files")
+    return PilotLog(pilot, events=path)
+
+
+def _verdict(initial: float, final: float, constant: float | None, stopped: str) -> str:
+    if stopped or not math.isfinite(final) or final > LOST * initial:
+        return "diverged"
+    if final >= initial or (constant is not None and final >= constant):
+        return "no better than a constant"
+    return "trained"
+
+
+def _line(moment: Moment) -> str:
+    return moment.event if moment.event.startswith("step ") else f"step {moment.step}: {moment.event}"
+
+
+def _row(moment: Moment) -> tuple[str, ...]:
+    rate = "-" if moment.rate == 0 and moment.event else f"{moment.rate:.4g}"
+    limit = f"{moment.limit:.4g}" if math.isfinite(moment.limit) else "-"
+    return str(moment.step), f"{moment.loss:.5g}", rate, limit, "*" if moment.event else ""
+
+
+def _spread(length: int) -> Sequence[int]:
+    if length <= ROWS:
+        return range(length)
+    return sorted({round(i * (length - 1) / (ROWS - 1)) for i in range(ROWS)})
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

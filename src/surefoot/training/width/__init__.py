@@ -1,0 +1,7 @@
+"""Predictions for wide networks."""
+
+from surefoot.training.width._predict import predict_network
+
+__all__ = [
+    "predict_network",
+]

@@ -1,0 +1,69 @@
+"""Whether a layer's weights look as drawn: independently, with mean zero."""
+
+import math
+
+import numpy as np
+from torch import Tensor, nn
+
+from surefoot.spectra import Bounds, MarchenkoPastur, norm_squared
+from surefoot.training.width._layers import abstained
+
+__all__ = ["bias_of", "check_initial", "variance_of"]
+
+# Standard deviations away from what independent entries give: of the mean, and of the largest singular value, whose law
+# (Tracy-Widom) has a heavier tail and is that of large matrices.
+MEAN_APART, EDGE_APART = 5.0, 6.0
+NORM_RTOL = 0.01
+
+
+def bias_of(layer: nn.Linear) -> Tensor | None:
+    """The biases, if there are any; torch's own annotation says that there always are."""
+    return dict(layer.named_parameters(recurse=False)).get("bias")
+
+
+def variance_of(values: Tensor, layer: nn.Linear) -> float:
+    """The mean square times the number of the layer's inputs."""
+    return float(values.detach().double().square().mean()) * layer.in_features
+
+
+def check_initial(name: str, layer: nn.Linear) -> None:
+    """Refuse a layer whose weights or biases are visibly not independent with mean zero.
+
+    By their mean against its standard deviation, and by the largest singular value of the weights against the law of
+    that of a random matrix of the same variance (Marchenko, Pastur 1967; its fluctuation: Johnstone 2001).
+
+    Raises
+    ------
+    InvalidInput
+        Naming the layer and what was seen.
+    """
+    for key, values in (("weights", layer.weight), ("biases", bias_of(layer))):
+        if values is None:
+            continue
+        v = values.detach().double()
+        mean, size = float(v.mean()), float(v.square().mean().sqrt())
+        if size == 0 and key == "weights":
+            raise abstained(name, layer, "has weights that are all zero: no gradient passes it")
+        if abs(mean) * math.sqrt(v.numel()) > MEAN_APART * size:
+            raise abstained(name, layer, f"is not at initialisation: its {key} have mean {mean:.3g}, not 0")
+    top, mean, deviation = _largest(layer.weight)
+    apart = EDGE_APART * deviation
+    if top.lower > mean + apart or top.upper < mean - apart:
+        where = "beyond" if top.lower > mean else "inside"
+        why = "as training makes it" if top.lower > mean else "as an orthogonal matrix has it"
+        seen, edge = math.sqrt(top.lower), math.sqrt(mean)
+        raise abstained(
+            name,
+            layer,
+            f"is not at initialisation: the largest singular value of its weights, {seen:.3g}, is {where} the edge of "
+            f"a random matrix of its variance, {edge:.3g}, {why}",
+        )
+
+
+def _largest(weight: Tensor) -> tuple[Bounds, float, float]:
+    """The largest squared singular value; mean and standard deviation of that of independent entries."""
+    w = weight.detach().double().cpu().numpy()
+    w = w if w.shape[0] >= w.shape[1] else w.T
+    n, p = w.shape
+    mean, deviation = MarchenkoPastur(p / n, float(np.square(w).mean())).largest(n)
+    return norm_squared(w, rtol=NORM_RTOL), n * mean, n * deviation

@@ -1,0 +1,148 @@
+"""What can run by name: every named rule, and momentum with the parameters that theory gives it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
+from surefoot.problems import Problem
+from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
+from surefoot.rules.named import step_of, unknown_rule
+from surefoot.solvers import FISTA
+
+__all__ = ["Contender", "contender", "contender_names", "known_of", "usual_contenders"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A rule with the method whose steps it decides.
+
+    Parameters
+    ----------
+    name : str
+        As it was typed.
+    rule : Rule
+    method : Method
+    """
+
+    name: str
+    rule: Rule
+    method: Method
+
+
+def contender_names() -> dict[str, str]:
+    """Name, with what may follow its colon, to a line about it."""
+    rules = {r.name + (f":{r.argument}" if r.argument else ""): r.summary for r in named_rules()}
+    return rules | {name: summary for name, (summary, _) in MOMENTUM.items()}
+
+
+def contender(name: str, known: Known) -> Contender:
+    """The contender that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        A rule's name (see `surefoot.rules.named_rule`), ``fista``, ``nesterov`` or ``heavy-ball``.
+    known : Known
+        What it may be told of the problem.
+
+    Returns
+    -------
+    Contender
+
+    Raises
+    ------
+    InvalidInput
+        If there is none of that name, its argument is wrong, or it needs to be told what is not known.
+    """
+    word, _, argument = name.strip().partition(":")
+    if word in MOMENTUM:
+        rule, method = MOMENTUM[word][1](argument, known)
+        return Contender(name, rule, method)
+    names = [rule.name for rule in named_rules()]
+    if word not in names:
+        raise unknown_rule(name, [*names, *MOMENTUM])
+    return Contender(name, named_rule(name, known), GradientDescent())
+
+
+def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
+    """Those worth seeing side by side on a problem."""
+    names = ["auto", "bb", "bb-short", "adgd", "armijo"]
+    if not _smooth(problem):
+        return ("auto", "bb", "armijo", "polyak", "subgradient:1")
+    if known.largest is None:
+        return tuple(names)
+    if not problem.constant_curvature:
+        return (*names, "constant:safe", "fista")
+    names.remove("bb-short")
+    return (*names, "constant:optimal", *(("chebyshev", "heavy-ball") if known.smallest else ("fista",)))
+
+
+def known_of(problem: Problem, steps: int, *, optimum: float | None = None, first: float | None = None) -> Known:
+    """What a problem knows of itself: curvature bounds that hold everywhere, where there are some."""
+    try:
+        found = problem.curvature()
+    except (NotSmooth, NotImplementedError):
+        return Known(optimum=optimum, steps=steps, first=first)
+    if found.scope != "global":
+        return Known(optimum=optimum, steps=steps, first=first)
+    top, bottom = found.largest.upper, found.smallest.lower
+    return Known(
+        largest=top if 0 < top < float("inf") else None,
+        smallest=bottom if bottom > 0 else None,
+        optimum=optimum,
+        steps=steps,
+        first=first,
+    )
+
+
+def _smooth(problem: Problem) -> bool:
+    try:
+        problem.curvature()
+    except NotSmooth:
+        return False
+    except NotImplementedError:
+        pass
+    return True
+
+
+def _fista(argument: str, known: Known) -> tuple[Rule, Method]:
+    return Constant(step=step_of("fista", argument or "safe", known)), FISTA()
+
+
+def _nesterov(argument: str, known: Known) -> tuple[Rule, Method]:
+    mu, top = _ends("nesterov", known)
+    if argument:
+        method = Nesterov(_momentum("nesterov", argument))
+        return Constant(step=method.best_step(mu, top)[0]), method
+    method, step = Nesterov.best(mu, top)
+    return Constant(step=step), method
+
+
+def _heavy_ball(argument: str, known: Known) -> tuple[Rule, Method]:
+    mu, top = _ends("heavy-ball", known)
+    if argument:
+        method = HeavyBall(_momentum("heavy-ball", argument))
+        return Constant(step=method.best_step(mu, top)[0]), method
+    method, step = HeavyBall.best(mu, top)
+    return Constant(step=step), method
+
+
+def _ends(name: str, known: Known) -> tuple[float, float]:
+    if known.largest is None or not known.smallest:
+        raise InvalidInput(f"{name} is told mu and L, which are not both known here to be above 0; try fista or auto")
+    return known.smallest, known.largest
+
+
+def _momentum(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInput(f"{name} takes its momentum, a number in [0, 1); got {text!r}") from None
+
+
+MOMENTUM: dict[str, tuple[str, Callable[[str, Known], tuple[Rule, Method]]]] = {
+    "fista": ("Nesterov's varying momentum with restart, steps 1/L", _fista),
+    "nesterov": ("Nesterov's constant momentum, the best for mu and L", _nesterov),
+    "heavy-ball": ("Polyak's heavy ball, the best for mu and L", _heavy_ball),
+}

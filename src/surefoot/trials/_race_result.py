@@ -1,0 +1,225 @@
+"""The outcome of a race, as values."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.trials._minimum import Minimum
+
+__all__ = ["GAPS", "Entry", "Race", "Word", "aligned", "thinned"]
+
+GAPS = (1e-3, 1e-6)
+# A record keeps so many points of a curve, evenly spread over the powers of ten; the CSV has them all.
+KEPT = 300
+
+Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """How one rule, or one of SciPy's methods, did.
+
+    Parameters
+    ----------
+    name : str
+    baseline : bool
+        Whether it is SciPy's.
+    word : str
+        good: reached the race's tolerance; else what the run's verdict says.
+    stopped : str
+        Why it ended, where that was neither the tolerance nor the budget.
+    evidence : str
+        The verdict on its run, in full; empty for SciPy's methods.
+    rejected : int
+        Number of points taken back.
+    gap : array, shape (n,)
+        (least loss so far - f*)/(f(x0) - f*) after each gradient; inf while there is none.
+    seconds : array, shape (n,)
+        Time since the start, after each gradient.
+    """
+
+    name: str
+    baseline: bool
+    word: Word
+    stopped: str = ""
+    evidence: str = ""
+    rejected: int = 0
+    gap: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
+    seconds: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
+
+    @property
+    def gradients(self) -> int:
+        """Number of gradients spent."""
+        return len(self.gap)
+
+    @property
+    def final(self) -> float:
+        """The last gap."""
+        return float(self.gap[-1]) if self.gap.size else math.inf
+
+    def reached(self, gap: float) -> int | None:
+        """Number of gradients until the gap was at most this; None if it never was."""
+        there = np.flatnonzero(self.gap <= gap)
+        return int(there[0]) + 1 if there.size else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the curve thinned, None for what is not finite."""
+        kept = thinned(len(self.gap))
+        return {
+            "name": self.name,
+            "baseline": self.baseline,
+            "gradients": self.gradients,
+            "reached": {f"{gap:g}": self.reached(gap) for gap in GAPS},
+            "final": _number(self.final),
+            "seconds": float(self.seconds[-1]) if self.seconds.size else 0.0,
+            "word": self.word,
+            "stopped": self.stopped,
+            "evidence": self.evidence,
+            "rejected": self.rejected,
+            "curve": {
+                "gradients": [int(k) + 1 for k in kept],
+                "gap": [_number(float(self.gap[k])) for k in kept],
+                "seconds": [float(self.seconds[k]) for k in kept],
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Race:
+    """Rules side by side on one problem.
+
+    Parameters
+    ----------
+    problem : str
+        Its name.
+    initial : float
+        Loss at the start.
+    least : Minimum
+        f*, where it comes from, and how far below it the truth may be.
+    steps : int
+        Most gradients of each.
+    tol : float
+        Relative gap at which a run was over.
+    entries : tuple of Entry
+        In the order they ran, SciPy's last.
+    seconds : float
+        Wall time of it all.
+    """
+
+    problem: str
+    initial: float
+    least: Minimum
+    steps: int
+    tol: float
+    entries: tuple[Entry, ...]
+    seconds: float
+
+    def ranking(self, gap: float = GAPS[-1]) -> tuple[Entry, ...]:
+        """Those that reached the gap, the fewest gradients first; the others after, the smallest gap first."""
+
+        def place(entry: Entry) -> tuple[float, float]:
+            return entry.reached(gap) or math.inf, entry.final
+
+        return tuple(sorted(self.entries, key=place))
+
+    @property
+    def finding(self) -> str:
+        """Who was first, in a sentence."""
+        gap = GAPS[-1]
+        rules = [entry for entry in self.ranking(gap) if not entry.baseline]
+        others = [entry for entry in self.ranking(gap) if entry.baseline and entry.reached(gap)]
+        if not rules:
+            return "no rule ran"
+        best = rules[0]
+        if best.reached(gap) is None:
+            told = f"no rule reached a gap of {gap:g} in {self.steps} gradients; {best.name} came to {best.final:.2g}"
+        else:
+            told = f"{best.name} reached a gap of {gap:g} first of the rules, after {best.reached(gap)} gradients"
+        if others:
+            told += "; outside: " + " and ".join(f"{e.name} took {e.reached(gap)}" for e in others)
+        return told
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.problem}: a race of {len(self.entries)}",
+            f"  f at the start {self.initial:.6g}; f* {self.least.value:.10g} ({self._trust})",
+            "",
+            *aligned([self._heading, *(self._row(entry) for entry in self.entries)]),
+            "",
+            f"  {self.finding}",
+        ]
+        lines += [f"  {e.name}: {e.stopped}" for e in self.entries if e.stopped]
+        return "\n".join(lines)
+
+    @property
+    def _heading(self) -> tuple[str, ...]:
+        return ("rule", *(f"gradients to {gap:g}" for gap in GAPS), "final gap", "time", "verdict")
+
+    def _row(self, entry: Entry) -> tuple[str, ...]:
+        counts = [str(n) if (n := entry.reached(gap)) else f"> {entry.gradients}" for gap in GAPS]
+        name = f"{entry.name} (SciPy)" if entry.baseline else entry.name
+        return name, *counts, f"{entry.final:.2g}", duration(entry.seconds), entry.word
+
+    @property
+    def _trust(self) -> str:
+        if self.least.given:
+            return self.least.how
+        if self.least.error <= 1e-3 * self.tol * (self.initial - self.least.value):
+            return (
+                f"{self.least.how}; proved to {self.least.error:.2g}"
+                if self.least.error
+                else f"{self.least.how}; proved"
+            )
+        if self.least.error < math.inf:
+            return f"{self.least.how}; proved only to {self.least.error:.2g}"
+        return f"{self.least.how}; no proof of it"
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """A row (rule, gradients, seconds, gap) for each gradient of each run, the heading first."""
+        yield "rule", "gradients", "seconds", "gap"
+        for entry in self.entries:
+            for k, (seconds, gap) in enumerate(zip(entry.seconds.tolist(), entry.gap.tolist(), strict=True), 1):
+                yield entry.name, k, seconds, gap
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        return {
+            "kind": "race",
+            "problem": self.problem,
+            "initial": self.initial,
+            "least": {"value": self.least.value, "error": _number(self.least.error), "how": self._trust},
+            "steps": self.steps,
+            "tol": self.tol,
+            "finding": self.finding,
+            "entries": [entry.to_dict() for entry in self.entries],
+            "seconds": self.seconds,
+        }
+
+
+def thinned(length: int) -> list[int]:
+    """At most `KEPT` indices below `length`, first and last among them, evenly spread over the powers of ten."""
+    if length <= KEPT:
+        return list(range(length))
+    return sorted({int(k) - 1 for k in np.round(np.geomspace(1, length, KEPT))})
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose columns are as wide as they have to be."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def duration(seconds: NDArray[np.float64]) -> str:
+    """The last of some times, in a unit that suits it."""
+    last = float(seconds[-1]) if seconds.size else 0.0
+    return f"{1e3 * last:.3g} ms" if last < 1 else f"{last:.3g} s"
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,243 @@
+"""One rule on one problem, told in full: verdict, evidence, and the limit that its steps are to be compared with."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.methods import Method
+from surefoot.problems import Problem
+from surefoot.rules import Schedule
+from surefoot.solvers import Descent, descend
+from surefoot.solvers.descend import Callback
+from surefoot.spectra import Spectrum
+from surefoot.stability import limits
+from surefoot.trials._contenders import contender, known_of
+from surefoot.trials._minimum import minimum
+from surefoot.trials._race_result import aligned, thinned
+
+__all__ = ["Run", "run"]
+
+# Rows of the table in print, spread over the powers of ten.
+ROWS = 12
+REACHED = "reached its goal"
+
+Progress = Callable[[int, int, str, float | None], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """One rule on one problem.
+
+    Parameters
+    ----------
+    problem : str
+        Its name.
+    rule : str
+        As it was named.
+    planned : bool
+        Whether its steps are fixed in advance, so that the limit is theirs to keep.
+    method : str
+        The method whose steps it decided.
+    limit : float or None
+        The largest step that is stable everywhere, from the curvature's upper bound; None where there is no bound.
+    limit_is : str
+        Where the limit comes from.
+    descent : Descent
+        The run itself.
+    seconds : float
+        Wall time.
+    """
+
+    problem: str
+    rule: str
+    planned: bool
+    method: str
+    limit: float | None
+    limit_is: str
+    descent: Descent = field(repr=False)
+    seconds: float
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What the run shows, the verdict first."""
+        trace, said = self.descent.trace, [str(self.descent.verdict)]
+        if self.descent.stopped not in ("converged", "all steps used", REACHED):
+            said.append(self.descent.stopped)
+        if self.limit and len(trace) > 1 and (above := int(np.count_nonzero(trace.step > self.limit))):
+            longest = float(np.nanmax(trace.step))
+            text = f"{above} of {len(trace) - 1} steps exceed the limit {self.limit:.4g} ({self.limit_is}), "
+            text += f"at up to {longest / self.limit:.3g} times it"
+            if not self.planned:
+                text += ": a limit for constant steps; this rule goes by the curvature that it meets"
+            said.append(text)
+        risen = np.flatnonzero(trace.overshoot & (trace.change > 0))
+        if risen.size:
+            said.append(f"first overshoot, {trace.explain(int(risen[0]))}")
+        return tuple(said)
+
+    def __str__(self) -> str:
+        trace, run = self.descent.trace, self.descent
+        rows = [("point", "loss", "gradient norm", "step", "step x curvature", "")]
+        for k in _shown(len(trace)):
+            note = "" if trace.accepted[k] else "taken back"
+            if trace.reason[k]:
+                note += (": " if note else "") + trace.reason[k]
+            rows.append((
+                str(k), f"{trace.loss[k]:.8g}", f"{trace.gradient_norm[k]:.3g}", _brief(trace.step[k]),
+                _brief(trace.step[k] * trace.curvature[k]), note,
+            ))  # fmt: skip
+        limit = "" if self.limit is None else f"; stable below {self.limit:.4g} ({self.limit_is})"
+        return "\n".join([
+            f"{self.problem}: {self.rule}",
+            f"  {self.method}{limit}",
+            "",
+            *aligned(rows),
+            "",
+            f"  {run.stopped}: loss {run.loss:.8g}, gradient norm {run.gradient_norm:.3g}, {run.evaluations} gradients",
+            *(f"  {finding}" for finding in self.findings),
+        ])  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        return {
+            "kind": "run",
+            "problem": self.problem,
+            "rule": self.rule,
+            "planned": self.planned,
+            "method": self.method,
+            "limit": self.limit if self.limit is None or math.isfinite(self.limit) else None,
+            "limit_is": self.limit_is,
+            "findings": list(self.findings),
+            "descent": self.descent.to_dict(),
+            "seconds": self.seconds,
+        }
+
+
+def run(
+    problem: Problem,
+    rule: str = "auto",
+    *,
+    x0: Any = None,
+    steps: int = 1000,
+    step: float | None = None,
+    tol: float = 1e-8,
+    name: str = "",
+    enough: Callback | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run one named rule and say how it went.
+
+    Parameters
+    ----------
+    problem : Problem
+    rule : str
+        A name as `surefoot.trials.race` takes them.
+    x0 : array, shape (size,), optional
+        The start; the problem's own otherwise.
+    steps : int
+        Most moves, those that are taken back included.
+    step : float, optional
+        The step of a schedule that has one, the first step to try of a rule that finds its own.
+    tol : float
+        Stop when the gradient norm fell to this part of its first value.
+    name : str
+        What to call the problem; its own name by default.
+    enough : callable, optional
+        Called with (x, loss) at each accepted point: whether the run has what it is for, and is good as it is. Such as
+        `surefoot.problems.discrepancy`.
+    progress : callable, optional
+        Called with (done, total, label, remaining seconds or None).
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InvalidInput
+        If the name is unknown or needs what the problem does not know, or a number is out of range.
+
+    Examples
+    --------
+    >>> from surefoot.trials._run import run
+    >>> from surefoot.problems import Quadratic
+    >>> result = run(Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0]), "constant:2.2/L")
+    >>> result.descent.verdict.word
+    'diverged'
+    """
+    if step is not None and not 0 < step < math.inf:
+        raise InvalidInput(f"step must be positive and finite; got {step!r}")
+    optimum = None
+    if rule == "polyak":
+        optimum = minimum(problem, problem.start() if x0 is None else problem.checked(x0)).value
+    chosen = contender(rule, known_of(problem, steps, optimum=optimum, first=step))
+    found = _terrain(problem)
+    limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
+    began = time.perf_counter()
+
+    def moved(made: int, total: int, _: float) -> None:
+        if progress is not None:
+            elapsed = time.perf_counter() - began
+            remaining = elapsed * (total - made) / made if made > total // 20 else None
+            progress(made, total, rule, remaining)
+
+    # what has no limit has no rate to predict either
+    terrain = None if limit is None else found
+    descent = descend(
+        problem,
+        x0,
+        rule=chosen.rule,
+        method=chosen.method,
+        steps=steps,
+        tol=tol,
+        callback=enough,
+        progress=moved,
+        spectrum=terrain,
+    )
+    if enough is not None and enough(descent.x, descent.loss):
+        good = replace(descent.verdict, word="good", remaining=0.0)
+        descent = replace(descent, stopped=REACHED, verdict=good)
+    return Run(
+        problem=name or problem.name,
+        rule=rule if step is None else f"{rule}, step {step:g}",
+        planned=isinstance(chosen.rule, Schedule),
+        method=chosen.method.name,
+        limit=limit,
+        limit_is=limit_is,
+        descent=descent,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _terrain(problem: Problem) -> Spectrum | None:
+    """Bounds on the curvature that hold everywhere, where there are some."""
+    try:
+        found = problem.curvature()
+    except (NotSmooth, NotImplementedError):
+        return None
+    return found if found.scope == "global" else None
+
+
+def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
+    """What the method bears on the sharp directions, and why."""
+    try:
+        allowed = limits(found, method)
+    except InvalidInput:  # a momentum that varies has no amplification factor
+        return None, ""
+    return allowed.curvature_limit, allowed.reasons.get("curvature limit", "")
+
+
+def _shown(length: int) -> list[int]:
+    """Rows for print: the first, the last, and some between."""
+    kept = thinned(length)
+    chosen = np.unique(np.round(np.geomspace(1, length, ROWS)).astype(int) - 1) if length > ROWS else kept
+    return [int(k) for k in chosen]
+
+
+def _brief(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"

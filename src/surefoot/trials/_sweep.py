@@ -1,0 +1,328 @@
+"""One constant step after the other: where each leads in the end, as a table against the step."""
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.dynamics import period
+from surefoot.errors import InvalidInput
+from surefoot.methods import GradientDescent, HeavyBall, Method
+from surefoot.operators import Array
+from surefoot.problems import Problem
+from surefoot.rules import Clipped, Constant
+from surefoot.solvers import Descent, descend
+from surefoot.spectra import spectrum
+from surefoot.stability import limits
+from surefoot.trials._race_result import aligned
+
+__all__ = ["Outcome", "Sweep", "sweep"]
+
+# States kept at the end of a run to see a period in, which is at most half of them.
+KEPT = 64
+# A period is looked for in the loss and along this many random directions: an orbit that closes there closes.
+DIRECTIONS = 3
+TOLERANCE = 1e-5
+# A run that gave back this part of the most that it had gained has collapsed.
+COLLAPSED = 0.5
+# Where rates are tried by default, in units of the stability limit at the start.
+REACH = (0.1, 4.0)
+
+Progress = Callable[[int, int, str, float | None], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Where one rate led.
+
+    Parameters
+    ----------
+    rate : float
+    loss : float
+        At the end; nan where the run left the finite numbers.
+    best : float
+        The lowest on the way.
+    word : str
+        oscillating where a period above 1 is seen; collapsed where the run settled with most of what it had gained
+        lost again; else the run's verdict: too small, slow, good, oscillating or diverged.
+    period : int
+        1 where the run settled to a point, q where its states repeat after q steps, 0 where neither is seen: still
+        on the way, irregular, or gone.
+    evidence : str
+        What the verdict rests on.
+    """
+
+    rate: float
+    loss: float
+    best: float
+    word: str
+    period: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Where each of many constant rates leads, from the same start.
+
+    Parameters
+    ----------
+    problem : str
+    method : str
+    steps : int
+        Of each run, at most.
+    initial : float
+        The loss at the start.
+    limit : float
+        The linear stability limit at the start: the smallest that its measured curvature allows; inf without positive
+        curvature.
+    clip : float or None
+        The norm at which gradients were cut.
+    outcomes : tuple of Outcome
+        In order of the rate.
+    seconds : float
+    """
+
+    problem: str
+    method: str
+    steps: int
+    initial: float
+    limit: float
+    clip: float | None
+    outcomes: tuple[Outcome, ...] = field(repr=False)
+    seconds: float
+
+    @property
+    def best(self) -> Outcome | None:
+        """The rate with the lowest loss at the end; None where no run ended at a finite one."""
+        finite = [outcome for outcome in self.outcomes if math.isfinite(outcome.loss)]
+        return min(finite, key=lambda outcome: outcome.loss, default=None)
+
+    @property
+    def finding(self) -> str:
+        """What the table shows, in a sentence."""
+        best = self.best
+        if best is None:
+            return "no rate ended at a finite loss; try lower ones"
+        text = f"the loss ends lowest at the rate {best.rate:.4g}"
+        if math.isfinite(self.limit):
+            text += f", {best.rate / self.limit:.3g} times the stability limit at the start, {self.limit:.4g}"
+        edges = {self.outcomes[0].rate: "lowest", self.outcomes[-1].rate: "highest"}
+        if best.rate in edges and len(self.outcomes) > 1:
+            text += f"; that is the {edges[best.rate]} rate tried: look further"
+        return text
+
+    def __str__(self) -> str:
+        rows = [("rate", "x limit", "final loss", "lowest", "period", "verdict")]
+        rows += [
+            (
+                f"{o.rate:.5g}",
+                f"{o.rate / self.limit:.3g}" if math.isfinite(self.limit) else "-",
+                f"{o.loss:.6g}" if math.isfinite(o.loss) else "-",
+                f"{o.best:.6g}",
+                f"{o.period}" if o.period else "-",
+                o.word,
+            )
+            for o in self.outcomes
+        ]
+        clipped = "" if self.clip is None else f", gradients cut to the norm {self.clip:g}"
+        return "\n".join([
+            self.problem,
+            f"  {self.method}{clipped}, {self.steps} steps from the loss {self.initial:.6g}",
+            "",
+            *aligned(rows),
+            "",
+            f"  {self.finding}",
+        ])  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report; what is not finite becomes None."""
+        return {
+            "kind": "sweep",
+            "problem": self.problem,
+            "method": self.method,
+            "steps": self.steps,
+            "initial": self.initial,
+            "limit": self.limit if math.isfinite(self.limit) else None,
+            "clip": self.clip,
+            "finding": self.finding,
+            "outcomes": [{**asdict(o), "loss": _finite(o.loss), "best": _finite(o.best)} for o in self.outcomes],
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Sweep":
+        """The inverse of `to_dict`."""
+        values = {name: value for name, value in data.items() if name not in ("kind", "finding")}
+        values["limit"] = math.inf if data["limit"] is None else data["limit"]
+        records: list[dict[str, Any]] = [dict(outcome) for outcome in data["outcomes"]]
+        for record in records:
+            record |= {name: math.nan for name in ("loss", "best") if record[name] is None}
+        values["outcomes"] = tuple(Outcome(**record) for record in records)
+        return cls(**values)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one row per rate: rate, final loss, lowest loss, period, verdict; nan where the run left.
+
+        Returns
+        -------
+        Path
+        """
+        target = Path(path)
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["rate", "loss", "best", "period", "verdict"])
+            writer.writerows([o.rate, o.loss, o.best, o.period, o.word] for o in self.outcomes)
+        return target
+
+
+def sweep(
+    problem: Problem,
+    rates: ArrayLike | None = None,
+    *,
+    x0: Any = None,
+    steps: int = 500,
+    count: int = 24,
+    momentum: float = 0.0,
+    clip: float | None = None,
+    name: str = "",
+    rng: int = 0,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Run a constant rate after the other from the same start, and say where each leads.
+
+    Parameters
+    ----------
+    problem : Problem
+        For a network `surefoot.training.as_problem`: full-batch gradients, as mini-batches have no period.
+    rates : array, shape (r,), optional
+        Positive. Default: `count` of them, evenly on a logarithmic scale from 0.1 to 4 times the stability limit at the
+        start.
+    x0 : array, shape (size,), optional
+        Default: the problem's own start.
+    steps : int
+        Of each run.
+    count : int
+    momentum : float
+        Of heavy ball, in [0, 1); 0 for plain gradient descent.
+    clip : float, optional
+        The norm at which gradients are cut.
+    name : str
+        Default: the problem's.
+    rng : int
+        Seed of the measurement and of the directions in which a period is looked for.
+    progress : callable, optional
+        Called with (rates done, rates, what is being done, seconds left).
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    InvalidInput
+        If a number is out of range, or rates are to be chosen and the start has no positive curvature.
+    NotFinite
+        If the loss is not finite at the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.trials._sweep import sweep
+    >>> from surefoot.problems import Quadratic
+    >>> found = sweep(Quadratic(np.diag([1.0, 10.0])), [0.1, 0.19, 0.21], x0=[1.0, 1.0], steps=200)
+    >>> [(o.word, o.period) for o in found.outcomes]
+    [('good', 1), ('good', 1), ('diverged', 0)]
+    """
+    if steps < 2 * KEPT:
+        raise InvalidInput(f"steps must be at least {2 * KEPT}, so that a period can be seen; got {steps!r}")
+    if not 0 <= momentum < 1:
+        raise InvalidInput(f"momentum must be in [0, 1); got {momentum!r}")
+    if clip is not None and not 0 < clip < math.inf:
+        raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
+    began = time.perf_counter()
+    start = np.asarray(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
+    method: Method = HeavyBall(momentum) if momentum else GradientDescent()
+    limit = limits(spectrum(problem.hessian(start), which="largest", rng=rng), method).curvature_limit
+    chosen = _rates(rates, limit, count)
+    outcomes: list[Outcome] = []
+    for i, rate in enumerate(chosen):
+        if progress is not None:
+            left = (time.perf_counter() - began) / i * (len(chosen) - i) if i else None
+            progress(i, len(chosen), f"rate {rate:.4g}", left)
+        outcomes.append(_outcome(problem, start, rate, method, clip, steps, rng))
+    return Sweep(
+        problem=name or problem.name,
+        method=method.name,
+        steps=steps,
+        initial=problem.value(start),
+        limit=limit,
+        clip=clip,
+        outcomes=tuple(outcomes),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _rates(rates: ArrayLike | None, limit: float, count: int) -> list[float]:
+    if rates is None:
+        if not math.isfinite(limit):
+            raise InvalidInput("the start has no positive curvature to choose rates by; give the rates")
+        if count < 2:
+            raise InvalidInput(f"count must be at least 2; got {count!r}")
+        return np.geomspace(REACH[0] * limit, REACH[1] * limit, count).tolist()
+    chosen = np.atleast_1d(np.asarray(rates, dtype=np.float64))
+    if chosen.ndim != 1 or not chosen.size or not (np.isfinite(chosen) & (chosen > 0)).all():
+        raise InvalidInput(f"rates must be positive and finite numbers, at least one; got {rates!r}")
+    return sorted(chosen.tolist())
+
+
+def _outcome(
+    problem: Problem, start: Array, rate: float, method: Method, clip: float | None, steps: int, rng: int
+) -> Outcome:
+    # the rule's cap is on the move, clipping's on the gradient
+    rule = Constant(step=rate) if clip is None else Clipped(rule=Constant(step=rate), cap=rate * clip)
+    directions = np.random.default_rng(rng).standard_normal((DIRECTIONS, start.size))
+    seen: list[list[float]] = []
+
+    def watch(x: Array, loss: float) -> None:
+        seen.append([loss, *(directions @ x).tolist()])
+
+    run = descend(problem, start, rule=rule, method=method, steps=steps, callback=watch)
+    finite = _ended(run)
+    settled = _period(run, seen) if finite else 0
+    losses = run.trace.loss[np.isfinite(run.trace.loss)]
+    gained, lost = float(losses[0] - losses.min()), float(run.loss - losses.min())
+    word: str = run.verdict.word
+    if settled > 1:
+        word = "oscillating"
+    elif settled == 1 and lost > COLLAPSED * gained:
+        word = "collapsed"
+    return Outcome(
+        rate=rate,
+        loss=run.loss if finite else math.nan,
+        best=float(losses.min()),
+        word=word,
+        period=settled,
+        evidence=str(run.verdict).partition(": ")[2],
+    )
+
+
+def _ended(run: Descent) -> bool:
+    """Whether the run's last point is one: it did not meet a value that is not finite."""
+    return bool(np.isfinite(run.trace.loss[-1]) and np.isfinite(run.trace.gradient_norm[-1]))
+
+
+def _period(run: Descent, seen: Sequence[Sequence[float]]) -> int:
+    if run.stopped != "all steps used":
+        return 1
+    return int(period(np.asarray(seen[-KEPT:])[:, :, None], tolerance=TOLERANCE)[0])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,28 @@
+"""A short real run, and how it ended."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["Trial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A short real run.
+
+    Parameters
+    ----------
+    step : float
+    losses : tuple of float
+        Along the run; the last on all the data, nan where it was not finite.
+    outcome : str
+        ``good``, ``slow`` (improves, but clearly less than the best), ``no progress`` or ``diverged``.
+    """
+
+    step: float
+    losses: tuple[float, ...] = field(repr=False)
+    outcome: str
+
+    @property
+    def final(self) -> float:
+        """The loss on all the data at the end."""
+        return self.losses[-1]

@@ -1,0 +1,145 @@
+"""The whole answer: suggestions come from real runs, claims are checked, and nothing is guessed."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import surefoot as sf
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.trials.bracket import MOST_RUNS, assess, search, suggestion, usable_range
+
+
+def rng_matrix(seed=0, n=6):
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
+    matrix = rotation @ np.diag(np.geomspace(1, 30, n)) @ rotation.T
+    return (matrix + matrix.T) / 2
+
+
+def test_a_quadratic_is_verified_from_both_sides():
+    advice = sf.advise(sf.problems.Quadratic(rng_matrix(), np.ones(6)))
+    assert not advice.abstained
+    assert [r.label for r in advice.recommendations] == ["gradient descent", "heavy ball 0.9", "Nesterov 0.9"]
+    for r in advice.recommendations:
+        assert [v.expected for v in r.verification] == ["converges", "diverges"]
+        assert all(v.agrees for v in r.verification)
+        assert r.usable[0] <= r.suggested <= r.usable[1] < 2 * r.limits.stable
+        assert any(t.outcome == "diverged" and t.step > r.limits.stable for t in r.trials)
+        assert len(r.trials) <= MOST_RUNS
+
+
+def test_a_bound_is_not_tested_above_the_limit_where_it_need_not_be_met():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((80, 3))
+    advice = sf.advise(sf.problems.Logistic(x, (x @ [1.0, 2, 3] > 0).astype(int), ridge=1e-3))
+    over = advice.recommendations[0].verification[1]
+    assert over.expected == ""
+    assert over.agrees is None
+    assert advice.recommendations[0].suggested is not None
+
+
+def test_suggested_steps_really_work():
+    problem = sf.problems.LeastSquares(np.random.default_rng(1).standard_normal((40, 5)), np.arange(40.0))
+    step = sf.advise(problem).recommendations[0].suggested
+    x = problem.start()
+    for _ in range(300):
+        x = x - step * problem.gradient(x)
+    assert np.linalg.norm(problem.gradient(x)) < 1e-6 * np.linalg.norm(problem.gradient(problem.start()))
+
+
+def test_abstains_without_a_minimum():
+    advice = sf.advise(np.diag([2.0, -0.5]))
+    assert "no step is stable" in advice.abstained
+    assert "ridge > 0.5" in advice.abstained
+    assert advice.recommendations == ()
+    assert "no advice" in str(advice)
+
+
+def test_abstains_on_a_flat_loss():
+    advice = sf.advise(np.zeros((3, 3)))
+    assert "flat" in advice.abstained
+
+
+class NonFinite(sf.problems.Quadratic):
+    def value(self, x):
+        return math.nan
+
+
+def test_abstains_where_the_loss_is_not_finite():
+    assert "nan" in sf.advise(NonFinite(np.eye(2))).abstained
+
+
+def test_table_json_and_repeatability():
+    problem = sf.problems.Quadratic(rng_matrix(), np.ones(6))
+    advice, again = sf.advise(problem), sf.advise(problem)
+    text = str(advice)
+    for words in ("gradient descent", "linear limit", "suggested", "2/2 agree", "closed form"):
+        assert words in text
+    record, other = advice.to_dict(), again.to_dict()
+    json.dumps(record, allow_nan=False)
+    for volatile in (record, other):
+        volatile.pop("seconds")
+    assert record == other
+
+
+def test_progress_counts_up_and_estimates():
+    told = []
+    sf.advise(rng_matrix(), progress=lambda *event: told.append(event))
+    done = [event[0] for event in told]
+    assert done == sorted(done)
+    assert all(event[0] <= event[1] for event in told)
+    assert told[0][3] is None
+    assert told[-1][3] >= 0
+
+
+class TestSearch:
+    @staticmethod
+    def bowl(best, fails_from=math.inf):
+        """Final loss against step: a parabola in the log, nan from some step on."""
+        return lambda step: [1.0, math.nan if step >= fails_from else math.log(step / best) ** 2]
+
+    @pytest.mark.parametrize("guess", [1e-3, 0.1, 1.0, 300.0])
+    def test_finds_the_best_step_within_a_factor_of_two(self, guess):
+        found = search(self.bowl(0.37), guess, 60.0)
+        trials = assess(found, 60.0, None)
+        assert 0.37 / 2 <= suggestion(trials, 60.0) <= 0.37 * 2
+        assert len(found) <= MOST_RUNS
+
+    def test_steps_back_from_a_cliff(self):
+        trials = assess(search(self.bowl(1.0, fails_from=1.5), 1.0, 30.0), 30.0, None)
+        assert suggestion(trials, 30.0) == 0.5
+        low, high = usable_range(trials, 30.0)
+        assert low < 0.5 < high < 1.5
+
+    def test_nothing_good_is_no_suggestion(self):
+        diverged = assess(search(lambda step: [1.0, math.nan], 1.0, 1.0), 1.0, None)
+        assert suggestion(diverged, 1.0) is None
+        assert {t.outcome for t in diverged} == {"diverged"}
+        flat = assess(search(lambda step: [1.0, 1.0], 1.0, 1.0), 1.0, None)
+        assert usable_range(flat, 1.0) is None
+        assert {t.outcome for t in flat} == {"no progress"}
+
+    def test_no_better_than_a_constant_is_no_progress(self):
+        trials = assess({0.1: [2.31, 1.0], 1.0: [2.31, 2.302]}, 2.31, 2.302)
+        assert [t.outcome for t in trials] == ["good", "no progress"]
+
+
+def test_bad_input():
+    with pytest.raises(InvalidType, match="name, not a target"):
+        sf.advise("digits")
+    with pytest.raises(InvalidInput, match="trial_steps"):
+        sf.advise(np.eye(2), trial_steps=0)
+    with pytest.raises(InvalidInput, match="square"):
+        sf.advise(np.ones((3, 2)))
+
+
+def test_units_that_cost_steps_are_named():
+    described = sf.targets.as_target(np.diag([1.0, 1e4])).describe()
+    assert described["scaling the unknowns"] == "raises the limit from 0.0002 to 2 (Jacobi preconditioning)"
+    features = np.random.default_rng(0).standard_normal((200, 2)) * [1, 100]
+    uneven = sf.problems.LeastSquares(features, features.sum(axis=1))
+    assert "scaling the unknowns" in sf.targets.as_target(uneven).describe()
+    assert "scaling the unknowns" not in sf.targets.as_target(rng_matrix()).describe()
+    # one common unit moves the limit and buys nothing
+    assert "scaling the unknowns" not in sf.targets.as_target(1e6 * rng_matrix()).describe()

@@ -1,0 +1,446 @@
+"""The audit: each cause from a run that went wrong that way, and no cause where nothing did.
+
+The runs are torch's own schedulers where there is one, so that the plan's formula meets another. The threads that the
+causes are from are named beside them.
+"""
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import surefoot as sf
+from surefoot.audits._plan import NAMES, plan_of
+from surefoot.errors import InvalidInput, InvalidType, NotFinite, UnknownTarget
+from surefoot.rules import Cosine, Schedule, Warmup, named_rules
+
+PLAN = "cosine:3e-4,total=1000,warmup=100"
+RATE, TOTAL, WARM = 3e-4, 1000, 100
+
+
+def cosine(k, total=TOTAL, warmup=WARM, rate=RATE):
+    """The schedule of transformers' get_cosine_schedule_with_warmup, written out."""
+    if k < warmup:
+        return rate * k / warmup
+    return rate * 0.5 * (1 + math.cos(math.pi * (k - warmup) / (total - warmup)))
+
+
+def held(k, **settings):
+    """The same, 0 after its end."""
+    return cosine(min(k, settings.get("total", TOTAL)), **settings)
+
+
+def cause_of(ran, plan=PLAN, **settings):
+    found = sf.audit(ran, plan, **settings)
+    return found.cause, found
+
+
+def torch_rates(optimizer_rate, make, steps, each=1):
+    """The rates that a torch scheduler gives, stepped so many times per optimizer step."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=optimizer_rate)
+    scheduler = make(optimizer, torch.optim.lr_scheduler)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for _ in range(each):
+            scheduler.step()
+    return rates
+
+
+# nothing wrong
+
+
+@pytest.mark.parametrize("every", [1, 7, 50])
+def test_a_run_as_planned(every):
+    found = sf.audit([(k, cosine(k)) for k in range(0, TOTAL, every)], PLAN)
+    assert (found.verdict, found.cause, found.first_departure) == ("as planned", "", None)
+    assert found.largest_departure < 1e-12
+
+
+def test_both_first_rates_of_a_warmup_and_ours_are_as_planned():
+    from_one = [RATE * (k + 1) / WARM if k < WARM else cosine(k) for k in range(TOTAL)]
+    ours = Warmup(rule=Cosine(step=RATE, steps=TOTAL), steps=WARM)
+    over = [min((k + 1) / WARM, 1) * ours.rule.at(k) for k in range(TOTAL)]
+    for ran in (from_one, over):
+        assert sf.audit(ran, PLAN).verdict == "as planned"
+    assert sf.audit(over, ours).verdict == "as planned"
+    assert sf.audit(over, ours.rule).verdict == "departs"
+
+
+@pytest.mark.parametrize(
+    ("plan", "rate", "make"),
+    [
+        ("cosine:0.1,total=200", 0.1, lambda o, s: s.CosineAnnealingLR(o, 200)),
+        ("cosine:0.1,total=200,final=0.01", 0.1, lambda o, s: s.CosineAnnealingLR(o, 200, eta_min=0.01)),
+        ("linear:0.1,total=200", 0.1, lambda o, s: s.LinearLR(o, 1.0, 0.0, 200)),
+        ("step-decay:0.1,every=30,factor=0.2", 0.1, lambda o, s: s.StepLR(o, 30, 0.2)),
+        ("exponential:0.1,factor=0.98", 0.1, lambda o, s: s.ExponentialLR(o, 0.98)),
+        ("constant:0.1", 0.1, lambda o, s: s.ConstantLR(o, 1.0)),
+        ("one-cycle:0.1,total=200", 0.1, lambda o, s: s.OneCycleLR(o, 0.1, 200)),
+    ],
+)
+def test_torch_schedulers_follow_the_plans_that_name_them(plan, rate, make):
+    found = sf.audit(torch_rates(rate, make, 200), plan)
+    assert found.verdict == "as planned", str(found)
+    assert found.largest_departure < 1e-7
+
+
+def test_a_run_that_stopped_early_is_as_planned_and_not_annealed():
+    found = sf.audit([cosine(k) for k in range(400)], PLAN)
+    assert found.verdict == "as planned"
+    assert any("not annealed yet" in line for line in found.evidence)
+
+
+def test_rates_rounded_in_the_log_are_as_planned_and_said():
+    found = sf.audit([float(f"{cosine(k):.2e}") for k in range(TOTAL)], PLAN)
+    assert found.verdict == "as planned"
+    assert any("3 digits" in line for line in found.evidence)
+    assert sf.audit([float(f"{cosine(2 * k):.2e}") for k in range(500)], PLAN).cause == "stepped too often"
+
+
+def test_a_plan_without_a_rate_takes_its_scale_from_the_log():
+    plan = "cosine:total=1000,warmup=100"
+    assert sf.audit([7 * cosine(k) for k in range(TOTAL)], plan).verdict == "as planned"
+    cause, found = cause_of([cosine(4 * k) if 4 * k < TOTAL else 0.0 for k in range(TOTAL)], plan)
+    assert cause == "stepped too often"
+    assert max(found.planned) == pytest.approx(RATE, rel=0.01)
+
+
+# each cause
+
+
+@pytest.mark.parametrize("n", [2, 4, 8])
+def test_stepped_once_for_each_process(n):
+    """huggingface/accelerate#2926: a prepared scheduler advances num_processes times."""
+    cause, found = cause_of([held(n * k) for k in range(TOTAL)])
+    assert cause == "stepped too often"
+    assert f"{n} times per step" in found.explanation
+    assert f"num_processes={n}" in found.mend
+    assert found.first_departure == 1
+
+
+def test_stepped_for_each_process_by_torch_itself_goes_up_again():
+    """huggingface/accelerate#2926 and #2773: after its end torch's cosine rises."""
+    ran = torch_rates(0.1, lambda o, s: s.CosineAnnealingLR(o, 200), 200, each=4)
+    cause, found = cause_of(ran, "cosine:0.1,total=200")
+    assert cause == "stepped too often"
+    assert "4 times per step" in found.explanation
+    assert "rose again" in found.explanation
+
+
+def test_steps_of_a_staircase_came_four_times_too_early():
+    """huggingface/accelerate#2926 as it was reported: a StepLR on four processes."""
+    ran = torch_rates(0.1, lambda o, s: s.StepLR(o, 20, 0.1), 60, each=4)
+    assert cause_of(ran, "step-decay:0.1,every=20,factor=0.1")[0] == "stepped too often"
+
+
+def test_restarted_on_resume():
+    """ultralytics/yolov5#292 and many others: the resumed run made a new scheduler."""
+    cause, found = cause_of([cosine(k if k < 450 else k - 450) for k in range(TOTAL)])
+    assert (cause, found.first_departure) == ("restarted", 450)
+    assert "step 450" in found.explanation
+    cause, found = cause_of([cosine(k if k < 300 else k - 300 if k < 700 else k - 700) for k in range(TOTAL)])
+    assert cause == "restarted"
+    assert "steps 300, 700" in found.explanation
+
+
+def test_restarted_over_the_steps_that_were_left():
+    cause, found = cause_of([cosine(k) if k < 400 else cosine(k - 400, total=600) for k in range(TOTAL)])
+    assert cause == "restarted"
+    assert "the steps that were left" in found.explanation
+
+
+def test_restarted_with_its_counter():
+    ran = [(k, cosine(k)) for k in range(400)] + [(k, cosine(k)) for k in range(600)]
+    cause, found = cause_of(ran)
+    assert (cause, found.verdict) == ("restarted", "departs")
+    assert "went back to 0" in found.explanation
+
+
+def test_going_back_to_a_checkpoint_is_as_planned():
+    ran = [(k, cosine(k)) for k in range(400)] + [(k, cosine(k)) for k in range(350, 1000)]
+    assert sf.audit(ran, PLAN).verdict == "as planned"
+
+
+def test_a_rate_carried_over_a_resume():
+    """pytorch/pytorch#60265: a scheduler made with last_epoch counts on from the optimizer's rate."""
+    ran = [cosine(k, warmup=0) for k in range(450)]
+    # the recursion of CosineAnnealingLR, begun at its place from the base rate
+    rate = RATE
+    for k in range(450, TOTAL):
+        ran.append(rate)
+        rate *= (1 + math.cos(math.pi * (k + 1) / TOTAL)) / (1 + math.cos(math.pi * k / TOTAL))
+    cause, found = cause_of(ran, "cosine:3e-4,total=1000")
+    assert (cause, found.first_departure) == ("rate carried over", 450)
+    assert f"{RATE / cosine(450, warmup=0):.6g} times" in found.explanation
+
+
+def test_another_total_after_a_resume():
+    """huggingface/transformers#27749: the resumed run computed another number of steps."""
+    cause, found = cause_of([cosine(k) if k < 400 else cosine(k, total=1500) for k in range(TOTAL)])
+    assert (cause, found.first_departure) == ("total changed", 400)
+    assert "1500 steps, not 1000" in found.explanation
+
+
+def test_a_position_lost_on_resume():
+    """Lightning-AI/pytorch-lightning#4655: the schedule lags behind after a resume."""
+    cause, found = cause_of([cosine(k if k < 400 else k - 37) for k in range(TOTAL)])
+    assert (cause, found.first_departure) == ("position lost", 400)
+    assert "37 steps behind" in found.explanation
+
+
+def test_a_schedule_that_stopped_after_a_resume():
+    """JDAI-CV/fast-reid#131: after a resume the rate is the base rate until the end."""
+    cause, found = cause_of([cosine(k) if k < 400 else RATE for k in range(TOTAL)])
+    assert (cause, found.first_departure) == ("stopped", 400)
+
+
+def test_never_annealed():
+    cause, found = cause_of([cosine(k, total=1370) for k in range(TOTAL)])
+    assert cause == "total too long"
+    assert "made for 1370 steps, not 1000: never annealed" in found.explanation
+    assert f"{cosine(999, total=1370) / RATE:.0%} of the peak" in found.explanation
+
+
+def test_total_too_short():
+    cause, found = cause_of([held(k, total=700) for k in range(TOTAL)])
+    assert cause == "total too short"
+    assert "made for 700 steps, not 1000" in found.explanation
+
+
+@pytest.mark.parametrize("n", [2, 4, 16])
+def test_a_total_in_micro_batches(n):
+    """huggingface/accelerate#963, huggingface/diffusers#4387: lengths counted before accumulation."""
+    cause, found = cause_of([cosine(k, total=n * TOTAL) for k in range(TOTAL)])
+    assert cause == "counted in micro-batches"
+    assert f"{n} times" in found.explanation
+    assert "never annealed" in found.explanation
+    cause, found = cause_of([cosine(k, total=n * TOTAL, warmup=n * WARM) for k in range(TOTAL)])
+    assert cause == "counted in micro-batches"
+    assert f"{n} times too long, warm-up included" in found.explanation
+
+
+def test_a_log_in_micro_batches_holds_each_rate():
+    cause, found = cause_of([cosine(k // 4) for k in range(TOTAL)])
+    assert cause == "stepped too seldom"
+    assert "once every 4 steps" in found.explanation
+
+
+def test_a_schedule_updated_once_per_epoch():
+    cause, found = cause_of([cosine(k // 50 * 50) for k in range(TOTAL)])
+    assert cause == "held between updates"
+    assert "stairs of 50" in found.explanation
+
+
+@pytest.mark.parametrize(("sign", "says"), [(1, "ahead of the steps by 9"), (-1, "behind the steps by 9")])
+def test_advanced_on_skipped_amp_steps(sign, says):
+    """Lightning-AI/pytorch-lightning#18828, pytorch/pytorch#67590: GradScaler left the update out, not the schedule."""
+    skipped = sorted(random.Random(1).sample(range(900), 9))
+    cause, found = cause_of([cosine(k + sign * sum(s < k for s in skipped)) for k in range(TOTAL)])
+    assert cause == "skipped steps"
+    assert says in found.explanation
+
+
+def test_skips_at_the_very_beginning_look_like_an_offset_and_are_called_one():
+    """AMP's first steps overflow while the scale is found: nothing tells that from logging begun later."""
+    cause, found = cause_of([cosine(k + 5) for k in range(TOTAL - 5)])
+    assert cause == "offset"
+    assert "5 steps ahead of" in found.explanation
+
+
+@pytest.mark.parametrize(("shift", "says"), [(1, "one step ahead of"), (-1, "one step behind")])
+def test_offset_by_one(shift, says):
+    """huggingface/transformers#35942: the logged rate is that of the next step."""
+    ran = torch_rates(0.1, lambda o, s: s.CosineAnnealingLR(o, 100), 102)
+    first = 1 if shift > 0 else 0
+    rows = [(k, ran[k + first] if shift > 0 else ran[max(k - 1, 0)]) for k in range(100)]
+    cause, found = cause_of(rows, "cosine:0.1,total=100")
+    assert cause == "offset"
+    assert says in found.explanation
+    assert "harmless" in found.mend
+
+
+@pytest.mark.parametrize("length", [0, 37, 50, 200])
+def test_wrong_warmup(length):
+    cause, found = cause_of([cosine(k, warmup=length) for k in range(TOTAL)])
+    assert cause == "wrong warm-up"
+    assert ("is missing" if length == 0 else f"took {length} steps") in found.explanation
+
+
+def test_warmup_on_top_of_the_total():
+    assert cause_of([cosine(k, total=TOTAL + WARM) for k in range(TOTAL)])[0] == "warm-up added to the total"
+
+
+def test_constant_factor():
+    cause, found = cause_of([8 * cosine(k) for k in range(TOTAL)])
+    assert cause == "constant factor"
+    assert "8 times" in found.explanation
+
+
+def test_a_factor_and_another_cause():
+    cause, found = cause_of([8 * held(4 * k) for k in range(TOTAL)])
+    assert cause == "stepped too often"
+    assert "and all rates are 8 times" in found.explanation
+
+
+def test_never_stepped():
+    assert cause_of([RATE] * 500)[0] == "never stepped"
+    assert cause_of([RATE] * 500, "constant:3e-4")[1].verdict == "as planned"
+
+
+def test_ran_past_its_end():
+    ran = torch_rates(0.1, lambda o, s: s.CosineAnnealingLR(o, 100), 150)
+    assert cause_of(ran, "cosine:0.1,total=100")[0] == "ran past its end"
+
+
+def test_what_no_cause_explains_is_unknown():
+    ran = [cosine(k) for k in range(500)] + [RATE * random.Random(k).random() for k in range(500)]
+    cause, found = cause_of(ran)
+    assert (cause, found.first_departure) == ("unknown", 500)
+
+
+def test_two_causes_that_cannot_be_told_apart_are_both_named():
+    """Without a warm-up, a schedule stepped four times a step is one of a quarter of the length."""
+    found = sf.audit([held(4 * k, warmup=0) for k in range(TOTAL)], "cosine:3e-4,total=1000")
+    assert found.cause == "stepped too often"
+    assert any("made for 250 steps" in line and "cannot tell" in line for line in found.evidence)
+
+
+# laws
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(2, 40), st.integers(40, 900), st.sampled_from(["cosine", "linear"]), st.integers(1, 30))
+def test_any_number_of_steps_per_step_is_found(n, total, name, warmup):
+    at = plan_of(f"{name}:1,total={total},warmup={warmup}").at
+    # enough rows before the end to tell
+    if total / n < 12 or warmup / n < 2:
+        return
+    cause, found = cause_of([at(n * k) for k in range(total)], f"{name}:1,total={total},warmup={warmup}")
+    assert (cause, f"{n} times per step" in found.explanation) == ("stepped too often", True)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(60, 940), st.integers(1, 20))
+def test_a_restart_is_found_wherever_it_was_and_however_seldom_it_was_logged(at, every):
+    cause, found = cause_of([(k, cosine(k if k < at else k - at)) for k in range(0, TOTAL, every)])
+    assert cause == "restarted"
+    assert at <= found.first_departure <= at + every
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(1e-8, 1e8), st.integers(1, 9))
+def test_the_unit_of_the_rate_does_not_matter(unit, n):
+    ran = [unit * held(n * k) for k in range(300)]
+    found = sf.audit(ran, f"cosine:{RATE * unit},total=1000,warmup=100")
+    assert found.cause == ("stepped too often" if n > 1 else "")
+
+
+# plans
+
+
+def test_plans_have_the_names_of_the_rules():
+    rules = {rule.name for rule in named_rules()}
+    schedules = {name for name, kind in NAMES.items() if issubclass(kind, Schedule)}
+    assert schedules - rules == {"step-decay", "exponential"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        ("cosne:total=3", "did you mean cosine"),
+        ("cosine", "how long is it"),
+        ("cosine:total=10,warmup=10", "leaves nothing"),
+        ("cosine:total=10,colour=3", "unknown key 'colour'"),
+        ("cosine:total=ten", "takes a number"),
+        ("cosine:total=10.5", "whole number"),
+        ("cosine:-1,total=10", "positive"),
+        ("cosine:total=10,0.1", "says nothing"),
+        ("step-decay:0.1", "needs"),
+    ],
+)
+def test_a_plan_that_says_nothing_is_refused(plan, says):
+    with pytest.raises(InvalidInput, match=says):
+        sf.audit([1.0, 0.5], plan)
+
+
+def test_a_rule_that_adapts_is_no_plan():
+    with pytest.raises(InvalidType, match="a plan is a text or a schedule"):
+        sf.audit([1.0], sf.rules.Armijo())
+    with pytest.raises(InvalidType, match="adapts"):
+        sf.audit([1.0], Warmup(rule=sf.rules.Armijo(), steps=3))
+
+
+# results
+
+
+def test_a_result_survives_json():
+    import json
+
+    found = sf.audit([cosine(2 * k) for k in range(500)], PLAN)
+    assert sf.Audit.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert "departs: stepped too often" in str(found)
+    assert len(found.steps) <= 401
+
+
+def test_a_long_log_is_compared_whole():
+    ran = [cosine(k, total=60_000) for k in range(60_000)]
+    ran[31_415] = 0.0
+    found = sf.audit(ran, "cosine:3e-4,total=60000,warmup=100")
+    assert (found.verdict, found.first_departure) == ("departs", 31_415)
+
+
+@pytest.mark.parametrize("tol", [0, -1, 1, math.nan])
+def test_a_tolerance_out_of_range_is_refused(tol):
+    with pytest.raises(InvalidInput, match="tol"):
+        sf.audit([1.0], PLAN, tol=tol)
+
+
+# input
+
+
+def test_bad_values_are_refused_with_their_place():
+    with pytest.raises(NotFinite, match="step 7"):
+        sf.audit([(5, 1.0), (7, math.nan)], PLAN)
+    with pytest.raises(InvalidInput, match="no rows"):
+        sf.audit([], PLAN)
+    with pytest.raises(InvalidInput, match="no column of rates among step, loss"):
+        sf.audit([{"step": 1, "loss": 2.0}], PLAN)
+    with pytest.raises(InvalidInput, match="there are step, loss"):
+        sf.audit([{"step": 1, "loss": 2.0}], PLAN, column="lr")
+    with pytest.raises(InvalidInput, match="must be a number"):
+        sf.audit([{"step": 1, "lr": "fast"}], PLAN)
+    with pytest.raises(InvalidInput, match="is empty"):
+        sf.audit([{"step": 1, "lr": None}], PLAN)
+    with pytest.raises(InvalidType, match="int"):
+        sf.audit(3, PLAN)
+    with pytest.raises(InvalidType, match="one length"):
+        sf.audit({"step": [1, 2], "lr": [1.0]}, PLAN)
+    with pytest.raises(UnknownTarget):
+        sf.audit("/no/such/file.csv", PLAN)
+
+
+def test_rows_out_of_order_are_sorted_and_repeated_ones_dropped():
+    rows = [(k, cosine(k)) for k in range(TOTAL)]
+    random.Random(0).shuffle(rows)
+    found = sf.audit(rows, PLAN)
+    assert found.verdict == "as planned"
+    assert any("out of order" in line for line in found.evidence)
+    twice = [row for k in range(TOTAL) for row in [(k, cosine(k))] * 2]
+    assert sf.audit(twice, PLAN).rows == TOTAL
+
+
+def test_columns_by_name_and_lists_of_group_rates():
+    columns = {"Step": list(range(200)), "train/Learning Rate": [cosine(k) for k in range(200)]}
+    assert sf.audit(columns, PLAN).column == "train/Learning Rate"
+    groups = [{"step": k, "lr": [cosine(k), 10 * cosine(k)]} for k in range(200)]
+    assert sf.audit(groups, PLAN).verdict == "as planned"
+    several = [{"step": k, "lr-AdamW/pg1": cosine(k), "lr-AdamW/pg2": 1.0} for k in range(200)]
+    found = sf.audit(several, PLAN)
+    assert found.verdict == "as planned"
+    assert any("lr-AdamW/pg2" in line for line in found.evidence)
+    assert sf.audit(several, PLAN, column="lr-AdamW/pg2").verdict == "departs"

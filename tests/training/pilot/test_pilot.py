@@ -1,0 +1,391 @@
+"""The pilot's sensors, lanes and rates: exact where they can be, and without a trace."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.rules import Autopilot, BarzilaiBorwein, Confident, Constant, Cosine
+from surefoot.training import Pilot
+from surefoot.training.loop.copies import CONFIRMED, Lanes
+from surefoot.training.pilot._line_minimum import line_minimum
+from surefoot.training.pilot._sensors import along
+
+
+def data(n=256, width=6, classes=3):
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(n, width, generator=g)
+    return x, (x @ torch.randn(width, classes, generator=g)).argmax(1)
+
+
+def network(dropout=0.0):
+    """Batch normalisation, dropout: everything that a second look could disturb."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+
+
+def sgd(model, lr=0.1):
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+
+
+def adamw(model, lr=0.1):
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)
+
+
+def batches(steps, x, y, size=32):
+    for k in range(steps):
+        i = torch.arange(size * k, size * (k + 1)) % len(x)
+        yield x[i], y[i]
+
+
+def fly(make, steps, *, pilot_steps=None, dropout=0.0, lr=0.1, **settings):
+    x, y = data()
+    model = network(dropout)
+    optimizer = make(model, lr)
+    torch.manual_seed(7)
+    pilot = Pilot(model, optimizer, **settings)
+    for a, b in batches(steps if pilot_steps is None else pilot_steps, x, y):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    return model, optimizer, pilot
+
+
+def plain(make, steps, rate, dropout=0.0):
+    x, y = data()
+    model = network(dropout)
+    optimizer = make(model, rate)
+    torch.manual_seed(7)
+    for a, b in batches(steps, x, y):
+        optimizer.zero_grad()
+        cross_entropy(model(a), b).backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def same(model, other):
+    return all(torch.equal(p, q) for p, q in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("make", [sgd, adamw])
+def test_a_constant_rate_is_the_plain_optimizer_to_the_bit(make):
+    model, _, pilot = fly(make, 40, rule=Constant(step=0.05), dropout=0.3)
+    assert same(model, plain(make, 40, 0.05, dropout=0.3)[0])
+    assert {m.rate for m in pilot.history} == {0.05}
+
+
+@pytest.mark.parametrize("make", [sgd, adamw])
+def test_the_lane_that_wins_is_the_plain_run_at_its_rate_to_the_bit(make):
+    model, optimizer, pilot = fly(make, 40, total_steps=400, dropout=0.3)
+    assert len(pilot.history) == 40
+    assert "chose" in pilot.history[20].event
+    other, its = plain(make, 40, pilot.rate, dropout=0.3)
+    assert same(model, other)
+    moments = optimizer.state_dict()["state"], its.state_dict()["state"]
+    for mine, theirs in zip(moments[0].values(), moments[1].values(), strict=True):
+        assert all(torch.equal(torch.as_tensor(mine[k]), torch.as_tensor(theirs[k])) for k in mine)
+
+
+def test_random_states_are_those_of_a_run_without_trials():
+    fly(adamw, 40, total_steps=400, dropout=0.3)
+    after = torch.get_rng_state()
+    plain(adamw, 40, 0.01, dropout=0.3)
+    assert torch.equal(after, torch.get_rng_state())
+
+
+def test_parameters_stay_where_they_were():
+    x, y = data()
+    model = network()
+    places = [t.data_ptr() for t in [*model.parameters(), *model.buffers()]]
+    pilot = Pilot(model, adamw(model), total_steps=100)
+    for a, b in batches(100, x, y):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert places == [t.data_ptr() for t in [*model.parameters(), *model.buffers()]]
+
+
+@pytest.mark.parametrize("make", [sgd, adamw])
+@pytest.mark.parametrize("lr", [1e-9, 1e6])
+def test_the_rate_at_the_start_plays_no_part(make, lr):
+    assert same(fly(make, 120, total_steps=120, lr=lr)[0], fly(make, 120, total_steps=120)[0])
+
+
+@pytest.mark.parametrize("make", [sgd, adamw])
+def test_it_trains_and_cools_down_to_zero(make):
+    _, optimizer, pilot = fly(make, 200, total_steps=200)
+    held = pilot.history[150].rate
+    assert [m.rate for m in pilot.history[-40:]] == pytest.approx([held * k / 40 for k in range(40, 0, -1)])
+    assert sum(m.loss for m in pilot.history[-8:]) / 8 < 0.1
+    assert optimizer.param_groups[0]["lr"] == pilot.history[-1].rate
+
+
+def test_a_run_of_unknown_length_is_finished_on_call():
+    x, y = data()
+    model = network()
+    pilot = Pilot(model, adamw(model))
+    for k, (a, b) in enumerate(batches(150, x, y)):
+        if k == 100:
+            pilot.finish(50)
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    held = pilot.history[99].rate
+    assert [m.rate for m in pilot.history[100:]] == pytest.approx([held * k / 50 for k in range(50, 0, -1)])
+    assert pilot.remaining == 0
+
+
+def test_ratios_between_groups_are_kept_and_a_hand_on_one_of_them_counts():
+    x, y = data()
+    model = network()
+    groups = [{"params": model[0].parameters(), "lr": 0.5}, {"params": model[4].parameters(), "lr": 0.05}]
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    pilot = Pilot(model, optimizer, total_steps=80)
+    for k, (a, b) in enumerate(batches(80, x, y)):
+        if k == 70:
+            optimizer.param_groups[1]["lr"] *= 3
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert second / first == pytest.approx(0.1 if k < 70 else 0.3)
+
+
+def test_a_scheduler_multiplies_and_sees_its_own_rates_only():
+    x, y = data()
+    model, other = network(), network()
+    optimizer, alone = sgd(model, 0.5), sgd(other, 0.5)
+    scheduler, its = (torch.optim.lr_scheduler.ExponentialLR(o, 0.9) for o in (optimizer, alone))
+    pilot = Pilot(model, optimizer, rule=Constant(step=0.01), scheduler=scheduler)
+    for k, (a, b) in enumerate(batches(10, x, y)):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+        assert pilot.history[-1].rate == pytest.approx(0.01 * 0.9**k)
+        alone.step()
+        scheduler.step()
+        its.step()
+        assert optimizer.param_groups[0]["lr"] == alone.param_groups[0]["lr"]
+
+
+def test_schedules_by_name_and_as_objects():
+    _, _, named = fly(sgd, 50, rule="cosine:0.1", total_steps=50)
+    _, _, given = fly(sgd, 50, rule=Cosine(step=0.1, steps=50))
+    assert [m.rate for m in named.history] == [m.rate for m in given.history]
+    assert named.history[25].rate == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("rule", ["sharpness", "along-step"])
+@pytest.mark.parametrize("make", [sgd, adamw])
+def test_measured_rules_train(rule, make):
+    x, y = data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    pilot = Pilot(model, make(model, 1e-12), rule=rule, total_steps=80)
+    for a, b in batches(80, x, y):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    losses = [m.loss for m in pilot.history]
+    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
+    assert any(math.isfinite(m.limit) for m in pilot.history)
+
+
+def test_polyaks_step_is_the_gap_over_the_squared_gradient():
+    model, A, closure = quadratic()
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1.0), rule="polyak:0")
+    g = A @ model.weight[0].detach()
+    gap = closure().item()
+    pilot.step(closure)
+    assert pilot.rate == pytest.approx(gap / (g @ g).item(), rel=1e-9)
+    for _ in range(300):
+        value = pilot.step(closure)
+    assert value < 0.01 * gap
+
+
+def quadratic():
+    """f = x'Ax/2 with a dense A, in one parameter."""
+    g = torch.Generator().manual_seed(3)
+    root = torch.randn(5, 5, generator=g, dtype=torch.float64)
+    model = nn.Linear(5, 1, bias=False, dtype=torch.float64)
+    A = root @ root.T
+
+    def closure():
+        x = model.weight[0]
+        return x @ A @ x / 2
+
+    return model, A, closure
+
+
+def test_slope_and_curvature_along_a_direction_are_exact():
+    model, A, closure = quadratic()
+    d = torch.randn(1, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    slope, curvature = along(model, closure, [model.weight], [d])
+    assert slope == pytest.approx((model.weight[0].detach() @ A @ d[0]).item(), rel=1e-12)
+    assert curvature == pytest.approx((d[0] @ A @ d[0]).item(), rel=1e-12)
+    assert model.weight.grad is None
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_line_minimum_of_a_quadratic(scale):
+    model, A, closure = quadratic()
+    x = model.weight.detach()[0].clone()
+    d = -(A @ x)[None] * scale
+    best = ((d[0] @ d[0]) / scale / (d[0] @ A @ d[0])).item()
+    found = line_minimum(model, closure, [model.weight], [d])
+    assert best / 10**0.2 < found < best * 10**0.2
+    assert torch.equal(model.weight[0], x)
+    assert math.isnan(line_minimum(model, closure, [model.weight], [-d]))
+
+
+def test_a_lane_that_stopped_listening_has_lost_also_after_a_resume():
+    x, y = data()
+    model = network()
+    optimizer = sgd(model)
+    lanes = Lanes(model, [optimizer])
+    lanes.enter(1.0, heard=100.0)
+    lanes.advance([(0, 0.1), (0, 0.2)], lambda _: None)
+    for weight in (t for t in lanes.lanes[1].tensors if t.ndim == 2):
+        weight.zero_()  # the second lane's model now answers the same whatever it is asked
+
+    def evaluate():
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        return float(loss.detach())
+
+    for _ in range(CONFIRMED):
+        assert all(map(math.isfinite, lanes.losses))
+        lanes.sense(evaluate, fresh=True)
+    assert lanes.losses[0] < lanes.losses[1] == math.inf
+    lanes.advance([(0, 0.1), (1, 0.2)], lambda _: None)
+    again = Lanes(model, [optimizer])
+    again.load_state_dict(lanes.state_dict())
+    assert again.losses[1] == math.inf
+
+
+def test_a_closure_that_raises_leaves_no_trace_in_a_trial():
+    model, _, pilot = fly(adamw, 5, total_steps=100)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+
+    def broken():
+        model(torch.randn(8, 6))
+        raise RuntimeError("the data ran out")
+
+    with pytest.raises(RuntimeError, match="ran out"):
+        pilot.step(broken)
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
+    assert len(pilot.history) == 5
+
+
+def test_a_broken_batch_in_a_trial_is_left_out():
+    model, _, pilot = fly(adamw, 5, total_steps=100)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    x, y = data(32)
+    pilot.step(lambda: cross_entropy(model(x * float("nan")), y))
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
+    assert pilot.history[-1].rate == 0
+    assert "left out" in pilot.history[-1].event
+
+
+@pytest.mark.parametrize("at", [3, 12, 64])
+@pytest.mark.parametrize("make", [sgd, adamw])
+def test_it_resumes_to_the_bit(make, at, tmp_path):
+    x, y = data()
+    whole, _, whole_pilot = fly(make, 100, total_steps=100)
+    model, optimizer, pilot = fly(make, 100, pilot_steps=at, total_steps=100)
+    path = tmp_path / "run.pt"
+    torch.save([model.state_dict(), optimizer.state_dict(), pilot.state_dict()], path)
+    saved = torch.load(path, weights_only=True)
+    model = network()
+    optimizer = make(model)
+    pilot = Pilot(model, optimizer, total_steps=100)
+    for thing, state in zip((model, optimizer, pilot), saved, strict=True):
+        thing.load_state_dict(state)
+    for k, (a, b) in enumerate(batches(100, x, y)):
+        if k >= at:
+            pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert same(model, whole)
+    assert [m.to_dict() for m in pilot.history] == [m.to_dict() for m in whole_pilot.history]
+
+
+def test_accumulated_batches_choose_as_whole_ones_do():
+    x, y = data()
+    rates = []
+    for parts in (1, 2):
+        model = network()
+        pilot = Pilot(model, sgd(model), total_steps=100 * parts, accumulate=parts)
+        for a, b in batches(40, x, y):
+            for _ in range(parts):
+                pilot.step(lambda a=a, b=b, model=model: cross_entropy(model(a), b))
+        rates.append([m.rate for m in pilot.history])
+    assert len(rates[0]) == len(rates[1]) == 40
+    assert rates[0] == pytest.approx(rates[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"rule": "atuo"}, InvalidInput, "did you mean auto"),
+        ({"rule": "cosine:0.1"}, InvalidInput, "known length"),
+        ({"rule": "auto:3"}, InvalidInput, "no argument"),
+        ({"rule": BarzilaiBorwein()}, InvalidInput, "cannot supply"),
+        ({"rule": "polyak:0"}, InvalidInput, "plain gradients"),
+        ({"rule": 0.1}, InvalidType, "name or a Rule"),
+        ({"total_steps": 0}, InvalidInput, "at least 1"),
+        ({"lr": 0.0}, InvalidInput, "no ratio"),
+    ],
+)
+def test_refuses(settings, error, says):
+    settings = dict(settings)
+    model = network()
+    with pytest.raises(error, match=says):
+        Pilot(model, sgd(model, settings.pop("lr", 0.1)), **settings)
+
+
+def test_finish_needs_a_rule_that_heeds_it():
+    _, _, pilot = fly(sgd, 2, rule=Constant(step=0.1))
+    with pytest.raises(InvalidInput, match="Cooldown"):
+        pilot.finish(10)
+    _, _, pilot = fly(sgd, 2, rule=Autopilot())
+    with pytest.raises(InvalidInput, match="at least 1"):
+        pilot.finish(0)
+
+
+def test_a_closure_must_return_the_loss():
+    x, y = data()
+    model = network()
+    pilot = Pilot(model, sgd(model), total_steps=50)
+    pilot.step(lambda: cross_entropy(model(x), y))
+    with pytest.raises(InvalidType, match="one number"):
+        pilot.step(lambda: mse_loss(model(x), torch.zeros(256, 3), reduction="none"))
+
+
+def test_confident_steps_stay_below_the_inverse_curvature():
+    model, A, closure = quadratic()
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1.0), rule=Confident(first=1e-3))
+    start = closure().item()
+    for _ in range(300):
+        value = pilot.step(closure)
+    assert value < 1e-3 * start
+    least, most = torch.linalg.eigvalsh(A)[[0, -1]].tolist()
+    rates = [moment.rate for moment in pilot.history[50:]]
+    assert 1 / most < max(rates) < 1.01 / least
+
+
+def test_a_confident_run_goes_on_after_a_rescue():
+    x, y = data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    pilot = Pilot(model, sgd(model, 1.0), rule=Confident(first=0.01, longest=0.1))
+    for k, (a, b) in enumerate(batches(160, x, y)):
+        if k == 60:
+            with torch.no_grad():
+                model[0].weight[0, 0] = math.nan
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert any(event.action == "back" for event in pilot.guard.history)
+    losses = [m.loss for m in pilot.history]
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+    assert pilot.rate > 1e-3
+
+
+def test_a_gradient_that_a_trial_has_seen_is_no_jump_after_it():
+    x, y = data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    pilot = Pilot(model, sgd(model, 0.1))
+    for a, b in batches(21, x, y):
+        pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
+    assert "chose" in pilot.history[20].event
+    assert pilot.guard._state.count == len(pilot._lanes.past)
+    assert pilot.guard._state.peak >= 0.9 * max(norm for _, norm in pilot._lanes.past) * 0.98**20
