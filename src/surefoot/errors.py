@@ -1,6 +1,6 @@
 """The errors that Surefoot raises: one hierarchy, each also the builtin that a caller expects.
 
-Every message says what was wrong, with the shape or value seen, and what would mend it. A computation that merely did
+Every message says what was wrong, with the shape or value seen, and what would fix it. A computation that merely did
 not succeed (an interval wider than asked for, a run that diverged) is a result with a reason, not an exception; only
 `Diverged` ends a loop that is not ours.
 """

@@ -348,7 +348,7 @@ def test_regions(method):
         (
             lambda: sm.ButcherTableau(name="a", A=[[]], b=[1], order=1, embedded=[0.5], embedded_order=1),
             InvalidInput,
-            "mend A or embedded",
+            "fix A or embedded",
         ),
         (lambda: sm.RungeKutta("RK4"), InvalidType, "ButcherTableau"),
         (lambda: sm.SSPRK(5, 5), InvalidInput, r"\(10, 4\)"),

@@ -205,7 +205,7 @@ def test_the_gradient_is_checked_on_request():
         "one entry": lambda x: rosenbrock_gradient(x) * [1.0, 1.01],
     }
     for gradient in wrong.values():
-        with pytest.raises(InvalidInput, match=r"differences of the value give .*; mend the gradient"):
+        with pytest.raises(InvalidInput, match=r"differences of the value give .*; fix the gradient"):
             Function(rosenbrock, gradient, start=[-1.2, 1.0]).check_gradient()
 
 

@@ -9,7 +9,7 @@ from surefoot.errors import InvalidInput, InvalidType, MissingExtra, SurefootErr
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Stop", "bad_input", "complain", "interrupted", "of_any"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-# Clauses after the last semicolon of a message that belong to what was wrong rather than say what would mend it.
+# Clauses after the last semicolon of a message that belong to what was wrong rather than say what would fix it.
 NOT_A_HINT = ("got ", "expected ", "the smallest ", "at least ", "at most ")
 
 
@@ -86,9 +86,9 @@ def _usage(error: Exception, message: str) -> Stop:
 
 
 def _of(message: str, code: int) -> Stop:
-    """Messages put what would mend it after the last semicolon."""
+    """Messages put what would fix it after the last semicolon."""
     message = " ".join(message.split())
-    what, semicolon, mend = message.rpartition("; ")
-    if not semicolon or mend.startswith(NOT_A_HINT):
+    what, semicolon, fix = message.rpartition("; ")
+    if not semicolon or fix.startswith(NOT_A_HINT):
         return Stop(message, "", code)
-    return Stop(what, mend, code)
+    return Stop(what, fix, code)

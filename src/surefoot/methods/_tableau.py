@@ -60,7 +60,7 @@ class ButcherTableau:
     (2, True)
     >>> ButcherTableau(name="wrong", A=[[], [1]], b=[0.5, 0.4], order=1)
     Traceback (most recent call last):
-    surefoot.errors.InvalidInput: wrong is not of order 1: a condition of order 1 is off by 0.1; mend...
+    surefoot.errors.InvalidInput: wrong is not of order 1: a condition of order 1 is off by 0.1; fix...
     """
 
     name: str
@@ -111,7 +111,7 @@ class ButcherTableau:
             if not defect <= CONSISTENCY:
                 raise InvalidInput(
                     f"{self.name} is not of order {claimed}: a condition of order {order} is off by {defect:.3g}; "
-                    f"mend A or {field}, or claim order {order - 1}"
+                    f"fix A or {field}, or claim order {order - 1}"
                 )
 
     @property

@@ -1,4 +1,4 @@
-"""Objectives that know their own curvature, or say why there is none; and changes of variables that mend it."""
+"""Objectives that know their own curvature, or say why there is none; and changes of variables that fix it."""
 
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change

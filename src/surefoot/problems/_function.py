@@ -222,7 +222,7 @@ class Function(Problem):
             if not error <= GRADIENT_TOLERANCE:
                 raise InvalidInput(
                     f"gradient: along a random direction it is {slope:.6g} where differences of the value give "
-                    f"{nearest:.6g}; mend the gradient, or check where f has no kink"
+                    f"{nearest:.6g}; fix the gradient, or check where f has no kink"
                 )
             worst = max(worst, error)
         return worst

@@ -123,7 +123,7 @@ def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile
         raise InvalidInput("there are no norms; collect what clip_grad_norm_(parameters, inf) returns at each step")
     finite = [value for value in given if math.isfinite(value)]
     if not finite:
-        raise NotFinite(f"none of {len(given)} norms is finite: no cap mends that; look at the loss, or use Guard")
+        raise NotFinite(f"none of {len(given)} norms is finite: no cap fixes that; look at the loss, or use Guard")
     ordered = sorted(finite)
     value = _quantile(ordered, percentile / 100)
     return ClipAdvice(
@@ -147,7 +147,7 @@ def _reasons(finite: list[float], ordered: list[float], broken: int, value: floa
     if len(finite) < FEW:
         yield f"{len(finite)} norms are few for an upper percentile; give {FEW} or more"
     if broken:
-        yield f"{broken} of {broken + len(finite)} norms are not finite: clipping does not mend those; skip such steps"
+        yield f"{broken} of {broken + len(finite)} norms are not finite: clipping does not fix those; skip such steps"
     third = len(finite) // 3
     if third:
         ends = finite[:third], finite[-third:]

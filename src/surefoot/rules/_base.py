@@ -116,7 +116,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         if not 0 <= self.step < math.inf:
-            raise InvalidInput(f"a rule must answer with a finite step >= 0; got {self.step!r}; mend its update")
+            raise InvalidInput(f"a rule must answer with a finite step >= 0; got {self.step!r}; fix its update")
 
 
 class Rule(ABC):

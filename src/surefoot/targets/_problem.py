@@ -149,7 +149,7 @@ def _whole(trace: Trace, values: NDArray[np.float64], steps: int) -> list[float]
 def _gain_by_scaling(problem: Problem) -> str:
     """The limit before and after Jacobi scaling, where the unknowns have uneven units; empty elsewhere.
 
-    Multiply a feature by s and its curvature is multiplied by s^2: uneven units cost steps, and nothing to mend.
+    Multiply a feature by s and its curvature is multiplied by s^2: uneven units cost steps, and the fix is free.
     """
     if problem.size > MOST_SCALED:
         return ""

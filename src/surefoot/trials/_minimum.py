@@ -86,7 +86,7 @@ def _solved(problem: Problem, x0: Array) -> tuple[Array, str]:
         step, _ = cg(H, -problem.gradient(x0), rtol=1e-14, maxiter=10 * problem.size)
         return x0 + step, "conjugate gradients to 1e-14"
     hessian, x = _hessian(problem, origin), origin
-    for _ in range(2):  # the second pass mends the rounding of the first
+    for _ in range(2):  # the second pass fixes the rounding of the first
         x = _better(problem, x, x + _newton_step(hessian, problem.gradient(x)))
     return x, "solved"
 

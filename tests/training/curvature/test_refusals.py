@@ -1,4 +1,4 @@
-"""What cannot be measured is refused with the reason and what would mend it."""
+"""What cannot be measured is refused with the reason and what would fix it."""
 
 import numpy as np
 import pytest

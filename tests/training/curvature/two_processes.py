@@ -75,7 +75,7 @@ def failing_midway(ddp, batch, rank):
         except Exception as error:
             told[name] = str(error)
     broken.clear()
-    told["mended"] = (H @ v).tolist()
+    told["fixed"] = (H @ v).tolist()
     return told
 
 

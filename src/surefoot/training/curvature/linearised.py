@@ -183,7 +183,7 @@ def refuse_reentrant_checkpoints(value: Tensor) -> None:
 
 
 def explained(error: RuntimeError) -> NotSmooth:
-    """What a failure inside a second derivative means, and what would mend it."""
+    """What a failure inside a second derivative means, and what would fix it."""
     text = str(error)
     if "double backward" in text and "compile" in text:
         fix = "give the model before torch.compile"

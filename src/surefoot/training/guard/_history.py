@@ -147,7 +147,7 @@ def explained(events: Sequence[Event]) -> str:
 
 
 def diagnosis(events: Sequence[Event], rescues: int) -> str:
-    """Why a run was given up, and what would mend it."""
+    """Why a run was given up, and what would fix it."""
     returns = [event for event in events if event.action == "back"]
     last = events[-1]
     kinds = [event.kind for event in [*returns[-rescues:], last]]

@@ -117,7 +117,7 @@ def range_test(
         allowed = steps * (repeat + 1) / repeats
         found = Search(stage.start(repeat))
         if not all(map(math.isfinite, found.start)):
-            raise NotFinite(f"the loss at the start is {found.start}; mend the model or the data first")
+            raise NotFinite(f"the loss at the start is {found.start}; fix the model or the data first")
         search(found, first, lambda rate, r=repeat, a=allowed: stage.rehearse(rate, r, a))
         searches.append(found)
         first = round(found.centre()) if found.gain(found.best()) > 0 else first

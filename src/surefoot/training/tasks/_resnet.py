@@ -48,7 +48,7 @@ def resnet_mlp_task(seed: int = 0, *, depth: int = DEPTH) -> ResidualTask:
     """Handwritten digits by a residual MLP of any depth: width 64, blocks x + V relu(U x), no normalisation.
 
     Kaiming's initialisation, U with variance 2/64 and V with 1/64, makes every branch as large as its input, so that
-    the signal grows like 2^(depth/2); `scale_residuals` mends it. Scikit-learn's 1797 images, pixels in [0, 1];
+    the signal grows like 2^(depth/2); `scale_residuals` fixes it. Scikit-learn's 1797 images, pixels in [0, 1];
     cross-entropy of a linear layer behind the last block. Float32, mini-batches of 64, curvature on 256 images.
 
     Parameters
