@@ -1,5 +1,6 @@
 """The contract: names, signatures, rooms and verbs. To change one is a decision, and shows here in the diff."""
 
+import importlib
 import inspect
 from dataclasses import fields
 from pathlib import Path
@@ -228,8 +229,10 @@ VERBS = {
 
 
 def named(path):
-    found = sf
-    for part in path.split("."):
+    room, *rest = path.split(".")
+    # a room that `import surefoot` does not load is loaded here
+    found = getattr(sf, room) if hasattr(sf, room) else importlib.import_module(f"surefoot.{room}")
+    for part in rest:
         found = getattr(found, part)
     return found
 
