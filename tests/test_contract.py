@@ -22,6 +22,7 @@ ROOMS = {
     "noise",
     "operators",
     "problems",
+    "progress.py",
     "recipes",
     "report",
     "rules",

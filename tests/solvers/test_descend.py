@@ -163,7 +163,7 @@ def test_callback_and_progress():
     )
     assert run.stopped == "stopped by the callback"
     assert run.loss < 0.1
-    assert [made for made, _, _ in seen] == list(range(len(seen)))
+    assert [made for made, *_ in seen] == list(range(len(seen)))
 
 
 def test_the_best_point_and_the_average_are_kept():

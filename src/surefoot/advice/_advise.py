@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,14 @@ from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import Method
 from surefoot.operators import Operator
+from surefoot.progress import Progress
 from surefoot.spectra import Measurement, Spectrum, measure
 from surefoot.stability import Limits, limits
 from surefoot.targets import Target, as_target
 from surefoot.trials.bracket import MOST_RUNS, assess, search, suggestion, usable_range
 from surefoot.trials.trial import Trial
 
-__all__ = ["Progress", "advise"]
-
-Progress = Callable[[int, int, str, float | None], None]
+__all__ = ["advise"]
 
 # Where the limit gives no scale (no curvature) the search for a usable step starts here.
 FALLBACK_STEP = 0.01

@@ -11,6 +11,7 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.progress import Progress
 from surefoot.rules import Constant, Decision, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
 from surefoot.solvers._proximal import Proximal, penalty_value
@@ -22,8 +23,6 @@ from surefoot.spectra import Spectrum
 __all__ = ["Descent", "descend"]
 
 Callback = Callable[[Array, float], object]
-Progress = Callable[[int, int, float], object]
-
 SUPPLIED = frozenset(
     {
         "alignment",
@@ -150,7 +149,7 @@ def descend(
     callback : callable, optional
         Called with (x, loss) at each accepted point; a true return value stops the run.
     progress : callable, optional
-        Called with (moves made, steps, loss) after each move.
+        Called with (moves made, steps, the loss in words, None) after each move.
     curvature : bool
         Measure g'Hg/g'g at every point, for one Hessian product each, instead of the secant's average.
     average : bool
@@ -265,7 +264,7 @@ class _Engine:
                 if enough:
                     return "stopped by the callback"
             if progress is not None:
-                progress(made, steps, last_loss)
+                progress(made, steps, f"loss {last_loss:.4g}", None)
             if made == steps:
                 break
             base = self.method.start(standing[0]) if decision.restart else standing

@@ -1,7 +1,6 @@
 """A picture before and after a run, and what the run would have made of it above the limit."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +8,13 @@ import numpy as np
 
 from surefoot.operators import Array
 from surefoot.problems import discrepancy
+from surefoot.progress import Progress
 from surefoot.rules import Constant
 from surefoot.solvers import Descent, descend
 from surefoot.targets.deblur import DeblurTarget
 from surefoot.targets.images import as_base64, shrunk
 
 __all__ = ["Beyond", "Restoration", "beyond", "restoration"]
-
-Progress = Callable[[int, int, str, float | None], object]
 
 # A record holds pictures of at most so many rows and columns; the file written holds the whole one.
 SHOWN = 512
@@ -164,7 +162,7 @@ def beyond(target: DeblurTarget, *, progress: Progress | None = None) -> Beyond:
     runs: list[Descent] = []
     for share in (BELOW, ABOVE):
 
-        def moved(made: int, _: int, __: float, share: float = share) -> None:
+        def moved(made: int, *_: object, share: float = share) -> None:
             if progress is not None:
                 progress(len(runs) * STEPS + made, 2 * STEPS, f"{share:g} times the limit", None)
 

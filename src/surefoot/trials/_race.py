@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.progress import Progress
 from surefoot.solvers import descend
 from surefoot.trials._baselines import BASELINES, baselines_of
 from surefoot.trials._contenders import Contender, contender, known_of, usual_contenders
@@ -19,8 +20,6 @@ from surefoot.trials._minimum import Minimum, minimum
 from surefoot.trials._race_result import Entry, Race, Word
 
 __all__ = ["race"]
-
-Progress = Callable[[int, int, str, float | None], object]
 
 
 def race(
@@ -161,7 +160,7 @@ class _Field:
     def _rule(self, runner: Contender) -> tuple[Entry, Counted]:
         counted, goal, before = Counted(self.problem), self.goal, self.done
 
-        def moved(made: int, _: int, __: float) -> None:
+        def moved(made: int, *_: object) -> None:
             self.done = before + made
             self._tell(runner.name)
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.methods import Method
 from surefoot.problems import Problem
+from surefoot.progress import Progress
 from surefoot.rules import Schedule
 from surefoot.solvers import Descent, descend
 from surefoot.solvers.descend import Callback
@@ -25,8 +25,6 @@ __all__ = ["Run", "run"]
 # Rows of the table in print, spread over the powers of ten.
 ROWS = 12
 REACHED = "reached its goal"
-
-Progress = Callable[[int, int, str, float | None], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -180,7 +178,7 @@ def run(
     limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
     began = time.perf_counter()
 
-    def moved(made: int, total: int, _: float) -> None:
+    def moved(made: int, total: int, *_: object) -> None:
         if progress is not None:
             elapsed = time.perf_counter() - began
             remaining = elapsed * (total - made) / made if made > total // 20 else None

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.progress import Progress
 from surefoot.rules import Clipped, Constant
 from surefoot.solvers import Descent, descend
 from surefoot.spectra import spectrum
@@ -34,8 +35,6 @@ TOLERANCE = 1e-5
 COLLAPSED = 0.5
 # Where rates are tried by default, in units of the stability limit at the start.
 REACH = (0.1, 4.0)
-
-Progress = Callable[[int, int, str, float | None], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
+from surefoot.progress import Progress
 from surefoot.training.curvature._autocast import autocast_error
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.curvature._self_check import self_check
@@ -24,7 +25,6 @@ from surefoot.training.model.trees import first_sizes, mapped, on_device, taken
 __all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "Progress", "few"]
 
 DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
-Progress = Callable[[int, int, str, float | None], object]
 # Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
 REPEATABLE = 256
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 
 from surefoot.errors import InvalidInput
+from surefoot.progress import Progress
 from surefoot.training.model import supervised
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.optimizers import method_of
@@ -32,8 +33,6 @@ LOOKS = 40
 FIRST_ESTIMATE = 0.2
 # The part of a run that is called its end.
 END = 1 / 3
-
-Progress = Callable[[int, int, str, float | None], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from surefoot.errors import Diverged, InvalidInput
+from surefoot.progress import Progress
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.model.trees import on_device
@@ -28,8 +29,6 @@ SHORT = {"adamw": "AdamW", "sgd": "SGD", "momentum": "SGD momentum 0.9", "nester
 ROWS = 12
 # A run is lost when it ends so many times above its start.
 LOST = 2.0
-
-Progress = Callable[[int, int, str, float | None], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

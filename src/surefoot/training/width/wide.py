@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from surefoot.errors import InvalidInput
+from surefoot.progress import Progress
 from surefoot.spectra import predict_wide
 from surefoot.training.curvature import gauss_newton
 from surefoot.training.loop.run import run
@@ -24,8 +25,6 @@ __all__ = ["WideMLP", "WidthPoint", "WidthStudy", "width_study"]
 
 Parametrization = Literal["standard", "ntk", "mup"]
 PARAMETRIZATIONS: tuple[Parametrization, ...] = get_args(Parametrization)
-Progress = Callable[[int, int, str, float | None], object]
-
 # He's: a ReLU layer keeps the size of what passes.
 VARIANCE = 2.0
 DEPTH, CLASSES = 2, 10
