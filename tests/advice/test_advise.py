@@ -25,7 +25,7 @@ def test_a_quadratic_is_verified_from_both_sides():
         assert [v.expected for v in r.verification] == ["converges", "diverges"]
         assert all(v.agrees for v in r.verification)
         assert r.usable[0] <= r.suggested <= r.usable[1] < 2 * r.limits.stable
-        assert any(t.outcome == "diverged" and t.step > r.limits.stable for t in r.trials)
+        assert any(t.ending == "diverged" and t.step > r.limits.stable for t in r.trials)
         assert len(r.trials) <= MOST_RUNS
 
 
@@ -115,14 +115,14 @@ class TestSearch:
     def test_nothing_good_is_no_suggestion(self):
         diverged = assess(search(lambda step: [1.0, math.nan], 1.0, 1.0), 1.0, None)
         assert suggestion(diverged, 1.0) is None
-        assert {t.outcome for t in diverged} == {"diverged"}
+        assert {t.ending for t in diverged} == {"diverged"}
         flat = assess(search(lambda step: [1.0, 1.0], 1.0, 1.0), 1.0, None)
         assert usable_range(flat, 1.0) is None
-        assert {t.outcome for t in flat} == {"no progress"}
+        assert {t.ending for t in flat} == {"no progress"}
 
     def test_no_better_than_a_constant_is_no_progress(self):
         trials = assess({0.1: [2.31, 1.0], 1.0: [2.31, 2.302]}, 2.31, 2.302)
-        assert [t.outcome for t in trials] == ["good", "no progress"]
+        assert [t.ending for t in trials] == ["good", "no progress"]
 
 
 def test_bad_input():

@@ -51,14 +51,14 @@ def test_json_and_a_cap(factory, capsys):
     assert run([*arguments, "--json", "--quiet"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["kind"] == "sweep"
-    assert [o["word"] for o in record["outcomes"]] == ["oscillating", "oscillating"]
+    assert [o["ending"] for o in record["outcomes"]] == ["oscillating", "oscillating"]
     assert [o["period"] for o in record["outcomes"]] == [2, 2]
 
 
 def test_a_classical_problem_and_two_in_one(tmp_path, capsys):
     pytest.importorskip("sklearn")
     assert run(["sweep", "quadratic", "--count", "3", "--steps", "130", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["outcomes"][-1]["word"] == "diverged"
+    assert json.loads(capsys.readouterr().out)["outcomes"][-1]["ending"] == "diverged"
     report = tmp_path / "two.html"
     assert run(["sweep", "breast-cancer", "--count", "2", "--steps", "130", "--report", str(report)]) == 0
     assert report.read_text(encoding="utf-8").count("<h2>") == 3

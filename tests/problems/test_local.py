@@ -65,7 +65,7 @@ def test_a_local_limit_is_no_global_one():
     problem = PowerSum(4, start=[1.0])
     step = rules.Constant(step=0.9 * sf.limits(problem).stable)
     assert sf.descend(problem, rule=step, steps=100).loss < 0.1
-    assert sf.descend(problem, [10.0], rule=step, steps=100).verdict.word == "diverged"
+    assert sf.descend(problem, [10.0], rule=step, steps=100).verdict.ending == "diverged"
 
 
 @pytest.mark.parametrize("exponent", [1.2, 1.5, 1.8])

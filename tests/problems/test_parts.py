@@ -199,7 +199,7 @@ def test_divergence_is_said():
     problem = LeastSquares(X, TARGET)
     for sampler in (SGD(), SAGA(), Coordinate()):
         run = descend_by_parts(problem, rule=rules.Constant(step=50.0), sampler=sampler, passes=300)
-        assert run.verdict.word == "diverged"
+        assert run.verdict.ending == "diverged"
         assert np.isfinite(run.x).all()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import surefoot as sf
 from surefoot.advice import Advice, Recommendation, Verification
+from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
 
@@ -25,7 +26,7 @@ def make_recommendation(**changes):
         for factor, word, base in ((0.95, "converges", 0.9), (1.05, "diverges", 1.1))
     )
     trials = tuple(
-        Trial(step=step, losses=(1.0, final), outcome=outcome)
+        Trial(step=step, losses=(1.0, final), ending=Ending(outcome))
         for step, final, outcome in (
             (0.0625, 0.5, "slow"),
             (0.125, 0.25, "good"),

@@ -76,7 +76,7 @@ def test_there_are_four_figures_and_an_overview(record):
 
 def test_a_run_that_was_not_finite_is_marked(record, recommendation):
     assert "off the scale" in render(record())
-    finite = tuple(t for t in recommendation().trials if t.outcome != "diverged")
+    finite = tuple(t for t in recommendation().trials if t.ending != "diverged")
     assert "off the scale" not in render(record(recommendation(trials=finite)))
 
 

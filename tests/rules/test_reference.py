@@ -187,7 +187,7 @@ def test_clipping_turns_divergence_into_a_cycle_of_the_predicted_size():
 
 def test_brake_keeps_a_step_above_the_limit_from_diverging():
     problem = Diagonal(np.linspace(0.1, 1, 20), np.ones(20))
-    assert descend(problem, rule=rules.Constant(step=30.0), steps=300).verdict.word == "diverged"
+    assert descend(problem, rule=rules.Constant(step=30.0), steps=300).verdict.ending == "diverged"
     run = descend(problem, rule=rules.Brake(rule=rules.Constant(step=30.0)), steps=2000)
     assert run.loss < 1e-6 * run.trace.loss[0]
     assert "brake" in "".join(run.trace.reason)

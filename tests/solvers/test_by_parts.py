@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_run():
 
 def test_divergence_is_said_and_observing_rules_are_refused():
     run = descend_by_parts(NOISY, rule=rules.Constant(step=100.0), sampler=SGD(), passes=400)
-    assert run.verdict.word == "diverged"
+    assert run.verdict.ending == "diverged"
     assert np.isfinite(run.x).all()
     with pytest.raises(InvalidInput, match="a part"):
         descend_by_parts(NOISY, rule=rules.Auto())

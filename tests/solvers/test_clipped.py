@@ -24,7 +24,7 @@ def run(curvatures, factor, cap, x0, **settings):
 @pytest.mark.parametrize("start", [1e-3, 40.0])
 def test_one_direction_swings_as_predicted(factor, start):
     predicted, seen = run([5.0], factor, 0.7, np.array([start]), steps=3000)
-    assert seen.verdict.word == "oscillating"
+    assert seen.verdict.ending == "oscillating"
     assert seen.verdict.swing == pytest.approx(predicted.peak_to_peak, rel=1e-9)
     assert predicted.lowest <= abs(seen.x[0]) <= predicted.highest
     assert "bounded oscillation" in str(seen.verdict)
@@ -34,13 +34,13 @@ def test_one_direction_swings_as_predicted(factor, start):
 def test_a_start_near_the_minimum_is_not_called_divergence_though_the_loss_rises():
     _, seen = run([5.0], 1.5, 1.0, np.array([1e-4]), steps=400)
     assert seen.trace.loss[-1] > 100 * seen.trace.loss[0]
-    assert seen.verdict.word == "oscillating"
+    assert seen.verdict.ending == "oscillating"
 
 
 def test_other_directions_use_up_part_of_the_cap():
     """In several directions the prediction is an upper estimate of the sharp one's swing."""
     predicted, seen = run([5.0, 0.3, 0.1], 1.5, 1.0, np.array([0.3, 2.0, 5.0]), steps=4000)
-    assert seen.verdict.word == "oscillating"
+    assert seen.verdict.ending == "oscillating"
     assert seen.verdict.swing <= predicted.peak_to_peak * (1 + 1e-9)
     assert seen.verdict.swing == pytest.approx(predicted.peak_to_peak, rel=1e-6)
 
@@ -56,12 +56,12 @@ def test_below_the_limit_nothing_swings():
 def test_without_a_cap_it_diverges_and_a_steady_clipped_descent_does_not_swing():
     problem = Quadratic(np.diag([5.0]))
     gone = sf.descend(problem, np.array([1.0]), rule=Constant(step=0.5), steps=300)
-    assert gone.verdict.word == "diverged"
+    assert gone.verdict.ending == "diverged"
     assert math.isnan(gone.verdict.swing)
     far = Quadratic(np.diag([1e-3]))
     steady = sf.descend(far, np.array([1e4]), rule=Clipped(rule=Constant(step=1000.0), cap=1.0), steps=100)
     assert math.isnan(steady.verdict.swing)
-    assert steady.verdict.word != "oscillating"
+    assert steady.verdict.ending != "oscillating"
 
 
 def test_the_length_of_a_move_with_momentum_is_not_claimed():

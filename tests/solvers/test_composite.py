@@ -83,10 +83,10 @@ def test_jacobi_scaling_raises_the_limit_from_2e_4_to_2():
     assert descend(problem, rule=rules.Constant(step=1.98e-4), steps=50, tol=0).trace.loss[-1] < problem.value(
         np.ones(2)
     )
-    assert descend(problem, rule=rules.Constant(step=2.02e-4), steps=400).verdict.word == "diverged"
+    assert descend(problem, rule=rules.Constant(step=2.02e-4), steps=400).verdict.ending == "diverged"
     scale = 1 / np.array([1.0, 1e4])
     assert descend(problem, rule=rules.Constant(step=1.98), scaling=scale, steps=2000).converged
-    assert descend(problem, rule=rules.Constant(step=2.02), scaling=scale, steps=400).verdict.word == "diverged"
+    assert descend(problem, rule=rules.Constant(step=2.02), scaling=scale, steps=400).verdict.ending == "diverged"
 
 
 def test_a_fixed_scaling_is_plain_descent_in_other_variables():

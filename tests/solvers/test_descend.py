@@ -82,7 +82,7 @@ VERDICTS = [
 @pytest.mark.parametrize(("word", "step", "steps", "convergence"), VERDICTS)
 def test_verdicts(word, step, steps, convergence):
     run = descend(Diagonal(np.linspace(0.01, 1, 30), np.ones(30)), rule=rules.Constant(step=step), steps=steps)
-    assert (run.verdict.word, run.verdict.convergence) == (word, convergence), str(run)
+    assert (run.verdict.ending, run.verdict.convergence) == (word, convergence), str(run)
     assert word in str(run)
 
 
@@ -105,7 +105,7 @@ def test_a_value_that_is_not_finite_ends_the_run_at_the_last_good_iterate():
     cliff = Smooth(lambda x: (float(-np.log(x).sum() + x.sum()), 1 - 1 / x), [0.5])
     run = descend(cliff, rule=rules.Constant(step=6.0), steps=50)
     assert "not finite" in run.stopped
-    assert run.verdict.word == "diverged"
+    assert run.verdict.ending == "diverged"
     assert np.isfinite(run.x).all()
     assert math.isfinite(run.loss)
     saved = descend(cliff, rule=rules.Brake(rule=rules.Constant(step=6.0)), steps=2000)
@@ -153,7 +153,7 @@ def test_a_run_is_json():
     record = json.loads(json.dumps(run.to_dict(), allow_nan=False))
     assert record["trace"]["loss"][0] == run.trace.loss[0]
     assert record["trace"]["step"][0] is None
-    assert record["verdict"]["word"] == run.verdict.word
+    assert record["verdict"]["ending"] == run.verdict.ending
 
 
 def test_callback_and_progress():
@@ -201,7 +201,7 @@ def test_no_stall_whatever_the_scale_of_the_data(scale, rule):
 @pytest.mark.parametrize("factor", [2.05, 2.2, 4.0])
 def test_a_step_above_the_limit_is_never_silent(factor):
     run = descend(Diagonal(np.linspace(0.1, 1, 20), np.ones(20)), rule=rules.Constant(step=factor), steps=100)
-    assert run.verdict.word == "diverged"
+    assert run.verdict.ending == "diverged"
     assert run.verdict.overshoots > 0
 
 
@@ -279,7 +279,7 @@ def test_fista_keeps_its_bound_restarts_and_diverges_above_its_limit():
     assert below.loss < 1e-3
     with pytest.raises(InvalidInput, match="varies"):
         FISTA().amplification(-1.0)
-    assert plain.verdict.word != "diverged"
+    assert plain.verdict.ending != "diverged"
 
 
 def test_a_rule_goes_on_from_its_dumped_state():

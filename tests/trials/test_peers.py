@@ -44,7 +44,7 @@ def test_backtracking_finds_a_step_a_billion_times_its_first():
 def test_a_step_beyond_the_limit_says_diverged_and_by_how_much(rule):
     """Elsewhere these reach 1e16 to 1e86 without a word."""
     result = run(small_data(1.0), rule, steps=3000)
-    assert result.descent.verdict.word == "diverged"
+    assert result.descent.verdict.ending == "diverged"
     assert "exceed the limit" in str(result)
     assert "the loss rose" in str(result)
 
@@ -69,7 +69,7 @@ def test_fista_on_one_spike_over_a_bulk():
     descent = descend(problem, rule=chosen.rule, method=chosen.method, steps=200, tol=1e-3)
     assert descent.converged
     wrong = descend(problem, rule=rules.Constant(step=1 / 0.7), method=FISTA(), steps=200, tol=1e-3)
-    assert wrong.verdict.word == "diverged"
+    assert wrong.verdict.ending == "diverged"
 
 
 @pytest.mark.parametrize("factor", [0.003, 0.01])
@@ -120,7 +120,7 @@ def test_over_a_thousand_runs_without_one_silent_divergence_or_stall(rule):
             result = run(problem, rule, steps=1500, tol=tol).descent
             # a rule that looks at one step alone is slow beside a spike, and may be; a secant's is not
             excused = "spiked" in name and not rule.startswith(("auto", "bb"))
-            said = result.verdict.word != "diverged" and 0 < result.verdict.remaining < math.inf
+            said = result.verdict.ending != "diverged" and 0 < result.verdict.remaining < math.inf
             if not result.converged and not (excused and said and result.loss < 0.9 * result.trace.loss[0]):
                 failures.append((scale, name, repr(result), str(result.verdict)))
     assert not failures

@@ -50,7 +50,7 @@ def test_nothing_runs_longer_than_it_may_and_nothing_past_the_tolerance():
     for entry in made.entries:
         assert entry.gradients <= 150
         assert (entry.gap[:-1] > 1e-5).all()
-    assert {entry.word for entry in made.entries if entry.final <= 1e-5} == {"good"}
+    assert {entry.ending for entry in made.entries if entry.final <= 1e-5} == {"good"}
 
 
 def test_conjugate_gradients_take_one_gradient_for_each_curvature():
@@ -137,7 +137,7 @@ def test_polyak_is_told_the_minimum():
 
 def test_a_rule_that_diverges_is_shown_as_such():
     (entry,) = race(ShapedQuadratic(100, "log", 20), ["constant:2.2/L"], steps=200, baselines=False).entries
-    assert entry.word == "diverged"
+    assert entry.ending == "diverged"
     assert entry.reached(1e-3) is None
 
 
@@ -220,7 +220,7 @@ def test_thinning_keeps_both_ends():
 def test_a_run_tells_the_limit_its_steps_and_the_verdict():
     result = run(Diagonal([1.0, 100.0], [1.0, 1.0]), "constant:2.2/L", steps=60)
     assert result.limit == pytest.approx(0.02)
-    assert result.descent.verdict.word == "diverged"
+    assert result.descent.verdict.ending == "diverged"
     assert "60 of 60 steps exceed the limit 0.02 (2/L, L <= 100), at up to 1.1 times it" in result.findings
     assert any(finding.startswith("first overshoot, point") for finding in result.findings)
     fine = run(Diagonal([1.0, 100.0], [1.0, 1.0]), "constant:1.9/L", steps=2000)

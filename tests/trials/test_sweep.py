@@ -22,7 +22,7 @@ def cubic():
 
 def test_the_road_to_chaos(cubic):
     assert [o.period for o in cubic.outcomes] == [1, 2, 4, 8, 0, 0]
-    assert [o.word for o in cubic.outcomes] == ["good", *4 * ["oscillating"], "diverged"]
+    assert [o.ending for o in cubic.outcomes] == ["good", *4 * ["oscillating"], "diverged"]
     assert math.isnan(cubic.outcomes[-1].loss)
     assert cubic.best.rate == 1.7
     assert "lowest rate tried" in cubic.finding
@@ -30,7 +30,7 @@ def test_the_road_to_chaos(cubic):
 
 def test_below_and_above_the_limit_of_a_quadratic():
     found = sweep(QUADRATIC, [0.1 * 1.95, 0.1 * 2.05], steps=800)
-    assert [o.word for o in found.outcomes] == ["good", "diverged"]
+    assert [o.ending for o in found.outcomes] == ["good", "diverged"]
     assert found.limit == pytest.approx(0.2, rel=0.02)
     assert found.outcomes[0].loss == pytest.approx(QUADRATIC.value(np.array([1.0, 0.1])))
 
@@ -41,12 +41,12 @@ def test_the_default_rates_span_the_limit(momentum):
     rates = np.array([o.rate for o in found.outcomes])
     assert found.limit == pytest.approx(0.2 * (1 + momentum), rel=0.02)
     np.testing.assert_allclose(rates / found.limit, np.geomspace(0.1, 4, 5))
-    assert [o.word == "diverged" for o in found.outcomes] == (rates > 0.2 * (1 + momentum)).tolist()
+    assert [o.ending == "diverged" for o in found.outcomes] == (rates > 0.2 * (1 + momentum)).tolist()
 
 
 def test_a_cap_turns_divergence_into_a_cycle_of_two():
     found = sweep(QUADRATIC, [0.15, 0.3, 0.5], x0=[0.1, 3.0], steps=3000, clip=1.0)
-    assert [o.word for o in found.outcomes] == ["good", "oscillating", "oscillating"]
+    assert [o.ending for o in found.outcomes] == ["good", "oscillating", "oscillating"]
     assert [o.period for o in found.outcomes] == [1, 2, 2]
     assert "0.5 from end to end" in found.outcomes[2].evidence
 
@@ -55,7 +55,7 @@ def test_a_symmetric_cycle_is_seen_though_the_loss_stands_still():
     """On x^2/2 the step 2 alternates between x and -x with one and the same loss: the states tell."""
     found = sweep(Function(lambda x: float(x @ x) / 2, lambda x: x, start=[1.0, 2.0]), [2.0], steps=200)
     assert found.outcomes[0].period == 2
-    assert found.outcomes[0].word == "oscillating"
+    assert found.outcomes[0].ending == "oscillating"
 
 
 def test_a_run_that_gives_back_what_it_gained_has_collapsed():
@@ -68,7 +68,7 @@ def test_a_run_that_gives_back_what_it_gained_has_collapsed():
         return 2 * x * np.exp(-x * x)
 
     found = sweep(Function(value, gradient, start=[0.02]), [0.2, 40.0], steps=300)
-    assert [o.word for o in found.outcomes] == ["good", "collapsed"]
+    assert [o.ending for o in found.outcomes] == ["good", "collapsed"]
     assert found.outcomes[1].best < -0.9
     assert found.outcomes[1].loss > -0.1
     assert found.outcomes[1].period == 1

@@ -1,5 +1,6 @@
 """What limit and runs say together, in a sentence."""
 
+from surefoot.solvers import Ending
 from surefoot.stability import Limits
 from surefoot.trials.trial import Trial
 
@@ -35,7 +36,7 @@ def finding(
     head = f"short runs do best at {suggested:.3g}, {share:.3g} x the linear limit"
     if limits.stable == 0:
         head = f"negative curvature, so the limit is that of the sharp directions; {head}"
-    failed = [trial.step for trial in trials if trial.step > suggested and trial.outcome in ("diverged", "no progress")]
+    failed = [trial.step for trial in trials if trial.step > suggested and trial.ending.failed]
     if usable[1] > AGREEMENT * limit:
         why = (
             "it bounds the curvature everywhere, and the path sees less"
@@ -53,8 +54,8 @@ def finding(
 
 
 def _why_not(trials: tuple[Trial, ...]) -> str:
-    outcomes = {trial.outcome for trial in trials}
+    endings = {trial.ending for trial in trials}
     span = f"{trials[0].step:.3g} .. {trials[-1].step:.3g}"
-    if outcomes == {"diverged"}:
+    if endings == {Ending.DIVERGED}:
         return f"no suggestion: every short run in {span} diverged"
     return f"no suggestion: no short run in {span} improved on the start"

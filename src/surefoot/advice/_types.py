@@ -231,7 +231,7 @@ def _recommendation(r: Recommendation) -> dict[str, Any]:
         "trials": [
             {
                 "step": t.step,
-                "outcome": t.outcome,
+                "ending": t.ending,
                 "final": _number_or_none(t.final),
                 "losses": [_number_or_none(x) for x in t.losses],
             }

@@ -120,7 +120,7 @@ def run(
         from surefoot.report import write_report
 
         say(f"report: {write_report(_record(runs), report)}", error=as_json)
-    if any(made.descent.verdict.word == "diverged" for made, _ in runs):
+    if any(made.descent.verdict.ending == "diverged" for made, _ in runs):
         raise typer.Exit(FAILED)
 
 

@@ -98,5 +98,5 @@ def train_networks(
         from surefoot.report import write_report
 
         say(f"report: {write_report(record, report)}", error=as_json)
-    if any(made.verdict == "diverged" for made in runs):
+    if any(made.ending == "diverged" for made in runs):
         raise typer.Exit(FAILED)

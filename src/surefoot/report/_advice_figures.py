@@ -153,7 +153,7 @@ def amplification(record: Record) -> str:
 def final_loss(record: Record, initial: float | None, constant: float | None) -> str:
     """Final loss of the short real runs against the step."""
     trials = [
-        {"step": _drawable(t["step"]), "outcome": t["outcome"], "final": t["final"] and _drawable(t["final"])}
+        {"step": _drawable(t["step"]), "ending": t["ending"], "final": t["final"] and _drawable(t["final"])}
         for t in record["trials"]
     ]
     ceiling = _ceiling(trials, initial, constant)
@@ -163,12 +163,12 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
         beyond = [t["step"] for t in trials if t["final"] is None or t["final"] > ceiling]
         axes.plot(*zip(*shown, strict=True), "-", color=ACCENT, lw=1.3, alpha=0.8) if shown else None
         colors = {"good": GOOD, "slow": ACCENT, "no progress": MUTED, "diverged": BAD}
-        for outcome, color in colors.items():
+        for ending, color in colors.items():
             some = [
-                (t["step"], t["final"]) for t in trials if t["outcome"] == outcome and (t["step"], t["final"]) in shown
+                (t["step"], t["final"]) for t in trials if t["ending"] == ending and (t["step"], t["final"]) in shown
             ]
             if some:
-                axes.plot(*zip(*some, strict=True), "o", ms=6, color=color, label=outcome)
+                axes.plot(*zip(*some, strict=True), "o", ms=6, color=color, label=ending)
         if beyond:
             axes.plot(
                 beyond, [0.97] * len(beyond), "x", ms=7, mew=1.8, color=BAD, clip_on=False,

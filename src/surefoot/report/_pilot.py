@@ -15,7 +15,7 @@ __all__ = ["page", "pilot_figure"]
 Record = Mapping[str, Any]
 View = dict[str, Any]
 
-MOODS = {"trained": "good", "no better than a constant": "limit", "diverged": "bad"}
+MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
 ROWS, MOST_POINTS = 20, 1500
 # A part of the run that the loss is averaged over for the line; single batches are dots.
 SMOOTH = 40
@@ -85,8 +85,8 @@ def _run(run: Record) -> View:
     return {
         "name": run["task"],
         "rule": run["rule"],
-        "word": run["verdict"].capitalize(),
-        "mood": MOODS[run["verdict"]],
+        "word": run["ending"].capitalize(),
+        "mood": MOODS[run["ending"]],
         "outcome": f"Loss on all data {number(run['initial'], 'not finite')} → {number(run['final'], 'not finite')}"
         f" after {len(moments):,} updates with {run['optimizer']}.",
         "findings": run["findings"],

@@ -104,8 +104,8 @@ def _entry(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -
         if entry["seconds"] < 1
         else f"{entry['seconds']:.3g} s",
         "rejected": f"{entry['rejected']:,}",
-        "word": entry["word"] + (f": {entry['stopped']}" if entry["stopped"] else ""),
-        "bad": entry["word"] in ("diverged", "oscillating"),
+        "word": entry["ending"] + (f": {entry['stopped']}" if entry["stopped"] else ""),
+        "bad": entry["ending"] in ("diverged", "oscillating"),
         "evidence": entry["evidence"],
     }
 

@@ -94,11 +94,11 @@ def _run(run: Record) -> View:
     return {
         "name": run["problem"],
         "rule": run["rule"],
-        "word": verdict["word"].capitalize(),
-        "mood": MOODS[verdict["word"]],
+        "word": verdict["ending"].capitalize(),
+        "mood": MOODS[verdict["ending"]],
         "outcome": f"{descent['stopped'].capitalize()}: loss {number(descent['loss'], digits=8)}, gradient norm {norm} "
         f"after {descent['evaluations']:,} gradients.",
-        "findings": [finding.removeprefix(f"{verdict['word']}: ") for finding in run["findings"]],
+        "findings": [finding.removeprefix(f"{verdict['ending']}: ") for finding in run["findings"]],
         "facts": [
             ("method", run["method"]),
             ("stable below", "–" if run["limit"] is None else f"{number(run['limit'])} ({run['limit_is']})"),

@@ -60,7 +60,7 @@ def sweep_figure(sweep: Any) -> Drawing:
         top = max(shown)
         axes.axhline(record["initial"], color=MUTED, lw=0.9, ls=":")
         for word, colour in COLOURS.items():
-            some = [o for o in outcomes if o["word"] == word]
+            some = [o for o in outcomes if o["ending"] == word]
             heights = [top if o["loss"] is None else o["loss"] for o in some]
             if some:
                 axes.plot([o["rate"] for o in some], heights, MARKERS.get(word, "o"), ms=5, color=colour, label=word)
@@ -121,7 +121,7 @@ def _outcome(outcome: Record, limit: float | None) -> View:
         "loss": number(outcome["loss"], "not finite"),
         "best": number(outcome["best"]),
         "period": f"{outcome['period']}" if outcome["period"] else "-",
-        "word": outcome["word"],
-        "mood": MOODS.get(outcome["word"], ""),
+        "word": outcome["ending"],
+        "mood": MOODS.get(outcome["ending"], ""),
         "evidence": outcome["evidence"],
     }

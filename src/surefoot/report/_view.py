@@ -93,7 +93,7 @@ def _recommendation(record: Record, advice: Record, anchor: str) -> View:
         "scope": "for the whole problem" if limits["scope"] == "global" else "linear claim at the start",
         "spectrum": _spectrum(record["spectrum"]),
         "verification": [_run(run) for run in verification],
-        "trials": [(number(t["step"]), number(t["final"], "not finite"), t["outcome"]) for t in record["trials"]],
+        "trials": [(number(t["step"]), number(t["final"], "not finite"), t["ending"]) for t in record["trials"]],
         "figures": _drawn(record, advice),
     }
 

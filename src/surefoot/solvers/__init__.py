@@ -14,6 +14,7 @@ from surefoot.solvers._trajectory import StabilityCheck, Trajectory
 from surefoot.solvers._variation import GroupL1, SquaredDistance
 from surefoot.solvers._verdict import Verdict, predicted_rate
 from surefoot.solvers.descend import Descent, descend
+from surefoot.solvers.ending import Ending
 from surefoot.solvers.ode_diagnosis import Diagnosis, diagnose
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Coordinate",
     "Descent",
     "Diagnosis",
+    "Ending",
     "FiniteSum",
     "FixedScaling",
     "GroupL1",

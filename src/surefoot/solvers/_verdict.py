@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from surefoot.methods import Method
 from surefoot.rules.wrappers.clipped import CUT
 from surefoot.solvers._trace import Trace
+from surefoot.solvers.ending import Ending
 from surefoot.spectra import Spectrum
 
 __all__ = ["Verdict", "judge", "predicted_rate"]
 
-Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
 Convergence = Literal["linear", "sublinear", "none", "unknown"]
 
 # A rate is fitted to the second half of the accepted points, from this many on.
@@ -37,8 +37,8 @@ class Verdict:
 
     Parameters
     ----------
-    word : "too small", "slow", "good", "oscillating" or "diverged"
-        good: converged, or will with as many moves again.
+    ending : Ending
+        ``good`` (converged, or will with as many moves again), ``slow``, ``too small``, ``oscillating``, ``diverged``.
     convergence : "linear", "sublinear", "none" or "unknown"
         How the gradient norm fell in the second half of the run: like rate^k, like k^-order, not, or too few points.
     rate : float
@@ -62,7 +62,7 @@ class Verdict:
         size of a bounded oscillation, unit of x; nan otherwise.
     """
 
-    word: Word
+    ending: Ending
     convergence: Convergence
     rate: float
     order: float
@@ -75,7 +75,7 @@ class Verdict:
     swing: float = math.nan
 
     def __str__(self) -> str:
-        return f"{self.word}: {'; '.join(self._evidence())}"
+        return f"{self.ending}: {'; '.join(self._evidence())}"
 
     def _evidence(self) -> list[str]:
         parts: list[str] = []
@@ -96,7 +96,7 @@ class Verdict:
                 f"each is cut to the cap: a bounded oscillation, {self.swing:.6g} from end to end, which only a step "
                 "below 2/curvature ends"
             )
-        if self.word == "too small":
+        if self.ending is Ending.TOO_SMALL:
             parts.append(
                 f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is {1 / self.reach:.2g} times longer"
             )
@@ -172,7 +172,9 @@ def judge(
     remaining = _remaining(norms, goal, convergence, rate, order)
     swing = _swing(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
     return Verdict(
-        word="oscillating" if swing > 0 else _word(trace, stopped, kept, convergence, remaining, reversals, typical),
+        ending=Ending.OSCILLATING
+        if swing > 0
+        else _ending(trace, stopped, kept, convergence, remaining, reversals, typical),
         convergence=convergence,
         rate=rate,
         order=order,
@@ -194,7 +196,7 @@ def _swing(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> floa
     return float(np.median(trace.step[late] * trace.gradient_norm[before]))
 
 
-def _word(
+def _ending(
     trace: Trace,
     stopped: str,
     kept: NDArray[np.intp],
@@ -202,18 +204,18 @@ def _word(
     remaining: float,
     reversals: float,
     reach: float,
-) -> Word:
+) -> Ending:
     if stopped == "converged":
-        return "good"
+        return Ending.GOOD
     losses = trace.loss[kept]
     # every rule but a search may end above an earlier loss; ending above the first one is another matter
     if "not finite" in stopped or (len(losses) > 1 and losses[-1] > losses[0] and convergence in ("none", "unknown")):
-        return "diverged"
+        return Ending.DIVERGED
     if reversals >= ZIGZAG and len(kept) >= FEWEST_POINTS:
-        return "oscillating"
+        return Ending.OSCILLATING
     if remaining <= len(kept):
-        return "good"
-    return "too small" if reach < TOO_SMALL else "slow"
+        return Ending.GOOD
+    return Ending.TOO_SMALL if reach < TOO_SMALL else Ending.SLOW
 
 
 def _fitted(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:

@@ -12,12 +12,12 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.progress import Progress
-from surefoot.solvers import descend
+from surefoot.solvers import Ending, descend
 from surefoot.trials._baselines import BASELINES, baselines_of
 from surefoot.trials._contenders import Contender, contender, known_of, usual_contenders
 from surefoot.trials._counted import Counted
 from surefoot.trials._minimum import Minimum, minimum
-from surefoot.trials._race_result import Entry, Race, Word
+from surefoot.trials._race_result import Entry, Race
 
 __all__ = ["race"]
 
@@ -179,7 +179,7 @@ class _Field:
         entry = Entry(
             name=runner.name,
             baseline=False,
-            word="good" if reached else run.verdict.word,
+            ending=Ending.GOOD if reached else run.verdict.ending,
             stopped="" if reached or run.stopped == "all steps used" else run.stopped,
             evidence=str(run.verdict),
             rejected=run.verdict.rejected,
@@ -193,8 +193,8 @@ class _Field:
             stopped = BASELINES[name](counted, self.start)
         self.done += self.steps + 1
         reached = min((loss for loss in counted.losses if loss == loss), default=math.inf) <= self.goal
-        word: Word = "good" if reached else "slow"
-        return Entry(name=name, baseline=True, word=word, stopped="" if reached else stopped), counted
+        ending = Ending.GOOD if reached else Ending.SLOW
+        return Entry(name=name, baseline=True, ending=ending, stopped="" if reached else stopped), counted
 
     def _measured(self, entry: Entry, counted: Counted) -> Entry:
         """The same with its curve, now that f* is final."""

@@ -3,20 +3,19 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.solvers import Ending
 from surefoot.trials._minimum import Minimum
 
-__all__ = ["GAPS", "Entry", "Race", "Word", "aligned", "thinned"]
+__all__ = ["GAPS", "Entry", "Race", "aligned", "thinned"]
 
 GAPS = (1e-3, 1e-6)
 # A record keeps so many points of a curve, evenly spread over the powers of ten; the CSV has them all.
 KEPT = 300
-
-Word = Literal["too small", "slow", "good", "oscillating", "diverged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,8 +27,8 @@ class Entry:
     name : str
     baseline : bool
         Whether it is SciPy's.
-    word : str
-        good: reached the race's tolerance; else what the run's verdict says.
+    ending : Ending
+        ``good``: reached the race's tolerance; else what the verdict on the run says.
     stopped : str
         Why it ended, where that was neither the tolerance nor the budget.
     evidence : str
@@ -44,7 +43,7 @@ class Entry:
 
     name: str
     baseline: bool
-    word: Word
+    ending: Ending
     stopped: str = ""
     evidence: str = ""
     rejected: int = 0
@@ -76,7 +75,7 @@ class Entry:
             "reached": {f"{gap:g}": self.reached(gap) for gap in GAPS},
             "final": _number(self.final),
             "seconds": float(self.seconds[-1]) if self.seconds.size else 0.0,
-            "word": self.word,
+            "ending": self.ending,
             "stopped": self.stopped,
             "evidence": self.evidence,
             "rejected": self.rejected,
@@ -162,7 +161,7 @@ class Race:
     def _row(self, entry: Entry) -> tuple[str, ...]:
         counts = [str(n) if (n := entry.reached(gap)) else f"> {entry.gradients}" for gap in GAPS]
         name = f"{entry.name} (SciPy)" if entry.baseline else entry.name
-        return name, *counts, f"{entry.final:.2g}", duration(entry.seconds), entry.word
+        return name, *counts, f"{entry.final:.2g}", duration(entry.seconds), entry.ending
 
     @property
     def _trust(self) -> str:

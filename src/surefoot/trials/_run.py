@@ -12,7 +12,7 @@ from surefoot.methods import Method
 from surefoot.problems import Problem
 from surefoot.progress import Progress
 from surefoot.rules import Schedule
-from surefoot.solvers import Descent, descend
+from surefoot.solvers import Descent, Ending, descend
 from surefoot.solvers.descend import Callback
 from surefoot.spectra import Spectrum
 from surefoot.stability import limits
@@ -165,7 +165,7 @@ def run(
     >>> from surefoot.trials._run import run
     >>> from surefoot.problems import Quadratic
     >>> result = run(Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0]), "constant:2.2/L")
-    >>> result.descent.verdict.word
+    >>> result.descent.verdict.ending
     'diverged'
     """
     if step is not None and not 0 < step < math.inf:
@@ -198,7 +198,7 @@ def run(
         spectrum=terrain,
     )
     if enough is not None and enough(descent.x, descent.loss):
-        good = replace(descent.verdict, word="good", remaining=0.0)
+        good = replace(descent.verdict, ending=Ending.GOOD, remaining=0.0)
         descent = replace(descent, stopped=REACHED, verdict=good)
     return Run(
         problem=name or problem.name,

@@ -19,7 +19,7 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.progress import Progress
 from surefoot.rules import Clipped, Constant
-from surefoot.solvers import Descent, descend
+from surefoot.solvers import Descent, Ending, descend
 from surefoot.spectra import spectrum
 from surefoot.stability import limits
 from surefoot.trials._race_result import aligned
@@ -48,9 +48,9 @@ class Outcome:
         At the end; nan where the run left the finite numbers.
     best : float
         The lowest on the way.
-    word : str
-        oscillating where a period above 1 is seen; collapsed where the run settled with most of what it had gained
-        lost again; else the run's verdict: too small, slow, good, oscillating or diverged.
+    ending : Ending
+        ``oscillating`` where a period above 1 is seen; ``collapsed`` where the run settled with most of what it had
+        gained lost again; else that of the run's verdict.
     period : int
         1 where the run settled to a point, q where its states repeat after q steps, 0 where neither is seen: still
         on the way, irregular, or gone.
@@ -61,7 +61,7 @@ class Outcome:
     rate: float
     loss: float
     best: float
-    word: str
+    ending: Ending
     period: int
     evidence: str
 
@@ -126,7 +126,7 @@ class Sweep:
                 f"{o.loss:.6g}" if math.isfinite(o.loss) else "-",
                 f"{o.best:.6g}",
                 f"{o.period}" if o.period else "-",
-                o.word,
+                o.ending,
             )
             for o in self.outcomes
         ]
@@ -163,6 +163,7 @@ class Sweep:
         records: list[dict[str, Any]] = [dict(outcome) for outcome in data["outcomes"]]
         for record in records:
             record |= {name: math.nan for name in ("loss", "best") if record[name] is None}
+            record["ending"] = Ending(record["ending"])
         values["outcomes"] = tuple(Outcome(**record) for record in records)
         return cls(**values)
 
@@ -177,7 +178,7 @@ class Sweep:
         with target.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["rate", "loss", "best", "period", "verdict"])
-            writer.writerows([o.rate, o.loss, o.best, o.period, o.word] for o in self.outcomes)
+            writer.writerows([o.rate, o.loss, o.best, o.period, o.ending] for o in self.outcomes)
         return target
 
 
@@ -236,7 +237,7 @@ def sweep(
     >>> from surefoot.trials._sweep import sweep
     >>> from surefoot.problems import Quadratic
     >>> found = sweep(Quadratic(np.diag([1.0, 10.0])), [0.1, 0.19, 0.21], x0=[1.0, 1.0], steps=200)
-    >>> [(o.word, o.period) for o in found.outcomes]
+    >>> [(o.ending, o.period) for o in found.outcomes]
     [('good', 1), ('good', 1), ('diverged', 0)]
     """
     if steps < 2 * KEPT:
@@ -297,16 +298,16 @@ def _outcome(
     settled = _period(run, seen) if finite else 0
     losses = run.trace.loss[np.isfinite(run.trace.loss)]
     gained, lost = float(losses[0] - losses.min()), float(run.loss - losses.min())
-    word: str = run.verdict.word
+    ending = run.verdict.ending
     if settled > 1:
-        word = "oscillating"
+        ending = Ending.OSCILLATING
     elif settled == 1 and lost > COLLAPSED * gained:
-        word = "collapsed"
+        ending = Ending.COLLAPSED
     return Outcome(
         rate=rate,
         loss=run.loss if finite else math.nan,
         best=float(losses.min()),
-        word=word,
+        ending=ending,
         period=settled,
         evidence=str(run.verdict).partition(": ")[2],
     )

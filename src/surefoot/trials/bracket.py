@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
 __all__ = ["MOST_RUNS", "assess", "search", "suggestion", "usable_range"]
@@ -78,19 +79,19 @@ def assess(found: dict[float, list[float]], initial: float, constant: float | No
         Trial(
             step=step,
             losses=tuple(found[step]),
-            outcome=_outcome(score(found[step]), initial, baseline, improvement),
+            ending=_ending(score(found[step]), initial, baseline, improvement),
         )
         for step in sorted(found)
     )
 
 
-def _outcome(final: float, initial: float, baseline: float, improvement: float) -> str:
+def _ending(final: float, initial: float, baseline: float, improvement: float) -> Ending:
     if not math.isfinite(final) or final > initial + max(improvement, 0.0):
-        return "diverged"
+        return Ending.DIVERGED
     gained = baseline - final
     if improvement <= 0 or gained <= NO_PROGRESS_SHARE * improvement:
-        return "no progress"
-    return "good" if gained >= GOOD_SHARE * improvement else "slow"
+        return Ending.NO_PROGRESS
+    return Ending.GOOD if gained >= GOOD_SHARE * improvement else Ending.SLOW
 
 
 def usable_range(trials: Sequence[Trial], initial: float) -> tuple[float, float] | None:
@@ -99,7 +100,7 @@ def usable_range(trials: Sequence[Trial], initial: float) -> tuple[float, float]
     if best is None:
         return None
     low = high = best
-    good = [trial.outcome == "good" for trial in trials]
+    good = [trial.ending is Ending.GOOD for trial in trials]
     while low > 0 and good[low - 1]:
         low -= 1
     while high + 1 < len(trials) and good[high + 1]:
@@ -112,14 +113,14 @@ def suggestion(trials: Sequence[Trial], initial: float) -> float | None:
     best = _best_good(trials, initial)
     if best is None:
         return None
-    beside_a_cliff = best + 1 < len(trials) and trials[best + 1].outcome in ("diverged", "no progress")
-    if beside_a_cliff and best > 0 and trials[best - 1].outcome == "good":
+    beside_a_cliff = best + 1 < len(trials) and trials[best + 1].ending.failed
+    if beside_a_cliff and best > 0 and trials[best - 1].ending is Ending.GOOD:
         best -= 1
     return trials[best].step
 
 
 def _best_good(trials: Sequence[Trial], initial: float) -> int | None:
-    good = {trial.step: trial.losses for trial in trials if trial.outcome == "good"}
+    good = {trial.step: trial.losses for trial in trials if trial.ending is Ending.GOOD}
     if not good:
         return None
     best = best_of(good, initial)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from surefoot.solvers import Ending
+
 __all__ = ["Trial"]
 
 
@@ -14,13 +16,13 @@ class Trial:
     step : float
     losses : tuple of float
         Along the run; the last on all the data, nan where it was not finite.
-    outcome : str
-        ``good``, ``slow`` (improves, but clearly less than the best), ``no progress`` or ``diverged``.
+    ending : Ending
+        ``good``, ``slow`` (clearly less than the best of the runs beside it), ``no progress`` or ``diverged``.
     """
 
     step: float
     losses: tuple[float, ...] = field(repr=False)
-    outcome: str
+    ending: Ending
 
     @property
     def final(self) -> float:

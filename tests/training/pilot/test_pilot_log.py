@@ -91,7 +91,7 @@ def test_a_task_is_trained_and_left_as_it_was(optimizer):
     task = line()
     before, state = task.initial_loss(), torch.get_rng_state()
     result = train(task, "constant:0.05", optimizer=optimizer, steps=150)
-    assert result.verdict == "trained"
+    assert result.ending == "good"
     assert result.final < 0.1 * before
     assert len(result.moments) == 150
     assert torch.equal(torch.get_rng_state(), state)
@@ -110,7 +110,7 @@ def test_a_trained_task_says_what_happened():
 
 def test_verdicts_are_on_all_the_data():
     tiny = train(line(), "constant:1e-9", optimizer="sgd", steps=5)
-    assert tiny.verdict == "no better than a constant"
+    assert tiny.ending == "no progress"
 
 
 def test_bad_settings_are_refused(tmp_path):
@@ -171,7 +171,7 @@ def test_the_digits_are_run_logged_reported_and_audited(command, tmp_path):
         *("run", "digits", "--rule", "auto", "--steps", "150", "--log", "x.jsonl", "--report", "x.html")
     )
     assert (code, err) == (0, "")
-    assert "trained: loss on all data 2.303" in out
+    assert "good: loss on all data 2.303" in out
     page = (tmp_path / "x.html").read_text()
     assert "How did the training go?" in page
     assert "Rate and loss" in page

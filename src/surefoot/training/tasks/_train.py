@@ -14,6 +14,7 @@ import torch
 
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Progress
+from surefoot.solvers import Ending
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.model.trees import on_device
@@ -39,8 +40,8 @@ class TrainingRun:
     ----------
     task, rule, optimizer : str
         Their names.
-    verdict : str
-        ``trained``, ``no better than a constant`` or ``diverged``.
+    ending : Ending
+        ``good``, ``no progress`` (no better than its start or than a constant) or ``diverged``.
     initial, final : float
         Loss on all the data, dropout off; nan if it is not finite.
     constant : float or None
@@ -56,7 +57,7 @@ class TrainingRun:
     task: str
     rule: str
     optimizer: str
-    verdict: str
+    ending: Ending
     initial: float
     final: float
     constant: float | None
@@ -82,7 +83,7 @@ class TrainingRun:
             "",
             *table,
             "",
-            f"  {self.verdict}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
+            f"  {self.ending}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
             *(f"  {finding}" for finding in self.findings),
         ])  # fmt: skip
 
@@ -93,7 +94,7 @@ class TrainingRun:
             "task": self.task,
             "rule": self.rule,
             "optimizer": self.optimizer,
-            "verdict": self.verdict,
+            "ending": self.ending,
             "initial": _number(self.initial),
             "final": _number(self.final),
             "constant": self.constant,
@@ -170,7 +171,7 @@ def train(
         task=task.name,
         rule=rule,
         optimizer=label,
-        verdict=_verdict(initial, final, constant, stopped),
+        ending=_ending(initial, final, constant, stopped),
         initial=initial,
         final=final,
         constant=constant,
@@ -201,12 +202,12 @@ def _log(pilot: Pilot, where: str | os.PathLike[str]) -> PilotLog:
     return PilotLog(pilot, events=path)
 
 
-def _verdict(initial: float, final: float, constant: float | None, stopped: str) -> str:
+def _ending(initial: float, final: float, constant: float | None, stopped: str) -> Ending:
     if stopped or not math.isfinite(final) or final > LOST * initial:
-        return "diverged"
+        return Ending.DIVERGED
     if final >= initial or (constant is not None and final >= constant):
-        return "no better than a constant"
-    return "trained"
+        return Ending.NO_PROGRESS
+    return Ending.GOOD
 
 
 def _line(moment: Moment) -> str:

@@ -115,7 +115,7 @@ def as_problem(model: nn.Module, loss: Loss, data: Any, *, name: str = "") -> Mo
     >>> model = torch.nn.Linear(1, 1).double()
     >>> problem = as_problem(model, supervised(torch.nn.functional.mse_loss), (x, 2 * x + 1))
     >>> run = sf.descend(problem, rule=sf.rules.Constant(step=0.5))
-    >>> run.verdict.word, run.x.round(6).tolist()
+    >>> run.verdict.ending, run.x.round(6).tolist()
     ('good', [2.0, 1.0])
     """
     return ModelProblem(as_map(model, loss, data), name or type(model).__name__)
