@@ -1,12 +1,14 @@
 """The table of rules and problems: every rule sits the same exam on every problem of its class."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from surefoot import rules
 from surefoot.problems import Logistic, Problem, Quadratic, Softmax
-from surefoot.rules import Rule
+from surefoot.rules import Decision, Rule
 
 RNG = np.random.default_rng(0)
 
@@ -76,6 +78,65 @@ RULES: dict[str, Callable[[float], Rule]] = {
     "Clipped Auto": lambda c: rules.Clipped(rule=rules.Auto(), cap=0.05),
     "Three deep": lambda c: rules.Clipped(rule=rules.Brake(rule=rules.Warmup(rule=rules.Auto(), steps=3)), cap=1.0),
     "Auto": lambda c: rules.Auto(),
+}
+
+
+@dataclass
+class Shown:
+    """An observation of a run of training or of an integrator; what a rule does not declare it cannot read."""
+
+    iteration: int = 0
+    step: float = 0.1
+    loss: float = 1.0
+    gradient_norm: float = 2.0
+    direction_norm: float = 2.0
+    slope: float = -4.0
+    curvature: float = 4.0
+    arrival_slope: float = -4.0
+    arrival_curvature: float = 16.0
+    error: float = 0.5
+    limit: float = 0.5
+    reach: float = 0.1
+    losses: tuple[float, ...] = (1.0,)
+    remaining: float = 1.0
+    until_cooldown: float = 100.0
+    rescues: int = 0
+    sound: bool = True
+    hearing: float = 1.0
+
+
+class Run:
+    """A hundred updates: a loss that falls and wavers, a loss that is not finite, a rescue, a cool-down from 80 on."""
+
+    def __init__(self) -> None:
+        self.copies = 1
+
+    def __call__(self, k: int, decision: Decision | None) -> Shown:
+        """The k-th observation; a batch that was left out leaves the copies of the run as they were."""
+        if decision is None or decision.accept:
+            self.copies = len(getattr(decision, "lanes", ())) or 1
+        loss = math.nan if k == 37 else 2 / (1 + 0.1 * k) + 0.1 * math.sin(1.7 * k)
+        return Shown(
+            iteration=k,
+            step=math.nan if decision is None else decision.step,
+            loss=loss,
+            losses=tuple(loss + 0.01 * i for i in range(self.copies)),
+            limit=0.5 + 0.1 * math.sin(0.3 * k),
+            error=0.5 + (k % 9 == 8),
+            remaining=1.0 if k < 80 else (100 - k) / 20,
+            until_cooldown=float(max(80 - k, 0)),
+            rescues=int(k > 50),
+        )
+
+
+# Rules that read what no problem shows: they are shown a `Run`.
+OBSERVED: dict[str, Rule] = {
+    "PI": rules.PI(first=0.1, order=4),
+    "AlongStep": rules.AlongStep(),
+    "Autopilot": rules.Autopilot(first=25, length=6),
+    "Cooldown": rules.Cooldown(rule=rules.Sharpness(every=3)),
+    "Sharpness": rules.Sharpness(every=3),
+    "Watch": rules.Watch(patience=5),
 }
 
 # No guarantee to end near the minimum within a hundred steps: they end early, move too slowly or only come near it.

@@ -1,8 +1,13 @@
+import importlib
+import inspect
 import math
+import pkgutil
+import sys
 
 import pytest
-from rules.table import PROBLEMS, RULES, WITHOUT_SPEED
+from rules.table import OBSERVED, PROBLEMS, RULES, WITHOUT_SPEED, Run
 
+import surefoot
 from surefoot import rules
 from surefoot.errors import InvalidInput
 from surefoot.rules import Decision, Rule
@@ -25,18 +30,35 @@ def test_fast_rules_converge_on_a_well_conditioned_quadratic(name):
     assert run.converged, (name, run)
 
 
-def test_every_public_rule_is_in_the_table():
-    public = {name for name in rules.__all__ if isinstance(getattr(rules, name), type)}
-    concrete = {name for name in public if issubclass(getattr(rules, name), Rule)} - {"Rule", "Schedule"}
-    # the controller of integrators reads their local error; tests/solvers/test_integrate.py examines it
-    concrete -= {"PI"}
-    examined: set[str] = set()
-    for build in RULES.values():
-        rule = build(1.0)
+@pytest.mark.parametrize("name", OBSERVED)
+def test_rules_of_other_runs_pass_it_on_observations(name):
+    assert check_rule(OBSERVED[name], observe=Run()).decrease is None
+
+
+def subclasses(base):
+    for cls in base.__subclasses__():
+        yield cls
+        yield from subclasses(cls)
+
+
+def test_every_rule_of_the_package_is_in_a_table():
+    for module in pkgutil.walk_packages(surefoot.__path__, "surefoot."):
+        if not module.name.startswith("surefoot.testing"):
+            importlib.import_module(module.name)
+    there = {
+        cls
+        for cls in subclasses(Rule)
+        # a dataclass with slots is made twice, and the first is still a subclass
+        if getattr(sys.modules[cls.__module__], cls.__name__, None) is cls and not inspect.isabstract(cls)
+        if cls.__module__.startswith("surefoot.") and not cls.__module__.startswith("surefoot.testing")
+    }
+    examined = set()
+    for rule in (*(build(1.0) for build in RULES.values()), *OBSERVED.values()):
         while rule is not None:
-            examined.add(type(rule).__name__)
+            examined.add(type(rule))
             rule = getattr(rule, "rule", None)
-    assert concrete == examined
+    assert there == examined
+    assert {cls.__name__ for cls in there} <= set(rules.__all__)
 
 
 class Reckless(Rule):
@@ -69,6 +91,43 @@ class Reckless(Rule):
     @property
     def needs(self):
         return frozenset({"gradient_norm"}) if self.fault == "no undo" else frozenset()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("impure", "two answers"), ("undeclared", "needs"), ("negative", "finite step >= 0"), ("no undo", "sensors say")],
+)
+def test_the_exam_finds_faults_on_observations(fault, message):
+    with pytest.raises(InvalidInput, match=message):
+        check_rule(Reckless(fault), observe=Run())
+
+
+def test_observations_take_the_place_of_a_run():
+    with pytest.raises(InvalidInput, match="place of a run"):
+        check_rule(rules.Constant(step=0.1), PROBLEMS["quadratic"], observe=Run())
+    with pytest.raises(InvalidInput, match=r"'error'.*by `observe`"):
+        check_rule(rules.PI(first=0.1, order=4))
+
+
+class Forgetful(Rule):
+    """Keeps a number out of the state that it saves."""
+
+    def init(self):
+        return rules.Cosine(step=1.0, steps=3).init()
+
+    def update(self, state, observation):
+        return Decision(step=0.1), state
+
+    def dump(self, state):
+        return {"lost": 0}
+
+    def load(self, data):
+        return data
+
+
+def test_the_exam_finds_a_state_that_json_does_not_keep():
+    with pytest.raises(InvalidInput, match="JSON"):
+        check_rule(Forgetful())
 
 
 @pytest.mark.parametrize(

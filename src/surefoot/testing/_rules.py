@@ -33,15 +33,16 @@ class RuleCheck:
 
     Parameters
     ----------
-    decrease : float
-        (least loss - first loss)/|first loss| of its run, negative.
+    decrease : float or None
+        (least loss - first loss)/|first loss| of its run, negative; None where the caller's observations took the
+        place of a run.
     evaluations : int
-        Gradients that the run cost.
+        Gradients that the run cost; 0 without one.
     covariance : float or None
         Largest relative deviation of the steps after a change of the loss's unit; None where it was not asked for.
     """
 
-    decrease: float
+    decrease: float | None
     evaluations: int
     covariance: float | None
 
@@ -50,12 +51,13 @@ def check_rule(
     rule: Rule,
     problem: Problem | None = None,
     *,
+    observe: Callable[[int, Decision | None], Any] | None = None,
     rescaled: Callable[[float], Rule] | None = None,
     method: Method | None = None,
     steps: int = 100,
     tolerance: float = 1e-9,
 ) -> RuleCheck:
-    """Examine a rule on a problem that it is meant for.
+    """Examine a rule on a problem that it is meant for, or on observations of the caller's own.
 
     Parameters
     ----------
@@ -63,6 +65,10 @@ def check_rule(
         The candidate.
     problem : Problem, optional
         From its class of problems; default a quadratic with curvatures 1 and 10.
+    observe : callable, optional
+        (k, the decision before or None) to the k-th observation: any object with what the rule `needs`. For a rule that
+        reads what no problem shows (an integrator's error, a training run's losses). No run is made then: that the rule
+        descends and that its steps scale is not examined, all else is.
     rescaled : callable, optional
         c to the rule for the problem with its loss times c: steps have to be 1/c times as long. For a rule without
         units ``lambda c: rule``.
@@ -91,20 +97,23 @@ def check_rule(
     >>> check_rule(Constant(step=0.1), rescaled=lambda c: Constant(step=0.1 / c)).covariance
     0.0
     """
+    if observe is not None:
+        if problem is not None or rescaled is not None or method is not None:
+            raise InvalidInput("observe takes the place of a run; give no problem, method or rescaled rule with it")
+        _walk(_Examined(rule), observe, steps)
+        _survive_bad_news(rule, observe)
+        return RuleCheck(decrease=None, evaluations=0, covariance=None)
     problem = Quadratic(np.diag([1.0, 10.0]), np.ones(2)) if problem is None else problem
     unknown = rule.needs - OBSERVED
     if unknown:
-        raise InvalidInput(f"{_name(rule)}.needs names {sorted(unknown)}, which no Observation has")
-    plain = descend(problem, rule=_Examined(rule), method=method, steps=steps, tol=0.0)
-    resumed = descend(problem, rule=_Resumed(rule), method=method, steps=steps, tol=0.0)
-    if not np.array_equal(plain.trace.step, resumed.trace.step, equal_nan=True):
         raise InvalidInput(
-            f"{_name(rule)} takes other steps after its state went through JSON: keep all of it in init()"
+            f"{_name(rule)}.needs names {sorted(unknown)}, which no problem shows; give observations by `observe`"
         )
+    plain = descend(problem, rule=_Examined(rule), method=method, steps=steps, tol=0.0)
     first, least = float(plain.trace.loss[0]), float(np.nanmin(plain.trace.loss))
     if not least < first:
         raise InvalidInput(f"{_name(rule)} never got below the first loss {first:g} in {steps} steps")
-    _survive_bad_news(rule)
+    _survive_bad_news(rule, lambda k, _: _Ones(k))
     deviation = None
     if rescaled is not None:
         other = descend(_Scaled(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
@@ -131,7 +140,9 @@ def _deviation(steps: Array, others: Array) -> float:
     return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)
 
 
-class _Wrapped(Rule):
+class _Examined(Rule):
+    """Asks everything twice, the second time with a state that went through JSON, and hands out what was declared."""
+
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
@@ -142,24 +153,18 @@ class _Wrapped(Rule):
     def init(self) -> Any:
         return self.rule.init()
 
-
-class _Examined(_Wrapped):
-    """Asks everything twice, and hands out no more than was declared."""
-
     def update(self, state: Any, observation: Observation) -> tuple[Decision, Any]:
         declared = cast(Observation, _Declared(observation, self.rule))
         answer = self.rule.update(state, declared)
-        if self.rule.dump(answer[1]) != self.rule.dump(self.rule.update(state, declared)[1]):
+        # by their text: nan equals itself there
+        if repr(answer) != repr(self.rule.update(state, declared)):
             raise InvalidInput(f"{_name(self.rule)}.update gave two answers to the same question; it has to be pure")
-        return answer
-
-
-class _Resumed(_Wrapped):
-    """Sends the state through JSON before every step."""
-
-    def update(self, state: Any, observation: Observation) -> tuple[Decision, Any]:
         text = json.dumps(self.rule.dump(state), allow_nan=False)
-        return self.rule.update(self.rule.load(json.loads(text)), observation)
+        if repr(answer) != repr(self.rule.update(self.rule.load(json.loads(text)), declared)):
+            raise InvalidInput(
+                f"{_name(self.rule)} decides otherwise after its state went through JSON: keep all of it in init()"
+            )
+        return answer
 
 
 class _Declared:
@@ -175,28 +180,52 @@ class _Declared:
         return getattr(self._observation, name)
 
 
-class _Given:
-    """An observation with the same value everywhere."""
+class _Ones:
+    """An observation with the value 1 everywhere."""
 
-    def __init__(self, iteration: int, step: float, value: float) -> None:
+    def __init__(self, iteration: int) -> None:
         self.iteration = iteration
-        self.step = step
-        self._value = value
+        self.step = math.nan if iteration == 0 else 1.0
 
     def __getattr__(self, name: str) -> float:
-        return self._value
+        return 1.0
 
 
-def _survive_bad_news(rule: Rule) -> None:
+class _Spoiled:
+    """An observation whose floats, alone and in tuples, are all the same bad one."""
+
+    def __init__(self, observation: Any, value: float) -> None:
+        self._observation = observation
+        self._value = value
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._observation, name)
+        if name in ("iteration", "step"):
+            return value
+        if isinstance(value, tuple):
+            return (self._value,) * len(cast("tuple[float, ...]", value))
+        return self._value if isinstance(value, float) else value
+
+
+def _walk(rule: Rule, observe: Callable[[int, Decision | None], Any], steps: int) -> None:
+    state, decision = rule.init(), None
+    for k in range(steps):
+        decision, state = rule.update(state, observe(k, decision))
+
+
+def _survive_bad_news(rule: Rule, observe: Callable[[int, Decision | None], Any]) -> None:
     """Nothing that a sensor can say may lead to a step that is negative or not finite: `Decision` refuses those."""
     values = (math.nan, math.inf, -math.inf, 0.0, 1e300, -1e300, 1e-300)
     for first, second in itertools.product(values, repeat=2):
-        state = rule.init()
-        for iteration, value in enumerate((first, 1.0, second, 1.0, second)):
+        state, decision = rule.init(), None
+        # good observations between the bad ones: a rule must survive what it kept of them, too
+        for k, value in enumerate((first, None, second, None, second)):
+            seen = observe(k, decision)
             try:
-                given = cast(Observation, _Given(iteration, math.nan if iteration == 0 else 1.0, value))
-                _, state = rule.update(state, given)
-            except (ArithmeticError, ValueError) as error:
+                decision, state = rule.update(
+                    state, seen if value is None else cast(Observation, _Spoiled(seen, value))
+                )
+            except (ArithmeticError, ValueError, TypeError, LookupError) as error:
                 raise InvalidInput(f"{_name(rule)} fails where its sensors say {value!r}: {error}") from error
 
 

@@ -7,18 +7,16 @@ from typing import Literal
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import optional, positive
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, is_finite, scout
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FIRST_STEP_NEEDS, FirstStepState, first_step, is_finite
 
 __all__ = ["AdGD", "AdGDState"]
-
-BLIND = 0.1  # the factor after a point that is not finite: nothing there says how far back to go
 
 
 @dataclass(frozen=True, slots=True)
 class AdGDState:
     """The search for a first step, the last step and its ratio to the one before."""
 
-    scout: ScoutState = field(default_factory=ScoutState)
+    search: FirstStepState = field(default_factory=FirstStepState)
     step: float = math.nan
     ratio: float = math.inf
 
@@ -59,7 +57,7 @@ class AdGD(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """The secant; the loss for the first step."""
-        return SCOUT_NEEDS
+        return FIRST_STEP_NEEDS
 
     def init(self) -> AdGDState:
         """Nothing seen yet."""
@@ -67,15 +65,15 @@ class AdGD(Rule):
 
     def update(self, state: AdGDState, observation: Observation) -> tuple[Decision, AdGDState]:
         """The next step; a point that is not finite is taken back."""
-        if not state.scout.done:
-            decision, searched = scout(state.scout, observation, self.first)
+        if not state.search.done:
+            decision, search = first_step(state.search, observation, self.first)
             if decision is not None:
-                return decision, AdGDState(searched)
+                return decision, AdGDState(search)
             step = inverse_smoothness(observation) * (0.5 if self.version == 2020 else math.sqrt(0.5))
-            # the papers' theta_0: unlimited growth, and 1/3
-            return Decision(step=step), AdGDState(searched, step, math.inf if self.version == 2020 else 1 / 3)
+            # the papers' theta_0: unlimited growth, and 1/3, which caps the second step's growth at 1
+            return Decision(step=step), AdGDState(search, step, math.inf if self.version == 2020 else 1 / 3)
         if not is_finite(observation):
-            step = BLIND * observation.step
+            step = AFTER_NOT_FINITE * observation.step
             return Decision(step=step, accept=False, restart=True, reason="not finite"), state
         previous = observation.step
         local = inverse_smoothness(observation)
@@ -86,9 +84,10 @@ class AdGD(Rule):
             excess = 2 * scaled * scaled - 1
             bound = previous / math.sqrt(excess) if excess > 0 else math.inf
             step = min(math.sqrt(2 / 3 + state.ratio) * previous, bound)
+        # the growth factor overflows where the steps before grew without end (f = const): stay
         if not 0 < step < math.inf:
             step = previous
-        return Decision(step=step), AdGDState(state.scout, step, step / previous if previous > 0 else 1.0)
+        return Decision(step=step), AdGDState(state.search, step, step / previous if previous > 0 else 1.0)
 
 
 def inverse_smoothness(seen: Observation) -> float:

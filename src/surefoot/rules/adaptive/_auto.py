@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import optional, positive
 from surefoot.rules.adaptive._barzilai_borwein import secant_steps
-from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, backtracked, judged
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, scout
+from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, first_step
 
 __all__ = ["Auto", "AutoState"]
 
 # All four were tuned on thirty problems (quadratics with linear, logarithmic, clustered and spiked spectra,
 # least squares, logistic, softmax, robust and Poisson regression, Rosenbrock's function); results are flat
-# around them.
+# around them. tests/rules/test_auto.py holds the counts.
 THRESHOLD = 0.5
 ADAPTATION = 1.02
 DECREASE = 1e-4
@@ -24,7 +24,7 @@ AVERAGING = 0.99
 class AutoState:
     """The search for a first step, what trials are compared with, the last secant's steps and the threshold."""
 
-    scout: ScoutState = field(default_factory=ScoutState)
+    search: FirstStepState = field(default_factory=FirstStepState)
     reference: Reference = field(default_factory=lambda: Reference(math.nan))
     long: float = math.nan
     short: float = math.nan
@@ -70,7 +70,7 @@ class Auto(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss and secant."""
-        return SCOUT_NEEDS | ACCEPTANCE_NEEDS
+        return FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
 
     def init(self) -> AutoState:
         """Nothing seen yet."""
@@ -78,14 +78,14 @@ class Auto(Rule):
 
     def update(self, state: AutoState, observation: Observation) -> tuple[Decision, AutoState]:
         """The next step from here, or a shorter one from the last accepted point."""
-        if not state.scout.done:
-            decision, searched = scout(state.scout, observation, self.first)
-            state = AutoState(searched, Reference(searched.loss))
+        if not state.search.done:
+            decision, search = first_step(state.search, observation, self.first)
+            state = AutoState(search, Reference(search.loss))
             if decision is not None:
                 return decision, state
-        reference = judged(state.reference, observation, DECREASE, AVERAGING)
+        reference = next_reference(state.reference, observation, DECREASE, AVERAGING)
         if reference is None:
-            shorter = backtracked(observation)
+            shorter = shorter_step(observation)
             return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
         long, short = secant_steps(observation)
         if short >= state.threshold * long:
@@ -93,7 +93,7 @@ class Auto(Rule):
         else:
             step = min(short, sharp_step(long, short, state.long, state.short))
             threshold, reason = state.threshold / ADAPTATION, "short"
-        return Decision(step=step, reason=reason), AutoState(state.scout, reference, long, short, threshold)
+        return Decision(step=step, reason=reason), AutoState(state.search, reference, long, short, threshold)
 
 
 def sharp_step(long: float, short: float, long_before: float, short_before: float) -> float:
@@ -101,6 +101,7 @@ def sharp_step(long: float, short: float, long_before: float, short_before: floa
     if math.isnan(long_before):
         return math.inf
     w = short_before * short * (long_before - long)
+    # w = 0: the two moves show the same curvatures, and nothing follows for a second one
     if not 0 < abs(w) < math.inf:
         return short_before
     p = (long_before * short_before - long * short) / w

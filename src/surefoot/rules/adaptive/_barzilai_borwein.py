@@ -7,8 +7,8 @@ from typing import Literal
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, optional, positive
-from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, backtracked, judged
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, scout, secant_long
+from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, first_step, secant_long
 
 __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 
@@ -17,7 +17,7 @@ __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 class BBState:
     """The search for a first step, and what trials are compared with."""
 
-    scout: ScoutState = field(default_factory=ScoutState)
+    search: FirstStepState = field(default_factory=FirstStepState)
     reference: Reference = field(default_factory=lambda: Reference(math.nan))
 
 
@@ -70,7 +70,7 @@ class BarzilaiBorwein(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss and secant."""
-        return SCOUT_NEEDS | ACCEPTANCE_NEEDS
+        return FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
 
     def init(self) -> BBState:
         """Nothing seen yet."""
@@ -78,14 +78,14 @@ class BarzilaiBorwein(Rule):
 
     def update(self, state: BBState, observation: Observation) -> tuple[Decision, BBState]:
         """The secant's step from here, or a shorter one from the last accepted point."""
-        if not state.scout.done:
-            decision, searched = scout(state.scout, observation, self.first)
-            state = BBState(searched, Reference(searched.loss))
+        if not state.search.done:
+            decision, search = first_step(state.search, observation, self.first)
+            state = BBState(search, Reference(search.loss))
             if decision is not None:
                 return decision, state
-        reference = judged(state.reference, observation, self.decrease, self.averaging)
+        reference = next_reference(state.reference, observation, self.decrease, self.averaging)
         if reference is None:
-            shorter = backtracked(observation)
+            shorter = shorter_step(observation)
             return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
         long, short = secant_steps(observation)
         if self.kind == "alternating":

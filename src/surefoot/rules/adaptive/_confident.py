@@ -6,11 +6,9 @@ from dataclasses import dataclass, field, replace
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.adaptive.moments import Moments
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
 __all__ = ["Confident", "ConfidentState"]
-
-# The factor after a point that is not finite: nothing there says how far back to go.
-BLIND = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,11 @@ class Confident(Rule):
     first : float
         First step, > 0.
     confidence : float
-        Of the one-sided bound, for each step.
+        Confidence of the one-sided bound, for each step.
     memory : float
         Weight of a value after one move more; at 0.9 the mean is as uncertain as one of 19.
     growth : float
-        Most that a step may grow by, at least 1.
+        Largest factor from step to step, at least 1.
     longest : float or None
         Longest step, where something is known: 1/L, or the mean-square limit at this batch size.
     width : float or None
@@ -97,10 +95,11 @@ class Confident(Rule):
         length = observation.displacement
         kappa = observation.alignment / length / length if length > 0 else math.nan
         if not math.isfinite(observation.alignment) or not length < math.inf:
-            step = BLIND * state.step
+            step = AFTER_NOT_FINITE * state.step
             return Decision(step=step, accept=False, restart=True, reason="not finite"), replace(state, step=step)
         seen = state.seen.with_value(kappa, self.memory) if math.isfinite(kappa) else state.seen
         bound = seen.upper(self.confidence, self.width)
+        # a value that the past does not explain may be a cliff: it counts whole, not as one of many in the mean
         if kappa > state.seen.reach(self.confidence) or bound == math.inf:
             bound = max(kappa, bound if bound < math.inf else 0.0)
         longest = self.growth * state.step if self.longest is None else min(self.growth * state.step, self.longest)

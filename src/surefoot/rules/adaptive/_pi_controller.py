@@ -10,8 +10,10 @@ from surefoot.rules._checks import fraction, positive, whole
 
 __all__ = ["PI", "PIState"]
 
-# An error of zero must not ask for an infinite step.
+# An error of zero must not ask for an infinite step; up to order 8 this still asks for more than `grow` allows.
 SMALLEST_ERROR = 1e-10
+# Gains of the integral and proportional parts (Gustafsson 1991; Hairer, Wanner 1996, equation IV.2.43), over p + 1.
+INTEGRAL, PROPORTIONAL = 0.7, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class PI(Rule):
     order : int
         p, the order of the error estimate's formula: the error is proportional to h^(p+1).
     safety : float
-        In (0, 1).
+        Margin below the step that the error allows, in (0, 1).
     shrink, grow : float
         Least and largest factor from step to step, shrink < 1 < grow.
 
@@ -88,7 +90,7 @@ class PI(Rule):
             factor = min(1.0, max(self.shrink, self.safety * error**-power))
             reason = f"local error {error:.3g} times the tolerance"
             return Decision(step=factor * step, accept=False, reason=reason), replace(state, rejected=True)
-        factor = self.safety * error ** (-0.7 * power) * state.error ** (0.4 * power)
+        factor = self.safety * error ** (-INTEGRAL * power) * state.error ** (PROPORTIONAL * power)
         # no growth right after a rejection: the step just proved too long
         factor = min(1.0 if state.rejected else self.grow, max(self.shrink, factor))
         return Decision(step=factor * step), PIState(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, optional, whole
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
 __all__ = ["Polyak", "PolyakState"]
 
@@ -60,6 +61,7 @@ class Polyak(Rule):
 
     def __post_init__(self) -> None:
         optional(number, self, "optimum", "lower_bound")
+        # open ends: at 0 nothing moves, at 2 the distance to the minimiser need not fall
         number(self, "relaxation", least=1e-12, most=2 - 1e-12)
         whole(self, "patience")
         if (self.optimum is None) == (self.lower_bound is None):
@@ -81,9 +83,9 @@ class Polyak(Rule):
         """The step towards the target; a point that is not finite is taken back."""
         loss, norm = observation.loss, observation.gradient_norm
         if not math.isfinite(loss) or not math.isfinite(norm):
-            step = 0.1 * observation.step if observation.step > 0 else 0.0
+            step = AFTER_NOT_FINITE * observation.step if observation.step > 0 else 0.0
             return Decision(step=step, accept=False, reason="not finite"), state
-        state = self._followed(state, loss)
+        state = self._track(state, loss)
         target = self.optimum
         if self.lower_bound is not None:
             target = max(state.best - state.gain, self.lower_bound)
@@ -91,11 +93,13 @@ class Polyak(Rule):
         step = self.relaxation * gap / norm / norm if norm > 0 and gap > 0 else 0.0
         return Decision(step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"), state
 
-    def _followed(self, state: PolyakState, loss: float) -> PolyakState:
+    def _track(self, state: PolyakState, loss: float) -> PolyakState:
+        """The best loss and the gain after one loss more."""
         if self.lower_bound is None:
             return PolyakState(min(state.best, loss))
         if state.best == math.inf:
             return PolyakState(loss, max(loss - self.lower_bound, 0.0))
+        # half the gain counts as reached: asked for all of it, the rule halves the gain for a hair's breadth
         if loss <= state.best - 0.5 * state.gain:
             return PolyakState(loss, min(2 * state.gain, max(loss - self.lower_bound, 0.0)))
         if state.waited + 1 >= self.patience:

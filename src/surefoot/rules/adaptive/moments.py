@@ -36,10 +36,10 @@ class Moments:
     @classmethod
     def of(cls, values: Iterable[float]) -> "Moments":
         """Of values that all count alike."""
-        found = cls()
+        moments = cls()
         for value in values:
-            found = found.with_value(value)
-        return found
+            moments = moments.with_value(value)
+        return moments
 
     def with_value(self, value: float, kept: float = 1.0) -> "Moments":
         """One value more, the others' weights times `kept`."""
@@ -49,6 +49,7 @@ class Moments:
             weight=weight,
             squares=kept * kept * self.squares + 1,
             mean=self.mean + away / weight,
+            # the product of deviations before and after, never a difference of squares: no cancellation
             spread=kept * self.spread + away * away * (1 - 1 / weight),
         )
 

@@ -7,12 +7,14 @@ from surefoot.errors import InvalidInput
 
 __all__ = ["student_quantile"]
 
-# Lentz's continued fraction stops where a factor no longer changes the product.
+# Lentz's continued fraction stops where a factor no longer changes the product, about 4 roundings.
 CONVERGED = 1e-15
+# The fraction needs about sqrt(freedom) terms, Newton's method tens of steps from 0: far above both, only to end.
 MOST_TERMS = 2000
+# Newton's moves double their digits: one below this leaves an error at rounding.
 SETTLED = 1e-12
-# Above, t and the normal distribution agree to rounding in the quantile's use here.
-NEARLY_NORMAL = 1e8
+# Above, the differences of lgamma lose more digits than the expansion about the normal distribution leaves out.
+NEARLY_NORMAL = 3e5
 
 
 # a rule asks at every step, and the memory of one that forgets settles
@@ -32,7 +34,7 @@ def student_quantile(probability: float, freedom: float) -> float:
     Returns
     -------
     float
-        To about ten digits.
+        To nine digits.
 
     Raises
     ------
@@ -57,7 +59,8 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 def _upper_tail(t: float, freedom: float) -> float:
     if freedom > NEARLY_NORMAL:
-        return 0.5 * math.erfc(t / math.sqrt(2))
+        z = t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t * t / (2 * freedom))  # Abramowitz, Stegun, 26.7.8
+        return 0.5 * math.erfc(z / math.sqrt(2))
     return 0.5 * _beta_share(freedom / (freedom + t * t), freedom / 2, t * t / (freedom + t * t))
 
 
@@ -76,7 +79,7 @@ def _beta_share(x: float, a: float, complement: float) -> float:
 def _fraction(x: float, a: float, b: float) -> float:
     """The continued fraction of I_x(a, b), by Lentz's method (Numerical Recipes, section 6.4)."""
     d = 1 / (1 - (a + b) * x / (a + 1))
-    c, found = 1.0, d
+    c, product = 1.0, d
     for m in range(1, MOST_TERMS):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
@@ -84,7 +87,7 @@ def _fraction(x: float, a: float, b: float) -> float:
         ):
             d = 1 / (1 + term * d)
             c = 1 + term / c
-            found *= c * d
+            product *= c * d
         if abs(c * d - 1) < CONVERGED:
             break
-    return found
+    return product

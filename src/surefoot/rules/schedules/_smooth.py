@@ -142,7 +142,7 @@ class StepDecay(Schedule):
     every : int
         Steps between drops, >= 1.
     factor : float
-        In (0, 1).
+        Factor of the step at each drop, in (0, 1).
     """
 
     step: float
@@ -173,7 +173,7 @@ class Exponential(Schedule):
     step : float
         First step, > 0.
     factor : float
-        In (0, 1).
+        Factor of the step from one to the next, in (0, 1).
     """
 
     step: float

@@ -7,18 +7,27 @@ from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.searches.acceptance import loss_change
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, is_finite, scout, secant_long
+from surefoot.rules.searches.first_step import (
+    AFTER_NOT_FINITE,
+    FIRST_STEP_NEEDS,
+    FirstStepState,
+    first_step,
+    is_finite,
+    secant_long,
+)
 
 __all__ = ["Armijo", "SearchState"]
 
-LEAST_SHRINK = 0.1  # no trial is shortened by more than this at once
+# No trial is shortened by more than this at once: the parabola is a poor model of what is steeper (Nocedal, Wright
+# 2006, section 3.5, ask for the like).
+LEAST_SHRINK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
     """The search for a first step, the loss to improve on, and whether a trial was rejected since."""
 
-    scout: ScoutState = field(default_factory=ScoutState)
+    search: FirstStepState = field(default_factory=FirstStepState)
     loss: float = math.nan
     rejected: bool = False
 
@@ -35,7 +44,7 @@ class Armijo(Rule):
     Parameters
     ----------
     decrease : float
-        In (0, 1).
+        Part of the first-order decrease that is asked for, in (0, 1).
     shrink : float
         Largest factor after a rejection, in (0.1, 1).
     grow : float
@@ -64,7 +73,7 @@ class Armijo(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss, slope and secant."""
-        return SCOUT_NEEDS | {"previous_slope"}
+        return FIRST_STEP_NEEDS | {"previous_slope"}
 
     def init(self) -> SearchState:
         """Nothing seen yet."""
@@ -72,24 +81,25 @@ class Armijo(Rule):
 
     def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
         """Accept the trial and propose the next, or propose a shorter one."""
-        scouting = not state.scout.done
-        if scouting:
-            decision, searched = scout(state.scout, observation, self.first)
-            state = SearchState(searched, searched.loss)
+        searching = not state.search.done
+        if searching:
+            decision, search = first_step(state.search, observation, self.first)
+            state = SearchState(search, search.loss)
             if decision is not None:
                 return decision, state
         trial, promised = observation.step, observation.step * observation.previous_slope
-        rejected = SearchState(state.scout, state.loss, rejected=True)
+        rejected = SearchState(state.search, state.loss, rejected=True)
         if not is_finite(observation):
-            step = LEAST_SHRINK * trial
+            step = AFTER_NOT_FINITE * trial
             return Decision(step=step, accept=False, restart=True, reason="not finite"), rejected
         change = loss_change(state.loss, observation, promised)
         if change > self.decrease * promised:
             minimum = -0.5 * promised / (change - promised) if change > promised else self.shrink
             factor = min(max(minimum, LEAST_SHRINK), self.shrink)
             return Decision(step=factor * trial, accept=False, restart=True, reason="too little decrease"), rejected
+        # growth right after a rejection would propose what was just refused
         grown = trial if state.rejected else self.grow * trial
-        if scouting:
+        if searching:
             grown = max(grown, secant_long(observation))
         step = grown if grown < math.inf else trial
-        return Decision(step=step), SearchState(state.scout, observation.loss)
+        return Decision(step=step), SearchState(state.search, observation.loss)

@@ -7,7 +7,7 @@ from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.searches._armijo import SearchState
 from surefoot.rules.searches.acceptance import loss_change
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, is_finite, scout, secant_long
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, first_step, is_finite, secant_long
 
 __all__ = ["Backtracking"]
 
@@ -43,7 +43,7 @@ class Backtracking(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss, slope and secant."""
-        return SCOUT_NEEDS | {"previous_slope"}
+        return FIRST_STEP_NEEDS | {"previous_slope"}
 
     def init(self) -> SearchState:
         """Nothing seen yet."""
@@ -51,10 +51,10 @@ class Backtracking(Rule):
 
     def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
         """Accept and grow, or shrink."""
-        scouting = not state.scout.done
-        if scouting:
-            decision, searched = scout(state.scout, observation, self.first)
-            state = SearchState(searched, searched.loss)
+        searching = not state.search.done
+        if searching:
+            decision, search = first_step(state.search, observation, self.first)
+            state = SearchState(search, search.loss)
             if decision is not None:
                 return decision, state
         trial = observation.step
@@ -63,9 +63,9 @@ class Backtracking(Rule):
             step = self.shrink * trial
             return Decision(step=step, accept=False, restart=True, reason=reason), state
         step = self.grow * trial
-        if scouting:
+        if searching:
             step = max(step, secant_long(observation))
-        return Decision(step=step if step < math.inf else trial), SearchState(state.scout, observation.loss)
+        return Decision(step=step if step < math.inf else trial), SearchState(state.search, observation.loss)
 
     @staticmethod
     def _exceeds_bound(before: float, seen: Observation) -> bool:

@@ -7,12 +7,15 @@ from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.searches.acceptance import loss_change
-from surefoot.rules.searches.first_step import SCOUT_NEEDS, ScoutState, is_finite, scout
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FIRST_STEP_NEEDS, FirstStepState, first_step, is_finite
 
 __all__ = ["StrongWolfe", "WolfeState"]
 
-# Trials stay this far, relative to the bracket, from its ends.
+# Trials stay this far, relative to the bracket, from its ends, so that it shrinks by a tenth at least. By convention.
 MARGIN = 0.1
+# While no upper end is known a trial is at least this factor longer than the last: a secant that lags must not creep.
+LEAST_GROWTH = 1.1
+# 0.9^30 = 0.04 of the bracket at the worst. A search that takes more is one whose conditions rounding hides.
 MOST_TRIALS = 30
 
 
@@ -20,7 +23,7 @@ MOST_TRIALS = 30
 class WolfeState:
     """The bracket [low, high] of the step sought, and what is known at its lower end."""
 
-    scout: ScoutState = field(default_factory=ScoutState)
+    search: FirstStepState = field(default_factory=FirstStepState)
     loss: float = math.nan
     low: float = 0.0
     low_slope: float = math.nan
@@ -60,7 +63,7 @@ class StrongWolfe(Rule):
 
     def __post_init__(self) -> None:
         fraction(self, "decrease", "curvature")
-        number(self, "grow", least=1.1)
+        number(self, "grow", least=LEAST_GROWTH)
         optional(positive, self, "first")
         if self.decrease >= self.curvature:
             raise InvalidInput(f"decrease must be below curvature={self.curvature!r}; got {self.decrease!r}")
@@ -68,7 +71,7 @@ class StrongWolfe(Rule):
     @property
     def needs(self) -> frozenset[str]:
         """Loss, both slopes and the secant."""
-        return SCOUT_NEEDS | {"previous_slope", "arrival_slope"}
+        return FIRST_STEP_NEEDS | {"previous_slope", "arrival_slope"}
 
     def init(self) -> WolfeState:
         """Nothing seen yet."""
@@ -76,46 +79,46 @@ class StrongWolfe(Rule):
 
     def update(self, state: WolfeState, observation: Observation) -> tuple[Decision, WolfeState]:
         """Accept the trial and propose the next, or narrow the bracket."""
-        scouting = not state.scout.done
-        if scouting:
-            decision, searched = scout(state.scout, observation, self.first)
-            state = WolfeState(searched, searched.loss)
+        searching = not state.search.done
+        if searching:
+            decision, search = first_step(state.search, observation, self.first)
+            state = WolfeState(search, search.loss)
             if decision is not None:
                 return decision, state
         trial, slope = observation.step, observation.previous_slope
         state = replace(state, trials=state.trials + 1)
         if not is_finite(observation):
-            return self._narrowed(replace(state, high=trial), 0.1 * trial, "not finite")
+            return self._narrow(replace(state, high=trial), AFTER_NOT_FINITE * trial, "not finite")
         change = loss_change(state.loss, observation, trial * slope)
         arrival = observation.arrival_slope
         target = secant_zero(state, trial, slope, arrival)
         if change > self.decrease * trial * slope:
             if state.trials < MOST_TRIALS:
-                return self._narrowed(replace(state, high=trial), target, "too little decrease")
+                return self._narrow(replace(state, high=trial), target, "too little decrease")
         elif arrival > self.curvature * abs(slope) and state.trials < MOST_TRIALS:
-            return self._narrowed(replace(state, high=trial), target, "past the minimum along the line")
+            return self._narrow(replace(state, high=trial), target, "past the minimum along the line")
         elif arrival < -self.curvature * abs(slope) and state.trials < MOST_TRIALS:
             # the first trial is there to tell the scale, by whatever factor
-            farthest = target if scouting and target < math.inf else self.grow * trial
-            return self._narrowed(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
-        return self._accepted(state, observation)
+            farthest = target if searching and target < math.inf else self.grow * trial
+            return self._narrow(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
+        return self._accept(state, observation)
 
-    def _narrowed(
+    def _narrow(
         self, state: WolfeState, target: float, reason: str, farthest: float = math.inf
     ) -> tuple[Decision, WolfeState]:
         if state.high == math.inf:
-            step = min(max(target, 1.1 * state.low), farthest)
+            step = min(max(target, LEAST_GROWTH * state.low), farthest)
         else:
             room = MARGIN * (state.high - state.low)
             step = min(max(target, state.low + room), state.high - room)
         if not step < math.inf:
-            step = state.low
+            step = state.low  # longer overflows: the last trial that was good enough
         return Decision(step=step, accept=False, restart=True, reason=reason), state
 
     @staticmethod
-    def _accepted(state: WolfeState, seen: Observation) -> tuple[Decision, WolfeState]:
+    def _accept(state: WolfeState, seen: Observation) -> tuple[Decision, WolfeState]:
         reason = "no step in the bracket fulfils both conditions" if state.trials >= MOST_TRIALS else ""
-        return Decision(step=seen.step, reason=reason), WolfeState(state.scout, seen.loss)
+        return Decision(step=seen.step, reason=reason), WolfeState(state.search, seen.loss)
 
 
 def secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:

@@ -8,15 +8,17 @@ neither stalls nor accepts noise.
 from dataclasses import dataclass
 
 from surefoot.rules._base import Observation
-from surefoot.rules.searches.first_step import is_finite, secant_long
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, is_finite, secant_long
 
-__all__ = ["Reference", "backtracked", "judged", "loss_change"]
+__all__ = ["ACCEPTANCE_NEEDS", "Reference", "loss_change", "next_reference", "shorter_step"]
 
 ACCEPTANCE_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "alignment"})
 
-# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the
-# same).
+# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the same).
 RESOLVED = 1e-6
+# A rejected trial at least halves, so that rejections end; its secant may ask for less, down to the tenth that
+# Nocedal, Wright 2006, section 3.5, allow.
+LEAST_SHRINK, MOST_SHRINK = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def loss_change(before: float, seen: Observation, first_order: float) -> float:
     return first_order + 0.5 * seen.alignment
 
 
-def judged(reference: Reference, seen: Observation, decrease: float, averaging: float) -> Reference | None:
+def next_reference(reference: Reference, seen: Observation, decrease: float, averaging: float) -> Reference | None:
     """The next reference if the trial is accepted, else None.
 
         f(x) <= C - decrease |s|^2/step,    C+ = (averaging Q C + f)/Q+,    Q+ = averaging Q + 1
@@ -70,13 +72,14 @@ def judged(reference: Reference, seen: Observation, decrease: float, averaging: 
     change = loss_change(reference.loss, seen, -predicted)
     if not change <= reference.allowance - decrease * predicted:
         return None
+    # C - f is kept, not C: near a minimum C and f agree in all digits, and the difference would be rounding
     weight = averaging * reference.weight + 1
     allowance = averaging * reference.weight * (reference.allowance - change) / weight
     return Reference(seen.loss, max(allowance, 0.0), weight)
 
 
-def backtracked(seen: Observation) -> float:
+def shorter_step(seen: Observation) -> float:
     """A shorter step after a rejected trial: by the secant along it, within [0.1, 0.5] of it."""
     if not is_finite(seen):
-        return 0.1 * seen.step
-    return min(max(secant_long(seen), 0.1 * seen.step), 0.5 * seen.step)
+        return AFTER_NOT_FINITE * seen.step
+    return min(max(secant_long(seen), MOST_SHRINK * seen.step), LEAST_SHRINK * seen.step)

@@ -10,20 +10,28 @@ from dataclasses import dataclass, replace
 
 from surefoot.rules._base import Decision, Observation
 
-__all__ = ["ScoutState", "is_finite", "scout", "secant_long"]
+__all__ = ["AFTER_NOT_FINITE", "FIRST_STEP_NEEDS", "FirstStepState", "first_step", "is_finite", "secant_long"]
 
-SCOUT_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "gradient_change", "alignment"})
+FIRST_STEP_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "gradient_change", "alignment"})
 
-# A relative change of the gradient below this is mostly rounding, in single precision too.
+# A relative change of the gradient below this is mostly rounding, in single precision too (its eps is 1.2e-7).
 VISIBLE = 1e-6
+# While the curvature is hidden: 1e3 at once crosses sixteen orders of magnitude in the six trials that
+# tests/rules/test_search.py allows, and an overshoot by 1e3 costs one more trial, since the secant then shows it.
 GROWTH = 1e3
+# A trial that raised the loss gets at least ten times shorter, or a slightly wrong secant would creep; and at most this
+# much, because a secant across a region of another kind (exp, a wall) can ask for a step that rounds to no move.
 LEAST_SHRINK, MOST_SHRINK = 0.1, 1e-12
-SHRINK_BLIND = 1e-3
+# Where the first trial overflows there is no secant, and only its order of magnitude is wrong: as bold as GROWTH.
+FIRST_AFTER_NOT_FINITE = 1e-3
+# The factor after any later point that is not finite: nothing there says how far back to go. By convention.
+AFTER_NOT_FINITE = 0.1
+# 40 factors of 1e3 are more than any unit needs: what shows no scale by then (f = const) is left to the rule.
 MOST_TRIALS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class ScoutState:
+class FirstStepState:
     """How far the search for a first step has come."""
 
     loss: float = math.nan
@@ -31,12 +39,12 @@ class ScoutState:
     done: bool = False
 
 
-def scout(state: ScoutState, seen: Observation, first: float | None) -> tuple[Decision | None, ScoutState]:
-    """The decision while searching for a first step; None when the step that led here has told enough.
+def first_step(state: FirstStepState, seen: Observation, first: float | None) -> tuple[Decision | None, FirstStepState]:
+    """The decision while searching for a first step; None when the step that led here shows the scale.
 
     Parameters
     ----------
-    state : ScoutState
+    state : FirstStepState
         Its `loss` is that of the last accepted point.
     seen : Observation
         The trial.
@@ -46,13 +54,14 @@ def scout(state: ScoutState, seen: Observation, first: float | None) -> tuple[De
     if state.trials == 0:
         if first is None:
             first = 1 / seen.gradient_norm if 0 < seen.gradient_norm < math.inf else 0.0
-        step = first if first < math.inf else 0.0
-        return Decision(step=step, reason="first trial"), ScoutState(loss=seen.loss, trials=1)
+        step = first if first < math.inf else 0.0  # 1/norm overflows where the norm is denormal
+        return Decision(step=step, reason="first trial"), FirstStepState(loss=seen.loss, trials=1)
     if state.trials > MOST_TRIALS:
         return None, replace(state, done=True)
     trial = replace(state, trials=state.trials + 1)
     if not is_finite(seen):
-        return Decision(step=SHRINK_BLIND * seen.step, accept=False, restart=True, reason="not finite"), trial
+        step = FIRST_AFTER_NOT_FINITE * seen.step
+        return Decision(step=step, accept=False, restart=True, reason="not finite"), trial
     if seen.loss > state.loss:
         shrink = min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK) if seen.step > 0 else LEAST_SHRINK
         return Decision(step=shrink * seen.step, accept=False, restart=True, reason="first trial too long"), trial
@@ -69,4 +78,5 @@ def is_finite(seen: Observation) -> bool:
 
 def secant_long(seen: Observation) -> float:
     """|s|^2/<s, y>, the inverse curvature along the last move; inf where that is not positive."""
+    # |s| (|s|/<s, y>), not |s|^2/<s, y>: the square of a short move underflows
     return seen.displacement * (seen.displacement / seen.alignment) if seen.alignment > 0 else math.inf

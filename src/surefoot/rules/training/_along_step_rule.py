@@ -87,7 +87,7 @@ class AlongStep(Rule):
         return Course(step=rate, limit=self._limit(after), watch=self.every == 1), after
 
     def _first(self, seen: Outlook) -> tuple[Decision, AlongStepState]:
-        bend = abs(seen.curvature) * seen.direction_norm**2
+        bend = abs(seen.curvature) * seen.direction_norm * seen.direction_norm  # a power of a float can raise
         rate = -self.start * self.sigma * seen.slope / bend if bend > 0 else 0.0
         if not 0 < rate < math.inf:
             return Course(step=0.0, reason="no descent along the update to measure"), AlongStepState()

@@ -166,7 +166,7 @@ class Autopilot(Rule):
         rate = state.rates[0]
         if seen.remaining < 1:
             reason = "" if state.cooling else "cool-down begins"
-            return _course(state, rate * seen.remaining, reason), replace(state, cooling=True)
+            return _course(state, rate * max(seen.remaining, 0.0), reason), replace(state, cooling=True)
         loss = seen.losses[0]
         level = loss if math.isnan(state.level) else state.level + MEMORY * (loss - state.level)
         state = replace(state, level=level, best=min(level, state.best))
@@ -199,7 +199,7 @@ class Autopilot(Rule):
             ceiling=ceiling,
             failed=min(state.failed, ceiling),
         )
-        step = rate * (seen.remaining if seen.remaining < 1 else 1.0)
+        step = rate * (max(seen.remaining, 0.0) if seen.remaining < 1 else 1.0)
         return _course(after, step, f"held at {rate:.3g} after the rescue"), after
 
     def _compare(self, state: AutopilotState, seen: Outlook) -> tuple[Decision, AutopilotState]:

@@ -49,7 +49,7 @@ class Cooldown(Rule):
         seen: Any = observation
         if seen.remaining < 1 and state.held > 0:
             reason = "" if state.cooling else "cool-down begins"
-            decision = Decision(step=state.held * seen.remaining, reason=reason)
+            decision = Decision(step=state.held * max(seen.remaining, 0.0), reason=reason)
             return decision, replace(state, cooling=True)
         decision, inner = self.rule.update(state.inner, observation)
         return decision, CooldownState(inner, decision.step)

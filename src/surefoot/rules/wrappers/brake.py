@@ -10,7 +10,8 @@ from surefoot.rules._checks import fraction, number
 
 __all__ = ["Brake", "BrakeState"]
 
-LEAST_FACTOR = 1e-30  # keeps divisions by the factor finite
+# Fifty brakes in a row: by then the step is no cause. Keeps divisions by the factor finite.
+LEAST_FACTOR = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class Brake(Rule):
     ratio : float
         Largest growth of the gradient norm over the least one of late, >= 1.
     shrink : float
-        In (0, 1).
+        Factor of the step at each brake, in (0, 1).
     grow : float
-        >= 1; 1 never returns.
+        Factor of the step at each good point, >= 1; 1 never returns.
     forget : float
-        >= 1; 1 never forgets the least norm.
+        Growth of the remembered norm per step, >= 1; 1 never forgets the least one.
     """
 
     rule: Rule
