@@ -120,6 +120,10 @@ class TestSearch:
         assert usable_range(flat, 1.0) is None
         assert {t.ending for t in flat} == {"no progress"}
 
+    def test_nine_tenths_of_the_best_gain_are_good(self):
+        trials = assess({0.1: [1.0, 0.11], 0.2: [1.0, 0.09], 0.4: [1.0, 0.0]}, 1.0, None)
+        assert [t.ending for t in trials] == ["slow", "good", "good"]
+
     def test_no_better_than_a_constant_is_no_progress(self):
         trials = assess({0.1: [2.31, 1.0], 1.0: [2.31, 2.302]}, 2.31, 2.302)
         assert [t.ending for t in trials] == ["good", "no progress"]

@@ -74,6 +74,15 @@ def test_a_run_that_gives_back_what_it_gained_has_collapsed():
     assert found.outcomes[1].period == 1
 
 
+@pytest.mark.parametrize(("given_back", "ending"), [(0.45, "good"), (0.55, "collapsed")])
+def test_half_of_the_gain_given_back_for_good_is_a_collapse(given_back, ending):
+    """Steps of length 1 from 2 to 1, and from there to a stationary point at 10: losses 1, 0, given_back."""
+    value, slope = {2: 1.0, 1: 0.0, 10: given_back}, {2: 1.0, 1: -9.0, 10: 0.0}
+    steps = Function(lambda x: value[round(x[0])], lambda x: np.array([slope[round(x[0])]]), start=[2.0])
+    (outcome,) = sweep(steps, [1.0], steps=200).outcomes
+    assert (outcome.best, outcome.loss, outcome.ending) == (0.0, given_back, ending)
+
+
 def test_json_and_csv(cubic, tmp_path):
     record = json.loads(json.dumps(cubic.to_dict(), allow_nan=False))
     assert record["outcomes"][-1]["loss"] is None

@@ -143,6 +143,18 @@ def test_only_one_rate_of_plain_sgd_makes_steps_of_rate_times_clip():
         assert plain_rate([optimizer], (0.5,)) is None
 
 
+@pytest.mark.parametrize(("cosine", "events"), [(-0.91, 1), (-0.89, 0)])
+def test_a_cosine_of_nine_tenths_has_turned_back(cosine, events):
+    """Two gradients of one length in turn, at a given angle, on a loss that hardly moves."""
+    model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(model.weight)
+    turns = [torch.tensor(g, dtype=torch.float64) for g in ([1.0, 0.0], [cosine, math.sqrt(1 - cosine**2)])]
+    guard = Guard(model, sgd(model, 1e-6), clip=0.1)
+    for k in range(100):
+        guard.step(lambda g=turns[k % 2]: 10 + (model.weight * g).sum())
+    assert len(guard.history) == events
+
+
 def test_what_it_cannot_tell():
     # two batches in strict turn look like a cycle, at any rate: the event says so
     turn = Bowl([1.0], [0.0])

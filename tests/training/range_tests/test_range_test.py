@@ -89,6 +89,20 @@ def test_the_rate_scales_with_the_inverse_of_the_curvature(factor):
     assert other.limit * factor == pytest.approx(base.limit, rel=1e-4)
 
 
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_the_suggestion_stays_twice_below_the_smallest_rate_that_failed(factor):
+    """The loss is a number up to 1.02 only: the rates that do best lie right below those that fail."""
+    model = nn.Module()
+    model.w = nn.Parameter(torch.zeros(1))
+
+    def walled(m, _):
+        return factor * (m.w - 1).square().mean() * (1.0 if m.w.abs().max() < 1.02 else math.nan)
+
+    found = range_test(model, walled, [(torch.zeros(2), torch.zeros(2))] * 24, sgd(model))
+    assert found.rate == pytest.approx(found.cliff / 2, rel=1e-12)
+    assert found.interval[1] >= found.rate
+
+
 def test_momentum_stays_below_its_limit_and_says_that_it_was_lowered():
     model = linear()
     heavy = range_test(model, squares, line(), sgd(model, momentum=0.9))
