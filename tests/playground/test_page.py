@@ -1,0 +1,136 @@
+"""The page in a browser: no fault, a verdict for every setting, the bits equal; and what stands on it is true."""
+
+import html
+import math
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from surefoot.errors import InvalidInput
+from surefoot.playground import page, play
+from surefoot.playground._scenes import scenes
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+NAMES = [scene.name for scene in scenes()]
+
+# Appended to the page: every scene drawn at random settings and at those of its buttons.
+EVERYWHERE = """
+<script>
+(() => {
+  const next = uniforms(20), faults = [];
+  let drawn = 0;
+  for (const s of SCENES) {
+    open(s.name);
+    const draws = s.tries.map(([, values]) => values);
+    for (let i = 0; i < 30; i++) draws.push(Object.fromEntries(s.sliders.map((k) => [k.name, fromPosition(k, 1000 * next())])));
+    for (const values of draws) {
+      change(values);
+      const [words, mood] = DRAW[s.name](settings, canvases);
+      drawn++;
+      if (!words || /NaN|undefined|null/.test(words) || !["good", "bad", "limit"].includes(mood)) faults.push(s.name + ": " + words);
+    }
+  }
+  document.title = JSON.stringify([drawn, faults]);
+})();
+</script>
+"""
+
+
+def dom(path, scene, width):
+    """The page as the browser has it after its scripts ran."""
+    command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", f"{path.as_uri()}#scene={scene}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@needs_browser
+@pytest.mark.parametrize(("name", "width"), [(NAMES[0], 390), (NAMES[-1], 1280)])
+def test_a_scene_opens_without_a_fault(tmp_path, name, width):
+    seen = dom(play(tmp_path / "playground.html"), name, width)
+    equal = re.search(r'id="equal" class="right">(\d+) of (\d+) computations', seen)
+    assert equal is not None
+    assert equal[1] == equal[2]
+    assert re.search(r'id="error"[^>]*hidden', seen)
+    assert re.search(r'id="verdict" class="verdict (good|bad|limit)"[^>]*>[A-Z]', seen)
+    assert f'aria-current="page">{next(s.title for s in scenes() if s.name == name)}' in seen
+
+
+@needs_browser
+def test_every_scene_has_a_verdict_wherever_its_sliders_stand(tmp_path):
+    path = tmp_path / "playground.html"
+    path.write_text(page().replace("</body>", EVERYWHERE + "</body>"), encoding="utf-8")
+    seen = dom(path, NAMES[0], 1280)
+    assert re.search(r'id="error"[^>]*hidden', seen)
+    title = re.search(r"<title>(.*?)</title>", seen)
+    assert title is not None
+    assert html.unescape(title[1]) == f"[{len(NAMES) * 35},[]]"
+
+
+def test_the_page_is_one_file_and_the_same_each_time():
+    text = page()
+    assert text == page()
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "https://" not in text
+    assert "http://" not in text
+    assert len(text) < 1_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_in_python_runs_as_it_stands(name, capsys):
+    scene = next(s for s in scenes() if s.name == name)
+    code = scene.python
+    for slider in scene.sliders:
+        code = code.replace(f"{{{slider.name}}}", f"{slider.value:.6g}")
+    assert "{" not in code
+    exec(compile(code, name, "exec"), {})
+    assert name == "network" or capsys.readouterr().out
+
+
+def test_a_scene_is_whole():
+    for scene in scenes():
+        names = {slider.name for slider in scene.sliders}
+        assert len(scene.tries) == 5
+        assert len(scene.exercises) == 3
+        assert 2 <= len(scene.pictures) <= 4
+        assert all(set(values) <= names for _, values in scene.tries)
+        for slider in scene.sliders:
+            assert slider.low <= slider.value <= slider.high
+            assert all(slider.low <= values.get(slider.name, slider.low) <= slider.high for _, values in scene.tries)
+        assert all(math.isfinite(exercise.answer) and exercise.tolerance > 0 for exercise in scene.exercises)
+
+
+def test_answers():
+    answers = {scene.name: [exercise.answer for exercise in scene.exercises] for scene in scenes()}
+    assert answers["canyon"] == pytest.approx([0.5, 2 / 4.04, 691])
+    assert answers["ball"] == pytest.approx([3.8, 0.818182, 10], rel=1e-6)
+    assert answers["chaos"] == pytest.approx([0.4, 2.449489743, 2.828427125])
+    assert answers["dent"] == pytest.approx([0.08386, 1.0, 1.0], rel=1e-4)
+    assert answers["time"][:2] == pytest.approx([0.04, 2.785293563405 / 50])
+    assert answers["noise"] == pytest.approx([0.4, 0.2105263, 3e-4 * math.sqrt(8)])
+    assert answers["network"] == pytest.approx([0.05, 0.095, 40])
+
+
+def test_the_records_are_what_the_library_gives():
+    import json
+    from importlib.resources import files
+
+    from surefoot.dynamics import Cubic, TwoMinima, lyapunov, orbit
+
+    records = json.loads(files("surefoot.playground").joinpath("records.json").read_text())
+    where = [50, 100, 250]
+    steps = np.linspace(1.0, 3.0, len(records["exponents"]["values"]))[where]
+    fresh = lyapunov(Cubic(1.0), steps, 0.3, 4000)
+    assert [records["exponents"]["values"][i] for i in where] == pytest.approx(fresh, rel=1e-4)
+    rate = records["dents"]["rates"][10]
+    run = orbit(TwoMinima(), rate, 0.97, steps=20)
+    assert records["dents"]["constant"][10][:20] == pytest.approx(run, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "said"), [("page.txt", "page.html"), ("missing/page.html", "choose a folder")])
+def test_where_it_cannot_be_written_it_says_so(tmp_path, name, said):
+    with pytest.raises(InvalidInput, match=said):
+        play(tmp_path / name)
