@@ -21,6 +21,7 @@ ROOMS = {
     "methods",
     "noise",
     "operators",
+    "playground",
     "problems",
     "progress.py",
     "recipes",
@@ -226,6 +227,7 @@ VERBS = {
         *("as_json", "report", "svg", "png", "csv", "rng", "quiet"),
     ],
     "list": [],
+    "play": ["save"],
 }
 
 

@@ -26,6 +26,7 @@ from surefoot.cli._inputs import (
     targets_of,
 )
 from surefoot.cli._pictures import orbit, region
+from surefoot.cli._play import play
 from surefoot.cli._race import race
 from surefoot.cli._run import run
 from surefoot.cli._scale import scale
@@ -123,6 +124,7 @@ app.command()(orbit)
 app.command()(sweep)
 app.command()(audit)
 app.command()(scale)
+app.command()(play)
 
 
 @app.command(name="list")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from surefoot.playground._formulas import FORMULAS, STAGES
 
-__all__ = ["TWINS", "chebyshev_parameters", "iterate", "noisy_mean_squares", "uniforms"]
+__all__ = ["chebyshev_parameters", "iterate", "noisy_mean_squares", "uniforms"]
 
 WORD = 0xFFFFFFFF
 
@@ -57,7 +57,7 @@ def noisy_mean_squares(
 def chebyshev_parameters() -> tuple[float, float, float]:
     """(w0, w1, T_s(w0)) of the damped first-order Runge-Kutta-Chebyshev method of the scene; damping 0.05.
 
-        w0 = 1 + 0.05/s^2,   w1 = T_s(w0)/T_s'(w0)      (Verwer, Hundsdorfer, Sommeijer 1990)
+    w0 = 1 + 0.05/s^2,   w1 = T_s(w0)/T_s'(w0)      (Verwer, Hundsdorfer, Sommeijer 1990)
     """
     w0 = 1 + 0.05 / STAGES**2
     before, now, slope_before, slope = 1.0, w0, 0.0, 1.0

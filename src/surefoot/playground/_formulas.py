@@ -1,9 +1,8 @@
 """The formulas of the scenes, written once: each becomes a Python function and a JavaScript one with the same bits.
 
-IEEE 754 fixes the result of + - * / and sqrt to the last bit, in every language and browser; exp, log, tanh and friends
-differ between libraries in the last bit, and a chaotic orbit turns one bit into a different picture. So a formula may use
-arithmetic, sqrt, abs, min and max alone, in one order of operations. What needs more is computed by Python and recorded
-(`_records`).
+IEEE 754 fixes the result of + - * / and sqrt to the last bit, in every language and browser. exp, log, tanh and friends
+differ between libraries in the last bit, and a chaotic orbit turns one bit into a different picture. So a formula may
+use arithmetic, sqrt, abs, min and max alone, in one order of operations. What needs more is recorded by Python.
 """
 
 import ast
@@ -71,23 +70,26 @@ class Formula:
     def python(self) -> Callable[..., tuple[float, ...]]:
         """The formula as a Python function of floats."""
         body = "\n".join(f"    {target} = {ast.unparse(value)}" for target, value in self._assignments)
-        source = (
-            f"def {self.name}({', '.join(self.arguments.split())}):\n{body}\n    return ({self.returns.replace(' ', ', ')},)"
-        )
+        head = f"def {self.name}({', '.join(self.arguments.split())}):"
+        source = f"{head}\n{body}\n    return ({self.returns.replace(' ', ', ')},)"
         scope = dict(FUNCTIONS)
         exec(compile(source, f"<formula {self.name}>", "exec"), scope)
         return scope[self.name]
 
     @cached_property
     def javascript(self) -> str:
-        """The formula as a JavaScript function of numbers; every operation in parentheses, so that no order is implied."""
+        """The formula as a JavaScript function of numbers; parentheses around every operation leave no order open."""
         known = set(self.arguments.split())
         body: list[str] = []
         for target, value in self._assignments:
             body.append(f"  {'' if target in known else 'let '}{target} = {self._translation(value)};")
             known.add(target)
         returned = ", ".join(self.returns.split())
-        return f"function {self.name}({', '.join(self.arguments.split())}) {{\n" + "\n".join(body) + f"\n  return [{returned}];\n}}"
+        return (
+            f"function {self.name}({', '.join(self.arguments.split())}) {{\n"
+            + "\n".join(body)
+            + f"\n  return [{returned}];\n}}"
+        )
 
     def _translation(self, node: ast.expr) -> str:
         match node:
@@ -102,7 +104,9 @@ class Formula:
             case ast.Call(func=ast.Name(id=function)) if function in FUNCTIONS and not node.keywords:
                 return f"Math.{function}({', '.join(self._translation(argument) for argument in node.args)})"
             case _:
-                raise InvalidInput(f"formula {self.name}: {ast.unparse(node)!r} has not the same bits in every language")
+                raise InvalidInput(
+                    f"formula {self.name}: {ast.unparse(node)!r} has not the same bits in every language"
+                )
 
 
 def _chebyshev_lines(stages: int) -> str:
@@ -139,11 +143,7 @@ _ALL = (
         arguments="eta beta a",
         # Complex roots have modulus sqrt(b). Real ones have product b, so the larger one is at least sqrt(b): the
         # maximum of both expressions is right in either case and needs no branch.
-        lines=(
-            "t = abs(1 + beta - eta * a)\n"
-            "d = max(t * t - 4 * beta, 0)\n"
-            "g = max(sqrt(beta), (t + sqrt(d)) / 2)"
-        ),
+        lines=("t = abs(1 + beta - eta * a)\nd = max(t * t - 4 * beta, 0)\ng = max(sqrt(beta), (t + sqrt(d)) / 2)"),
         returns="g",
     ),
     # ---- past the limit: dynamics.Cubic, and a clipped gradient

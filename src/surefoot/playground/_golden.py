@@ -79,7 +79,11 @@ def golden_records(count: int, rng: int = 0) -> Iterator[dict[str, Any]]:
             }
     for _ in range(count):
         arguments = [int(generator.integers(1, 1000)), *draw(((0.005, 1.9), (1.0, 1.0), (0.0, 10.0))), 3.0, 12, 3]
-        yield {"kind": "noise", "arguments": arguments, "bits": [bits(value) for value in noisy_mean_squares(*arguments)]}
+        yield {
+            "kind": "noise",
+            "arguments": arguments,
+            "bits": [bits(value) for value in noisy_mean_squares(*arguments)],
+        }
 
 
 def bits(value: float) -> str:

@@ -42,7 +42,9 @@ def page() -> str:
         "CHEBYSHEV": chebyshev_parameters(),
     }
     # "</" would end the script element wherever it stood; "<\\/" is the same string to JavaScript
-    constants = [f"const {name} = {json.dumps(value, allow_nan=False)};".replace("</", "<\\/") for name, value in data.items()]
+    constants = [
+        f"const {name} = {json.dumps(value, allow_nan=False)};".replace("</", "<\\/") for name, value in data.items()
+    ]
     compute, *others = (text(name).replace('"use strict";', "") for name in SCRIPTS)
     script = "\n".join(['"use strict";', *constants, javascript(), compute, *others])
     document = text("page.html").replace("/*STYLE*/", text("page.css")).replace("/*VERSION*/", __version__)

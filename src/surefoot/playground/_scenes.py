@@ -103,7 +103,8 @@ def _canyon() -> Scene:
         name="canyon",
         title="The canyon",
         lead=(
-            "Gradient descent on f = (mu x² + L y²)/2. Each step multiplies the error along a direction of curvature a "
+            "Gradient descent on f = (mu x² + L y²)/2. Each step multiplies the error along a direction of "
+            "curvature a "
             "by 1 - eta a. The steep direction sets the limit 2/L; the flat one sets how long it takes."
         ),
         sliders=(
@@ -121,7 +122,11 @@ def _canyon() -> Scene:
         pictures=(
             ("path", "Path", "The steps on contour lines of the loss."),
             ("loss", "Loss", "The loss after each step, on a logarithmic axis."),
-            ("growth", "Growth per step", "The factor |1 - eta a| against the curvature a from mu to L; above 1 it grows."),
+            (
+                "growth",
+                "Growth per step",
+                "The factor |1 - eta a| against the curvature a from mu to L; above 1 it grows.",
+            ),
         ),
         python=(
             "import surefoot as sf\n\n"
@@ -132,7 +137,9 @@ def _canyon() -> Scene:
             "print(run)"
         ),
         exercises=(
-            Exercise("L = 4 and mu = 0.04. Above which step does gradient descent diverge?", bounds.stable, 1e-3, "2/L"),
+            Exercise(
+                "L = 4 and mu = 0.04. Above which step does gradient descent diverge?", bounds.stable, 1e-3, "2/L"
+            ),
             Exercise(
                 "The same problem: which constant step is fastest in the worst case?",
                 bounds.optimal or math.nan,
@@ -155,7 +162,8 @@ def _heavy_ball() -> Scene:
         name="ball",
         title="Heavy ball",
         lead=(
-            "Momentum keeps a share beta of the last move. The map shows the factor per step of the slowest direction for "
+            "Momentum keeps a share beta of the last move. The map shows the factor per step of the slowest "
+            "direction for "
             "every rate and momentum: dark is fast, and beyond the line eta L = 2(1 + beta) everything diverges. "
             "Click the map to go there."
         ),
@@ -211,8 +219,10 @@ def _chaos() -> Scene:
         name="chaos",
         title="Past the limit",
         lead=(
-            "f = a(x²/2 - x³/3) has a minimum of curvature a at 0. Its gradient descent is the logistic map with r = 1 + eta a: "
-            "past 2/a it does not blow up but oscillates, with period 2, 4, 8, ..., then chaos, with windows of order inside."
+            "f = a(x²/2 - x³/3) has a minimum of curvature a at 0. Its gradient descent is the logistic map with "
+            "r = 1 + eta a: "
+            "past 2/a it does not blow up but oscillates, with period 2, 4, 8, ..., then chaos, with windows of "
+            "order inside."
         ),
         sliders=(Slider("eta", "step eta, in units of 1/a", 1.0, 3.0, 2.2), Slider("x", "start x", 0.05, 0.95, 0.3)),
         tries=(
@@ -258,8 +268,10 @@ def _dent() -> Scene:
         name="dent",
         title="A dent in the valley",
         lead=(
-            "A wide valley (curvature 1) with a narrow dent (curvature 23.8). A small step is caught by the dent; a larger one "
-            "cannot stay in it. High first and low later finds the wide minimum and settles. Below: what clipping makes of "
+            "A wide valley (curvature 1) with a narrow dent (curvature 23.8). A small step is caught by the "
+            "dent; a larger one "
+            "cannot stay in it. High first and low later finds the wide minimum and settles. Below: what "
+            "clipping makes of "
             "divergence, a cycle of size eta C. (The runs in the dent need exp and are recorded by Python.)"
         ),
         sliders=(
@@ -289,7 +301,8 @@ def _dent() -> Scene:
                 "The dent has curvature 23.849342 at its minimum. Above which rate is it unstable there?",
                 2 / 23.849342,
                 2e-3,
-                "2/a_sharp. It is necessary for escape, not sufficient: from 0.0839 to about 0.13 a run oscillates inside.",
+                "2/a_sharp. It is necessary for escape, not sufficient: from 0.0839 to about 0.13 a run "
+                "oscillates inside.",
             ),
             Exercise(
                 "a = 1, eta = 5, C = 0.2: from peak to peak, how wide is the clipped cycle?",
@@ -312,8 +325,10 @@ def _time() -> Scene:
         name="time",
         title="A learning rate is a time step",
         lead=(
-            "Gradient descent on f is the Euler method on x' = -grad f. So a limit on the rate and a limit on the time step are one: "
-            "z = h lambda must lie where |R(z)| <= 1. Drag the point, or click in the plane. The second point is the fast "
+            "Gradient descent on f is the Euler method on x' = -grad f. So a limit on the rate and a limit on "
+            "the time step are one: "
+            "z = h lambda must lie where |R(z)| <= 1. Drag the point, or click in the plane. The second point is "
+            "the fast "
             "component of a stiff pair."
         ),
         sliders=(
@@ -351,13 +366,18 @@ def _time() -> Scene:
         exercises=(
             Exercise("x' = -50 x by Euler: which time step is the largest stable?", 2 / 50, 1e-3, "h lambda = -2"),
             Exercise(
-                "x' = -50 x by RK4?", RK4().real_limit / 50, 2e-3, "RK4 reaches h lambda = -2.785 for four evaluations a step."
+                "x' = -50 x by RK4?",
+                RK4().real_limit / 50,
+                2e-3,
+                "RK4 reaches h lambda = -2.785 for four evaluations a step.",
             ),
             Exercise(
-                f"Runge-Kutta-Chebyshev with {STAGES} stages (damping 0.05): how far along the negative real axis, per evaluation?",
+                f"Runge-Kutta-Chebyshev with {STAGES} stages (damping 0.05): how far along the negative real "
+                "axis, per evaluation?",
                 RungeKuttaChebyshev(STAGES, 0.05, order=1).real_limit / STAGES,
                 1e-2,
-                f"About 2 s²/s = 2 s per evaluation, where Euler has 2 and Adams-Bashforth 2 has {AdamsBashforth(2).real_limit:g}.",
+                f"About 2 s²/s = 2 s per evaluation, where Euler has 2 and Adams-Bashforth 2 has "
+                f"{AdamsBashforth(2).real_limit:g}.",
             ),
         ),
     )
@@ -369,8 +389,10 @@ def _noise() -> Scene:
         name="noise",
         title="Noise and batch",
         lead=(
-            "SGD on a x²/2 with noisy gradients: the noise of a batch of B is s/sqrt(B). Runs fall, then hover where noise and decay "
-            "balance: at eta s²/(B a (2 - eta a)). A larger batch with a larger rate is compared over samples seen, not over steps."
+            "SGD on a x²/2 with noisy gradients: the noise of a batch of B is s/sqrt(B). Runs fall, then hover "
+            "where noise and decay "
+            "balance: at eta s²/(B a (2 - eta a)). A larger batch with a larger rate is compared over samples "
+            "seen, not over steps."
         ),
         sliders=(
             Slider("eta", "rate eta, in units of 1/a", 0.005, 1.9, 0.05, log=True),
@@ -388,7 +410,11 @@ def _noise() -> Scene:
         ),
         pictures=(
             ("linear", "Rate x k for batch x k", "Mean of x² over samples seen: both runs, and the predicted floors."),
-            ("root", "Rate x sqrt k for batch x k", "Mean of x² over samples seen: both runs, and the predicted floors."),
+            (
+                "root",
+                "Rate x sqrt k for batch x k",
+                "Mean of x² over samples seen: both runs, and the predicted floors.",
+            ),
         ),
         python=(
             "import surefoot as sf\n"
@@ -397,7 +423,9 @@ def _noise() -> Scene:
             "print('floor', {eta} * {noise}**2 / ({batch} * (2 - {eta})))"
         ),
         exercises=(
-            Exercise("SGD at rate 0.1 with a batch of 32: the rate for 128, by the linear rule?", doubled.rate, 1e-3, "x 4"),
+            Exercise(
+                "SGD at rate 0.1 with a batch of 32: the rate for 128, by the linear rule?", doubled.rate, 1e-3, "x 4"
+            ),
             Exercise(
                 "a = 1, s = 4, B = 4, eta = 0.1: at which mean of x² does the run hover?",
                 0.1 * 16 / (4 * (2 - 0.1)),
@@ -419,9 +447,12 @@ def _network() -> Scene:
         name="network",
         title="A real network",
         lead=(
-            "Handwritten digits, two hidden layers, squared error, full-batch gradient descent: 24 runs recorded by Python, one for "
-            "each rate. Sharpness (the largest curvature) rises or falls until it meets 2/eta, and hovers there: the edge of "
-            "stability. The last picture is a small recurrent network whose training doubles its period and becomes chaotic."
+            "Handwritten digits, two hidden layers, squared error, full-batch gradient descent: 24 runs recorded "
+            "by Python, one for "
+            "each rate. Sharpness (the largest curvature) rises or falls until it meets 2/eta, and hovers there: "
+            "the edge of "
+            "stability. The last picture is a small recurrent network whose training doubles its period and "
+            "becomes chaotic."
         ),
         sliders=(
             Slider("run", "number of the recorded run, from the smallest rate", 0, 23, 16, whole=True),
@@ -438,7 +469,11 @@ def _network() -> Scene:
             ("loss", "Training loss", "Loss against steps of the chosen run, the others faint."),
             ("sharpness", "Sharpness and 2/eta", "The largest curvature along the run, and the limit of its rate."),
             ("final", "Final loss against rate", "One point for each run."),
-            ("rnn", "A recurrent network to chaos", "One weight after many steps, for each rate; the line is where you are."),
+            (
+                "rnn",
+                "A recurrent network to chaos",
+                "One weight after many steps, for each rate; the line is where you are.",
+            ),
         ),
         python=(
             "import surefoot as sf\n"
