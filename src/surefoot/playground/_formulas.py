@@ -99,8 +99,8 @@ class Formula:
                 return f"(-{self._translation(node.operand)})"
             case ast.Name():
                 return node.id
-            case ast.Constant(value=int() | float()):
-                return repr(float(node.value))
+            case ast.Constant(value=int() | float() as value):
+                return repr(float(value))
             case ast.Call(func=ast.Name(id=function)) if function in FUNCTIONS and not node.keywords:
                 return f"Math.{function}({', '.join(self._translation(argument) for argument in node.args)})"
             case _:

@@ -32,6 +32,10 @@ APPLIED: dict[str, tuple[tuple[float, float], ...]] = {
     "modulus": ((-2.0, 2.0), (-2.0, 2.0)),
     "ab2": ((-4.0, 0.5), (-3.5, 3.5)),
 }
+# Rate, curvature and noise of the runs with noise; few steps of few runs, for a page opens while they are compared.
+NOISY = ((0.005, 1.9), (1.0, 1.0), (0.0, 10.0))
+NOISY_START, NOISY_STEPS, NOISY_RUNS = 3.0, 12, 3
+# Long enough that a chaotic orbit shows one wrong bit in every digit.
 STEPS = 60
 
 
@@ -78,12 +82,10 @@ def golden_records(count: int, rng: int = 0) -> Iterator[dict[str, Any]]:
                 "bits": [bits(value) for value in FORMULAS[name].python(*arguments)],
             }
     for _ in range(count):
-        arguments = [int(generator.integers(1, 1000)), *draw(((0.005, 1.9), (1.0, 1.0), (0.0, 10.0))), 3.0, 12, 3]
-        yield {
-            "kind": "noise",
-            "arguments": arguments,
-            "bits": [bits(value) for value in noisy_mean_squares(*arguments)],
-        }
+        seed, (rate, curvature, noise) = int(generator.integers(1, 1000)), draw(NOISY)
+        values = noisy_mean_squares(seed, rate, curvature, noise, NOISY_START, NOISY_STEPS, NOISY_RUNS)
+        arguments = [seed, rate, curvature, noise, NOISY_START, NOISY_STEPS, NOISY_RUNS]
+        yield {"kind": "noise", "arguments": arguments, "bits": [bits(value) for value in values]}
 
 
 def bits(value: float) -> str:
