@@ -181,7 +181,7 @@ TRAINING = {
     "effective_rate": "method, rate=None",
     "equivalent_rate": "method, other, rate=None",
     "minibatch_bias": "H, batch_size",
-    "gradient_noise": "model, loss, data, *, curvature=None, groups=None, samples=None, whole=False, confidence=0.95",
+    "gradient_noise": "model, loss, data, *, curvature=None, groups=None, samples=None, whole=False, failure=0.05",
     "mean_square_limits": "model, loss, data, batch, *, samples=None, replacement=True",
     "stochastic_curvature": "model, loss, data, batch_size, *, optimizer=None, draws=8, rate=None, confidence=0.95",
     "SharpnessTracker": "model, loss, data, optimizer=None",

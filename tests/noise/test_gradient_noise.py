@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.noise import GradientNoise, gradient_noise, mean_square_limits, step_moments
-from surefoot.noise.estimate import Deviations, estimated, jackknife
+from surefoot.noise.estimate import Deviations, estimate, jackknife
 from surefoot.problems import LeastSquares, Logistic, Quadratic, Softmax
 from surefoot.solvers import SGD
 
@@ -149,7 +149,7 @@ def trials(signal, *, groups=64, dimension=20, count=400, metric=None):
     for seed in range(count):
         g = G + scales * np.random.default_rng(seed).standard_normal((groups, dimension))
         curved = None if metric is None else deviations(g, metric=metric)
-        found.append(estimated(deviations(g), curved, failure=0.1, source="", gradients=1))
+        found.append(estimate(deviations(g), curved, failure=0.1, source="", gradients=1))
     return found, float(scales @ scales), float(G @ G), trace / float(G @ M @ G)
 
 
@@ -173,7 +173,7 @@ def test_few_gradients_with_long_tails_are_where_intervals_fail():
             rng = np.random.default_rng(seed)
             sizes = np.sqrt(rng.pareto(2.5, (groups, 1)) * 1.5)  # E size^2 = 1, and 50 directions of variance 1
             g = G + sizes * rng.standard_normal((groups, 50))
-            bounds = estimated(deviations(g), None, failure=0.05, source="", gradients=1).scale_bounds
+            bounds = estimate(deviations(g), None, failure=0.05, source="", gradients=1).scale_bounds
             above += bounds.upper < groups / 10
             below += bounds.lower > groups / 10
         missed[groups] = above / count, below / count
@@ -204,7 +204,7 @@ def test_curved_interval_holds_and_negative_curvature_is_said():
     missed = np.mean([not noise.curvature_scale_bounds.contains(scale) for noise in found])
     assert missed <= 0.1 + 3 * math.sqrt(0.09 / 300)
     g = np.ones(20) + 0.1 * np.random.default_rng(0).standard_normal((64, 20))
-    negative = estimated(deviations(g), deviations(g, metric=-metric), failure=0.1, source="", gradients=1)
+    negative = estimate(deviations(g), deviations(g, metric=-metric), failure=0.1, source="", gradients=1)
     assert negative.curvature_scale is None
     assert "negative" in negative.note
 
@@ -220,11 +220,11 @@ def test_curved_interval_holds_and_negative_curvature_is_said():
 def test_estimates_are_ordered_and_scale(groups, dimension, signal, unit, seed):
     rng = np.random.default_rng(seed)
     g = signal + rng.standard_normal((groups, dimension)) ** 3
-    one = estimated(deviations(g), None, failure=0.05, source="", gradients=1)
+    one = estimate(deviations(g), None, failure=0.05, source="", gradients=1)
     assert one.variance_bounds.contains(one.variance)
     assert one.scale is None or one.scale_bounds.contains(one.scale)
     assert one.scale_bounds.lower >= 0
-    other = estimated(deviations(unit * g), None, failure=0.05, source="", gradients=1)
+    other = estimate(deviations(unit * g), None, failure=0.05, source="", gradients=1)
     assert other.variance == pytest.approx(unit**2 * one.variance, rel=1e-6)
     if one.scale is not None and other.scale is not None:
         assert other.scale == pytest.approx(one.scale, rel=1e-5)
@@ -244,8 +244,8 @@ def test_json():
         (lambda: gradient_noise(LeastSquares([[1e200]], [1.0]), [1e200]), NotFinite, "not finite"),
         (lambda: step_moments(PROBLEMS["logistic"], rate=-1.0, batch=1), InvalidInput, "rate"),
         (lambda: step_moments(PROBLEMS["logistic"], rate=1.0, batch=41, replacement=False), InvalidInput, "41"),
-        (lambda: estimated(deviations(X[:2]), None, failure=0.1, source="", gradients=1), InvalidInput, "at least 3"),
-        (lambda: estimated(deviations(X), None, failure=1.0, source="", gradients=1), InvalidInput, "confidence"),
+        (lambda: estimate(deviations(X[:2]), None, failure=0.1, source="", gradients=1), InvalidInput, "at least 3"),
+        (lambda: estimate(deviations(X), None, failure=1.0, source="", gradients=1), InvalidInput, "failure"),
         (lambda: gradient_noise(PROBLEMS["logistic"]).diffusion(0.1, 0), InvalidInput, "batch"),
         (lambda: gradient_noise(PROBLEMS["logistic"]).progress(0.5), InvalidInput, "batch"),
         (lambda: mean_square_limits(Quadratic(np.eye(2)), 1), InvalidType, "no terms"),

@@ -9,13 +9,13 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.noise._types import GradientNoise, left_over
-from surefoot.noise.estimate import Deviations, exact
+from surefoot.noise.source import Source, measure_noise
 from surefoot.operators import Array
 from surefoot.problems import Problem
 
 __all__ = ["StepMoments", "gradient_noise", "step_moments"]
 
-# Numbers in memory for the gradients of some terms.
+# Numbers in memory for the gradients of some terms: 32 MB, by convention.
 CHUNK = 1 << 22
 
 
@@ -75,18 +75,39 @@ def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) 
     0.25
     """
     x = _point(problem, x)
-    mean = _mean(problem, x)
-    bent_mean = problem.hessian_product(x, mean) if curvature else mean
-    found: list[tuple[Array, ...]] = []
-    for gradients in _gradients(problem, x):
-        away = gradients - mean
-        bent = np.stack([problem.hessian_product(x, d) for d in away]) if curvature else away
-        found.append(((away * away).sum(axis=1), away @ mean, (away * bent).sum(axis=1), away @ bent_mean))
-    squares, projections, bent_squares, bent_projections = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    sizes = np.ones(len(squares))
-    plain = Deviations(sizes=sizes, squares=squares, projections=projections, square=float(mean @ mean))
-    curved = Deviations(sizes=sizes, squares=bent_squares, projections=bent_projections, square=float(mean @ bent_mean))
-    return exact(plain, curved if curvature else None, source="all terms, exact", gradients=2)
+    product = (lambda v: problem.hessian_product(x, v)) if curvature else None
+    return measure_noise(_Terms(problem, x), failure=None, product=product)
+
+
+class _Terms(Source):
+    """The gradients of all terms of a finite sum at x."""
+
+    def __init__(self, problem: Any, x: Array) -> None:
+        self.problem, self.x = problem, x
+
+    @property
+    def name(self) -> str:
+        return "gradients of terms"
+
+    @property
+    def passes(self) -> int:
+        return 2
+
+    def mean(self) -> Array:
+        return sum(rows.sum(axis=0) for rows in self.gradients()) / self.problem.terms
+
+    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+        for rows in self.gradients():
+            yield np.ones(len(rows)), rows - mean
+
+    def gradients(self) -> Iterator[Array]:
+        """Some rows at a time."""
+        most = max(1, CHUNK // self.problem.size)
+        for first in range(0, self.problem.terms, most):
+            rows = self.problem.term_gradients(np.arange(first, min(first + most, self.problem.terms)), self.x)
+            if not np.isfinite(rows).all():
+                raise NotFinite("a term's gradient is not finite at x; start elsewhere")
+            yield rows
 
 
 def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, replacement: bool = True) -> StepMoments:
@@ -128,14 +149,13 @@ def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, re
     """
     if not 0 < rate < math.inf or batch < 1:
         raise InvalidInput(f"needs a positive finite rate and a batch >= 1; got {rate!r} and {batch!r}")
-    x = _point(problem, x)
-    mean, total = _mean(problem, x), np.zeros((problem.size, problem.size))
-    for gradients in _gradients(problem, x):
-        away = gradients - mean
+    terms = _Terms(problem, _point(problem, x))
+    mean, total = terms.mean(), np.zeros((problem.size, problem.size))
+    for _, away in terms.deviations(mean):
         total += away.T @ away
-    terms: int = getattr(problem, "terms")  # noqa: B009 - `_point` has seen that it has them
-    factor = rate * rate / batch * left_over(batch, None if replacement else terms)
-    return StepMoments(drift=-rate * mean, covariance=factor / terms * total)
+    count = terms.problem.terms
+    factor = rate * rate / batch * left_over(batch, None if replacement else count)
+    return StepMoments(drift=-rate * mean, covariance=factor / count * total)
 
 
 def _point(problem: Any, x: Any) -> Array:
@@ -145,17 +165,3 @@ def _point(problem: Any, x: Any) -> Array:
             "Softmax or a problem of yours with `terms` and `term_gradients`"
         )
     return problem.start() if x is None else problem.checked(x)
-
-
-def _gradients(problem: Any, x: Array) -> Iterator[Array]:
-    """The gradients of all terms, some rows at a time."""
-    rows = max(1, CHUNK // problem.size)
-    for first in range(0, problem.terms, rows):
-        found = problem.term_gradients(np.arange(first, min(first + rows, problem.terms)), x)
-        if not np.isfinite(found).all():
-            raise NotFinite("a term's gradient is not finite at x; start elsewhere")
-        yield found
-
-
-def _mean(problem: Any, x: Array) -> Array:
-    return sum(gradients.sum(axis=0) for gradients in _gradients(problem, x)) / problem.terms

@@ -11,7 +11,7 @@ from surefoot.operators import Array
 from surefoot.rules.adaptive.student import student_quantile
 from surefoot.spectra import Bounds
 
-__all__ = ["LEAST_GROUPS", "Deviations", "estimated", "exact", "jackknife"]
+__all__ = ["LEAST_GROUPS", "Deviations", "estimate", "exact", "jackknife", "unbiased"]
 
 # Leaving one group out must leave two to take a variance of.
 LEAST_GROUPS = 3
@@ -45,8 +45,7 @@ class Deviations:
 
         Of K equal groups it is the estimator with two batch sizes, n and N (McCandlish et al. 2018, appendix A.1).
         """
-        variance = float(self.sizes @ self.squares) / (len(self.sizes) - 1)
-        return variance, self.square - variance / float(self.sizes.sum())
+        return unbiased(float(self.sizes @ self.squares), self.square, len(self.sizes), float(self.sizes.sum()))
 
     def left_out(self) -> Array:
         """The two moments with one group left out, shape (2, K)."""
@@ -57,13 +56,19 @@ class Deviations:
         return np.stack([variances, squares - variances / rest])
 
 
+def unbiased(scatter: float, square: float, groups: int, samples: float) -> tuple[float, float]:
+    """tr(Sigma) and |G|^2 without bias, from sum_k n_k |g_k - G|^2 and |G|^2 as they are of so many gradients."""
+    variance = scatter / (groups - 1)
+    return variance, square - variance / samples
+
+
 def jackknife(left: Array) -> Array:
     """The covariance of estimates from what they are with one group left out, shape (m, K) to (m, m)."""
     deviations = left - left.mean(axis=1, keepdims=True)
     return (1 - 1 / left.shape[1]) * deviations @ deviations.T
 
 
-def estimated(
+def estimate(
     plain: Deviations,
     curved: Deviations | None,
     *,
@@ -91,7 +96,7 @@ def estimated(
         If there are too few of them, or the failure is no probability.
     """
     if not 0 < failure < 1:
-        raise InvalidInput(f"confidence must lie strictly between 0 and 1; got {1 - failure!r}")
+        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
     groups = len(plain.sizes)
     if groups < LEAST_GROUPS:
         raise InvalidInput(f"noise needs at least {LEAST_GROUPS} independent gradients; got {groups}; give more data")
@@ -160,8 +165,8 @@ def _ratio(seen: Deviations, t: float, failure: float) -> tuple[float | None, Bo
     least = _fieller(top, bottom + _lift(seen, t, w), v, c, w, t)[0]
     if not bounded:
         return None, _bounds(least, math.inf, failure)
-    estimate = top / bottom * (1 + c / (top * bottom)) / (1 + w / (bottom * bottom)) if top > 0 else 0.0
-    return estimate, _bounds(min(least, estimate), max(largest, estimate), failure)
+    ratio = top / bottom * (1 + c / (top * bottom)) / (1 + w / (bottom * bottom)) if top > 0 else 0.0
+    return ratio, _bounds(min(least, ratio), max(largest, ratio), failure)
 
 
 def _fieller(top: float, bottom: float, v: float, c: float, w: float, t: float) -> tuple[float, float]:

@@ -128,7 +128,7 @@ def test_per_sample_gradients_are_those_of_single_samples(name):
     batches = gather(data, loss)
     source = SampleSource(model, loss, batches, select(model))
     mean = source.mean()
-    away = np.concatenate([d for _, d in source.deviations(mean)])
+    away = torch.cat([d for _, d in source.deviations(mean)])
     np.testing.assert_allclose(away + mean, one_by_one(model, loss, data), atol=1e-10)
 
 
@@ -238,7 +238,7 @@ def bad_data():
         (lambda: gradient_noise(*classifier(), groups=2), InvalidInput, "at least 3"),
         (lambda: gradient_noise(*classifier(), samples=1), InvalidInput, "at least 3"),
         (lambda: gradient_noise(*classifier(2)), InvalidInput, "at least 3"),
-        (lambda: gradient_noise(*classifier(), confidence=1.0), InvalidInput, "confidence"),
+        (lambda: gradient_noise(*classifier(), failure=0.0), InvalidInput, "failure"),
         (lambda: gradient_noise(*classifier(), whole=True, groups=5), InvalidInput, "whole"),
         (lambda: gradient_noise(*classifier(), curvature=np.eye(3)), InvalidType, "operator"),
         (

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.noise.estimate import unbiased
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.groups._blocks import blocks, preconditioned
@@ -231,27 +233,22 @@ def _one_rate(optimizer: Optimizer) -> float:
 
 def _noise(curvature: CurvatureOperator, members: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """tr(Cov g)/|G|^2 of each group over the mini-batches, in one pass."""
-    where = {name: i for i, name in enumerate(curvature.names)}
-    total: list[Tensor | None] = [None] * len(where)
-    squares = np.zeros(len(where))
-    count = 0
+    count, sums, squares = 0, [torch.zeros(())] * len(curvature.names), [torch.zeros(())] * len(curvature.names)
     for gradients in curvature.batch_gradients():
         count += 1
         for i, g in enumerate(gradients):
             if g is not None:
-                wide = g.detach().double().cpu()
-                squares[i] += float(wide.square().sum())
-                known = total[i]
-                total[i] = wide if known is None else known + wide
+                # sums stay where the model is; in float64, since a variance is a small difference of them
+                wide = g.detach().to_dense().to(torch.float32 if g.device.type == "mps" else torch.float64)
+                sums[i], squares[i] = wide + sums[i].to(wide), wide.square().sum() + squares[i].to(wide)
     if count < 2:
         return dict.fromkeys(members, math.nan)
-    means = np.array([0.0 if t is None else float((t / count).square().sum()) for t in total])
-    variance = (squares - count * means) / (count - 1)
+    of = dict(zip(curvature.names, zip(sums, squares, strict=True), strict=True))
     found: dict[str, float] = {}
     for name, names in members.items():
-        chosen = [where[parameter] for parameter in names]
-        spread = max(float(variance[chosen].sum()), 0.0)
-        signal = float(means[chosen].sum()) - spread / count
+        mean_square = sum(float((of[n][0] / count).square().sum()) for n in names)
+        scatter = sum(float(of[n][1]) for n in names) - count * mean_square
+        spread, signal = unbiased(max(scatter, 0.0), mean_square, count, count)
         found[name] = spread / signal if signal > 0 else math.inf
     return found
 

@@ -2,15 +2,15 @@
 
 import math
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
+from surefoot.noise.source import Source
 from surefoot.operators import Array
 from surefoot.training.curvature.linearised import as_scalar, check_differentiable
 from surefoot.training.model.batches import Batches, sample_count
@@ -18,7 +18,7 @@ from surefoot.training.model.parameters import Block
 from surefoot.training.model.sandbox import random_modules, threads_for, undisturbed
 from surefoot.training.model.trees import first_sizes, leaves, mapped, on_device, taken
 
-__all__ = ["MiniBatchSource", "SampleSource", "Source", "check_repeatable"]
+__all__ = ["MiniBatchSource", "ModelSource", "SampleSource", "check_repeatable"]
 
 # Numbers in memory for the gradients of some samples, and samples at most, for the sake of their activations.
 CHUNK, MOST_AT_ONCE = 1 << 23, 512
@@ -29,8 +29,8 @@ AGREES = 1e-2
 REPEATABLE = 256
 
 
-class Source(ABC):
-    """Independent gradients g_k, each with a size n_k, that add up to the gradient of the mean loss.
+class ModelSource(Source):
+    """Gradients of a model's loss, as float64 vectors where the model is.
 
     Parameters
     ----------
@@ -38,34 +38,15 @@ class Source(ABC):
     loss : callable
     batches : Batches
     block : Block
+        The parameters in question.
     """
-
-    note = ""  # what a reader should know
 
     def __init__(self, model: nn.Module, loss: Any, batches: Batches, block: Block) -> None:
         self.model, self.loss, self.batches, self.block = model, loss, batches, block
         self.device = block.tensors[0].device
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What the gradients are of."""
-
-    @property
-    @abstractmethod
-    def passes(self) -> int:
-        """What it costs, in gradients of the mean loss."""
-
-    @abstractmethod
-    def mean(self) -> Array:
-        """G, shape (P,)."""
-
-    @abstractmethod
-    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
-        """Some at a time: sizes of shape (k,), and g_k - G of shape (k, P); sum over all of n_k (g_k - G) is 0."""
-
-    def gradient(self, batch: Any) -> Array:
-        """That of the batch's mean loss, shape (P,).
+    def gradient(self, batch: Any) -> Tensor:
+        """The gradient of the batch's mean loss, shape (P,).
 
         Raises
         ------
@@ -83,10 +64,11 @@ class Source(ABC):
                 "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer "
                 "groups, or call model.eval()"
             ) from error
-        return finite(self.block.joined(found).numpy())
+        pairs = zip(cast("Sequence[Tensor | None]", found), self.block.tensors, strict=True)
+        return finite(torch.cat([_wide(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs]))
 
 
-class MiniBatchSource(Source):
+class MiniBatchSource(ModelSource):
     """The gradients of mini-batches, disjoint and drawn in a seeded order.
 
     Parameters
@@ -107,7 +89,7 @@ class MiniBatchSource(Source):
         weigh: Callable[[Any], float] = getattr(loss, "weight", _samples)
         weights = np.array([weigh(part) for part in self.parts], dtype=np.float64)
         self.sizes = weights * (sum(_samples(item) for item in batches.items) / weights.sum())
-        self._kept: list[Array] = []
+        self._kept: list[Tensor] = []
 
     @property
     def name(self) -> str:
@@ -121,23 +103,23 @@ class MiniBatchSource(Source):
     def _fits(self) -> bool:
         return len(self.parts) * self.block.size <= CHUNK
 
-    def mean(self) -> Array:
-        total = np.zeros(self.block.size)
+    def mean(self) -> Tensor:
+        total = torch.zeros((), device=self.device)
         self._kept = []
-        for size, part in zip(self.sizes, self.parts, strict=True):
-            found = self.gradient(part)
-            total += size * found
+        for share, part in zip((self.sizes / self.sizes.sum()).tolist(), self.parts, strict=True):
+            gradient = self.gradient(part)
+            total = total + share * gradient
             if self._fits:
-                self._kept.append(found)
-        return total / self.sizes.sum()
+                self._kept.append(gradient)
+        return total
 
-    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+    def deviations(self, mean: Tensor) -> Iterator[tuple[Array, Tensor]]:
         again = self._kept or map(self.gradient, self.parts)
-        for size, found in zip(self.sizes, again, strict=True):
-            yield np.array([size]), (found - mean)[None]
+        for size, gradient in zip(self.sizes, again, strict=True):
+            yield np.array([size]), (gradient - mean)[None]
 
 
-class SampleSource(Source):
+class SampleSource(ModelSource):
     """The gradients of single samples, many at once by `torch.func.vmap`.
 
     A sample whose weight in the mean differs (class weights, ignored labels) counts by the first-order change that
@@ -167,14 +149,13 @@ class SampleSource(Source):
     def passes(self) -> int:
         return 2
 
-    def mean(self) -> Array:
-        shares = self.batches.shares
-        return sum(
-            (share * self.gradient(item) for share, item in zip(shares, self.batches.items, strict=True)),
-            np.zeros(self.block.size),
-        )
+    def mean(self) -> Tensor:
+        total = torch.zeros((), device=self.device)
+        for share, item in zip(self.batches.shares, self.batches.items, strict=True):
+            total = total + share * self.gradient(item)
+        return total
 
-    def deviations(self, mean: Array) -> Iterator[tuple[Array, Array]]:
+    def deviations(self, mean: Tensor) -> Iterator[tuple[Array, Tensor]]:
         """As `Source.deviations`.
 
         Raises
@@ -182,24 +163,24 @@ class SampleSource(Source):
         CoupledSamples
             At the end, if they do not add up to the gradient of the mean loss.
         """
-        rest, spread, rows = np.zeros(self.block.size), 0.0, min(max(1, CHUNK // self.block.size), MOST_AT_ONCE)
+        rest, spread, rows = torch.zeros_like(mean), 0.0, min(max(1, CHUNK // self.block.size), MOST_AT_ONCE)
         for item, size, weights in zip(self.batches.items, self.counts, self.weights, strict=True):
             for index in torch.arange(size).split(rows):
-                weight = weights[index.numpy()] / self.mean_weight
-                away = np.zeros((len(index), self.block.size))
+                weight = torch.as_tensor(weights[index.numpy()] / self.mean_weight).to(mean)
                 kept = weight > 0  # a sample whose labels are all ignored has no loss: 0/0
+                away = mean.new_zeros(len(index), len(mean))
                 if kept.any():
-                    away[kept] = finite(self._gradients(item, index[torch.from_numpy(kept)], size)) - mean
+                    away[kept] = finite(self._gradients(item, index[kept.cpu()], size)) - mean
                 away *= weight[:, None]
-                rest += away.sum(axis=0)
+                rest += away.sum(0)
                 spread += float((away * away).sum())
                 yield np.ones(len(index)), away
         samples = sum(self.counts)
-        known = max(float(np.linalg.norm(mean)), math.sqrt(spread) / samples)
-        if float(np.linalg.norm(rest)) / samples > AGREES * known:
+        known = max(float(mean.norm()), math.sqrt(spread) / samples)
+        if float(rest.norm()) / samples > AGREES * known:
             raise CoupledSamples("the gradients of single samples do not add up to the batch's: samples are coupled")
 
-    def _gradients(self, batch: Any, index: Tensor, size: int) -> Array:
+    def _gradients(self, batch: Any, index: Tensor, size: int) -> Tensor:
         """The gradients of the samples named, shape (k, P)."""
         batch = on_device(taken(batch, index, size), self.device)
         mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
@@ -214,12 +195,7 @@ class SampleSource(Source):
         with undisturbed(self.model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # operations without a batching rule are slow, not wrong
             each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(mine))
-        return (
-            torch.cat([each[name].detach().reshape(len(index), -1) for name in parameters], dim=1)
-            .cpu()
-            .double()
-            .numpy()
-        )
+        return torch.cat([_wide(each[name]).reshape(len(index), -1) for name in parameters], dim=1)
 
 
 class CoupledSamples(InvalidInput):
@@ -261,7 +237,7 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
             )
 
 
-def finite(gradients: Array) -> Array:
+def finite(gradients: Tensor) -> Tensor:
     """The same gradients.
 
     Raises
@@ -269,9 +245,16 @@ def finite(gradients: Array) -> Array:
     NotFinite
         If an entry is not finite.
     """
-    if not np.isfinite(gradients).all():
+    if not bool(gradients.isfinite().all()):
         raise NotFinite("a gradient is not finite at the model's parameters; check the data and the parameters for NaN")
     return gradients
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Detached, dense, and in float64: sums of many squares lose half their digits; Apple's devices have no float64."""
+    tensor = tensor.detach()
+    tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def _samples(batch: Any) -> float:

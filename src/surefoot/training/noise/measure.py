@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.noise import GradientNoise
-from surefoot.noise.estimate import LEAST_GROUPS, Deviations, estimated, exact
-from surefoot.operators import Array
+from surefoot.noise.estimate import LEAST_GROUPS
+from surefoot.noise.source import measure_noise
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.batches import Batches, gather
 from surefoot.training.model.loss import Loss
@@ -17,12 +17,13 @@ from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.parameters import select
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.model.trees import on_device
-from surefoot.training.noise._sources import MiniBatchSource, SampleSource, Source, check_repeatable
+from surefoot.training.noise._sources import MiniBatchSource, SampleSource, check_repeatable
 
 __all__ = ["GROUPS", "gradient_noise"]
 
-# Mini-batches where single samples have no gradients: enough for an interval, few enough for products with each, and
-# with more than a handful of samples where there are so many.
+# Mini-batches where single samples have no gradients, by convention: enough for an interval (Student's t at 31 degrees
+# of freedom is 4% wider than the normal), few enough for a product with each. The mean of fewer than 8 samples is far
+# from normal where gradients are skewed, and the interval assumes that it is.
 GROUPS, LEAST_SAMPLES = 32, 8
 
 
@@ -35,7 +36,7 @@ def gradient_noise(
     groups: int | None = None,
     samples: int | None = None,
     whole: bool = False,
-    confidence: float = 0.95,
+    failure: float = 0.05,
     parameters: Iterable[Any] | None = None,
     count: Callable[[Any], float] | None = None,
     rng: int = 0,
@@ -74,8 +75,8 @@ def gradient_noise(
     whole : bool
         Whether the data are all there are, so that nothing has to be estimated from them: then the numbers are those of
         SGD on exactly these samples. Needs single samples.
-    confidence : float
-        Of the two-sided intervals.
+    failure : float
+        The probability that one of the two-sided intervals misses, an *estimate*.
     rng : int
         Seed of the shuffle.
 
@@ -113,6 +114,8 @@ def gradient_noise(
     >>> noise.variance, noise.square, noise.scale  # gradients -2, -4, -6, -8
     (5.0, 25.0, 0.2)
     """
+    if not 0 < failure < 1:
+        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
     if groups is not None and groups < LEAST_GROUPS:
         raise InvalidInput(f"groups must be at least {LEAST_GROUPS}; got {groups!r}")
     if samples is not None and samples < LEAST_GROUPS:
@@ -129,56 +132,28 @@ def gradient_noise(
     batches = MiniBatches(given, 1, rng).subset(samples)
     check_repeatable(model, loss, on_device(batches.items[0], block.tensors[0].device))
 
-    def by_batches(reason: str = "") -> Source:
+    def by_batches(reason: str = "") -> GradientNoise:
         fitting = max(LEAST_GROUPS, min(GROUPS, int(sum(batches.counts)) // LEAST_SAMPLES))
-        return MiniBatchSource(model, loss, batches, block, groups=groups or fitting, seed=rng, reason=reason)
+        source = MiniBatchSource(model, loss, batches, block, groups=groups or fitting, seed=rng, reason=reason)
+        return measure_noise(source, failure=failure, product=None if curvature is None else _product(curvature))
 
-    failure = 1 - confidence
     if groups is not None or curvature is not None:
-        return _estimate(by_batches(), curvature, failure)
+        return by_batches()
     try:
-        source = SampleSource(model, loss, batches, block)
-        seen, _ = _measured(source, None)
+        return measure_noise(SampleSource(model, loss, batches, block), failure=None if whole else failure)
     except NotFinite:
         raise
     except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
         if whole:
             raise InvalidInput(f"single samples have no gradients here ({_first_line(error)}); use groups") from error
-        return _estimate(by_batches(f"by mini-batches, for single samples fail: {_first_line(error)}"), None, failure)
-    if whole:
-        return exact(seen, None, source=f"{source.name}, all there are", gradients=source.passes)
-    return estimated(seen, None, failure=failure, source=source.name, gradients=source.passes)
+        return by_batches(f"by mini-batches, for single samples fail: {_first_line(error)}")
 
 
-def _estimate(source: Source, curvature: CurvatureOperator | None, failure: float) -> GradientNoise:
-    plain, curved = _measured(source, curvature)
-    notes = [source.note]
-    if curved is not None:
-        notes.append(f"{len(plain.sizes) + 1} products with the curvature")
-    return estimated(
-        plain,
-        curved,
-        failure=failure,
-        source=source.name,
-        gradients=source.passes,
-        note="; ".join(note for note in notes if note),
-    )
+def _product(curvature: CurvatureOperator) -> Callable[[Tensor], Tensor]:
+    def product(v: Tensor) -> Tensor:
+        return torch.as_tensor(curvature.matvec(v.cpu().numpy())).to(v)
 
-
-def _measured(source: Source, curvature: CurvatureOperator | None) -> tuple[Deviations, Deviations | None]:
-    mean = source.mean()
-    bent_mean = mean if curvature is None else curvature.matvec(mean)
-    rows: list[tuple[Array, ...]] = []
-    for sizes, away in source.deviations(mean):
-        bent = away if curvature is None else np.stack([curvature.matvec(d) for d in away])
-        rows.append((sizes, (away * away).sum(axis=1), away @ mean, (away * bent).sum(axis=1), away @ bent_mean))
-    sizes, squares, projections, bent_squares, bent_projections = (np.concatenate(c) for c in zip(*rows, strict=True))
-    plain = Deviations(sizes=sizes, squares=squares, projections=projections, square=float(mean @ mean))
-    if curvature is None:
-        return plain, None
-    return plain, Deviations(
-        sizes=sizes, squares=bent_squares, projections=bent_projections, square=float(mean @ bent_mean)
-    )
+    return product
 
 
 def _check_curvature(curvature: Any, names: tuple[str, ...]) -> None:

@@ -1,0 +1,104 @@
+"""What gradient noise is measured on, and the one computation of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from surefoot.noise._types import GradientNoise
+from surefoot.noise.estimate import Deviations, estimate, exact
+from surefoot.operators import Array
+
+__all__ = ["Source", "measure_noise"]
+
+
+class Source(ABC):
+    """Independent gradients g_k, each the mean over n_k samples, that add up to the gradient G of the mean loss.
+
+    The gradients are arrays of any library (NumPy, torch on any device): `measure_noise` takes sums of them where they
+    are, and only those sums come to the host.
+    """
+
+    note = ""  # what a reader should know of how they were made
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the gradients are of."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """Cost, in gradients of the mean loss."""
+
+    @abstractmethod
+    def mean(self) -> Any:
+        """G, shape (P,)."""
+
+    @abstractmethod
+    def deviations(self, mean: Any) -> Iterator[tuple[Array, Any]]:
+        """Some at a time: n_k of shape (k,), and g_k - G of shape (k, P); sum over all of n_k (g_k - G) is 0."""
+
+
+def measure_noise(
+    source: Source, *, failure: float | None, product: Callable[[Any], Any] | None = None
+) -> GradientNoise:
+    """The noise of a source's gradients.
+
+        tr(M Sigma) from <d_k, d_k>, <G, G> and <d_k, G>,    d_k = g_k - G,    <u, v> = u'Mv
+
+    with M = I, and with the curvature M = H where its product is given.
+
+    Parameters
+    ----------
+    source : Source
+    failure : float or None
+        The probability that an interval misses; None where the source's samples are all there are, so that nothing has
+        to be estimated.
+    product : callable, optional
+        v to Hv, of the array type of the source's gradients: one product for each gradient and one for G.
+
+    Returns
+    -------
+    GradientNoise
+
+    Raises
+    ------
+    InvalidInput
+        If there are fewer than 3 gradients to estimate from, or `failure` is no probability.
+    """
+    mean = source.mean()
+    bent_mean = mean if product is None else product(mean)
+    plain, curved = _Sums(float(mean @ mean)), _Sums(float(mean @ bent_mean))
+    for sizes, away in source.deviations(mean):
+        plain.add(sizes, (away * away).sum(1), away @ mean)
+        if product is not None:
+            squares = [float(d @ product(d)) for d in away]
+            curved.add(sizes, squares, away @ bent_mean)
+    known = (plain.deviations(), None if product is None else curved.deviations())
+    if failure is None:
+        return exact(*known, source=f"{source.name}, all there are", gradients=source.passes)
+    spent = "" if product is None else f"{len(known[0].sizes) + 1} products with the curvature"
+    note = "; ".join(text for text in (source.note, spent) if text)
+    return estimate(*known, failure=failure, source=source.name, gradients=source.passes, note=note)
+
+
+class _Sums:
+    """The numbers that are kept of each gradient, in one inner product."""
+
+    def __init__(self, square: float) -> None:
+        self.square = square
+        self.parts: list[tuple[Array, Array, Array]] = []
+
+    def add(self, sizes: Array, squares: Any, projections: Any) -> None:
+        self.parts.append((sizes, _host(squares), _host(projections)))
+
+    def deviations(self) -> Deviations:
+        sizes, squares, projections = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        return Deviations(sizes=sizes, squares=squares, projections=projections, square=self.square)
+
+
+def _host(values: Any) -> Array:
+    # `tolist` is the one way off a device that all array libraries share; there are only a few numbers
+    return np.array(values if isinstance(values, list) else values.tolist(), dtype=np.float64)
