@@ -58,9 +58,9 @@ class Method(ABC):
     def stability(self) -> StabilityPolynomial | None:
         """The polynomial P(r, z) behind `amplification`; None where a step is not polynomial in z."""
         try:
-            return _extracted(self)
+            return _polynomial_of(self)
         except TypeError:  # a method that cannot be hashed is extracted anew
-            return _extracted.__wrapped__(self)
+            return _polynomial_of.__wrapped__(self)
 
     @abstractmethod
     def update(self, state: State, flow: Flow) -> State:
@@ -176,7 +176,8 @@ class Method(ABC):
         rate : float
             Asymptotic contraction per step there, in [0, 1].
         """
-        # Worst case over the interval: both ends and points between, since the factor need not be monotone.
+        # Worst case over the interval: both ends and points between, since the factor need not be monotone. 33 points
+        # are closer than the lobes of any method here but the stabilised ones, whose best pair is known.
         return self.best_step_at(-np.geomspace(smallest, largest, 33))
 
     def best_step_at(self, eigenvalues: ArrayLike) -> tuple[float, float]:
@@ -204,7 +205,7 @@ class Method(ABC):
 
 
 @lru_cache(maxsize=256)
-def _extracted(method: Method) -> StabilityPolynomial | None:
-    from surefoot.methods._extracted import MOST_MEMORY, extracted
+def _polynomial_of(method: Method) -> StabilityPolynomial | None:
+    from surefoot.methods._extracted import MOST_MEMORY, extract
 
-    return extracted(method.update, method.memory) if method.memory <= MOST_MEMORY else None
+    return extract(method.update, method.memory) if method.memory <= MOST_MEMORY else None

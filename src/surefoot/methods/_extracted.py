@@ -9,19 +9,23 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
 from surefoot.methods._base import Flow, Method, State
-from surefoot.methods._rational import Polynomial, add, multiply, rational, trimmed
+from surefoot.methods._rational import Polynomial, add, multiply, rational, trim
 from surefoot.methods._stability import StabilityPolynomial
 
-__all__ = ["FromUpdate", "extracted", "from_update"]
+__all__ = ["FromUpdate", "extract", "from_update"]
 
 Update = Callable[[State, Flow], State]
 
-# Most powers of z that a step may hold: one per evaluation of the flow.
+# Most powers of z that a step may hold, one per evaluation of the flow. Tried in turn: most steps hold a few.
 LENGTHS = (8, 32, 128)
+# Two evaluations of one step differ by rounding only, some 1e-15 per operation and stage; what is not linear, or not a
+# polynomial, is off by 1e-2 on the points below.
 AGREEMENT = 1e-9
+# What rounding leaves of a coefficient that cancels, relative to the largest of its polynomial.
 NOTHING = 1e-15
-# The determinant costs memory^4 products of polynomials.
+# The determinant costs memory^4 products of polynomials: six seconds for a full matrix at 12.
 MOST_MEMORY = 12
+# Any few points in general position: off the axes, of modulus near 1, so that no power of them is large or vanishes.
 PROBES = np.asarray([-0.3 + 0.7j, 0.5 - 0.2j, -0.9 - 0.4j])
 
 
@@ -115,7 +119,7 @@ def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
         raise InvalidInput(f"memory must be an int from 1 to {MOST_MEMORY}; got {memory!r}")
     label = name or getattr(update, "__name__", "") or "custom step"
     _check_linear(update, memory)
-    polynomial = extracted(update, memory)
+    polynomial = extract(update, memory)
     if polynomial is None:
         raise InvalidInput(
             f"{label} is not polynomial in the flow: a step of sums, multiples and calls of f is needed; "
@@ -124,21 +128,23 @@ def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
     return FromUpdate(update, memory, label, polynomial)
 
 
-def extracted(update: Update, memory: int) -> StabilityPolynomial | None:
+def extract(update: Update, memory: int) -> StabilityPolynomial | None:
     """det(r I - M(z)) for a step whose matrix M is polynomial in z; None if it is not."""
     for length in LENGTHS:
         with np.errstate(all="ignore"):
-            columns = [_shifted_run(update, memory, j, length) for j in range(memory)]
-            found = np.asarray([[columns[j][i] for j in range(memory)] for i in range(memory)])
-            if not np.isfinite(found).all():
+            columns = [_run_on_powers(update, memory, j, length) for j in range(memory)]
+            powers = np.asarray([[columns[j][i] for j in range(memory)] for i in range(memory)])
+            if not np.isfinite(powers).all():
                 return None
-            if not found[..., -1].any() and _agrees(update, found):
-                matrix = [[_polynomial(entry) for entry in row] for row in found]
-                return StabilityPolynomial(_characteristic(matrix))
+            # a last power that is taken may be one of many that the shift pushed out: try more of them
+            if not powers[..., -1].any() and _agrees(update, powers):
+                matrix = [[_polynomial(entry) for entry in row] for row in powers]
+                return StabilityPolynomial(_characteristic_polynomial(matrix))
     return None
 
 
-def _shifted_run(update: Update, memory: int, column: int, length: int) -> list[NDArray[np.float64]]:
+def _run_on_powers(update: Update, memory: int, column: int, length: int) -> list[NDArray[np.float64]]:
+    """One step on the coefficients of powers of z, which the flow x -> z x shifts by one."""
     one = np.zeros(length)
     one[0] = 1.0
     state = tuple(one.copy() if i == column else np.zeros(length) for i in range(memory))
@@ -146,14 +152,14 @@ def _shifted_run(update: Update, memory: int, column: int, length: int) -> list[
     return [np.asarray(array, dtype=np.float64) for array in result]
 
 
-def _agrees(update: Update, found: NDArray[np.float64]) -> bool:
+def _agrees(update: Update, coefficients: NDArray[np.float64]) -> bool:
     """Whether the polynomials say what the step does at a few complex z: on implicit steps they do not."""
-    memory = len(found)
-    powers = PROBES[:, None] ** np.arange(found.shape[-1])
+    memory = len(coefficients)
+    powers = PROBES[:, None] ** np.arange(coefficients.shape[-1])
     for column in range(memory):
         state = tuple(np.full(PROBES.shape, 1.0 + 0j if i == column else 0j) for i in range(memory))
         result = np.stack([np.asarray(array) for array in update(state, lambda x: PROBES * x)])
-        expected = found[:, column, :] @ powers.T
+        expected = coefficients[:, column, :] @ powers.T
         if not np.abs(result - expected).max() <= AGREEMENT * max(1.0, float(np.abs(expected).max())):
             return False
     return True
@@ -161,10 +167,10 @@ def _agrees(update: Update, found: NDArray[np.float64]) -> bool:
 
 def _polynomial(coefficients: NDArray[np.float64]) -> Polynomial:
     size = float(np.abs(coefficients).max(initial=0.0))
-    return trimmed([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in coefficients.tolist()])
+    return trim([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in coefficients.tolist()])
 
 
-def _characteristic(M: list[list[Polynomial]]) -> tuple[Polynomial, ...]:
+def _characteristic_polynomial(M: list[list[Polynomial]]) -> tuple[Polynomial, ...]:
     """Coefficients in r of det(r I - M), ascending (Faddeev, LeVerrier)."""
     n = len(M)
     one, nothing = (Fraction(1),), (Fraction(0),)
@@ -188,6 +194,7 @@ def _characteristic(M: list[list[Polynomial]]) -> tuple[Polynomial, ...]:
 def _dot(row: list[Polynomial], column: list[Polynomial]) -> Polynomial:
     total: Polynomial = (Fraction(0),)
     for a, b in zip(row, column, strict=True):
+        # most entries of a step's matrix are 0, and fractions are slow
         if any(a) and any(b):
             total = add(total, multiply(a, b))
     return total
@@ -195,7 +202,7 @@ def _dot(row: list[Polynomial], column: list[Polynomial]) -> Polynomial:
 
 def _check_linear(update: Update, memory: int) -> None:
     """Superposition and repeatability, on a fixed pair of states and a flow with a full matrix."""
-    rng = np.random.default_rng(20)
+    rng = np.random.default_rng(20)  # fixed: what is refused once is refused always
     J = rng.standard_normal((3, 3)) / 2
     one, other = ([rng.standard_normal(3) for _ in range(memory)] for _ in range(2))
 

@@ -10,10 +10,13 @@ from surefoot.methods._tableau import ButcherTableau
 
 __all__ = ["implicit_stages"]
 
+# Unknowns of the dense solve: a matrix of 32 MB. Beyond that SciPy's implicit solvers are the tool.
 LARGEST = 2000
+# Twelve digits in 30 iterations: one that gains less at each is told that the step is too long.
 ITERATIONS = 30
+# Relative size of the last correction: on a linear flow a few roundings of the solve.
 TOLERANCE = 1e-12
-# Step of the one-sided difference: the root of the rounding error.
+# Step of the one-sided difference: the root of the rounding error. An inexact Jacobian costs iterations, not accuracy.
 DIFFERENCE = 2.0**-26
 
 

@@ -16,9 +16,14 @@ from surefoot.methods._base import Flow, Method, State
 __all__ = ["EMAMomentum", "HeavyBall", "Nesterov"]
 
 
-def _checked_fraction(value: float, name: str) -> None:
+def _check_fraction(value: float, name: str) -> None:
     if not 0 <= value < 1:
         raise InvalidInput(f"{name} must be in [0, 1); got {value!r}")
+
+
+def _check_ends(smallest: float, largest: float) -> None:
+    if not 0 < smallest <= largest < float("inf"):
+        raise InvalidInput(f"needs 0 < smallest <= largest, finite; got {smallest!r} and {largest!r}")
 
 
 class _AveragedGradient(Method):
@@ -98,8 +103,8 @@ class HeavyBall(_AveragedGradient):
     dampening: float = 0.0
 
     def __post_init__(self) -> None:
-        _checked_fraction(self.momentum, "momentum")
-        _checked_fraction(self.dampening, "dampening")
+        _check_fraction(self.momentum, "momentum")
+        _check_fraction(self.dampening, "dampening")
 
     @property
     def name(self) -> str:
@@ -129,8 +134,7 @@ class HeavyBall(_AveragedGradient):
         InvalidInput
             Unless 0 < smallest <= largest.
         """
-        if not 0 < smallest <= largest < float("inf"):
-            raise InvalidInput(f"needs 0 < smallest <= largest, finite; got {smallest!r} and {largest!r}")
+        _check_ends(smallest, largest)
         root_l, root_mu = largest**0.5, smallest**0.5
         return cls(((root_l - root_mu) / (root_l + root_mu)) ** 2), (2 / (root_l + root_mu)) ** 2
 
@@ -169,7 +173,7 @@ class EMAMomentum(_AveragedGradient):
     beta: float = 0.9
 
     def __post_init__(self) -> None:
-        _checked_fraction(self.beta, "beta")
+        _check_fraction(self.beta, "beta")
 
     @property
     def name(self) -> str:
@@ -214,7 +218,7 @@ class Nesterov(Method):
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        _checked_fraction(self.momentum, "momentum")
+        _check_fraction(self.momentum, "momentum")
 
     @property
     def name(self) -> str:
@@ -256,8 +260,7 @@ class Nesterov(Method):
         InvalidInput
             Unless 0 < smallest <= largest.
         """
-        if not 0 < smallest <= largest < float("inf"):
-            raise InvalidInput(f"needs 0 < smallest <= largest, finite; got {smallest!r} and {largest!r}")
+        _check_ends(smallest, largest)
         s = (3 * largest / smallest + 1) ** 0.5
         return cls((s - 2) / (s + 2)), 4 / (3 * largest + smallest)
 

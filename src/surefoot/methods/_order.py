@@ -11,6 +11,7 @@ __all__ = ["HIGHEST_ORDER", "order_defect"]
 # A tree is the tuple of its subtrees, sorted.
 Tree = tuple[Any, ...]
 
+# 115 conditions at order 8, 286 at order 9; no tableau here or in SciPy claims more.
 HIGHEST_ORDER = 8
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-__all__ = ["Polynomial", "add", "multiply", "rational", "trimmed"]
+__all__ = ["Polynomial", "add", "multiply", "rational", "trim"]
 
 # A polynomial in z by ascending powers.
 Polynomial = tuple[Fraction, ...]
@@ -23,7 +23,7 @@ def rational(value: float | Fraction) -> Fraction:
     return simple if abs(simple - exact) <= ROUNDINGS * abs(exact) else exact
 
 
-def trimmed(polynomial: Sequence[Fraction]) -> Polynomial:
+def trim(polynomial: Sequence[Fraction]) -> Polynomial:
     """Without leading zeros; the zero polynomial keeps one coefficient."""
     last = len(polynomial)
     while last > 1 and not polynomial[last - 1]:
@@ -35,7 +35,7 @@ def add(p: Polynomial, q: Polynomial) -> Polynomial:
     """P + q."""
     size = max(len(p), len(q))
     zero = Fraction(0)
-    return trimmed([
+    return trim([
         (p[i] if i < len(p) else zero) + (q[i] if i < len(q) else zero) for i in range(size)
     ])  # fmt: skip
 
@@ -47,4 +47,4 @@ def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
         if a:
             for j, b in enumerate(q):
                 product[i + j] += a * b
-    return trimmed(product)
+    return trim(product)

@@ -40,7 +40,7 @@ class Region:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Where a step is stable, all pieces of the region; shape (m, n)."""
-        return self.amplification <= 1 + 1e-12
+        return self.amplification <= 1 + 1e-12  # rounding on the boundary of methods that conserve
 
     def __str__(self) -> str:
         return (

@@ -94,7 +94,9 @@ class RungeKutta(Method):
         if self.implicit:
             stages = implicit_stages(self.tableau, x, flow)
             return (x + sum(float(b) * k for b, k in zip(self.tableau.b, stages, strict=True)),)
-        return (self._combined(x, self._stages(x, flow, _last_used(self.tableau))),)
+        # a stage that only the next step uses (first same as last) is not run
+        used = max(i + 1 for i, weight in enumerate(self.tableau.b) if weight)
+        return (self._combine(x, self._stages(x, flow, used)),)
 
     def with_error(self, x: NDArray[np.float64], flow: Flow) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """One step of an explicit method, and the difference to the embedded formula; None without one."""
@@ -104,7 +106,7 @@ class RungeKutta(Method):
         stages = self._stages(x, flow, self.tableau.stages)
         gaps = [float(b) - float(e) for b, e in zip(self.tableau.b, embedded, strict=True)]
         error = np.asarray(sum(gap * k for gap, k in zip(gaps, stages, strict=True)))
-        return self._combined(x, stages), error
+        return self._combine(x, stages), error
 
     def _stages(self, x: Any, flow: Flow, count: int) -> list[Any]:
         stages: list[Any] = []
@@ -116,15 +118,11 @@ class RungeKutta(Method):
             stages.append(flow(point))
         return stages
 
-    def _combined(self, x: Any, stages: list[Any]) -> Any:
+    def _combine(self, x: Any, stages: list[Any]) -> Any:
         for weight, k in zip(self.tableau.b, stages, strict=False):
             if weight:
                 x = x + float(weight) * k
         return x
-
-
-def _last_used(tableau: ButcherTableau) -> int:
-    return max(i + 1 for i, weight in enumerate(tableau.b) if weight)
 
 
 class Midpoint(RungeKutta):

@@ -14,12 +14,17 @@ from surefoot.methods._base import Flow, Method, State
 
 __all__ = ["RungeKuttaChebyshev", "RungeKuttaLegendre"]
 
+# The coefficients divide derivatives of T_s, which grow like s^4: their rounding, 1e-16 s^4, reaches 1 there.
 MOST_STAGES = 10_000
+# Growth per step below this is rounding of the recurrence, which amplifies it by about s^2 (Sommeijer et al. 1998).
 ROUNDING = 1e-12
 # Samples per stage along a ray: |R| oscillates s times over the region, fastest at its ends.
 SAMPLES = 40
+# Halvings of a bracket down to rounding.
 BISECTIONS = 60
+# Rays sampled in one array: 64 x 40 s numbers of 16 bytes, 40 MB at a thousand stages.
 RAYS_AT_A_TIME = 64
+# By order, as Sommeijer, Shampine, Verwer 1998 take it: costs 3% and 2% of the real limit.
 STANDARD_DAMPING = {1: 0.05, 2: 2 / 13}
 
 
@@ -80,11 +85,13 @@ class _Stabilised(Method):
         limits[real] = self.real_limit
         rest = np.flatnonzero(np.isinf(limits))
         for part in np.array_split(rest, max(1, math.ceil(rest.size / RAYS_AT_A_TIME))):
-            limits[part] = self._sampled(rays[part])
+            limits[part] = self._sample(rays[part])
         return limits.reshape(directions.shape)
 
-    def _sampled(self, rays: NDArray[np.complex128]) -> NDArray[np.float64]:
+    def _sample(self, rays: NDArray[np.complex128]) -> NDArray[np.float64]:
+        """The first growth along each ray, bracketed by samples and bisected."""
         count = SAMPLES * len(self._recurrence.rows) + 2 * SAMPLES
+        # Chebyshev points, dense at both ends where |R| oscillates fastest; no ray reaches further than the real one
         radii = 1.1 * self.real_limit * (1 - np.cos(np.linspace(0, np.pi, count))) / 2
         first = (self.amplification(rays[:, None] * radii) > 1 + ROUNDING).argmax(axis=1)
         inside, outside = radii[np.maximum(first - 1, 0)], radii[first]
@@ -105,7 +112,7 @@ class _Stabilised(Method):
         return next((bool(t > 0) for t in terms if abs(t) > ROUNDING), False)
 
 
-def _checked(stages: int, order: int, least: int) -> None:
+def _check(stages: int, order: int, least: int) -> None:
     if order not in (1, 2):
         raise InvalidInput(f"order must be 1 or 2; got {order!r}")
     if isinstance(stages, bool) or not isinstance(stages, int) or not least <= stages <= MOST_STAGES:
@@ -154,7 +161,7 @@ class RungeKuttaChebyshev(_Stabilised):
     order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
-        _checked(self.stages, self.order, self.order)
+        _check(self.stages, self.order, self.order)
         damping = STANDARD_DAMPING[self.order] if self.damping is None else float(self.damping)
         if not 0 <= damping < math.inf:
             raise InvalidInput(f"damping must be finite and >= 0; got {self.damping!r}")
@@ -191,7 +198,7 @@ class RungeKuttaChebyshev(_Stabilised):
         InvalidInput
             If that takes more than 10000 stages, or reach is not finite and positive.
         """
-        return _fewest(lambda s: cls(s, damping, order), reach, order)
+        return _fewest_stages(lambda s: cls(s, damping, order), reach, order)
 
     @classmethod
     def best(cls, smallest: float, largest: float, stages: int) -> tuple[Self, float, float]:
@@ -252,7 +259,7 @@ class RungeKuttaLegendre(_Stabilised):
     order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
-        _checked(self.stages, self.order, self.order)
+        _check(self.stages, self.order, self.order)
 
     @property
     def name(self) -> str:
@@ -278,7 +285,7 @@ class RungeKuttaLegendre(_Stabilised):
         low, high = 1.0, 2.0
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            low, high = (middle, high) if _legendre_at(s, middle) < (1 + r.a) / r.b else (low, middle)
+            low, high = (middle, high) if _legendre_value(s, middle) < (1 + r.a) / r.b else (low, middle)
         return (1 + low) / r.w1
 
     @classmethod
@@ -290,10 +297,10 @@ class RungeKuttaLegendre(_Stabilised):
         InvalidInput
             If that takes more than 10000 stages, or reach is not finite and positive.
         """
-        return _fewest(lambda s: cls(s, order), reach, order)
+        return _fewest_stages(lambda s: cls(s, order), reach, order)
 
 
-def _fewest(build, reach: float, order: int):  # type: ignore[no-untyped-def]
+def _fewest_stages(build, reach: float, order: int):  # type: ignore[no-untyped-def]
     if not 0 < reach < math.inf:
         raise InvalidInput(f"reach must be positive and finite; got {reach!r}")
     low, high = order - 1, order
@@ -353,7 +360,7 @@ def _legendre(s: int, order: int) -> Recurrence:
     return Recurrence(1 - b[s], b[s], 1.0, w1, b[1] * w1, tuple(rows))
 
 
-def _legendre_at(s: int, x: float) -> float:
+def _legendre_value(s: int, x: float) -> float:
     before, value = 1.0, x
     for j in range(2, s + 1):
         before, value = value, ((2 * j - 1) * x * value - (j - 1) * before) / j

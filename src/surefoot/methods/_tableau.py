@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods._order import HIGHEST_ORDER, order_defect
-from surefoot.methods._rational import Polynomial, rational, trimmed
+from surefoot.methods._rational import Polynomial, rational, trim
 from surefoot.methods._stability import StabilityPolynomial
 
 __all__ = ["ButcherTableau"]
@@ -166,13 +166,13 @@ def _stability(tableau: ButcherTableau) -> StabilityPolynomial:
             numerator.append(float(b @ vector))
             vector = A @ vector
     else:
-        denominator = _snapped(_reversed_characteristic(A))
-        numerator = _reversed_characteristic(A - np.outer(np.ones(len(b)), b))
-    return StabilityPolynomial((tuple(-n for n in _snapped(numerator)), denominator))
+        denominator = _snap(_determinant(A))
+        numerator = _determinant(A - np.outer(np.ones(len(b)), b))
+    return StabilityPolynomial((tuple(-n for n in _snap(numerator)), denominator))
 
 
-def _reversed_characteristic(M: NDArray[np.float64]) -> list[float]:
-    """det(I - z M) by ascending powers (Faddeev, LeVerrier)."""
+def _determinant(M: NDArray[np.float64]) -> list[float]:
+    """det(I - z M) by ascending powers of z (Faddeev, LeVerrier)."""
     coefficients = [1.0]
     product = np.eye(len(M))
     for k in range(1, len(M) + 1):
@@ -182,6 +182,6 @@ def _reversed_characteristic(M: NDArray[np.float64]) -> list[float]:
     return coefficients
 
 
-def _snapped(coefficients: Sequence[float]) -> Polynomial:
-    """Simple fractions where they are meant: 1/k! up to the order, where near 0 everything depends on it."""
-    return trimmed([rational(c) if abs(c) > NOTHING else Fraction(0) for c in coefficients])
+def _snap(coefficients: Sequence[float]) -> Polynomial:
+    """Simple fractions where they are meant: 1/k! up to the order, on which all depends near 0."""
+    return trim([rational(c) if abs(c) > NOTHING else Fraction(0) for c in coefficients])

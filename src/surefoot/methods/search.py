@@ -13,10 +13,13 @@ Amplification = Callable[[NDArray[np.complex128]], NDArray[np.float64]]
 ROUNDING = 1e-13
 # |z| from where no method of interest is stable any more but those that always are (implicit ones).
 FARTHEST = 1e8
+# |z| up to where growth counts as growth at once: below, |r| - 1 of a damped mode is near rounding itself.
 NEAREST = 1e-7
+# 15 decades at 1.2% a point: narrower lobes of instability go unseen.
 GRID = 3000
+# Halvings of a bracket down to rounding.
 BISECTIONS = 60
-# Each zoom narrows the bracket around the best of its 101 steps by a factor of 50.
+# Each zoom narrows the bracket around the best of its 101 steps by a factor of 50: six to 1e-10 of the first.
 ZOOMS = 6
 
 
