@@ -26,7 +26,7 @@ class Certificate:
     textbook : float or None
         The usual bound on the same ratio; None where there is none.
     source : str
-        Where the textbook bound is from.
+        Source of the textbook bound.
     """
 
     steps: tuple[float, ...]

@@ -43,11 +43,11 @@ class Doubling:
     Parameters
     ----------
     parameter : float
-        Where the multiplier of the orbit is -1.
+        Parameter at which the multiplier of the orbit is -1.
     period : int
-        Before the doubling.
+        Period before the doubling.
     orbit : tuple of tuples of float
-        The `period` points there, each with its d coordinates.
+        Points of the orbit there, `period` of them, each with its d coordinates.
     """
 
     parameter: float
@@ -63,7 +63,7 @@ class Cascade:
     ----------
     doublings : tuple of Doubling
     reason : str
-        Why there are not more.
+        Reason why there are not more.
     """
 
     doublings: tuple[Doubling, ...]
@@ -128,15 +128,15 @@ def bifurcations(
     Parameters
     ----------
     update : callable
-        As for `orbit`; smooth.
+        Smooth map, as for `orbit`.
     interval : (float, float)
-        Where to start, and how far to go.
+        Range of the parameter: start and end.
     x0 : float or array (d,)
-        Where the orbit starts that is watched at the lower end.
+        Start of the orbit at the lower end.
     count : int
-        How many doublings are wanted.
+        Number of doublings wanted.
     settle : int
-        How long the first orbit is watched.
+        Steps of the first orbit, in which it has to settle.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class Cycle:
     ----------
     parameter : float
     points : array, shape (q,) or (d, q)
-        In order.
+        Points of the orbit, in order.
     multipliers : complex array, shape (1,) or (d,)
         Eigenvalues of the derivative around the orbit, the largest modulus first.
     """
@@ -70,14 +70,14 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     Parameters
     ----------
     update : callable
-        As for `orbit`; smooth.
+        Smooth map, as for `orbit`.
     parameter : float
-        Where, or a guess of it if `multiplier` is given.
+        Parameter of the orbit, or a guess of it if `multiplier` is given.
     points : array, shape (q,) or (d, q)
         A guess of all its points, in order.
     multiplier : float, optional
-        Look for the parameter where the orbit has it: -1 where the period doubles, 1 at a fold (where the orbit is born
-        together with an unstable one), 0 where the orbit is superstable.
+        Multiplier that the orbit is to have, at a parameter to be solved for: -1 where the period doubles, 1 at
+        a fold (where the orbit is born together with an unstable one), 0 where the orbit is superstable.
 
     Returns
     -------

@@ -27,9 +27,9 @@ class Diagram:
     ----------
     parameters : array, shape (p,)
     points : array, shape (keep, p) or (keep, d, p)
-        The last states, in order of time.
+        Last states, in order of time.
     period : int array, shape (p,)
-        0 where none was seen: chaos, an orbit that still creeps, or one that left.
+        Period of each orbit; 0 where none was seen: chaos, an orbit that still creeps, or one that left.
     exponent : array, shape (p,)
         Largest Lyapunov exponent, per step; NaN where the orbit left.
     """
@@ -119,9 +119,9 @@ def diagram(
     Parameters
     ----------
     update, parameters, x0, steps, keep
-        As for `orbit`; `parameters` of shape (p,).
+        Arguments of `orbit`; `parameters` of shape (p,).
     tolerance, longest
-        As for `period`.
+        Arguments of `period`.
 
     Returns
     -------

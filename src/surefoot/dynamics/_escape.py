@@ -34,10 +34,10 @@ class Escape:
     minimum, barrier : float
         The minimum, and the maximum of the loss that has to be crossed.
     necessary : float
-        2/f'' at the minimum: up to it the minimum is stable.
+        Step 2/f'' at the minimum: up to it the minimum is stable.
     trapped : float
-        Up to it the orbit may oscillate, even chaotically, but a step maps the well into itself: it does not leave.
-        Beyond it the well has a hole.
+        Step up to which the orbit may oscillate, even chaotically, but each step maps the well into itself: it does not
+        leave. Beyond it the well has a hole.
     """
 
     minimum: float

@@ -23,11 +23,11 @@ def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *
     Parameters
     ----------
     update, parameters, x0
-        As for `orbit`.
+        Arguments of `orbit`.
     steps : int
         Applications of the update.
     discard : int, optional
-        How many of the first not to average over (default: half).
+        Number of first steps that are not averaged over (default: half).
 
     Returns
     -------

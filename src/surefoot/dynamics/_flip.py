@@ -17,7 +17,7 @@ class Flip:
     Parameters
     ----------
     step : float
-        2/f'': where it happens.
+        Step at which it happens, 2/f''.
     coefficient : float
         c = (f'''/f'')^2 - f''''/(3 f''), unit 1/x^2.
     """

@@ -28,7 +28,7 @@ class Linearised:
     scale : float
         A length typical of the states: what is small is small against it, an orbit at the origin having no size.
     span : float
-        The same for the parameter.
+        Length typical of the parameter.
     exact : bool
         Whether the complex step serves.
     own : callable, optional

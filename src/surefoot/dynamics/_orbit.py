@@ -24,7 +24,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, k
     steps : int
         Applications of the update.
     keep : int, optional
-        How many of the last states to return, at most `steps` (default: all of them).
+        Number of last states to return, at most `steps` (default: all of them).
 
     Returns
     -------
@@ -72,9 +72,9 @@ def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> 
     Parameters
     ----------
     points : array, shape (keep, p) or (keep, d, p) or (keep,)
-        As `orbit` returns them.
+        Orbits, as `orbit` returns them.
     tolerance : float
-        See above.
+        Largest distance of points a period apart, relative to the size of the orbit.
     longest : int
         Longest period looked for; at most keep / 2, so that every period is seen twice.
 

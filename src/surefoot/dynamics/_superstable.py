@@ -33,13 +33,13 @@ def superstable(
     Parameters
     ----------
     update : callable
-        As for `orbit`; scalar, with one critical point.
+        Scalar map, as for `orbit`, with one critical point.
     critical : float or callable
         The critical point, or a function from parameters (p,) to it.
     interval : (float, float)
-        Where to look for the first two.
+        Range of the parameter in which the first two lie.
     count : int
-        2 to 14. The distances shrink by 4.67 each, and drown in rounding after that.
+        Number of orbits, 2 to 14. The distances shrink by 4.67 each, and drown in rounding after that.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     Parameters
     ----------
     parameters : array, shape (n,)
-        Of successive doublings or superstable orbits.
+        Parameters of successive doublings or superstable orbits.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def accumulation(parameters: Sequence[float] | Real) -> float:
     Parameters
     ----------
     parameters : array, shape (n,), n >= 3
-        Of successive doublings or superstable orbits.
+        Parameters of successive doublings or superstable orbits.
 
     Returns
     -------

@@ -54,7 +54,7 @@ def travel(update: Update, parameters: Real, states: Real, *, steps: int, discar
     Parameters
     ----------
     update, parameters, states
-        As `prepare` returns them: (p,) and (p,) or (d, p).
+        What `prepare` returns: (p,) and (p,) or (d, p).
     steps, discard, keep : int
         Applications of the update; how many of the first not to average over; how many of the last states to keep.
 

@@ -23,7 +23,7 @@ class TwoMinima(Landscape):
     Parameters
     ----------
     depth, centre, width : float
-        Of the dent; depth and width positive.
+        Shape of the dent; depth and width positive.
     """
 
     depth: float = 0.1

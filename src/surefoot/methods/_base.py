@@ -146,7 +146,7 @@ class Method(ABC):
         Parameters
         ----------
         window : (left, right, bottom, top), optional
-            Of the complex plane of z = step * eigenvalue; chosen to show the region if not given.
+            Part of the complex plane of z = step * eigenvalue; chosen to show the region if not given.
         points : int
             Grid points along each side.
 
@@ -167,7 +167,7 @@ class Method(ABC):
         Parameters
         ----------
         smallest, largest : float
-            0 < smallest <= largest.
+            Ends of the interval, 0 < smallest <= largest.
 
         Returns
         -------
@@ -186,7 +186,7 @@ class Method(ABC):
         Parameters
         ----------
         eigenvalues : complex array, shape (n,)
-            Not zero, each with a positive `limit_along`.
+            Eigenvalues of the flow's Jacobian: none zero, each with a positive `limit_along`.
 
         Returns
         -------

@@ -87,9 +87,9 @@ def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
         ``update(state, f) -> state``: state a tuple of `memory` arrays, the first the iterate; f(x) is the step times
         the flow's right-hand side (for an optimiser: minus the step times the gradient). Linear in the state and f.
     memory : int
-        From 1 to 12.
+        Number of arrays in the state, from 1 to 12.
     name : str
-        Default: the function's name.
+        Name of the method; the function's if empty.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def order_defect(A: NDArray[np.float64], b: NDArray[np.float64], order: int) -> 
     A : array, shape (s, s)
     b : array, shape (s,)
     order : int
-        From 1 to 8.
+        Number of nodes of the trees, from 1 to 8.
 
     Returns
     -------

@@ -18,13 +18,13 @@ class Region:
     Parameters
     ----------
     method : str
-        Its name.
+        Name of the method.
     real, imaginary : arrays, shapes (n,) and (m,)
         The grid of z = step * eigenvalue.
     amplification : array, shape (m, n)
         Growth per step at real[j] + 1j * imaginary[i].
     boundary : complex array, shape (k,)
-        How far the piece connected to 0 reaches, on rays from 90 to 180 degrees, mirrored: a closed curve that starts
+        Edge of the piece connected to 0, on rays from 90 to 180 degrees, mirrored: a closed curve that starts
         and ends at 0. Rays on which the method is always stable are cut at the window.
     real_limit, imaginary_limit : float
     """

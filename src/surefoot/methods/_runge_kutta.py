@@ -194,7 +194,7 @@ class SSPRK(RungeKutta):
     Parameters
     ----------
     stages, order : int
-        (3, 3) of Shu and Osher 1988 or (10, 4) of Ketcheson 2008.
+        Either (3, 3), of Shu and Osher 1988, or (10, 4), of Ketcheson 2008.
 
     Raises
     ------
@@ -235,7 +235,7 @@ class RadauIIA(RungeKutta):
     Parameters
     ----------
     stages : int
-        1, 2 or 3.
+        Number of stages: 1, 2 or 3.
 
     Raises
     ------

@@ -134,7 +134,8 @@ class RungeKuttaChebyshev(_Stabilised):
     stages : int
         s from 2 (order 2) or 1 to 10000.
     damping : float, optional
-        >= 0; 0.05 for order 1 and 2/13 for order 2 if not given. Without damping the region is pinched to points.
+        Damping >= 0; 0.05 for order 1 and 2/13 for order 2 if not given. Without damping the region is pinched
+        to points.
     order : 1 or 2
 
     Raises

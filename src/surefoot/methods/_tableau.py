@@ -43,7 +43,7 @@ class ButcherTableau:
     embedded : s numbers, optional
         Weights of a second formula for an error estimate.
     embedded_order : int
-        Its order; 0 without one.
+        Order of the second formula; 0 without one.
 
     Raises
     ------

@@ -101,7 +101,7 @@ class Decision:
     restart : bool
         Whether momentum and other memory of the method is to be dropped.
     reason : str
-        Why, for a person; empty when there is nothing to say.
+        Reason, for a person; empty when there is nothing to say.
 
     Raises
     ------

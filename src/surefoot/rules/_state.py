@@ -21,7 +21,7 @@ def dump(state: Any) -> dict[str, Any]:
     Parameters
     ----------
     state : frozen dataclass
-        Of numbers, strings, booleans, None, tuples of those and nested states.
+        State made of numbers, strings, booleans, None, tuples of those and nested states.
 
     Returns
     -------

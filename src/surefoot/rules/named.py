@@ -59,13 +59,13 @@ class NamedRule:
     Parameters
     ----------
     name : str
-        What to type before the colon.
+        Name to type before the colon.
     summary : str
         One line.
     build : callable
         Function from (argument, known) to the rule; the argument is what follows the colon, "" without one.
     argument : str
-        What may follow the colon, for a person; empty if nothing.
+        Argument that may follow the colon, for a person; empty if none.
     """
 
     name: str
@@ -88,7 +88,7 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
         ``name`` or ``name:argument``. A step is a number, a multiple of 1/L such as ``1.9/L``, ``safe`` (1/L) or
         ``optimal`` (2/(L + mu); 1/L where mu is 0).
     known : Known
-        What the rule may be told of the problem.
+        Facts of the problem that the rule may be told.
 
     Returns
     -------

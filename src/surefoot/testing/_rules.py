@@ -64,7 +64,7 @@ def check_rule(
     rule : Rule
         The candidate.
     problem : Problem, optional
-        From its class of problems; default a quadratic with curvatures 1 and 10.
+        Problem of the class that it is meant for; default a quadratic with curvatures 1 and 10.
     observe : callable, optional
         (k, the decision before or None) to the k-th observation: any object with what the rule `needs`. For a rule that
         reads what no problem shows (an integrator's error, a training run's losses). No run is made then: that the rule
@@ -73,7 +73,7 @@ def check_rule(
         c to the rule for the problem with its loss times c: steps have to be 1/c times as long. For a rule without
         units ``lambda c: rule``.
     method : Method, optional
-        What moves; default gradient descent.
+        Method that takes the steps; default gradient descent.
     steps : int
         Length of the run.
     tolerance : float

@@ -41,7 +41,7 @@ class BarzilaiBorwein(Rule):
     decrease : float
         Part of the first-order decrease that is asked for, in [0, 1).
     averaging : float
-        How slowly the average of past losses falls, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are
+        Weight of past losses in their average, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are
         taken back that would have paid.
 
     Raises

@@ -36,9 +36,9 @@ class Polyak(Rule):
     optimum : float or None
         f*, exactly.
     lower_bound : float or None
-        Any number <= f*. Give one of the two.
+        Number <= f*. Give one of the two.
     relaxation : float
-        In (0, 2).
+        Factor of the step, in (0, 2).
     patience : int
         Steps to wait for the gain.
 

@@ -201,7 +201,7 @@ class Linear(Schedule):
     steps : int
         Length of the line, >= 1.
     final : float
-        Where it ends, >= 0.
+        Last step, >= 0.
     """
 
     step: float
@@ -233,7 +233,7 @@ class Cosine(Schedule):
     steps : int
         Length of the half wave, >= 1.
     final : float
-        Where it ends, >= 0.
+        Last step, >= 0.
     """
 
     step: float

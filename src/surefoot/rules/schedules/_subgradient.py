@@ -28,7 +28,7 @@ class Subgradient(Rule):
     length : float
         Length of the first move, > 0, unit of x; about |x_0 - x*| for the fastest start.
     decay : "constant", "sqrt" or "square summable"
-        How moves shorten.
+        Law by which moves shorten.
 
     Raises
     ------

@@ -44,7 +44,8 @@ class StrongWolfe(Rule):
     Parameters
     ----------
     decrease, curvature : float
-        0 < decrease < curvature < 1. A small `curvature` is a nearly exact search.
+        Parts of the slope in the two conditions, 0 < decrease < curvature < 1. A small `curvature` is a nearly
+        exact search.
     grow : float
         Factor while no upper end is known, > 1.
     first : float or None

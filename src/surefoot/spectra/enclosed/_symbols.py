@@ -30,7 +30,7 @@ class Symbol:
     basis : "fourier" or "cosine"
         Operators on the same grid with the same basis have the same eigenvectors, so their symbols add.
     shape : tuple of int
-        Of the grid.
+        Shape of the grid.
     values : array
         Squared singular values; broadcasts to the grid, or half of it where the other half is its mirror image.
     """

@@ -60,7 +60,7 @@ def predict_wide(
     Parameters
     ----------
     widths : sequence of int
-        Of the hidden layers.
+        Widths of the hidden layers.
     inputs : int or array, shape (n, d)
         The training inputs, whatever their covariance; or their dimension d, for `samples` standard normal ones.
     samples : int, optional
@@ -70,7 +70,8 @@ def predict_wide(
         s_w^2: a weight's variance times the number of inputs of its layer. 1 for N(0, 1/fan_in), 2 for He, 1/3 for
         PyTorch's default of nn.Linear. A sequence has one for each hidden layer and one for the output.
     bias_variance : float or sequence of (float or None), optional
-        The same for biases, 1/3 for PyTorch's default; 0: biases that start at zero; None: no biases.
+        Variance of biases times the number of inputs, 1/3 for PyTorch's default; 0: biases that start at zero;
+        None: no biases.
     outputs : int
         Number of outputs.
     loss : "half squared", "squared" or "cross-entropy"
@@ -82,7 +83,7 @@ def predict_wide(
         but the output weights' variance is s_w^2/m^2, and the rate is multiplied by a layer's width for the input
         weights and hidden biases, by 1/m for the output weights; the eigenvalue is that of the curvature scaled so.
     rng : int or numpy.random.Generator
-        For standard normal inputs.
+        Seed or generator of standard normal inputs.
 
     Returns
     -------

@@ -31,7 +31,7 @@ def blocks(
         "groups": the optimizer's parameter groups. Names: one block for each parameter or submodule named. A mapping:
         what each block is called, and its names or parameters.
     optimizer : torch.optim.Optimizer, optional
-        For "groups".
+        Optimizer whose groups are meant, for "groups".
 
     Returns
     -------
@@ -77,7 +77,7 @@ def preconditioned(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     ----------
     H : CurvatureOperator
     optimizer : torch.optim.Optimizer
-        As in `optimizer_limits`; without a state yet it is probed on a copy.
+        Optimizer, as in `optimizer_limits`; without a state yet it is probed on a copy.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class GroupEvidence:
     size : int
         Scalars.
     depth : int
-        0 for embeddings, blocks from 1, the head last; -1 for biases and norms, which are everywhere.
+        Depth: 0 for embeddings, blocks from 1, the head last; -1 for biases and norms, which are everywhere.
     curvature : Bounds
         The largest eigenvalue of the group's diagonal block as the optimizer sees it, P^-1/2 H P^-1/2 (per unit of the
         first group's rate).
@@ -69,9 +69,9 @@ class GroupAdvice:
     Parameters
     ----------
     evidence : tuple of GroupEvidence
-        In the model's order.
+        Evidence of each group, in the model's order.
     param_groups : list of dict
-        For a torch optimizer of the same kind: "params", "name", "lr" and the options that the parameters had.
+        Groups for a torch optimizer of the same kind: "params", "name", "lr" and the options that the parameters had.
     """
 
     evidence: tuple[GroupEvidence, ...]
@@ -149,11 +149,11 @@ def suggest_groups(
     Parameters
     ----------
     model, loss
-        As in `hessian`.
+        Model and loss, as in `hessian`.
     data : list of batches, DataLoader
         Mini-batches as in training: four or more say something about noise.
     optimizer : torch.optim.Optimizer
-        As in `optimizer_limits`, with the rate that suits the whole (`range_test`).
+        Optimizer, as in `optimizer_limits`, with the rate that suits the whole (`range_test`).
     groups : mapping of str to names or parameters, optional
         Your own, by the names of parameters or submodules; the rest is grouped by kind: "embeddings", each block,
         "head", "biases and norms".

@@ -35,7 +35,7 @@ class GroupRatio:
     steps : int
         Measured.
     flags : tuple of str
-        What stands out; empty if nothing does.
+        Remarks on what stands out; empty if nothing does.
     """
 
     name: str
@@ -152,9 +152,9 @@ def watch(
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Its step hooks are used: the loop stays as it is.
+        Optimizer whose step hooks are used: the loop stays as it is.
     groups : mapping of str to parameters, optional
-        Default: the optimizer's own groups, by their "name" if they have one; those of `suggest_groups` do.
+        Groups by name. Default: the optimizer's own, by their "name" if they have one; those of `suggest_groups` do.
     every : int
         Measure each so-manieth step, the first included; a measurement copies the parameters.
 

@@ -26,11 +26,11 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
     Parameters
     ----------
     method : Method or torch.optim.Optimizer
-        An optimizer brings its rate, that of its first group.
+        Method; an optimizer brings its rate, that of its first group.
     rate : float, optional
-        Needed with a Method.
+        Rate; needed with a Method.
     curvature : float
-        Refuse where a direction of this curvature would oscillate.
+        Largest curvature that must not oscillate; more is refused.
 
     Returns
     -------
@@ -75,10 +75,10 @@ def equivalent_rate(method: Method | Optimizer, other: Method, rate: float | Non
     Parameters
     ----------
     method : Method or torch.optim.Optimizer
-        What `rate` belongs to.
+        Method, or optimizer, that `rate` belongs to.
     other : Method
     rate : float, optional
-        Needed with a Method.
+        Rate; needed with a Method.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def optimizer_limits(
     Parameters
     ----------
     H : CurvatureOperator
-        From `hessian` or `gauss_newton`; may be restricted to a block that the optimizer trains.
+        Operator from `hessian` or `gauss_newton`; may be restricted to a block that the optimizer trains.
     optimizer : torch.optim.Optimizer
         SGD, Adam, AdamW, NAdam, RAdam, Adamax or RMSprop. Without a state yet, an adaptive one is probed on a
         copy by a few steps of rate 0 over H's batches, which the reasons say. With several groups the limit
@@ -54,7 +54,7 @@ def optimizer_limits(
     clip : float, optional
         The norm at which gradients are cut.
     rtol, failure, rng
-        As in `surefoot.spectrum`.
+        Arguments of `surefoot.spectrum`.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def decayed_spectrum(
     frozen : Frozen
         Holds the decay.
     rtol, failure, rng
-        As in `surefoot.spectrum`.
+        Arguments of `surefoot.spectrum`.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def best_decayed_step(
     Parameters
     ----------
     smallest, largest : float
-        Of the preconditioned curvature without decay; smallest + decay > 0.
+        Ends of the preconditioned curvature without decay; smallest + decay > 0.
     momentum, decay : float
     limit : float
         The largest stable step.

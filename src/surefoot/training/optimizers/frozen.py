@@ -36,7 +36,7 @@ class Frozen:
     coupled, decoupled : array, shape (n,)
         Weight decay that joins the gradient, and that multiplies the parameters (times the ratio of rates).
     note : str
-        What a reader should know.
+        Remark for a reader.
     """
 
     method: Method
@@ -133,8 +133,8 @@ def freeze(
     optimizer : torch.optim.Optimizer
         Must train all of the curvature's parameters; it may train others too.
     gradients : iterable of gradients, optional
-        For an adaptive optimizer without a state: gradients at this point to probe with. Default: the mean
-        gradients of the curvature's batches in turn.
+        Gradients at this point to probe an adaptive optimizer without a state with. Default: the mean gradients of
+        the curvature's batches in turn.
 
     Returns
     -------

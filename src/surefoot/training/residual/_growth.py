@@ -28,7 +28,7 @@ def predicted(blocks: Sequence[ResidualBlock], seen: Signals, h: float) -> tuple
     ----------
     blocks : sequence of ResidualBlock, length L
     seen : Signals
-        Of the model as it is.
+        Signals of the model as it is.
     h : float
 
     Returns

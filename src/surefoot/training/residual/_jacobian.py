@@ -25,11 +25,11 @@ class JacobianOf(Operator):
     Parameters
     ----------
     output : Tensor
-        With its graph.
+        Output of the branch, with its graph.
     stream : GradientEdge
-        What to differentiate by.
+        Edge of the graph to differentiate by.
     like : Tensor
-        Of its shape and dtype.
+        Tensor of its shape and dtype.
     """
 
     def __init__(self, output: Tensor, stream: GradientEdge, like: Tensor) -> None:

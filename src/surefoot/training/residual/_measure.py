@@ -30,7 +30,7 @@ def measured_block(name: str, step: Step, *, rtol: float, failure: float, rng: i
     name : str
     step : Step
     rtol, failure
-        Of each interval.
+        Relative width and failure probability of each interval.
     rng : int
 
     Returns

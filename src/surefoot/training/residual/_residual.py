@@ -52,21 +52,21 @@ def residual_stability(
     Parameters
     ----------
     model : Module or sequence of modules or functions
-        As it is: nothing of it is changed. A sequence holds the blocks, x -> x + g(x), that follow one another.
+        Model, of which nothing is changed. A sequence holds the blocks, x -> x + g(x), that follow one another.
     data : tensor or batch
         Without a loss the model's input: a tensor, the first entry of a tuple, or a mapping with its keywords. Of a
         list of batches or a DataLoader the first batch.
     loss : callable, optional
         loss(model, batch), whose gradient is measured; default: a random direction at the last block.
     blocks : str, iterable of str or callable, optional
-        Which modules are blocks: a pattern (``"layers.*"``), names, or a function (name, module) -> bool. Each must add
+        Modules that are blocks: a pattern (``"layers.*"``), names, or a function (name, module) -> bool. Each must add
         something computed from its input to its input, once or several times (a layer of a pre-norm transformer), or be
         the module that ends a branch. Default: every sum x + g(x) in the forward pass, g with parameters, that has no
         other in it.
     samples : int or None
         Measure Jacobians at the first so many samples; None: at all of the batch.
     rtol, failure : float
-        Of intervals for Jacobians too large to form, more than 400 entries: their relative width, and the probability
+        Intervals for Jacobians too large to form, more than 400 entries: their relative width, and the probability
         that any of all blocks' misses, and that the whole stack's at one scale does.
     rng : int
         Seed of random directions.

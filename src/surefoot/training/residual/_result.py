@@ -23,16 +23,16 @@ class ResidualBlock:
     size : int
         Entries of x, of all samples that J was measured at.
     spectrum : Spectrum
-        Of J: all eigenvalues of a small one, Ritz values (estimates) of a large one.
+        Eigenvalues of J: all of a small one, Ritz values (estimates) of a large one.
     limits : Limits
-        Of forward Euler on it. `stable`: the largest h for which a block that is repeated lets no perturbation grow for
-        ever; 0 where an eigenvalue grows, as half of them do at a random start.
+        Limits of forward Euler on it. `stable`: the largest h for which a block that is repeated lets no
+        perturbation grow for ever; 0 where an eigenvalue grows, as half of them do at a random start.
     norm : Bounds
-        On ||J||, the largest singular value.
+        Interval of ||J||, the largest singular value.
     log_norm : Bounds
-        On the largest eigenvalue of (J + J')/2: perturbations grow at most like exp(h log_norm) at small h.
+        Interval of the largest eigenvalue of (J + J')/2: perturbations grow at most like exp(h log_norm) at small h.
     growth : Bounds
-        On ||I + J||: what the block does to the worst perturbation.
+        Interval of ||I + J||: what the block does to the worst perturbation.
     contractive : float
         No perturbation grows at any h up to here, in blocks that differ too: 2 a / ||J||^2 if log_norm <= -a < 0,
         else 0.
@@ -94,7 +94,7 @@ class DepthScaling:
         Measured with the scales set: |x_k| / |x_0|, and the gradient by x_k over that by x_L; empty where a branch
         cannot be scaled.
     predicted_forward, predicted_backward : tuple of float, length L + 1
-        From the blocks as they are.
+        Sizes of signal and gradient that follow from the blocks as they are.
     worst : Bounds or None
         Measured: on the largest singular value of the Jacobian of x_L by x_0, at the samples.
     bound : float
@@ -134,17 +134,17 @@ class ResidualStability:
     Parameters
     ----------
     blocks : tuple of ResidualBlock
-        In the order in which they run.
+        Blocks in the order in which they run.
     scalings : tuple of DepthScaling
         The model as it is, 1/sqrt(L), 1/L, and the largest h (``bounded``) at which neither the squared signal nor the
         squared gradient is predicted to grow by more than e across depth, where there is one.
     samples : int
-        That the Jacobians were measured at.
+        Number of samples that the Jacobians were measured at.
     linked : bool
         Whether each branch adds to what the one before it made. Where something else stands between, its effect on the
         sizes is taken as measured, and products over depth leave it out.
     note : str
-        What a reader should know: why a scale could not be tried.
+        Remark for a reader: why a scale could not be tried.
     """
 
     blocks: tuple[ResidualBlock, ...]

@@ -66,12 +66,12 @@ def scale_residuals(
     model : Module
         Changed in place.
     data : tensor or batch
-        As in `residual_stability`; one forward pass on it shows the blocks.
+        Batch, as in `residual_stability`; one forward pass on it shows the blocks.
     scale : float, str or sequence of float
         h, positive; ``"1/sqrt(L)"`` or ``"1/L"``, L the number of branches (two for each layer of a transformer); or
         one number for each branch, in the order in which they run. Set twice, scales multiply.
     loss, blocks
-        As in `residual_stability`.
+        Arguments of `residual_stability`.
 
     Returns
     -------

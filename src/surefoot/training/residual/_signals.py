@@ -30,7 +30,7 @@ class Signals:
     x, branch, total : tuple of float, length L
         |x_k|, |g_k(x_k)| and |x_k + g_k(x_k)|.
     gradient, gradient_after : tuple of float, length L
-        Of what is differentiated, by x_k and by x_k + g_k(x_k).
+        Norms of the gradient by x_k and by x_k + g_k(x_k).
     linked : bool
         Whether each branch adds to what the one before it made, with nothing in between.
     """

@@ -80,7 +80,7 @@ def trace(model: nn.Module, compute: Callable[[], Any]) -> Trace:
     ----------
     model : Module
     compute : callable
-        Of no arguments.
+        Function of no arguments.
 
     Returns
     -------

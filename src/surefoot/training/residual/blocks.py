@@ -73,10 +73,10 @@ def named_steps(model: nn.Module, found: Trace, blocks: Blocks) -> dict[str, Ste
     Parameters
     ----------
     model : Module
-        That was traced.
+        Model that was traced.
     found : Trace
     blocks : str, iterable of str, callable or None
-        See `residual_stability`.
+        Modules that are blocks, as in `residual_stability`.
 
     Returns
     -------

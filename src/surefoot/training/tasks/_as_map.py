@@ -183,7 +183,7 @@ def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: float | None = None
     Parameters
     ----------
     model : Module
-        In the mode (train or eval) to be studied; dropout in train mode is refused.
+        Model in the mode (train or eval) to be studied; dropout in train mode is refused.
     loss : callable
         loss(model, batch) -> scalar tensor, the mean over the batch; see `supervised`.
     data : batch, list of batches, DataLoader

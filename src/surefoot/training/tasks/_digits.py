@@ -19,7 +19,7 @@ def digits_task(seed: int = 0) -> Task:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the samples.
+        Seed of the initialisation and the order of the samples.
 
     Returns
     -------

@@ -47,9 +47,9 @@ class EdgeRun:
         The sharpness at which the rate becomes linearly unstable: R/rate, R = 2 for gradient descent and
         (2 + 2 b1)/(1 - b1) for Adam, whose sharpness is that of the preconditioned Hessian.
     steps : tuple of int
-        Where it was measured.
+        Steps at which it was measured.
     sharpness, loss : tuple of float
-        There; sharpness is an estimate from below.
+        Values there; sharpness is an estimate from below.
     """
 
     optimizer: str
@@ -163,9 +163,9 @@ def edge_of_stability(
     Parameters
     ----------
     rates, adam_rates : sequence of float
-        Of gradient descent and of Adam.
+        Rates of gradient descent and of Adam.
     steps : int
-        Of each run, at least 40.
+        Steps of each run, at least 40.
     rng : int
         Seed of the initialisation.
     progress : callable, optional

@@ -28,9 +28,9 @@ class ResidualTask(Task):
     Parameters
     ----------
     model, loss, data, **options
-        As in `Task`.
+        Arguments of `Task`.
     blocks : str, iterable of str or callable, optional
-        As in `residual_stability`.
+        Modules that are blocks, as in `residual_stability`.
     """
 
     def __init__(self, model: Any, loss: Any, data: Any, *, blocks: Blocks = None, **options: Any) -> None:
@@ -54,7 +54,7 @@ def resnet_mlp_task(seed: int = 0, *, depth: int = DEPTH) -> ResidualTask:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the samples.
+        Seed of the initialisation and the order of the samples.
     depth : int
         Number of blocks, 4 to 256.
 

@@ -30,7 +30,7 @@ def mnist1d_cnn_task(seed: int = 0) -> Task:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the samples; the data is always the same.
+        Seed of the initialisation and the order of the samples; the data is always the same.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def char_transformer_task(seed: int = 0) -> Task:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the windows.
+        Seed of the initialisation and the order of the windows.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def digits_rnn_task(seed: int = 0) -> Task:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the samples.
+        Seed of the initialisation and the order of the samples.
 
     Returns
     -------

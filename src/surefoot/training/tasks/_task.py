@@ -49,11 +49,11 @@ class Candidate:
     Parameters
     ----------
     label : str
-        What to call it.
+        Name of the candidate.
     method : Method
         The linear iteration that it is on its preconditioned curvature.
     note : str
-        How its preconditioner was had, and how weight decay enters.
+        Remark: where its preconditioner is from, and how weight decay enters.
     make : callable
         (parameters, rate) -> a fresh torch optimizer.
     """
@@ -77,16 +77,16 @@ class Task:
         One batch is all the data: its leading dimension is sampled into mini-batches. A list or a loader holds the
         mini-batches themselves, visited in a seeded order.
     name : str
-        What to call it; default the model's class.
+        Name of the task; default the model's class.
     optimizers : mapping of str to callable, optional
         Label to factory (parameters, rate) -> optimizer. Default: SGD, SGD with momentum 0.9, Nesterov 0.9, AdamW.
     batch_size : int
-        Of the mini-batches sampled from one batch.
+        Size of the mini-batches sampled from one batch.
     curvature_samples : int, optional
-        Measure curvature on so many samples (of one batch, the first after a seeded shuffle; else whole batches until
-        there are enough). Default: all.
+        Number of samples on which curvature is measured (of one batch, the first after a seeded shuffle; else
+        whole batches until there are enough). Default: all.
     seed : int
-        Of the model's factory, the order of the samples and whatever the model draws while training.
+        Seed of the model's factory, the order of the samples and whatever the model draws while training.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class TrainingRun:
     Parameters
     ----------
     task, rule, optimizer : str
-        Their names.
+        Names of the three.
     ending : Ending
         ``good``, ``no progress`` (no better than its start or than a constant) or ``diverged``.
     initial, final : float
@@ -47,7 +47,7 @@ class TrainingRun:
     constant : float or None
         Loss of the best constant predictor, where it is known.
     stopped : str
-        Why it ended before its last step; empty if it did not.
+        Reason for an end before its last step; empty if there was none.
     moments : tuple of Moment
         One for each update.
     seconds : float

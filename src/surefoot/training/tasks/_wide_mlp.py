@@ -54,7 +54,7 @@ def wide_mlp_task(seed: int = 0) -> WideTask:
     Parameters
     ----------
     seed : int
-        Of the initialisation and the order of the samples.
+        Seed of the initialisation and the order of the samples.
 
     Returns
     -------

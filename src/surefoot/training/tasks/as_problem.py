@@ -91,9 +91,9 @@ def as_problem(model: nn.Module, loss: Loss, data: Any, *, name: str = "") -> Mo
     Parameters
     ----------
     model, loss, data
-        As in `as_map`.
+        Arguments of `as_map`.
     name : str
-        Default: the model's class.
+        Name of the problem; default the model's class.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def full_batch(task: Task, samples: int | None = None) -> ModelProblem:
     ----------
     task : Task
     samples : int, optional
-        Default: all.
+        Number of samples; default all.
     """
     model = copy.deepcopy(task._model)
     for module in random_modules(model).values():

@@ -24,10 +24,10 @@ class Applied:
     Parameters
     ----------
     name : str
-        In the model.
+        Name of the layer in the model.
     layer : Module
     inputs : Tensor or None
-        What the first layer with weights was given; None for the others.
+        Inputs of the first layer with weights; None for the others.
     """
 
     name: str
@@ -54,10 +54,10 @@ def applied_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[
     Parameters
     ----------
     model : Module
-        In the mode in which it is to be read; it is run once, without gradients.
+        Model in the mode in which it is to be read; it is run once, without gradients.
     inputs : Tensor
     kinds : sequence of types
-        Of the layers; whatever else the model has only holds them.
+        Types of the layers; whatever else the model has only holds them.
 
     Raises
     ------

@@ -49,12 +49,12 @@ def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     Parameters
     ----------
     model : Module
-        Of Linear, one kind of ReLU, Tanh or GELU between them, and Flatten, Identity and Dropout in eval mode, however
-        nested. It is not changed.
+        Network of Linear, one kind of ReLU, Tanh or GELU between them, and Flatten, Identity and Dropout in
+        eval mode, however nested. It is not changed.
     loss : Supervised
-        From `supervised`, of mean squares or cross-entropy (without class weights).
+        Loss from `supervised`, of mean squares or cross-entropy (without class weights).
     inputs : Tensor, shape (n, ...)
-        What the model takes, n from 2 to 4000; targets play no part.
+        Inputs of the model, n from 2 to 4000; targets play no part.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class WideMLP(nn.Module):
     Parameters
     ----------
     inputs, width : int
-        Of the data, and of each of two hidden layers.
+        Size of the data, and of each of two hidden layers.
     parametrization : "standard", "ntk" or "mup"
     """
 
@@ -88,7 +88,7 @@ class WidthPoint:
     predicted : float
         Linear limit of plain SGD from random-matrix theory, no network built; an estimate.
     measured : float
-        The same from the mean of the largest Gauss-Newton eigenvalues of random networks.
+        Largest stable rate from the mean of the largest Gauss-Newton eigenvalues of random networks.
     best : float
         The rate of the least loss after a short run; a parabola through the neighbours of the best one tried.
     tried : tuple of (float, float)
@@ -114,7 +114,7 @@ class WidthStudy:
     steps : int
         Length of a short run.
     networks : int
-        How many random networks were measured and trained at each width.
+        Number of random networks measured and trained at each width.
     """
 
     points: tuple[WidthPoint, ...]
@@ -176,15 +176,15 @@ def width_study(
     data : (Tensor, Tensor)
         Inputs of shape (n, d), targets of shape (n, 10); the first 200 samples after a seeded shuffle are used.
     widths : sequence of int
-        At least two.
+        Widths, at least two.
     parametrizations : sequence of str
-        Of "standard", "ntk", "mup".
+        Parametrisations, of "standard", "ntk", "mup".
     steps : int
         Length of a short run of SGD on mini-batches of 32.
     networks : int
-        How many random networks to measure and train at each width.
+        Number of random networks to measure and train at each width.
     seed : int
-        Of the samples, the initialisation and the mini-batches.
+        Seed of the samples, the initialisation and the mini-batches.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
 
