@@ -108,7 +108,7 @@ def test_large_operators_are_enclosed_by_their_field_of_values():
     blocks = [np.asarray([[a, b], [-b, a]]) for a, b in zip(decay, turn, strict=True)]
     A = scipy.sparse.block_diag(blocks).tocsr()
     for operator in (A, LinearMap((n, n), A.__matmul__, A.T.__matmul__, symmetric=False, kind="jacobian")):
-        found = sf.spectrum(operator)
+        found = sf.spectrum(operator, kind="jacobian")
         eigenvalues = np.concatenate([decay + 1j * turn, decay - 1j * turn])
         inside = _inside(found.field_of_values, eigenvalues)
         assert inside.all()
@@ -125,7 +125,7 @@ def test_advection_and_diffusion_on_a_large_grid():
     J = (scipy.sparse.kron(T, eye) + scipy.sparse.kron(eye, T)).tocsr()
     line = np.linalg.eigvals(T.toarray())
     eigenvalues = (line[:, None] + line).ravel()
-    found = sf.spectrum(J)
+    found = sf.spectrum(J, kind="jacobian")
     assert _inside(found.field_of_values, eigenvalues).all()
     for method in (sf.methods.RK4(), sf.methods.DormandPrince()):
         exact = method.real_limit / np.abs(eigenvalues).max()
@@ -148,7 +148,7 @@ def _inside(corners, points):
 def test_an_estimate_is_called_one():
     n = 1200
     upwind = LinearMap((n, n), lambda x: np.concatenate([[0], x[:-1]]) - x, kind="jacobian")
-    found = sf.spectrum(upwind)
+    found = sf.spectrum(upwind, kind="jacobian")
     assert found.largest.upper_is == "estimate"
     assert found.points.size < n
     assert sf.limits(found).stable == pytest.approx(1, rel=0.02)

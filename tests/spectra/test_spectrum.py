@@ -247,13 +247,13 @@ def test_same_seed_same_numbers_and_a_private_stream():
 
 
 def test_jacobians():
-    rotation = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]])
+    rotation = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]], kind="jacobian")
     assert rotation.kind == "jacobian"
     np.testing.assert_allclose(sorted(rotation.points.imag), [-2, 2])
     assert rotation.largest == rotation.smallest == Bounds.exactly(-1.0)
     heat = sf.spectrum([[-2.0, 1.0], [1.0, -2.0]], kind="jacobian")
     assert heat.kind == "jacobian"
-    hidden = sf.spectrum(LinearMap((2, 2), np.array([[-1.0, 2.0], [-2.0, -1.0]]).__matmul__))
+    hidden = sf.spectrum(LinearMap((2, 2), np.array([[-1.0, 2.0], [-2.0, -1.0]]).__matmul__), kind="jacobian")
     assert hidden.kind == "jacobian"
     assert hidden.products == 2
 
@@ -279,8 +279,8 @@ def test_enclosures_enclose():
 
 
 def test_json_round_trip():
-    for source in ([[2.0, 1], [1, 3]], [[-1.0, 2], [-2, -1]]):
-        found = sf.spectrum(source)
+    for source, kind in (([[2.0, 1], [1, 3]], None), ([[-1.0, 2], [-2, -1]], "jacobian")):
+        found = sf.spectrum(source, kind=kind)
         again = Spectrum.from_dict(json.loads(json.dumps(found.to_dict())))
         assert again == found
         np.testing.assert_array_equal(again.points, found.points)
@@ -314,7 +314,7 @@ class TestBadInput:
 
     def test_too_large_for_all_eigenvalues_and_without_adjoint(self):
         skewed = np.triu(np.ones((1500, 1500)))
-        found = sf.spectrum(LinearMap((1500, 1500), skewed.__matmul__))
+        found = sf.spectrum(LinearMap((1500, 1500), skewed.__matmul__), kind="jacobian")
         assert found.points.size < 1500
         assert found.largest.upper_is == "estimate"
         assert "no bound" in found.note

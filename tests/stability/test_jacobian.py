@@ -37,11 +37,11 @@ def first_exit(method, eigenvalues):
 def test_fifty_complex_pairs_within_one_percent_and_none_unsafe():
     for seed in range(50):
         matrix, eigenvalues = complex_pairs(seed)
-        lim = sf.limits(matrix)
+        lim = sf.limits(matrix, kind="jacobian")
         truth = (-2 * eigenvalues.real / np.abs(eigenvalues) ** 2).min()
         assert truth * 0.99 <= lim.curvature_limit <= truth * (1 + 1e-9)
         assert lim.stable <= truth * (1 + 1e-9)
-        lim = sf.limits(matrix, RK4())
+        lim = sf.limits(matrix, RK4(), kind="jacobian")
         truth = first_exit(RK4(), eigenvalues)
         assert truth * 0.99 <= lim.stable <= truth
 
@@ -49,7 +49,7 @@ def test_fifty_complex_pairs_within_one_percent_and_none_unsafe():
 @NAMED
 def test_both_sides_by_real_runs(method):
     matrix, _ = complex_pairs(7, pairs=2)
-    lim = sf.limits(matrix, method)
+    lim = sf.limits(matrix, method, kind="jacobian")
     sizes = []
     for factor in (0.99, 1.01):
         state = method.start(np.ones(4))
@@ -66,7 +66,7 @@ def test_both_sides_by_real_runs(method):
 @settings(deadline=None, max_examples=20)
 def test_covariance(seed, scale):
     matrix, _ = complex_pairs(seed)
-    plain, scaled = sf.limits(matrix, RK4()), sf.limits(scale * matrix, RK4())
+    plain, scaled = sf.limits(matrix, RK4(), kind="jacobian"), sf.limits(scale * matrix, RK4(), kind="jacobian")
     assert scaled.stable == pytest.approx(plain.stable / scale, rel=1e-7)
 
 
@@ -94,17 +94,17 @@ def test_many_eigenvalues_are_bundled_without_loss(method):
 
 def test_the_imaginary_axis():
     turning = np.asarray([[0.0, 3.0], [-3.0, 0.0]])
-    assert sf.limits(turning, ForwardEuler()).stable == 0
-    assert sf.limits(turning, RK4()).stable == pytest.approx(8**0.5 / 3, rel=1e-9)
-    assert sf.limits(turning, Leapfrog()).stable == pytest.approx(1 / 3, rel=1e-9)
-    assert sf.limits(turning, AdamsBashforth(2)).stable == 0
-    assert sf.limits(turning, sf.methods.RadauIIA(3)).stable == np.inf
+    assert sf.limits(turning, ForwardEuler(), kind="jacobian").stable == 0
+    assert sf.limits(turning, RK4(), kind="jacobian").stable == pytest.approx(8**0.5 / 3, rel=1e-9)
+    assert sf.limits(turning, Leapfrog(), kind="jacobian").stable == pytest.approx(1 / 3, rel=1e-9)
+    assert sf.limits(turning, AdamsBashforth(2), kind="jacobian").stable == 0
+    assert sf.limits(turning, sf.methods.RadauIIA(3), kind="jacobian").stable == np.inf
 
 
 def test_transient_growth_is_said_and_the_field_of_values_decides():
     n = 40
     upwind = -np.eye(n) + np.diag(np.ones(n - 1), -1)  # eigenvalue -1, n-fold: Euler "may" take a step of 2
-    lim = sf.limits(upwind)
+    lim = sf.limits(upwind, kind="jacobian")
     assert lim.curvature_limit == pytest.approx(2, rel=1e-9)
     assert lim.stable == pytest.approx(1, rel=0.01)
     assert "may grow" in lim.reasons["transient"]
@@ -123,13 +123,13 @@ def test_transient_growth_is_said_and_the_field_of_values_decides():
 
 
 def test_a_normal_matrix_has_no_field_to_speak_of():
-    found = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]])
+    found = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]], kind="jacobian")
     assert found.field_of_values is None
     assert found.eigenvector_condition == 1
 
 
 def test_growing_modes():
-    lim = sf.limits([[1.0, 2.0], [-2.0, 1.0]], RK4())
+    lim = sf.limits([[1.0, 2.0], [-2.0, 1.0]], RK4(), kind="jacobian")
     assert lim.stable == 0
     assert "growing" in lim.reasons["stable"]
     assert lim.curvature_limit == np.inf
@@ -139,7 +139,7 @@ def test_random_jacobian_of_a_wide_network():
     # J = -I + s G/sqrt(d), s < 1: Euler's limit 2/(1 + s)
     d, s = 500, 0.6
     J = -np.eye(d) + s * np.random.default_rng(0).standard_normal((d, d)) / np.sqrt(d)
-    assert sf.limits(J).curvature_limit == pytest.approx(2 / (1 + s), rel=0.05)
+    assert sf.limits(J, kind="jacobian").curvature_limit == pytest.approx(2 / (1 + s), rel=0.05)
 
 
 def test_an_empty_spectrum():

@@ -115,11 +115,11 @@ def test_the_upper_end_is_used():
 
 
 def test_euler_on_jacobians():
-    lim = sf.limits([[-1.0, 2.0], [-2.0, -1.0]])
+    lim = sf.limits([[-1.0, 2.0], [-2.0, -1.0]], kind="jacobian")
     assert lim.stable == pytest.approx(2 * 1 / (1 + 4))
     assert lim.optimal == pytest.approx(0.2, abs=1e-6)
-    assert sf.limits([[0.0, 1.0], [-1.0, 0.0]]).stable == 0.0
-    growing = sf.limits([[1.0, 2.0], [-2.0, -1.5]])
+    assert sf.limits([[0.0, 1.0], [-1.0, 0.0]], kind="jacobian").stable == 0.0
+    growing = sf.limits([[1.0, 2.0], [-2.0, -1.5]], kind="jacobian")
     assert growing.stable == 0.0 or growing.curvature_limit > 0
     heat = np.diag(-2.0 * np.ones(5)) + np.diag(np.ones(4), 1) + np.diag(np.ones(4), -1)
     spectrum = sf.spectrum(heat, kind="jacobian")
@@ -131,7 +131,7 @@ def test_random_jacobians_on_both_sides():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         matrix = rng.standard_normal((6, 6)) - 4 * np.eye(6)
-        lim = sf.limits(matrix)
+        lim = sf.limits(matrix, kind="jacobian")
         inside, outside = (np.abs(1 + f * lim.stable * np.linalg.eigvals(matrix)).max() for f in (0.99, 1.01))
         assert inside < 1 < outside
         assert lim.rate == pytest.approx(np.abs(1 + lim.optimal * np.linalg.eigvals(matrix)).max(), rel=1e-9)
@@ -157,7 +157,7 @@ def test_ridge_lowers_the_limit_and_the_condition(top, ridge):
 
 
 def test_print_and_json():
-    for terrain in (np.diag([1.0, 2.0]), np.zeros((2, 2)), [[0.0, 1.0], [-1.0, 0.0]]):
+    for terrain in (np.diag([1.0, 2.0]), np.zeros((2, 2)), sf.spectrum([[0.0, 1.0], [-1.0, 0.0]], kind="jacobian")):
         lim = sf.limits(terrain)
         assert "stable" in str(lim)
         again = sf.Limits.from_dict(json.loads(json.dumps(lim.to_dict(), allow_nan=False)))

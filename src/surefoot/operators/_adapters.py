@@ -7,14 +7,15 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators._base import Array, Kind, Matrix, Operator
+from surefoot.operators.symmetry import asymmetry, rounding, symmetric_part
 
 __all__ = ["LinearMap", "MatrixOperator", "as_operator"]
-
-SYMMETRY_TOLERANCE = 32 * float(np.finfo(np.float64).eps)  # rounding of an A that was computed as B + B'
 
 
 class MatrixOperator(Operator):
     """A matrix with its entries at hand.
+
+    What is asymmetric by rounding only is made symmetric, and `note` says so with the amount.
 
     Parameters
     ----------
@@ -22,6 +23,10 @@ class MatrixOperator(Operator):
         Finite numbers of any real, integer or complex dtype; kept as float64 or complex128.
     psd, kind
         Known facts, as in `Operator`.
+    tolerance : float, optional
+        Asymmetry that counts as rounding, as a share of the largest entry of the rows concerned. Default: 1000 eps of
+        the matrix's dtype (float32's, where float64 holds what were float32 values), 1e-4 for kind="curvature" so that
+        differences pass, and 32 eps of float64 for kind="jacobian".
 
     Raises
     ------
@@ -33,10 +38,22 @@ class MatrixOperator(Operator):
         If an entry is NaN or infinite.
     """
 
-    def __init__(self, matrix: Matrix, *, psd: bool = False, kind: Kind | None = None) -> None:
-        matrix = _cleaned(matrix)
-        super().__init__(matrix.shape, matrix.dtype, symmetric=is_symmetric(matrix), psd=psd, kind=kind)
-        self._matrix = matrix
+    def __init__(
+        self, matrix: Matrix, *, psd: bool = False, kind: Kind | None = None, tolerance: float | None = None
+    ) -> None:
+        given = _checked(matrix)
+        matrix = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64)
+        self.asymmetry = asymmetry(matrix)
+        symmetric = self.asymmetry == 0 or self.asymmetry <= (rounding(given, kind) if tolerance is None else tolerance)
+        super().__init__(matrix.shape, matrix.dtype, symmetric=symmetric, psd=psd, kind=kind)
+        self._matrix = symmetric_part(matrix) if symmetric and self.asymmetry else matrix
+
+    @property
+    def note(self) -> str:
+        """What was done to the matrix; empty where nothing was."""
+        if not self.symmetric or not self.asymmetry:
+            return ""
+        return f"made symmetric: mirrored entries differed by {self.asymmetry:.2g} of their rows' largest"
 
     @property
     def entries(self) -> Matrix:
@@ -83,7 +100,7 @@ class LinearMap(Operator):
         return super()._apply_adjoint(x) if self._rmatvec is None else self._rmatvec(x)
 
 
-def as_operator(source: Any) -> Operator:
+def as_operator(source: Any, *, kind: Kind | None = None, tolerance: float | None = None) -> Operator:
     """Bring a matrix or an operator of any common kind to an `Operator`.
 
     Parameters
@@ -92,6 +109,10 @@ def as_operator(source: Any) -> Operator:
         An `Operator` (returned as it is), a dense array (nested sequences too), a scipy.sparse matrix or array, a
         SciPy LinearOperator, a PyLops operator, or any object with `shape` and `matvec` (and, if it can, `rmatvec`
         and `dtype`).
+    kind : "curvature" or "jacobian", optional
+        What a matrix is, where the caller knows; decides how much asymmetry is rounding (`MatrixOperator`).
+    tolerance : float, optional
+        That asymmetry itself; 0 for data, which nobody should change.
 
     Returns
     -------
@@ -117,19 +138,11 @@ def as_operator(source: Any) -> Operator:
     if hasattr(source, "matvec") and hasattr(source, "shape"):
         return _from_duck(source)
     if isinstance(source, np.ndarray | list | tuple) or hasattr(source, "tocsr") or hasattr(source, "__array__"):
-        return MatrixOperator(source)
+        return MatrixOperator(source, kind=kind, tolerance=tolerance)
     raise InvalidType(
         f"cannot use a {type(source).__name__} as a linear operator; give an array, a scipy.sparse matrix, "
         "a LinearOperator, or an object with shape and matvec"
     )
-
-
-def is_symmetric(matrix: Matrix) -> bool:
-    """Whether a square matrix equals its conjugate transpose up to rounding of its largest entry."""
-    if matrix.shape[0] != matrix.shape[1]:
-        return False
-    gap = abs(matrix - matrix.conj().T).max()
-    return bool(gap <= SYMMETRY_TOLERANCE * abs(matrix).max())
 
 
 def _from_duck(source: Any) -> LinearMap:
@@ -143,8 +156,8 @@ def _from_duck(source: Any) -> LinearMap:
     return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, precision=precision)
 
 
-def _cleaned(matrix: Matrix) -> Matrix:
-    """The matrix in float64 or complex128, its entries finite."""
+def _checked(matrix: Matrix) -> Matrix:
+    """An array or CSR matrix of finite numbers, in the dtype it came in."""
     if hasattr(matrix, "tocsr"):
         matrix = matrix.tocsr()
         values = matrix.data
@@ -162,4 +175,4 @@ def _cleaned(matrix: Matrix) -> Matrix:
     if not np.isfinite(values).all():
         bad = int(np.count_nonzero(~np.isfinite(values)))
         raise NotFinite(f"the matrix has {bad} NaN or infinite entries of {values.size}; drop or impute them")
-    return matrix.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
+    return matrix

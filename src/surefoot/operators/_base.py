@@ -78,6 +78,11 @@ class Operator(ABC):
         return None
 
     @property
+    def note(self) -> str:
+        """What was done to the data before it became this operator; empty where nothing was."""
+        return ""
+
+    @property
     def factor(self) -> "Operator | None":
         """The map F with A = F^H F where the operator is such a product; else None."""
         return None

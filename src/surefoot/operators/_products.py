@@ -74,7 +74,7 @@ def gram(A: Any, weights: Any = None) -> Gram:
     NotFinite
         If a weight is NaN or infinite.
     """
-    operator = as_operator(A)
+    operator = as_operator(A, tolerance=0.0)
     return Gram(operator if weights is None else _weighted_rows(operator, weights))
 
 

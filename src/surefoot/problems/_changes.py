@@ -209,7 +209,7 @@ def by_operator(source: Any, name: str, size: int) -> Change:
     InvalidType
         If S is complex.
     """
-    operator = as_operator(source)
+    operator = as_operator(source, tolerance=0.0)
     if operator.complex:
         raise InvalidType("by must be real; got complex entries")
     if operator.entries is not None:

@@ -26,7 +26,7 @@ def real_matrix(value: Any, name: str) -> Matrix:
     if hasattr(value, "matvec"):
         raise InvalidType(f"{name} must be an array or a scipy.sparse matrix, with its entries at hand; got {value!r}")
     try:
-        entries = MatrixOperator(value).entries
+        entries = MatrixOperator(value, tolerance=0.0).entries
     except SurefootError as error:
         raise type(error)(f"{name}: {error}") from error
     _refuse_complex(entries, name)

@@ -160,7 +160,7 @@ def symmetric_operator(Q: Any) -> Operator:
         If it is not symmetric.
     """
     try:
-        operator = as_operator(Q)
+        operator = as_operator(Q, kind="curvature")
     except SurefootError as error:
         raise type(error)(f"Q: {error}") from error
     m, n = operator.shape

@@ -287,7 +287,7 @@ class _Engine:
 
 
 def _operator(problem: Problem | None, K: Any) -> Operator:
-    operator = as_operator(K)
+    operator = as_operator(K, tolerance=0.0)
     if operator.complex:
         raise InvalidType("K must be real; got complex products: use the real form [[Re, -Im], [Im, Re]]")
     if problem is not None and problem.size != operator.shape[1]:

@@ -18,7 +18,7 @@ def symmetric_operator(source: Any) -> Operator:
     NotSymmetric
         If it is a matrix that is not symmetric.
     """
-    operator = as_operator(source)
+    operator = as_operator(source, kind="curvature")
     m, n = operator.shape
     if m != n:
         raise InvalidInput(f"needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")

@@ -1,13 +1,14 @@
 """The limits of a method on a terrain: real eigenvalues here, complex ones in `_jacobian`."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
-from surefoot.operators import Array, as_operator
+from surefoot.operators import Array, Kind, Operator, as_operator
 from surefoot.spectra import Bounds, Spectrum, spectrum
 from surefoot.spectra.types import Certainty
 from surefoot.stability._jacobian import GROWING, POWERS_LIMIT, limits_of_jacobian
@@ -21,6 +22,7 @@ def limits(
     terrain: Any,
     method: Method | None = None,
     *,
+    kind: Kind | None = None,
     clip: float | None = None,
     rtol: float = 0.01,
     failure: float = 1e-6,
@@ -37,6 +39,9 @@ def limits(
         A problem is asked for its `curvature()`, anything else is measured by `spectrum`.
     method : Method, optional
         Default `GradientDescent()`.
+    kind : "curvature" or "jacobian", optional
+        What a matrix or operator is: the curvature of x' = -A x, or the Jacobian of x' = A x. Default: what it says of
+        itself, else a curvature if it is symmetric; a matrix that is not is asked about.
     clip : float, optional
         The norm at which gradients are cut: above the limit gradient descent then does not diverge but oscillates, by
         an amount that is known.
@@ -53,7 +58,8 @@ def limits(
     InvalidType
         If the terrain or the method is not one.
     InvalidInput
-        As raised by `spectrum`; if `clip` is not a positive number, or the terrain is a Jacobian.
+        As raised by `spectrum`, so also where a matrix is not symmetric and `kind` is missing; if `clip` is not a
+        positive number, or the terrain is a Jacobian; if `kind` contradicts a measured spectrum.
 
     Examples
     --------
@@ -70,34 +76,44 @@ def limits(
     method = GradientDescent() if method is None else method
     if not isinstance(method, Method):
         raise InvalidType(f"method must be a Method such as GradientDescent(); got {type(method).__name__}")
-    found = _measured(terrain, rtol, failure, rng)
+    operator = None if _has_curvature(terrain) else as_operator(terrain, kind=kind)
+    if operator is None:
+        found = _known(terrain, kind)
+    else:
+        found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
+    made = _limits(found, method, operator, clip)
+    if operator is not None and operator.note:
+        made = replace(made, reasons={**made.reasons, "matrix": operator.note})
+    return made
+
+
+def _limits(found: Spectrum, method: Method, operator: Operator | None, clip: float | None) -> Limits:
     if clip is not None:
         if found.kind == "jacobian":
             raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
         return clipped_limits(_of_curvature(found, method), method, found.largest.upper, clip)
     if found.field_of_values is not None or (found.points is not None and np.iscomplexobj(found.points)):
-        return limits_of_jacobian(found, method, _small_matrix(terrain))
+        return limits_of_jacobian(found, method, _small_matrix(operator))
     return _of_curvature(found, method)
 
 
-def _measured(terrain: Any, rtol: float, failure: float, rng: int | np.random.Generator) -> Spectrum:
-    if isinstance(terrain, Spectrum):
-        return terrain
-    curvature = getattr(terrain, "curvature", None)
-    if callable(curvature):
-        found = curvature()
-        if not isinstance(found, Spectrum):
-            raise InvalidType(f"curvature() must return a Spectrum; got {type(found).__name__}")
-        return found
-    return spectrum(terrain, rtol=rtol, failure=failure, rng=rng)
+def _has_curvature(terrain: Any) -> bool:
+    return isinstance(terrain, Spectrum) or callable(getattr(terrain, "curvature", None))
 
 
-def _small_matrix(terrain: Any) -> Array | None:
+def _known(terrain: Any, kind: Kind | None) -> Spectrum:
+    """A spectrum as it is, or a problem's curvature."""
+    found = terrain if isinstance(terrain, Spectrum) else terrain.curvature()
+    if not isinstance(found, Spectrum):
+        raise InvalidType(f"curvature() must return a Spectrum; got {type(found).__name__}")
+    if kind not in (None, found.kind):
+        raise InvalidInput(f"kind={kind!r} was said of the spectrum of a {found.kind}; leave it out")
+    return found
+
+
+def _small_matrix(operator: Operator | None) -> Array | None:
     """The entries of a matrix small enough to take powers of, where there is one."""
-    if isinstance(terrain, Spectrum) or callable(getattr(terrain, "curvature", None)):
-        return None
-    operator = as_operator(terrain)
-    if operator.entries is None or operator.shape[0] > POWERS_LIMIT:
+    if operator is None or operator.entries is None or operator.shape[0] > POWERS_LIMIT:
         return None
     return operator.entries.toarray() if hasattr(operator.entries, "toarray") else operator.entries
 

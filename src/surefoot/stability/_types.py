@@ -39,7 +39,7 @@ class Limits:
     reasons : mapping of str to str
         For each number, where it comes from; "tuned": the best parameters of the method, where they are known;
         "transient": where errors may grow before they decay, because a Jacobian is not normal; "holds": where a
-        local claim holds, if not at one point only.
+        local claim holds, if not at one point only; "matrix": what was done to a matrix (made symmetric, by how much).
     """
 
     method: str
@@ -87,7 +87,8 @@ class Limits:
         width = max(len(value) for _, value in rows)
         lines = [f"step limits of {self.method} ({claim}{certainty})"]
         lines += [f"  {name:<16} {value:<{width}}  {self.reasons.get(name, '')}".rstrip() for name, value in rows]
-        lines += [f"  {self.reasons[name]}" for name in ("tuned", "transient", "holds") if name in self.reasons]
+        remarks = ("tuned", "transient", "holds", "matrix")
+        lines += [f"  {self.reasons[name]}" for name in remarks if name in self.reasons]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

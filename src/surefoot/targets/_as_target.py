@@ -59,7 +59,7 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
     if _is_module(source):
         raise InvalidType(f"a {type(source).__name__} alone has no loss; give the tuple (model, loss, data)")
     try:
-        operator = as_operator(source)
+        operator = as_operator(source, kind="curvature")
     except InvalidType as error:
         raise InvalidType(f"cannot advise on a {type(source).__name__}; give {ADVISABLE}") from error
     if operator.shape[0] != operator.shape[1]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, SurefootError
 from surefoot.operators import Array, Matrix, as_operator
+from surefoot.operators.symmetry import amount_of
 from surefoot.problems import LeastSquares, Logistic, Problem, Quadratic, Softmax
 from surefoot.targets._formats import read_content
 from surefoot.targets._tables import Table, column_index
@@ -51,7 +52,7 @@ def load_matrix(path: str | PathLike[str]) -> Matrix:
     try:
         if isinstance(content, Mapping):
             content = content[_matrix_key(content)]
-        return as_operator(_entries(content)).entries
+        return as_operator(_entries(content), tolerance=0.0).entries
     except SurefootError as error:
         raise _about(path, error) from error
 
@@ -141,8 +142,12 @@ def _only_choice(table: Any, vector: Any) -> Loss:
             f"shape {tuple(table.shape)} is not square, so it is no quadratic by itself; {CHOOSE_LOSS} "
             "(the last column is the label unless --label says another)"
         )
-    if as_operator(_entries(table)).symmetric is not True:
-        raise InvalidInput(f"the matrix is square and not symmetric, so it is no quadratic by itself; {CHOOSE_LOSS}")
+    operator = as_operator(_entries(table), kind="curvature")
+    if operator.symmetric is not True:
+        raise InvalidInput(
+            f"the matrix is square and not symmetric{amount_of(operator)}, so it is no quadratic by itself; "
+            f"{CHOOSE_LOSS}"
+        )
     return "quadratic"
 
 
@@ -164,7 +169,7 @@ def _split(table: Any, label: str | None, loss: Loss) -> tuple[Matrix, Array]:
     if isinstance(table, Table):
         y = table.numbers([column])[:, 0] if loss == "least-squares" else table.labels(column)
         return table.numbers(features), y
-    entries: Matrix = as_operator(table).entries
+    entries: Matrix = as_operator(table, tolerance=0.0).entries
     y = entries[:, [column]]
     return entries[:, features], np.asarray(y.toarray() if hasattr(y, "toarray") else y)[:, 0]
 

@@ -46,7 +46,7 @@ def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int 
     >>> sf.spectra.norm_squared([[3.0, 0.0], [0.0, 4.0]]).upper
     16.0
     """
-    operator = as_operator(A)
+    operator = as_operator(A, tolerance=0.0)
     known = gram_ends(operator)
     if known is not None and known[1].width <= rtol * known[1].upper:
         return known[1]

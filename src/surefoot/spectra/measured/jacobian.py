@@ -21,7 +21,9 @@ PRECISION = 1e-9
 SMALLEST_SHARE = 1e-3
 # Columns that are formed by differences without a sparsity pattern: two evaluations each.
 DENSE_LIMIT = 500
-SYMMETRIC = 1e-7
+# What a difference quotient is off by, as a share of the largest entry of its row: eps over the relative step, times
+# what a component below SMALLEST_SHARE loses. Asymmetry of that size is rounding.
+NOISE = 1e-7
 
 
 class Jacobian(Operator):
@@ -131,7 +133,7 @@ def jacobian(
         made = Jacobian(y.size)
         pattern = np.ones((y.size, y.size), dtype=bool) if chosen == "dense" else sparsity
         matrix = _differences(counted, y, steps, pattern, sparse=chosen == "sparse")
-        made = Jacobian(y.size, matrix=_symmetrised(matrix))
+        made = Jacobian(y.size, matrix=MatrixOperator(matrix, kind="jacobian", tolerance=NOISE))
     made.evaluations = calls
     return made
 
@@ -249,11 +251,3 @@ def _groups(starts: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[np.i
         for row in mine:
             taken[row].add(group)
     return groups
-
-
-def _symmetrised(matrix: Matrix) -> MatrixOperator:
-    """Exactly symmetric where differencing noise is all that is missing."""
-    size = float(abs(matrix).max())
-    if float(abs(matrix - matrix.T).max()) <= SYMMETRIC * size:
-        matrix = (matrix + matrix.T) / 2
-    return MatrixOperator(matrix, kind="jacobian")

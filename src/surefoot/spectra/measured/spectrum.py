@@ -7,6 +7,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, as_operator
+from surefoot.operators.symmetry import amount_of
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
 from surefoot.spectra.enclosed.closed_forms import known_spectrum
 from surefoot.spectra.measured.ends import Ends, Which, measured_ends
@@ -68,10 +69,11 @@ def spectrum(
     which : "both", "largest" or "smallest"
         Ends to narrow down (algebraically); the other is returned as far as it comes for free.
     kind : "curvature" or "jacobian", optional
-        What the eigenvalues mean. Default: what the operator says of itself, else jacobian if it is not symmetric,
-        else curvature.
+        What the eigenvalues mean. Default: what the operator says of itself, else curvature if it is symmetric. A
+        matrix that is not, and does not say what it is, is asked about.
     symmetric : bool, optional
-        Default: what the operator knows, else found from the products.
+        Default: what the operator knows, else found: from the entries, where asymmetry up to 1000 eps of their dtype
+        is rounding and removed (the note says how much), or from the products.
     max_products : int, optional
         Budget. When it ends the run first, the wider interval is returned and the note says so.
     rng : int or numpy Generator
@@ -86,7 +88,7 @@ def spectrum(
     InvalidInput
         If the operator is not square, empty, or an argument is out of range.
     NotSymmetric
-        If it is said to be symmetric, or a curvature, and is not.
+        If it is said to be symmetric, or a curvature, and is not; if it is not and nobody said that it is a Jacobian.
     NotRepeatable
         If two equal products differ.
     NotFinite
@@ -105,7 +107,7 @@ def spectrum(
       largest   3.61803  (exact)
       smallest  1.38197  (exact)
     """
-    operator = as_operator(operator)
+    operator = as_operator(operator, kind=kind)
     _check_arguments(operator, rtol, failure, which, kind, max_products)
     if symmetric is not False and operator.symmetric:
         known = known_spectrum(operator, rtol=rtol, which=which, kind=kind)
@@ -135,22 +137,32 @@ def measure(
     rng: int | np.random.Generator = 0,
 ) -> Measurement:
     """`spectrum`, with the Ritz pairs that it came from; same parameters and errors."""
-    operator = as_operator(operator)
+    operator = as_operator(operator, kind=kind)
     _check_arguments(operator, rtol, failure, which, kind, max_products)
     generator = private_generator(rng)
     known = operator.symmetric if symmetric is None else symmetric
     if symmetric and operator.symmetric is False:
         raise NotSymmetric("symmetric=True was said of a matrix that is not; symmetrise it as (A + A.T)/2")
 
+    kind = kind or operator.kind
+    # what is said not to be symmetric can only be a Jacobian; what turns out not to be may be a curvature gone wrong
+    kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and operator.entries is None) else kind
     if known is not False:
-        kind_if_symmetric = kind or operator.kind or "curvature"
         try:
-            return _symmetric(operator, kind_if_symmetric, rtol, failure, which, max_products, generator)
-        except NotSymmetric:
+            return _symmetric(operator, kind or "curvature", rtol, failure, which, max_products, generator)
+        except NotSymmetric as error:
             if known or kind == "curvature":
                 raise
+            amount = str(error).split(";")[0]
     elif kind == "curvature":
         raise NotSymmetric("a curvature matrix is symmetric and this one is not; say kind='jacobian', or symmetrise it")
+    else:
+        amount = f"the matrix is not symmetric{amount_of(operator)}"
+    if kind_if_asymmetric is None:
+        raise NotSymmetric(
+            f"{amount}, and nothing says what it is; pass kind='jacobian' for the matrix of x' = A x, "
+            "or (A + A.T)/2 for a curvature"
+        )
     return _general(operator, rtol, failure, max_products, generator)
 
 
@@ -212,7 +224,7 @@ def _symmetric(
         provenance="measured",
         scope=operator.scope,
         products=ends.products,
-        note=_shortfall(ends, rtol, which),
+        note="; ".join(filter(None, (operator.note, _shortfall(ends, rtol, which)))),
     )
     return Measurement(found, ends.lanczos.ritz, lambda: ends.lanczos.ritz_pairs()[1])
 
@@ -226,6 +238,7 @@ def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:
         provenance="exact",
         scope=operator.scope,
         points=values,
+        note=operator.note,
     )
 
 

@@ -212,7 +212,7 @@ class RowPerturbation(_DesignSet):
 
 
 def _design(matrix: Any, name: str) -> FloatArray:
-    operator = MatrixOperator(matrix)
+    operator = MatrixOperator(matrix, tolerance=0.0)
     if operator.complex:
         raise InvalidInput(f"{name} must be real; got complex entries")
     entries = operator.entries

@@ -328,7 +328,7 @@ def symmetric(matrix: Any, name: str) -> FloatArray:
     InvalidInput
         If it is not.
     """
-    operator = MatrixOperator(matrix)
+    operator = MatrixOperator(matrix, kind="curvature")
     if operator.complex or not operator.symmetric:
         raise InvalidInput(f"{name} must be real and symmetric; got shape {operator.shape}")
     entries = operator.entries

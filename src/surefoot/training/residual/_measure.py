@@ -109,7 +109,7 @@ def _hermitian_part(J: Operator) -> Operator:
 
 
 def _one_plus(J: Operator) -> Operator:
-    return MatrixOperator(np.eye(J.shape[0]) + J.entries) if J.entries is not None else shifted(J, 1.0)
+    return MatrixOperator(np.eye(J.shape[0]) + J.entries, kind="jacobian") if J.entries is not None else shifted(J, 1.0)
 
 
 def _moments(J: Operator, rng: int) -> tuple[float, float]:

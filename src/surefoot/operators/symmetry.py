@@ -1,0 +1,104 @@
+"""Whether a matrix is symmetric but for rounding: one measure, one tolerance a source of rounding."""
+
+import math
+
+import numpy as np
+
+from surefoot.operators._base import Array, Kind, Matrix, Operator
+
+__all__ = ["amount_of", "asymmetry", "rounding", "symmetric_part"]
+
+# Multiple of the dtype's eps. Weighted Gram products and Hessians by torch's and JAX's automatic differentiation, in
+# float32 and float64, on up to 1500 unknowns and 300,000 rows, came out within 10 eps; longer sums go as the square
+# root of their length at worst.
+ROUNDING = 1000
+# The rounding of float64 sums in another order: all that is taken for symmetric in a matrix that is said to be a
+# Jacobian, where treating it as it is costs a little time and changing it could lose a rotation.
+SUMS = 32
+# Second derivatives by differences: eps^(1/2) to eps^(1/4) of the largest entry, so this much of a matrix that is said
+# to be a curvature.
+DIFFERENCES = 1e-4
+# Where eps itself is coarse (float16) no more than this is called rounding.
+COARSEST = 0.01
+
+
+def asymmetry(matrix: Matrix) -> float:
+    """How far a square matrix is from its conjugate transpose, in units of its rows.
+
+        max_ij |a_ij - conj(a_ji)| / max(r_i, r_j),    r_i = max_j |a_ij|
+
+    Rounding (of sums, of differences) is as large as its row: a small rotation beside one large entry is no rounding.
+
+    Returns
+    -------
+    float
+        0 for a symmetric matrix, at most 2; infinity for one that is not square.
+    """
+    if matrix.shape[0] != matrix.shape[1]:
+        return math.inf
+    half = matrix * 0.5  # halves: the difference of two entries must not overflow
+    gap = abs(half - half.conj().T)
+    rows = abs(matrix).max(axis=1)
+    rows = rows.toarray().ravel() if hasattr(rows, "toarray") else rows
+    if hasattr(gap, "tocoo"):
+        gap = gap.tocoo()
+        sizes, gaps = np.maximum(rows[gap.row], rows[gap.col]), gap.data
+    else:
+        sizes, gaps = np.maximum(rows[:, None], rows[None, :]), gap
+    positive = gaps > 0
+    return 2 * float((gaps[positive] / sizes[positive]).max(initial=0.0))
+
+
+def rounding(matrix: Matrix, kind: Kind | None = None) -> float:
+    """The asymmetry up to which a matrix counts as symmetric, by its dtype and by what it is said to be.
+
+    1000 eps of the dtype; of float32 also where float64 holds values that were float32. A Jacobian has to be symmetric
+    to 32 eps of float64, a curvature to 1e-4, so that derivatives by differences pass.
+    """
+    double = float(np.finfo(np.float64).eps)
+    if kind == "jacobian":
+        return SUMS * double
+    dtype = matrix.dtype
+    eps = float(np.finfo(dtype).eps) if dtype.kind in "fc" else double
+    if matrix.shape[0] == matrix.shape[1] and eps <= double and _were_single(matrix):
+        eps = float(np.finfo(np.float32).eps)
+    tolerance = min(ROUNDING * eps, COARSEST)
+    return max(tolerance, DIFFERENCES) if kind == "curvature" else tolerance
+
+
+def symmetric_part(matrix: Matrix) -> Matrix:
+    """(A + A^H)/2, without overflow."""
+    half = matrix * 0.5
+    return half + half.conj().T
+
+
+def amount_of(operator: Operator) -> str:
+    """By how much a matrix is not symmetric, in brackets for a message; empty for what is known by products only."""
+    amount = getattr(operator, "asymmetry", None)
+    return "" if amount is None else f" (mirrored entries differ by {amount:.2g} of their rows' largest)"
+
+
+def _were_single(matrix: Matrix) -> bool:
+    """Whether float32 holds all entries, and half precision does not hold those that differ from their mirror.
+
+    Whole numbers and simple fractions fit any format: they differ because somebody wrote them so.
+    """
+    values = matrix.data if hasattr(matrix, "tocsr") else matrix
+    if values.dtype.kind not in "fc" or not _fit(values, np.float32):
+        return False
+    gap = abs(matrix - matrix.conj().T)
+    unlike = gap.tocoo() if hasattr(gap, "tocoo") else None
+    entries = values[gap > 0] if unlike is None else matrix.tocsr()[unlike.row, unlike.col]
+    return not _fit(np.asarray(entries), np.float16)
+
+
+def _fit(values: Array, dtype: type) -> bool:
+    """Whether rounding to the mantissa of dtype changes no value."""
+    digits = np.finfo(dtype).nmant + 1
+    parts = (np.real(values), np.imag(values)) if values.dtype.kind == "c" else (values,)
+    for part in parts:
+        mantissa, _ = np.frexp(part)
+        scaled = mantissa * 2.0**digits
+        if not (scaled == np.round(scaled)).all():
+            return False
+    return True
