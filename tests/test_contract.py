@@ -46,6 +46,7 @@ TOP = {
     "Limits",
     "Spectrum",
     "Trajectory",
+    "Why",
     "SurefootError",
     "__version__",
     "advise",
@@ -66,6 +67,7 @@ TOP = {
     "spectrum",
     "targets",
     "testing",
+    "why",
 }
 
 PARAMETERS = {
@@ -83,6 +85,7 @@ PARAMETERS = {
     "targets.ode": "name",
     "limits": "terrain, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
     "audit": "log, plan, *, column=None, tol=0.001",
+    "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
     "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",
     "operators.as_operator": "source, *, kind=None, tolerance=None",
     "operators.gram": "A, weights=None",
@@ -141,7 +144,7 @@ FIELDS = {
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
     "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds details",
     "Audit": (
-        "log column plan verdict cause explanation mend evidence rows first_departure largest_departure steps planned "
+        "log column plan verdict cause explanation fix evidence rows first_departure largest_departure steps planned "
         "ran"
     ),
 }
@@ -221,6 +224,7 @@ VERBS = {
         *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps", "as_json"),
     ],
     "audit": ["log", "plan", "column", "tol", "as_json", "report", "svg", "png"],
+    "why": ["log", "plan", "loss", "norm", "rate", "entropy", "as_json", "report", "svg", "png"],
     "orbit": ["system", "low", "high", "count", "as_json", "svg", "png", "csv"],
     "sweep": [
         *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", "loss", "label"),

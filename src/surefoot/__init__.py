@@ -2,7 +2,7 @@
 
 from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
 from surefoot.advice import Advice, advise
-from surefoot.audits import Audit, audit
+from surefoot.audits import Audit, Why, audit, why
 from surefoot.certificates import Certificate, certify
 from surefoot.errors import SurefootError
 from surefoot.solvers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
@@ -22,6 +22,7 @@ __all__ = [
     "Spectrum",
     "SurefootError",
     "Trajectory",
+    "Why",
     "__version__",
     "advise",
     "audit",
@@ -41,4 +42,5 @@ __all__ = [
     "spectrum",
     "targets",
     "testing",
+    "why",
 ]

@@ -119,7 +119,7 @@ def test_stepped_once_for_each_process(n):
     cause, found = cause_of([held(n * k) for k in range(TOTAL)])
     assert cause == "stepped too often"
     assert f"{n} times per step" in found.explanation
-    assert f"num_processes={n}" in found.mend
+    assert f"num_processes={n}" in found.fix
     assert found.first_departure == 1
 
 
@@ -261,7 +261,7 @@ def test_offset_by_one(shift, says):
     cause, found = cause_of(rows, "cosine:0.1,total=100")
     assert cause == "offset"
     assert says in found.explanation
-    assert "harmless" in found.mend
+    assert "harmless" in found.fix
 
 
 @pytest.mark.parametrize("length", [0, 37, 50, 200])

@@ -107,7 +107,7 @@ def test_the_report_escapes_what_it_shows(command, tmp_path):
         ("a.json", '{"lr": 1}', "expected a list of records"),
         ("a.pkl", "x", "cannot read .pkl"),
         ("events.out.tfevents.1.x", "not an event file at all", "is no event file"),
-        ("a.csv", "\xff\xfe", "cannot be read"),
+        ("a.csv", "\xff\xfd", "cannot be read"),
     ],
 )
 def test_bad_logs_are_bad_input(command, tmp_path, name, content, says):

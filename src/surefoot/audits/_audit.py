@@ -91,7 +91,8 @@ def _rows(series: Series, tol: float) -> Rows:
     largest = max(map(abs, series.rates)) or 1.0
     tight = series.coarse + _ROUNDING
     # a log too coarse for the tolerance cannot be held to it
-    return Rows(series.steps, series.rates, largest, tight, max(tol, tight))
+    steps: Any = series.steps
+    return Rows(steps, series.rates, largest, tight, max(tol, tight))
 
 
 def _closest(rows: Rows, plan: Plan, scale: float | None) -> tuple[Plan, float, int]:
@@ -134,7 +135,7 @@ def _explanations(
                 word="restarted",
                 says=f"after step {again[0]} the run's own counter went back to {series.steps[0]}, and the schedule "
                 "with it",
-                mend="the resumed run began anew: load the checkpoint with its step, and the scheduler's state",
+                fix="the resumed run began anew: load the checkpoint with its step, and the scheduler's state",
                 burden=1,
             )
         ]
@@ -155,7 +156,7 @@ def _unknown(rows: Rows, agreed: int) -> Cause:
     return Cause(
         word="unknown",
         says=f"from step {rows.steps[agreed]} on the rates follow no variation of the plan that is known",
-        mend="look at what happened there; or the plan is not the one that was meant",
+        fix="look at what happened there; or the plan is not the one that was meant",
         burden=99,
     )
 
@@ -207,7 +208,7 @@ def _result(series: Series, rows: Rows, plan: Plan, scale: float, *, cause: Caus
         verdict="as planned" if cause is None else "departs",
         cause="" if cause is None else cause.word,
         explanation="" if cause is None else cause.says,
-        mend="" if cause is None else cause.mend,
+        fix="" if cause is None else cause.fix,
         evidence=(*evidence, *notes, *series.notes),
         rows=len(rows),
         first_departure=None if departs is None else rows.steps[departs],

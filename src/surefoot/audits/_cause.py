@@ -25,8 +25,8 @@ class Cause:
         The cause in a few words, always the same ones.
     says : str
         A sentence with its numbers.
-    mend : str
-        What would mend it.
+    fix : str
+        What would fix it.
     burden : int
         How much it assumes: of two that fit, the lighter is taken.
     worst : float
@@ -39,7 +39,7 @@ class Cause:
 
     word: str
     says: str
-    mend: str
+    fix: str
     burden: int
     worst: float = 0.0
     scale: float = 1.0

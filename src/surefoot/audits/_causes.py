@@ -60,7 +60,7 @@ def _never_stepped(rows: Rows, plan: Plan) -> Iterator[Cause]:
         yield Cause(
             word="never stepped",
             says=f"the rate stayed at {high:.6g}: the schedule never advanced",
-            mend="call scheduler.step() once after each optimizer.step()",
+            fix="call scheduler.step() once after each optimizer.step()",
             burden=0,
             scale=high,
         )
@@ -78,7 +78,7 @@ def _offsets(rows: Rows, plan: Plan, scale: float | None) -> Generator[Guess]:
             Cause(
                 word="offset",
                 says=f"the rates are {steps} {late} the plan, all along",
-                mend=harmless
+                fix=harmless
                 if abs(shift) == 1
                 else "look at the step at which the schedule was made, or logging began",
                 burden=1 if abs(shift) == 1 else 2,
@@ -91,7 +91,7 @@ def _offsets(rows: Rows, plan: Plan, scale: float | None) -> Generator[Guess]:
                 Cause(
                     word="ran past its end",
                     says=f"the run went on after step {plan.total}{past(each)}",
-                    mend="end the run there, or make the schedule as long as the run",
+                    fix="end the run there, or make the schedule as long as the run",
                     burden=1,
                 ),
                 each.curve(),
@@ -113,7 +113,7 @@ def _faster(plan: Plan) -> Generator[Guess]:
                 cause = Cause(
                     word="stepped too often",
                     says=f"the schedule advanced {n} times per step{past(each)}",
-                    mend=f"step it once per optimizer step; under accelerate (num_processes={n}) leave it out of "
+                    fix=f"step it once per optimizer step; under accelerate (num_processes={n}) leave it out of "
                     f"prepare(), or give it {n} times the total and the warm-up; with accumulation, step it only "
                     "when the optimizer steps",
                     burden=1 + abs(begin) + each.periodic,
@@ -131,7 +131,7 @@ def _slower(rows: Rows, plan: Plan) -> Generator[Guess]:
                     word="counted in micro-batches",
                     says=f"the schedule is {n} times too long, warm-up included: at step {rows.steps[-1]} it stood "
                     f"where the plan is at {rows.steps[-1] / n:.0f}",
-                    mend=f"its lengths were counted in micro-batches or for {n} processes: divide them by {n} "
+                    fix=f"its lengths were counted in micro-batches or for {n} processes: divide them by {n} "
                     "(gradient accumulation), or step it so often",
                     burden=1 + abs(begin) + (plan.warmup == 0),
                 ),
@@ -156,7 +156,7 @@ def _stairs(rows: Rows, plan: Plan) -> Generator[Guess]:
                 Cause(
                     word="stepped too seldom",
                     says=f"the schedule advanced once every {n} steps",
-                    mend="step it with every optimizer step; if the log counts micro-batches, give the plan's total in "
+                    fix="step it with every optimizer step; if the log counts micro-batches, give the plan's total in "
                     "them",
                     burden=1 + begin,
                 ),
@@ -166,7 +166,7 @@ def _stairs(rows: Rows, plan: Plan) -> Generator[Guess]:
                 Cause(
                     word="held between updates",
                     says=f"the rate follows the plan in stairs of {n} steps",
-                    mend="the schedule is updated once per epoch or per accumulation: harmless where the stairs are "
+                    fix="the schedule is updated once per epoch or per accumulation: harmless where the stairs are "
                     "short",
                     burden=2 + begin,
                 ),
@@ -195,7 +195,7 @@ def _factor(rows: Rows, plan: Plan, scale: float | None) -> Generator[Guess]:
         Cause(
             word="constant factor",
             says=f"all rates are {factor:.6g} times the plan's",
-            mend="the base rate was scaled (by the number of processes or the batch size?), or it is another parameter "
+            fix="the base rate was scaled (by the number of processes or the batch size?), or it is another parameter "
             "group's",
             burden=1,
         ),

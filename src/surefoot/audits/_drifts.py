@@ -23,14 +23,14 @@ def drifts(rows: Rows, plan: Plan, scale: float | None) -> Generator[Cause]:
         extra = sign * (last - first)
         if sign > 0:
             says = f"the schedule got ahead of the steps by {extra}, at {times} places"
-            mend = (
+            fix = (
                 "it advanced on steps that were skipped (AMP's GradScaler leaves out those that overflow): step it "
                 "only when the scale did not fall"
             )
         else:
             says = f"the schedule fell behind the steps by {extra}, at {times} places"
-            mend = "it did not advance on some steps that the log counts: skipped steps (AMP), or an exception caught"
-        yield Cause(word="skipped steps", says=says, mend=mend, burden=3, worst=rows.tight, scale=scale)
+            fix = "it did not advance on some steps that the log counts: skipped steps (AMP), or an exception caught"
+        yield Cause(word="skipped steps", says=says, fix=fix, burden=3, worst=rows.tight, scale=scale)
 
 
 def _drift(rows: Rows, curve: Curve, scale: float, sign: int) -> tuple[int, int, int] | None:

@@ -18,7 +18,7 @@ def totals(rows: Rows, plan: Plan, scale: float | None) -> Generator[Guess]:
             Cause(
                 word="warm-up added to the total",
                 says=f"the annealing ends at {total + plan.warmup}: {total} steps after the warm-up, not with it",
-                mend="a total mostly includes the warm-up: subtract it, or run so much longer",
+                fix="a total mostly includes the warm-up: subtract it, or run so much longer",
                 burden=1,
             ),
             plan.resized(total + plan.warmup).curve(),
@@ -46,7 +46,7 @@ def _wrong_total(rows: Rows, plan: Plan, found: int, ratio: int) -> Cause:
         return Cause(
             word="total too short",
             says=f"the schedule was made for {found} steps, not {total}{times}{past(plan)}",
-            mend="give it the number of optimizer steps of the whole run"
+            fix="give it the number of optimizer steps of the whole run"
             + (f"; or it is stepped {-ratio} times per step" if ratio and not plan.warmup else ""),
             burden=1 + (ratio == 0) + plan.periodic,
         )
@@ -57,14 +57,14 @@ def _wrong_total(rows: Rows, plan: Plan, found: int, ratio: int) -> Cause:
         return Cause(
             word="counted in micro-batches",
             says=f"the schedule was made for {found} steps, {ratio} times {total}{never}",
-            mend=f"the total was counted in micro-batches: divide it by the {ratio} that are accumulated, or by the "
+            fix=f"the total was counted in micro-batches: divide it by the {ratio} that are accumulated, or by the "
             "processes that share the data",
             burden=1,
         )
     return Cause(
         word="total too long",
         says=f"the schedule was made for {found} steps, not {total}{never if left > 0.01 else ''}",
-        mend="give it the number of optimizer steps of the whole run",
+        fix="give it the number of optimizer steps of the whole run",
         burden=2 + plan.periodic,
     )
 
@@ -88,7 +88,7 @@ def warmups(rows: Rows, plan: Plan, scale: float | None) -> Generator[Guess]:
         Cause(
             word="wrong warm-up",
             says=f"the warm-up {what}, not {plan.warmup}{times}",
-            mend="count it in optimizer steps, as the total",
+            fix="count it in optimizer steps, as the total",
             burden=2,
         ),
         curve_of(found),

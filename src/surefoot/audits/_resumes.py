@@ -75,7 +75,7 @@ def _restarts(rows: Rows, plan: Plan, scale: float, first: int) -> Iterator[Caus
     yield Cause(
         word="restarted",
         says=f"the schedule began again from its start at {where}{more}",
-        mend=f"the resumed run made a new scheduler: {_SAVE}",
+        fix=f"the resumed run made a new scheduler: {_SAVE}",
         burden=1,
         worst=worst,
         scale=scale,
@@ -95,7 +95,7 @@ def _stopped(tail: Rows, plan: Plan, scale: float) -> Iterator[Cause]:
         yield Cause(
             word="stopped",
             says=f"from step {tail.steps[0]} on the rate stayed at {high:.6g}: the schedule no longer advanced",
-            mend="after a resume, give the scheduler the optimizer that is stepped, and step both",
+            fix="after a resume, give the scheduler the optimizer that is stepped, and step both",
             burden=1,
             scale=scale,
         )
@@ -114,7 +114,7 @@ def _lost(tail: Rows, plan: Plan, scale: float) -> Iterator[Cause]:
                 yield Cause(
                     word="position lost",
                     says=f"from step {tail.steps[0]} on the schedule is {abs(lag)} steps {side} the plan",
-                    mend=f"its position and the run's went apart on a resume: {_SAVE} with the step",
+                    fix=f"its position and the run's went apart on a resume: {_SAVE} with the step",
                     burden=2,
                 ).fitting(match)
 
@@ -143,7 +143,7 @@ def _carried(tail: Rows, plan: Plan) -> Iterator[Cause]:
         yield Cause(
             word="rate carried over",
             says=f"from step {tail.steps[0]} on the rates are {match.scale:.6g} times the plan's",
-            mend="the resumed scheduler counts on from the optimizer's current rate: load the optimizer's and the "
+            fix="the resumed scheduler counts on from the optimizer's current rate: load the optimizer's and the "
             "scheduler's state, or keep initial_lr when last_epoch is given",
             burden=2,
         ).fitting(match)
@@ -163,7 +163,7 @@ def _other_total(tail: Rows, plan: Plan, scale: float) -> Iterator[Cause]:
         yield Cause(
             word="total changed",
             says=f"from step {tail.steps[0]} on the rates are those of a schedule of {found} steps, not {total}",
-            mend="the resumed run has another number of steps (epochs, devices or batch size changed): give it the "
+            fix="the resumed run has another number of steps (epochs, devices or batch size changed): give it the "
             "same total, or plan anew from there",
             burden=3,
         ).fitting(match)
@@ -191,6 +191,6 @@ def _shorter_restart(tail: Rows, plan: Plan, scale: float, begins: range) -> Ite
                 word="restarted",
                 says=f"at step {begin} a new schedule of {found} steps began{left}"
                 + ("" if warmup == plan.warmup else ", without warm-up"),
-                mend=f"the resumed run made a new scheduler: {_SAVE}",
+                fix=f"the resumed run made a new scheduler: {_SAVE}",
                 burden=3 + (warmup != plan.warmup),
             ).fitting(match)

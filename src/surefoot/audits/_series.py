@@ -1,20 +1,18 @@
 """The rates in a log: which column, at which steps, and how exactly they were written."""
 
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+import numpy as np
+
+from surefoot.errors import InvalidInput, NotFinite
+from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 
 __all__ = ["Series", "series_of"]
 
-_RATES = ("lr", "learning_rate", "learningrate", "rate")
-_STEPS = ("step", "global_step", "_step", "steps", "iteration", "iter", "k")
-_EPOCHS = ("epoch",)
 # More backward moves than this part of the rows is a log out of order, not a run resumed so often.
 _SHUFFLED = 0.05
 _FEW = 20
@@ -34,7 +32,7 @@ class Series:
         Of the log.
     column : str
         Of the rate; empty if it had no name.
-    steps : tuple of int
+    steps : tuple of float
     rates : tuple of float
         Finite, one for each step.
     coarse : float
@@ -47,7 +45,7 @@ class Series:
 
     name: str
     column: str
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     rates: tuple[float, ...]
     coarse: float
     resumes: tuple[int, ...]
@@ -59,8 +57,8 @@ def series_of(log: Any, column: str | None = None) -> Series:
 
     Parameters
     ----------
-    log : path, mapping, sequence of records, of (step, rate) pairs or of rates
-        A path is read by `surefoot.logs.read_log`. Rates by themselves are at steps 0, 1, 2, ...
+    log : path, DataFrame, mapping, sequence or LogFile
+        As `surefoot.logs.read_log` takes it.
     column : str, optional
         The rate's, if its name does not say so or there are several.
 
@@ -77,127 +75,68 @@ def series_of(log: Any, column: str | None = None) -> Series:
     InvalidType
         If it is no log.
     """
-    if isinstance(log, str | os.PathLike):
-        from surefoot.logs import read_log  # `import surefoot` does not pay for it
-
-        path = Path(cast("str | os.PathLike[str]", log))
-        found = read_log(path)
-        return _from_rows(path.name, found.rows, column, found.notes)
-    if isinstance(log, Mapping):
-        columns = cast("Mapping[str, Any]", log)
-        try:
-            cells = zip(*columns.values(), strict=True)
-            rows = [dict(zip(columns, line, strict=True)) for line in cells]
-        except (TypeError, ValueError) as error:
-            raise InvalidType(f"a mapping must hold columns of one length: {error}") from None
-        return _from_rows("log", rows, column, ())
-    if not isinstance(log, Iterable):
-        raise InvalidType(f"a log is a path, columns, records or rates; got {type(log).__name__}")
-    return _from_rows("log", [_record(item) for item in cast("Iterable[Any]", log)], column, ())
-
-
-def _record(item: Any) -> Mapping[str, Any]:
-    if isinstance(item, Mapping):
-        return cast("Mapping[str, Any]", item)
-    if isinstance(item, Sequence) and not isinstance(item, str) and len(cast("Sequence[Any]", item)) == 2:
-        step, rate = cast("Sequence[Any]", item)
-        return {"step": step, "lr": rate}
-    try:
-        return {"lr": float(cast("Any", item))}
-    except (TypeError, ValueError):
-        pass
-    if not hasattr(item, "to_dict"):
-        raise InvalidType(f"a log holds records, (step, rate) pairs or rates; got a {type(cast('Any', item)).__name__}")
-    return cast("Any", item).to_dict()  # a record of ours, such as an entry of Pilot.history
-
-
-def _from_rows(name: str, rows: Sequence[Mapping[str, Any]], column: str | None, notes: tuple[str, ...]) -> Series:
-    if not rows:
-        raise InvalidInput(f"{name} holds no rows; give the log of a run that logged something")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    rate, others = _rate_column(name, columns, column)
-    said = list(notes)
-    if others:
-        said.append(f"also there: {', '.join(others)}; --column chooses")
-    step = next((c for known in (_STEPS, _EPOCHS) for c in columns if _bare(c) in known), None)
-    kept = [(row.get(step) if step else i, row[rate]) for i, row in enumerate(rows) if _ran(row, rate)]
-    if step is None:
-        kept = [(i, value) for i, (_, value) in enumerate(kept)]
-        if any(isinstance(row.get(rate), str) for row in rows) or len(columns) > 1:
-            said.append(f"no column of steps ({', '.join(_STEPS[:3])}): rows are counted from 0")
-    elif _bare(step) in _EPOCHS:
-        said.append("no column of steps: epochs are taken for them, so the plan must be in epochs")
-    if not kept:
-        raise InvalidInput(f"{name}: the column {rate} is empty; --column names another of {', '.join(columns)}")
-    steps = [_step(name, i, at) for i, (at, _) in enumerate(kept)]
-    rates = [_rate(name, steps[i], value) for i, (_, value) in enumerate(kept)]
-    coarse, digits = _coarse([(rate, value) for rate, (_, value) in zip(rates, kept, strict=True)])
-    if digits:
-        said.append(f"the rates were written with {digits} digits: differences below {coarse:.1g} are not seen")
-    steps, rates, resumes, more = _ordered(steps, rates)
+    found = read_log(log)
+    curves = read_curves(found, {"rate": column})
+    curve = curves.rate
+    columns = list(dict.fromkeys(key for row in found.rows for key in row))
+    if curve is None:
+        raise InvalidInput(f"{found.name}: no column of rates among {', '.join(columns[:40])}; name it with --column")
+    if not len(curve):
+        raise InvalidInput(
+            f"{found.name}: the column {curve.column} is empty; --column names another of {', '.join(columns[:40])}"
+        )
+    bad = np.nonzero(~np.isfinite(curve.values))[0]
+    if len(bad):
+        step, rate = curve.steps[bad[0]], curve.values[bad[0]]
+        raise NotFinite(f"{found.name}, step {step:g}: the rate is {rate}: no optimizer can have used it; fix the log")
+    # what counts steps counts on with whole numbers
+    whole: list[float] = [int(step) if step == int(step) else step for step in curve.steps.tolist()]
+    steps, rates, resumes, more = _ordered(whole, curve.values.tolist())
+    coarse, digits = _coarse(curve)
+    rounded = [f"the rates were written with {digits} digits: differences below {coarse:.1g} are not seen"]
     return Series(
-        name=name,
-        column=rate,
+        name=found.name,
+        column=curve.column,
         steps=tuple(steps),
         rates=tuple(rates),
         coarse=coarse,
         resumes=tuple(resumes),
-        notes=(*said, *more),
+        notes=(*found.notes, *_about(found, curves, columns), *(rounded if digits else ()), *more, *_broken(curves)),
     )
 
 
-def _rate_column(name: str, columns: Sequence[str], wanted: str | None) -> tuple[str, list[str]]:
-    """The column of the rate, and others that look like one."""
-    if wanted is not None:
-        if wanted not in columns:
-            raise InvalidInput(f"{name}: no column {wanted!r}; there are {', '.join(columns)}")
-        return wanted, []
-    found = [c for c in columns if _bare(c) in _RATES]
-    # Lightning's LearningRateMonitor writes lr-AdamW, lr-SGD/pg1
-    found += [c for c in columns if c not in found and any(part.lower().startswith("lr-") for part in c.split("/"))]
-    if not found:
-        raise InvalidInput(f"{name}: no column of rates among {', '.join(columns)}; name it with --column")
-    return found[0], found[1:]
+def _about(log: LogFile, curves: Curves, columns: Sequence[str]) -> list[str]:
+    """Which columns were taken for what."""
+    said: list[str] = []
+    if curves.others.get("rate"):
+        said.append(f"also there: {', '.join(curves.others['rate'])}; --column chooses")
+    if curves.unit == "row" and (len(columns) > 1 or any(isinstance(value, str) for value in log.rows[0].values())):
+        said.append("no column of steps (step, global_step, iteration): rows are counted from 0")
+    if curves.unit == "epoch":
+        said.append("no column of steps: epochs are taken for them, so the plan must be in epochs")
+    return said
 
 
-def _ran(row: Mapping[str, Any], column: str) -> bool:
-    """Whether the row has a rate; one of ours with an event and a rate of 0 is an update that was not made."""
-    value = row.get(column)
-    return value not in (None, "") and not (value == 0 and bool(row.get("event")))
+def _broken(curves: Curves) -> list[str]:
+    """What is not finite beside the rates: the schedule is not all that matters."""
+    said: list[str] = []
+    for name, curve in (("loss", curves.loss), ("gradient's norm", curves.norm)):
+        if curve is not None and len(bad := np.nonzero(~np.isfinite(curve.values))[0]):
+            said.append(
+                f"the {name} is not finite in {len(bad)} of {len(curve)} rows, first at step {curve.steps[bad[0]]:g}: "
+                "surefoot why looks at that"
+            )
+    return said
 
 
-def _bare(column: str) -> str:
-    """The last part of a tag, in lower case: train/learning_rate is learning_rate."""
-    return column.rpartition("/")[2].strip().lower().replace(" ", "_")
-
-
-def _step(name: str, row: int, value: Any) -> int:
-    try:
-        step = float(value)
-    except (TypeError, ValueError):
-        step = math.nan
-    if not math.isfinite(step):
-        raise InvalidInput(f"{name}, rate {row}: the step must be a number; got {value!r}")
-    return round(step)
-
-
-def _rate(name: str, step: int, value: Any) -> float:
-    if isinstance(value, Sequence) and not isinstance(value, str):  # a rate for each parameter group: the first one's
-        value = cast("Sequence[Any]", value)[0] if value else None
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name}, step {step}: the rate must be a number; got {value!r}") from None
-    if not math.isfinite(rate):
-        raise NotFinite(f"{name}, step {step}: the rate is {rate}: an optimizer cannot have used it; mend the log")
-    return rate
-
-
-def _coarse(written: Sequence[tuple[float, Any]]) -> tuple[float, int]:
+def _coarse(curve: Curve) -> tuple[float, int]:
     """Half of the last digit relative to the largest rate, and the digits if the log was rounded to few."""
-    texts = {value if isinstance(value, str) else repr(rate) for rate, value in written}
+    texts = {
+        value if isinstance(value, str) else repr(rate)
+        for value, rate in zip(curve.written, curve.values.tolist(), strict=True)
+    }
     digits = max(map(_digits, texts))
-    largest = max(abs(rate) for rate, _ in written)
+    largest = float(np.abs(curve.values).max())
     if digits > _DIGITS or len(texts) < _DIFFERENT or not largest:
         return _SINGLE, 0
     return 0.5 * 10.0 ** (math.floor(math.log10(largest)) - digits + 1) / largest, digits
@@ -208,7 +147,7 @@ def _digits(text: str) -> int:
     return len(text.lower().partition("e")[0].replace(".", "").lstrip("+-0"))
 
 
-def _ordered(steps: list[int], rates: list[float]) -> tuple[list[int], list[float], list[int], list[str]]:
+def _ordered(steps: list[float], rates: list[float]) -> tuple[list[float], list[float], list[int], list[str]]:
     """Repeated rows dropped, shuffled ones sorted; where the step goes back, the run was resumed."""
     said: list[str] = []
     back = sum(b < a for a, b in pairwise(steps))

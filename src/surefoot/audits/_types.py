@@ -30,8 +30,8 @@ class Audit:
         no cause that is known explains every row.
     explanation : str
         The cause with its numbers; empty likewise.
-    mend : str
-        What would mend it; empty likewise.
+    fix : str
+        What would fix it; empty likewise.
     evidence : tuple of str
         What speaks for the verdict, and what else was seen.
     rows : int
@@ -51,7 +51,7 @@ class Audit:
     verdict: Verdict
     cause: str
     explanation: str
-    mend: str
+    fix: str
     evidence: tuple[str, ...]
     rows: int
     first_departure: int | None
@@ -72,8 +72,8 @@ class Audit:
         lines.append("")
         if self.explanation:
             lines.append(f"  {self.explanation}")
-        if self.mend:
-            lines.append(f"  mend: {self.mend}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
         return "\n".join([*lines, *(f"  {line}" for line in self.evidence)])
 
     def to_dict(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from surefoot.cli._race import race
 from surefoot.cli._run import run
 from surefoot.cli._scale import scale
 from surefoot.cli._sweep import sweep
+from surefoot.cli._why import why
 from surefoot.targets import Target, built_ins
 
 __all__ = ["app", "command"]
@@ -123,6 +124,7 @@ app.command()(region)
 app.command()(orbit)
 app.command()(sweep)
 app.command()(audit)
+app.command()(why)
 app.command()(scale)
 app.command()(play)
 

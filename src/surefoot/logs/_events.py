@@ -8,11 +8,13 @@ writes it.
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from platform import node
+from typing import IO
 
 from surefoot.errors import InvalidInput
+from surefoot.logs._source import check_file, too_many
 from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
 
 __all__ = ["PREFIX", "EventWriter", "Scalar", "is_events", "read_events"]
@@ -23,8 +25,10 @@ _VERSION = b"brain.Event:2"
 _TENSOR = {5: "<f", 6: "<d"}
 _DTYPES = {1: "<f", 2: "<d"}
 _CONTENT = 4
-# Larger records hold images and graphs: their checksums are left unread, which would take longer than all the rest.
+# Larger records hold images and graphs: no scalar needs so many bytes, and many in one event stay below it.
 _LARGE = 65536
+# Scalars to a row, when the bound on rows is applied to them: by convention, as many as trainers log at one step.
+_TAGS = 6
 
 Scalar = tuple[str, int, float]
 
@@ -100,33 +104,53 @@ def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
     InvalidInput
         If it is no event file, or a checksum is wrong before the last record.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error})") from error
+    path = check_file(Path(path), empty=True)
     scalars: list[Scalar] = []
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            for at, record in _records(path, file, size):
+                if record is None:
+                    return scalars, False
+                try:
+                    scalars.extend(_scalars(record))
+                except ValueError as error:
+                    raise InvalidInput(f"{path} is damaged at byte {at}: {error}; copy the file again") from error
+                too_many(path, len(scalars) // _TAGS)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    return scalars, True
+
+
+def _records(path: Path, file: IO[bytes], size: int) -> Generator[tuple[int, bytes | None]]:
+    """Where each record begins, and the record; None for one that is cut off. Large ones are passed over unread."""
     at = 0
-    while at < len(data):
-        if len(data) - at < 12:
-            return scalars, False
-        length = data[at : at + 8]
-        if struct.unpack_from("<I", data, at + 8)[0] != checksum(length):
+    while at < size:
+        head = file.read(12)
+        if len(head) < 12:
+            yield at, None
+            return
+        if struct.unpack_from("<I", head, 8)[0] != checksum(head[:8]):
             what = "is no event file" if at == 0 else f"is damaged at byte {at}"
             raise InvalidInput(f"{path} {what}: a length has a wrong checksum; copy the file again")
-        (size,) = struct.unpack("<Q", length)
-        record = data[at + 12 : at + 12 + size]
-        end = at + 12 + size + 4
-        if end > len(data):
-            return scalars, False
-        if size <= _LARGE and struct.unpack_from("<I", data, end - 4)[0] != checksum(record):
-            raise InvalidInput(f"{path} is damaged at byte {at}: a record has a wrong checksum; copy the file again")
-        try:
-            scalars.extend(_scalars(record))
-        except ValueError as error:
-            raise InvalidInput(f"{path} is damaged at byte {at}: {error}; copy the file again") from error
+        (length,) = struct.unpack_from("<Q", head)
+        end = at + 12 + length + 4
+        if end > size:
+            yield at, None
+            return
+        if length > _LARGE:
+            file.seek(end)
+        else:
+            record, check = file.read(length), file.read(4)
+            if len(record) < length or len(check) < 4:
+                yield at, None
+                return
+            if struct.unpack("<I", check)[0] != checksum(record):
+                raise InvalidInput(
+                    f"{path} is damaged at byte {at}: a record has a wrong checksum; copy the file again"
+                )
+            yield at, record
         at = end
-    return scalars, True
 
 
 def _scalars(event: bytes) -> list[Scalar]:

@@ -73,7 +73,7 @@ def _audit(audit: Record) -> View:
         "mood": "good" if fine else "bad",
         "cause": audit["cause"],
         "explanation": audit["explanation"],
-        "mend": audit["mend"],
+        "fix": audit["fix"],
         "evidence": audit["evidence"],
         "facts": [
             ("plan", audit["plan"]),

@@ -20,6 +20,7 @@ KINDS = {
     "edge": ("edges", "edge.html", "surefoot.report._edge"),
     "sweep": ("sweeps", "sweep.html", "surefoot.report._sweep"),
     "audit": ("audits", "audit.html", "surefoot.report._audit"),
+    "why": ("answers", "why.html", "surefoot.report._why"),
     "training": ("trainings", "training.html", "surefoot.report._pilot"),
 }
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"

@@ -11,6 +11,7 @@ from surefoot.report._region import region_figure
 from surefoot.report._residual import residual_figure
 from surefoot.report._save import save_figure, save_png, save_svg
 from surefoot.report._sweep import sweep_figure
+from surefoot.report._why import why_figure
 
 __all__ = [
     "audit_figure",
@@ -28,4 +29,5 @@ __all__ = [
     "save_png",
     "save_svg",
     "sweep_figure",
+    "why_figure",
 ]

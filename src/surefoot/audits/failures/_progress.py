@@ -1,0 +1,417 @@
+"""Progress and the lack of it: a rate that is too small or 0, plateaus, early annealing, overfitting."""
+
+import math
+
+import numpy as np
+
+from surefoot.audits.failures._run import Look, Run, number
+from surefoot.audits.failures._signal import FAR, level
+from surefoot.audits.failures._types import Cause, Finding
+
+__all__ = ["look_at_progress"]
+
+# A fall of less than this part of the first loss is none that matters, however certain.
+NOTHING = 0.003
+# A loss whose last third falls by more than this part of what its first third did (for the same sum of rates) is nearly
+# a straight line: it has hardly begun to curve.
+STRAIGHT = 0.5
+# A loss that ends above this part of its beginning, flat for most of the run, is a plateau; lower ones have converged.
+HIGH = 0.4
+# How close a level is to the logarithm of a number of classes: they are 1/k apart, so few are met by chance.
+CLOSE = 2e-3
+MOST_CLASSES = 1000
+# Part of the run from which on a rate of nearly 0 came too early, and what nearly 0 is of the peak.
+TOO_EARLY, NEARLY_ZERO = 0.8, 1e-3
+# A held-out loss that rises by this part of what it fell is overfitting.
+OVERFIT = 0.1
+# Rows below which a trend says little.
+FEW = 6
+
+
+def look_at_progress(run: Run) -> Look:
+    """What the loss did, and whether the rate let it."""
+    look = Look()
+    stood = _rate_of_zero(run, look)
+    if run.loss is None or len(run.loss) < FEW or run.rise is not None:
+        return look
+    if not stood:
+        if _falls_without_end(run, look):
+            return look
+        if flat(run):
+            _no_progress(run, look)
+        elif straight(run):
+            _too_small(run, look)
+        else:
+            _plateau(run, look)
+            _annealed_early(run, look)
+    _bump(run, look)
+    _overfit(run, look)
+    return look
+
+
+def fell(run: Run) -> float:
+    """How far the loss fell from its beginning to its end."""
+    return 0.0 if run.loss is None else run.loss.first - run.loss.last
+
+
+def flat(run: Run) -> bool:
+    """Whether the loss ended where it began, to within noise or what matters."""
+    loss = run.loss
+    if loss is None:
+        return True
+    rows = max(len(loss) // 15, 1)
+    start = level(loss.values, 0, 0.1)
+    error = 3 * loss.noise * math.sqrt(2 / rows)
+    return start - loss.last < max(error, NOTHING * abs(start)) and loss.first - loss.last < max(
+        FAR * loss.noise, NOTHING * abs(start), error
+    )
+
+
+def straight(run: Run) -> bool:
+    """Whether the loss still falls as fast at the end as at the beginning, for the same sum of rates."""
+    loss = run.loss
+    if loss is None or len(loss) < 2 * FEW:
+        return False
+    travelled = _travelled(run)
+    total = travelled[-1] - travelled[0]
+    if total <= 0:
+        return False
+    at = [
+        loss.smooth[min(int(np.searchsorted(travelled, travelled[0] + total * part)), len(loss) - 1)]
+        for part in (0, 1 / 3, 2 / 3, 1)
+    ]
+    first, last = float(at[0] - at[1]), float(at[2] - at[3])
+    error = 2 * loss.noise * math.sqrt(2 / max(len(loss) // 20, 1))
+    return last > max(STRAIGHT * first, error) and first > 0 and not run.spikes
+
+
+def _travelled(run: Run) -> np.ndarray:
+    """The sum of the rates up to each row of the loss; of the steps where there are no rates."""
+    loss = run.loss
+    assert loss is not None
+    if (
+        run.rate is None
+        or len(run.rate) < 2
+        or not np.isfinite(run.rate.values).all()
+        or np.any(np.diff(run.rate.steps) < 0)
+    ):
+        return loss.steps
+    rates = np.interp(loss.steps, run.rate.steps, run.rate.values)
+    return np.concatenate([[0.0], np.cumsum(rates[:-1] * np.maximum(np.diff(loss.steps), 0))])
+
+
+def _rate_of_zero(run: Run, look: Look) -> bool:
+    if run.rate is None or np.any(run.rate.values != 0):
+        return False
+    look.findings.append(
+        Finding(word="rate is 0", says=f"the rate is 0 in all {len(run.rate)} rows: no step was taken", step=None)
+    )
+    look.causes.append(
+        Cause(
+            word="rate is 0",
+            says="an optimizer with a rate of 0 changes nothing",
+            certain=True,
+            try_first=(
+                "print optimizer.param_groups[0]['lr'] before the first step: a warm-up that was never stepped stays "
+                "at 0",
+                "a total of 0 steps, an integer division (1 // steps) or a decay to 0 at the start does it too",
+            ),
+            measure="surefoot audit LOG --plan ...: where the schedule should have been",
+            weight=6,
+        )
+    )
+    return True
+
+
+def _falls_without_end(run: Run, look: Look) -> bool:
+    loss = run.loss
+    assert loss is not None
+    thirds = [level(loss.values, part, part + 0.05) for part in (0, 1 / 3, 2 / 3, 0.95)]
+    first, last = thirds[0] - thirds[1], thirds[2] - thirds[3]
+    if not (loss.last < 0 and -loss.last > 10 * abs(loss.first) and last > 1.5 * first > 0):
+        return False
+    look.findings.append(
+        Finding(
+            word="falls without end",
+            says=f"the loss fell from {number(loss.first)} to {number(loss.last)}, faster and faster",
+        )
+    )
+    look.causes.append(
+        Cause(
+            word="no minimum",
+            says="a loss that falls faster and faster below 0 has no least value: a sign, a missing square or "
+            "regulariser",
+            try_first=("check the sign of the loss", "a bound or a penalty on what grows"),
+            measure="the curvature along the step: 0 or negative where there is no minimum",
+            weight=4,
+        )
+    )
+    return True
+
+
+def _no_progress(run: Run, look: Look) -> None:
+    loss = run.loss
+    assert loss is not None
+    if loss.last == 0:
+        look.findings.append(
+            Finding(word="loss is 0", says="the loss is 0 from the first rows on: nothing is left to learn")
+        )
+        return
+    look.findings.append(
+        Finding(
+            word="no progress",
+            says=f"the loss was {number(loss.first)} at the start and {number(loss.last)} at the end of {len(loss)} "
+            "rows "
+            f"(noise {number(loss.noise)})",
+        )
+    )
+    constant = _best_constant(run, loss.last)
+    rate, peak = run.rate, run.peak()
+    reach = _reach(run)
+    small = peak is not None and reach is not None and reach < 0.01 * abs(loss.last)
+    says = "the steps were too short to be seen in the loss"
+    if reach is not None and peak is not None:
+        says = f"plain gradient descent with these rates and norms could lower the loss by about {number(reach)} in all"
+    if peak is not None:
+        says += f"; the largest rate was {number(peak)}"
+    if not any(cause.word == "no gradient" for cause in look.causes):
+        look.causes.append(
+            Cause(
+                word="rate too small",
+                says=says,
+                try_first=(
+                    f"a rate of {number(10 * peak)} instead of {number(peak)}" if peak else "ten times the rate",
+                    "range_test: short runs at many rates say which one works",
+                ),
+                measure="surefoot.training.range_test(model, loss, data, optimizer)",
+                weight=3 if small else 2 if rate is not None else 1.6,
+            )
+        )
+    if constant:
+        look.causes.append(_stuck(run, constant, weight=3.2 if run.entropy is not None else 1.9))
+    elif run.norm is None:
+        look.causes.append(_detached())
+
+
+def _reach(run: Run) -> float | None:
+    """What plain gradient descent could have gained to first order: the sum of rate * norm^2."""
+    if run.norm is None or run.rate is None or run.loss is None or len(run.norm) < 2:
+        return None
+    steps = run.norm.steps
+    rates = np.interp(steps, run.rate.steps, run.rate.values)
+    width = np.maximum(np.diff(steps, append=steps[-1] + run.norm.every), 0)
+    gain = float(np.sum(rates * np.square(run.norm.values) * width))
+    return gain if math.isfinite(gain) else None
+
+
+def _best_constant(run: Run, at: float) -> str:
+    """What the level says of a constant prediction; empty if nothing."""
+    if run.entropy is not None:
+        close = abs(at - run.entropy) < 0.02 * max(abs(run.entropy), 1e-12)
+        return f"{number(at)} is the loss of the best constant prediction, {number(run.entropy)}" if close else ""
+    if at <= 0.5:
+        return ""
+    classes = round(math.exp(min(at, 20.0)))
+    if 2 <= classes <= MOST_CLASSES and abs(math.log(classes) / at - 1) < CLOSE:
+        return f"{number(at)} is ln {classes}, the loss of equal guesses among {classes} classes"
+    return ""
+
+
+def _stuck(run: Run, says: str, *, weight: float) -> Cause:
+    rate = run.peak()
+    return Cause(
+        word="best constant",
+        says=f"{says}: the model ignores its inputs",
+        try_first=(
+            "fit ten samples until the loss is 0: if that fails it is the code (labels shuffled apart from the data, a "
+            "detached graph, a wrong axis), not the rate",
+            f"a rate of {number(rate / 10)}: a first step too large can leave the outputs constant"
+            if rate
+            else "a lower rate",
+            "standardise the inputs",
+        ),
+        measure="the variation of the model's outputs over a batch: none means it is constant",
+        weight=weight,
+    )
+
+
+def _detached() -> Cause:
+    return Cause(
+        word="no gradient",
+        says="a graph that is detached, or parameters that the optimizer does not hold, stay where they are",
+        try_first=("print the gradient's norm: 0 or None means that nothing arrives",),
+        measure="log the gradient's norm",
+        weight=1.5,
+    )
+
+
+def _too_small(run: Run, look: Look) -> None:
+    loss = run.loss
+    assert loss is not None
+    peak = run.peak()
+    look.findings.append(
+        Finding(
+            word="still falling",
+            says=f"the loss went from {number(loss.first)} to {number(loss.last)} and falls at the end nearly as fast "
+            "as at "
+            "the beginning",
+        )
+    )
+    look.causes.append(
+        Cause(
+            word="rate too small",
+            says="a run of this length could have come further: its loss is nearly a straight line"
+            + ("" if peak is None else f"; the largest rate was {number(peak)}"),
+            try_first=(
+                f"a rate of {number(3 * peak)}, then {number(10 * peak)}, instead of {number(peak)}"
+                if peak
+                else "three times the rate",
+                "range_test: short runs at many rates say which one works",
+                "or a longer run, if the rate was chosen with care",
+            ),
+            measure="surefoot.training.range_test(model, loss, data, optimizer)",
+            weight=3,
+        )
+    )
+
+
+def _plateau(run: Run, look: Look) -> None:
+    """Flat on a high level for most of the run, after a first fall."""
+    loss = run.loss
+    assert loss is not None
+    middle = level(loss.values, 0.3, 0.45)
+    still = abs(middle - loss.last) < max(
+        FAR * loss.noise / math.sqrt(max(len(loss) // 15, 1)), NOTHING * abs(loss.first)
+    )
+    if not still or loss.last < HIGH * loss.first or loss.first <= 0:
+        return
+    look.findings.append(
+        Finding(
+            word="plateau",
+            says=f"the loss fell from {number(loss.first)} to {number(middle)} and stayed there from a third of the "
+            "run on",
+            fault=run.entropy is not None and bool(_best_constant(run, loss.last)),
+        )
+    )
+    constant = _best_constant(run, loss.last)
+    says = (
+        constant
+        or f"{number(loss.last)} may be what the best constant prediction has: the entropy of the labels says it"
+    )
+    look.causes.append(_stuck(run, says, weight=3 if run.entropy is not None and constant else 1.4))
+
+
+def _annealed_early(run: Run, look: Look) -> None:
+    rate, loss, peak = run.rate, run.loss, run.peak()
+    if rate is None or loss is None or not peak or len(rate) < FEW:
+        return
+    alive = np.nonzero(rate.values > NEARLY_ZERO * peak)[0]
+    last = float(rate.steps[alive[-1]]) if len(alive) else 0.0
+    begin, end = float(loss.steps[0]), float(loss.steps[-1])
+    if end <= begin or (last - begin) / (end - begin) > TOO_EARLY:
+        return
+    look.findings.append(
+        Finding(
+            word="annealed early",
+            says=f"the rate is below a thousandth of its peak from {run.at(last)} on, for the last "
+            f"{1 - (last - begin) / (end - begin):.0%} of the run",
+            step=last,
+        )
+    )
+    look.marks.append((last, "rate nearly 0"))
+    look.causes.append(
+        Cause(
+            word="annealed early",
+            says=f"what ran after {run.at(last)} changed nothing: the schedule was made for {last - begin:,.0f} "
+            f"{run.curves.unit}s, "
+            f"the run took {end - begin:,.0f}",
+            certain=True,
+            try_first=(
+                f"give the schedule the whole run: total={end - begin:,.0f}",
+                "is it stepped more than once per update (once per process, or per micro-batch)?",
+            ),
+            measure="surefoot audit LOG --plan ...: which of the two it was",
+            weight=3.5,
+        )
+    )
+
+
+def _bump(run: Run, look: Look) -> None:
+    """A rise at the start that was made up for."""
+    loss = run.loss
+    assert loss is not None
+    head = loss.smooth[: max(len(loss) // 4, 3)]
+    top = int(np.argmax(head))
+    if top == 0 or head[top] - loss.first < max(FAR * loss.noise, 0.1 * abs(loss.first)) or loss.last >= loss.first:
+        return
+    step = float(loss.steps[top])
+    look.findings.append(
+        Finding(
+            word="rise at the start",
+            says=f"the loss first rose from {number(loss.first)} to {number(float(head[top]))} at {run.at(step)}, and "
+            "fell from there",
+            step=step,
+        )
+    )
+    look.marks.append((step, "rose first"))
+    length = run.warmup()
+    rate = run.peak()
+    look.causes.append(
+        Cause(
+            word="warm-up too short",
+            says="a loss that rises before it falls met rates above the limit of the start"
+            + (
+                f", after a warm-up of {length:,.0f} {run.curves.unit}s"
+                if length
+                else ", without a warm-up"
+                if run.rate is not None
+                else ""
+            ),
+            try_first=(
+                f"a warm-up of {3 * max(length or 0, step - float(loss.steps[0])):,.0f} {run.curves.unit}s",
+                f"a peak of {number(rate / 2)} instead of {number(rate)}" if rate else "half the peak rate",
+            ),
+            measure="the limit at a few early steps (SharpnessTracker): warmup_advice turns it into a length",
+            weight=3,
+        )
+    )
+
+
+def _overfit(run: Run, look: Look) -> None:
+    held_out = run.curves.validation
+    if held_out is None or run.loss is None:
+        return
+    kept = np.isfinite(held_out.values)
+    values, steps = held_out.values[kept], held_out.steps[kept]
+    if len(values) < 4:
+        return
+    best = int(np.argmin(values))
+    end = float(np.median(values[-max(len(values) // 10, 1) :]))
+    low, high = float(values[best]), max(float(values[0]), float(values[best]))
+    if best >= len(values) - 2 or end - low < OVERFIT * max(high - low, 0.1 * abs(low)):
+        return
+    training = run.loss.values[run.loss.steps >= steps[best]]
+    if len(training) > 3 and level(training, 0, 0.2) <= level(training, 0.8, 1.0):
+        return  # both rise: that is no overfitting
+    look.findings.append(
+        Finding(
+            word="overfitting",
+            says=f"the held-out loss was least at {run.at(float(steps[best]))} ({number(low)}) and rose to "
+            f"{number(end)} while the "
+            "training loss went on falling",
+            step=float(steps[best]),
+        )
+    )
+    look.marks.append((float(steps[best]), "least held-out loss"))
+    look.causes.append(
+        Cause(
+            word="overfitting",
+            says="the model learns the training data by heart; the step size is not the fault",
+            try_first=(
+                f"stop at {run.at(float(steps[best]))}",
+                "more data or augmentation, weight decay, dropout, a smaller model",
+            ),
+            measure="the gap between the two losses at other sizes of the data",
+            weight=3,
+        )
+    )

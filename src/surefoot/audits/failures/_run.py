@@ -1,0 +1,176 @@
+"""A run as its log shows it: the curves, and what is asked of them more than once."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot.audits.failures._signal import Period, Rise, Signal, Spike, find_period, find_rise, find_spikes, signal_of
+from surefoot.audits.failures._types import Cause, Finding
+from surefoot.logs import Curve, Curves
+
+__all__ = ["Look", "Run", "number", "run_of"]
+
+Array = NDArray[np.float64]
+
+# A rate that grows by more from one row to the next, after the warm-up, jumped: no annealing does that.
+JUMP = 1.5
+# A warm-up begins lower than this part of its peak.
+LOW = 0.9
+# Rows, or part of the run, within which two things are taken to belong together.
+NEAR_ROWS, NEAR = 4, 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the run found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """A run.
+
+    Parameters
+    ----------
+    curves : Curves
+    loss, norm : Signal or None
+        Their finite parts.
+    ends_broken : bool
+        Whether the loss is not finite at the end of the log.
+    rise : Rise or None
+        Of the loss.
+    spikes : list of Spike
+        Of the loss.
+    period : Period or None
+        Of the loss.
+    resumes : tuple of float
+        Steps at which the log went back.
+    entropy : float or None
+        Loss of the best constant prediction, if it was given.
+    """
+
+    curves: Curves
+    loss: Signal | None
+    norm: Signal | None
+    ends_broken: bool
+    rise: Rise | None
+    spikes: list[Spike]
+    period: Period | None
+    resumes: tuple[float, ...]
+    entropy: float | None
+
+    @property
+    def rate(self) -> Curve | None:
+        """The logged rates, if there are any."""
+        return self.curves.rate if self.curves.rate is not None and len(self.curves.rate) else None
+
+    def at(self, step: float) -> str:
+        """A step in words: "step 2,140" or "epoch 3.5"."""
+        return f"{self.curves.unit} {step:,.0f}" if step == round(step) else f"{self.curves.unit} {step:,.4g}"
+
+    def per(self) -> str:
+        """What a factor is per."""
+        return self.curves.unit
+
+    def rate_at(self, step: float) -> float | None:
+        """The rate in force at a step: the last one that was logged up to it."""
+        if self.rate is None:
+            return None
+        before = np.nonzero(self.rate.steps <= step)[0]
+        index = int(before[-1]) if len(before) else 0
+        value = float(self.rate.values[index])
+        return value if np.isfinite(value) else None
+
+    def peak(self) -> float | None:
+        """The largest finite rate."""
+        if self.rate is None:
+            return None
+        finite = self.rate.values[np.isfinite(self.rate.values)]
+        return float(finite.max()) if len(finite) else None
+
+    def warmup(self) -> float | None:
+        """The step at which the rate first stops rising, if it rose from the start."""
+        if self.rate is None or len(self.rate) < 3:
+            return None
+        values = self.rate.values
+        top = 0
+        while top + 1 < len(values) and values[top + 1] > values[top]:
+            top += 1
+        return float(self.rate.steps[top]) if top >= 2 and values[0] < LOW * values[top] else None
+
+    def jumps(self) -> list[tuple[float, float, float]]:
+        """(step, rate before, rate after) where the rate jumped up, the warm-up left out."""
+        if self.rate is None:
+            return []
+        ramp = self.warmup() or -np.inf
+        values, steps = self.rate.values, self.rate.steps
+        found: list[tuple[float, float, float]] = []
+        for i in range(1, len(values)):
+            before, after = float(values[i - 1]), float(values[i])
+            if steps[i] > ramp and after > JUMP * before and not (found and found[-1][2] > before):
+                # a second warm-up climbs over several rows: its top is what counts
+                top = i
+                while top + 1 < len(values) and values[top + 1] > values[top]:
+                    top += 1
+                found.append((float(steps[i]), before, float(values[top])))
+        return found
+
+    def near(self, one: float, other: float) -> bool:
+        """Whether two steps are close enough to belong together."""
+        if self.loss is None:
+            return False
+        span = float(np.ptp(self.loss.steps))
+        return abs(one - other) <= max(NEAR_ROWS * self.loss.every, NEAR * span)
+
+    def norm_at(self, step: float) -> float | None:
+        """The largest gradient norm within a row of a step, over the median of those before; None if not logged."""
+        if self.norm is None or len(self.norm) < 8:
+            return None
+        here = np.abs(self.norm.steps - step) <= 1.5 * self.norm.every
+        before = self.norm.values[self.norm.steps < step - 1.5 * self.norm.every][-50:]
+        if not here.any() or len(before) < 3:
+            return None
+        usual = float(np.median(before))
+        return float(self.norm.values[here].max()) / usual if usual > 0 else None
+
+    def epoch_length(self) -> float | None:
+        """Steps in an epoch, where the log has both."""
+        epochs = self.curves.epochs
+        if epochs is None or len(epochs) < 2:
+            return None
+        span = float(np.ptp(epochs.values))
+        if span < 2 or not np.isfinite(span):
+            return None
+        return float(np.ptp(epochs.steps)) / span
+
+
+def run_of(curves: Curves, entropy: float | None) -> Run:
+    """The run that a log shows."""
+    loss = None if curves.loss is None else signal_of(curves.loss.steps, curves.loss.values)
+    norm = None if curves.norm is None else signal_of(curves.norm.steps, curves.norm.values)
+    ends_broken = curves.loss is not None and len(curves.loss) > 0 and not np.isfinite(curves.loss.values[-1])
+    rise = find_rise(loss, ended=ends_broken) if loss is not None else None
+    steps = curves.loss.steps if curves.loss is not None else np.zeros(0)
+    back = np.nonzero(np.diff(steps) < 0)[0]
+    # more than a few returns are a log out of order, or several runs in one
+    resumes = tuple(float(steps[i + 1]) for i in back) if len(back) <= max(3, len(steps) // 50) else ()
+    return Run(
+        curves=curves,
+        loss=loss,
+        norm=norm,
+        ends_broken=ends_broken,
+        rise=rise,
+        spikes=find_spikes(loss) if loss is not None and rise is None else [],
+        period=find_period(loss) if loss is not None and rise is None else None,
+        resumes=resumes,
+        entropy=entropy,
+    )
+
+
+def number(value: float) -> str:
+    """Four digits: more would say more than a log knows."""
+    return f"{value:.4g}"

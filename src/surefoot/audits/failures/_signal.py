@@ -1,0 +1,237 @@
+"""What a noisy curve does: its level, its noise, where it rises for good, its spikes, its period.
+
+Medians throughout: a loss has bursts, and a mean follows them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Period", "Rise", "Signal", "Spike", "find_period", "find_rise", "find_spikes", "level", "signal_of"]
+
+Array = NDArray[np.float64]
+
+# The standard deviation of a normal distribution over its median absolute deviation.
+SIGMA = 1.4826
+# Rows on each side that a running median looks at, as a part of all, and at least.
+WINDOW, LEAST_WINDOW = 1 / 40, 2
+# Rows whose median is the level at an end of the curve, as a part of all.
+END = 1 / 15
+# By convention: what noise does less than once in a thousand logs.
+FAR = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Signal:
+    """A curve's finite part up to where it stops being finite for good.
+
+    Parameters
+    ----------
+    steps, values, smooth : array, shape (n,)
+        `smooth` is a running median.
+    noise : float
+        Standard deviation from row to row.
+    first, last : float
+        Levels at the two ends.
+    """
+
+    steps: Array
+    values: Array
+    smooth: Array
+    noise: float
+    first: float
+    last: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def every(self) -> float:
+        """Steps between two rows, mostly."""
+        return float(np.median(np.abs(np.diff(self.steps)))) if len(self) > 1 else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rise:
+    """A rise that was not made up for.
+
+    Parameters
+    ----------
+    onset : int
+        Index of the last row before it.
+    low, high : float
+        Levels before it and at the end.
+    growth : float or None
+        Factor by which the excess over `low` grows in a step, where it grows steadily.
+    stays : bool
+        Whether it came to rest on a higher level.
+    """
+
+    onset: int
+    low: float
+    high: float
+    growth: float | None
+    stays: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spike:
+    """A burst that was made up for: index of its top, its height, the level before it, rows until it was over."""
+
+    top: int
+    height: float
+    before: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """An oscillation in the second half: its period in rows, its share of the variance, its height from low to high."""
+
+    rows: int
+    share: float
+    height: float
+
+
+def signal_of(steps: Array, values: Array) -> Signal | None:
+    """The finite part of a curve up to its last finite value; None if there is none."""
+    finite = np.isfinite(values)
+    steps, values = steps[finite], values[finite]
+    if not len(values):
+        return None
+    # differences of second order: a steady trend is no noise
+    bends = np.diff(values, 2) if len(values) > 3 else np.zeros(1)
+    noise = SIGMA * float(np.median(np.abs(bends - np.median(bends)))) / np.sqrt(6)
+    end = max(1, min(len(values) // 3, round(len(values) * END) or 1))
+    return Signal(
+        steps=steps,
+        values=values,
+        smooth=running_median(values, max(LEAST_WINDOW, round(len(values) * WINDOW))),
+        noise=noise,
+        first=float(np.median(values[: max(end // 3, 1)])),
+        last=float(np.median(values[-end:])),
+    )
+
+
+def running_median(values: Array, reach: int) -> Array:
+    """Medians of `reach` rows on each side; at the ends of as many as there are on both."""
+    n = len(values)
+    if n > 2 * reach:
+        windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
+        middle = np.median(windows, axis=1)
+        left = [np.median(values[: 2 * i + 1]) for i in range(reach)]
+        right = [np.median(values[n - 2 * i - 1 :]) for i in reversed(range(reach))]
+        return np.concatenate([left, middle, right])
+    return np.array([np.median(values[max(0, i - min(i, n - 1 - i)) : i + min(i, n - 1 - i) + 1]) for i in range(n)])
+
+
+def level(values: Array, first: float, last: float) -> float:
+    """The median of a part of the rows, given as parts of all."""
+    n = len(values)
+    begin = min(int(first * n), n - 1)
+    return float(np.median(values[begin : max(int(last * n), begin + 1)]))
+
+
+def find_rise(signal: Signal, *, ended: bool) -> Rise | None:
+    """Where the curve leaves its lowest level for good.
+
+    Parameters
+    ----------
+    signal : Signal
+    ended : bool
+        Whether it stops being finite: then its last row counts, however short the rise was.
+    """
+    n = len(signal)
+    if n < 3:
+        return None
+    smooth, values = signal.smooth, signal.values
+    bottom = int(np.argmin(smooth[: max(n - 1, 1)]))
+    low = float(smooth[bottom])
+    high = float(values[-1]) if ended else float(np.median(values[-max(2, min(n // 20, 10)) :]))
+    span = max(signal.first - low, 0.0)
+    needed = max(FAR * signal.noise, 0.15 * span, 0.02 * abs(low))
+    if high - low <= needed:
+        return None
+    # back from the end to the last row that is still on the low level; what is small beside a huge end counts, too
+    edge = low + max(4 * signal.noise, 0.01 * min(high - low, span + abs(low)))
+    below = np.nonzero(values <= edge)[0]
+    onset = int(below[-1]) if len(below) else 0
+    tail = values[onset:]
+    peak = float(np.max(tail))
+    half = tail[len(tail) // 2 :]
+    flat = len(tail) >= 6 and float(np.ptp(running_median(half, 1))) < max(0.25 * (high - low), FAR * signal.noise)
+    growth = None
+    if not flat and len(tail) >= 4 and high > 0.5 * (peak - low) + low:
+        growth = _growth(signal.steps[onset:], tail - low)
+    return Rise(onset=onset, low=low, high=high, growth=growth, stays=flat and not ended)
+
+
+def _growth(steps: Array, excess: Array) -> float | None:
+    """Factor by which the excess grows in a step, if its logarithm is a line."""
+    kept = excess > 0
+    if kept.sum() < 4:
+        return None
+    x, y = steps[kept], np.log(excess[kept])
+    if np.ptp(x) == 0:
+        return None
+    slope, start = np.polyfit(x - x[0], y, 1)
+    left = y - start - slope * (x - x[0])
+    if np.std(left) > 0.35 * np.std(y) or slope <= 0:
+        return None
+    return float(np.exp(min(slope, 700.0)))
+
+
+def find_spikes(signal: Signal) -> list[Spike]:
+    """Bursts above the running median that end again."""
+    n = len(signal)
+    if n < 8:
+        return []
+    reach = min(max(5, n // 40), n // 3)
+    middle = running_median(signal.values, reach)
+    left = signal.values - middle
+    spread = SIGMA * float(np.median(np.abs(left)))
+    drop = max(signal.first - float(np.min(signal.smooth)), 0.0)
+    tall = left > np.maximum(10 * max(spread, signal.noise), np.maximum(0.1 * drop, 0.1 * np.abs(middle)))
+    spikes: list[Spike] = []
+    i = 1  # a run begins high: its first row is no spike
+    while i < n:
+        if not tall[i]:
+            i += 1
+            continue
+        end = i
+        while end < n and left[end] > 3 * spread and end - i < reach:
+            end += 1
+        if end < n:  # else it is not over, and no spike but a rise
+            top = i + int(np.argmax(signal.values[i:end]))
+            before = float(np.median(signal.values[max(i - 5, 0) : i]))
+            spikes.append(Spike(top=top, height=float(signal.values[top]), before=before, rows=end - i))
+        i = end + 1
+    return spikes
+
+
+def find_period(signal: Signal) -> Period | None:
+    """An oscillation of the second half whose autocorrelation noise cannot make."""
+    values = signal.values[len(signal) // 2 :]
+    n = len(values)
+    if n < 12:
+        return None
+    x = np.arange(n)
+    left = values - np.polynomial.Polynomial.fit(x, values, 2)(x)
+    # bursts would count for more than a hundred turns
+    bound = 4 * SIGMA * float(np.median(np.abs(left - np.median(left)))) or np.inf
+    left = np.clip(left, -bound, bound)
+    left = left - left.mean()
+    power = float(left @ left)
+    if power <= (1e-9 * max(abs(signal.first), abs(signal.last))) ** 2 * n:
+        return None
+    most = n // 3
+    correlation = np.array([float(left[: n - p] @ left[p:]) / power * n / (n - p) for p in range(most + 1)])
+    needed = max(0.5, 5 / np.sqrt(n))
+    for p in range(2, most + 1):
+        neighbours = correlation[p - 1], correlation[p + 1] if p < most else -1.0
+        # a slow drift correlates at all lags: between two turns it must have gone the other way
+        if correlation[p] > needed and correlation[p] >= max(neighbours) and correlation[1:p].min() < 0.1:
+            height = float(np.quantile(left, 0.9) - np.quantile(left, 0.1))
+            return Period(rows=p, share=float(correlation[p]), height=height)
+    return None

@@ -1,0 +1,288 @@
+"""What became of a run and why: all looks at it, put together into a verdict, causes and what to try."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from surefoot.audits._audit import audit
+from surefoot.audits.failures._numbers import look_at_numbers
+from surefoot.audits.failures._progress import FEW, fell, flat, look_at_progress, straight
+from surefoot.audits.failures._run import Look, Run, number, run_of
+from surefoot.audits.failures._stability import look_at_stability
+from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
+from surefoot.errors import InvalidInput
+from surefoot.logs import Curve, Curves, read_curves, read_log
+
+__all__ = ["why"]
+
+# More causes than this are no answer; and more advice than this is not followed.
+MOST = 3
+# Rows of each curve that are kept for a figure.
+KEPT = 600
+# Of two causes one that speaks this much less is left out: it would only be noise.
+FAINT = 0.35
+
+
+def why(
+    log: Any,
+    plan: Any = None,
+    *,
+    loss: str | None = None,
+    norm: str | None = None,
+    rate: str | None = None,
+    entropy: float | None = None,
+) -> Why:
+    """Say what became of a training run, when, and what could have caused it, from its log.
+
+    Looks at the loss, the norm of the gradient, the learning rate and the loss scale, as far as they were logged: what
+    is not finite first, spikes and whether they passed, a rise and how fast it grew, oscillation and its period,
+    plateaus, progress. A finding is what the log shows. A cause is a *heuristic* conclusion from findings, unless it is
+    marked as certain: then the log shows the cause itself. Where the log cannot tell, the verdict says so.
+
+    Parameters
+    ----------
+    log : path, DataFrame, mapping, or sequence
+        As `surefoot.logs.read_log` takes it: what loggers write, in a file, a folder, or memory.
+    plan : str, Schedule, sequence, callable, or scheduler, optional
+        The schedule that was meant: as `surefoot.audit` takes it, whose causes are looked for too.
+    loss, norm, rate : str, optional
+        Columns of the loss, the gradient's norm and the rate, where their names do not say so.
+    entropy : float, optional
+        Loss of the best constant prediction, such as the entropy of the labels in nats: a plateau there is told.
+
+    Returns
+    -------
+    Why
+
+    Raises
+    ------
+    InvalidInput
+        If the log cannot be read, or has none of these columns.
+    InvalidType
+        If it is no log.
+
+    Examples
+    --------
+    >>> from surefoot import why
+    >>> loss = [2.0, 1.5, 1.2, 1.0, 0.9, 0.85, 0.8] + [0.8 + 0.01 * 1.5**k for k in range(12)]
+    >>> told = why({"step": range(19), "loss": loss, "lr": [0.3] * 19})
+    >>> told.verdict, told.causes[0].word
+    ('diverging', 'rate above the limit')
+    """
+    file = read_log(log)
+    curves = read_curves(file, {"loss": loss, "norm": norm, "rate": rate})
+    if all(curve is None for curve in (curves.loss, curves.norm, curves.rate, curves.scale)):
+        columns = list(dict.fromkeys(name for row in file.rows for name in row))
+        raise InvalidInput(
+            f"{file.name}: no column of a loss, a gradient norm or a rate among {', '.join(columns[:20])}; "
+            "name it with --loss, --norm or --rate"
+        )
+    run = run_of(curves, entropy)
+    looks = [look_at_numbers(run), look_at_stability(run), look_at_progress(run), _resumes(run)]
+    if plan is not None:
+        looks.append(_schedule(file, plan, rate))
+    findings = [finding for look in looks for finding in look.findings]
+    causes = _ranked([cause for look in looks for cause in look.causes])
+    verdict, summary = _verdict(run, findings)
+    findings.sort(key=lambda finding: not finding.fault)
+    if verdict == "good" and not any(finding.fault for finding in findings):
+        causes = [cause for cause in causes if cause.word == "bad batch"]  # a spike that passed has one all the same
+    return Why(
+        log=curves.name,
+        unit=curves.unit,
+        verdict=verdict,
+        summary=summary,
+        findings=tuple(findings),
+        causes=tuple(causes),
+        try_first=tuple(_first(causes)),
+        measures=tuple(_measures(run, causes, verdict, plan)),
+        notes=tuple(_notes(curves)),
+        curves=_kept(curves),
+        marks=tuple(sorted(mark for look in looks for mark in look.marks)),
+    )
+
+
+def _ranked(causes: Sequence[Cause]) -> list[Cause]:
+    """The heaviest first, one of each word; those that hardly speak are left out beside one that does."""
+    ordered = sorted(causes, key=lambda cause: -cause.weight)
+    words: dict[str, Cause] = {}
+    for cause in ordered:
+        words.setdefault(cause.word, cause)
+    kept = list(words.values())[:MOST]
+    return [cause for cause in kept if cause.weight >= FAINT * kept[0].weight]
+
+
+def _first(causes: Sequence[Cause]) -> list[str]:
+    """The first advice of each cause, then the second of each."""
+    rounds = range(max((len(cause.try_first) for cause in causes), default=0))
+    texts = [cause.try_first[i] for i in rounds for cause in causes if i < len(cause.try_first)]
+    return list(dict.fromkeys(texts))[:MOST]
+
+
+def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
+    words = {finding.word for finding in findings if finding.fault}
+    loss = run.loss
+    if (
+        run.ends_broken
+        or "falls without end" in words
+        or run.rise is not None
+        or (run.curves.loss is not None and loss is None)
+    ):
+        return "diverging", _headline(findings)
+    norm = run.curves.norm
+    if norm is not None and len(norm) and not np.isfinite(norm.values[-1]) and "norm not finite" in words:
+        return "diverging", _headline(findings)
+    if "rate is 0" in words:
+        return "too small", "the rate was 0 all along"
+    if loss is None:
+        return "cannot tell", "no loss was logged; " + (_headline(findings) if words else "nothing else stands out")
+    if len(loss) < FEW:
+        return "cannot tell", f"{len(loss)} losses are too few to tell a trend from noise"
+    went = f"the loss went from {number(loss.first)} to {number(loss.last)}"
+    if "oscillation" in words:
+        return "oscillating", f"{went} and swings"
+    if flat(run):
+        if loss.last == 0:
+            return "good", "the loss is 0: nothing is left to learn"
+        if "no gradient" not in words and _much_too_small(findings, run):
+            return "too small", "the loss did not move, and the steps were too short to move it"
+        return "cannot tell", "the loss did not move; a rate that is too small and a model that cannot learn look alike"
+    if straight(run):
+        return "too small", f"{went} and had hardly begun to level off"
+    if fell(run) <= 0:
+        return "cannot tell", f"{went}, up and down: no trend stands out from the noise"
+    if "plateau" in {finding.word for finding in findings}:
+        return "cannot tell", f"{went} and stood still early: converged or stuck, the loss alone cannot tell"
+    return "good", went + ("" if not words else "; but " + _headline(findings))
+
+
+def _much_too_small(findings: Sequence[Finding], run: Run) -> bool:  # noqa: ARG001
+    from surefoot.audits.failures._progress import _reach
+
+    reach = _reach(run)
+    return reach is not None and run.loss is not None and reach < 0.01 * abs(run.loss.last)
+
+
+def _headline(findings: Sequence[Finding]) -> str:
+    """What counts most: divergence before what is not finite, which it ends in."""
+    faults = [finding for finding in findings if finding.fault]
+    order = ("diverged", "slow divergence", "jump", "falls without end")
+    first = next((finding for word in order for finding in faults if finding.word == word), None)
+    first = first or next(iter(faults), None)
+    return first.says if first is not None else "nothing stands out"
+
+
+def _resumes(run: Run) -> Look:
+    """Where the log goes back: a run that was resumed, and whether its loss went on."""
+    look = Look()
+    curve = run.curves.loss
+    for step in run.resumes:
+        says = f"the log goes back to {run.at(step)}: the run was resumed there"
+        jumped = False
+        if curve is not None and run.loss is not None:
+            i = 1 + int(np.argmax(np.diff(curve.steps) < 0))
+            before, after = curve.values[max(i - 5, 0) : i], curve.values[i : i + 5]
+            up = (
+                float(np.nanmedian(after) - np.nanmedian(before))
+                if np.isfinite(before).any() and np.isfinite(after).any()
+                else 0.0
+            )
+            jumped = up > max(6 * run.loss.noise, 0.15 * abs(fell(run)))
+            says += f", and the loss jumped by {number(up)}" if jumped else ""
+        look.findings.append(Finding(word="resumed", says=says, step=step, fault=jumped))
+        look.marks.append((step, "resumed"))
+        if jumped and run.rise is None:
+            look.causes.append(
+                Cause(
+                    word="resume lost state",
+                    says=f"the loss was higher after the resume at {run.at(step)} than before",
+                    try_first=("load the optimizer's, the scheduler's and the scaler's state with the model's",),
+                    measure="the loss of one fixed batch just before saving and just after loading",
+                    weight=3,
+                )
+            )
+    return look
+
+
+def _schedule(file: Any, plan: Any, rate: str | None) -> Look:
+    """The schedule's own departures."""
+    found = audit(file, plan, column=rate)
+    if found.verdict == "as planned":
+        return Look(findings=[Finding(word="as planned", says=f"the rates follow the plan {found.plan}", fault=False)])
+    step = found.first_departure
+    says = f"the rates depart from the plan {found.plan}" + (f" at step {step:g}" if step is not None else "")
+    certain = found.cause not in ("unknown", "") and not any("cannot tell" in line for line in found.evidence)
+    return Look(
+        findings=[Finding(word="schedule", says=f"{says}: {found.explanation}", step=step)],
+        causes=[
+            Cause(
+                word=f"schedule: {found.cause}",
+                says=found.explanation,
+                certain=certain,
+                try_first=(found.fix,) if found.fix else (),
+                measure="surefoot audit LOG --plan ...: planned and run rates side by side",
+                weight=3.6,
+            )
+        ],
+        marks=[] if step is None else [(float(step), "departs from the plan")],
+    )
+
+
+def _measures(run: Run, causes: Sequence[Cause], verdict: Verdict, plan: Any) -> list[str]:
+    """What would tell more: of the causes, and of what was not logged."""
+    texts = [cause.measure for cause in causes if cause.measure]
+    if verdict != "good":
+        missing = [
+            name
+            for name, curve in (("the gradient's norm", run.curves.norm), ("the rate", run.curves.rate))
+            if curve is None
+        ]
+        if missing:
+            texts.append(f"log {' and '.join(missing)} too, at every step: without, causes cannot be told apart")
+        if run.loss is not None and len(run.loss) < 4 * FEW and run.loss.every > 1:
+            texts.append(f"log every step: one in {number(run.loss.every)} hides how fast it went")
+    if plan is None and run.rate is not None and verdict != "good":
+        texts.append("--plan with the schedule that was meant: whether it is the one that ran")
+    return list(dict.fromkeys(texts))[: MOST + 1]
+
+
+def _notes(curves: Curves) -> list[str]:
+    read = {
+        "loss": curves.loss,
+        "held-out loss": curves.validation,
+        "gradient norm": curves.norm,
+        "rate": curves.rate,
+        "loss scale": curves.scale,
+    }
+    notes = ["read: " + ", ".join(f"{name} ({curve.column})" for name, curve in read.items() if curve is not None)]
+    for role, columns in curves.others.items():
+        if columns:
+            more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
+            notes.append(f"also there for the {role}: {', '.join(columns[:3])}{more}")
+    if curves.unit == "row":
+        notes.append("no column of steps or epochs: rows are counted from 0")
+    return notes + list(curves.notes)
+
+
+def _kept(curves: Curves) -> dict[str, Any]:
+    found = {
+        "loss": curves.loss,
+        "validation": curves.validation,
+        "norm": curves.norm,
+        "rate": curves.rate,
+        "scale": curves.scale,
+    }
+    return {role: _points(curve) for role, curve in found.items() if curve is not None and len(curve)}
+
+
+def _points(curve: Curve) -> dict[str, list[float]]:
+    """Some of the points: of each stretch its least and its largest value, so that no spike is lost."""
+    finite = np.isfinite(curve.values)
+    steps, values = curve.steps[finite], curve.values[finite]
+    if len(values) > KEPT:
+        edges = np.linspace(0, len(values), KEPT // 2 + 1).astype(int)
+        kept = sorted({int(f(values[a:b])) + int(a) for a, b in pairwise(edges) for f in (np.argmin, np.argmax)})
+        steps, values = steps[kept], values[kept]
+    return {"steps": steps.tolist(), "values": values.tolist(), "broken": curve.steps[~finite][:KEPT].tolist()}

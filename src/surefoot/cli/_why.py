@@ -1,0 +1,82 @@
+"""The verb `why`: what became of a training run, from its log."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surefoot.cli._console import print_json, say, show_text
+from surefoot.cli._failures import FAILED, bad_input
+from surefoot.cli._inputs import AsJson, ReportPath
+from surefoot.cli._pictures import PngPath, SvgPath, check_paths, save_figures
+
+__all__ = ["why"]
+
+LogPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="LOG",
+        help="A log file (.csv, .tsv, .jsonl, .json, .parquet, text; also .gz), a TensorBoard event file, or the "
+        "folder of a run; several are read one after the other, as of a run that was resumed.",
+        show_default=False,
+    ),
+]
+PlanText = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="The schedule that was meant, as **surefoot audit** takes it, such as cosine:total=10000,warmup=500.",
+        show_default=False,
+    ),
+]
+LossColumn = Annotated[
+    str | None, typer.Option("--loss", metavar="NAME", help="The column (tag) of the loss.", show_default=False)
+]
+NormColumn = Annotated[
+    str | None, typer.Option("--norm", metavar="NAME", help="The column of the gradient's norm.", show_default=False)
+]
+RateColumn = Annotated[
+    str | None, typer.Option("--rate", metavar="NAME", help="The column of the rate.", show_default=False)
+]
+Entropy = Annotated[
+    float | None,
+    typer.Option("--entropy", metavar="NATS", help="Loss of the best constant prediction.", show_default=False),
+]
+
+
+def why(
+    log: LogPaths,
+    plan: PlanText = None,
+    loss: LossColumn = None,
+    norm: NormColumn = None,
+    rate: RateColumn = None,
+    entropy: Entropy = None,
+    as_json: AsJson = False,
+    report: ReportPath = None,
+    svg: SvgPath = None,
+    png: PngPath = None,
+) -> None:
+    """Say what became of the run in LOG, when, what could have caused it, and what to try first.
+
+    Exit code 0: a good run; 1: it was not, or the log cannot tell; 2: wrong usage or bad input.
+    """
+    from surefoot.audits import why as explain
+
+    check_paths(report, svg, png)
+    with bad_input():
+        told = explain(log[0] if len(log) == 1 else log, plan, loss=loss, norm=norm, rate=rate, entropy=entropy)
+    if as_json:
+        print_json(told.to_dict())
+    else:
+        show_text(told)
+    if report is not None:
+        from surefoot.report import write_report
+
+        say(f"report: {write_report(told.to_dict(), report)}", error=as_json)
+    if svg is not None or png is not None:
+        from surefoot.report.figures import why_figure
+
+        save_figures(why_figure(told.to_dict()), svg, png, to_stderr=as_json)
+    if not told.fine:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,114 @@
+"""The view of a run's failure: what the log shows, its causes, and the curves with what happened marked in them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
+
+__all__ = ["page", "why_figure"]
+
+Record = Mapping[str, Any]
+View = dict[str, Any]
+
+MOODS = {"good": "good", "too small": "limit", "oscillating": "limit", "diverging": "bad", "cannot tell": "limit"}
+# A log axis is for values that are far apart; they must be positive.
+FAR_APART = 30.0
+# More words than these over one another cannot be read.
+MARKS = 5
+LABELS = {"loss": "loss", "norm": "gradient norm", "rate": "rate", "scale": "loss scale"}
+
+
+def page(answers: Sequence[Record]) -> View:
+    """Everything on the page.
+
+    Parameters
+    ----------
+    answers : sequence of mapping
+        Records of kind "why".
+    """
+    return {
+        "title": "What became of the run? " + " · ".join(answer["log"] for answer in answers),
+        "answers": [_answer(answer) for answer in answers],
+    }
+
+
+def why_figure(answer: Record) -> Drawing:
+    """The curves that were logged over one another, with what happened marked.
+
+    Parameters
+    ----------
+    answer : mapping
+        A record of kind "why", as `surefoot.Why.to_dict` gives it.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+    """
+    curves = answer["curves"]
+    roles = [role for role in LABELS if role in curves]
+    paints = [_panel(answer, role, last=role == roles[-1], first=role == roles[0]) for role in roles]
+    heights = [2.2 if role == "loss" else 1.0 for role in roles]
+    return draw_stack(paints, heights, width=7.8, height=1.0 + 1.5 * sum(heights) / 1.6, above=0.2)
+
+
+def _panel(answer: Record, role: str, *, last: bool, first: bool) -> Callable[[Axes], None]:
+    curve = answer["curves"][role]
+    held_out = answer["curves"].get("validation") if role == "loss" else None
+
+    def paint(axes: Axes) -> None:
+        one = len(curve["values"]) == 1
+        axes.plot(curve["steps"], curve["values"], color=ACCENT, lw=1.3, marker="o" if one else "", label=LABELS[role])
+        shown = list(curve["values"])
+        if held_out is not None and held_out["values"]:
+            axes.plot(held_out["steps"], held_out["values"], color=INK, lw=1.2, ls="--", label="held-out loss")
+            shown += held_out["values"]
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
+        axes.margins(y=0.12)  # room for the words at the top
+        if shown and min(shown) > 0 and max(shown) / min(shown) > FAR_APART:
+            log_axis(axes, "y")
+        else:
+            axes.yaxis.set_major_formatter(FuncFormatter(_short))
+        for step in curve["broken"][:1]:
+            axes.axvline(step, color=BAD, lw=1.2)
+        _mark(axes, answer["marks"], named=first)
+        axes.set_ylabel(LABELS[role])
+        if last:
+            axes.set_xlabel(answer["unit"])
+
+    return paint
+
+
+def _short(value: float, _: int | None = None) -> str:
+    """0.25 or 3e-4: a rate has more zeros than there is room for."""
+    plain = value == 0 or 1e-3 <= abs(value) < 1e5
+    return f"{value:.3g}" if plain else f"{value:.2g}" if "e" in f"{value:.2g}" else f"{value:.1e}".replace("e-0", "e-")
+
+
+def _mark(axes: Axes, marks: Sequence[Sequence[Any]], *, named: bool) -> None:
+    low, high = axes.get_xlim()
+    for step, text in marks[:MARKS]:
+        axes.axvline(step, color=MUTED if text == "spike" else LIMIT, lw=1.0, ls=":")
+        if named:
+            note_at_top(axes, step, text, BAD, right=step < (low + high) / 2)
+
+
+def _answer(answer: Record) -> View:
+    return {
+        "name": answer["log"],
+        "word": answer["verdict"].capitalize(),
+        "mood": MOODS[answer["verdict"]],
+        "summary": answer["summary"],
+        "findings": [finding["says"] for finding in answer["findings"]],
+        "causes": answer["causes"],
+        "certain": len(answer["causes"]) == 1 and answer["causes"][0]["certain"],
+        "try_first": answer["try_first"],
+        "measures": answer["measures"],
+        "notes": answer["notes"],
+        # the drawing is Surefoot's own and its text was escaped when it was written
+        "svg": Markup(why_figure(answer)) if answer["curves"] else "",
+    }
