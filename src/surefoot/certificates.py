@@ -102,7 +102,7 @@ def certify(steps: Sequence[float] | Rule, L: float, mu: float = 0.0, *, count: 
 
 
 @dataclass(frozen=True, slots=True)
-class _Blind:
+class _StepNumber:
     """An observation that shows the count of steps only."""
 
     iteration: int
@@ -111,7 +111,7 @@ class _Blind:
 
 def _sequence(steps: Sequence[float] | Rule, count: int | None) -> tuple[float, ...]:
     if isinstance(steps, Rule):
-        return _planned(steps, count)
+        return _steps_of(steps, count)
     if isinstance(steps, str) or not isinstance(steps, Sequence):
         raise InvalidType(f"steps must be a sequence of numbers or a rule; got {type(steps).__name__}")
     if count is not None:
@@ -122,7 +122,7 @@ def _sequence(steps: Sequence[float] | Rule, count: int | None) -> tuple[float, 
     return sequence
 
 
-def _planned(rule: Rule, count: int | None) -> tuple[float, ...]:
+def _steps_of(rule: Rule, count: int | None) -> tuple[float, ...]:
     if rule.needs:
         raise InvalidInput(
             f"{type(rule).__name__} adapts to what it sees ({', '.join(sorted(rule.needs))}): its steps are no fixed "
@@ -132,7 +132,7 @@ def _planned(rule: Rule, count: int | None) -> tuple[float, ...]:
         raise InvalidInput(f"how many steps of {type(rule).__name__}? give count >= 1; got {count!r}")
     state, step, sequence = rule.init(), math.nan, []
     for iteration in range(count):
-        decision, state = rule.update(state, _Blind(iteration, step))  # pyright: ignore[reportArgumentType]
+        decision, state = rule.update(state, _StepNumber(iteration, step))  # pyright: ignore[reportArgumentType]
         step = decision.step
         sequence.append(step)
     return tuple(sequence)

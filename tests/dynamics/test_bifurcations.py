@@ -20,7 +20,7 @@ from surefoot.dynamics import (
     superstable,
 )
 from surefoot.dynamics._bifurcations import _branch, _follow
-from surefoot.dynamics._closing import Closed
+from surefoot.dynamics._closing import ClosedOrbit
 from surefoot.dynamics._linearised import Linearised
 from surefoot.errors import InvalidInput
 
@@ -211,11 +211,11 @@ def test_a_step_that_falls_back_to_the_single_orbit_is_noticed():
     """Far from a doubling Newton's method, begun at the doubled orbit close to it, finds the single one instead."""
     loss = Cubic()
     linearised = Linearised.of(loss, np.array([0.3]), np.array([1.5]), scale=1.0, span=1.0)
-    doubling = Closed(np.zeros((1, 1)), 2.0)
+    doubling = ClosedOrbit(np.zeros((1, 1)), 2.0)
     entered = _branch(linearised, doubling, 1e-3)
-    assert isinstance(entered, Closed)
+    assert isinstance(entered, ClosedOrbit)
     assert entered.period == 2
     for step in (0.02, 0.1, 0.3):
         end = _follow(linearised, entered, step, 3.0)
-        assert isinstance(end, Closed)
+        assert isinstance(end, ClosedOrbit)
         assert end.parameter == pytest.approx(math.sqrt(6), rel=1e-12)

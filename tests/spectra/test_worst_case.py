@@ -38,14 +38,14 @@ SETS = {
     "feature ranges": FeatureRanges(DESIGN, 0.8, [1.0, 1.5, 2.0]),
     "rows": RowPerturbation(DESIGN, 0.2),
 }
-NAMED = pytest.mark.parametrize("terrain", SETS.values(), ids=SETS.keys())
+NAMED = pytest.mark.parametrize("members", SETS.values(), ids=SETS.keys())
 
 
 @NAMED
-def test_no_sampled_member_exceeds_it(terrain):
-    found = worst_case(terrain)
+def test_no_sampled_member_exceeds_it(members):
+    found = worst_case(members)
     rng = np.random.default_rng(0)
-    members = np.stack([terrain.sample(rng) for _ in range(10_000)])
+    members = np.stack([members.sample(rng) for _ in range(10_000)])
     values = np.linalg.eigvalsh(members)
     assert values.max() <= found.largest.upper * (1 + 1e-12)
     assert values.min() >= found.smallest.lower - 1e-12 * found.largest.upper
@@ -59,8 +59,8 @@ def test_exact_sets_have_a_member_that_1_02_times_the_step_makes_diverge():
     values, vectors = np.linalg.eigh(CENTER)
     ball = CENTER + 0.3 * np.outer(vectors[:, -1], vectors[:, -1])
     design = DESIGN * SETS["feature ranges"].high
-    for terrain, member in ((hull, worst), (SETS["spectral ball"], ball), (SETS["feature ranges"], design.T @ design)):
-        found = worst_case(terrain)
+    for members, member in ((hull, worst), (SETS["spectral ball"], ball), (SETS["feature ranges"], design.T @ design)):
+        found = worst_case(members)
         assert found.largest.lower_is == found.largest.upper_is == "exact"
         top = np.linalg.eigvalsh(member)[-1]
         assert GradientDescent().amplification(-1.02 * sf.limits(found).stable * top) > 1

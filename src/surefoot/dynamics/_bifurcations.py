@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.dynamics._closing import Closed, at_amplitude, at_multiplier, at_parameter, close, closing, monodromy
+from surefoot.dynamics._closing import ClosedOrbit, at_amplitude, at_multiplier, at_parameter, close, closing, monodromy
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics._orbit import orbit, period
+from surefoot.dynamics._superstable import FEIGENBAUM, feigenbaum_ratios
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["Cascade", "Doubling", "bifurcations"]
 
-# From one point of a branch to the next, det(M + I) changes at most this much; from 2 to 0 along a scalar branch.
+# From one point of a branch to the next, det(M + I) changes at most this much; from 2 to 0 along a scalar branch, so in
+# four steps at the least: fewer, and a doubling between two points could be stepped over twice.
 LARGEST_CHANGE = 0.6
-# A step of the parameter that is nothing but rounding.
+# A step of the parameter that is nothing but rounding, relative to it.
 SHORTEST = 1e-14
-# Steps along a branch before giving up.
+# Steps along a branch before giving up; branches of the logistic map, the cubic and the network take 7 to 22.
 BRANCH_STEPS = 400
 # First point on a branch: its parameter lies this far from the doubling, relative to the distance expected to the next.
+# Nearer, the two halves of the doubled orbit are one to rounding; farther, the next doubling may have been passed.
 NEAR = (1e-4, 3e-2)
 # The halves of a doubled orbit must not come this much closer in one step: Newton's method fell back to the single one.
 COLLAPSE = 0.2
@@ -32,8 +35,6 @@ COLLAPSE = 0.2
 UNSTABLE = 1 + 1e-6
 # A multiplier this close to 1 belongs to a direction along which orbits form a continuum.
 ALONE = 1e-6
-# Feigenbaum's ratio, only to guess how far to look.
-RATIO = 4.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,7 @@ class Cascade:
     @property
     def ratios(self) -> tuple[float, ...]:
         """Ratios of successive distances, which tend to Feigenbaum's 4.6692 for a map with a quadratic maximum."""
-        gaps = np.diff(self.parameters)
-        return tuple((gaps[:-1] / gaps[1:]).tolist())
+        return tuple(feigenbaum_ratios(self.parameters).tolist())
 
     def __str__(self) -> str:
         lines = [f"  {d.period:>4} -> {2 * d.period:<4} at {d.parameter:.12g}" for d in self.doublings]
@@ -166,7 +166,7 @@ def bifurcations(
     points = orbit(update, [low], x0, steps=whole(settle, "settle", 128))
     scale = float(max(np.abs(points).max(), np.abs(states).max()))
     linearised = Linearised.of(update, states, values, scale=scale, span=high - low)
-    here = _settled(linearised, low, points[-128:])
+    here = _first_orbit(linearised, low, points[-128:])
     doublings: list[Doubling] = []
     reach = high - low
     first = reach / 50
@@ -179,24 +179,25 @@ def bifurcations(
             return Cascade(tuple(doublings), f"found all {wanted}")
         if len(doublings) > 1:
             reach = doublings[-1].parameter - doublings[-2].parameter
-        branch = _branch(linearised, end, reach / RATIO)
+        branch = _branch(linearised, end, reach / FEIGENBAUM)
         if isinstance(branch, str):
             return Cascade(tuple(doublings), branch)
         here, first = branch, branch.parameter - end.parameter
 
 
-def _settled(linearised: Linearised, low: float, points: Real) -> Closed:
-    found = int(period(points)[0])
-    if found:
-        closed = close(linearised, Closed(points[-found:, ..., 0].reshape(found, -1).T, low), at_parameter(low))
+def _first_orbit(linearised: Linearised, low: float, points: Real) -> ClosedOrbit:
+    """The cycle that the last points have settled to, or creep towards."""
+    q = int(period(points)[0])
+    if q:
+        closed = close(linearised, ClosedOrbit(points[-q:, ..., 0].reshape(q, -1).T, low), at_parameter(low))
         if closed is not None and np.abs(_multipliers(linearised, closed) - 1).min() > ALONE:
             return closed
         raise InvalidInput(
-            f"the orbit at {low:g} settles to period {found}, but not to one orbit that stands alone: where there is a "
+            f"the orbit at {low:g} settles to period {q}, but not to one orbit that stands alone: where there is a "
             "continuum of minima (more weights than equations) add a ridge, or data"
         )
     # an orbit that creeps along a flat direction has no period yet, but where it is going can be solved for
-    creeping = close(linearised, Closed(points[-1:, ..., 0].reshape(1, -1).T, low), at_parameter(low))
+    creeping = close(linearised, ClosedOrbit(points[-1:, ..., 0].reshape(1, -1).T, low), at_parameter(low))
     if creeping is not None and _radius(linearised, creeping) < 1:
         return creeping
     raise InvalidInput(
@@ -205,28 +206,33 @@ def _settled(linearised: Linearised, low: float, points: Real) -> Closed:
     )
 
 
-def _follow(linearised: Linearised, start: Closed, step: float, high: float) -> Closed | str:
+def _follow(linearised: Linearised, start: ClosedOrbit, step: float, high: float) -> ClosedOrbit | str:
     """Along a branch until its multiplier is -1: the orbit there, or why it is not reached."""
-    here, value = start, _closing(linearised, start)
-    before: Closed | None = None
+    here, value = start, _distance_to_flip(linearised, start)
+    before: ClosedOrbit | None = None
     for _ in range(BRANCH_STEPS):
-        ahead = close(linearised, _predicted(before, here, step), at_parameter(here.parameter + step))
-        beyond = np.inf if ahead is None else _closing(linearised, ahead)
-        if ahead is None or abs(beyond - value) > LARGEST_CHANGE or _halves(ahead) < COLLAPSE * _halves(here):
+        ahead = close(linearised, _extrapolate(before, here, step), at_parameter(here.parameter + step))
+        beyond = np.inf if ahead is None else _distance_to_flip(linearised, ahead)
+        if (
+            ahead is None
+            or abs(beyond - value) > LARGEST_CHANGE
+            or _distance_of_halves(ahead) < COLLAPSE * _distance_of_halves(here)
+        ):
             step /= 2
             if step < SHORTEST * max(abs(here.parameter), linearised.span):
                 return f"the orbit of period {start.period} cannot be followed beyond {here.parameter:.10g}"
             continue
         if beyond <= 0.0:
-            guess = _between(here, ahead, value / (value - beyond))
+            guess = _interpolate(here, ahead, value / (value - beyond))
             doubling = close(linearised, guess, at_multiplier(linearised, -1.0))
+            # the root has to lie near the two points that bracket it, or it is one of another branch
             room = 0.5 * (ahead.parameter - here.parameter)
             if doubling is not None and -room <= doubling.parameter - here.parameter <= 3 * room:
-                return doubling if doubling.parameter <= high else _beyond(start.period, high)
+                return doubling if doubling.parameter <= high else _no_doubling(start.period, high)
             step /= 4
             continue
         if ahead.parameter > high:
-            return _beyond(start.period, high)
+            return _no_doubling(start.period, high)
         if _radius(linearised, ahead) > UNSTABLE:
             return (
                 f"the orbit of period {start.period} loses its stability without a doubling before "
@@ -236,39 +242,41 @@ def _follow(linearised: Linearised, start: Closed, step: float, high: float) -> 
     return f"no doubling of period {start.period} within {BRANCH_STEPS} points of its branch"
 
 
-def _closing(linearised: Linearised, orbit_: Closed) -> float:
+def _distance_to_flip(linearised: Linearised, orbit_: ClosedOrbit) -> float:
+    """det(M + I): positive on the stable side of a doubling, 0 there."""
     return closing(linearised.jacobian(orbit_.points, orbit_.parameter), -1.0)
 
 
-def _radius(linearised: Linearised, orbit_: Closed) -> float:
+def _radius(linearised: Linearised, orbit_: ClosedOrbit) -> float:
     return float(np.abs(_multipliers(linearised, orbit_)).max())
 
 
-def _multipliers(linearised: Linearised, orbit_: Closed) -> NDArray[np.complex128]:
+def _multipliers(linearised: Linearised, orbit_: ClosedOrbit) -> NDArray[np.complex128]:
     return np.linalg.eigvals(monodromy(linearised.jacobian(orbit_.points, orbit_.parameter))).astype(np.complex128)
 
 
-def _halves(orbit_: Closed) -> float:
+def _distance_of_halves(orbit_: ClosedOrbit) -> float:
     """How far apart the two halves of an orbit of even period are; 0 for an odd one."""
     half = orbit_.period // 2
     return float(np.abs(orbit_.points[:, :half] - orbit_.points[:, half:]).max()) if orbit_.period % 2 == 0 else 0.0
 
 
-def _beyond(period: int, high: float) -> str:
+def _no_doubling(period: int, high: float) -> str:
     return f"the orbit of period {period} has no doubling up to {high:.10g}"
 
 
-def _branch(linearised: Linearised, doubling: Closed, reach: float) -> Closed | str:
+def _branch(linearised: Linearised, doubling: ClosedOrbit, reach: float) -> ClosedOrbit | str:
     """A point of the doubled orbit a little beyond the doubling, or why there is none."""
     directions = _eigenvectors(linearised.jacobian(doubling.points, doubling.parameter))
     sizes = np.linalg.norm(directions, axis=0)
     index = int(sizes.argmax())
     directions = directions / sizes[index]
     unit = directions[:, index]
+    # the parameter moves like the square of the amplitude, with a factor that no one knows beforehand
     amplitude = 1e-2 * linearised.scale
     for _ in range(60):
         twice = np.concatenate([doubling.points + amplitude * directions, doubling.points - amplitude * directions], 1)
-        entered = close(linearised, Closed(twice, doubling.parameter), at_amplitude(unit, index, amplitude))
+        entered = close(linearised, ClosedOrbit(twice, doubling.parameter), at_amplitude(unit, index, amplitude))
         gone = np.inf if entered is None else (entered.parameter - doubling.parameter) / reach
         if entered is None or abs(gone) > NEAR[1]:
             amplitude /= 3
@@ -286,6 +294,7 @@ def _branch(linearised: Linearised, doubling: Closed, reach: float) -> Closed | 
 def _eigenvectors(jacobians: Real) -> Real:
     """The eigenvector of the multiplier -1, carried along the orbit, shape (d, q)."""
     size, _, number = jacobians.shape
+    # the right singular vector of the least singular value: exact where M + I is singular, as it is here, to rounding
     _, _, vh = np.linalg.svd(monodromy(jacobians) + np.eye(size))
     vectors = [vh[-1]]
     for i in range(number - 1):
@@ -293,14 +302,14 @@ def _eigenvectors(jacobians: Real) -> Real:
     return np.stack(vectors, axis=1)
 
 
-def _predicted(before: Closed | None, here: Closed, step: float) -> Closed:
+def _extrapolate(before: ClosedOrbit | None, here: ClosedOrbit, step: float) -> ClosedOrbit:
     if before is None:
-        return Closed(here.points, here.parameter + step)
-    return _between(before, here, 1 + step / (here.parameter - before.parameter))
+        return ClosedOrbit(here.points, here.parameter + step)
+    return _interpolate(before, here, 1 + step / (here.parameter - before.parameter))
 
 
-def _between(here: Closed, ahead: Closed, factor: float) -> Closed:
-    return Closed(
+def _interpolate(here: ClosedOrbit, ahead: ClosedOrbit, factor: float) -> ClosedOrbit:
+    return ClosedOrbit(
         here.points + factor * (ahead.points - here.points),
         here.parameter + factor * (ahead.parameter - here.parameter),
     )

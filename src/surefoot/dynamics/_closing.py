@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.dynamics._linearised import Linearised
-from surefoot.dynamics.maps import Real, quietly
+from surefoot.dynamics.maps import Real, ignore_overflow
 
-__all__ = ["Closed", "at_amplitude", "at_multiplier", "at_parameter", "close", "closing", "monodromy"]
+__all__ = ["ClosedOrbit", "at_amplitude", "at_multiplier", "at_parameter", "close", "closing", "monodromy"]
 
 # Newton's method doubles the digits: what has not settled after this many steps will not.
 NEWTON_STEPS = 25
 # Relative size of a Newton step that counts as rounding; one more is taken after it.
 SETTLED = 1e-10
 # Relative displacement for the derivative of the multiplier, which is itself a first derivative. Newton's method
-# converges to the same point with a slope that is right to 1e-8.
+# converges to the same point with a slope that is right to 1e-8: an inexact slope costs a step, no digit.
 NUDGE = 1e-5
 
 # One more equation: from points (d, q), parameter and Jacobians (d, d, q) to its defect, and its gradient of shape
@@ -24,7 +24,7 @@ Condition = Callable[[Real, float, Real], tuple[float, Real]]
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedOrbit:
     """A periodic orbit: points of shape (d, q), in order, and its parameter."""
 
     points: Real
@@ -36,7 +36,7 @@ class Closed:
         return self.points.shape[1]
 
 
-def close(linearised: Linearised, guess: Closed, condition: Condition) -> Closed | None:
+def close(linearised: Linearised, guess: ClosedOrbit, condition: Condition) -> ClosedOrbit | None:
     """Solve for a periodic orbit and its parameter together, by Newton's method on all points at once.
 
         f(x_i, p) - x_{i+1} = 0,  i = 1..q,  x_{q+1} = x_1;    condition(x_1, ..., x_q, p) = 0
@@ -45,18 +45,18 @@ def close(linearised: Linearised, guess: Closed, condition: Condition) -> Closed
 
     Returns
     -------
-    Closed or None
+    ClosedOrbit or None
         None where Newton's method did not settle.
     """
     points, parameter = guess.points.copy(), guess.parameter
     size, period = points.shape
-    with quietly():
-        polished = False
+    with ignore_overflow():
+        polished = False  # one more step after the tolerance is met: it costs little and reaches rounding
         for _ in range(NEWTON_STEPS):
             values, jacobians, slopes = linearised(points, parameter)
             defect = values - np.roll(points, -1, axis=1)
             extra, gradient = condition(points, parameter, jacobians)
-            matrix = _bordered(jacobians, slopes, gradient)
+            matrix = _bordered_matrix(jacobians, slopes, gradient)
             rhs = np.append(defect.T.ravel(), extra)
             if not (np.isfinite(matrix).all() and np.isfinite(rhs).all()):
                 return None
@@ -67,7 +67,7 @@ def close(linearised: Linearised, guess: Closed, condition: Condition) -> Closed
             points = points - move[:-1].reshape(period, size).T
             parameter = parameter - float(move[-1])
             if polished:
-                return Closed(points, parameter)
+                return ClosedOrbit(points, parameter)
             sizes = SETTLED * linearised.scale, SETTLED * max(abs(parameter), linearised.span)
             polished = bool(np.abs(move[:-1]).max() <= sizes[0] and abs(move[-1]) <= sizes[1])
     return None
@@ -160,7 +160,7 @@ def _determinant_slope(matrix: Real, change: Real, value: float) -> float:
     return float(sign * (others * np.einsum("ik,ij,kj->k", u, change, vh)).sum())
 
 
-def _bordered(jacobians: Real, slopes: Real, gradient: Real) -> Real:
+def _bordered_matrix(jacobians: Real, slopes: Real, gradient: Real) -> Real:
     size, _, period = jacobians.shape
     matrix = np.zeros((size * period + 1, size * period + 1))
     for i in range(period):

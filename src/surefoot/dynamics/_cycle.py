@@ -1,4 +1,4 @@
-"""A single periodic orbit, found by Newton's method: at a parameter, or where its multiplier has a given value."""
+"""A single periodic orbit, by Newton's method: at a parameter, or where its multiplier has a given value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.dynamics._closing import Closed, at_multiplier, at_parameter, close, monodromy
+from surefoot.dynamics._closing import ClosedOrbit, at_multiplier, at_parameter, close, monodromy
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 
 __all__ = ["Cycle", "cycle"]
 
-# A multiplier on the unit circle, as far as one can tell.
+# A multiplier on the unit circle, as far as one can tell: at a fold Newton's method has half the digits.
 NEUTRAL = 1e-8
 
 
@@ -104,10 +104,10 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     values, states = prepare(update, [parameter], guess[0] if scalar else guess[:, 0])
     linearised = Linearised.of(update, states, values, scale=float(np.abs(guess).max()), span=abs(float(parameter)))
     condition = at_parameter(float(parameter)) if multiplier is None else at_multiplier(linearised, multiplier)
-    closed = close(linearised, Closed(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
+    closed = close(linearised, ClosedOrbit(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
     if closed is None:
         return None
     eigenvalues = np.linalg.eigvals(monodromy(linearised.jacobian(closed.points, closed.parameter)))
     order = np.argsort(-np.abs(eigenvalues), kind="stable")
-    found = closed.points[0] if scalar else closed.points
-    return Cycle(closed.parameter, found, eigenvalues[order].astype(np.complex128))
+    shaped = closed.points[0] if scalar else closed.points
+    return Cycle(closed.parameter, shaped, eigenvalues[order].astype(np.complex128))

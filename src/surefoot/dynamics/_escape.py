@@ -9,19 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.dynamics._landscape import Landscape
-from surefoot.dynamics.maps import Real, quietly
+from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
 
 __all__ = ["Escape", "escape_step", "escape_steps", "wander"]
 
-# Points at which the well is looked at for the extremes of a step; each is then polished.
+# Points at which the well is searched for the extremes of a step, each of which is then polished: a pair of extremes
+# closer than 1/2000 of the well is missed.
 GRID = 2001
-# Up to how many times the necessary step a sufficient one is looked for.
-FURTHEST = 64.0
-SEARCHED = 400
-# Where the search begins, relative to the necessary step.
+# How many times the necessary step a sufficient one is searched for, at so many steps in between (1% apart): two that
+# open and shut the well within 1% are missed.
+FURTHEST, SEARCHED = 64.0, 400
+# Where the search begins, relative to the necessary step: beyond the rounding of 2/f''.
 EDGE = 1e-9
-# How often the interval may have to be widened because a second maximum reaches further than the first.
+# How often the interval may have to be widened because a second maximum reaches further than the first. By
+# convention: a well that needs more is wider than any step reaches.
 WIDENINGS = 8
 
 
@@ -183,7 +185,7 @@ def wander(
         raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
     generator = np.random.default_rng(rng)
     x = np.broadcast_to(begin, (len(rates), begin.size)).copy()
-    with quietly():
+    with ignore_overflow():
         for t in range(rates.shape[1]):
             kick = noise * generator.standard_normal(begin.size) if noise else 0.0
             x = x - rates[:, t, None] * (landscape.gradient(x) + kick)
@@ -191,13 +193,8 @@ def wander(
 
 
 def _barrier(landscape: Landscape, bottom: float, near: float) -> float:
-    x = float(near)
-    with quietly():
-        for _ in range(100):
-            move = float(landscape.gradient(x)) / float(landscape.curvature(x))
-            x -= move
-            if abs(move) <= 1e-15 * (1 + abs(x)):
-                break
+    """The maximum of the loss that Newton's method finds from a point near it."""
+    x = landscape.stationary(near)
     if not math.isfinite(x) or float(landscape.curvature(x)) >= 0 or x == bottom:
         raise InvalidInput(
             f"no maximum of the loss near {near!r} (the search ended at {x:g}): give a point nearer to it"
@@ -215,17 +212,19 @@ def _room(landscape: Landscape, step: float, bottom: float, top: float) -> float
         """The image of the point at the distance u inside the barrier, as such a distance."""
         return inward * (float(landscape(top + inward * u, step)) - top)
 
-    def bend(u: Any) -> Any:
+    def excess_curvature(u: Any) -> Any:
         """Zero where the image is extreme."""
         return landscape.curvature(top + inward * np.asarray(u)) - 1 / step
 
     # the map rises from the barrier (f'' < 0 there) to a first maximum before the minimum (f'' > 1/step there)
-    farthest = image(float(brentq(bend, 0.0, abs(bottom - top))))
+    farthest = image(float(brentq(excess_curvature, 0.0, abs(bottom - top))))
     images = [farthest]
     for _ in range(WIDENINGS):
         grid = np.linspace(0.0, farthest, GRID)
-        signs = np.sign(bend(grid))
-        turns = [float(brentq(bend, grid[k], grid[k + 1])) for k in np.flatnonzero(signs[:-1] * signs[1:] < 0)]
+        signs = np.sign(excess_curvature(grid))
+        turns = [
+            float(brentq(excess_curvature, grid[k], grid[k + 1])) for k in np.flatnonzero(signs[:-1] * signs[1:] < 0)
+        ]
         images = [image(u) for u in (*turns, farthest)]
         if max(images) <= farthest:
             break

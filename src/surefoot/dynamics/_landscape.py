@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.dynamics.maps import quietly
+from surefoot.dynamics._tangent import TINY
+from surefoot.dynamics.maps import ignore_overflow
 from surefoot.errors import InvalidInput
 
 __all__ = ["Landscape"]
 
-TINY = 1e-100
+# Newton's method doubles the digits once it is near; the rest is room for a start that is not.
 NEWTON_STEPS = 100
+# A move of so few roundings, relative to 1 + |x|, that the next one would be rounding.
 SETTLED = 1e-14
 
 
@@ -42,15 +44,20 @@ class Landscape(ABC):
         InvalidInput
             If that leads to no minimum.
         """
+        x = self.stationary(near)
+        if not np.isfinite(x) or float(self.curvature(x)) <= 0:
+            raise InvalidInput(
+                f"Newton's method from {near!r} found no minimum (it ended at {x:g}): start nearer to one"
+            )
+        return x
+
+    def stationary(self, near: float) -> float:
+        """Where Newton's method on f' ends from a point: a minimum, a maximum, or nothing finite."""
         x = float(near)
-        with quietly():
+        with ignore_overflow():
             for _ in range(NEWTON_STEPS):
                 move = float(self.gradient(x)) / float(self.curvature(x))
                 x -= move
                 if abs(move) <= SETTLED * (1 + abs(x)):
                     break
-        if not np.isfinite(x) or float(self.curvature(x)) <= 0:
-            raise InvalidInput(
-                f"Newton's method from {near!r} found no minimum (it ended at {x:g}): start nearer to one"
-            )
         return x

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.dynamics.maps import Real, Update, checked, prepare, quietly, whole
+from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["orbit", "period"]
@@ -52,12 +52,12 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, k
     if keep > steps:
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
     points = np.empty((keep, *states.shape))
-    with quietly():
+    with ignore_overflow():
         for t in range(steps):
             states = update(states, values)
             if t >= steps - keep:
                 points[t - steps + keep] = states
-    checked(states, points.shape[1:])
+    check_states(states, points.shape[1:])
     return points if np.ndim(parameters) else points[..., 0]
 
 
@@ -102,16 +102,16 @@ def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> 
     kept = kept[:, None] if alone else kept
     kept = kept[:, None, :] if kept.ndim == 2 else kept
     longest = min(whole(longest, "longest"), kept.shape[0] // 2)
-    found = np.zeros(kept.shape[-1], dtype=np.int64)
-    with quietly():
+    periods = np.zeros(kept.shape[-1], dtype=np.int64)
+    with ignore_overflow():
         scale = np.abs(kept).max(axis=(0, 1))
         room = tolerance * np.maximum(1.0, scale)
         # The last point alone rules out nearly all candidates, so that the whole window is read about once.
         ahead = np.abs(kept[-1 - longest : -1][::-1] - kept[-1]).max(axis=1) <= room
         for q in range(1, longest + 1):
-            some = np.flatnonzero(ahead[q - 1] & (found == 0) & np.isfinite(scale))
+            some = np.flatnonzero(ahead[q - 1] & (periods == 0) & np.isfinite(scale))
             if some.size:
                 near = kept[..., some]
                 closed = np.abs(near[q:] - near[:-q]).max(axis=(0, 1)) <= room[some]
-                found[some[closed]] = q
-    return found[0] if alone else found
+                periods[some[closed]] = q
+    return periods[0] if alone else periods

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.dynamics.maps import Real, Update, quietly
+from surefoot.dynamics.maps import Real, Update, ignore_overflow
 
 __all__ = ["analytic", "travel"]
 
@@ -16,10 +16,13 @@ TINY = 1e-100
 RENEWAL = 16
 # Where the update cannot take complex numbers: a real displacement, a compromise of rounding and curvature.
 NEARBY = 1e-8
-# How far the complex derivative may be from the difference quotient before it is not believed.
+# How far the complex derivative may be from the difference quotient before it is not believed: quotients over 1e-6 are
+# right to 1e-9, a wrong derivative (of abs, of a sign) is off by a part of itself.
 DOUBT = 1e-4
-# Points of the orbits at which that is asked.
+# Points of the orbits at which that is compared: a branch that only later states take is not seen.
 TRIED = 8
+# Relative displacement of the difference quotient: the cube root of the precision, where its two errors meet.
+QUOTIENT = 1e-6
 
 
 def analytic(update: Update, states: Real, parameters: Real) -> bool:
@@ -30,10 +33,10 @@ def analytic(update: Update, states: Real, parameters: Real) -> bool:
     """
     wide = parameters.astype(np.complex128)
     try:
-        with quietly(), warnings.catch_warnings():
+        with ignore_overflow(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as a library's remark that it drops imaginary parts: then see below
             for _ in range(TRIED):
-                nudge = 1e-6 * np.maximum(1.0, np.abs(states))
+                nudge = QUOTIENT * np.maximum(1.0, np.abs(states))
                 moved = np.asarray(update(states + 1j * TINY * nudge, wide))
                 if moved.dtype.kind != "c" or moved.shape != states.shape:
                     return False
@@ -67,7 +70,7 @@ def travel(update: Update, parameters: Real, states: Real, *, steps: int, discar
     points = np.empty((keep, *states.shape))
     logs = np.zeros(parameters.size)
     run = _complex_run if analytic(update, states, parameters) else _paired_run
-    with quietly():
+    with ignore_overflow():
         run(update, parameters, states, points, logs, steps, discard)
         logs /= steps - discard
         logs[np.isnan(logs) | (logs == np.inf)] = np.nan

@@ -1,4 +1,4 @@
-"""What an update has to be, checked once at the edge: `update(x, parameter)`, elementwise over the last axis."""
+"""What an update has to be, check_states once at the edge: `update(x, parameter)`, elementwise over the last axis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 
-__all__ = ["Real", "Update", "checked", "prepare", "quietly", "whole"]
+__all__ = ["Real", "Update", "check_states", "ignore_overflow", "prepare", "whole"]
 
 Update = Callable[[Any, Any], Any]
 Real = NDArray[np.float64]
@@ -34,12 +34,12 @@ def prepare(update: Update, parameters: ArrayLike, x0: ArrayLike) -> tuple[Real,
             f"got shape {np.shape(x0)}"
         )
     states = np.broadcast_to(start, (*start.shape[:-1], values.size) if start.ndim else values.shape).copy()
-    with quietly():
-        checked(update(states.copy(), values), states.shape)
+    with ignore_overflow():
+        check_states(update(states.copy(), values), states.shape)
     return values, states
 
 
-def checked(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def check_states(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """What an update returned, if it is numbers of the shape that it was given.
 
     Raises
@@ -73,7 +73,7 @@ def whole(value: Any, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def quietly() -> np.errstate:
+def ignore_overflow() -> np.errstate:
     """An orbit that leaves for infinity is an answer, not a warning."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from surefoot.operators import Convolution, Matrix
 from surefoot.operators.convolution import BOUNDARIES
 
-__all__ = ["banded_ends", "separated"]
+__all__ = ["banded_ends", "factors_of"]
 
 EPS = float(np.finfo(np.float64).eps)
-# A kernel this close to rank one, relative to its largest entry, is a product that was rounded.
+# A kernel this close to rank one, relative to its largest entry, is a product that was rounded, once in each axis'
+# normalisation and once in the product; 64 leaves room for a kernel that was scaled as well.
 RANK_ONE = 64 * EPS
-# Larger matrices are bisected with Cholesky factorisations, O(N taps^2) each, instead of solved in O(N^2 taps).
+# Larger matrices are bisected with Cholesky factorisations, O(N taps^2) each, instead of solved in O(N^2 taps). The two
+# take as long near 1000; only a solve gives the least eigenvalue too.
 SOLVE_LIMIT = 1024
 # Relative width at which bisection stops: above the rounding of a factorisation.
 BISECTED = 1e-12
@@ -22,7 +24,7 @@ BISECTED = 1e-12
 Ends = tuple[float, float, float, float]
 
 
-def separated(kernel: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
+def factors_of(kernel: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
     """One-dimensional factors, one for each axis, whose outer product the kernel is; None if it is none.
 
     Read off the lines through the largest entry.
@@ -62,7 +64,7 @@ def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -
         noise = size * EPS * largest
         return max(least - noise, 0.0) if least <= noise else least, max(least, noise), largest, largest
     gram = (matrix.T @ matrix).tocsr()
-    lower, upper = _bisected_top(gram)
+    lower, upper = _top_by_bisection(gram)
     return 0.0, float(gram.diagonal().min()), lower, upper
 
 
@@ -97,7 +99,7 @@ def _banded_eigenvalues(matrix: Matrix) -> NDArray[np.float64]:
     return np.asarray(eig_banded(_bands(matrix), lower=True, eigvals_only=True), dtype=np.float64)
 
 
-def _bisected_top(gram: Matrix) -> tuple[float, float]:
+def _top_by_bisection(gram: Matrix) -> tuple[float, float]:
     """The largest eigenvalue by inertia: t I - A'A has a Cholesky factor if, and only if, t is above it."""
     from scipy.linalg import LinAlgError, cholesky_banded
 

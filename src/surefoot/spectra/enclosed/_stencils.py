@@ -11,7 +11,8 @@ from surefoot.spectra.types import Bounds, Spectrum
 
 __all__ = ["advection", "heat", "stencil", "wave"]
 
-# Angles per dimension: a multiple of 4, so that pi/2 and pi, where extremes lie, are among them.
+# Angles per dimension: a multiple of 4, so that pi/2 and pi, where extremes lie, are among them. Extremes elsewhere are
+# missed by their curvature times (pi/n)^2/2: 1e-5 of the range in one dimension, 5e-4 in two, 5e-3 in three.
 ANGLES = {1: 720, 2: 96, 3: 32}
 
 
@@ -164,6 +165,7 @@ def _symbol(
 
 
 def _spectrum_of(symbol: NDArray[np.complex128]) -> Spectrum:
+    # what rounding leaves of a sum that cancels: a symbol that is real or imaginary has to be exactly so
     noise = 1e-14 * float(np.abs(symbol).max(initial=0.0))
     real = np.where(np.abs(symbol.real) <= noise, 0.0, symbol.real)
     imaginary = np.where(np.abs(symbol.imag) <= noise, 0.0, symbol.imag)

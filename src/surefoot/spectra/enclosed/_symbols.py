@@ -78,17 +78,17 @@ def covering_symbol(operator: Convolution) -> float:
     section's norm is no larger. Proved; never above Young's bound |k|_1^2.
     """
     shape = tuple(n + taps - 1 for n, taps in zip(operator.image_shape, operator.kernel.shape, strict=True))
-    return float(_fourier(operator.kernel, shape).max()) * (1 + 64 * EPS)
+    return float(_fourier(operator.kernel, shape).max()) * (1 + 64 * EPS)  # the transform's own rounding
 
 
 def _fourier(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     from scipy.fft import rfftn
 
-    magnitude: NDArray[np.float64] = np.abs(rfftn(_folded(kernel, shape), s=shape)).astype(np.float64)
+    magnitude: NDArray[np.float64] = np.abs(rfftn(_fold(kernel, shape), s=shape)).astype(np.float64)
     return np.square(magnitude)
 
 
-def _folded(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _fold(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The kernel on a circle of N samples along each axis; where the first tap lies does not change |symbol|."""
     for axis, size in enumerate(shape):
         taps = kernel.shape[axis]

@@ -24,15 +24,15 @@ from surefoot.operators import (
     gram,
 )
 from surefoot.spectra._exact import symmetric_eigenvalues
-from surefoot.spectra.enclosed._factors import banded_ends, separated
+from surefoot.spectra.enclosed._factors import banded_ends, factors_of
 from surefoot.spectra.enclosed._symbols import Symbol, covering_symbol, symbol_of_convolution, symbol_of_gradient
 from surefoot.spectra.types import Bounds, Spectrum
 
 __all__ = ["Ends", "eigenvalue_ends", "gram_ends", "gram_symbol", "known_spectrum"]
 
-# Relative to the largest eigenvalue: below this the least one is lost in the rounding of a product.
+# Relative to the largest eigenvalue: below this the least one is lost in the rounding of a product, some tens of eps.
 NOISE = 64 * float(np.finfo(np.float64).eps)
-# Factors that agree to so many digits are one factor.
+# Factors that agree to so many digits are one factor: doubles have 16, and the normalisation costs a few.
 SAME_DIGITS = 13
 # The least and the largest eigenvalue.
 Ends = tuple[Bounds, Bounds]
@@ -91,7 +91,7 @@ def _(operator: Kronecker) -> Ends | None:
 
 @eigenvalue_ends.register
 def _(operator: BlockDiagonal) -> Ends | None:
-    return _of_blocks([eigenvalue_ends(block) for block in operator.blocks])
+    return _ends_of_blocks([eigenvalue_ends(block) for block in operator.blocks])
 
 
 @gram_symbol.register
@@ -129,9 +129,9 @@ def _(operator: Convolution) -> Ends | None:
     symbol = symbol_of_convolution(operator)
     if symbol is not None:
         return _extremes(symbol)
-    factors = separated(operator.kernel)
+    factors = factors_of(operator.kernel)
     if factors is not None:
-        return _separable(operator, factors)
+        return _ends_of_factors(operator, factors)
     if not operator.kernel.any():
         return Bounds.exactly(0.0), Bounds.exactly(0.0)
     if operator.boundary == "zero":
@@ -166,7 +166,7 @@ def _(operator: Kronecker) -> Ends | None:
 
 @gram_ends.register
 def _(operator: BlockDiagonal) -> Ends | None:
-    return _of_blocks([gram_ends(block) for block in operator.blocks])
+    return _ends_of_blocks([gram_ends(block) for block in operator.blocks])
 
 
 @gram_ends.register
@@ -226,7 +226,7 @@ def _ends(low: float, high: float, below: float, above: float) -> Ends:
     return smallest if above > 0 else Bounds.exactly(0.0), _interval(below, above)
 
 
-def _separable(operator: Convolution, factors: list[Any]) -> Ends:
+def _ends_of_factors(operator: Convolution, factors: list[Any]) -> Ends:
     """Products over the axes; an axis with the same length and factor as one before is not solved again."""
     seen: dict[tuple[int, bytes], tuple[float, float, float, float]] = {}
     ends: list[tuple[float, float, float, float]] = []
@@ -250,7 +250,7 @@ def _product(first: Bounds, second: Bounds) -> Bounds:
     return _interval(first.lower * second.lower, first.upper * second.upper)
 
 
-def _of_blocks(known: list[Ends | None]) -> Ends | None:
+def _ends_of_blocks(known: list[Ends | None]) -> Ends | None:
     """Of a block diagonal: the least of the least and the largest of the largest."""
     ends = [both for both in known if both is not None]
     if len(ends) < len(known):

@@ -13,6 +13,7 @@ __all__ = ["MarchenkoPastur", "Wigner"]
 
 # Mean and standard deviation of the real Tracy-Widom law (Tracy, Widom 1996; digits from Bornemann 2010).
 TRACY_WIDOM = -1.2065335745820, 1.2679807
+# Halvings of a bracket down to rounding.
 BISECTIONS = 60
 
 Reals = NDArray[np.float64]
@@ -81,7 +82,7 @@ class MarchenkoPastur:
         low, high = self.support
         centre, half = (low + high) / 2, (high - low) / 2
         angle = np.arccos(np.clip((at - centre) / half, -1.0, 1.0))
-        return np.where(at < 0, 0.0, self.atom + self._beyond(angle))
+        return np.where(at < 0, 0.0, self.atom + self._mass_beyond(angle))
 
     def quantile(self, q: ArrayLike) -> Reals:
         """The x with cdf(x) = q, of q's shape.
@@ -97,7 +98,7 @@ class MarchenkoPastur:
         left, right = np.zeros_like(share), np.full_like(share, np.pi)
         for _ in range(BISECTIONS):
             middle = (left + right) / 2
-            above = self.atom + self._beyond(middle) > share
+            above = self.atom + self._mass_beyond(middle) > share
             left, right = np.where(above, middle, left), np.where(above, right, middle)
         values = (low + high) / 2 + (high - low) / 2 * np.cos((left + right) / 2)
         return np.where(share < self.atom, 0.0, values)
@@ -148,7 +149,7 @@ class MarchenkoPastur:
         unit = self.variance / samples
         return unit * ((a + b) ** 2 + TRACY_WIDOM[0] * scale), unit * TRACY_WIDOM[1] * scale
 
-    def _beyond(self, angle: Any) -> Reals:
+    def _mass_beyond(self, angle: Any) -> Reals:
         """Mass of the continuous part between the lower edge (angle pi) and the point at the angle."""
         low, high = self.support
         centre, half = (low + high) / 2, (high - low) / 2
@@ -191,7 +192,7 @@ class Wigner:
         return -radius, radius
 
     def density(self, x: ArrayLike) -> Reals:
-        """At x, of any shape."""
+        """The density at x, of any shape; 0 outside the support."""
         at = np.asarray(x, dtype=np.float64)
         return np.sqrt(np.maximum(4 * self.variance - at**2, 0.0)) / (2 * np.pi * self.variance)
 

@@ -12,14 +12,16 @@ __all__ = ["Layers", "top_eigenvalue"]
 
 Reals = NDArray[np.float64]
 
-# Where the edge is looked for: v - 1, logarithmic.
+# Where the edge is searched for: v - 1, on a logarithmic scale. It tends to 0 for wide layers (like 1/sqrt(m)) and is
+# large where one direction has most of the mean.
 SEARCH = 1e-6, 1e4
-# An outlier fluctuates by sqrt(2/m) of itself; one this many deviations above the bulk is told from it.
+# An outlier fluctuates by sqrt(2/m) of itself; one this many deviations above the bulk is told from it. By convention.
 CLEAR = 2.0
-# A variance that counts, relative to the largest; and a distance that is not zero.
+# A variance that counts, relative to the largest: below, the quotient of two kernels' diagonals is rounding.
 PRESENT = 1e-6
+# A distance that is not zero, relative to the largest mean: keeps the pole at v = 1 finite.
 FLOOR = 1e-12
-# Relative step for the second derivative at the edge.
+# Relative step for the second derivative at the edge: lambda is smooth there, and its minimum is known to 1e-6 only.
 STEP = 1e-2
 
 
@@ -117,5 +119,5 @@ def _scale(layers: Layers, edge: float, v: float) -> float:
     slope = float((tau / (v - tau) ** 2).sum())
     step = STEP * (v - 1)
     around = [_curve(v + s, layers, slice(None)) for s in (-step, step)]
-    bend = (around[0] - 2 * edge + around[1]) / step**2
-    return (slope / edge) ** (-2 / 3) * (max(bend, 0.0) / 2) ** (1 / 3)
+    curvature = (around[0] - 2 * edge + around[1]) / step**2
+    return (slope / edge) ** (-2 / 3) * (max(curvature, 0.0) / 2) ** (1 / 3)

@@ -21,10 +21,11 @@ Parametrization = Literal["standard", "ntk", "mup"]
 
 # The kernel of the samples is decomposed: some seconds and 200 MB.
 MOST_SAMPLES = 4000
-# Random logits over which the curvature of cross-entropy is averaged, and the classes drawn.
+# Random logits over which the curvature of cross-entropy is averaged (to 1/sqrt(200) of its spread), and the classes
+# drawn: with more, each has less in proportion.
 DRAWS = 200
 MOST_CLASSES = 64
-# Below it the expansion in 1/width has shown errors above ten percent.
+# Below it the expansion in 1/width has shown errors above ten percent (benchmarks/wide_networks.py).
 WIDE = 128
 
 
@@ -104,7 +105,7 @@ def predict_wide(
     """
     x = _inputs(inputs, samples, rng)
     n, d = x.shape
-    sizes = _checked_widths(widths, outputs)
+    sizes = _hidden_sizes(widths, outputs)
     _check_loss(loss, outputs)
     weights, biases = _variances(weight_variance, bias_variance, len(sizes) + 1)
     if parametrization not in ("standard", "ntk", "mup"):
@@ -116,7 +117,7 @@ def predict_wide(
     spread = weights[-1] * shrunk * float(features[-1].mean()) + (biases[-1] or 0.0) / sizes[-1]
     factor, directions = _loss_curvature(loss, outputs, spread)
     active = activation_of(activation).active
-    parts = [part * _shared(directions, sizes[layer:], active) for layer, part in enumerate(parts)]
+    parts = [part * _sharing_factor(directions, sizes[layer:], active) for layer, part in enumerate(parts)]
     largest, outlier = top_eigenvalue(_diagonal(parts, features[1:], sizes))
     number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
     number += sum(size for size, bias in zip([*sizes, outputs], biases, strict=True) if bias is not None)
@@ -220,7 +221,7 @@ def _inputs(inputs: int | ArrayLike, samples: int | None, rng: int | np.random.G
     return x
 
 
-def _checked_widths(widths: Sequence[int], outputs: int) -> list[int]:
+def _hidden_sizes(widths: Sequence[int], outputs: int) -> list[int]:
     sizes = [int(w) for w in widths]
     if not sizes or min(sizes) < 2 or outputs < 1:
         raise InvalidInput(f"widths must hold at least one number >= 2, outputs >= 1; got {widths!r}, {outputs!r}")
@@ -253,7 +254,7 @@ def _check_loss(loss: str, outputs: int) -> None:
         raise InvalidInput("cross-entropy needs at least two outputs")
 
 
-def _shared(directions: float, widths: list[int], active: float) -> float:
+def _sharing_factor(directions: float, widths: list[int], active: float) -> float:
     """What several outputs that share the layers of these widths add to the largest eigenvalue, as a factor.
 
         E lambda_max(W) = 1 + g sqrt(s) + (K - 1) s,    s = sum 1/(a m)

@@ -75,6 +75,7 @@ class Rectangular(_DesignSet):
                 np.linalg.norm(center + x[:, None] * width * columns[:, None, :], 2, axis=(1, 2)).max() for x in rows
             ]
             return Bounds.exactly(max(tops) ** 2)
+        # the signs of the top singular vectors give the member that comes closest to the bound
         left, values, right = np.linalg.svd(center, full_matrices=False)
         pattern = np.where(np.outer(left[:, 0], right[0]) < 0, -1.0, 1.0)
         reached = two_norm(center + pattern * width)
@@ -163,7 +164,7 @@ class RowPerturbation(_DesignSet):
     ----------
     design : array, shape (m, n)
     radius : float
-        Nonnegative; unit of the data.
+        Largest length of a row of E, nonnegative; unit of the data.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from surefoot.spectra.types import Bounds
 __all__ = ["Affine", "Ball", "Hull", "Interval", "UncertaintySet", "check_ordered", "signs", "two_norm"]
 
 FloatArray = NDArray[np.float64]
-# Sign patterns or box vertices that are tried out: 2^12 small eigenproblems take a fraction of a second.
+# Signs, or parameters of a box, whose 2^12 patterns are all tried: small eigenproblems, a fraction of a second.
 MOST_SIGNS = 12
 
 
@@ -33,15 +33,15 @@ class UncertaintySet(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """N."""
+        """The size n."""
 
     @abstractmethod
     def largest(self) -> Bounds:
-        """On the supremum of the largest eigenvalue over all members."""
+        """An interval of the supremum of the largest eigenvalue over all members."""
 
     @abstractmethod
     def smallest(self) -> Bounds:
-        """On the infimum of the smallest eigenvalue over all members."""
+        """An interval of the infimum of the smallest eigenvalue over all members."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> FloatArray:
@@ -50,7 +50,7 @@ class UncertaintySet(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call the set in a reason."""
+        """The set's name in a reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,7 @@ class Hull(UncertaintySet):
 
     @property
     def size(self) -> int:
-        """N."""
+        """The size n."""
         return self.matrices[0].shape[0]
 
     @property
@@ -109,9 +109,9 @@ class Ball(UncertaintySet):
     ----------
     center : array, shape (n, n)
     radius : float
-        Nonnegative; unit of the eigenvalues.
+        Largest |E|, nonnegative; unit of the eigenvalues.
     norm : "spectral" or "frobenius"
-        The extremes are the same; the members are not.
+        Norm in which members lie near; the extremes are the same, the members are not.
 
     Raises
     ------
@@ -132,7 +132,7 @@ class Ball(UncertaintySet):
 
     @property
     def size(self) -> int:
-        """N."""
+        """The size n."""
         return self.center.shape[0]
 
     @property
@@ -184,7 +184,7 @@ class Interval(UncertaintySet):
 
     @property
     def size(self) -> int:
-        """N."""
+        """The size n."""
         return self.lower.shape[0]
 
     @property
@@ -231,7 +231,7 @@ class Affine(UncertaintySet):
     base : array, shape (n, n)
     directions : sequence of array, shape (n, n)
     box : array, shape (p, 2)
-        The least and the largest t_i.
+        Least and largest t_i.
 
     Raises
     ------
@@ -258,7 +258,7 @@ class Affine(UncertaintySet):
 
     @property
     def size(self) -> int:
-        """N."""
+        """The size n."""
         return self.base.shape[0]
 
     @property
@@ -276,7 +276,7 @@ class Affine(UncertaintySet):
         return Bounds(-mirrored.upper, -mirrored.lower, mirrored.upper_is, mirrored.lower_is)
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
-        """T uniform in the box."""
+        """A member whose t is uniform in the box."""
         return self._member(rng.uniform(self.box[:, 0], self.box[:, 1]))
 
     def _member(self, t: FloatArray) -> FloatArray:

@@ -1,7 +1,6 @@
-"""The worst terrain in a set, as one Spectrum: its limits hold for every member."""
+"""The worst case over a set of matrices or spectra, as one Spectrum: its limits hold for every member."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,14 +12,14 @@ from surefoot.spectra.uncertain._sets import UncertaintySet
 __all__ = ["worst_case"]
 
 
-def worst_case(terrain: UncertaintySet | Sequence[Spectrum]) -> Spectrum:
+def worst_case(members: UncertaintySet | Sequence[Spectrum]) -> Spectrum:
     """The spectrum whose ends are the extremes over a set.
 
     A step that is stable for it is stable for every member of the set, each held fixed.
 
     Parameters
     ----------
-    terrain : UncertaintySet or sequence of Spectrum
+    members : UncertaintySet or sequence of Spectrum
         `Hull`, `Ball`, `Interval`, `Affine`, `Rectangular`, `FeatureRanges`, `RowPerturbation`; or spectra measured
         one by one (batches, parameter points, Jacobians along a solution).
 
@@ -46,21 +45,29 @@ def worst_case(terrain: UncertaintySet | Sequence[Spectrum]) -> Spectrum:
     >>> worst_case(Rectangular(nominal - 0.1, nominal + 0.1)).largest.upper
     14.503183...
     """
-    if isinstance(terrain, UncertaintySet):
-        largest, smallest = terrain.largest(), terrain.smallest()
-        found = Spectrum(
-            kind="curvature", largest=largest, smallest=smallest, size=terrain.size, provenance="worst case"
+    if isinstance(members, UncertaintySet):
+        largest, smallest = members.largest(), members.smallest()
+        exactness = ", ".join(
+            f"{name} {'exact' if end.upper_is == end.lower_is == 'exact' else 'a bound'}"
+            for name, end in (("largest", largest), ("smallest", smallest))
         )
-        return replace(found, note=f"{terrain.name}: {_exactness(found)}")
-    if isinstance(terrain, Sequence) and all(isinstance(item, Spectrum) for item in terrain):
-        return _of_spectra(terrain)
+        return Spectrum(
+            kind="curvature",
+            largest=largest,
+            smallest=smallest,
+            size=members.size,
+            provenance="worst case",
+            note=f"{members.name}: {exactness}",
+        )
+    if isinstance(members, Sequence) and all(isinstance(item, Spectrum) for item in members):
+        return _worst_of(members)
     raise InvalidType(
-        f"worst_case takes an uncertainty set or a list of Spectrum; got {type(terrain).__name__}: "
+        f"worst_case takes an uncertainty set or a list of Spectrum; got {type(members).__name__}: "
         "for matrices use Hull([...])"
     )
 
 
-def _of_spectra(spectra: Sequence[Spectrum]) -> Spectrum:
+def _worst_of(spectra: Sequence[Spectrum]) -> Spectrum:
     if not spectra:
         raise InvalidInput("worst_case needs at least one spectrum")
     kinds = {spectrum.kind for spectrum in spectra}
@@ -70,6 +77,7 @@ def _of_spectra(spectra: Sequence[Spectrum]) -> Spectrum:
     known = [p for p in points if p is not None]
     fields = [s.field_of_values if s.field_of_values is not None else s.points for s in spectra]
     corners = [f for f in fields if f is not None]
+    # where one has a field of values, all have to count: points of a normal matrix are the corners of its own
     spread = any(spectrum.field_of_values is not None for spectrum in spectra) and len(corners) == len(fields)
     return Spectrum(
         kind=spectra[0].kind,
@@ -108,9 +116,3 @@ def _extreme(bounds: Sequence[Bounds], sign: float) -> Bounds:
         next(b.upper_is for b in bounds if b.upper == upper),
         min(1.0, sum(b.failure for b in bounds)),
     )
-
-
-def _exactness(found: Spectrum) -> str:
-    ends = {"largest": found.largest, "smallest": found.smallest}
-    said = [f"{name} {'exact' if end.upper_is == end.lower_is == 'exact' else 'a bound'}" for name, end in ends.items()]
-    return ", ".join(said)
