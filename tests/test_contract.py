@@ -82,7 +82,6 @@ PARAMETERS = {
     ),
     "methods.from_update": "update, memory=1, *, name=''",
     "methods.named": "name",
-    "targets.ode": "name",
     "limits": "terrain, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
     "audit": "log, plan, *, column=None, tol=0.001",
     "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
@@ -94,10 +93,8 @@ PARAMETERS = {
     "spectra.norm_squared": "A, *, rtol=0.001, failure=1e-06, rng=0",
     "problems.Deblurring": "image, kernel, boundary='reflect', *, noise=None, ridge=0.0",
     "problems.discrepancy": "problem, *, tau=1.02, noise=None",
-    "targets.resolve": (
-        "name, *, loss=None, label=None, rng=0, condition=None, spectrum=None, size=None, image=None, sigma=None, "
-        "noise=None"
-    ),
+    "targets.resolve": "name, *, rng=0, **options",
+    "targets.entry_of": "name",
     "trials.race": (
         "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, goal=None, baselines=True, name='', progress=None"
     ),
@@ -165,7 +162,7 @@ NAMES = {
     ),
     "operators": "Operator as_operator gram",
     "testing": "check_operator",
-    "targets": "BuiltIn ODE Target as_target built_ins ode odes resolve",
+    "targets": "Entry Map ODE Study Target as_target entry_of kind_of registry resolve",
 }
 
 TRAINING = {
@@ -209,29 +206,32 @@ TRAINING = {
     ),
 }
 
+# The options of targets: of files and of quadratic and deblur; of the residual network.
+SHAPES = ("condition", "spectrum", "size", "image", "sigma", "noise")
+FILE = ("loss", "label")
+FILES = ("report", "svg", "png")
+
 VERBS = {
-    "advise": ["target", "loss", "label", "as_json", "uncertain", "density", "report", "rng", "quiet"],
+    "advise": ["target", "uncertain", "density", *SHAPES, "depth", *FILE, "as_json", *FILES, "rng", "quiet"],
     "run": [
-        *("target", "rule", "steps", "step", "tol", "loss", "label", "condition", "spectrum", "size"),
-        *("image", "sigma", "noise", "output", "optimizer", "log", "as_json", "report", "rng", "quiet"),
+        *("target", "rule", "steps", "step", "tol", "output", "optimizer", "log", *SHAPES, "depth", *FILE),
+        *("as_json", *FILES, "rng", "quiet"),
     ],
-    "race": [
-        *("target", "rules", "steps", "tol", "loss", "label", "condition", "spectrum", "size"),
-        *("image", "sigma", "noise", "as_json", "report", "csv", "rng", "quiet"),
-    ],
-    "region": ["method", "as_json", "svg", "png"],
+    "race": ["target", "rules", "steps", "tol", *SHAPES, *FILE, "as_json", *FILES, "csv", "rng", "quiet"],
+    "region": ["method", "as_json", *FILES, "csv", "quiet"],
     "scale": [
-        *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps", "as_json"),
+        *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps"),
+        *("as_json", "report", "quiet"),
     ],
-    "audit": ["log", "plan", "column", "tol", "as_json", "report", "svg", "png"],
-    "why": ["log", "plan", "loss", "norm", "rate", "entropy", "as_json", "report", "svg", "png"],
-    "orbit": ["system", "low", "high", "count", "as_json", "svg", "png", "csv"],
+    "audit": ["log", "plan", "column", "tol", "as_json", *FILES, "quiet"],
+    "why": ["log", "plan", "loss", "norm", "rate", "entropy", "as_json", *FILES, "quiet"],
+    "orbit": ["target", "low", "high", "count", "as_json", *FILES, "csv", "rng", "quiet"],
     "sweep": [
-        *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", "loss", "label"),
-        *("as_json", "report", "svg", "png", "csv", "rng", "quiet"),
+        *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", *SHAPES, "depth", *FILE),
+        *("as_json", *FILES, "csv", "rng", "quiet"),
     ],
-    "list": [],
-    "play": ["save"],
+    "list": ["as_json", "csv", "quiet"],
+    "play": ["save", "as_json", "quiet"],
 }
 
 

@@ -73,7 +73,7 @@ def test_json_report_and_figure(command, tmp_path):
     assert code == 1
     record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (record["kind"], record["cause"], record["first_departure"]) == ("audit", "stepped too often", 3)
-    assert err.splitlines() == [f"report: {tmp_path / 'a.html'}", "figure: a.svg"]
+    assert err.splitlines() == [f"figure: {tmp_path / 'a.svg'}", f"report: {tmp_path / 'a.html'}"]
     page = (tmp_path / "a.html").read_text()
     assert "stepped too often" in page
     assert "departs at 3" in page

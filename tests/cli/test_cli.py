@@ -1,6 +1,7 @@
 """The command: results on stdout, the rest on stderr, exit codes, and never a traceback."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.cli import _console, _verbs, of_any, run
-from surefoot.targets import odes
+from surefoot.cli import _advise, _console, of_any, run
+from surefoot.cli._verbs import VERBS
+from surefoot.targets import registry
 
 MATRIX = np.diag([1.0, 2.0, 4.0])
 
@@ -111,21 +113,68 @@ def test_an_abstention_is_exit_code_1(command, here):
 def test_what_is_there_is_listed(command):
     code, out, _ = command("list")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == [
-        "digits",
-        "digits-softmax",
-        "breast-cancer",
-        "quadratic",
-        "mnist1d-cnn",
-        "char-transformer",
-        "digits-rnn",
-        "resnet-mlp",
-        "wide-mlp",
-        "deblur",
-        *odes(),
-        "FILE",
-        "MODULE:FACTORY",
-    ]
+    rows = [line.split()[:2] for line in out.splitlines()]
+    assert rows == [[entry.name, entry.kind or "yours"] for entry in registry()]
+    assert {"digits", "edge", "ode:lorenz", "rnn", "FILE"} <= {name for name, _ in rows}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        ("race digits", "race takes problems, and digits is a network", "surefoot advise digits (also run, sweep)"),
+        ("race ode:robertson", "and ode:robertson is a differential equation", "surefoot advise ode:robertson"),
+        ("run ode:kepler", "run takes problems, networks and studies, and ode:kepler", "surefoot advise ode:kepler"),
+        ("sweep edge", "and edge is a study", "surefoot run edge"),
+        ("advise edge", "and edge is a study", "surefoot run edge"),
+        ("advise rnn", "and rnn is a map", "surefoot orbit rnn"),
+        ("orbit quadratic", "orbit takes maps, and quadratic is a problem", "surefoot advise quadratic (also run"),
+        ("orbit own:equation", "and own:equation is a differential equation", "surefoot advise own:equation"),
+    ],
+)
+def test_a_target_of_the_wrong_kind_is_told_what_it_is_and_which_verb_takes_it(command, here, arguments, error, hint):
+    (here / "own.py").write_text(
+        "import surefoot as sf\n\ndef equation():\n"
+        "    return sf.targets.ODE('decay', 'y', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
+    )
+    code, out, err = command(*arguments.split())
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith("error: ")
+    assert error in first
+    assert second.startswith(f"hint: {hint}")
+
+
+def test_every_kind_has_a_verb_and_every_verb_two_examples():
+    taken = {kind for verb in VERBS for kind in verb.takes}
+    assert {entry.kind for entry in registry() if entry.kind} <= taken
+    for verb in VERBS:
+        assert len(verb.examples) >= 2
+        assert all(line.split()[0] == verb.name for line in verb.examples)
+
+
+def test_a_factory_that_prints_does_not_spoil_the_json(command, here):
+    (here / "loud.py").write_text("def make():\n    print('loading')\n    return [[2.0, 0.0], [0.0, 1.0]]\n")
+    code, out, err = command("advise", "loud:make", "--json")
+    assert (code, json.loads(out)["kind"]) == (0, "advice")
+    assert err == "loading\n"
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "pipe", "link-to-pipe"])
+def test_a_report_replaces_files_only(command, matrix, here, name):
+    os.mkfifo(here / "pipe")
+    (here / "link-to-pipe").symlink_to("pipe")
+    code, _, err = command("advise", matrix, "--report", name)
+    assert code == 2
+    assert "is a device or a pipe" in err
+    assert not os.path.isfile(name)
+
+
+def test_a_report_through_a_link_is_where_the_link_points(command, matrix, here):
+    (here / "elsewhere").mkdir()
+    (here / "latest.html").symlink_to("elsewhere/report.html")
+    assert command("advise", matrix, "--report", "latest.html")[0] == 0
+    assert (here / "latest.html").is_symlink()
+    assert (here / "elsewhere" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_version(command):
@@ -157,12 +206,12 @@ def test_help_of_a_verb_names_its_options(command):
         (["advise", "x", "--rng", "one"], "error: invalid value for '--rng'", "hint: surefoot advise --help"),
         (["advise", "digit"], "error: unknown target 'digit'", "hint: did you mean digits?"),
         (["advise", "zzz"], "error: unknown target 'zzz'", "hint: give a built-in name"),
-        (["advise", "ode:lorentz"], "error: unknown equation 'ode:lorentz'", "hint: did you mean ode:lorenz?"),
+        (["advise", "ode:lorentz"], "error: unknown target 'ode:lorentz'", "hint: did you mean ode:lorenz?"),
         (["advise", "nope.npy"], "error: nope.npy: ", "hint: "),
         (["advise", "matrix.npy", "--loss", "hinge"], "error: unknown loss 'hinge'", "hint: choose one of"),
         (["advise", "matrix.npy", "--report", "nowhere/r.html"], "error: there is no folder", "hint: create it"),
         (["advise", "matrix.npy", "--report", "."], "error: ", "hint: give the name of a file in it"),
-        (["advise", "digits", "--loss", "logistic"], "error: --loss says how to read a file", "hint: leave it out"),
+        (["advise", "digits", "--loss", "logistic"], "error: --loss is an option of a file", "hint: leave it out"),
         (["advise", "nomodule:f"], "error: there is no module nomodule", "hint: run the command from the folder"),
         (["advise", "json:nope"], "error: json has no nope", "hint: "),
         (["advise", "json:"], "error: 'json:' is not of the form module:factory", "hint: "),
@@ -208,7 +257,7 @@ def fail_with(monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(_verbs, "compute_advice", fail)
+    monkeypatch.setattr(_advise, "compute_advice", fail)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +373,7 @@ def test_a_terminal_sees_the_same_words(monkeypatch, capsys):
     advice = sf.advise(MATRIX)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    _console.show_advice(advice)
+    _console.show_advice(advice, sys.stdout)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     shown = [line.strip() for line in plain.splitlines()]
     assert shown == [line.strip() for line in str(advice).splitlines()]

@@ -66,10 +66,11 @@ def test_an_equation_is_diagnosed(capsys):
     [
         (["region", "rk5"], "unknown method 'rk5'"),
         (["region", "rk4", "--svg", "/no/such/folder/x.svg"], "folder"),
-        (["orbit", "lorenz"], "unknown system 'lorenz'"),
+        (["orbit", "lorenz"], "unknown target 'lorenz'"),
         (["orbit", "rnn", "--low", "3", "--high", "2"], "0 < low < high"),
-        (["advise", "ode:nothing"], "unknown equation"),
-        (["advise", "ode:kepler", "--loss", "logistic"], "--loss does not go"),
+        (["advise", "ode:nothing"], "unknown target"),
+        (["advise", "ode:kepler", "--loss", "logistic"], "--loss is an option of a file"),
+        (["advise", "ode:kepler", "--density"], "do not go with a differential equation"),
     ],
 )
 def test_bad_input_is_one_line_and_a_hint(arguments, says, capsys):

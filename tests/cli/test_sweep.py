@@ -63,7 +63,7 @@ def test_a_classical_problem_and_two_in_one(tmp_path, capsys):
     assert run(["sweep", "breast-cancer", "--count", "2", "--steps", "130", "--report", str(report)]) == 0
     assert report.read_text(encoding="utf-8").count("<h2>") == 3
     assert run(["sweep", "breast-cancer", "--count", "2", "--svg", str(tmp_path / "x.svg")]) == 2
-    assert "stands for 2 problems" in capsys.readouterr().err
+    assert "stands for 2 targets" in capsys.readouterr().err
 
 
 def test_orbits_and_regions_as_pixels(tmp_path):
@@ -88,7 +88,7 @@ def test_the_edge_of_stability(tmp_path, capsys):
 
 def test_the_edge_takes_no_rule_of_ones_own(capsys):
     assert run(["run", "edge", "--rule", "bb"]) == 2
-    assert "--rule does not go with edge" in capsys.readouterr().err
+    assert "--rule is for a problem or a network, and edge is a study" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_edge_takes_no_rule_of_ones_own(capsys):
     [
         (["sweep", "quadratic", "--low", "0.1"], "go together"),
         (["sweep", "quadratic", "--low", "2", "--high", "1"], "0 < low < high"),
-        (["sweep", "quadratic", "--steps", "10"], "steps must be at least"),
+        (["sweep", "quadratic", "--steps", "10"], "invalid value for '--steps'"),
         (["sweep", "quadratic", "--momentum", "1"], "momentum"),
         (["sweep", "quadratic", "--clip", "-1"], "clip"),
         (["sweep", "no-such-thing"], "unknown target"),

@@ -8,7 +8,7 @@ import pytest
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra, NotSymmetric, UnknownTarget
 from surefoot.problems import LeastSquares, Quadratic
-from surefoot.targets import ProblemTarget, Target, as_target, built_ins, resolve
+from surefoot.targets import ODE, Map, ProblemTarget, Target, as_target, kind_of, registry, resolve
 
 
 @pytest.fixture
@@ -30,12 +30,23 @@ def module(tmp_path, monkeypatch):
 
 
 def test_built_ins_have_a_line_each():
-    names = [
-        "digits", "digits-softmax", "breast-cancer", "quadratic", "mnist1d-cnn", "char-transformer", "digits-rnn",
-        "resnet-mlp", "wide-mlp", "deblur",
-    ]  # fmt: skip
-    assert [b.name for b in built_ins()] == names
-    assert all(b.summary and "\n" not in b.summary for b in built_ins())
+    names = [entry.name for entry in registry()]
+    assert len(set(names)) == len(names)
+    assert {"digits", "quadratic", "resnet-mlp", "ode:lorenz", "torch-rnn", "edge", "FILE"} <= set(names)
+    assert all(entry.summary and "\n" not in entry.summary for entry in registry())
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in registry() if e.kind not in (None, "network") and e.name != "FILE"], ids=lambda e: e.name
+)
+def test_a_row_makes_what_it_says(entry):
+    if entry.name in ("torch-rnn", "edge"):
+        pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
+    made = resolve(entry.name)
+    assert made
+    assert {kind_of(target) for target in made} == {entry.kind}
 
 
 def test_breast_cancer_is_two_targets_that_scaling_tells_apart():
@@ -92,14 +103,36 @@ def test_a_name_like_no_other_gets_the_choices():
         resolve("weather")
 
 
-def test_a_reserved_prefix_is_no_module():
-    with pytest.raises(UnknownTarget, match="differential equations"):
-        resolve("ode:lorenz")
+def test_an_equation_of_no_name_is_no_module():
+    with pytest.raises(UnknownTarget, match="did you mean ode:lorenz"):
+        resolve("ode:lorentz")
+
+
+def test_a_factory_may_return_an_equation_or_a_map(module):
+    name = module(
+        "from surefoot.targets import ODE, Map\ndef equation():\n"
+        "    return ODE('decay', 'slow', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
+        "def logistic():\n"
+        "    return Map(name='logistic', update=lambda x, r: r * x * (1 - x), start=0.4, interval=(2.5, 4.0))\n"
+    )
+    assert isinstance(resolve(f"{name}:equation")[0], ODE)
+    assert isinstance(resolve(f"{name}:logistic")[0], Map)
+
+
+@pytest.mark.parametrize(("start", "span"), [(1.0, (0.0, 1.0)), ([], (0.0, 1.0)), ([1.0], (1.0, 1.0))])
+def test_an_equation_needs_a_start_and_a_span(start, span):
+    with pytest.raises(InvalidInput):
+        ODE("x", "y", lambda t, y: -y, start, span)
+
+
+def test_an_option_that_no_target_has():
+    with pytest.raises(InvalidInput, match="no target has an option --colour"):
+        resolve("quadratic", colour="red")
 
 
 @pytest.mark.parametrize("option", ["loss", "label"])
 def test_what_reads_a_file_is_refused_elsewhere(option):
-    with pytest.raises(InvalidInput, match=f"--{option} says how to read a file"):
+    with pytest.raises(InvalidInput, match=f"--{option} is an option of a file"):
         resolve("digits-softmax", **{option: "logistic"})
 
 
@@ -199,7 +232,7 @@ def test_a_seed_moves_the_start_of_a_quadratic():
     [
         (3, "cannot advise on a int; give a surefoot.problems problem"),
         (None, "cannot advise on a NoneType"),
-        ("digits", r"use surefoot.targets.resolve\('digits'\)"),
+        ("ode:lorenz", r"is a differential equation, .*; use surefoot.targets.resolve\('ode:lorenz'\)"),
         ({"A": 1}, "cannot advise on a dict"),
     ],
 )
@@ -212,3 +245,10 @@ def test_a_model_alone_has_no_loss():
     torch = pytest.importorskip("torch")
     with pytest.raises(InvalidType, match="Linear alone has no loss; give the tuple"):
         as_target(torch.nn.Linear(1, 1))
+
+
+def test_a_name_stands_for_its_target_if_it_is_one():
+    pytest.importorskip("sklearn")
+    assert as_target("quadratic").problem.size == 1000
+    with pytest.raises(InvalidInput, match="stands for 2 targets"):
+        as_target("breast-cancer")

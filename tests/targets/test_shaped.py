@@ -46,5 +46,5 @@ def test_by_name():
     assert (plain.problem.size, plain.problem.eigenvalues[-1]) == (1000, 1e4)
     (shaped,) = resolve("quadratic", condition=50.0, spectrum="spiked", size=7)
     assert shaped.name == "quadratic, 7 unknowns, condition 50, spiked spectrum"
-    with pytest.raises(InvalidInput, match="--size shapes the built-in quadratic, and 'digits-softmax' is not it"):
+    with pytest.raises(InvalidInput, match="--size is an option of quadratic, and 'digits-softmax' is not that"):
         resolve("digits-softmax", size=4)

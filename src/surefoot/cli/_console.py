@@ -1,44 +1,35 @@
 """What the command shows: results on stdout, everything else on stderr."""
 
-import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TextIO
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from surefoot.advice import Advice
-from surefoot.targets import BuiltIn
 
-__all__ = ["Meter", "print_json", "say", "show_advice", "show_targets", "show_text"]
+__all__ = ["Meter", "say", "show_advice", "show_text"]
 
 # A bar that is gone before it is read helps nobody; a wait that is long should be a decision.
 BAR_AFTER_SECONDS = 2.0
 PREVIEW_SECONDS = 30.0
 
 
-def print_json(record: Mapping[str, Any]) -> None:
-    """One JSON document, strict: no NaN, no infinity."""
-    print(json.dumps(record, allow_nan=False))
+def say(text: str, file: TextIO | None = None) -> None:
+    """A plain line; on stderr unless told otherwise."""
+    print(text, file=sys.stderr if file is None else file)
 
 
-def say(text: str, *, error: bool = False) -> None:
-    """A plain line."""
-    print(text, file=sys.stderr if error else sys.stdout)
-
-
-def show_advice(advice: Advice) -> None:
+def show_advice(advice: Advice, stdout: TextIO) -> None:
     """``str(advice)``; in a terminal the same words, set off by weight and wrapped where they are long."""
-    if not sys.stdout.isatty():
-        print(advice)
+    if not stdout.isatty():
+        print(advice, file=stdout)
         return
-    console = Console()
+    console = Console(file=stdout)
     head, *rest = str(advice).split("\n\n")
     title, *facts = head.splitlines()
     console.print(Text(title, style="bold"))
@@ -57,13 +48,13 @@ def show_advice(advice: Advice) -> None:
                 console.print(_indented(line, "dim" if line.startswith(("  curvature:", "  cost:")) else ""))
 
 
-def show_text(result: object) -> None:
+def show_text(result: object, stdout: TextIO) -> None:
     """``str(result)``; in a terminal the title and the table's heading are set off, and tables are not wrapped."""
     text = str(result)
-    if not sys.stdout.isatty():
-        print(text)
+    if not stdout.isatty():
+        print(text, file=stdout)
         return
-    console = Console()
+    console = Console(file=stdout)
     head, *blocks = text.split("\n\n")
     title, *facts = head.splitlines()
     console.print(Text(title, style="bold"))
@@ -77,19 +68,6 @@ def show_text(result: object) -> None:
                 console.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
             else:
                 console.print(_indented(line))
-
-
-def show_targets(targets: Sequence[BuiltIn], others: Mapping[str, str]) -> None:
-    """What can be advised on: a name and a line each."""
-    rows = {target.name: target.summary for target in targets} | dict(others)
-    if not sys.stdout.isatty():
-        width = max(map(len, rows))
-        print("\n".join(f"{name:<{width}}  {summary}" for name, summary in rows.items()))
-        return
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, summary in rows.items():
-        table.add_row(Text(name, style="bold"), Text(summary))
-    Console().print(table)
 
 
 class Meter:
@@ -116,7 +94,7 @@ class Meter:
         elapsed = time.monotonic() - self._began
         if not self._warned and remaining_seconds is not None and elapsed + remaining_seconds > PREVIEW_SECONDS:
             self._warned = True
-            say(f"this may take {_duration(elapsed + remaining_seconds)}; Ctrl-C stops it", error=True)
+            say(f"this may take {_duration(elapsed + remaining_seconds)}; Ctrl-C stops it")
         if not self._terminal or elapsed < BAR_AFTER_SECONDS:
             return
         if self._bar is None:

@@ -1,22 +1,24 @@
 """The verb `play`: write the playground and open it."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from surefoot.cli._console import say
 from surefoot.cli._failures import bad_input
+from surefoot.cli._output import Output, deliver
 from surefoot.playground import play as write_and_open
 
 __all__ = ["play"]
 
+SavePath = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="PATH", help="Write the page here and do not open it.", show_default=False),
+]
 
-def play(
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="PATH", help="Write the page here and do not open it.")
-    ] = None,
-) -> None:
+
+def play(out: Output, save: SavePath = None) -> None:
     """Open the playground: move a step and see what it does, in seven scenes.
 
     One HTML file, offline: for a lesson, a talk, or a first look. Its address holds the settings.
@@ -24,4 +26,19 @@ def play(
     Exit code 0: done; 2: the file cannot be written.
     """
     with bad_input():
-        say(f"playground: {write_and_open(save)}")
+        path = write_and_open(save)
+    deliver([Playground(path)], out)
+
+
+@dataclass(frozen=True, slots=True)
+class Playground:
+    """Where the page is."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"playground: {self.path}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": "playground", "path": str(self.path)}

@@ -1,131 +1,198 @@
-"""The verb `run`: one rule on one problem, told in full."""
+"""The verb `run`: one rule on one target, told in full."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from surefoot.cli._console import Meter, print_json, say, show_text
-from surefoot.cli._edge import EDGE, edge
-from surefoot.cli._failures import FAILED, bad_input
-from surefoot.cli._images import BlurSigma, ImageFile, NoiseLevel, PicturePath, check_picture, restored, save_picture
-from surefoot.cli._inputs import (
-    AsJson,
-    Condition,
-    LabelColumn,
-    LossName,
-    Quiet,
-    ReportPath,
-    Seed,
-    Size,
-    SpectrumName,
-    TargetName,
-    problems_of,
-    targets_of,
-)
-from surefoot.cli._train import LogPath, OptimizerName, networks, train_networks
-from surefoot.targets.restoration import Restoration
+from surefoot.cli._failures import bad_input
+from surefoot.cli._output import Output, deliver
+from surefoot.cli._verb import Chosen
+from surefoot.errors import InvalidInput
+from surefoot.targets import KINDS, Kind
+from surefoot.targets.deblur import DeblurTarget
+from surefoot.targets.images import write_png
+from surefoot.targets.restoration import Restoration, beyond, restoration
 from surefoot.trials import Run
 from surefoot.trials import run as compute_run
 
 __all__ = ["run"]
 
+STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
-    str, typer.Option("--rule", metavar="RULE", help="Such as auto, bb, armijo, constant:0.1 or constant:1.9/L.")
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="RULE",
+        help="Such as auto, bb, armijo, constant:0.1 or constant:1.9/L [auto].",
+        show_default=False,
+    ),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most moves.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, metavar="N", help=f"Most moves [{STEPS}].", show_default=False)
+]
 Step = Annotated[
     float | None,
     typer.Option("--step", help="The step of a schedule; the first one that another rule tries.", show_default=False),
 ]
-TOL = 1e-8
-Tolerance = Annotated[float, typer.Option("--tol", help="Stop when the gradient norm fell to this part of its first.")]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--tol",
+        help=f"For a problem: stop when the gradient norm fell to this part of its first [{TOL:g}].",
+        show_default=False,
+    ),
+]
+PicturePath = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="PATH", help="For deblur: write the result as PNG.", show_default=False),
+]
+OptimizerName = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="NAME",
+        help="For a network: adamw, sgd, momentum or nesterov [adamw].",
+        show_default=False,
+    ),
+]
+LogPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="PATH",
+        help="For a network: a .jsonl file, or a folder for TensorBoard's event files.",
+        show_default=False,
+    ),
+]
+# What each kind of target is run with; a study has a rule and steps of its own.
+OPTIONS: dict[Kind, frozenset[str]] = {
+    "problem": frozenset({"rule", "steps", "step", "tol", "output"}),
+    "network": frozenset({"rule", "steps", "step", "optimizer", "log"}),
+    "study": frozenset(),
+}
 
 
 def run(
-    target: TargetName,
-    rule: RuleName = "auto",
-    steps: Steps = 1000,
+    chosen: Chosen,
+    out: Output,
+    rule: RuleName = None,
+    steps: Steps = None,
     step: Step = None,
-    tol: Tolerance = TOL,
-    loss: LossName = None,
-    label: LabelColumn = None,
-    condition: Condition = None,
-    spectrum: SpectrumName = None,
-    size: Size = None,
-    image: ImageFile = None,
-    sigma: BlurSigma = None,
-    noise: NoiseLevel = None,
+    tol: Tolerance = None,
     output: PicturePath = None,
     optimizer: OptimizerName = None,
     log: LogPath = None,
-    as_json: AsJson = False,
-    report: ReportPath = None,
-    rng: Seed = 0,
-    quiet: Quiet = False,
 ) -> None:
     """Run one rule on TARGET and say how it went: verdict, evidence, step by step.
 
-    A network is trained under the pilot, on mini-batches.
-
-    TARGET may also be edge: a network's sharpness along full-batch training, against the limit of its rate.
+    A network is trained under the pilot, on mini-batches. A study such as edge brings its own rates and steps.
 
     Exit code 0: done; 1: it diverged, or a computation failed; 2: wrong usage or bad input.
     """
-    if target == EDGE:
-        given = {"--step": step, "--loss": loss, "--label": label, "--condition": condition, "--spectrum": spectrum}
-        given |= {"--size": size, "--image": image, "--sigma": sigma, "--noise": noise, "--output": output}
-        given["--rule"] = None if rule == "auto" else rule
-        edge(as_json=as_json, report=report, rng=rng, quiet=quiet, options=given)
+    options = {"rule": rule, "steps": steps, "step": step, "tol": tol, "output": output}
+    options |= {"optimizer": optimizer, "log": log}
+    given = {name: value for name, value in options.items() if value is not None}
+    with bad_input():
+        for name in given:
+            if name not in OPTIONS[chosen.kind]:
+                takers = " or ".join(KINDS[kind][0] for kind, taken in OPTIONS.items() if name in taken)
+                what = KINDS[chosen.kind][0]
+                raise InvalidInput(f"--{name} is for {takers}, and {chosen.name} is {what}; leave it out")
+    {"problem": _descend, "network": _train, "study": _study}[chosen.kind](chosen, out, given)
+
+
+def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
+    _check_picture(chosen, given.get("output"))
+    made: list[Told] = []
+    with out.progress() as progress:
+        for target in chosen.targets:
+            with bad_input():
+                found = compute_run(
+                    target.problem,
+                    given.get("rule", "auto"),
+                    x0=target.start,
+                    steps=given.get("steps", STEPS),
+                    step=given.get("step"),
+                    tol=given.get("tol", TOL),
+                    name=target.name,
+                    enough=target.enough,
+                    progress=progress,
+                )
+            # a report also shows what the picture becomes above the limit
+            tried = beyond(target, progress=progress) if isinstance(target, DeblurTarget) and out.report else None
+            picture = restoration(target, found.descent, tried) if isinstance(target, DeblurTarget) else None
+            made.append(Told(found, picture))
+    notes: list[str] = []
+    if "output" in given and made[0].picture is not None:
+        path = given["output"].expanduser().absolute()
+        with bad_input():
+            write_png(path, made[0].picture.after)
+        notes.append(f"picture: {path}")
+    deliver(made, out, notes=notes, failed=any(told.run.descent.verdict.ending == "diverged" for told in made))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A run, and what it made of a picture where the target is one."""
+
+    run: Run
+    picture: Restoration | None
+
+    @property
+    def problem(self) -> str:
+        """Name of the problem."""
+        return self.run.problem
+
+    def __str__(self) -> str:
+        lines = [] if self.picture is None else [f"  {line}" for line in str(self.picture).splitlines()]
+        return "\n".join([str(self.run), *lines])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        picture = {} if self.picture is None else {"restoration": self.picture.to_dict()}
+        return {**self.run.to_dict(), **picture}
+
+
+def _check_picture(chosen: Chosen, path: Path | None) -> None:
+    """Refuse a picture that could not be written, before anything is computed."""
+    if path is None:
         return
-    check_picture(target, output)
-    found = targets_of(
-        target, loss, label, rng, report,
-        condition=condition, spectrum=spectrum, size=size, image=image, sigma=sigma, noise=noise,
-    )  # fmt: skip
-    if networks(found, {"--optimizer": optimizer, "--log": log}, {"--tol": None if tol == TOL else tol}):
-        train_networks(
-            found, rule, steps=steps, step=step, optimizer=optimizer, log=log,
-            as_json=as_json, report=report, quiet=quiet,
-        )  # fmt: skip
-        return
-    runs: list[tuple[Run, Restoration | None]] = []
-    for each in problems_of("run", target, found):
-        with Meter(quiet=quiet) as meter, bad_input():
-            made = compute_run(
-                each.problem,
+    from surefoot.report import check_folder
+
+    with bad_input():
+        if not isinstance(chosen.targets[0], DeblurTarget):
+            raise InvalidInput(f"--output writes a picture, and {chosen.name!r} has none; leave it out")
+        if path.suffix.lower() != ".png":
+            raise InvalidInput(f"--output writes PNG; give a name such as {path.with_suffix('.png').name}")
+        check_folder(path)
+
+
+def _train(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
+    from surefoot.training import train
+
+    rule = given.get("rule", "auto")
+    if "step" in given:
+        rule = f"{rule}:{given['step']:g}"
+    with bad_input(), out.progress() as progress:
+        runs = [
+            train(
+                target,
                 rule,
-                x0=each.start,
-                steps=steps,
-                step=step,
-                tol=tol,
-                name=each.name,
-                enough=each.enough,
-                progress=meter,
+                optimizer=given.get("optimizer"),
+                steps=given.get("steps", STEPS),
+                log=given.get("log"),
+                progress=progress,
             )
-        runs.append((made, restored(each, made, above=report is not None, quiet=quiet)))
-    if as_json:
-        print_json(_record(runs))
-    else:
-        for i, (made, picture) in enumerate(runs):
-            if i:
-                say("")
-            show_text(made)
-            if picture is not None:
-                say("\n".join(f"  {line}" for line in str(picture).splitlines()))
-    for _, picture in runs:
-        if picture is not None and output is not None:
-            save_picture(picture.after, output, to_stderr=as_json)
-    if report is not None:
-        from surefoot.report import write_report
-
-        say(f"report: {write_report(_record(runs), report)}", error=as_json)
-    if any(made.descent.verdict.ending == "diverged" for made, _ in runs):
-        raise typer.Exit(FAILED)
+            for target in chosen.targets
+        ]
+    notes = [f"log: {given['log'].expanduser().absolute()}"] if "log" in given else []
+    deliver(runs, out, notes=notes, failed=any(made.ending == "diverged" for made in runs))
 
 
-def _record(runs: Sequence[tuple[Run, Restoration | None]]) -> dict[str, Any]:
-    records = [
-        made.to_dict() | ({} if picture is None else {"restoration": picture.to_dict()}) for made, picture in runs
-    ]
-    return records[0] if len(records) == 1 else {"kind": "runs", "runs": records}
+def _study(chosen: Chosen, out: Output, _: Mapping[str, Any]) -> None:
+    with out.progress() as progress:
+        found = [target.run(progress) for target in chosen.targets]
+    deliver(found, out)

@@ -4,16 +4,15 @@ from typing import Annotated
 
 import typer
 
-from surefoot.cli._console import print_json, show_text
 from surefoot.cli._failures import bad_input
-from surefoot.cli._inputs import AsJson
+from surefoot.cli._output import Output, deliver
 from surefoot.errors import InvalidInput
 from surefoot.recipes import scale_batch
 
 __all__ = ["scale"]
 
 Betas = Annotated[
-    str | None, typer.Option("--betas", metavar="B1,B2", help="Of Adam's family [0.9,0.999].", show_default=False)
+    str | None, typer.Option("--betas", metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].", show_default=False)
 ]
 NoiseScale = Annotated[
     float | None,
@@ -22,6 +21,7 @@ NoiseScale = Annotated[
 
 
 def scale(
+    out: Output,
     lr: Annotated[float, typer.Option("--lr", help="The rate that is good now.", show_default=False)],
     batch: Annotated[float, typer.Option("--batch", help="Samples per update now.", show_default=False)],
     to: Annotated[float, typer.Option("--to", help="Samples per update then.", show_default=False)],
@@ -29,10 +29,11 @@ def scale(
     noise_scale: NoiseScale = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Updates of the run now.", show_default=False)] = None,
     warmup: Annotated[int | None, typer.Option("--warmup", help="Those that warm up.", show_default=False)] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="Of SGD.", show_default=False)] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of SGD.", show_default=False)] = None,
     betas: Betas = None,
-    eps: Annotated[float | None, typer.Option("--eps", help="Of Adam's family [1e-8].", show_default=False)] = None,
-    as_json: AsJson = False,
+    eps: Annotated[
+        float | None, typer.Option("--eps", help="Epsilon of Adam's family [1e-8].", show_default=False)
+    ] = None,
 ) -> None:
     """Say the learning rate for another batch size, with the rule, its reason, and where it stops.
 
@@ -44,10 +45,7 @@ def scale(
         found = scale_batch(
             lr, batch, to, optimizer, noise_scale, steps, warmup, momentum, betas=_numbers(betas), eps=eps
         )
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        show_text(found)
+    deliver([found], out)
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -1,57 +1,93 @@
-"""The verbs: each resolves what it is given, computes, and shows the result."""
+"""The table of verbs, and the application that they make."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from surefoot.advice import Advice
-from surefoot.advice import advise as compute_advice
+from surefoot.cli._advise import advise
 from surefoot.cli._audit import audit
-from surefoot.cli._console import Meter, print_json, say, show_advice, show_targets
-from surefoot.cli._density import WantsDensity, with_density
-from surefoot.cli._diagnose import ODE_PREFIX, diagnose
-from surefoot.cli._failures import FAILED
-from surefoot.cli._inputs import (
-    AsJson,
-    LabelColumn,
-    LossName,
-    Quiet,
-    ReportPath,
-    Seed,
-    TargetName,
-    Uncertain,
-    made_uncertain,
-    targets_of,
-)
-from surefoot.cli._pictures import orbit, region
+from surefoot.cli._list import list_
+from surefoot.cli._orbit import orbit
 from surefoot.cli._play import play
 from surefoot.cli._race import race
+from surefoot.cli._region import region
 from surefoot.cli._run import run
 from surefoot.cli._scale import scale
 from surefoot.cli._sweep import sweep
+from surefoot.cli._verb import Verb, command_of
 from surefoot.cli._why import why
-from surefoot.targets import Target, built_ins
 
-__all__ = ["app", "command"]
+__all__ = ["VERBS", "command"]
 
-OTHER_TARGETS = {
-    "FILE": "a .npy, .npz, .mtx or .csv file: a symmetric matrix, or a table of data with --loss",
-    "MODULE:FACTORY": "a function of yours that returns (model, loss, data), a problem or a matrix",
-}
-
-app = typer.Typer(
-    name="surefoot",
-    add_completion=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="How big a step should I take next? Measured step limits and learning rates, with evidence.",
+# For a target that another verb was given, the first verb here that takes its kind is named.
+VERBS = (
+    Verb(
+        function=advise,
+        takes=("problem", "network", "ode", "target"),
+        examples=("advise breast-cancer", "advise patients.csv --loss logistic --label ill --report patients.html"),
+    ),
+    Verb(
+        function=run,
+        takes=("problem", "network", "study"),
+        examples=("run quadratic --rule constant:1.9/L", "run digits --steps 500 --log digits.jsonl"),
+    ),
+    Verb(
+        function=race,
+        takes=("problem",),
+        writes=("report", "svg", "png", "csv"),
+        examples=("race quadratic --condition 1e6", "race digits-softmax --rules auto,bb,armijo --csv curves.csv"),
+    ),
+    Verb(
+        function=region,
+        writes=("report", "svg", "png", "csv"),
+        examples=("region rk4", "region rkc10 --png rkc10.png"),
+    ),
+    Verb(
+        function=orbit,
+        takes=("map",),
+        writes=("report", "svg", "png", "csv"),
+        examples=("orbit rnn", "orbit cubic --low 1.5 --high 3 --png cubic.png"),
+    ),
+    Verb(
+        function=sweep,
+        takes=("problem", "network"),
+        writes=("report", "svg", "png", "csv"),
+        examples=("sweep quadratic", "sweep digits --samples 256 --low 0.01 --high 2 --png sweep.png"),
+    ),
+    Verb(
+        function=audit,
+        examples=(
+            "audit log.csv --plan cosine:total=10000,warmup=500",
+            "audit runs/ --plan linear:3e-4,total=1000 --report audit.html",
+        ),
+    ),
+    Verb(
+        function=why,
+        examples=("why log.csv", "why runs/ --plan cosine:total=10000,warmup=500 --report why.html"),
+    ),
+    Verb(
+        function=scale,
+        writes=("report",),
+        examples=("scale --lr 0.1 --batch 256 --to 1024", "scale --lr 3e-4 --batch 64 --to 512 --optimizer adamw"),
+    ),
+    Verb(function=play, writes=(), examples=("play", "play --save playground.html")),
+    Verb(function=list_, writes=("csv",), examples=("list", "list --json")),
 )
 
 
 def command() -> Any:
     """The command behind the Typer application, with a `main` that takes arguments."""
+    app = typer.Typer(
+        name="surefoot",
+        add_completion=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="How big a step should I take next? Measured step limits and learning rates, with evidence.",
+    )
+    app.callback()(surefoot)
+    for verb in VERBS:
+        examples = "\n\n".join(f"`surefoot {line}`" for line in verb.examples)
+        app.command(name=verb.name, epilog=f"Examples:\n\n{examples}")(command_of(verb, VERBS))
     return typer.main.get_command(app)
 
 
@@ -59,101 +95,13 @@ def _version(wanted: bool) -> None:
     if wanted:
         from surefoot import __version__
 
-        say(f"surefoot {__version__}")
+        print(f"surefoot {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def surefoot(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
     """How big a step should I take next? Measured step limits and learning rates, with evidence."""
-
-
-@app.command()
-def advise(
-    target: TargetName,
-    loss: LossName = None,
-    label: LabelColumn = None,
-    as_json: AsJson = False,
-    uncertain: Uncertain = None,
-    density: WantsDensity = False,
-    report: ReportPath = None,
-    rng: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
-
-    Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
-    short real runs.
-
-    Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
-    """
-    if target.startswith(ODE_PREFIX):
-        diagnose(
-            target,
-            as_json=as_json,
-            options={
-                **{"--loss": loss, "--label": label, "--uncertain": uncertain, "--report": report},
-                "--density": density or None,
-            },
-        )
-        return
-    targets = made_uncertain(targets_of(target, loss, label, rng, report), uncertain)
-    advices = [_advice(each, rng, quiet) for each in targets]
-    if density:
-        advices = [with_density(advice, each, rng) for advice, each in zip(advices, targets, strict=True)]
-    if as_json:
-        print_json(_record(advices))
-    else:
-        for i, advice in enumerate(advices):
-            if i:
-                say("")
-            show_advice(advice)
-    if report is not None:
-        _write(advices, report, to_stderr=as_json)
-    if not all(_is_advice(advice) for advice in advices):
-        raise typer.Exit(FAILED)
-
-
-app.command()(run)
-app.command()(race)
-app.command()(region)
-app.command()(orbit)
-app.command()(sweep)
-app.command()(audit)
-app.command()(why)
-app.command()(scale)
-app.command()(play)
-
-
-@app.command(name="list")
-def list_targets() -> None:
-    """List what TARGET can be."""
-    from surefoot.targets import odes
-
-    show_targets(built_ins(), {**odes(), **OTHER_TARGETS})
-
-
-def _advice(target: Target, rng: int, quiet: bool) -> Advice:
-    with Meter(quiet=quiet) as meter:
-        return compute_advice(target, rng=rng, progress=meter)
-
-
-def _record(advices: Sequence[Advice]) -> dict[str, Any]:
-    records = [advice.to_dict() for advice in advices]
-    return records[0] if len(records) == 1 else {"kind": "advices", "advices": records}
-
-
-def _write(advices: Sequence[Advice], path: Path, *, to_stderr: bool) -> None:
-    from surefoot.report import write_report
-
-    where = write_report(_record(advices), path)
-    say(f"report: {where}", error=to_stderr)
-
-
-def _is_advice(advice: Advice) -> bool:
-    """Whether at least one method got a suggestion."""
-    return not advice.abstained and any(r.suggested is not None for r in advice.recommendations)

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from surefoot.cli._console import print_json, say, show_text
-from surefoot.cli._failures import FAILED, bad_input
-from surefoot.cli._inputs import AsJson, ReportPath
-from surefoot.cli._pictures import PngPath, SvgPath, check_paths, save_figures
+from surefoot.audits import why as explain
+from surefoot.cli._failures import bad_input
+from surefoot.cli._output import Output, deliver
 
 __all__ = ["why"]
 
@@ -46,37 +45,18 @@ Entropy = Annotated[
 
 
 def why(
+    out: Output,
     log: LogPaths,
     plan: PlanText = None,
     loss: LossColumn = None,
     norm: NormColumn = None,
     rate: RateColumn = None,
     entropy: Entropy = None,
-    as_json: AsJson = False,
-    report: ReportPath = None,
-    svg: SvgPath = None,
-    png: PngPath = None,
 ) -> None:
     """Say what became of the run in LOG, when, what could have caused it, and what to try first.
 
     Exit code 0: a good run; 1: it was not, or the log cannot tell; 2: wrong usage or bad input.
     """
-    from surefoot.audits import why as explain
-
-    check_paths(report, svg, png)
     with bad_input():
-        told = explain(log[0] if len(log) == 1 else log, plan, loss=loss, norm=norm, rate=rate, entropy=entropy)
-    if as_json:
-        print_json(told.to_dict())
-    else:
-        show_text(told)
-    if report is not None:
-        from surefoot.report import write_report
-
-        say(f"report: {write_report(told.to_dict(), report)}", error=as_json)
-    if svg is not None or png is not None:
-        from surefoot.report.figures import why_figure
-
-        save_figures(why_figure(told.to_dict()), svg, png, to_stderr=as_json)
-    if not told.fine:
-        raise typer.Exit(FAILED)
+        found = explain(log[0] if len(log) == 1 else log, plan, loss=loss, norm=norm, rate=rate, entropy=entropy)
+    deliver([found], out, failed=not found.fine)

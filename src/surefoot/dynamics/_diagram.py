@@ -3,7 +3,7 @@
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,27 +80,31 @@ class Diagram:
             np.asarray(data["exponent"], dtype=np.float64),
         )
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one row per parameter: parameter, period, exponent, then the kept points in order of time.
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """One row per parameter: parameter, period, exponent, then the kept points in order of time; the heading first.
 
         A vector state takes one column per coordinate: point_3_1 is coordinate 1 of the kept point 3.
-
-        Returns
-        -------
-        Path
         """
         keep = self.points.shape[0]
         if self.points.ndim == 2:
             names = [f"point_{t}" for t in range(keep)]
         else:
             names = [f"point_{t}_{i}" for t in range(keep) for i in range(self.points.shape[1])]
+        yield "parameter", "period", "exponent", *names
         columns = self.points.reshape(-1, self.parameters.size).T.tolist()
         rows = zip(self.parameters.tolist(), self.period.tolist(), self.exponent.tolist(), columns, strict=True)
+        yield from ((parameter, q, exponent, *points) for parameter, q, exponent, points in rows)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write `rows` as a table.
+
+        Returns
+        -------
+        Path
+        """
         target = Path(path)
         with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["parameter", "period", "exponent", *names])
-            writer.writerows([parameter, q, exponent, *points] for parameter, q, exponent, points in rows)
+            csv.writer(file).writerows(self.rows())
         return target
 
 

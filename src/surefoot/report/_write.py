@@ -10,7 +10,7 @@ from typing import Any
 
 from surefoot.errors import InvalidInput, MissingExtra
 
-__all__ = ["check_destination", "render", "write_report"]
+__all__ = ["check_destination", "check_folder", "render", "write_report"]
 
 # A kind of record, the key of several in one, its template, and the module that makes a view of it.
 KINDS = {
@@ -59,27 +59,47 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
-    """The absolute path, if a report can be written there: to be asked before a long computation.
+    """Real path of a report or figure, if one can be written there: to be asked before a long computation.
 
     Raises
     ------
     InvalidInput
-        If the folder does not exist or the path is a folder.
+        If the folder does not exist, or the path is a folder, a device or a pipe.
     MissingExtra
         If Jinja2 or Matplotlib is not installed.
     """
-    target = Path(path).expanduser().absolute()
-    if target.is_dir():
-        raise InvalidInput(f"{target} is a folder; give the name of a file in it, such as report.html")
-    if not target.parent.is_dir():
-        raise InvalidInput(f"there is no folder {target.parent}; create it, or write the report elsewhere")
-    if not os.access(target.parent, os.W_OK):
-        raise InvalidInput(f"the folder {target.parent} cannot be written to; write the report elsewhere")
+    target = check_folder(path)
     try:
         for package in ("jinja2", "matplotlib"):
             import_module(package)
     except ImportError as error:
         raise MissingExtra(INSTALL) from error
+    return target
+
+
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """Real path of a file that can be created, or replaced if it is a regular file.
+
+    A file is replaced by renaming a new one over it. That would replace a symbolic link by a file, so links are
+    followed first; and it would remove a device or a pipe, so those are refused.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder does not exist or cannot be written to, or the path is there and no regular file.
+    """
+    try:
+        target = Path(path).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a circle of links; ~ of nobody
+        raise InvalidInput(f"cannot write {os.fspath(path)}: {error}; give another path") from error
+    if target.is_dir():
+        raise InvalidInput(f"{target} is a folder; give the name of a file in it, such as report.html")
+    if not target.parent.is_dir():
+        raise InvalidInput(f"there is no folder {target.parent}; create it, or write elsewhere")
+    if target.exists() and not target.is_file():
+        raise InvalidInput(f"{target} is a device or a pipe, which a file would replace; give the name of a file")
+    if not os.access(target.parent, os.W_OK):
+        raise InvalidInput(f"the folder {target.parent} cannot be written to; write elsewhere")
     return target
 
 

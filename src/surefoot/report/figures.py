@@ -1,14 +1,21 @@
 """Figures by themselves, as SVG or PNG: for a page or a paper of your own. Needs Matplotlib (the extra `report`)."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from surefoot.errors import InvalidInput
+from surefoot.report._advice_figures import overview
 from surefoot.report._audit import audit_figure
 from surefoot.report._density import density_figure
 from surefoot.report._dynamics import basins, cobweb, orbit_diagram
 from surefoot.report._edge import edge_figure
 from surefoot.report._order import order_figure
 from surefoot.report._pilot import pilot_figure
+from surefoot.report._race import gap_curves
 from surefoot.report._range import range_figure
 from surefoot.report._region import region_figure
 from surefoot.report._residual import residual_figure
+from surefoot.report._run import losses
 from surefoot.report._save import save_figure, save_png, save_svg
 from surefoot.report._sweep import sweep_figure
 from surefoot.report._why import why_figure
@@ -19,6 +26,7 @@ __all__ = [
     "cobweb",
     "density_figure",
     "edge_figure",
+    "figure_of",
     "orbit_diagram",
     "order_figure",
     "pilot_figure",
@@ -31,3 +39,39 @@ __all__ = [
     "sweep_figure",
     "why_figure",
 ]
+
+# The figure that says most of a record, by its kind.
+_FIGURES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "advice": lambda record: overview([(r["label"], r) for r in record["recommendations"]]),
+    "audit": audit_figure,
+    "edge": edge_figure,
+    "race": gap_curves,
+    "run": losses,
+    "sweep": sweep_figure,
+    "training": lambda record: pilot_figure(record["moments"]),
+    "why": why_figure,
+}
+
+
+def figure_of(record: Mapping[str, Any]) -> str:
+    """The main figure of a record.
+
+    Parameters
+    ----------
+    record : mapping
+        As the `to_dict` of a result gives it.
+
+    Returns
+    -------
+    Drawing
+        An ``<svg>`` element.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no figure for records of its kind.
+    """
+    kind = record.get("kind")
+    if kind not in _FIGURES:
+        raise InvalidInput(f"there is no figure of a {kind}; leave out --svg and --png")
+    return _FIGURES[kind](record)

@@ -1,23 +1,31 @@
-"""What can be advised on: built-in names, files, a user's own factory, and objects in hand."""
+"""What can be named and advised on: built-in names, files, a user's own factory, and objects in hand."""
 
 from surefoot.targets._as_target import as_target
 from surefoot.targets._base import Candidate, Target
-from surefoot.targets._odes import ODE, ode, odes
+from surefoot.targets._entry import KINDS, Entry, Kind, Option, kind_of
+from surefoot.targets._maps import Map
+from surefoot.targets._odes import ODE
 from surefoot.targets._problem import ProblemCandidate, ProblemTarget
-from surefoot.targets._registry import BuiltIn, built_ins, resolve
+from surefoot.targets._registry import entry_of, registry, resolve
 from surefoot.targets._shaped import ShapedQuadratic
+from surefoot.targets._studies import Study
 
 __all__ = [
+    "KINDS",
     "ODE",
-    "BuiltIn",
     "Candidate",
+    "Entry",
+    "Kind",
+    "Map",
+    "Option",
     "ProblemCandidate",
     "ProblemTarget",
     "ShapedQuadratic",
+    "Study",
     "Target",
     "as_target",
-    "built_ins",
-    "ode",
-    "odes",
+    "entry_of",
+    "kind_of",
+    "registry",
     "resolve",
 ]

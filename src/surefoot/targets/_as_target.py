@@ -6,6 +6,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import as_operator
 from surefoot.problems import Problem, Quadratic
 from surefoot.targets._base import Target
+from surefoot.targets._entry import KINDS, kind_of
 from surefoot.targets._problem import ProblemTarget
 
 __all__ = ["as_target"]
@@ -21,9 +22,10 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
 
     Parameters
     ----------
-    source : Target, Problem, matrix, operator or (model, loss, data)
-        A target is returned as it is; a square symmetric matrix or operator stands for its quadratic; a tuple of a
-        torch model, a loss and data for their training task.
+    source : str, Target, Problem, matrix, operator or (model, loss, data)
+        A name stands for what `surefoot.targets.resolve` makes of it, if that is one target. A target is returned as it
+        is; a square symmetric matrix or operator stands for its quadratic; a tuple of a torch model, a loss and data
+        for their training task.
     rng : int
         Seed of whatever the target draws: a random start, the order of the samples.
     name : str
@@ -38,7 +40,7 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
     InvalidType
         If the object is none of these.
     InvalidInput
-        If a matrix is not square.
+        If a matrix is not square, or a name stands for several targets.
     NotSymmetric
         If a square matrix is not symmetric.
 
@@ -55,7 +57,7 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
     if _is_training_tuple(source):
         return _task(source, rng, name)
     if isinstance(source, str):
-        raise InvalidType(f"{source!r} is a name, not a target; use surefoot.targets.resolve({source!r})")
+        return _by_name(source, rng)
     if _is_module(source):
         raise InvalidType(f"a {type(source).__name__} alone has no loss; give the tuple (model, loss, data)")
     try:
@@ -68,6 +70,28 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
             "For least squares give surefoot.problems.LeastSquares(A, b)"
         )
     return ProblemTarget(Quadratic(operator), rng=rng)
+
+
+def _by_name(name: str, rng: int) -> Target:
+    from surefoot.targets._registry import resolve
+
+    made = resolve(name, rng=rng)
+    if len(made) > 1:
+        raise InvalidInput(
+            f"{name!r} stands for {len(made)} targets; "
+            f"take them one by one: for target in surefoot.targets.resolve({name!r})"
+        )
+    target = next(iter(made))
+    if not isinstance(target, Target):
+        what, _ = KINDS[kind_of(target)]
+        raise InvalidType(f"{name!r} is {what}, and a step is advised for problems and networks; {_instead(name)}")
+    return target
+
+
+def _instead(name: str) -> str:
+    if name.startswith("ode:"):
+        return f"use surefoot.targets.resolve({name!r})[0].diagnose()"
+    return f"see what it is with surefoot.targets.resolve({name!r})"
 
 
 def _is_module(source: Any) -> bool:

@@ -10,15 +10,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
+from surefoot.errors import InvalidInput, InvalidType, SurefootError, UnknownTarget
 from surefoot.targets._as_target import as_target
-from surefoot.targets._base import Target
+from surefoot.targets._maps import Map
+from surefoot.targets._odes import ODE
 
 __all__ = ["load_factory"]
 
 
-def load_factory(name: str, rng: int = 0) -> Target:
-    """The target that a user's factory makes.
+def load_factory(name: str, rng: int = 0) -> Any:
+    """What a user's factory makes: a target, an `ODE` or a `Map`.
 
     Parameters
     ----------
@@ -29,8 +30,9 @@ def load_factory(name: str, rng: int = 0) -> Target:
 
     Returns
     -------
-    Target
-        Of what the factory returns: see `surefoot.targets.as_target`.
+    Target, ODE or Map
+        A target of what the factory returns: see `surefoot.targets.as_target`. An equation and a map stay what they
+        are.
 
     Raises
     ------
@@ -46,6 +48,10 @@ def load_factory(name: str, rng: int = 0) -> Target:
         raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
     with _current_folder_importable():
         made = _called(_attribute(_imported(module_name), attribute), name)
+    if isinstance(made, ODE | Map):
+        return made
+    if isinstance(made, str):
+        raise InvalidType(f"{name}() returned a str; return a problem, a matrix, or (model, loss, data)")
     try:
         return as_target(made, rng=rng, name=name)
     except SurefootError as error:

@@ -1,18 +1,19 @@
 """Differential equations that ship with Surefoot, under the prefix ``ode:``."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.errors import UnknownTarget
+from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.solvers import Diagnosis, diagnose
+from surefoot.targets._entry import Entry, Kind
 
-__all__ = ["ODE", "ode", "odes"]
+__all__ = ["ODE", "ODES"]
 
 PREFIX = "ode:"
 
@@ -24,7 +25,7 @@ class ODE:
     Parameters
     ----------
     name : str
-        What to type after ``ode:``.
+        What to call it; of a built-in one, what to type after ``ode:``.
     summary : str
         One line.
     fun : callable
@@ -34,15 +35,37 @@ class ODE:
         Makes the pattern of the Jacobian, a sparse matrix; called only when it is needed.
     rtol : float
         An accuracy that makes sense for it.
+
+    Raises
+    ------
+    InvalidInput
+        If the start is no vector, or the span does not go forward.
+
+    Examples
+    --------
+    >>> from surefoot.targets import ODE
+    >>> decay = ODE("decay", "y' = -50 y", lambda t, y: -50 * y, [1.0], (0.0, 1.0))
+    >>> decay.kind, decay.y0.shape
+    ('ode', (1,))
     """
+
+    kind: ClassVar[Kind] = "ode"
 
     name: str
     summary: str
     fun: Callable[[float, Array], ArrayLike]
-    y0: NDArray[np.float64]
+    y0: ArrayLike
     span: tuple[float, float]
     sparsity: Callable[[], Any] | None = None
     rtol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        start: NDArray[np.float64] = np.asarray(self.y0, dtype=np.float64)
+        if start.ndim != 1 or not start.size:
+            raise InvalidInput(f"y0 must be a vector; got shape {start.shape}; give one number for each unknown")
+        if not -math.inf < self.span[0] < self.span[1] < math.inf:
+            raise InvalidInput(f"the span must go from t0 to a later t1; got {self.span!r}")
+        object.__setattr__(self, "y0", start)
 
     def diagnose(self, *, rtol: float | None = None, atol: float | None = None) -> Diagnosis:
         """`surefoot.diagnose` on the whole span, with its own accuracy unless told otherwise."""
@@ -51,41 +74,6 @@ class ODE:
         atol = 1e-3 * rtol if atol is None else atol
         pattern = None if self.sparsity is None else self.sparsity()
         return diagnose(self.fun, t0, self.y0, span=t1 - t0, sparsity=pattern, rtol=rtol, atol=atol)
-
-
-def odes() -> dict[str, str]:
-    """Names, with the prefix, and summaries of the built-in equations.
-
-    Examples
-    --------
-    >>> from surefoot.targets._odes import odes
-    >>> list(odes())[:3]
-    ['ode:robertson', 'ode:van-der-pol', 'ode:van-der-pol-1000']
-    """
-    return {PREFIX + built.name: built.summary for built in (make() for make in _BUILT_INS)}
-
-
-def ode(name: str) -> ODE:
-    """The built-in equation of a name, with or without the prefix ``ode:``.
-
-    Raises
-    ------
-    UnknownTarget
-        If there is none; the message names the nearest.
-
-    Examples
-    --------
-    >>> from surefoot.targets._odes import ode
-    >>> ode("ode:robertson").summary
-    'three chemical reactions with rates nine orders of magnitude apart'
-    """
-    wanted = name.removeprefix(PREFIX)
-    built = {made.name: made for made in (make() for make in _BUILT_INS)}
-    if wanted in built:
-        return built[wanted]
-    near = get_close_matches(wanted.lower(), list(built), n=1)
-    hint = f"did you mean {PREFIX}{near[0]}?" if near else "give one of " + ", ".join(PREFIX + n for n in built)
-    raise UnknownTarget(f"unknown equation {name!r}; {hint}")
 
 
 def _robertson() -> ODE:
@@ -193,14 +181,22 @@ def _moon() -> ODE:
     return ODE("star-and-moon", summary, fun, start, (0.0, 0.2), rtol=1e-7)
 
 
-_BUILT_INS: tuple[Callable[[], ODE], ...] = (
-    _robertson,
-    _van_der_pol_mild,
-    _van_der_pol_stiff,
-    _brusselator,
-    _heat,
-    _kepler,
-    _lorenz,
-    _fast_slow,
-    _moon,
+def _entry(equation: ODE) -> Entry:
+    # an equation is frozen, so that one object serves every caller
+    return Entry(name=PREFIX + equation.name, kind="ode", summary=equation.summary, build=lambda _: (equation,))
+
+
+ODES = tuple(
+    _entry(make())
+    for make in (
+        _robertson,
+        _van_der_pol_mild,
+        _van_der_pol_stiff,
+        _brusselator,
+        _heat,
+        _kepler,
+        _lorenz,
+        _fast_slow,
+        _moon,
+    )
 )

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from surefoot.rules import Constant
 from surefoot.solvers import Trace, descend
 from surefoot.spectra import Spectrum
 from surefoot.stability import limits
+from surefoot.targets._entry import Kind
 
 __all__ = ["ProblemCandidate", "ProblemTarget"]
 
@@ -52,6 +54,7 @@ class ProblemTarget:
         The loss that counts as the least in a race, where that is not the minimum.
     """
 
+    kind: ClassVar[Kind] = "problem"
     enough: Callable[[Array, float], bool] | None = None
     goal: float | None = None
 

@@ -5,9 +5,10 @@ from surefoot.trials._minimum import Minimum, minimum
 from surefoot.trials._race import race
 from surefoot.trials._race_result import Entry, Race
 from surefoot.trials._run import Run, run
-from surefoot.trials._sweep import Outcome, Sweep, sweep
+from surefoot.trials._sweep import FEWEST_STEPS, Outcome, Sweep, sweep
 
 __all__ = [
+    "FEWEST_STEPS",
     "Contender",
     "Entry",
     "Minimum",

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from surefoot.spectra import spectrum
 from surefoot.stability import limits
 from surefoot.trials._race_result import aligned
 
-__all__ = ["Outcome", "Sweep", "sweep"]
+__all__ = ["FEWEST_STEPS", "Outcome", "Sweep", "sweep"]
 
 # States kept at the end of a run to see a period in, which is at most half of them.
 KEPT = 64
+# Fewer steps of a run leave no two periods of that many states to compare.
+FEWEST_STEPS = 2 * KEPT
 # A period is looked for in the loss and along this many random directions: an orbit that closes there closes.
 DIRECTIONS = 3
 TOLERANCE = 1e-5
@@ -167,8 +169,13 @@ class Sweep:
         values["outcomes"] = tuple(Outcome(**record) for record in records)
         return cls(**values)
 
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """A row (rate, loss, best, period, verdict) for each rate, the heading first; nan where the run left."""
+        yield "rate", "loss", "best", "period", "verdict"
+        yield from ((o.rate, o.loss, o.best, o.period, o.ending) for o in self.outcomes)
+
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one row per rate: rate, final loss, lowest loss, period, verdict; nan where the run left.
+        """Write `rows` as a table.
 
         Returns
         -------
@@ -176,9 +183,7 @@ class Sweep:
         """
         target = Path(path)
         with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["rate", "loss", "best", "period", "verdict"])
-            writer.writerows([o.rate, o.loss, o.best, o.period, o.ending] for o in self.outcomes)
+            csv.writer(file).writerows(self.rows())
         return target
 
 
@@ -240,8 +245,8 @@ def sweep(
     >>> [(o.ending, o.period) for o in found.outcomes]
     [('good', 1), ('good', 1), ('diverged', 0)]
     """
-    if steps < 2 * KEPT:
-        raise InvalidInput(f"steps must be at least {2 * KEPT}, so that a period can be seen; got {steps!r}")
+    if steps < FEWEST_STEPS:
+        raise InvalidInput(f"steps must be at least {FEWEST_STEPS}, so that a period can be seen; got {steps!r}")
     if not 0 <= momentum < 1:
         raise InvalidInput(f"momentum must be in [0, 1); got {momentum!r}")
     if clip is not None and not 0 < clip < math.inf:

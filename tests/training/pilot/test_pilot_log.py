@@ -219,7 +219,7 @@ def test_json_is_strict_and_alone(command):
         (["digits", "--log", "x.txt"], "a .jsonl file, or a folder"),
         (["digits", "--loss", "logistic"], "--loss"),
         (["digits", "--tol", "0.1"], "--tol"),
-        (["quadratic", "--optimizer", "sgd"], "--optimizer is for a network"),
+        (["quadratic", "--optimizer", "sgd"], "--optimizer is for a network, and quadratic is a problem"),
         (["quadratic", "--log", "x.jsonl"], "--log is for a network"),
     ],
 )

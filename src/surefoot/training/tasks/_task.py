@@ -108,6 +108,9 @@ class Task:
     (21, True)
     """
 
+    # what the command calls it: see surefoot.targets.KINDS
+    kind = "network"
+
     def __init__(
         self,
         model: nn.Module | Callable[[], nn.Module],

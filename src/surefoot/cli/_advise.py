@@ -1,0 +1,102 @@
+"""The verb `advise`: how big a step, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import typer
+
+from surefoot.advice import Advice
+from surefoot.advice import advise as compute_advice
+from surefoot.cli._console import show_advice
+from surefoot.cli._failures import bad_input
+from surefoot.cli._output import Output, deliver
+from surefoot.cli._verb import Chosen
+from surefoot.errors import InvalidInput
+from surefoot.solvers import Diagnosis
+from surefoot.spectra import density as spectral_density
+from surefoot.targets import ODE, ProblemTarget, Target
+
+__all__ = ["advise"]
+
+# Enough to tell a bulk from its outliers.
+VECTORS, STEPS = 4, 40
+
+Uncertain = Annotated[
+    str | None,
+    typer.Option(
+        "--uncertain",
+        metavar="PERCENT",
+        help="Limits that hold while every feature's scale is off by up to so much, such as 10%.",
+        show_default=False,
+    ),
+]
+WantsDensity = Annotated[
+    bool,
+    typer.Option(
+        "--density",
+        help=f"Also estimate where all the eigenvalues are, for {VECTORS * STEPS} more products; drawn in the report.",
+    ),
+]
+
+
+def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: WantsDensity = False) -> None:
+    """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
+
+    Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
+    short real runs. Of a differential equation it says how stiff it is, and what to integrate it with.
+
+    Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
+    """
+    if chosen.kind == "ode":
+        with bad_input():
+            if uncertain is not None or density:
+                raise InvalidInput("--uncertain and --density do not go with a differential equation; leave them out")
+        deliver([Diagnosed(equation, equation.diagnose()) for equation in chosen.targets], out)
+        return
+    targets = chosen.targets if uncertain is None else _uncertain(chosen.targets, uncertain)
+    with out.progress() as progress:
+        advices = [compute_advice(target, rng=chosen.rng, progress=progress) for target in targets]
+        if density:
+            advices = [_with_density(a, target, chosen.rng) for a, target in zip(advices, targets, strict=True)]
+    deliver(advices, out, show=show_advice, failed=not all(map(_has_advice, advices)))
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """A differential equation with what was found of it."""
+
+    equation: ODE
+    found: Diagnosis
+
+    def __str__(self) -> str:
+        return f"{self.equation.name}: {self.equation.summary}\n{self.found}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        about = {"kind": "diagnosis", "target": self.equation.name, "summary": self.equation.summary}
+        return {**self.found.to_dict(), **about}
+
+
+def _has_advice(advice: Advice) -> bool:
+    """Whether at least one method got a suggestion."""
+    return not advice.abstained and any(r.suggested is not None for r in advice.recommendations)
+
+
+def _with_density(advice: Advice, target: Target, rng: int) -> Advice:
+    """The advice with the spectral density of the first method's curvature among its details."""
+    operator = target.operator(target.candidates()[0])
+    found = spectral_density(operator, n_vectors=VECTORS, steps=min(STEPS, operator.shape[0]), rng=rng)
+    return replace(advice, details=(*advice.details, found), products=advice.products + found.products)
+
+
+def _uncertain(targets: Sequence[Any], percent: str) -> tuple[ProblemTarget, ...]:
+    """The targets with uncertain features; networks have none that could be told apart from their weights."""
+    with bad_input():
+        try:
+            fraction = float(percent.removesuffix("%")) / 100
+        except ValueError as error:
+            raise InvalidInput(f"--uncertain takes a percentage such as 10%; got {percent!r}") from error
+        if not all(isinstance(target, ProblemTarget) for target in targets):
+            raise InvalidInput("--uncertain works on problems with features; a network has none of known scale")
+        return tuple(target.made_uncertain(fraction) for target in targets)

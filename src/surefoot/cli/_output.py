@@ -1,0 +1,165 @@
+"""Where a verb delivers: text, JSON or a table, figures and a report, and the exit code."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+
+from surefoot.cli._console import Meter, say, show_text
+from surefoot.cli._failures import FAILED, Stop, bad_input
+
+__all__ = ["Output", "deliver"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What was asked for beside the answer itself.
+
+    Parameters
+    ----------
+    as_json, quiet : bool
+        The record as JSON instead of text; no progress.
+    report, svg, png, csv : Path or None
+        Files to write.
+    stdout : text file
+        Where results go. While a verb works ``sys.stdout`` is stderr, so that a user's own factory that prints does
+        not spoil the JSON.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    report: Path | None = None
+    svg: Path | None = None
+    png: Path | None = None
+    csv: Path | None = None
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+
+    def progress(self) -> Meter:
+        """Progress of the computation, on stderr."""
+        return Meter(quiet=self.quiet)
+
+    def tell(self, text: str) -> None:
+        """Say where something went: beside JSON on stderr."""
+        say(text, sys.stderr if self.as_json else self.stdout)
+
+    def check(self) -> None:
+        """Refuse what could not be written, before a computation that may take minutes.
+
+        Raises
+        ------
+        Stop
+            If a file cannot be written where it is to be, or what draws it is not installed.
+        """
+        from surefoot.report import check_destination, check_folder
+
+        with bad_input():
+            for path in (self.report, self.svg, self.png):
+                if path is not None:
+                    check_destination(path)
+            if self.csv is not None:
+                check_folder(self.csv)
+
+
+def deliver(
+    results: Sequence[Any],
+    out: Output,
+    *,
+    show: Callable[..., None] = show_text,
+    figure: Callable[[], str] | None = None,
+    notes: Sequence[str] = (),
+    failed: bool = False,
+) -> None:
+    """Show results and write the files that were asked for.
+
+    Parameters
+    ----------
+    results : sequence
+        Values with ``__str__`` and `to_dict`, whose kind is the same; with ``--csv`` also `rows`, the heading first.
+    out : Output
+    show : callable
+        (result, stdout) prints one of them.
+    figure : callable, optional
+        Draws what ``--svg`` and ``--png`` ask for; default the figure that `surefoot.report` has for records of this
+        kind.
+    notes : sequence of str
+        Said after the answer: where other files are.
+    failed : bool
+        Whether the answer is that it did not succeed, which is exit code 1.
+
+    Raises
+    ------
+    Exit
+        With the code of failure, if it failed.
+    """
+    record = _record(results)
+    if out.as_json:
+        print(json.dumps(record, allow_nan=False), file=out.stdout)
+    else:
+        for i, result in enumerate(results):
+            if i:
+                print(file=out.stdout)
+            show(result, out.stdout)
+    for note in notes:
+        out.tell(note)
+    if out.svg or out.png:
+        _draw(figure, results[0], out)
+    if out.csv is not None:
+        out.tell(f"table: {_write_table(results, out.csv)}")
+    if out.report is not None:
+        from surefoot.report import write_report
+
+        out.tell(f"report: {write_report(record, out.report)}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _record(results: Sequence[Any]) -> dict[str, Any]:
+    """The record of one result; several of a kind are one of its plural."""
+    records = [result.to_dict() for result in results]
+    if len(records) == 1:
+        return records[0]
+    several = f"{records[0]['kind']}s"
+    return {"kind": several, several: records}
+
+
+def _draw(figure: Callable[[], str] | None, result: Any, out: Output) -> None:
+    from surefoot.report import figures
+
+    drawing = figures.figure_of(result.to_dict()) if figure is None else figure()
+    # the option says the format, the file's name need not
+    for path, save in ((out.svg, figures.save_svg), (out.png, figures.save_png)):
+        if path is not None:
+            out.tell(f"figure: {save(drawing, path.expanduser().absolute())}")
+
+
+def _write_table(results: Sequence[Any], path: Path) -> Path:
+    """One table; with several results, what each is of stands in a column of its own in front.
+
+    Raises
+    ------
+    Stop
+        If it cannot be written.
+    """
+    path = path.expanduser().absolute()
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(_rows(results))
+    except OSError as error:
+        raise Stop(f"cannot write {path}: {error.strerror or error}", "write the table elsewhere") from error
+    return path
+
+
+def _rows(results: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    if len(results) == 1:
+        yield from results[0].rows()
+        return
+    for i, result in enumerate(results):
+        heading, *rows = result.rows()
+        if not i:
+            yield ("problem", *heading)
+        yield from ((result.problem, *row) for row in rows)

@@ -1,0 +1,61 @@
+"""Rows for what a user brings: a file, and a function in a module."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surefoot.targets._entry import Entry, Option
+from surefoot.targets._formats import SUFFIXES
+from surefoot.targets._problem import ProblemTarget
+
+__all__ = ["OWN"]
+
+
+def _names_a_file(name: str) -> Mapping[str, Any] | None:
+    path = Path(name)
+    return {"path": name} if path.suffix.lower() in SUFFIXES or {"/", "\\"} & set(name) or path.exists() else None
+
+
+def _file(rng: int, path: str, loss: Any = None, label: str | None = None) -> tuple[ProblemTarget, ...]:
+    from surefoot.targets._files import load_problem
+
+    return (ProblemTarget(load_problem(path, loss=loss, label=label), rng=rng),)
+
+
+def _names_a_factory(name: str) -> Mapping[str, Any] | None:
+    # ode: is the prefix of the built-in equations, and one that is misspelt is no module of the user's
+    return {"name": name} if ":" in name and not name.startswith("ode:") else None
+
+
+def _factory(rng: int, name: str) -> tuple[Any, ...]:
+    from surefoot.targets._factory import load_factory
+
+    return (load_factory(name, rng=rng),)
+
+
+OWN = (
+    Entry(
+        name="FILE",
+        kind="problem",
+        summary="a .npy, .npz, .mtx or .csv file: a symmetric matrix, or a table of data with --loss",
+        build=_file,
+        options=(
+            Option(name="loss", type=str, metavar="NAME", help="quadratic, least-squares, logistic or softmax"),
+            Option(
+                name="label",
+                type=str,
+                metavar="COLUMN",
+                help="the column to predict, by name or by index from 0 [the last one]",
+            ),
+        ),
+        whose="a file",
+        recognise=_names_a_file,
+    ),
+    Entry(
+        name="MODULE:FACTORY",
+        kind=None,
+        summary="a function of yours that returns (model, loss, data), a problem, a matrix, or a targets.ODE or Map",
+        build=_factory,
+        recognise=_names_a_factory,
+    ),
+)

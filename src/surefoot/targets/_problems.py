@@ -1,0 +1,93 @@
+"""Rows for classical problems."""
+
+from pathlib import Path
+from typing import Any
+
+from surefoot.problems import Problem
+from surefoot.targets._entry import Entry, Option
+from surefoot.targets._problem import ProblemTarget
+from surefoot.targets._shaped import SHAPES, ShapedQuadratic
+
+__all__ = ["PROBLEMS"]
+
+
+class _Named(ProblemTarget):
+    """A problem's target under a name that tells it from its neighbour."""
+
+    def __init__(self, problem: Problem, name: str, rng: int) -> None:
+        super().__init__(problem, rng=rng)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The name it was given."""
+        return self._name
+
+
+def _digits_softmax(rng: int) -> tuple[ProblemTarget, ...]:
+    from surefoot.targets._datasets import digits_softmax
+
+    return (ProblemTarget(digits_softmax(), rng=rng),)
+
+
+def _breast_cancer(rng: int) -> tuple[ProblemTarget, ...]:
+    from surefoot.targets._datasets import breast_cancer
+
+    raw, standardised = breast_cancer(standardise=False), breast_cancer(standardise=True)
+    return (
+        _Named(raw, f"breast-cancer, raw: {raw.name}", rng),
+        _Named(standardised, f"breast-cancer, standardised: {standardised.name}", rng),
+    )
+
+
+def _quadratic(rng: int, **shape: Any) -> tuple[ProblemTarget, ...]:
+    return (ProblemTarget(ShapedQuadratic(**shape), rng=rng),)
+
+
+def _deblur(rng: int, **shape: Any) -> tuple[ProblemTarget, ...]:
+    from surefoot.targets.deblur import deblur_target
+
+    return (deblur_target(rng=rng, **shape),)
+
+
+PROBLEMS = (
+    Entry(
+        name="digits-softmax",
+        kind="problem",
+        summary="softmax regression on the same images: convex, so the limits hold everywhere",
+        build=_digits_softmax,
+    ),
+    Entry(
+        name="breast-cancer",
+        kind="problem",
+        summary="logistic regression on 30 measurements of tumours, raw and standardised side by side",
+        build=_breast_cancer,
+    ),
+    Entry(
+        name="quadratic",
+        kind="problem",
+        summary="a quadratic with a condition number and a spectrum of your choice, 1e4 and linear by default",
+        build=_quadratic,
+        options=(
+            Option(name="condition", type=float, metavar="K", help="the condition number [1e4]"),
+            Option(name="spectrum", type=str, metavar="NAME", help=f"{', '.join(SHAPES)} [linear]"),
+            Option(name="size", type=int, metavar="N", help="the number of unknowns [1000]"),
+        ),
+    ),
+    Entry(
+        name="deblur",
+        kind="problem",
+        summary="a photograph, blurred and noisy, or one of yours with --image and --sigma",
+        build=_deblur,
+        options=(
+            Option(name="image", type=Path, metavar="FILE", help="a PNG, JPEG or .npy image of yours"),
+            Option(name="sigma", type=float, metavar="S", help="the blur's width in pixels [3]"),
+            Option(
+                name="noise",
+                type=float,
+                metavar="S",
+                help="standard deviation of the noise, of a white of 1 [0.01; estimated with --image]",
+            ),
+        ),
+    ),
+)
