@@ -12,7 +12,6 @@ from surefoot.dynamics import (
     Cubic,
     Landscape,
     TwoMinima,
-    clipped_cycle,
     cycle,
     escape_step,
     escape_steps,
@@ -22,6 +21,7 @@ from surefoot.dynamics import (
     wander,
 )
 from surefoot.errors import InvalidInput
+from surefoot.stability import clipped_oscillation
 
 SHARP, BARRIER = 0.97, 0.92
 
@@ -35,7 +35,7 @@ SHARP, BARRIER = 0.97, 0.92
 )
 def test_clipped_descent_ends_in_the_predicted_family(curvature, excess, cap, start):
     step = 2 * excess / curvature
-    predicted = clipped_cycle(curvature, step, cap)
+    predicted = clipped_oscillation(curvature, step, cap)
     assert predicted is not None
     x0 = start * predicted.highest
     if abs(x0) < 1e-3 * predicted.lowest:
@@ -49,7 +49,7 @@ def test_clipped_descent_ends_in_the_predicted_family(curvature, excess, cap, st
 
 
 def test_every_value_in_the_interval_belongs_to_a_cycle():
-    predicted = clipped_cycle(10.0, 0.5, 1.0)
+    predicted = clipped_oscillation(10.0, 0.5, 1.0)
     assert predicted is not None
     assert (predicted.peak_to_peak, predicted.amplitude) == (0.5, 0.25)
     starts = np.linspace(predicted.lowest, predicted.highest, 21)
@@ -61,8 +61,8 @@ def test_every_value_in_the_interval_belongs_to_a_cycle():
 
 
 def test_up_to_the_limit_there_is_no_cycle():
-    assert clipped_cycle(10.0, 0.2, 1.0) is None
-    assert clipped_cycle(10.0, 0.2 * (1 + 1e-12), 1.0) is not None
+    assert clipped_oscillation(10.0, 0.2, 1.0) is None
+    assert clipped_oscillation(10.0, 0.2 * (1 + 1e-12), 1.0) is not None
     assert abs(orbit(ClippedQuadratic(10.0, 1.0), 0.199, 3.0, steps=5000)[-1]) < 1e-10
 
 
@@ -190,8 +190,8 @@ def test_stationary_noise_at_the_flat_minimum():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: clipped_cycle(0.0, 1.0, 1.0), "curvature"),
-        (lambda: clipped_cycle(1.0, 1.0, math.inf), "cap"),
+        (lambda: clipped_oscillation(0.0, 1.0, 1.0), "curvature"),
+        (lambda: clipped_oscillation(1.0, 1.0, math.inf), "cap"),
         (lambda: flip(-1.0, 0.0, 0.0), "second"),
         (lambda: flip(1.0, math.nan, 0.0), "finite"),
         (lambda: escape_step(1.0, 0.5, 0.7, 1.0), "offset"),

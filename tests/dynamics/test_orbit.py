@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surefoot import dynamics
+from surefoot import dynamics, stability
 from surefoot.dynamics import Cubic, TanhRNN, TwoMinima, diagram, lyapunov, orbit, period
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 
@@ -199,7 +199,7 @@ def test_records_survive_json():
     np.testing.assert_array_equal(again.left, picture.left)
     assert str(again) == str(picture)
     for record in (
-        dynamics.clipped_cycle(10.0, 0.5, 1.0),
+        stability.clipped_oscillation(10.0, 0.5, 1.0),
         dynamics.flip(1.0, -2.0, 0.0),
         dynamics.escape_steps(TwoMinima(), 0.97, 0.92),
         dynamics.Escape(1.0, 0.9, 0.1, math.inf),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import surefoot as sf
-from surefoot import dynamics
+from surefoot import dynamics, stability
 from surefoot.errors import InvalidInput
 from surefoot.methods import RK4, EMAMomentum, GradientDescent, HeavyBall, Leapfrog, Nesterov
 from surefoot.stability import ClippedLimits
@@ -43,7 +43,7 @@ def test_the_predicted_oscillation_is_the_one_that_comes(curvature, excess, cap,
 
 def test_it_is_the_cycle_of_the_long_run():
     limit = sf.limits(np.diag([10.0, 0.1]), clip=2.0)
-    assert limit.oscillation(0.5) == dynamics.clipped_cycle(limit.sharpness, 0.5, 2.0)
+    assert limit.oscillation(0.5) == stability.clipped_oscillation(limit.sharpness, 0.5, 2.0)
     assert limit.oscillation(limit.curvature_limit) is None
     assert limit.oscillation(math.nextafter(limit.curvature_limit, 1)) is not None
 

@@ -1,7 +1,7 @@
 """What an update x -> update(x, parameter) does in the long run: orbits, periods, exponents, thresholds, escape."""
 
 from surefoot.dynamics._bifurcations import Cascade, Doubling, bifurcations
-from surefoot.dynamics._clipping import ClippedCycle, ClippedQuadratic, clipped_cycle
+from surefoot.dynamics._clipping import ClippedQuadratic
 from surefoot.dynamics._cubic import Cubic
 from surefoot.dynamics._cycle import Cycle, cycle
 from surefoot.dynamics._diagram import Diagram, diagram
@@ -16,7 +16,6 @@ from surefoot.dynamics._two_minima import TwoMinima
 
 __all__ = [
     "Cascade",
-    "ClippedCycle",
     "ClippedQuadratic",
     "Cubic",
     "Cycle",
@@ -29,7 +28,6 @@ __all__ = [
     "TwoMinima",
     "accumulation",
     "bifurcations",
-    "clipped_cycle",
     "cycle",
     "diagram",
     "escape_step",

@@ -292,9 +292,10 @@ def _dent() -> Scene:
             ("cycle", "A clipped run", "x after each step of clipped gradient descent on a x²/2."),
         ),
         python=(
-            "from surefoot.dynamics import ClippedQuadratic, TwoMinima, clipped_cycle, orbit\n\n"
+            "from surefoot.dynamics import ClippedQuadratic, TwoMinima, orbit\n"
+            "from surefoot.stability import clipped_oscillation\n\n"
             "print(orbit(TwoMinima(), {rate}, 0.97, steps=120, keep=4))\n"
-            "print(clipped_cycle(curvature=1.0, step={eta}, cap={clip}))"
+            "print(clipped_oscillation(curvature=1.0, step={eta}, cap={clip}))"
         ),
         exercises=(
             Exercise(

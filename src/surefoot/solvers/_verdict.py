@@ -57,7 +57,7 @@ class Verdict:
         Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
     predicted : float
         For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
-    swing : float
+    oscillation : float
         Median length of the late moves, where each of them was cut to a cap and the run turns back and forth: the
         size of a bounded oscillation, unit of x; nan otherwise.
     """
@@ -72,7 +72,7 @@ class Verdict:
     rejected: int
     reach: float
     predicted: float = math.nan
-    swing: float = math.nan
+    oscillation: float = math.nan
 
     def __str__(self) -> str:
         return f"{self.ending}: {'; '.join(self._evidence())}"
@@ -91,10 +91,10 @@ class Verdict:
             parts.append(f"about {self.remaining:.3g} more moves to the tolerance")
         if self.reversals > 0:
             parts.append(f"{self.reversals:.0%} of the late moves pass the minimum along them")
-        if self.swing > 0:
+        if self.oscillation > 0:
             parts.append(
-                f"each is cut to the cap: a bounded oscillation, {self.swing:.6g} from end to end, which only a step "
-                "below 2/curvature ends"
+                f"each is cut to the cap: a bounded oscillation, {self.oscillation:.6g} from end to end, which only a "
+                "step below 2/curvature ends"
             )
         if self.ending is Ending.TOO_SMALL:
             parts.append(
@@ -170,10 +170,10 @@ def judge(
     sharpest = float(curvatures.max()) if curvatures.size else math.nan
     typical = float(np.median(trace.step[late])) * sharpest if late.size else math.nan
     remaining = _remaining(norms, goal, convergence, rate, order)
-    swing = _swing(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
+    oscillation = _oscillation(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
     return Verdict(
         ending=Ending.OSCILLATING
-        if swing > 0
+        if oscillation > 0
         else _ending(trace, stopped, kept, convergence, remaining, reversals, typical),
         convergence=convergence,
         rate=rate,
@@ -184,11 +184,11 @@ def judge(
         rejected=int(np.count_nonzero(~trace.accepted)),
         reach=typical,
         predicted=predicted,
-        swing=swing,
+        oscillation=oscillation,
     )
 
 
-def _swing(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> float:
+def _oscillation(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> float:
     """The median length of the late moves, if there are enough and each was cut to a cap; nan otherwise."""
     before = kept[np.searchsorted(kept, late) - 1]
     if len(late) < FEWEST_POINTS or not all(CUT in trace.reason[k] for k in before):

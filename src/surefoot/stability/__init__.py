@@ -2,11 +2,12 @@
 
 from surefoot.stability._limits import limits
 from surefoot.stability._types import Limits
-from surefoot.stability.clipped import ClippedCycle, ClippedLimits
+from surefoot.stability.clipped import ClippedLimits, ClippedOscillation, clipped_oscillation
 
 __all__ = [
-    "ClippedCycle",
     "ClippedLimits",
+    "ClippedOscillation",
     "Limits",
+    "clipped_oscillation",
     "limits",
 ]

@@ -8,11 +8,11 @@ from surefoot.errors import InvalidInput
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.stability._types import Limits
 
-__all__ = ["ClippedCycle", "ClippedLimits", "clipped_limits"]
+__all__ = ["ClippedLimits", "ClippedOscillation", "clipped_limits", "clipped_oscillation"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClippedCycle:
+class ClippedOscillation:
     """The orbits of period 2 in which clipped gradient descent ends, a neutral family.
 
     Parameters
@@ -37,7 +37,7 @@ class ClippedCycle:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedCycle":
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedOscillation":
         """The inverse of `to_dict`."""
         return cls(**data)
 
@@ -67,13 +67,10 @@ class ClippedLimits(Limits):
     cap: float
     sharpness: float | None
 
-    def oscillation(self, rate: float) -> ClippedCycle | None:
-        """What a rate leads to along the sharpest direction, alone and quadratic; None if it does not oscillate.
+    def oscillation(self, rate: float) -> ClippedOscillation | None:
+        """What a rate leads to along the sharpest direction, as `clipped_oscillation`; None if it does not oscillate.
 
-            x_{t+1} = x_t - rate * min(|a x|, C) sign(x):    2-cycles {x, x - rate C} for rate > 2/a
-
-        Every x with both ends beyond C/a is one (a neutral family; derived). Other directions use up part of the cap,
-        so in a network this is an *estimate* from above.
+        Other directions use up part of the cap, so in a network this is an *estimate* from above.
 
         Raises
         ------
@@ -84,10 +81,7 @@ class ClippedLimits(Limits):
             raise InvalidInput(f"rate must be positive and finite; got {rate!r}")
         if self.sharpness is None:
             raise InvalidInput(f"the oscillation is not known: {self.reasons['clip']}")
-        if rate <= self.curvature_limit:
-            return None
-        span, nearest = rate * self.cap, self.cap / self.sharpness
-        return ClippedCycle(span, nearest, span - nearest)
+        return None if rate <= self.curvature_limit else _oscillation(self.sharpness, rate, self.cap)
 
     def __str__(self) -> str:
         return f"{Limits.__str__(self)}\n  clip at {self.cap:g}: {self.reasons['clip']}"
@@ -102,6 +96,51 @@ class ClippedLimits(Limits):
         values = dict(data)
         extra = {name: values.pop(name) for name in ("cap", "sharpness")}
         return cls(**_values(Limits.from_dict(values)), **extra)
+
+
+def clipped_oscillation(curvature: float, step: float, cap: float) -> ClippedOscillation | None:
+    """What gradient descent with a clipped gradient norm does on a quadratic above the limit 2/curvature.
+
+        f = a x^2/2,  eta > 2/a,  |gradient| cut to C:    {x, x - eta C},  C/a <= |x|, |x - eta C| <= eta C - C/a
+
+    *Exact* for one dimension (derived). Both points are clipped, so each step moves by eta C, and any such pair is a
+    cycle: the family is neutral, which member is reached depends on the start, and a clip that is not exact (an epsilon
+    in the norm) drifts slowly along it. Unclipped points near the minimum are repelled, since |1 - eta a| > 1.
+
+    Parameters
+    ----------
+    curvature : float
+        a, along the direction that is unstable; positive.
+    step : float
+        eta, unit 1/curvature.
+    cap : float
+        C, the largest norm of a gradient.
+
+    Returns
+    -------
+    ClippedOscillation or None
+        None up to step = 2/curvature, where gradient descent settles with or without a clip.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is not positive and finite.
+
+    Examples
+    --------
+    >>> from surefoot.stability import clipped_oscillation
+    >>> print(clipped_oscillation(curvature=10.0, step=0.5, cap=1.0))
+    clipped: alternates over a distance of 0.5, mean distance from the minimum 0.25, each point between 0.1 and 0.4
+    """
+    for name, value in (("curvature", curvature), ("step", step), ("cap", cap)):
+        if not 0 < value < float("inf"):
+            raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
+    return None if step * curvature <= 2 else _oscillation(curvature, step, cap)
+
+
+def _oscillation(curvature: float, step: float, cap: float) -> ClippedOscillation:
+    span, nearest = step * cap, cap / curvature
+    return ClippedOscillation(span, nearest, span - nearest)
 
 
 def clipped_limits(limit: Limits, method: Method, top: float, cap: float, *, unknown: str = "") -> ClippedLimits:

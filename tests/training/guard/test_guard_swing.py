@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from training.guard.guard_runs import batches, everything, guarded, network, same
 
-from surefoot.dynamics import clipped_cycle
+from surefoot.stability import clipped_oscillation
 from surefoot.training import Event, Guard, Pilot
 from surefoot.training.guard._clipped_oscillation import CLIPPED, EPISODE, TURNS, Swing, plain_rate
 
@@ -66,7 +66,7 @@ def test_full_batch_least_squares_above_the_limit_is_told_once_with_its_size(mul
     guard, path = run(model, sgd(model, rate), 500, cap, closure)
     (event,) = guard.history
     assert (event.action, event.kind, event.rates) == ("warn", "clipped oscillation", (rate,))
-    assert event.swing == pytest.approx(clipped_cycle(top, rate, cap).peak_to_peak, rel=1e-12)
+    assert event.swing == pytest.approx(clipped_oscillation(top, rate, cap).peak_to_peak, rel=1e-12)
     assert (path[-1] - path[-3]).norm() < 1e-6
     assert (path[-1] - path[-2]).norm().item() == pytest.approx(event.swing, rel=1e-6)
     assert f"about {multiple:.3g} x the limit" in guard.explain()
