@@ -72,7 +72,8 @@ TOP = {
 
 PARAMETERS = {
     "spectrum": (
-        "operator, *, rtol=0.01, failure=1e-06, which='both', kind=None, symmetric=None, max_products=None, rng=0"
+        "operator, *, rtol=0.01, failure=1e-06, which='both', kind=None, symmetric=None, max_products=None, "
+        "max_memory=4294967296, rng=0"
     ),
     "jacobian": "fun, t, y, *, jac=None, sparsity=None, scheme='auto'",
     "diagnose": "fun, t, y, *, span, jac=None, sparsity=None, rtol=0.0001, atol=1e-07",
@@ -86,7 +87,7 @@ PARAMETERS = {
     "audit": "log, plan, *, column=None, tol=0.001",
     "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
     "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",
-    "operators.as_operator": "source, *, kind=None, tolerance=None",
+    "operators.as_operator": "source, n=None, *, like=None, kind=None, tolerance=None",
     "operators.gram": "A, weights=None",
     "operators.convolution": "kernel, shape, boundary='periodic'",
     "operators.gradient": "shape, edge='neumann', *, axes=None, spacing=1.0",

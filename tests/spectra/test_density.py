@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from surefoot import spectra
 from surefoot.errors import InvalidInput, NotSymmetric
@@ -208,10 +209,28 @@ def test_a_budget_is_kept_and_said():
     assert found.extreme.contains(truth[-1])
 
 
-def test_multiplicity_shows_once_and_is_said():
+def test_an_eigenvalue_shows_as_often_as_it_is_there():
     found = eigenpairs(Counted(matrix_of(np.repeat([1.0, 2.0], 20))), 4)
-    assert found.values == pytest.approx([2, 1])
-    assert "fewer distinct" in found.note
+    assert found.values == pytest.approx([2, 2, 2, 2])
+    few = eigenpairs(Counted(matrix_of(np.repeat([1.0, 2.0, 3.0], [30, 8, 2]))), 4)
+    assert few.values == pytest.approx([3, 3, 2, 2])
+    assert few.rest.contains(2.0)
+    np.testing.assert_allclose(few.vectors.T @ few.vectors, np.eye(4), atol=1e-12)
+
+
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+def test_double_eigenvalues_of_a_laplacian(which):
+    m = 50
+    line = sp.diags_array([-np.ones(m - 1), 2 * np.ones(m), -np.ones(m - 1)], offsets=[-1, 0, 1])
+    each = 4 * np.sin(np.pi * np.arange(1, m + 1) / (2 * m + 2)) ** 2
+    truth = np.sort((each[:, None] + each).ravel())
+    truth = truth[:6] if which == "smallest" else truth[::-1][:6]
+    found = eigenpairs(sp.kronsum(line, line), 6, which=which, rtol=1e-3)
+    np.testing.assert_allclose(found.values, truth, atol=1e-6)
+    assert not found.note
+    # all but six eigenvalues lie inside of what the last start leaves open
+    seventh = np.sort((each[:, None] + each).ravel())[6 if which == "smallest" else -7]
+    assert found.rest.lower - 1e-9 <= seventh <= found.rest.upper + 1e-9
 
 
 def test_the_certificate_of_the_top_is_that_of_spectrum():

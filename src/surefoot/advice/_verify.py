@@ -49,11 +49,11 @@ def verify_on_frozen_model(
 
     Directions of negative curvature are left out, as they are in `curvature_limit`.
     """
-    values, vectors = measurement.values, measurement.vectors()
+    values = measurement.values
     chosen = np.flatnonzero(values > 0)[-DIRECTIONS:]
     if not chosen.size or not math.isfinite(limits.curvature_limit):
         return ()
-    span: Array = vectors[chosen]
+    span: Array = operator.space.host(measurement.vectors(chosen.size))
     sharp = values[-1] >= (1 - TIGHT) * measurement.spectrum.largest.upper
 
     def run(step: float) -> list[float]:

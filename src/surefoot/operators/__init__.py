@@ -6,6 +6,7 @@ from surefoot.operators._blocks import BlockDiagonal, Kronecker, Stacked, block_
 from surefoot.operators._differences import Divergence, Gradient, divergence, gradient
 from surefoot.operators._products import Gram, Shifted, gram, scaled, shifted
 from surefoot.operators.convolution import Convolution, convolution
+from surefoot.operators.space import Space
 
 __all__ = [
     "Array",
@@ -21,6 +22,7 @@ __all__ = [
     "MatrixOperator",
     "Operator",
     "Shifted",
+    "Space",
     "Stacked",
     "as_operator",
     "block_diagonal",

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import array_api_compat as compat
 import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.operators._array_matrix import ArrayMatrix
 from surefoot.operators._base import Array, Kind, Matrix, Operator
-from surefoot.operators.symmetry import asymmetry, rounding, symmetric_part
+from surefoot.operators.space import Space
+from surefoot.operators.symmetry import asymmetry, made_symmetric, rounding, symmetric_part
 
 __all__ = ["LinearMap", "MatrixOperator", "as_operator"]
 
@@ -53,7 +56,7 @@ class MatrixOperator(Operator):
         """What was done to the matrix; empty where nothing was."""
         if not self.symmetric or not self.asymmetry:
             return ""
-        return f"made symmetric: mirrored entries differed by {self.asymmetry:.2g} of their rows' largest"
+        return made_symmetric(self.asymmetry)
 
     @property
     def entries(self) -> Matrix:
@@ -78,7 +81,7 @@ class LinearMap(Operator):
     rmatvec : callable, optional
         The adjoint product.
     **facts
-        As in `Operator`: dtype, symmetric, psd, kind, precision, scope.
+        As in `Operator`: dtype, symmetric, psd, kind, precision, scope, like. `black_box` is True by default.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class LinearMap(Operator):
         dtype: Any = np.float64,
         **facts: Any,
     ) -> None:
+        facts.setdefault("black_box", True)
         super().__init__(shape, dtype, **facts)
         self._matvec = matvec
         self._rmatvec = rmatvec
@@ -100,15 +104,22 @@ class LinearMap(Operator):
         return super()._apply_adjoint(x) if self._rmatvec is None else self._rmatvec(x)
 
 
-def as_operator(source: Any, *, kind: Kind | None = None, tolerance: float | None = None) -> Operator:
+def as_operator(
+    source: Any, n: int | None = None, *, like: Any = None, kind: Kind | None = None, tolerance: float | None = None
+) -> Operator:
     """Bring a matrix or an operator of any common kind to an `Operator`.
 
     Parameters
     ----------
     source : object
         An `Operator` (returned as it is), a dense array (nested sequences too), a scipy.sparse matrix or array, a
-        SciPy LinearOperator, a PyLops operator, or any object with `shape` and `matvec` (and, if it can, `rmatvec`
-        and `dtype`).
+        torch tensor (dense or sparse) or JAX or CuPy array, a SciPy LinearOperator, a PyLops operator, any object with
+        `shape` and `matvec` (and, if it can, `rmatvec` and `dtype`), or, with `n`, a function x -> A x.
+    n : int, optional
+        Size of a square operator that is given by a function.
+    like : array, optional
+        Of a function or an object with `matvec`: what its vectors are, by an example: their array library, device and
+        precision (`Space.of`). Default: NumPy in double precision.
     kind : "curvature" or "jacobian", optional
         What a matrix is, where the caller knows; decides how much asymmetry is rounding (`MatrixOperator`).
     tolerance : float, optional
@@ -117,6 +128,8 @@ def as_operator(source: Any, *, kind: Kind | None = None, tolerance: float | Non
     Returns
     -------
     Operator
+        Products stay in the array library, on the device and in the precision of the source. CuPy goes the same way as
+        the others and has not been tried.
 
     Raises
     ------
@@ -136,23 +149,35 @@ def as_operator(source: Any, *, kind: Kind | None = None, tolerance: float | Non
     if isinstance(source, Operator):
         return source
     if hasattr(source, "matvec") and hasattr(source, "shape"):
-        return _from_duck(source)
+        return _from_duck(source, like)
+    if n is not None and callable(source):
+        return _from_function(source, n, like)
+    if compat.is_array_api_obj(source) and not compat.is_numpy_array(source):
+        return ArrayMatrix(source, kind=kind, tolerance=tolerance)
     if isinstance(source, np.ndarray | list | tuple) or hasattr(source, "tocsr") or hasattr(source, "__array__"):
         return MatrixOperator(source, kind=kind, tolerance=tolerance)
     raise InvalidType(
         f"cannot use a {type(source).__name__} as a linear operator; give an array, a scipy.sparse matrix, "
-        "a LinearOperator, or an object with shape and matvec"
+        "a LinearOperator, an object with shape and matvec, or a function and its size: as_operator(f, n)"
     )
 
 
-def _from_duck(source: Any) -> LinearMap:
+def _from_function(source: Callable[..., Any], n: int, like: Any) -> LinearMap:
+    dtype = np.complex128 if like is not None and Space.of(like).complex else np.float64
+    return LinearMap((n, n), source, None, dtype, like=like)
+
+
+def _from_duck(source: Any, like: Any) -> LinearMap:
     shape = tuple(source.shape)
     if len(shape) != 2:
         raise InvalidInput(f"a linear operator has two dimensions; got shape {shape}")
+    rmatvec = getattr(source, "rmatvec", None)
+    if like is not None:
+        dtype = np.complex128 if Space.of(like).complex else np.float64
+        return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, like=like)
     dtype = getattr(source, "dtype", None)
     dtype = np.dtype(np.float64 if dtype is None else dtype)
     precision = float(np.finfo(dtype).eps) if dtype.kind in "fc" else float(np.finfo(np.float64).eps)
-    rmatvec = getattr(source, "rmatvec", None)
     return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, precision=precision)
 
 

@@ -1,5 +1,6 @@
 """What every room asks of a linear map: its shape, its products and the facts known about it."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput, NotFinite
+from surefoot.operators.space import Space
 
 __all__ = ["Array", "Kind", "Matrix", "Operator"]
 
@@ -19,15 +21,17 @@ Kind = Literal["curvature", "jacobian"]
 class Operator(ABC):
     """A linear map A of shape (m, n), known by its products and by a few facts.
 
-    SciPy's iterative routines take an instance as it is (``scipy.sparse.linalg.eigsh(operator)``), by its
-    `shape`, `dtype` and `matvec`.
+    Vectors live where the operator does, in its `space`: an array library (NumPy by default), a device and a precision.
+    A product with an array of that library stays there; one with a NumPy array gives a NumPy array back, so SciPy's
+    iterative routines take an instance as it is (``scipy.sparse.linalg.eigsh(operator)``), by its `shape`, `dtype`
+    and `matvec`.
 
     Parameters
     ----------
     shape : (m, n)
         m rows, n columns, both positive.
     dtype : numpy dtype
-        float64 or complex128: what products return.
+        float64 or complex128: what products with NumPy arrays return.
     symmetric : bool or None
         True for a symmetric or Hermitian map, None when nobody knows.
     psd : bool
@@ -38,6 +42,11 @@ class Operator(ABC):
         Relative rounding error of one product: the eps of the arithmetic inside it (float32 products: 1.2e-7).
     scope : "global" or "local"
         "local" for a Hessian at one point of a function that is not quadratic.
+    like : array, optional
+        Vectors have its array library, device and precision (see `Space.of`); default NumPy in double precision.
+    black_box : bool
+        Whether products come from a function that nobody has checked: measurements then spend one product on a random
+        combination, to see that it is linear.
     """
 
     def __init__(
@@ -50,17 +59,23 @@ class Operator(ABC):
         kind: Kind | None = None,
         precision: float = float(np.finfo(np.float64).eps),
         scope: Literal["global", "local"] = "global",
+        like: Any = None,
+        black_box: bool = False,
     ) -> None:
         m, n = int(shape[0]), int(shape[1])
         if m < 1 or n < 1:
             raise InvalidInput(f"an operator needs at least one row and one column; got shape {(m, n)}")
         self.shape = (m, n)
-        self.dtype = np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)
+        is_complex = np.dtype(dtype).kind == "c"
+        self.space = Space.host_space(is_complex=is_complex) if like is None else _space(like)
+        self.dtype = np.dtype(np.complex128 if is_complex or self.space.complex else np.float64)
         self.symmetric = True if psd else symmetric
         self.psd = psd
         self.kind: Kind | None = kind
-        self.precision = precision
+        # a product is no more precise than the vectors that it returns
+        self.precision = max(float(precision), self.space.eps)
         self.scope: Literal["global", "local"] = scope
+        self.black_box = black_box
 
     @abstractmethod
     def _apply(self, x: Array) -> Array:
@@ -91,6 +106,16 @@ class Operator(ABC):
     def complex(self) -> bool:
         """Whether products are complex."""
         return self.dtype.kind == "c"
+
+    @property
+    def namespace(self) -> Any:
+        """The array namespace of vectors, as array-api-compat gives it."""
+        return self.space.xp
+
+    @property
+    def device(self) -> Any:
+        """Where vectors live, as their library spells it."""
+        return self.space.device
 
     def matvec(self, x: Array) -> Array:
         """A x.
@@ -131,17 +156,25 @@ class Operator(ABC):
         return f"{type(self).__name__}(shape={self.shape})"
 
     def _checked(self, product: Any, x: Array, size: int, result_size: int) -> Array:
-        x = np.asarray(x)
-        if x.shape not in ((size,), (size, 1)):
-            raise InvalidInput(f"this product takes a vector of {size} entries; got shape {x.shape}")
-        y = np.asarray(product(x.reshape(size)))
-        if y.size != result_size:
-            raise InvalidInput(f"the product returned shape {y.shape}; expected ({result_size},)")
-        y = y.astype(np.complex128 if self.complex else np.float64, copy=False)
-        if not np.isfinite(y).all():
-            bad = int(np.count_nonzero(~np.isfinite(y)))
+        space, own = self.space, self.space.holds(x)
+        x = x if own else np.asarray(x)
+        if tuple(x.shape) not in ((size,), (size, 1)):
+            raise InvalidInput(f"this product takes a vector of {size} entries; got shape {tuple(x.shape)}")
+        vector = x.reshape(size)
+        y = product(vector if space.on_numpy else space.asarray(vector))
+        y = np.asarray(y) if space.on_numpy else space.asarray(y)
+        if math.prod(y.shape) != result_size:
+            raise InvalidInput(f"the product returned shape {tuple(y.shape)}; expected ({result_size},)")
+        if space.on_numpy:
+            y = y.astype(self.dtype, copy=False)
+        if not space.finite(y):
+            bad = int(np.count_nonzero(~np.isfinite(space.host(y))))
             raise NotFinite(
                 f"a product with {self!r} gave {bad} of {result_size} entries NaN or infinite; "
                 "check the data and the point where it is evaluated"
             )
-        return y.reshape((result_size, *x.shape[1:]))
+        return (y if own else space.host(y)).reshape((result_size, *x.shape[1:]))
+
+
+def _space(like: Any) -> Space:
+    return like if isinstance(like, Space) else Space.of(like)

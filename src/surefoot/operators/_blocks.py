@@ -1,6 +1,7 @@
 """Operators composed of others: one above the other, along a diagonal, and Kronecker products."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ class Stacked(Operator):
         super().__init__(
             (sum(block.shape[0] for block in blocks), blocks[0].shape[1]),
             np.complex128 if any(block.complex for block in blocks) else np.float64,
+            **_shared(blocks),
             precision=max(block.precision for block in blocks),
         )
 
     def _apply(self, x: Array) -> Array:
-        return np.concatenate(
+        return self.space.xp.concat(
             [w * _times(block.matvec, block, x) for w, block in zip(self.weights, self.blocks, strict=True)]
         )
 
@@ -34,7 +36,7 @@ class Stacked(Operator):
         pulled = [
             w * _times(block.rmatvec, block, p) for w, block, p in zip(self.weights, self.blocks, parts, strict=True)
         ]
-        return np.sum(pulled, axis=0)
+        return self.space.xp.sum(self.space.xp.stack(pulled), axis=0)
 
 
 class BlockDiagonal(Operator):
@@ -45,6 +47,7 @@ class BlockDiagonal(Operator):
         super().__init__(
             (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
             np.complex128 if any(block.complex for block in blocks) else np.float64,
+            **_shared(blocks),
             symmetric=True if all(block.symmetric for block in blocks) else None,
             psd=all(block.psd for block in blocks),
             precision=max(block.precision for block in blocks),
@@ -52,13 +55,13 @@ class BlockDiagonal(Operator):
 
     def _apply(self, x: Array) -> Array:
         parts = _split(x, [block.shape[1] for block in self.blocks])
-        return np.concatenate(
+        return self.space.xp.concat(
             [_times(block.matvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
         )
 
     def _apply_adjoint(self, x: Array) -> Array:
         parts = _split(x, [block.shape[0] for block in self.blocks])
-        return np.concatenate(
+        return self.space.xp.concat(
             [_times(block.rmatvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
         )
 
@@ -72,20 +75,25 @@ class Kronecker(Operator):
         super().__init__(
             (left.shape[0] * right.shape[0], left.shape[1] * right.shape[1]),
             np.complex128 if left.complex or right.complex else np.float64,
+            **_shared((left, right)),
             symmetric=True if left.symmetric and right.symmetric else None,
             psd=left.psd and right.psd,
             precision=max(left.precision, right.precision),
         )
 
     def _apply(self, x: Array) -> Array:
+        xp = self.space.xp
         rows = x.reshape(self.left.shape[1], self.right.shape[1])
-        inner = np.stack([_times(self.right.matvec, self.right, row) for row in rows])
-        return np.stack([_times(self.left.matvec, self.left, column) for column in inner.T], axis=1).ravel()
+        inner = xp.stack([_times(self.right.matvec, self.right, row) for row in rows])
+        columns = [_times(self.left.matvec, self.left, inner[:, j]) for j in range(inner.shape[1])]
+        return xp.reshape(xp.stack(columns, axis=1), (-1,))
 
     def _apply_adjoint(self, x: Array) -> Array:
+        xp = self.space.xp
         rows = x.reshape(self.left.shape[0], self.right.shape[0])
-        inner = np.stack([_times(self.right.rmatvec, self.right, row) for row in rows])
-        return np.stack([_times(self.left.rmatvec, self.left, column) for column in inner.T], axis=1).ravel()
+        inner = xp.stack([_times(self.right.rmatvec, self.right, row) for row in rows])
+        columns = [_times(self.left.rmatvec, self.left, inner[:, j]) for j in range(inner.shape[1])]
+        return xp.reshape(xp.stack(columns, axis=1), (-1,))
 
 
 def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> Stacked:
@@ -166,10 +174,28 @@ def _operators(blocks: Sequence[Any]) -> tuple[Operator, ...]:
 
 def _times(product: Callable[[Array], Array], operator: Operator, x: Array) -> Array:
     """The product, part by part for a real operator beside complex ones."""
-    if operator.complex or x.dtype.kind != "c":
+    xp = operator.space.xp
+    if operator.complex or not xp.isdtype(x.dtype, "complex floating"):
         return product(x)
-    return product(np.real(x)) + 1j * product(np.imag(x))
+    return product(xp.real(x)) + 1j * product(xp.imag(x))
 
 
 def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:
-    return np.split(vector, np.cumsum(sizes)[:-1])
+    edges = np.cumsum([0, *sizes]).tolist()
+    return [vector[a:b] for a, b in pairwise(edges)]
+
+
+def _shared(blocks: Sequence[Operator]) -> dict[str, Any]:
+    """What a whole takes over from its parts: the space of its vectors, and whether somebody should check it.
+
+    Raises
+    ------
+    InvalidInput
+        If vectors of the parts live in different array libraries or on different devices.
+    """
+    spaces = {(block.space.xp.__name__, str(block.space.device)): block.space for block in blocks}
+    if len(spaces) > 1:
+        found = ", ".join(f"{name} on {device}" for name, device in spaces)
+        raise InvalidInput(f"the parts of an operator need one array library and device; got {found}")
+    wide = max((block.space for block in blocks), key=lambda space: (space.complex, space.itemsize))
+    return {"like": wide, "black_box": any(block.black_box for block in blocks)}

@@ -7,6 +7,7 @@ import numpy as np
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Operator
+from surefoot.operators.space import Space
 
 __all__ = ["Gram", "Shifted", "gram", "scaled", "shifted"]
 
@@ -17,7 +18,14 @@ class Gram(Operator):
     def __init__(self, factor: Operator) -> None:
         n = factor.shape[1]
         super().__init__(
-            (n, n), factor.dtype, psd=True, kind="curvature", precision=factor.precision, scope=factor.scope
+            (n, n),
+            factor.dtype,
+            psd=True,
+            kind="curvature",
+            precision=factor.precision,
+            scope=factor.scope,
+            like=factor.space,
+            black_box=factor.black_box,
         )
         self._factor = factor
 
@@ -41,15 +49,24 @@ class Shifted(Operator):
             kind=base.kind,
             precision=base.precision,
             scope=base.scope,
+            like=base.space,
+            black_box=base.black_box,
         )
         self.base = base
         self.diagonal = diagonal
+        # a number stays a number: no vector of equal entries
+        self._along: Any = float(diagonal[0]) if diagonal.strides == (0,) else base.space.asarray(diagonal)
+
+    @property
+    def note(self) -> str:
+        """What was done to the base."""
+        return self.base.note
 
     def _apply(self, x: Array) -> Array:
-        return self.base.matvec(x) + self.diagonal * x
+        return self.base.matvec(x) + self._along * x
 
     def _apply_adjoint(self, x: Array) -> Array:
-        return self.base.rmatvec(x) + self.diagonal * x
+        return self.base.rmatvec(x) + self._along * x
 
 
 def gram(A: Any, weights: Any = None) -> Gram:
@@ -103,7 +120,7 @@ def scaled(operator: Operator, scale: float | Array) -> Operator:
     NotFinite
         If the scale is NaN or infinite.
     """
-    diagonal = _vector(scale, _square_size(operator), "scale")
+    diagonal = operator.space.asarray(_vector(scale, _square_size(operator), "scale"))
     return LinearMap(
         operator.shape,
         lambda x: diagonal * operator.matvec(diagonal * x),
@@ -114,6 +131,8 @@ def scaled(operator: Operator, scale: float | Array) -> Operator:
         kind=operator.kind,
         precision=operator.precision,
         scope=operator.scope,
+        like=operator.space,
+        black_box=operator.black_box,
     )
 
 
@@ -122,14 +141,17 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
     if (values < 0).any():
         raise InvalidInput(f"weights must be nonnegative; the least is {values.min():g}")
     root = np.sqrt(values)
-    if operator.entries is None:
+    if operator.entries is None or not operator.space.on_numpy:
+        along = operator.space.asarray(root)
         return LinearMap(
             operator.shape,
-            lambda x: root * operator.matvec(x),
-            lambda x: operator.rmatvec(root * x),
+            lambda x: along * operator.matvec(x),
+            lambda x: operator.rmatvec(along * x),
             operator.dtype,
             precision=operator.precision,
             scope=operator.scope,
+            like=operator.space,
+            black_box=operator.black_box,
         )
     if hasattr(operator.entries, "tocsr"):
         return MatrixOperator(operator.entries.multiply(root[:, None]))
@@ -137,7 +159,7 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
 
 
 def _vector(value: Any, size: int, name: str) -> Array:
-    vector = np.asarray(value, dtype=np.float64)
+    vector = np.asarray(Space.host_space().host(value), dtype=np.float64)
     if vector.shape not in ((), (size,)):
         raise InvalidInput(f"{name} must be a number or have shape ({size},); got {vector.shape}")
     if not np.isfinite(vector).all():

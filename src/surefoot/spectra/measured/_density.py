@@ -194,7 +194,7 @@ def _quadrature(operator: Operator, steps: int, generator: np.random.Generator) 
     """Nodes and weights of one start; an exhausted Krylov space gives its measure exactly."""
     from scipy.linalg import eigh_tridiagonal
 
-    run = Lanczos(operator, random_unit(operator.shape[0], generator, is_complex=operator.complex))
+    run = Lanczos(operator, random_unit(operator.space, operator.shape[0], generator))
     while run.steps < steps and not run.exhausted:
         run.advance()
     values, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])

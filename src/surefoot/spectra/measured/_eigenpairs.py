@@ -1,5 +1,6 @@
 """A few eigenvalues from one end of a spectrum, with their vectors and how far each can be trusted."""
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,8 +11,8 @@ from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
 from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured._certificate import start_component, upper_bound
-from surefoot.spectra.measured.ends import MAX_PRODUCTS, SLACK
-from surefoot.spectra.measured.lanczos import Lanczos, random_unit
+from surefoot.spectra.measured.ends import MAX_PRODUCTS
+from surefoot.spectra.measured.lanczos import SLACK, Lanczos, random_unit
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
@@ -32,10 +33,14 @@ class EigenPairs:
     vectors : array, shape (n, k)
         Orthonormal columns.
     residuals : array, shape (k,)
-        ||A v - value v||: within that distance of each value there is an eigenvalue (proved). Not proved is that none
-        was missed in between.
+        ||A v - value v||: within that distance of each value there is an eigenvalue (proved). That none was missed in
+        between holds with high probability, as far as `rest` lies below the last value.
     extreme : Bounds
         On the outermost eigenvalue: proved on the inner side, probabilistic on the outer.
+    rest : Bounds or None
+        On the next eigenvalue, from a start of its own on what is left beside these vectors: its outer end bounds all
+        eigenvalues but k of them (probabilistic), its inner end is an estimate. None for k = 1, where the budget was
+        over before, and where nothing is left.
     products : int
     note : str
         What a reader should know.
@@ -47,6 +52,7 @@ class EigenPairs:
     extreme: Bounds
     products: int
     note: str = ""
+    rest: Bounds | None = None
 
     def __str__(self) -> str:
         lines = [f"outermost eigenvalue in {self.extreme} ({self.products} products)"]
@@ -68,8 +74,9 @@ def eigenpairs(
 
         A v_i = theta_i v_i + r_i,    min_j |lambda_j - theta_i| <= ||r_i||
 
-    Lanczos from one random start, until each residual is below rtol * max|theta| and the interval of the outermost
-    eigenvalue is narrower than that. From one start an eigenvalue of any multiplicity shows once.
+    Lanczos from a random start, until each residual is below rtol * max|theta| and the interval of the outermost
+    eigenvalue is narrower than that. From one start an eigenvalue of any multiplicity shows once. So a fresh start
+    follows on what is left beside the vectors found, and another, until one finds nothing above the k-th value.
 
     Parameters
     ----------
@@ -123,12 +130,54 @@ def eigenpairs(
     if operator.entries is not None and n <= SOLVED:
         return _solved(operator, k)
     generator = private_generator(rng)
-    run = Lanczos(operator, random_unit(n, generator, is_complex=operator.complex))
+    budget = MAX_PRODUCTS if max_products is None else max_products
+    run, extreme, spent, converged = _run(operator, k, rtol, failure, min(n, budget), generator, probe=True)
+    found = _found(run, k, extreme, spent, converged)
+    # the interval of the first value says already that nothing lies above it
+    while k > 1 and found.values.size < n and spent < budget:
+        beside = _Beside(operator, found.vectors)
+        wanted = k - found.values.size
+        run, rest, more, converged = _run(beside, max(wanted, 1), rtol, failure, budget - spent, generator)
+        spent += more
+        # the Rayleigh quotients of new, orthogonal directions: to take them in can only raise the k-th value
+        above = run.ritz.size if wanted > 0 else int((run.ritz > found.values[-1] + run.rounding * run.scale).sum())
+        if not above or not converged or rest.upper <= rest.lower:
+            # the inner end is that of the compression, which has no eigenvalue below the next one of the operator
+            rest = replace(rest, lower_is="estimate")
+            return replace(found, rest=rest, products=spent, note=found.note or _note(converged, spent))
+        found = _joined(operator, found, run.ritz_pairs(min(above, k))[1], k)
+        spent += found.products
+        found = replace(found, products=spent)
+    return found
+
+
+def _run(
+    operator: Operator,
+    k: int,
+    rtol: float,
+    failure: float,
+    budget: int,
+    generator: np.random.Generator,
+    *,
+    probe: bool = False,
+) -> tuple[Lanczos, Bounds, int, bool]:
+    """Lanczos until the k outermost residuals and the interval of the first are below rtol, or the budget is over."""
+    n = operator.shape[0]
+    start = random_unit(operator.space, n, generator)
+    if isinstance(operator, _Beside):
+        start = operator.project(start)
+        start = start / operator.space.norm(start)
+    # the vectors are asked for: their basis is stored whatever it takes
+    run = Lanczos(operator, start, max_memory=sys.maxsize)
     delta = start_component(n, failure, is_complex=operator.complex)
-    budget = min(n, MAX_PRODUCTS) if max_products is None else max_products
+    spent = 0
     while True:
         run.advance()
-        last = run.exhausted or run.steps >= budget
+        spent += 1
+        if probe and operator.black_box and run.steps == 2 and not run.exhausted:
+            run.probe()
+            spent += 1
+        last = run.exhausted or spent >= budget
         if run.steps < k and not last:
             continue
         residuals = _residuals(run, k)
@@ -136,7 +185,52 @@ def eigenpairs(
         size = rtol * float(np.abs(run.ritz).max())
         converged = residuals.size == k and bool((residuals <= size).all()) and extreme.width <= size
         if converged or last:
-            return _found(run, k, residuals, extreme, converged)
+            return run, extreme, spent, converged or run.exhausted
+
+
+class _Beside(LinearMap):
+    """(I - VV') A (I - VV'): what an operator is on the vectors orthogonal to those found."""
+
+    def __init__(self, operator: Operator, vectors: Array) -> None:
+        adjoint = operator.space.xp.conj(vectors).T
+        self.project = lambda x: x - vectors @ (adjoint @ x)
+        super().__init__(
+            operator.shape,
+            lambda x: self.project(operator.matvec(self.project(x))),
+            dtype=operator.dtype,
+            symmetric=True,
+            precision=operator.precision,
+            like=operator.space,
+            black_box=False,
+        )
+
+
+def _joined(operator: Operator, found: EigenPairs, rows: Array, k: int) -> EigenPairs:
+    """Rayleigh-Ritz on what was found and new directions together; `products` is what this cost."""
+    space = operator.space
+    xp = space.xp
+    basis = xp.linalg.qr(xp.concat([found.vectors, rows.T], axis=1))[0]
+    images = xp.stack([operator.matvec(basis[:, i]) for i in range(basis.shape[1])], axis=1)
+    small = space.host(xp.conj(basis).T @ images)
+    values, weights = np.linalg.eigh((small + small.conj().T) / 2)
+    values, weights = values[::-1][:k].copy(), weights[:, ::-1][:, :k]
+    turn = weights if space.on_numpy else space.asarray(weights)
+    vectors = basis @ turn
+    scale = values if space.on_numpy else space.asarray(values)
+    off = images @ turn - vectors * scale
+    rounding = SLACK * max(operator.precision, space.eps) * float(np.abs(values).max())
+    residuals = np.array([space.norm(off[:, i]) for i in range(values.size)]) + rounding
+    low = max(found.extreme.lower, float(values[0]) - rounding)
+    extreme = replace(found.extreme, lower=low, upper=max(low, found.extreme.upper))
+    return replace(
+        found,
+        values=values,
+        vectors=vectors,
+        residuals=residuals,
+        extreme=extreme,
+        products=int(basis.shape[1]),
+        note="" if values.size == k else found.note,
+    )
 
 
 def _residuals(run: Lanczos, k: int) -> NDArray[np.float64]:
@@ -145,32 +239,33 @@ def _residuals(run: Lanczos, k: int) -> NDArray[np.float64]:
 
     _, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])
     last = np.abs(np.asarray(vectors)[-1])[::-1][:k]
-    return np.asarray(run.betas[-1] * last + SLACK * run.operator.precision * run.scale, dtype=np.float64)
+    return np.asarray(run.betas[-1] * last + run.rounding * run.scale, dtype=np.float64)
 
 
 def _extreme(run: Lanczos, delta: float, failure: float) -> Bounds:
     scale = float(np.abs(run.ritz).max())
-    slack = SLACK * run.operator.precision * scale
+    slack = run.rounding * scale
     top = float(run.ritz[-1])
-    if run.steps == run.operator.shape[0] or scale == 0.0:
+    if run.complete or scale == 0.0:
         return Bounds(top - slack, top + slack, "proved", "proved")
     upper = upper_bound(run.ritz, float(np.log(run.betas).sum()), delta, run.scale)
     return Bounds(top - slack, max(top, upper) + slack, "proved", "probabilistic", failure)
 
 
-def _found(run: Lanczos, k: int, residuals: NDArray[np.float64], extreme: Bounds, converged: bool) -> EigenPairs:
-    values, vectors = run.ritz_pairs()
-    note = "" if converged else f"stopped after {run.steps} products: residuals or the interval wider than asked for"
-    if values.size < k:
-        note = f"the Krylov space has dimension {values.size}: fewer distinct eigenvalues than k seen"
+def _found(run: Lanczos, k: int, extreme: Bounds, spent: int, converged: bool) -> EigenPairs:
+    values, vectors = run.ritz_pairs(min(k, run.steps))
     return EigenPairs(
-        values=values[::-1][:k].copy(),
-        vectors=vectors[::-1][:k].T.copy(),
-        residuals=residuals,
+        values=values[::-1].copy(),
+        vectors=run.space.xp.flip(vectors, axis=0).T,
+        residuals=_residuals(run, k),
         extreme=extreme,
-        products=run.steps,
-        note=note,
+        products=spent,
+        note=_note(converged, spent),
     )
+
+
+def _note(converged: bool, spent: int) -> str:
+    return "" if converged else f"stopped after {spent} products: residuals or the interval wider than asked for"
 
 
 def _solved(operator: Operator, k: int) -> EigenPairs:
@@ -199,13 +294,20 @@ def _mirrored(
     """The smallest eigenvalues are minus the largest of -A."""
     minus = _negated(operator)
     found = eigenpairs(minus, k, rtol=rtol, failure=failure, max_products=max_products, rng=rng)
-    e = found.extreme
-    extreme = Bounds(-e.upper, -e.lower, e.upper_is, e.lower_is, e.failure)
-    return replace(found, values=-found.values, extreme=extreme)
+    return replace(
+        found,
+        values=-found.values,
+        extreme=_minus(found.extreme),
+        rest=None if found.rest is None else _minus(found.rest),
+    )
+
+
+def _minus(bounds: Bounds) -> Bounds:
+    return Bounds(-bounds.upper, -bounds.lower, bounds.upper_is, bounds.lower_is, bounds.failure)
 
 
 def _negated(operator: Operator) -> Operator:
-    if operator.entries is not None:
+    if operator.entries is not None and operator.space.on_numpy:
         return MatrixOperator(-operator.entries)
     return LinearMap(
         operator.shape,
@@ -214,4 +316,6 @@ def _negated(operator: Operator) -> Operator:
         symmetric=operator.symmetric,
         precision=operator.precision,
         scope=operator.scope,
+        like=operator.space,
+        black_box=operator.black_box,
     )

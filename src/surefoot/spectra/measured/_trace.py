@@ -118,24 +118,30 @@ def trace(
     return _estimated(known, np.array(samples), confidence, products, "Hutch++" if deflate else "Hutchinson")
 
 
-def _deflated(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array]:
-    """The trace of Q'AQ, and Q, shape (n, count), for a basis Q of A times random signs."""
-    n = operator.shape[0]
+def _deflated(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array | None]:
+    """The trace of Q'AQ, and Q, shape (n, count), for a basis Q of A times random signs; None for count 0."""
     if not count:
-        return 0.0, np.zeros((n, 0))
-    images = np.stack([operator.matvec(_signs(n, generator)) for _ in range(count)], axis=1)
-    basis = np.linalg.qr(images)[0]
-    return sum(float(np.real(np.vdot(q, operator.matvec(q)))) for q in basis.T), basis
+        return 0.0, None
+    space = operator.space
+    images = space.xp.stack([operator.matvec(_signs(operator, generator)) for _ in range(count)], axis=1)
+    basis = space.xp.linalg.qr(images)[0]
+    known = (space.inner(q, operator.matvec(q)) for q in (basis[:, i] for i in range(count)))
+    return sum(float(x.real) for x in known), basis
 
 
-def _sample(operator: Operator, basis: Array, generator: np.random.Generator) -> float:
-    g = _signs(operator.shape[0], generator)
-    g = g - basis @ (basis.conj().T @ g)
-    return float(np.real(np.vdot(g, operator.matvec(g))))
+def _sample(operator: Operator, basis: Array | None, generator: np.random.Generator) -> float:
+    g = _signs(operator, generator)
+    if basis is not None:
+        g = g - basis @ (operator.space.xp.conj(basis).T @ g)
+    return float(operator.space.inner(g, operator.matvec(g)).real)
 
 
-def _signs(n: int, generator: np.random.Generator) -> Reals:
-    return np.asarray(generator.integers(0, 2, n) * 2.0 - 1.0, dtype=np.float64)
+def _signs(operator: Operator, generator: np.random.Generator) -> Array:
+    """Random signs in the operator's space, real."""
+    n, space = operator.shape[0], operator.space
+    if space.on_numpy:
+        return np.asarray(generator.integers(0, 2, n) * 2.0 - 1.0, dtype=np.float64)
+    return space.asarray(space.xp.where(space.xp.real(space.normal(n, generator)) < 0, -1.0, 1.0))
 
 
 def _exact(value: float, products: int) -> Trace:

@@ -11,32 +11,34 @@ from surefoot.operators import Operator
 from surefoot.spectra.enclosed import gershgorin, norm_bound
 from surefoot.spectra.enclosed.closed_forms import eigenvalue_ends
 from surefoot.spectra.measured._certificate import start_component, upper_bound
-from surefoot.spectra.measured.lanczos import Lanczos, random_unit
+from surefoot.spectra.measured.lanczos import MAX_BASIS_BYTES, Lanczos, random_unit
 from surefoot.spectra.types import Bounds, Certainty
 
 __all__ = ["Ends", "Which", "measured_ends"]
 
 Which = Literal["both", "largest", "smallest"]
 
+# Products unless told otherwise; a spectrum that needs more is one to know something about beforehand.
 MAX_PRODUCTS = 1000
-MAX_BASIS_BYTES = 4 * 2**30
 # Checking costs an eigenvalue problem of the steps' size: at every step while that is small.
 CHECK_EVERY_STEP_UNTIL = 150
 # Fresh starts after a Krylov space ran out at rounding level before the interval was narrow enough.
 MAX_RUNS = 4
-# Both ends are widened by this many rounding errors of one product.
-SLACK = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What was measured: the two ends, the Lanczos run behind them, the cost."""
+    """What was measured: the two ends, the Lanczos run behind them, the cost.
+
+    `rounded` says that it stopped because what is left of an interval is the rounding of the products.
+    """
 
     largest: Bounds
     smallest: Bounds
     lanczos: Lanczos
     products: int
     converged: bool
+    rounded: bool = False
 
 
 def measured_ends(
@@ -47,6 +49,7 @@ def measured_ends(
     which: Which,
     max_products: int | None,
     rng: np.random.Generator,
+    max_memory: int = MAX_BASIS_BYTES,
 ) -> Ends:
     """Bounds on the extreme eigenvalues of a symmetric operator, by Lanczos from private random starts.
 
@@ -61,41 +64,45 @@ def measured_ends(
     which : "both", "largest" or "smallest"
         The ends asked for. The other one is returned as far as it is known.
     max_products : int or None
-        Budget; None for a default that keeps the basis within memory.
+        Budget; None for 1000.
     rng : numpy Generator
+    max_memory : int
+        Bytes that the Lanczos basis may take; beyond it the run goes on without one.
 
     Returns
     -------
     Ends
     """
     size = operator.shape[0]
-    budget = _budget(operator, max_products)
+    budget = MAX_PRODUCTS if max_products is None else max_products
     enclosure = _enclosure(operator)
     asked = ("largest", "smallest") if which == "both" else (which,)
     runs: list[Lanczos] = []
     spent = 0
     while True:
-        run = Lanczos(operator, random_unit(size, rng, is_complex=operator.complex))
+        run = Lanczos(operator, random_unit(operator.space, size, rng), max_memory=max_memory)
         runs.append(run)
         while True:
             run.advance()
             spent += 1
+            if operator.black_box and len(runs) == 1 and run.steps == 2 and not run.exhausted and spent < budget:
+                run.probe()
+                spent += 1
             last = run.exhausted or spent >= budget
             if last or _worth_checking(run.steps):
                 bounds = _bounds(runs, enclosure, asked, failure / len(asked))
-                converged = all(_narrow(bounds[end], rtol, runs) for end in asked)
-                if converged or last:
+                scale = max(float(np.abs(run.ritz).max()) for run in runs)
+                widths = [bounds[end].width for end in asked]
+                converged = max(widths) <= rtol * scale
+                # two thirds of what is left is the rounding on both sides: products could take off the rest only
+                settled = max(widths) <= max(rtol, 3 * run.rounding) * scale
+                if settled or last:
                     break
-        if converged or spent >= budget or len(runs) == MAX_RUNS:
+        if settled or spent >= budget or len(runs) == MAX_RUNS:
             longest = max(runs, key=lambda run: run.steps)
-            return Ends(bounds["largest"], bounds["smallest"], longest, spent, converged)
-
-
-def _budget(operator: Operator, max_products: int | None) -> int:
-    if max_products is not None:
-        return max_products
-    bytes_per_vector = operator.shape[0] * operator.dtype.itemsize
-    return max(20, min(MAX_PRODUCTS, MAX_BASIS_BYTES // bytes_per_vector))
+            return Ends(
+                bounds["largest"], bounds["smallest"], longest, spent, converged, rounded=settled and not converged
+            )
 
 
 def _enclosure(operator: Operator) -> tuple[float, float]:
@@ -134,10 +141,10 @@ def _top(runs: Sequence[Lanczos], sign: float, enclosed: float, failure: float |
     """The largest eigenvalue of sign * A; without a failure probability only what is proved."""
     ritz = [np.sort(sign * run.ritz) for run in runs]
     scale = max(float(np.abs(values).max()) for values in ritz)
-    slack = SLACK * runs[0].operator.precision * scale
+    slack = max(run.rounding for run in runs) * scale
     lower = max(float(values[-1]) for values in ritz) - slack
 
-    if any(run.steps == run.operator.shape[0] for run in runs) or scale == 0.0:
+    if any(run.complete for run in runs) or scale == 0.0:
         # The basis is the whole space (or a random vector was annihilated): nothing is left to chance.
         return Bounds(min(lower, enclosed), min(lower + 2 * slack, max(enclosed, lower)), "proved", "proved")
     upper, trust, chance = math.inf, "proved", 0.0
@@ -164,8 +171,3 @@ def _probable_top(runs: Sequence[Lanczos], ritz: Sequence[np.ndarray], failure: 
         for run, values in zip(runs, ritz, strict=True)
     ]
     return max(top, min(bounds))
-
-
-def _narrow(bounds: Bounds, rtol: float, runs: Sequence[Lanczos]) -> bool:
-    largest_modulus = max(float(np.abs(run.ritz).max()) for run in runs)
-    return bounds.width <= rtol * largest_modulus

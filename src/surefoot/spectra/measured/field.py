@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator
+from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator, Space
 from surefoot.spectra.measured.ends import measured_ends
-from surefoot.spectra.measured.lanczos import norm, random_unit
+from surefoot.spectra.measured.lanczos import random_unit
 from surefoot.spectra.types import Certainty
 
 __all__ = ["Field", "departure_from_normality", "measured_field"]
@@ -165,7 +165,9 @@ def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
         return (np.real(y) if is_real else y) / 2
 
     dtype = np.float64 if is_real else np.complex128
-    part = LinearMap(operator.shape, hermitian, dtype=dtype, symmetric=True, precision=operator.precision)
+    part = LinearMap(
+        operator.shape, hermitian, dtype=dtype, symmetric=True, precision=operator.precision, black_box=False
+    )
     return part, 2 if is_real or operator.complex else 4
 
 
@@ -193,14 +195,14 @@ def _compressed(operator: Operator, steps: int, rng: np.random.Generator) -> Arr
     steps = min(steps, n - 1)
     basis = np.zeros((steps + 1, n), dtype=operator.dtype)
     compressed = np.zeros((steps + 1, steps), dtype=operator.dtype)
-    basis[0] = random_unit(n, rng, is_complex=operator.complex)
+    basis[0] = operator.space.host(random_unit(operator.space, n, rng))
     for k in range(steps):
         w = operator.matvec(basis[k])
         for _ in range(2):
             coefficients = basis[: k + 1].conj() @ w
             compressed[: k + 1, k] += coefficients
             w = w - coefficients @ basis[: k + 1]
-        compressed[k + 1, k] = norm(w)
+        compressed[k + 1, k] = Space.host_space().norm(w)
         if abs(compressed[k + 1, k]) <= operator.precision * np.abs(compressed).max():
             return compressed[: k + 1, : k + 1]
         basis[k + 1] = w / compressed[k + 1, k]

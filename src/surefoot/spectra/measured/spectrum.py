@@ -1,17 +1,19 @@
 """The one way to measure a terrain: any operator in, a Spectrum out."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
-from surefoot.operators import Array, Kind, Operator, as_operator
+from surefoot.operators import Array, Kind, Operator, Space, as_operator
 from surefoot.operators.symmetry import amount_of
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
 from surefoot.spectra.enclosed.closed_forms import known_spectrum
 from surefoot.spectra.measured.ends import Ends, Which, measured_ends
 from surefoot.spectra.measured.field import departure_from_normality, measured_field
+from surefoot.spectra.measured.lanczos import MAX_BASIS_BYTES, not_linear, random_unit
 from surefoot.spectra.types import Bounds, Certainty, Spectrum
 
 __all__ = ["Measurement", "measure", "private_generator", "spectrum"]
@@ -30,14 +32,25 @@ class Measurement:
     spectrum : Spectrum
     values : array, shape (k,)
         Ritz values, ascending: all eigenvalues where they were computed.
-    vectors : callable
-        Returns their unit vectors as rows of shape (k, n); made only when asked for.
+    rows : callable
+        Number of the largest (None: all) to their unit vectors, as rows of shape (k, n) in the operator's space.
     """
 
-    def __init__(self, spectrum: Spectrum, values: Array, vectors: Any) -> None:
+    def __init__(self, spectrum: Spectrum, values: Array, rows: Callable[[int | None], Any]) -> None:
         self.spectrum = spectrum
         self.values = values
-        self.vectors = vectors
+        self._rows = rows
+
+    def vectors(self, top: int | None = None) -> Any:
+        """The unit vectors of the Ritz values, ascending, as rows; made only when asked for.
+
+        Parameters
+        ----------
+        top : int, optional
+            Only those of so many of the largest. Needed where the basis was not stored: they then cost as many products
+            again.
+        """
+        return self._rows(top)
 
 
 def spectrum(
@@ -49,6 +62,7 @@ def spectrum(
     kind: Kind | None = None,
     symmetric: bool | None = None,
     max_products: int | None = None,
+    max_memory: int = MAX_BASIS_BYTES,
     rng: int | np.random.Generator = 0,
 ) -> Spectrum:
     """Certified bounds on the extreme eigenvalues of a square operator.
@@ -76,6 +90,9 @@ def spectrum(
         is rounding and removed (the note says how much), or from the products.
     max_products : int, optional
         Budget. When it ends the run first, the wider interval is returned and the note says so.
+    max_memory : int
+        Bytes that the basis of the iteration may take (4 GiB). Where 128 vectors do not fit it goes without one: three
+        vectors, certificates that hold as often, and up to a quarter more products.
     rng : int or numpy Generator
         Seed of the start vectors; the same seed gives the same numbers.
 
@@ -121,6 +138,7 @@ def spectrum(
         kind=kind,
         symmetric=symmetric,
         max_products=max_products,
+        max_memory=max_memory,
         rng=rng,
     ).spectrum
 
@@ -134,6 +152,7 @@ def measure(
     kind: Kind | None = None,
     symmetric: bool | None = None,
     max_products: int | None = None,
+    max_memory: int = MAX_BASIS_BYTES,
     rng: int | np.random.Generator = 0,
 ) -> Measurement:
     """`spectrum`, with the Ritz pairs that it came from; same parameters and errors."""
@@ -146,11 +165,14 @@ def measure(
 
     kind = kind or operator.kind
     # what is said not to be symmetric can only be a Jacobian; what turns out not to be may be a curvature gone wrong
-    kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and operator.entries is None) else kind
+    kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and not amount_of(operator)) else kind
     if known is not False:
         try:
-            return _symmetric(operator, kind or "curvature", rtol, failure, which, max_products, generator)
+            settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": which, "max_products": max_products}
+            return _symmetric(operator, kind or "curvature", max_memory=max_memory, rng=generator, **settings)
         except NotSymmetric as error:
+            # a map that is not linear looks asymmetric too
+            _check_linear(operator, None, generator)
             if known or kind == "curvature":
                 raise
             amount = str(error).split(";")[0]
@@ -203,19 +225,11 @@ def _check_arguments(
         raise InvalidInput(f"max_products must be at least 1; got {max_products!r}")
 
 
-def _symmetric(
-    operator: Operator,
-    kind: Kind,
-    rtol: float,
-    failure: float,
-    which: Which,
-    max_products: int | None,
-    generator: np.random.Generator,
-) -> Measurement:
+def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **settings: Any) -> Measurement:
     values = symmetric_eigenvalues(operator)
     if values is not None:
-        return Measurement(_exact_spectrum(operator, kind, values), values, lambda: _eigenvectors(operator))
-    ends = measured_ends(operator, rtol=rtol, failure=failure, which=which, max_products=max_products, rng=generator)
+        return Measurement(_exact_spectrum(operator, kind, values), values, lambda top: _eigenvectors(operator, top))
+    ends = measured_ends(operator, rtol=rtol, which=which, **settings)
     found = Spectrum(
         kind=kind,
         largest=ends.largest,
@@ -226,7 +240,7 @@ def _symmetric(
         products=ends.products,
         note="; ".join(filter(None, (operator.note, _shortfall(ends, rtol, which)))),
     )
-    return Measurement(found, ends.lanczos.ritz, lambda: ends.lanczos.ritz_pairs()[1])
+    return Measurement(found, ends.lanczos.ritz, lambda top: ends.lanczos.ritz_pairs(top)[1])
 
 
 def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:
@@ -242,16 +256,25 @@ def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:
     )
 
 
-def _eigenvectors(operator: Operator) -> Array:
+def _eigenvectors(operator: Operator, top: int | None) -> Array:
     matrix = np.stack([operator.matvec(column) for column in np.eye(operator.shape[0], dtype=operator.dtype)], axis=1)
-    return np.linalg.eigh(matrix)[1].conj().T
+    rows = np.linalg.eigh(matrix)[1].conj().T
+    return operator.space.asarray(rows if top is None else rows[-top:])
 
 
 def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
+    """Why an interval is wider than wanted, and whether anything can be done about it."""
     if ends.converged:
         return ""
     wanted = f"the {which} interval is" if which != "both" else "an interval is"
-    return f"stopped after {ends.products} products: {wanted} wider than rtol={rtol:g}; allow more max_products"
+    stopped = f"stopped after {ends.products} products: {wanted} wider than rtol={rtol:g}"
+    if not ends.rounded:
+        return f"{stopped}; allow more max_products"
+    width, eps = 2 * ends.lanczos.rounding, ends.lanczos.precision
+    return (
+        f"{stopped}, and what is left is the rounding of the products ({width:.2g} of max |lambda| at a precision of "
+        f"{eps:.2g}): more products would not help, a higher precision would"
+    )
 
 
 def _general(
@@ -263,8 +286,11 @@ def _general(
     if matrix is None and n <= FORM_LIMIT:
         matrix = np.stack([operator.matvec(column) for column in np.eye(n, dtype=operator.dtype)], axis=1)
         products = n
+        _check_linear(operator, matrix, generator)
     points = None if matrix is None else eigenvalues(matrix)
     if matrix is None or points is None:
+        if matrix is None:
+            _check_linear(operator, None, generator)
         return _enclosed_field(operator, rtol, failure, max_products, generator)
     corners, condition = departure_from_normality(matrix)
     found = Spectrum(
@@ -280,7 +306,26 @@ def _general(
         eigenvector_condition=condition,
         note="" if condition < 1e3 else f"not normal: condition of the eigenvectors {condition:.2g}",
     )
-    return Measurement(found, np.sort(np.real(points)), lambda: None)
+    return Measurement(found, np.sort(np.real(points)), lambda _: None)
+
+
+def _check_linear(operator: Operator, matrix: Array | None, generator: np.random.Generator) -> None:
+    """One random combination, where products come from a function that nobody has checked.
+
+    Raises
+    ------
+    InvalidInput
+        If the operator is not linear.
+    """
+    if not operator.black_box:
+        return
+    n, space = operator.shape[0], Space.host_space(is_complex=operator.complex)
+    x, y = random_unit(space, n, generator), random_unit(space, n, generator)
+    product = operator.matvec if matrix is None else matrix.__matmul__
+    parts = product(x) - 2 * product(y)
+    gap = space.norm(operator.matvec(x - 2 * y) - parts)
+    if gap > math.sqrt(operator.precision) * max(space.norm(parts), gap):
+        raise not_linear(gap / max(space.norm(parts), gap))
 
 
 def _enclosed_field(
@@ -305,4 +350,4 @@ def _enclosed_field(
         field_of_values=field.corners,
         eigenvector_condition=math.inf,
     )
-    return Measurement(found, np.sort(real), lambda: None)
+    return Measurement(found, np.sort(real), lambda _: None)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Operator, shifted
 from surefoot.spectra import Bounds
-from surefoot.spectra.measured.ends import SLACK, measured_ends
+from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import Lanczos
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.curvature.operator import DEFAULT_MEMORY
@@ -236,7 +236,7 @@ class SharpnessTracker:
             values, vectors = warm.ritz_pairs()
             self._vectors = vectors[::-1][:2].copy()
             value, residual = float(values[-1]), _residual(warm)
-            slack = SLACK * terrain.precision * max(float(np.abs(values).max()), warm.scale)
+            slack = warm.rounding * max(float(np.abs(values).max()), warm.scale)
             bounds, certified = Bounds(value - slack, np.inf, "proved", "proved"), False
         reading = SharpnessReading(
             update=len(self.history),
