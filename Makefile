@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes share the cores among themselves; threads inside each only get in the way of small matrices.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
@@ -20,12 +20,17 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
+# The site, from the pages of docs/ and the docstrings; warnings are errors.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d .doctrees docs site
+	@echo "open site/index.html"
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .doctrees docs/reference docs/_static/figures .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("surefoot needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

@@ -1,0 +1,149 @@
+"""The documentation site: `make docs` builds it into site/, offline, with warnings as errors.
+
+Sphinx with Furo and MyST: all three are well kept, the pages stay the Markdown that the tests execute, and the
+reference comes from the docstrings of the imported library. Figures are drawn by the library while the site is built.
+"""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import surefoot
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+project = "Surefoot"
+author = "The Surefoot maintainers"
+version = release = surefoot.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = "Surefoot"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+exclude_patterns = ["_figures*", "_training*"]
+# Single backquotes in docstrings are names, not cross-references.
+default_role = "code"
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True}
+# Frozen dataclasses list their fields in the docstring; the bare attributes would say it twice.
+autodoc_class_signature = "mixed"
+# A type named in words ("size n") is no cross-reference.
+suppress_warnings = ["myst.header", "ref.python", "ref.term"]
+
+# Rooms of the reference, from the ground floor up.
+ROOMS = [
+    "surefoot",
+    *(
+        f"surefoot.{room}"
+        for room in (
+            *("operators", "spectra", "methods", "stability", "rules", "problems", "noise", "dynamics", "solvers"),
+            *("trials", "logs", "audits", "recipes", "certificates", "training", "targets", "report.figures"),
+            *("advice", "playground", "testing", "progress", "errors"),
+        )
+    ),
+]
+# One line for each public name: the function or class, documented where it is exported.
+ENTRY = ".. autodata:: {room}.{name}\n   :no-value:\n"
+
+
+def setup(app):
+    """What Sphinx calls first."""
+    app.connect("builder-inited", write_generated)
+    app.connect("source-read", adapt)
+    app.connect("autodoc-process-docstring", display_equations)
+    app.connect("autodoc-skip-member", skip_fields)
+    return {"parallel_read_safe": False}
+
+
+def write_generated(app):
+    """Write the figures and the pages of the reference: neither is kept in the repository."""
+    import _figures
+    import _training_figures  # noqa: F401  (registers its figures)
+
+    folder = HERE / "_static" / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for page, (draw, _) in _figures.FIGURES.items():
+        (folder / f"{Path(page).stem}.svg").write_text(draw(), encoding="utf-8")
+    pages = HERE / "reference"
+    pages.mkdir(exist_ok=True)
+    documented = {}
+    for room in [*ROOMS[1:], ROOMS[0]]:  # the top room last: its names live in the others
+        (pages / f"{room}.rst").write_text(reference(room, documented), encoding="utf-8")
+    listed = "\n".join(f"   {room}" for room in ROOMS)
+    (pages / "index.rst").write_text(f"Reference\n=========\n\n.. toctree::\n\n{listed}\n", encoding="utf-8")
+
+
+def reference(room, documented):
+    """The page of a room: its purpose, then each public name; one that stands in another room is a link there."""
+    module = importlib.import_module(room)
+    parts = [f"{room}\n{'=' * len(room)}", module.__doc__ or ""]
+    for name in module.__all__:
+        value = getattr(module, name)
+        kind = type(value).__name__
+        if kind == "module":
+            parts.append(f":doc:`{value.__name__}`")
+        elif kind in ("type", "ABCMeta", "function") and id(value) in documented:
+            parts.append(f":py:obj:`{room}.{name} <{documented[id(value)]}>`")
+        elif isinstance(value, type):
+            parts.append(f".. autoclass:: {room}.{name}")
+        elif callable(value) and kind == "function":
+            parts.append(f".. autofunction:: {room}.{name}")
+        elif not name.startswith("__"):
+            parts.append(ENTRY.format(room=room, name=name))
+        documented.setdefault(id(value), f"{room}.{name}")
+    return "\n\n".join(parts) + "\n"
+
+
+def adapt(app, docname, source):
+    """Put a page's figure below its first paragraph; point links out of docs/ to their pages."""
+    import _figures
+
+    text = source[0]
+    if docname == "contributing":
+        text = (HERE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = text.replace("](../CONTRIBUTING.md)", "](contributing.md)").replace("](docs/", "](")
+    if (page := f"{docname}.md") in _figures.FIGURES:
+        caption = _figures.FIGURES[page][1]
+        picture = f":::{{figure}} _static/figures/{docname}.svg\n:alt: {caption}\n\n{caption}\n:::"
+        heading, _, rest = text.partition("\n\n")
+        first, _, others = rest.partition("\n\n")
+        plain = first[:1] not in "`|-#"
+        text = "\n\n".join([heading, first, picture, others] if plain else [heading, picture, rest])
+    source[0] = text
+
+
+def display_equations(app, what, name, obj, options, lines):
+    """An indented paragraph of a docstring is an equation or a table, shown as it stands."""
+    out, shown, doctest = [], False, False
+    for line in lines:
+        doctest = line.lstrip().startswith(">>>") or (doctest and bool(line.strip()))
+        starts = bool(re.match(r" {4}\S", line)) and not (out and out[-1].strip())
+        if starts and not shown and not doctest and not inside_section(out):
+            out += [".. code-block:: text", ""]
+            shown = True
+        elif line.strip() and not line.startswith("    "):
+            shown = False
+        # |x| is a norm, not a substitution
+        out.append(line if shown or doctest else line.replace("|", "\\|"))
+    lines[:] = out
+
+
+def inside_section(lines):
+    """Whether the last text line is part of a directive or a field list, whose content is indented too."""
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last.startswith((".. ", ":", "   ")) or last.rstrip().endswith("::")
+
+
+def skip_fields(app, what, name, obj, skip, options):
+    """The fields of a dataclass are in its docstring."""
+    return True if what == "class" and type(obj).__name__ in ("member_descriptor", "_Unset") else skip
