@@ -52,8 +52,8 @@ ROOMS = [
         )
     ),
 ]
-# One line for each public name: the function or class, documented where it is exported.
-ENTRY = ".. autodata:: {room}.{name}\n   :no-value:\n"
+# A public name that is neither class nor function; what its type says of itself is of no use here.
+ENTRY = ".. py:data:: {room}.{name}\n\n   A {kind}."
 
 
 def setup(app):
@@ -99,7 +99,7 @@ def reference(room, documented):
         elif callable(value) and kind == "function":
             parts.append(f".. autofunction:: {room}.{name}")
         elif not name.startswith("__"):
-            parts.append(ENTRY.format(room=room, name=name))
+            parts.append(ENTRY.format(room=room, name=name, kind=kind))
         documented.setdefault(id(value), f"{room}.{name}")
     return "\n\n".join(parts) + "\n"
 
@@ -125,7 +125,8 @@ def adapt(app, docname, source):
 def display_equations(app, what, name, obj, options, lines):
     """An indented paragraph of a docstring is an equation or a table, shown as it stands."""
     out, shown, doctest = [], False, False
-    for line in lines:
+    for written in lines:
+        line = written
         doctest = line.lstrip().startswith(">>>") or (doctest and bool(line.strip()))
         starts = bool(re.match(r" {4}\S", line)) and not (out and out[-1].strip())
         if starts and not shown and not doctest and not inside_section(out):
@@ -133,8 +134,11 @@ def display_equations(app, what, name, obj, options, lines):
             shown = True
         elif line.strip() and not line.startswith("    "):
             shown = False
-        # |x| is a norm, not a substitution
-        out.append(line if shown or doctest else line.replace("|", "\\|"))
+        if not shown and not doctest:
+            line = line.replace("|", "\\|")  # |x| is a norm, not a substitution
+            if line.count("**") % 2:
+                line = line.replace("**", r"\*\*")  # keyword arguments, not bold
+        out.append(line)
     lines[:] = out
 
 
