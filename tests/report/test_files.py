@@ -82,4 +82,4 @@ def test_a_report_has_the_density_that_was_asked_for(tmp_path, capsys):
     assert "spectral density of size" in capsys.readouterr().out
     assert "How many directions are flat?" in path.read_text(encoding="utf-8")
     assert run(["advise", "ode:kepler", "--density"]) == 2
-    assert "--density does not go" in capsys.readouterr().err
+    assert "--density do not go" in capsys.readouterr().err

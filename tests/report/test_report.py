@@ -13,9 +13,10 @@ import pytest
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, MissingExtra
+from surefoot.report import Cell, Listing, Section, Table, _write, write_page, write_report
+from surefoot.report import Page as Sections
 from surefoot.report import _advice_figures as figures
-from surefoot.report import _write, write_report
-from surefoot.report._view import number, rate
+from surefoot.report._numbers import number, rate
 from surefoot.report._write import render
 
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror='x'> & $\\frac{$ {{ 7*7 }} \N{PILE OF POO}"
@@ -150,7 +151,8 @@ def test_a_figure_without_data_is_left_out(record, recommendation):
     ids=["flat", "negative", "wide", "one", "rotation", "many"],
 )
 def test_any_terrain_can_be_drawn(record, recommendation, matrix):
-    terrain = sf.spectrum(matrix)
+    symmetric = np.array_equal(matrix, np.transpose(matrix))
+    terrain = sf.spectrum(matrix, kind=None if symmetric else "jacobian")
     (made,) = record(recommendation(spectrum=terrain, limits=sf.limits(terrain), ritz=()))["recommendations"]
     for figure in (figures.spectrum, figures.amplification):
         ElementTree.fromstring(figure(made))
@@ -267,3 +269,39 @@ def test_a_rate_near_one_shows_its_distance():
     assert rate(1 - 2.5e-9) == "1 − 2.5·10⁻⁹"
     assert rate(0.5) == "0.5"
     assert rate(1.0) == "1"
+
+
+def test_no_two_cards_are_called_the_same(record, recommendation):
+    html = render({"kind": "advices", "advices": [record(recommendation(), recommendation())] * 2})
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
+    assert len(headings) == len(set(headings)) == 2 + 1 + 4 + 1
+
+
+def test_a_page_of_ones_own(tmp_path):
+    shown = Section(
+        title="Mine",
+        word="Good",
+        mood="good",
+        lead="It fell.",
+        findings=[
+            "one",
+            Listing(title="Try first", lines=["<b>two</b>"], ordered=True),
+            Listing(title="nothing", lines=[]),
+        ],
+        tables=[Table(heads=("rate", "loss"), rows=[("0.1", Cell("3", mood="bad"))], notes=["seen once"])],
+        text="a  b\n1  2",
+    )
+    path = write_page(
+        Sections(title="What now?", subject="mine", sections=[shown], trust=["None."]), tmp_path / "p.html"
+    )
+    html = path.read_text(encoding="utf-8")
+    assert html.index("It fell.") < html.index("the first") < html.index("Try first") < html.index("seen once")
+    assert "&lt;b&gt;two" in html
+    assert "nothing" not in html
+    assert '<td class="number bad">3' in html
+    assert "a  b\n1  2</pre>" in html
+
+
+def test_a_table_needs_a_note_for_each_row_or_none():
+    with pytest.raises(ValueError, match="zip"):
+        _ = Table(heads=("a",), rows=[("1",), ("2",)], notes=["x"]).cells

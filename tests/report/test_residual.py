@@ -38,11 +38,11 @@ def test_the_figure_is_drawn_from_the_record(found):
 
 
 def test_the_tables_hold_what_was_measured(found):
-    scalings, blocks = section(found.to_dict())["tables"]
-    assert [row[0] for row in scalings["rows"]] == ["as it is", "1/sqrt(L)", "1/L", "bounded"]
-    assert scalings["rows"][0][2] == f"{found.scalings[0].forward[-1]:.4g}"
-    assert [row[0] for row in blocks["rows"]] == ["0", "1", "2", "3", "4"]
-    assert all(len(row) == len(table["heads"]) for table in (scalings, blocks) for row in table["rows"])
+    scalings, blocks = section(found.to_dict()).tables
+    assert [row[0] for row in scalings.rows] == ["as it is", "1/sqrt(L)", "1/L", "bounded"]
+    assert scalings.rows[0][2] == f"{found.scalings[0].forward[-1]:.4g}"
+    assert [row[0] for row in blocks.rows] == ["0", "1", "2", "3", "4"]
+    assert all(len(row) == len(table.heads) for table in (scalings, blocks) for row in table.rows)
 
 
 def test_the_page_shows_it_though_there_is_no_step(found):

@@ -111,9 +111,7 @@ def deliver(
     if out.csv is not None:
         out.tell(f"table: {_write_table(results, out.csv)}")
     if out.report is not None:
-        from surefoot.report import write_report
-
-        out.tell(f"report: {write_report(record, out.report)}")
+        out.tell(f"report: {_report(results, record, figure, out.report)}")
     if failed:
         raise typer.Exit(FAILED)
 
@@ -135,6 +133,21 @@ def _draw(figure: Callable[[], str] | None, result: Any, out: Output) -> None:
     for path, save in ((out.svg, figures.save_svg), (out.png, figures.save_png)):
         if path is not None:
             out.tell(f"figure: {save(drawing, path.expanduser().absolute())}")
+
+
+def _report(results: Sequence[Any], record: dict[str, Any], figure: Callable[[], str] | None, path: Path) -> Path:
+    """The report that there is for records of this kind; else the words, with the figure if there is one."""
+    from surefoot.report import KINDS, Figure, Page, Section, write_page, write_report
+
+    if results[0].to_dict()["kind"] in KINDS:
+        return write_report(record, path)
+    drawn = [] if figure is None else [Figure(drawing=figure(), caption="Drawn from the numbers above.", wide=True)]
+    sections: list[Section] = []
+    for result in results:
+        title, _, text = str(result).partition("\n")
+        sections.append(Section(title=title, text=text.strip("\n"), figures=drawn))
+    page = Page(title="What was found", subject=sections[0].title, sections=sections, trust=[])
+    return write_page(page, path)
 
 
 def _write_table(results: Sequence[Any], path: Path) -> Path:

@@ -46,7 +46,9 @@ class Reach:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and for the report."""
-        return {**self.region.to_dict(), "reach": [list(row) for row in self.rows_]}
+        # the grid that the picture is drawn from is 800 kB of digits; it is `Region.to_dict` that has it
+        record = {k: v for k, v in self.region.to_dict().items() if k not in ("real", "imaginary", "amplification")}
+        return {**record, "reach": [list(row) for row in self.rows_]}
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The table, its heading first."""

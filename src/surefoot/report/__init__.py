@@ -1,5 +1,18 @@
 """Records to figures and HTML: plain dictionaries in, one self-contained file out."""
 
-from surefoot.report._write import check_destination, check_folder, write_report
+from surefoot.report._page import Cell, Figure, Listing, Page, Section, Table
+from surefoot.report._write import KINDS, check_destination, check_folder, write_page, write_report
 
-__all__ = ["check_destination", "check_folder", "write_report"]
+__all__ = [
+    "KINDS",
+    "Cell",
+    "Figure",
+    "Listing",
+    "Page",
+    "Section",
+    "Table",
+    "check_destination",
+    "check_folder",
+    "write_page",
+    "write_report",
+]

@@ -1,24 +1,21 @@
 """The view of audits: the verdict with its cause, rows, and the figure of planned and run rates."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, Drawing, draw, note_at_top, plain_axis
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Page, Record, Section, Table
 
 __all__ = ["audit_figure", "page"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 ROWS = 20
 
 
-def page(audits: Sequence[Record]) -> View:
+def page(audits: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -26,10 +23,16 @@ def page(audits: Sequence[Record]) -> View:
     audits : sequence of mapping
         Records of kind "audit".
     """
-    return {
-        "title": "Did the schedule run as planned? " + " · ".join(audit["log"] for audit in audits),
-        "audits": [_audit(audit) for audit in audits],
-    }
+    return Page(
+        title="Did the schedule run as planned?",
+        subject=" · ".join(audit["log"] for audit in audits),
+        sections=[_section(audit) for audit in audits],
+        trust=[
+            "A cause is named only if it explains every rate of the log to within the tolerance, and the simplest one "
+            "is; where the log cannot tell two apart, both are named. An audit sees what was logged: a schedule and a "
+            "log that go wrong together look right."
+        ],
+    )
 
 
 def audit_figure(audit: Record) -> Drawing:
@@ -64,27 +67,39 @@ def audit_figure(audit: Record) -> Drawing:
     return draw(paint, width=7.2, height=3.4, measured=True)
 
 
-def _audit(audit: Record) -> View:
-    fine = audit["verdict"] == "as planned"
+def _section(audit: Record) -> Section:
     shown = sorted({round(i * (len(audit["steps"]) - 1) / (ROWS - 1)) for i in range(ROWS)})
-    return {
-        "name": audit["log"],
-        "word": audit["verdict"].capitalize(),
-        "mood": "good" if fine else "bad",
-        "cause": audit["cause"],
-        "explanation": audit["explanation"],
-        "fix": audit["fix"],
-        "evidence": audit["evidence"],
-        "facts": [
+    fix = [f"To fix it: {audit['fix']}"] if audit["fix"] else []
+    return Section(
+        title=audit["log"],
+        about=audit["cause"],
+        word=audit["verdict"].capitalize(),
+        mood="good" if audit["verdict"] == "as planned" else "bad",
+        lead=audit["explanation"],
+        findings=[*fix, *audit["evidence"]],
+        facts=[
             ("plan", audit["plan"]),
             ("column", audit["column"] or "–"),
             ("rates", f"{audit['rows']:,}"),
             ("largest difference", f"{audit['largest_departure']:.2%} of the largest rate"),
         ],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "svg": Markup(audit_figure(audit)),
-        "rows": [_row(audit, i) for i in shown],
-    }
+        figures=[
+            Figure(
+                title="Planned and run",
+                drawing=audit_figure(audit),
+                caption="The rates of the log, and those of the plan at the same steps.",
+                wide=True,
+            )
+        ],
+        tables=[
+            Table(
+                title="Rates",
+                about=f"{len(shown)} of them",
+                heads=("step", "planned", "ran", "ran / planned"),
+                rows=[_row(audit, i) for i in shown],
+            )
+        ],
+    )
 
 
 def _row(audit: Record, i: int) -> tuple[str, ...]:

@@ -2,45 +2,39 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import BAD, GOOD, draw, log_axis
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Record, Section
 
 __all__ = ["restoration"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 TITLES = {"before": "Before", "after": "After", "truth": "The truth"}
 
 
-def restoration(record: Record | None) -> View | None:
-    """What the template shows of a picture; None where there is none.
+def restoration(run: Record) -> list[Section]:
+    """Sections on the picture of a run: before and after, and above the limit; none where there is no picture.
 
     Parameters
     ----------
-    record : mapping or None
-        Of a `Restoration`.
+    run : mapping
+        A record of kind "run".
     """
+    record = run.get("restoration")
     if record is None:
-        return None
+        return []
     psnr = record["psnr"]
     said = {name: f"PSNR {number(value)} dB" for name, value in zip(("before", "after"), psnr or (), strict=False)}
-    tried = record["beyond"]
     size = " × ".join(str(n) for n in record["shape"])
-    return {
-        "said": record["said"],
-        "pictures": [
-            {"title": TITLES[name], "source": _source(picture), "caption": said.get(name, size)}
-            for name, picture in record["pictures"].items()
-        ],
-        "beyond": None if tried is None else _beyond(tried),
-    }
+    pictures = [
+        Figure(title=TITLES[name], picture=_source(picture), caption=said.get(name, size))
+        for name, picture in record["pictures"].items()
+    ]
+    shown = Section(title="The picture", about=run["problem"], lead=f"{record['said']}.", figures=pictures)
+    return [shown] if record["beyond"] is None else [shown, _beyond(record["beyond"], run["problem"])]
 
 
 def growth(tried: Record) -> str:
@@ -60,19 +54,16 @@ def growth(tried: Record) -> str:
     return draw(paint, measured=True)
 
 
-def _beyond(tried: Record) -> View:
-    return {
-        "said": tried["said"],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "svg": Markup(growth(tried)),
-        "pictures": [
-            {
-                "source": _source(tried["pictures"][side]),
-                "caption": f"{len(tried['losses_' + side]) - 1} steps at {tried[side]:g} times the limit",
-            }
-            for side in ("below", "above")
-        ],
-    }
+def _beyond(tried: Record, problem: str) -> Section:
+    pictures = [
+        Figure(
+            picture=_source(tried["pictures"][side]),
+            caption=f"{len(tried['losses_' + side]) - 1} steps at {tried[side]:g} times the limit",
+        )
+        for side in ("below", "above")
+    ]
+    loss = Figure(drawing=growth(tried), caption="The loss along both runs.", wide=True)
+    return Section(title="Above the limit", about=problem, lead=f"{tried['said']}.", figures=[*pictures, loss])
 
 
 def _source(picture: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, LIMIT, MUTED, Drawing, draw, log_axis, plain_axis
+from surefoot.report._page import Figure, Record, Section
 from surefoot.spectra import Density
 
 __all__ = ["density_figure", "section"]
@@ -16,26 +16,21 @@ __all__ = ["density_figure", "section"]
 TAIL = 1e-2
 
 
-def section(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template shows of a density among the details of an advice."""
+def section(record: Record) -> Section:
+    """What the page shows of a density among the details of an advice."""
     vectors, steps = np.shape(record["nodes"])
     caption = (
         "An estimate, its standard error as a band; the marks below are the outermost values met. A single eigenvalue "
         f"has weight 1/{record['size']} and shows only where a start sees it: the ends are in the tables above."
     )
-    figure = {
-        "title": "How many directions are flat?",
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "svg": Markup(density_figure(record)),
-        "caption": caption,
-    }
-    return {
-        "title": "Where all the eigenvalues are",
-        "lead": f"{str(Density.from_dict(record)).capitalize()}.",
-        "notes": [f"Stochastic Lanczos quadrature: {vectors} random starts of {steps} products each."],
-        "figures": [figure],
-        "tables": [],
-    }
+    return Section(
+        title="Where all the eigenvalues are",
+        lead=f"{str(Density.from_dict(record)).capitalize()}.",
+        notes=[f"Stochastic Lanczos quadrature: {vectors} random starts of {steps} products each."],
+        figures=[
+            Figure(title="How many directions are flat?", drawing=density_figure(record), caption=caption, wide=True)
+        ],
+    )
 
 
 def density_figure(density: Any) -> Drawing:

@@ -3,19 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import MUTED, SERIES, Drawing, draw_row
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Page, Record, Section, Table
 
 __all__ = ["edge_figure", "page"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
-
-def page(edges: Sequence[Record]) -> View:
+def page(edges: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -23,7 +20,16 @@ def page(edges: Sequence[Record]) -> View:
     edges : sequence of mapping
         Records of kind "edge".
     """
-    return {"title": "Where does sharpness settle?", "edges": [_edge(edge) for edge in edges]}
+    return Page(
+        title="Where does sharpness settle?",
+        subject=" · ".join(edge["problem"] for edge in edges),
+        sections=[_section(edge) for edge in edges],
+        trust=[
+            "An observation on one network, not a law: that sharpness rises to the limit and stays there has been seen "
+            "on many, and has exceptions. Readings between fresh starts are estimates from below, from a warm start. "
+            "For Adam the preconditioner is the one of the moment, held fixed for the measurement."
+        ],
+    )
 
 
 def edge_figure(edge: Any) -> Drawing:
@@ -68,21 +74,26 @@ def edge_figure(edge: Any) -> Drawing:
     return draw_row([painter(name, first=not i) for i, name in enumerate(optimizers)], height=3.4)
 
 
-def _edge(edge: Record) -> View:
-    return {
-        "name": edge["problem"],
-        "finding": edge["finding"],
-        "runs": [
-            {
-                "optimizer": run["optimizer"],
-                "rate": number(run["rate"]),
-                "limit": number(run["threshold"]),
-                "first": number(run["sharpness"][0]),
-                "last": number(run["sharpness"][-1]),
-                "loss": number(run["loss"][-1]),
-            }
-            for run in edge["runs"]
-        ],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "figure": Markup(edge_figure(edge)),
-    }
+def _section(edge: Record) -> Section:
+    rows = [
+        (
+            run["optimizer"],
+            number(run["rate"]),
+            number(run["threshold"]),
+            number(run["sharpness"][0]),
+            number(run["sharpness"][-1]),
+            number(run["loss"][-1]),
+        )
+        for run in edge["runs"]
+    ]
+    heads = ("optimizer", "rate", "limit", "sharpness at first", "at the end", "final loss")
+    caption = (
+        "The largest curvature along training, divided by that at which the rate becomes linearly unstable: 2/rate for "
+        "gradient descent, 38/rate of the preconditioned curvature for Adam."
+    )
+    return Section(
+        title=edge["problem"],
+        lead=f"{edge['finding']}.",
+        figures=[Figure(drawing=edge_figure(edge), caption=caption, wide=True)],
+        tables=[Table(heads=heads, rows=rows)],
+    )

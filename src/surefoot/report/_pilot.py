@@ -4,16 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, log_axis, plain_axis
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Listing, Page, Record, Section, Table
 
 __all__ = ["page", "pilot_figure"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
 ROWS, MOST_POINTS = 20, 1500
@@ -24,7 +22,7 @@ WIDE = 10.0
 SMALLEST, LARGEST = 1e-30, 1e30
 
 
-def page(runs: Sequence[Record]) -> View:
+def page(runs: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -32,10 +30,15 @@ def page(runs: Sequence[Record]) -> View:
     runs : sequence of mapping
         Records of kind "training".
     """
-    return {
-        "title": "How did the training go? " + " · ".join(f"{run['task']}, {run['rule']}" for run in runs),
-        "runs": [_run(run) for run in runs],
-    }
+    return Page(
+        title="How did the training go?",
+        subject=" · ".join(f"{run['task']}, {run['rule']}" for run in runs),
+        sections=[_section(run) for run in runs],
+        trust=[
+            "One run from one start: another seed would differ. The loss of a mini-batch is noisy; the verdict is on "
+            "all the data. The limit is the rule's own estimate at that moment, not a bound."
+        ],
+    )
 
 
 def pilot_figure(moments: Sequence[Any]) -> Drawing:
@@ -79,27 +82,39 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     return draw_stack([rates, losses], (1.0, 1.0), height=5.2, above=0.2)
 
 
-def _run(run: Record) -> View:
+def _section(run: Record) -> Section:
     moments = run["moments"]
     shown = sorted({round(i * (len(moments) - 1) / (ROWS - 1)) for i in range(ROWS)}) if moments else []
-    return {
-        "name": run["task"],
-        "rule": run["rule"],
-        "word": run["ending"].capitalize(),
-        "mood": MOODS[run["ending"]],
-        "outcome": f"Loss on all data {number(run['initial'], 'not finite')} → {number(run['final'], 'not finite')}"
-        f" after {len(moments):,} updates with {run['optimizer']}.",
-        "findings": run["findings"],
-        "facts": [
+    outcome = (
+        f"Loss on all data {number(run['initial'], 'not finite')} → {number(run['final'], 'not finite')}"
+        f" after {len(moments):,} updates with {run['optimizer']}."
+    )
+    caption = (
+        "Above, the rate of each update and the limit that the rule went by, where it had one; triangles mark events. "
+        "Below, the loss of each mini-batch and its average."
+    )
+    return Section(
+        title=run["task"],
+        about=run["rule"],
+        word=run["ending"].capitalize(),
+        mood=MOODS[run["ending"]],
+        lead=outcome,
+        findings=[Listing(title="What happened", lines=run["findings"])],
+        facts=[
             ("optimizer", run["optimizer"]),
             ("a constant would have", number(run["constant"], "not known")),
             ("time", f"{run['seconds']:.2g} s"),
         ],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "svg": Markup(pilot_figure(moments)),
-        "points": f"{len(moments):,}",
-        "rows": [_row(moments[i]) for i in shown],
-    }
+        figures=[Figure(title="Rate and loss", drawing=pilot_figure(moments), caption=caption, wide=True)],
+        tables=[
+            Table(
+                title="Updates",
+                about=f"{len(shown)} of {len(moments):,}",
+                heads=("step", "loss", "rate", "limit", "noise", ""),
+                rows=[_row(moments[i]) for i in shown],
+            )
+        ],
+    )
 
 
 def _row(moment: Record) -> tuple[str, ...]:

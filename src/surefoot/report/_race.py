@@ -4,16 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import MUTED, SERIES, draw_row, log_axis
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
 
 __all__ = ["gap_curves", "page"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 # Curves are drawn down to this part of the tolerance; what lies below is rounding.
 BELOW_TOLERANCE = 0.1
@@ -21,7 +19,7 @@ HIGHEST = 1e3
 STYLES = ("--", ":", "-.")
 
 
-def page(races: Sequence[Record]) -> View:
+def page(races: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -29,10 +27,18 @@ def page(races: Sequence[Record]) -> View:
     races : sequence of mapping
         Records of kind "race".
     """
-    return {
-        "title": "Which rule gets there first? " + " · ".join(race["problem"] for race in races),
-        "races": [_race(race) for race in races],
-    }
+    return Page(
+        title="Which rule gets there first?",
+        subject=" · ".join(race["problem"] for race in races),
+        sections=[_section(race) for race in races],
+        trust=[
+            "One gradient is one unit: a value comes with it for nothing, and a product with the Hessian of a "
+            "quadratic counts the same. Trials that a rule takes back are counted. Counts are the same on every "
+            "machine; times are this one's, and include what the rule itself costs. The gap is judged by a least loss "
+            "that was computed beforehand by other means; each table says how, and whether that is proved. One start "
+            "and one problem: another may rank them otherwise."
+        ],
+    )
 
 
 def gap_curves(race: Record) -> str:
@@ -74,40 +80,60 @@ def _styles(entries: Sequence[Record]) -> list[dict[str, Any]]:
     return styles
 
 
-def _race(race: Record) -> View:
-    gaps = list(race["entries"][0]["reached"]) if race["entries"] else []
-    best = {gap: min((e["reached"][gap] for e in race["entries"] if e["reached"][gap]), default=None) for gap in gaps}
-    return {
-        "name": race["problem"],
-        "finding": race["finding"],
-        "facts": [
+def _section(race: Record) -> Section:
+    entries = race["entries"]
+    gaps = list(entries[0]["reached"]) if entries else []
+    best = {gap: min((e["reached"][gap] for e in entries if e["reached"][gap]), default=None) for gap in gaps}
+    heads = (
+        "rule",
+        *(f"gradients to {number(float(gap))}" for gap in gaps),
+        "final gap",
+        "time",
+        "taken back",
+        "verdict",
+    )
+    caption = (
+        "How far the lowest loss so far is above the least one, as a part of the distance at the start, against "
+        "gradients and against time. SciPy's methods are drawn in grey, dashed."
+    )
+    return Section(
+        title=race["problem"],
+        lead=f"{race['finding']}.",
+        facts=[
             ("loss at the start", number(race["initial"])),
             ("least loss", f"{number(race['least']['value'], digits=8)}: {race['least']['how']}"),
             ("over at a gap of", number(race["tol"])),
             ("at most", f"{race['steps']:,} gradients each"),
         ],
-        "gaps": [number(float(gap)) for gap in gaps],
-        "entries": [_entry(entry, gaps, best) for entry in race["entries"]],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "figure": Markup(gap_curves(race)),
-    }
+        figures=[Figure(drawing=gap_curves(race), caption=caption, wide=True)],
+        tables=[
+            Table(heads=heads, rows=[_row(entry, gaps, best) for entry in entries]),
+            Table(
+                title="What each run showed",
+                heads=("rule", "verdict, with the evidence"),
+                rows=[(entry["name"], entry["evidence"]) for entry in entries if entry["evidence"]],
+            ),
+        ],
+    )
 
 
-def _entry(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -> View:
-    counts = [(entry["reached"][gap], best[gap]) for gap in gaps]
-    return {
-        "name": entry["name"],
-        "baseline": entry["baseline"],
-        "counts": [(f"{n:,}", n == least) if n else (f"> {entry['gradients']:,}", False) for n, least in counts],
-        "final": number(entry["final"], "not finite", digits=2),
-        "time": f"{number(1e3 * entry['seconds'], digits=3)} ms"
-        if entry["seconds"] < 1
-        else f"{entry['seconds']:.3g} s",
-        "rejected": f"{entry['rejected']:,}",
-        "word": entry["ending"] + (f": {entry['stopped']}" if entry["stopped"] else ""),
-        "bad": entry["ending"] in ("diverged", "oscillating"),
-        "evidence": entry["evidence"],
-    }
+def _row(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -> list[str | Cell]:
+    seconds = entry["seconds"]
+    bad = "bad" if entry["ending"] in ("diverged", "oscillating") else ""
+    return [
+        entry["name"] + (" (SciPy)" if entry["baseline"] else ""),
+        *(_count(entry["reached"][gap], best[gap], entry["gradients"]) for gap in gaps),
+        number(entry["final"], "not finite", digits=2),
+        f"{number(1e3 * seconds, digits=3)} ms" if seconds < 1 else f"{seconds:.3g} s",
+        f"{entry['rejected']:,}",
+        Cell(entry["ending"] + (f": {entry['stopped']}" if entry["stopped"] else ""), mood=bad),
+    ]
+
+
+def _count(count: int | None, least: int | None, spent: int) -> str | Cell:
+    if not count:
+        return f"> {spent:,}"
+    return Cell(f"{count:,}", mood="good", strong=True) if count == least else f"{count:,}"
 
 
 def _floor(race: Record) -> float:

@@ -1,17 +1,16 @@
 """Residual blocks in a report: signal and gradient against depth, before and after scaling, and tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, Drawing, draw_row, log_axis
-from surefoot.report._view import View, number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Record, Section, Table
 
 __all__ = ["residual_figure", "section"]
 
-Record = Mapping[str, Any]
 
 COLORS = {"as it is": BAD, "1/sqrt(L)": GOOD, "1/L": ACCENT, "bounded": LIMIT}
 # A logarithmic axis over all that a float can hold overflows.
@@ -61,7 +60,7 @@ def _line(axes: Axes, curve: Sequence[float | None], **style: Any) -> None:
         axes.plot(*zip(*points, strict=True), **style)
 
 
-def section(record: Record) -> View:
+def section(record: Record) -> Section:
     """What the page says of a residual network.
 
     Parameters
@@ -69,22 +68,27 @@ def section(record: Record) -> View:
     record : mapping
         Of kind "residual".
     """
-    title = "Residual blocks as Euler steps"
     caption = (
         "Left the signal |x_k| against |x_0|, right the gradient by x_k against that at the end. Lines are measured, "
         "dashes predicted from the blocks as they are."
     )
-    figure = {"title": "What do signal and gradient do across depth?", "caption": caption}
-    return {
-        "title": title,
-        "lead": record["meaning"],
-        "notes": [record["note"]] if record["note"] else [],
-        "figures": [figure | {"svg": Markup(residual_figure(record))}],
-        "tables": [_scalings(record["scalings"]), _blocks(record)],
-    }
+    return Section(
+        title="Residual blocks as Euler steps",
+        lead=record["meaning"],
+        notes=[record["note"]] if record["note"] else [],
+        figures=[
+            Figure(
+                title="What do signal and gradient do across depth?",
+                drawing=residual_figure(record),
+                caption=caption,
+                wide=True,
+            )
+        ],
+        tables=[_scalings(record["scalings"]), _blocks(record)],
+    )
 
 
-def _scalings(scalings: Sequence[Record]) -> View:
+def _scalings(scalings: Sequence[Record]) -> Table:
     rows = [
         (
             scaling["label"],
@@ -102,10 +106,10 @@ def _scalings(scalings: Sequence[Record]) -> View:
         *("scale of all branches", "h", "signal grows", "predicted", "gradient grows", "predicted"),
         *("worst direction", "its bound by the blocks"),
     )
-    return {"title": "Growth across depth", "about": "at each scale", "heads": heads, "rows": rows, "open": True}
+    return Table(title="Growth across depth", about="at each scale", heads=heads, rows=rows, open=True)
 
 
-def _blocks(record: Record) -> View:
+def _blocks(record: Record) -> Table:
     rows = [
         (
             block["name"],
@@ -119,7 +123,7 @@ def _blocks(record: Record) -> View:
     ]
     heads = ("block", "‖I + J‖", "‖J‖", "logarithmic norm", "stable h, repeated", "contractive h")
     about = f"{len(rows)} branches, Jacobians at {record['samples']:,} sample{'s' if record['samples'] > 1 else ''}"
-    return {"title": "Block by block", "about": about, "heads": heads, "rows": rows, "open": False}
+    return Table(title="Block by block", about=about, heads=heads, rows=rows)
 
 
 def _end(curve: Sequence[float | None], place: int) -> float | None:

@@ -1,20 +1,18 @@
 """The view of runs: verdict, points on the way, and four figures."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, log_axis, plain_axis
 from surefoot.report._deblur import restoration
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Page, Record, Section, Table
 
 __all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
 # Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
@@ -25,7 +23,7 @@ MOST_POINTS, ROWS = 1200, 20
 WIDE = 30.0
 
 
-def page(runs: Sequence[Record]) -> View:
+def page(runs: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -33,10 +31,17 @@ def page(runs: Sequence[Record]) -> View:
     runs : sequence of mapping
         Records of kind "run".
     """
-    return {
-        "title": "How did the run go? " + " · ".join(f"{run['problem']}, {run['rule']}" for run in runs),
-        "runs": [_run(run) for run in runs],
-    }
+    return Page(
+        title="How did the run go?",
+        subject=" · ".join(f"{run['problem']}, {run['rule']}" for run in runs),
+        sections=[section for run in runs for section in (_section(run), *restoration(run))],
+        trust=[
+            "The verdict is read off the run: the rate is fitted to its second half, and the moves still needed are an "
+            "extrapolation of it. The curvature along a move is its average, from the change of the gradient: exact "
+            "for a quadratic, local elsewhere. A limit is a claim about constant steps; for a problem whose curvature "
+            "varies it is a bound over all points, and the path may bear more."
+        ],
+    )
 
 
 def losses(run: Record) -> str:
@@ -87,38 +92,52 @@ def reaches(run: Record) -> str:
     return draw(paint, measured=True)
 
 
-def _run(run: Record) -> View:
+def _section(run: Record) -> Section:
     descent, trace = run["descent"], run["descent"]["trace"]
     verdict = descent["verdict"]
     norm = number(descent["gradient_norm"], "not finite")
-    return {
-        "name": run["problem"],
-        "rule": run["rule"],
-        "word": verdict["ending"].capitalize(),
-        "mood": MOODS[verdict["ending"]],
-        "outcome": f"{descent['stopped'].capitalize()}: loss {number(descent['loss'], digits=8)}, gradient norm {norm} "
+    points = _spread(len(trace["loss"]), ROWS)
+    return Section(
+        title=run["problem"],
+        about=run["rule"],
+        word=verdict["ending"].capitalize(),
+        mood=MOODS[verdict["ending"]],
+        lead=f"{descent['stopped'].capitalize()}: loss {number(descent['loss'], digits=8)}, gradient norm {norm} "
         f"after {descent['evaluations']:,} gradients.",
-        "findings": [finding.removeprefix(f"{verdict['ending']}: ") for finding in run["findings"]],
-        "facts": [
+        findings=[finding.removeprefix(f"{verdict['ending']}: ") for finding in run["findings"]],
+        facts=[
             ("method", run["method"]),
             ("stable below", "–" if run["limit"] is None else f"{number(run['limit'])} ({run['limit_is']})"),
             ("time", f"{run['seconds']:.2g} s"),
         ],
-        "restoration": restoration(run.get("restoration")),
-        "points": f"{len(trace['loss']):,}",
-        "rows": [_row(trace, k) for k in _spread(len(trace["loss"]), ROWS)],
-        "figures": [
-            _figure("Loss", losses(run), "At every point tried; crosses were taken back."),
-            _figure("Gradient norm", gradient_norms(run), "It falls on a straight line where convergence is linear."),
-            _figure("Step", steps(run), "The step to every point, and the largest that is stable as a constant."),
-            _figure(
-                "How far along the move?",
-                reaches(run),
-                "Step times curvature along each move: at 1 it ends at the minimum along it, above 2 higher than it "
-                "began, to second order.",
+        figures=[
+            Figure(title="Loss", drawing=losses(run), caption="At every point tried; crosses were taken back."),
+            Figure(
+                title="Gradient norm",
+                drawing=gradient_norms(run),
+                caption="It falls on a straight line where convergence is linear.",
+            ),
+            Figure(
+                title="Step",
+                drawing=steps(run),
+                caption="The step to every point, and the largest that is stable as a constant.",
+            ),
+            Figure(
+                title="How far along the move?",
+                drawing=reaches(run),
+                caption="Step times curvature along each move: at 1 it ends at the minimum along it, above 2 higher "
+                "than it began, to second order.",
             ),
         ],
-    }
+        tables=[
+            Table(
+                title="Points on the way",
+                about=f"{len(points)} of {len(trace['loss']):,}",
+                heads=("point", "loss", "gradient norm", "step", "step × curvature", ""),
+                rows=[_row(trace, k) for k in points],
+            )
+        ],
+    )
 
 
 def _row(trace: Record, k: int) -> tuple[str, ...]:
@@ -129,11 +148,6 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
         f"{k:,}", number(trace["loss"][k], "not finite", digits=8), number(trace["gradient_norm"][k], "not finite"),
         number(step), number(None if step is None or kappa is None else step * kappa), note,
     )  # fmt: skip
-
-
-def _figure(title: str, drawing: str, caption: str) -> View:
-    # the drawing is Surefoot's own and its text was escaped when it was written
-    return {"title": title, "svg": Markup(drawing), "caption": caption}
 
 
 def _against_points(run: Record, key: str, label: str) -> str:

@@ -4,16 +4,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
 
 __all__ = ["page", "sweep_figure"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"collapsed": "v", "diverged": "x"}
@@ -24,7 +22,7 @@ FAR_APART = 20.0
 MARGIN = 1.15
 
 
-def page(sweeps: Sequence[Record]) -> View:
+def page(sweeps: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -32,10 +30,17 @@ def page(sweeps: Sequence[Record]) -> View:
     sweeps : sequence of mapping
         Records of kind "sweep".
     """
-    return {
-        "title": "Where does each rate lead? " + " · ".join(sweep["problem"] for sweep in sweeps),
-        "sweeps": [_sweep(sweep) for sweep in sweeps],
-    }
+    return Page(
+        title="Where does each rate lead?",
+        subject=" · ".join(sweep["problem"] for sweep in sweeps),
+        sections=[_section(sweep) for sweep in sweeps],
+        trust=[
+            "Each run is a real one, from the same start, with the gradient of all the data that was given. The "
+            "stability limit is a linear claim at the start: curvature changes on the way, so rates above it may do "
+            "well and rates below it fail. A period is seen within a tolerance; a run that still creeps, and one that "
+            "never repeats itself, show none."
+        ],
+    )
 
 
 def sweep_figure(sweep: Any) -> Drawing:
@@ -97,31 +102,43 @@ def sweep_figure(sweep: Any) -> Drawing:
     return draw_stack(paints, (2.4, 1.0), width=7.8, height=4.6, above=0.2)
 
 
-def _sweep(sweep: Record) -> View:
-    return {
-        "name": sweep["problem"],
-        "finding": sweep["finding"],
-        "facts": [
+def _section(sweep: Record) -> Section:
+    outcomes = sweep["outcomes"]
+    caption = (
+        "The loss at the end of each run, coloured by its verdict, with the loss at the start dotted; below, the "
+        "period that the states settled to, a tick at the bottom where none was seen."
+    )
+    return Section(
+        title=sweep["problem"],
+        lead=f"{sweep['finding']}.",
+        facts=[
             ("method", sweep["method"]),
             ("steps of each run", f"{sweep['steps']:,}"),
             ("loss at the start", number(sweep["initial"])),
             ("stability limit at the start", number(sweep["limit"], "none")),
             *([("gradients cut to", number(sweep["clip"]))] if sweep["clip"] is not None else []),
         ],
-        "outcomes": [_outcome(o, sweep["limit"]) for o in sweep["outcomes"]],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "figure": Markup(sweep_figure(sweep)),
-    }
+        figures=[Figure(drawing=sweep_figure(sweep), caption=caption, wide=True)],
+        tables=[
+            Table(
+                heads=("rate", "x limit", "final loss", "lowest", "period", "verdict"),
+                rows=[_row(outcome, sweep["limit"]) for outcome in outcomes],
+            ),
+            Table(
+                title="What each run showed",
+                heads=("rate", "evidence"),
+                rows=[(number(o["rate"]), o["evidence"]) for o in outcomes if o["evidence"]],
+            ),
+        ],
+    )
 
 
-def _outcome(outcome: Record, limit: float | None) -> View:
-    return {
-        "rate": number(outcome["rate"]),
-        "factor": "-" if not limit or math.isinf(limit) else f"{outcome['rate'] / limit:.3g}",
-        "loss": number(outcome["loss"], "not finite"),
-        "best": number(outcome["best"]),
-        "period": f"{outcome['period']}" if outcome["period"] else "-",
-        "word": outcome["ending"],
-        "mood": MOODS.get(outcome["ending"], ""),
-        "evidence": outcome["evidence"],
-    }
+def _row(outcome: Record, limit: float | None) -> tuple[str | Cell, ...]:
+    return (
+        number(outcome["rate"]),
+        "-" if not limit or math.isinf(limit) else f"{outcome['rate'] / limit:.3g}",
+        number(outcome["loss"], "not finite"),
+        number(outcome["best"]),
+        f"{outcome['period']}" if outcome["period"] else "-",
+        Cell(outcome["ending"], mood=MOODS.get(outcome["ending"], "")),
+    )

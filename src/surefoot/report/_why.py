@@ -1,18 +1,16 @@
 """The view of a run's failure: what the log shows, its causes, and the curves with what happened marked in them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
+from surefoot.report._page import Figure, Listing, Page, Record, Section
 
 __all__ = ["page", "why_figure"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 MOODS = {"good": "good", "too small": "limit", "oscillating": "limit", "diverging": "bad", "cannot tell": "limit"}
 # A log axis is for values that are far apart; they must be positive.
@@ -22,7 +20,7 @@ MARKS = 5
 LABELS = {"loss": "loss", "norm": "gradient norm", "rate": "rate", "scale": "loss scale"}
 
 
-def page(answers: Sequence[Record]) -> View:
+def page(answers: Sequence[Record]) -> Page:
     """Everything on the page.
 
     Parameters
@@ -30,10 +28,16 @@ def page(answers: Sequence[Record]) -> View:
     answers : sequence of mapping
         Records of kind "why".
     """
-    return {
-        "title": "What became of the run? " + " · ".join(answer["log"] for answer in answers),
-        "answers": [_answer(answer) for answer in answers],
-    }
+    return Page(
+        title="What became of the run?",
+        subject=" · ".join(answer["log"] for answer in answers),
+        sections=[_section(answer) for answer in answers],
+        trust=[
+            "What the log shows is read off it. Causes are conclusions from that, ordered by how much speaks for them; "
+            "only a cause that the log shows by itself, such as a rate of 0, is called one without reserve. A log sees "
+            "what was logged: what happened between two rows, or in a quantity that was not written down, is not in it."
+        ],
+    )
 
 
 def why_figure(answer: Record) -> Drawing:
@@ -97,18 +101,26 @@ def _mark(axes: Axes, marks: Sequence[Sequence[Any]], *, named: bool) -> None:
             note_at_top(axes, step, text, BAD, right=step < (low + high) / 2)
 
 
-def _answer(answer: Record) -> View:
-    return {
-        "name": answer["log"],
-        "word": answer["verdict"].capitalize(),
-        "mood": MOODS[answer["verdict"]],
-        "summary": answer["summary"],
-        "findings": [finding["says"] for finding in answer["findings"]],
-        "causes": answer["causes"],
-        "certain": len(answer["causes"]) == 1 and answer["causes"][0]["certain"],
-        "try_first": answer["try_first"],
-        "measures": answer["measures"],
-        "notes": answer["notes"],
-        # the drawing is Surefoot's own and its text was escaped when it was written
-        "svg": Markup(why_figure(answer)) if answer["curves"] else "",
-    }
+def _section(answer: Record) -> Section:
+    certain = len(answer["causes"]) == 1 and answer["causes"][0]["certain"]
+    causes = [f"{cause['word']}: {cause['says']}" for cause in answer["causes"]]
+    figure = Figure(
+        title="What the log shows",
+        drawing=why_figure(answer) if answer["curves"] else "",
+        caption="Full lines across mark the first value that is not finite; dotted ones what is named at the top.",
+        wide=True,
+    )
+    return Section(
+        title=answer["log"],
+        word=answer["verdict"].capitalize(),
+        mood=MOODS[answer["verdict"]],
+        lead=f"{answer['summary']}.",
+        findings=[
+            *(finding["says"] for finding in answer["findings"]),
+            Listing(title="The cause" if certain else "What would explain it, the likeliest first", lines=causes),
+            Listing(title="Try first", lines=answer["try_first"], ordered=True),
+            Listing(title="What would tell more", lines=answer["measures"]),
+        ],
+        facts=[("", note) for note in answer["notes"]],
+        figures=[figure] if answer["curves"] else [],
+    )

@@ -1,63 +1,62 @@
 """The view of a width study: limits and best rates against width."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from surefoot.report._canvas import GOOD, LIMIT, MUTED, draw_row, log_axis
-from surefoot.report._view import number
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Record, Section, Table
 
 __all__ = ["rates_against_width", "section"]
 
-Record = Mapping[str, Any]
-View = dict[str, Any]
 
 NAMES = {"standard": "standard", "ntk": "NTK", "mup": "muP"}
 CURVES = (("predicted", LIMIT, "-", "limit, predicted"), ("measured", MUTED, "--", "limit, measured"),
           ("best", GOOD, "-", "best in short runs"))  # fmt: skip
 
 
-def section(study: Record) -> View:
-    """What the template shows of a width study.
+def section(study: Record) -> Section:
+    """What the page shows of a width study.
 
     Parameters
     ----------
     study : mapping
         Of a `WidthStudy`.
     """
-    names: list[str] = list(study["slopes"])
     lead = "As the width grows the best rate goes like " + "; ".join(
         f"width to the power {powers['best']:+.2f} ({_named(name)}; the limit {powers['predicted']:+.2f})"
         for name, powers in study["slopes"].items()
     )
-    return {
-        "title": "Rate against width",
-        "lead": f"{lead}.",
-        "notes": [
+    caption = (
+        "The linear limit at the start, predicted and measured, and the rate of the least loss in short runs: "
+        + ", ".join(_named(name) for name in study["slopes"])
+        + " from left to right."
+    )
+    return Section(
+        title="Rate against width",
+        lead=f"{lead}.",
+        notes=[
             f"The predicted limit needs no network. Best: the least loss after {study['steps']} steps, in the mean of "
-            f"{study['networks']} random networks. Powers are fitted to these widths.",
+            f"{study['networks']} random networks. Powers are fitted to these widths."
         ],
-        "figures": [
-            {
-                "title": "How must the rate change with width?",
-                # the drawing is Surefoot's own and its text was escaped when it was written
-                "svg": Markup(rates_against_width(study)),
-                "caption": "The linear limit at the start, predicted and measured, and the rate of the least loss in "
-                "short runs: " + ", ".join(_named(n) for n in names) + " from left to right.",
-            }
+        figures=[
+            Figure(
+                title="How must the rate change with width?",
+                drawing=rates_against_width(study),
+                caption=caption,
+                wide=True,
+            )
         ],
-        "tables": [
-            {
-                "title": "Rates",
-                "about": "by parametrisation and width",
-                "open": False,
-                "heads": ["parametrisation", "width", "predicted limit", "measured limit", "best rate", "best / limit"],
-                "rows": [_row(point) for point in study["points"]],
-            }
+        tables=[
+            Table(
+                title="Rates",
+                about="by parametrisation and width",
+                heads=("parametrisation", "width", "predicted limit", "measured limit", "best rate", "best / limit"),
+                rows=[_row(point) for point in study["points"]],
+            )
         ],
-    }
+    )
 
 
 def rates_against_width(study: Record) -> str:

@@ -9,21 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import InvalidInput, MissingExtra
+from surefoot.report._page import Page
 
-__all__ = ["check_destination", "check_folder", "render", "write_report"]
+__all__ = ["KINDS", "as_html", "check_destination", "check_folder", "page_of", "render", "write_page", "write_report"]
 
-# A kind of record, the key of several in one, its template, and the module that makes a view of it.
+# A kind of record, and the module whose `page` makes one of several records of that kind.
 KINDS = {
-    "advice": ("advices", "report.html", "surefoot.report._view"),
-    "race": ("races", "race.html", "surefoot.report._race"),
-    "run": ("runs", "run.html", "surefoot.report._run"),
-    "edge": ("edges", "edge.html", "surefoot.report._edge"),
-    "sweep": ("sweeps", "sweep.html", "surefoot.report._sweep"),
-    "audit": ("audits", "audit.html", "surefoot.report._audit"),
-    "why": ("answers", "why.html", "surefoot.report._why"),
-    "training": ("trainings", "training.html", "surefoot.report._pilot"),
+    "advice": "surefoot.report._advice",
+    "race": "surefoot.report._race",
+    "run": "surefoot.report._run",
+    "training": "surefoot.report._pilot",
+    "edge": "surefoot.report._edge",
+    "sweep": "surefoot.report._sweep",
+    "audit": "surefoot.report._audit",
+    "why": "surefoot.report._why",
 }
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"
+
+
+def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
+    """Write a page of sections, such as one of your own, in one file without links to anything outside it.
+
+    Parameters
+    ----------
+    page : Page
+    path : path
+        Where to write; the folder must exist. An existing file is replaced, and only by a complete one.
+
+    Returns
+    -------
+    Path
+        Where it is, absolute.
+
+    Raises
+    ------
+    InvalidInput
+        If the path cannot be written.
+    MissingExtra
+        If Jinja2 or Matplotlib is not installed.
+    """
+    target = check_destination(path)
+    html = as_html(page)
+    try:
+        _replace(target, html)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {target}: {error.strerror or error}") from error
+    return target
 
 
 def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -49,13 +80,8 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
     MissingExtra
         If Jinja2 or Matplotlib is not installed.
     """
-    target = check_destination(path)
-    html = render(record)
-    try:
-        _replace(target, html)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {target}: {error.strerror or error}") from error
-    return target
+    check_destination(path)
+    return write_page(page_of(record), path)
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
@@ -103,45 +129,61 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def render(record: Mapping[str, Any]) -> str:
-    """The HTML text of a record.
+def page_of(record: Mapping[str, Any]) -> Page:
+    """The page of a record.
 
     Raises
     ------
     InvalidInput
         If the record is of an unknown kind.
     MissingExtra
-        If Jinja2 or Matplotlib is not installed.
+        If Matplotlib is not installed.
     """
-    records, template, module = _sorted(record)
+    records, module = _sorted(record)
+    try:
+        return import_module(module).page(records)
+    except ImportError as error:
+        raise MissingExtra(INSTALL) from error
+
+
+def as_html(page: Page) -> str:
+    """The text of a page.
+
+    Raises
+    ------
+    MissingExtra
+        If Jinja2 is not installed.
+    """
     try:
         from jinja2 import DictLoader, Environment, StrictUndefined
-
-        page = import_module(module).page
     except ImportError as error:
         raise MissingExtra(INSTALL) from error
     folder = files("surefoot.report")
-    names = ("layout.html", "report.css", template)
     environment = Environment(
-        loader=DictLoader({name: folder.joinpath(name).read_text(encoding="utf-8") for name in names}),
+        loader=DictLoader({n: folder.joinpath(n).read_text(encoding="utf-8") for n in ("page.html", "report.css")}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(page=page(records))
+    return environment.get_template("page.html").render(page=page)
 
 
-def _sorted(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str, str]:
-    """The records in a record, their template and their view."""
-    kind = record.get("kind")
-    for single, (several, template, module) in KINDS.items():
-        if kind == single:
-            return [record], template, module
-        if kind == several and record.get(several):
-            return list(record[several]), template, module
+def render(record: Mapping[str, Any]) -> str:
+    """The HTML text of a record: `as_html` of its `page_of`."""
+    return as_html(page_of(record))
+
+
+def _sorted(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
+    """The records in a record, of which several have the plural of their kind, and the module of their view."""
+    kind = str(record.get("kind"))
+    if kind in KINDS:
+        return [record], KINDS[kind]
+    single = kind.removesuffix("s")
+    if single in KINDS and record.get(kind):
+        return list(record[kind]), KINDS[single]
     raise InvalidInput(
-        f"a report is made from a record of kind {', '.join(KINDS)} or several of one; got kind {kind!r}"
+        f"a report is made from a record of kind {', '.join(KINDS)} or several of one; got kind {record.get('kind')!r}"
     )
 
 

@@ -1,0 +1,247 @@
+"""The view of advice: the answer for each target, then each method with its evidence."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from surefoot.report import _advice_figures as figures
+from surefoot.report._numbers import number, rate
+from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
+
+__all__ = ["page"]
+
+LIMIT_ROWS = (
+    ("stable", "stable", "largest step stable in every direction"),
+    ("curvature limit", "curvature_limit", "the same without the directions of negative curvature"),
+    ("safe", "safe", "step of the best guaranteed decrease"),
+    ("optimal", "optimal", "best constant step"),
+    ("rate", "rate", "contraction per step at the optimal step"),
+)
+
+# A kind of detail, and the module whose `section` shows it.
+DETAILS = {
+    "density": "surefoot.report._density",
+    "residual": "surefoot.report._residual",
+    "widths": "surefoot.report._width",
+}
+
+
+def page(advices: Sequence[Record]) -> Page:
+    """Everything on the page.
+
+    Parameters
+    ----------
+    advices : sequence of mapping
+        Records of kind "advice".
+    """
+    several = len(advices) > 1
+    rows = [(f"{_short(a)}: {r['label']}" if several else r["label"], r) for a in advices for r in a["recommendations"]]
+    sections = [_target(advice, f"target-{i}") for i, advice in enumerate(advices, 1)]
+    if any(record["trials"] for _, record in rows):
+        sections.append(_overview(rows))
+    for i, advice in enumerate(advices, 1):
+        about = advice["target"] if several else ""
+        sections += [
+            _method(record, advice, f"target-{i}-{j}", about) for j, record in enumerate(advice["recommendations"], 1)
+        ]
+        sections += [import_module(DETAILS[d["kind"]]).section(d) for d in advice.get("details", [])]
+    return Page(
+        title="How big a step should I take?",
+        subject=" · ".join(advice["target"] for advice in advices),
+        sections=sections,
+        trust=[
+            f"{_certainty([r for _, r in rows])} A linear limit says where a step would be unstable on the quadratic "
+            "model of the loss at the start (or, for a convex problem, on the sharpest quadratic that fits anywhere). "
+            "It is a claim about that model. For a network the curvature changes as soon as training moves, so the "
+            "suggested step comes from short real runs alone, and it is a suggestion for the beginning of a run: it "
+            "knows nothing of what happens later.",
+            f"Cost. {'; '.join(map(_cost, advices))}.",
+        ],
+    )
+
+
+def _short(advice: Record) -> str:
+    """The target's name up to its details."""
+    return advice["target"].partition(":")[0]
+
+
+def _target(advice: Record, anchor: str) -> Section:
+    """The answer for a target: every method in a row, its finding under it."""
+    recommendations = advice["recommendations"]
+    heads = (
+        "method",
+        "suggested step",
+        "loss after it",
+        "usable in short runs",
+        "linear limit",
+        "checked",
+        "largest curvature",
+    )
+    rows = [_summary(r, f"{anchor}-{i}") for i, r in enumerate(recommendations, 1)]
+    return Section(
+        title=advice["target"],
+        anchor=anchor,
+        word="No advice" if advice["abstained"] else "",
+        mood="limit",
+        lead=advice["abstained"],
+        facts=list(advice["description"].items()),
+        tables=[Table(heads=heads, rows=rows, notes=[r["finding"] for r in recommendations])] if rows else [],
+    )
+
+
+def _summary(record: Record, anchor: str) -> tuple[str | Cell, ...]:
+    claims = _claims(record)
+    wrong = claims != [] and not all(claims)
+    reached = next((t["final"] for t in record["trials"] if t["step"] == record["suggested"]), None)
+    return (
+        Cell(record["label"], anchor=anchor),
+        Cell(number(record["suggested"]), mood="good" if record["suggested"] is not None else "none", strong=True),
+        number(reached),
+        _range(record["usable"]),
+        Cell(number(record["limits"]["curvature_limit"]), mood="limit"),
+        Cell(_checked(record), mood="bad" if wrong else ""),
+        _interval(record["spectrum"]["largest"]),
+    )
+
+
+def _claims(record: Record) -> list[bool]:
+    return [run["agrees"] for run in record["verification"] if run["agrees"] is not None]
+
+
+def _checked(record: Record) -> str:
+    claims = _claims(record)
+    return f"{sum(claims)}/{len(claims)} agree" if claims else "–"
+
+
+def _overview(rows: Sequence[tuple[str, Record]]) -> Section:
+    caption = (
+        "Where short real runs did well, and what the linear theory allows. A limit to the left of the usable range "
+        "means that it is cautious here; one to the right, that the runs met sharper terrain on their way."
+    )
+    return Section(
+        title="All methods side by side", figures=[Figure(drawing=figures.overview(rows), caption=caption, wide=True)]
+    )
+
+
+def _method(record: Record, advice: Record, anchor: str, about: str) -> Section:
+    """Everything on one method."""
+    tables = [_limits(record), _spectrum(record["spectrum"])]
+    if record["verification"]:
+        heads = ("run at", "step", "theory", "seen", "verdict")
+        rows = [_run(run) for run in record["verification"]]
+        tables.append(Table(title="The limit put to the test", about=_checked(record), heads=heads, rows=rows))
+    if record["trials"]:
+        rows = [(number(t["step"]), number(t["final"], "not finite"), t["ending"]) for t in record["trials"]]
+        heads = ("step", "loss at the end", "outcome")
+        tables.append(Table(title="Short real runs", about=f"{len(rows)} runs", heads=heads, rows=rows))
+    return Section(
+        title=record["label"],
+        about=about,
+        anchor=anchor,
+        lead=record["finding"],
+        notes=[record["note"]] if record["note"] else [],
+        figures=_drawn(record, advice),
+        tables=tables,
+    )
+
+
+def _limits(record: Record) -> Table:
+    limits = record["limits"]
+    reasons = limits["reasons"]
+    rows = [
+        (name, (rate if name == "rate" else number)(limits[key]), meaning, reasons.get(name, ""))
+        for name, key, meaning in LIMIT_ROWS
+    ]
+    condition = _interval(limits["condition"])
+    rows.append(("condition", condition, "largest over smallest curvature", reasons.get("condition", "")))
+    return Table(
+        title=f"Limits of {limits['method']}",
+        about="for the whole problem" if limits["scope"] == "global" else "linear claim at the start",
+        open=True,
+        heads=("", "step or rate", "what it is", "where it comes from"),
+        rows=rows,
+        note=reasons.get("tuned", ""),
+    )
+
+
+def _drawn(record: Record, advice: Record) -> list[Figure]:
+    """The figures that there is something to draw for, each with what it shows."""
+    drawn = [
+        Figure(
+            title="How sharp is the terrain?",
+            drawing=figures.spectrum(record),
+            caption="Eigenvalues of the curvature, and the interval in which each end lies.",
+        )
+    ]
+    if record["amplification"]:
+        text = (
+            "Worst over the curvatures that are not negative. Above 1 some direction grows with every step: "
+            "the curve crosses 1 at the limit."
+        )
+        drawn.append(Figure(title="What does a step do to it?", drawing=figures.amplification(record), caption=text))
+    if record["verification"]:
+        what = record["verification"][0]["what"]
+        text = f"The {what}, just below and just above the limit: the linear claim put to the test."
+        drawn.append(Figure(title="Is the limit true?", drawing=figures.verification(record), caption=text))
+    if record["trials"]:
+        drawing = figures.final_loss(record, advice["initial_loss"], advice["constant_loss"])
+        text = "Short real runs from the same start. The suggestion comes from these alone."
+        drawn.append(Figure(title="What do real runs say?", drawing=drawing, caption=text))
+    return drawn
+
+
+def _run(run: Record) -> tuple[str, str, str, str, str]:
+    verdict = {True: "agrees", False: "contradicts", None: "not decided"}[run["agrees"]]
+    return f"{run['factor']:g} x limit", number(run["step"]), run["expected"] or "not said", run["observed"], verdict
+
+
+def _spectrum(record: Record) -> Table:
+    return Table(
+        title="Terrain",
+        about=f"{record['provenance']} {record['kind']}, {record['size']:,} eigenvalues, "
+        f"{record['products']:,} products",
+        heads=("end", "interval", "how sure"),
+        rows=[(name, _interval(record[name]), _trust(record[name])) for name in ("largest", "smallest")],
+        note=record["note"],
+    )
+
+
+def _trust(bounds: Record) -> str:
+    if bounds["lower_is"] == bounds["upper_is"]:
+        text = bounds["lower_is"]
+    else:
+        text = f"lower end {bounds['lower_is']}, upper end {bounds['upper_is']}"
+    return text + (f", wrong with probability at most {bounds['failure']:g}" if bounds["failure"] else "")
+
+
+def _certainty(recommendations: Sequence[Record]) -> str:
+    """How sure the limits are, over all of them."""
+    failures = [r["limits"]["failure"] for r in recommendations]
+    if not failures:
+        return ""
+    worst = max(failures)
+    if worst == 0:
+        return "The curvature bounds behind these limits are exact or proved."
+    return f"The curvature bounds behind each limit hold except with probability at most {worst:g}."
+
+
+def _cost(advice: Record) -> str:
+    return (
+        f"{advice['target']}: {advice['products']:,} curvature products, {advice['runs']:,} short runs, "
+        f"{advice['seconds']:.1f} s"
+    )
+
+
+def _interval(bounds: Record | None) -> str:
+    if bounds is None:
+        return "–"
+    if bounds["lower"] == bounds["upper"] and bounds["lower"] is not None:
+        return number(bounds["lower"], digits=6)
+    lower = number(bounds["lower"], "−∞", digits=6)
+    upper = number(bounds["upper"], "∞", digits=6)
+    return f"[{lower}, {upper}]"
+
+
+def _range(pair: Sequence[float] | None) -> str:
+    if pair is None:
+        return "–"
+    return number(pair[0]) if pair[0] == pair[1] else f"{number(pair[0])} to {number(pair[1])}"

@@ -1,0 +1,25 @@
+"""Numbers as a person writes them."""
+
+import math
+
+__all__ = ["number", "rate"]
+
+
+def rate(value: float) -> str:
+    """A contraction: its distance from 1 where that is what matters."""
+    return f"1 − {number(1 - value)}" if 0.99 < value < 1 else number(value)
+
+
+def number(value: float | str | None, missing: str = "–", *, digits: int = 4) -> str:
+    """A few significant digits, as a person writes them."""
+    if value is None:
+        return missing
+    value = float(value)
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    mantissa = mantissa.replace("-", "−")
+    if not e:
+        return mantissa
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}·10{power}"

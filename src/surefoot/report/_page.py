@@ -1,0 +1,185 @@
+"""What a page is made of: a title, sections, and a word on trust. Views build these; one template shows them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = ["Cell", "Figure", "Listing", "Page", "Record", "Section", "Table"]
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a cell of a table where text alone does not do.
+
+    Parameters
+    ----------
+    text : str
+    mood : str
+        ``good``, ``limit``, ``bad`` or empty: its colour.
+    strong : bool
+        Whether it is what the table is about.
+    anchor : str
+        Anchor of the section that it points to.
+    """
+
+    text: str
+    mood: str = ""
+    strong: bool = False
+    anchor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows under a heading; the first cell of each names it.
+
+    Parameters
+    ----------
+    heads : sequence of str
+    rows : sequence of sequence of str or Cell
+    title, about : str
+        Of a table that can be opened; one without a title is always in sight.
+    open : bool
+        Whether it is open at first.
+    notes : sequence of str
+        A line under each row; none for a table without.
+    note : str
+        A line under the table.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    title: str = ""
+    about: str = ""
+    open: bool = False
+    notes: Sequence[str] = ()
+    note: str = ""
+
+    @property
+    def cells(self) -> list[tuple[list[Cell], str]]:
+        """Rows of cells, each with its note."""
+        notes = self.notes or [""] * len(self.rows)
+        return [
+            ([cell if isinstance(cell, Cell) else Cell(cell) for cell in row], note)
+            for row, note in zip(self.rows, notes, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A drawing or a picture with what it shows.
+
+    Parameters
+    ----------
+    caption : str
+    title : str
+    drawing : str
+        An ``<svg>`` element of this room, whose text was escaped when it was written.
+    picture : str or None
+        A data URI, where it is a picture.
+    wide : bool
+        Whether it takes the whole width.
+    """
+
+    caption: str
+    title: str = ""
+    drawing: str = ""
+    picture: str | None = None
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Lines under a heading of their own.
+
+    Parameters
+    ----------
+    lines : sequence of str
+    title : str
+    ordered : bool
+        Whether they are to be taken in turn.
+    """
+
+    lines: Sequence[str]
+    title: str = ""
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One card: the finding first, then what it rests on.
+
+    Parameters
+    ----------
+    title, about : str
+        The heading, and a few words in small beside it.
+    word, mood : str
+        The verdict before the lead, and its colour: ``good``, ``limit`` or ``bad``.
+    lead : str
+        The finding, in a sentence.
+    notes : sequence of str
+        What should be known with it.
+    findings : sequence of str or Listing
+        Lines, or lists of them with headings.
+    facts : sequence of (name, value)
+    figures : sequence of Figure
+    tables : sequence of Table
+        Those without a title come before the figures.
+    text : str
+        Lines as they stand, in columns.
+    anchor : str
+        What links point to.
+    """
+
+    title: str
+    about: str = ""
+    word: str = ""
+    mood: str = ""
+    lead: str = ""
+    notes: Sequence[str] = ()
+    findings: Sequence[str | Listing] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    text: str = ""
+    anchor: str = ""
+
+    @property
+    def listings(self) -> list[Listing]:
+        """The findings as lists, lines without a heading as one of them."""
+        lines = [finding for finding in self.findings if isinstance(finding, str)]
+        listed = [finding for finding in self.findings if not isinstance(finding, str)]
+        return [*([Listing(lines=lines)] if lines else []), *(each for each in listed if each.lines)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A whole page.
+
+    Parameters
+    ----------
+    title : str
+        The question that it answers.
+    subject : str
+        What it is about: names, for the title of the window.
+    sections : sequence of Section
+        Two of one title get a number each, so that no two cards are called the same.
+    trust : sequence of str
+        Paragraphs on how far to trust it.
+    """
+
+    title: str
+    subject: str
+    sections: Sequence[Section]
+    trust: Sequence[str]
+
+    def __post_init__(self) -> None:
+        counts: dict[tuple[str, str], int] = {}
+        told: list[Section] = []
+        for section in self.sections:
+            name = section.title, section.about
+            counts[name] = counts.get(name, 0) + 1
+            again = counts[name] > 1
+            told.append(replace(section, title=f"{section.title} ({counts[name]})") if again else section)
+        object.__setattr__(self, "sections", told)
