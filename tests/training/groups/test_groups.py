@@ -11,7 +11,7 @@ from torch.nn import functional
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.spectra import Bounds
 from surefoot.training import GroupEvidence, hessian, suggest_groups, supervised
-from surefoot.training.groups._groups import _decided, _noise
+from surefoot.training.groups._groups import _decide, _noise
 from surefoot.training.groups._partition import depths, partition
 
 squares = supervised(functional.mse_loss)
@@ -127,7 +127,7 @@ def row(name, curvature, noise, depth):
 )
 def test_only_flat_and_noisy_embeddings_are_held_constant(curvature, noise, schedule):
     rows = [row("embeddings", curvature, noise, 0), row("0", 100.0, 1.0, 1), row("head", 50.0, 1.0, 2)]
-    decided = _decided(rows[0], rows, 1.0)
+    decided = _decide(rows[0], rows, 1.0)
     assert (decided.rate, decided.schedule) == (1.0, schedule)
     assert decided.reason
 
@@ -135,7 +135,7 @@ def test_only_flat_and_noisy_embeddings_are_held_constant(curvature, noise, sche
 def test_flatter_blocks_behind_the_sharpest_are_raised_by_the_root_of_the_ratio_up_to_two():
     rows = [row("0", 4.0, 1.0, 1), row("1", 100.0, 1.0, 2), row("2", 50.0, 1.0, 3), row("head", 4.0, 1.0, 4)]
     rows.append(row("biases and norms", 1.0, 1.0, -1))
-    rates = [_decided(one, rows, 0.1).rate for one in rows]
+    rates = [_decide(one, rows, 0.1).rate for one in rows]
     assert rates == pytest.approx([0.1, 0.1, 0.1 * 2**0.5, 0.2, 0.1])
 
 

@@ -14,7 +14,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Nesterov
 from surefoot.stability import ClippedLimits
 from surefoot.training import effective_rate, equivalent_rate, hessian, optimizer_limits, supervised
-from surefoot.training.optimizers._weight_decay import best_decayed_step, decayed_amplification
+from surefoot.training.optimizers._weight_decay import amplification_with_decay, best_step_with_decay
 
 mse = supervised(functional.mse_loss)
 
@@ -180,7 +180,7 @@ def test_the_decayed_iteration_is_torchs():
         optimizer.step()
         sizes.append(abs(x.item()))
     rate = (sizes[-1] / sizes[99]) ** (1 / 100)
-    assert decayed_amplification(h, a / v, b, w) == pytest.approx(rate, rel=1e-6)
+    assert amplification_with_decay(h, a / v, b, w) == pytest.approx(rate, rel=1e-6)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
@@ -188,15 +188,15 @@ def test_the_decayed_iteration_is_torchs():
 def test_the_best_decayed_step_is_the_best(momentum, decay):
     smallest, largest = 0.1, 10.0
     limit = (2 + 2 * momentum) / (1 - momentum) / (largest + decay * (1 + momentum) / (1 - momentum))
-    step, rate = best_decayed_step(smallest, largest, momentum, decay, limit)
+    step, rate = best_step_with_decay(smallest, largest, momentum, decay, limit)
     between = np.linspace(smallest, largest, 200)
-    assert decayed_amplification(step, between, momentum, decay).max() == pytest.approx(rate)
+    assert amplification_with_decay(step, between, momentum, decay).max() == pytest.approx(rate)
     trials = np.linspace(1e-4, 1, 3000)[:, None] * limit
-    assert decayed_amplification(trials, between, momentum, decay).max(axis=1).min() >= rate - 1e-6
+    assert amplification_with_decay(trials, between, momentum, decay).max(axis=1).min() >= rate - 1e-6
 
 
 def test_without_momentum_and_decay_it_is_two_over_the_sum():
-    step, rate = best_decayed_step(1.0, 9.0, 0.0, 0.0, 2 / 9)
+    step, rate = best_step_with_decay(1.0, 9.0, 0.0, 0.0, 2 / 9)
     assert step == pytest.approx(2 / 10)
     assert rate == pytest.approx(8 / 10)
 

@@ -6,12 +6,12 @@ from torch import nn
 from training.residual.residual_cases import MLP, PreNorm, inputs, stack
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.training.residual._trace import trace
+from surefoot.training.residual._trace import trace_forward
 from surefoot.training.residual.blocks import named_steps
 
 
 def found(model, x, blocks=None):
-    return named_steps(model, trace(model, lambda: model(x)), blocks)
+    return named_steps(model, trace_forward(model, lambda: model(x)), blocks)
 
 
 def written(forward, *layers):
@@ -144,7 +144,7 @@ def test_one_block_however_it_is_written(forward, branch):
 def test_other_sums_are_not_blocks(forward):
     """The last is one step of a reversible network: the halves are different values, though of one split."""
     model, x = written(forward), inputs(3, 4)
-    steps = trace(model, lambda: model(x)).steps
+    steps = trace_forward(model, lambda: model(x)).steps
     assert not [step for step in steps if step.parametric]
 
 

@@ -12,7 +12,7 @@ from surefoot.errors import InvalidInput
 from surefoot.report._width import section
 from surefoot.spectra import predict_wide
 from surefoot.training import Task, gauss_newton, optimizer_limits, supervised
-from surefoot.training.width.beyond_the_limit import beyond_the_limit, come_back
+from surefoot.training.width.beyond_the_limit import beyond_the_limit, recovery_report
 from surefoot.training.width.wide import WideMLP, WidthPoint, WidthStudy, width_study
 
 
@@ -115,12 +115,12 @@ def test_what_is_said_of_rates_above_the_limit():
     square = nn.functional.mse_loss
     relu = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     tanh = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1))
-    assert beyond_the_limit(relu, nn.MSELoss()) == come_back(kinked=True)
+    assert beyond_the_limit(relu, nn.MSELoss()) == recovery_report(kinked=True)
     assert "12/sharpness, 6 times it" in beyond_the_limit(relu, square)
     assert "4/sharpness, 2 times it" in beyond_the_limit(tanh, square)
     assert beyond_the_limit(relu, nn.functional.cross_entropy) == ""
     task = Task(relu, supervised(square), (torch.ones(4, 2), torch.ones(4, 1)))
-    assert task.describe()["the linear limit"] == come_back(kinked=True)
+    assert task.describe()["the linear limit"] == recovery_report(kinked=True)
 
     class Hidden(nn.Module):
         def __init__(self):

@@ -57,7 +57,7 @@ def blocks(
     {'0': (9, 9), '2': (4, 4)}
     """
     _check(H)
-    chosen = _chosen(H, by, optimizer)
+    chosen = _select(H, by, optimizer)
     if not chosen:
         raise InvalidInput("by selects no block; give at least one name")
     memory = H.max_memory // len(chosen)
@@ -106,7 +106,7 @@ def preconditioned(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     array([1., 1.])
     """
     _check(H)
-    return freeze(H, optimizer).terrain(H)
+    return freeze(H, optimizer).curvature(H)
 
 
 def _check(H: Any) -> None:
@@ -114,9 +114,9 @@ def _check(H: Any) -> None:
         raise InvalidType(f"H must be a curvature operator from hessian(model, loss, data); got {type(H).__name__}")
 
 
-def _chosen(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[str, list[Any]]:
+def _select(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[str, list[Any]]:
     if isinstance(by, Mapping):
-        return {str(name): _listed(parameters) for name, parameters in by.items()}
+        return {str(name): _as_list(parameters) for name, parameters in by.items()}
     if not isinstance(by, str):
         return {name: [name] for name in by}
     if by == "parameters":
@@ -137,13 +137,13 @@ def _chosen(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[
 
 def _groups(H: CurvatureOperator, optimizer: Optimizer) -> dict[str, list[Any]]:
     names = {id(p): name for name, p in zip(H.names, H.parameters, strict=True)}
-    found: dict[str, list[Any]] = {}
+    groups: dict[str, list[Any]] = {}
     for i, group in enumerate(optimizer.param_groups):
         members = [names[id(p)] for p in group["params"] if id(p) in names]
         if members:
-            found[str(group.get("name", f"group {i}"))] = members
-    return found
+            groups[str(group.get("name", f"group {i}"))] = members
+    return groups
 
 
-def _listed(parameters: Any) -> list[Any]:
+def _as_list(parameters: Any) -> list[Any]:
     return [parameters] if isinstance(parameters, str) or hasattr(parameters, "shape") else list(parameters)

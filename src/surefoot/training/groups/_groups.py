@@ -23,10 +23,12 @@ __all__ = ["GroupAdvice", "GroupEvidence", "suggest_groups"]
 
 # Rough intervals will do: rates depend on the square root of their ratios.
 RTOL, MOST_PRODUCTS = 0.2, 20
-# A group is flat if its curvature is this far below the sharpest block's, noisy if its ratio is above the median.
+# A group is flat if its curvature is this far below the sharpest block's, noisy if its ratio is above the median. With
+# rates that go with the square root it would otherwise be allowed twice the rate.
 FLAT = 0.25
-# How far a flatter block's rate may be raised.
+# Largest factor on a flatter block's rate: what benchmarks/groups.py was run with, 1/sqrt(FLAT).
 MOST_RAISED = 2.0
+# Share of a training that warms up. By convention.
 WARMUP = 0.1
 
 
@@ -197,7 +199,7 @@ def suggest_groups(
     noise = _noise(curvature, members)
     places = depths(members)
     for name, block in blocks(curvature, members).items():
-        found = spectrum(
+        spec = spectrum(
             preconditioned(block, optimizer), rtol=RTOL, which="largest", max_products=MOST_PRODUCTS, rng=rng
         )
         block.release()
@@ -206,14 +208,14 @@ def suggest_groups(
                 name=name,
                 size=block.shape[0],
                 depth=places.get(name, -1),
-                curvature=found.largest,
+                curvature=spec.largest,
                 noise=noise[name],
                 rate=rate,
                 schedule="decaying",
                 reason="",
             )
         )
-    evidence = tuple(_decided(row, rows, rate) for row in rows)
+    evidence = tuple(_decide(row, rows, rate) for row in rows)
     parameters = dict(model.named_parameters())
     return GroupAdvice(
         evidence=evidence,
@@ -244,16 +246,16 @@ def _noise(curvature: CurvatureOperator, members: Mapping[str, Sequence[str]]) -
     if count < 2:
         return dict.fromkeys(members, math.nan)
     of = dict(zip(curvature.names, zip(sums, squares, strict=True), strict=True))
-    found: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     for name, names in members.items():
         mean_square = sum(float((of[n][0] / count).square().sum()) for n in names)
         scatter = sum(float(of[n][1]) for n in names) - count * mean_square
         spread, signal = unbiased(max(scatter, 0.0), mean_square, count, count)
-        found[name] = spread / signal if signal > 0 else math.inf
-    return found
+        ratios[name] = spread / signal if signal > 0 else math.inf
+    return ratios
 
 
-def _decided(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> GroupEvidence:
+def _decide(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> GroupEvidence:
     deep = [other for other in rows if other.name not in (EMBEDDINGS, SMALL)] or [row]
     top = max(deep, key=lambda other: other.curvature.upper)
     sharpest, sharp = top.curvature.upper, row.curvature.upper

@@ -45,10 +45,10 @@ def partition(model: nn.Module, groups: Mapping[str, Iterable[Any]] | None = Non
             owner[name] = str(group)
     for name, kind in _by_kind(model, [name for name in names if name not in owner]).items():
         owner[name] = kind
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(owner[name], []).append(name)
-    return found
+        members.setdefault(owner[name], []).append(name)
+    return members
 
 
 def depths(groups: Iterable[str]) -> dict[str, int]:

@@ -16,7 +16,8 @@ __all__ = ["GroupRatio", "UpdateRatios", "watch"]
 
 # What healthy training usually shows; a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
 USUAL = 1e-3
-# An outlier lies this far from the median over the groups, or this far from the usual value.
+# An outlier lies this far from the median over the groups, or this far from the usual value. By
+# convention.
 APART, STRANGE = 10.0, 100.0
 
 
@@ -33,7 +34,7 @@ class GroupRatio:
     update, weight : float
         The root mean squares of the last step.
     steps : int
-        Measured.
+        Number of steps measured.
     flags : tuple of str
         Remarks on what stands out; empty if nothing does.
     """
@@ -113,15 +114,15 @@ class UpdateRatios:
         return {"kind": "update ratios", "groups": [group.to_dict() for group in self.groups()]}
 
     def __str__(self) -> str:
-        found = self.groups()
-        if not found:
+        groups = self.groups()
+        if not groups:
             return "no step was taken yet"
-        width = max(len(group.name) for group in found)
+        width = max(len(group.name) for group in groups)
         rows = [
             f"{row.name:<{width}}  {row.ratio:9.2g}  {row.update:9.2g}  {row.weight:9.2g}  {'; '.join(row.flags)}"
-            for row in found
+            for row in groups
         ]
-        head = f"{'group':<{width}}  {'ratio':>9}  {'update':>9}  {'weight':>9}  over {found[0].steps} steps"
+        head = f"{'group':<{width}}  {'ratio':>9}  {'update':>9}  {'weight':>9}  over {groups[0].steps} steps"
         return "\n".join(row.rstrip() for row in [head, *rows])
 
     def _remember(self, *_: Any) -> None:
@@ -215,12 +216,12 @@ def _flags(ratio: float, middle: float, groups: int) -> tuple[str, ...]:
         return ("not finite: the weights are zero, or the update is not a number",)
     if ratio == 0:
         return ("does not move",)
-    found: list[str] = []
+    flags: list[str] = []
     if groups > 2 and not 1 / APART <= ratio / middle <= APART:
-        found.append(_times(ratio / middle, "the median of the groups"))
+        flags.append(_times(ratio / middle, "the median of the groups"))
     if not 1 / STRANGE <= ratio / USUAL <= STRANGE:
-        found.append(_times(ratio / USUAL, f"the usual {USUAL:g}"))
-    return tuple(found)
+        flags.append(_times(ratio / USUAL, f"the usual {USUAL:g}"))
+    return tuple(flags)
 
 
 def _times(quotient: float, of: str) -> str:

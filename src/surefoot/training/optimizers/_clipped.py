@@ -5,10 +5,10 @@ from surefoot.stability import ClippedLimits, Limits
 from surefoot.stability.clipped import clipped_limits
 from surefoot.training.optimizers.frozen import Frozen
 
-__all__ = ["clipped"]
+__all__ = ["limits_with_cap"]
 
 
-def clipped(limit: Limits, found: Spectrum, frozen: Frozen, cap: float) -> ClippedLimits:
+def limits_with_cap(limit: Limits, spec: Spectrum, frozen: Frozen, cap: float) -> ClippedLimits:
     """The limits with what is known about a cap; what acts between the cap and the step makes it unknown.
 
     Raises
@@ -23,4 +23,4 @@ def clipped(limit: Limits, found: Spectrum, frozen: Frozen, cap: float) -> Clipp
         unknown = "momentum and a preconditioner act after the cap; not derived"
     elif frozen.coupled.any() or frozen.decoupled.any():
         unknown = "weight decay acts after the cap; not derived"
-    return clipped_limits(limit, frozen.method, found.largest.upper, cap, unknown=unknown)
+    return clipped_limits(limit, frozen.method, spec.largest.upper, cap, unknown=unknown)

@@ -13,8 +13,8 @@ from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum, spectrum
 from surefoot.stability import Limits, limits
 from surefoot.training.curvature import CurvatureOperator
-from surefoot.training.optimizers._clipped import clipped
-from surefoot.training.optimizers._weight_decay import best_decayed_step
+from surefoot.training.optimizers._clipped import limits_with_cap
+from surefoot.training.optimizers._weight_decay import best_step_with_decay
 from surefoot.training.optimizers.frozen import Frozen, freeze
 
 __all__ = ["optimizer_limits"]
@@ -86,20 +86,20 @@ def optimizer_limits(
     frozen = freeze(H, optimizer)
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
     if frozen.decoupled.any():
-        found = decayed_spectrum(frozen.terrain(H), frozen, **settings)
-        limit = _with_best_step(limits(found, frozen.method), found, frozen)
+        spec = spectrum_with_decay(frozen.curvature(H), frozen, **settings)
+        limit = _with_best_step(limits(spec, frozen.method), spec, frozen)
     else:
-        found = spectrum(frozen.terrain(H), **settings)
-        limit = limits(found, frozen.method)
+        spec = spectrum(frozen.curvature(H), **settings)
+        limit = limits(spec, frozen.method)
     reasons = dict(limit.reasons)
     if frozen.note:
         reasons["curvature limit"] += f" ({frozen.note})"
         reasons["note"] = frozen.note
     limit = replace(limit, method=f"{type(optimizer).__name__} ({limit.method})", reasons=reasons)
-    return limit if clip is None else clipped(limit, found, frozen, clip)
+    return limit if clip is None else limits_with_cap(limit, spec, frozen, clip)
 
 
-def _with_best_step(limit: Limits, found: Spectrum, frozen: Frozen) -> Limits:
+def _with_best_step(limit: Limits, spec: Spectrum, frozen: Frozen) -> Limits:
     """The limits of the shifted spectrum, whose own best step is not the method's: the decay shifts its ends apart."""
     reasons = {**limit.reasons, "optimal": "not derived with this decoupled weight decay", "rate": "not derived"}
     reasons.pop("tuned", None)
@@ -107,23 +107,23 @@ def _with_best_step(limit: Limits, found: Spectrum, frozen: Frozen) -> Limits:
     uniform = bool((frozen.decoupled == decay).all())
     if not uniform:
         reasons["optimal"] = "not derived where decoupled weight decay differs between parameters"
-    if found.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
-        smallest, largest = found.smallest.lower - decay, found.largest.upper - decay * method.real_limit / 2
-        step, rate = best_decayed_step(smallest, largest, method.beta, decay, limit.stable)
+    if spec.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
+        smallest, largest = spec.smallest.lower - decay, spec.largest.upper - decay * method.real_limit / 2
+        step, rate = best_step_with_decay(smallest, largest, method.beta, decay, limit.stable)
         reasons["optimal"] = f"best worst rate over [{smallest:.6g}, {largest:.6g}] with decoupled decay {decay:g}"
         reasons["rate"] = "error per step at the optimal step"
         return replace(limit, optimal=step, rate=rate, reasons=reasons)
     return replace(limit, optimal=None, rate=1.0, reasons=reasons)
 
 
-def decayed_spectrum(
-    terrain: Operator, frozen: Frozen, *, rtol: float, failure: float, rng: int | np.random.Generator
+def spectrum_with_decay(
+    curvature: Operator, frozen: Frozen, *, rtol: float, failure: float, rng: int | np.random.Generator
 ) -> Spectrum:
     """The spectrum whose ends give the limits of a method with decoupled weight decay.
 
     Parameters
     ----------
-    terrain : Operator, shape (n, n)
+    curvature : Operator, shape (n, n)
         P^-1/2 H P^-1/2.
     frozen : Frozen
         Holds the decay.
@@ -133,17 +133,17 @@ def decayed_spectrum(
     Returns
     -------
     Spectrum
-        Largest end that of the terrain plus decay * R/2, smallest that of the terrain plus decay.
+        Largest end that of the curvature plus decay * R/2, smallest that of the curvature plus decay.
     """
     decay, stretch = frozen.decoupled, frozen.method.real_limit / 2
     if (decay == decay[0]).all():
-        found = spectrum(terrain, rtol=rtol, failure=failure, rng=rng)
-        largest, smallest = found.largest.shifted(stretch * decay[0]), found.smallest.shifted(decay[0])
+        spec = spectrum(curvature, rtol=rtol, failure=failure, rng=rng)
+        largest, smallest = spec.largest.shifted(stretch * decay[0]), spec.smallest.shifted(decay[0])
     else:
         # where the decay differs between parameters the two ends belong to two different matrices
         settings: dict[str, Any] = {"rtol": rtol, "failure": failure / 2, "rng": rng}
-        found = spectrum(shifted(terrain, stretch * decay), which="largest", **settings)
-        below = spectrum(shifted(terrain, decay), which="smallest", **settings)
-        largest, smallest = found.largest, below.smallest
-        found = replace(found, products=found.products + below.products)
-    return replace(found, largest=largest, smallest=smallest, points=None)
+        spec = spectrum(shifted(curvature, stretch * decay), which="largest", **settings)
+        below = spectrum(shifted(curvature, decay), which="smallest", **settings)
+        largest, smallest = spec.largest, below.smallest
+        spec = replace(spec, products=spec.products + below.products)
+    return replace(spec, largest=largest, smallest=smallest, points=None)

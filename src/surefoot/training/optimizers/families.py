@@ -38,6 +38,7 @@ class Family:
     method: Callable[[Group, float], Method]
     preconditioner: Callable[[Group, Mapping[str, Any]], Tensor] | None = None
     decoupled: Callable[[Group], bool] = lambda group: bool(group.get("decoupled_weight_decay", False))
+    # five steps of an average with beta2 = 0.999 and its correction: the mean of five squares
     probing: int = 5
 
 
@@ -48,7 +49,7 @@ def _sgd(group: Group, _steps: float) -> Method:
     return Nesterov(momentum) if group["nesterov"] else HeavyBall(momentum, float(group["dampening"]))
 
 
-def _averaged(group: Group, _steps: float) -> Method:
+def _ema(group: Group, _steps: float) -> Method:
     return EMAMomentum(float(group["betas"][0]))
 
 
@@ -96,11 +97,12 @@ def _correction(group: Group, state: Mapping[str, Any]) -> float:
 
 FAMILIES: dict[type, Family] = {
     optim.SGD: Family(_sgd),
-    optim.Adam: Family(_averaged, _adam),
-    optim.AdamW: Family(_averaged, _adam, decoupled=lambda _group: True),
+    optim.Adam: Family(_ema, _adam),
+    optim.AdamW: Family(_ema, _adam, decoupled=lambda _group: True),
     optim.NAdam: Family(_nadam_method, _adam),
-    optim.RAdam: Family(_averaged, _radam, probing=10),
-    optim.Adamax: Family(_averaged, _adamax),
+    # RAdam has no variance before its sixth step
+    optim.RAdam: Family(_ema, _radam, probing=10),
+    optim.Adamax: Family(_ema, _adamax),
     optim.RMSprop: Family(_rmsprop_method, _rmsprop),
 }
 

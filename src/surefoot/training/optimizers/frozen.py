@@ -16,9 +16,9 @@ from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
 
-__all__ = ["Frozen", "family_of", "freeze", "method_of", "probed_state"]
+__all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
-# Rounding of a product, magnified by the preconditioner's span, that is still far below a 1% interval.
+# Rounding of a product, magnified by the preconditioner's span, that is still far below a 1% interval: a hundredth.
 MAGNIFIED = 1e-4
 
 
@@ -45,7 +45,7 @@ class Frozen:
     decoupled: Array
     note: str
 
-    def terrain(self, curvature: CurvatureOperator) -> Operator:
+    def curvature(self, H: CurvatureOperator) -> Operator:
         """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
 
         Where P spans more than the products' precision (a bias before batch normalisation or in attention's keys has a
@@ -53,15 +53,12 @@ class Frozen:
         products are then made on a float64 copy of the model, if it runs in float64.
         """
         moved = self.preconditioner[np.isfinite(self.preconditioner)]
-        if moved.size and curvature.precision * moved.max() > MAGNIFIED * moved.min():
-            curvature = _sharpened(curvature)
-        return self._applied(curvature)
-
-    def _applied(self, curvature: Operator) -> Operator:
-        if self.coupled.any():
-            curvature = shifted(curvature, self.coupled)
+        if moved.size and H.precision * moved.max() > MAGNIFIED * moved.min():
+            H = _in_double(H)
+        curvature: Operator = shifted(H, self.coupled) if self.coupled.any() else H
         if (self.preconditioner == 1).all():
             return curvature
+        # P is infinite for parameters whose rate is 0: they do not move
         with np.errstate(divide="ignore"):
             return scaled(curvature, 1 / np.sqrt(self.preconditioner))
 
@@ -95,7 +92,7 @@ def method_of(optimizer: Optimizer) -> Method:
     >>> method_of(torch.optim.AdamW([x]))
     EMAMomentum(beta=0.9)
     """
-    optimizer = _unwrapped(optimizer)
+    optimizer = _unwrap(optimizer)
     return _common_method(family_of(optimizer), optimizer.param_groups, _steps_taken(optimizer.state.values()))
 
 
@@ -148,14 +145,14 @@ def freeze(
         If it does not train a parameter, maximises, has no rate to express the limit in, or its groups differ
         in momentum.
     """
-    optimizer = _unwrapped(optimizer)
+    optimizer = _unwrap(optimizer)
     family = family_of(optimizer)
     block = curvature.block
     groups = _groups(optimizer, block)
     state: Mapping[Any, Any] = optimizer.state
     notes: list[str] = []
     if family.preconditioner is not None and not any(state.get(p) for p in block.tensors):
-        state, note = probed_state(optimizer, family, block, gradients or curvature.batch_gradients())
+        state, note = probe_state(optimizer, family, block, gradients or curvature.batch_gradients())
         notes.append(note)
     ratios, note = _rate_ratios(groups)
     notes.append(note)
@@ -181,7 +178,7 @@ def freeze(
     )
 
 
-def probed_state(
+def probe_state(
     optimizer: Optimizer, family: Family, block: Block, gradients: Iterable[Sequence[Tensor | None]]
 ) -> tuple[Mapping[Any, Any], str]:
     """The state that a fresh optimizer of the same kind has after steps of rate 0 over the gradients, on a copy.
@@ -221,7 +218,7 @@ def probed_state(
     return state, f"preconditioner after {steps} probing steps of rate 0 on a copy, over {over}"
 
 
-def _sharpened(curvature: CurvatureOperator) -> CurvatureOperator:
+def _in_double(curvature: CurvatureOperator) -> CurvatureOperator:
     if not curvature.fits_in_double:
         return curvature
     try:
@@ -253,8 +250,8 @@ def _rate_ratios(groups: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]
         return [1.0] * len(rates), ""
     if rates[0] == 0:
         raise InvalidInput(f"the first group has rate 0 and others {max(rates):g}; set a rate to express limits in")
-    found = ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
-    return [rate / rates[0] for rate in rates], f"the first group's rate; groups keep their ratios ({found})"
+    listed = ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
+    return [rate / rates[0] for rate in rates], f"the first group's rate; groups keep their ratios ({listed})"
 
 
 def _common_method(family: Family, groups: Sequence[Mapping[str, Any]], steps: float) -> Method:
@@ -290,7 +287,7 @@ def _steps_taken(states: Iterable[Mapping[str, Any]]) -> float:
     return max((float(state.get("step", 0)) for state in states), default=0.0)
 
 
-def _unwrapped(optimizer: Any) -> Any:
+def _unwrap(optimizer: Any) -> Any:
     """The torch optimizer inside a wrapper that keeps it as `.optimizer` (Accelerate)."""
     while not isinstance(optimizer, Optimizer) or type(optimizer) not in FAMILIES:
         inner = getattr(optimizer, "optimizer", None)

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from surefoot.training.residual._result import ResidualBlock
 from surefoot.training.residual._signals import Signals
 
-__all__ = ["bounded_scale", "predicted"]
+__all__ = ["bounded_scale", "predict_growth"]
 
-# The square of a size may grow so much across depth: what iid blocks with h = L^-1/2 do.
+# The square of a size may grow so much across depth: what iid blocks with h = L^-1/2 do, (1 + 1/L)^L.
 BOUND = math.e
+# Scales searched, 20 to a decade: growth rises with h but for branches that shrink what they meet, where it may dip.
 SMALLEST, LARGEST, POINTS = 1e-6, 1e3, 181
 
 
-def predicted(blocks: Sequence[ResidualBlock], seen: Signals, h: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def predict_growth(
+    blocks: Sequence[ResidualBlock], seen: Signals, h: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """|x_k| / |x_0| and |gradient by x_k| / |gradient by x_L|, k = 0 .. L, for x + h g(x).
 
         |x_{k+1}|^2 = (1 + 2 h c tr(J)/n) |x_k|^2 + h^2 |g|^2
@@ -61,7 +64,7 @@ def bounded_scale(blocks: Sequence[ResidualBlock], seen: Signals) -> float | Non
     """
 
     def within(h: float) -> bool:
-        forward, backward = predicted(blocks, seen, h)
+        forward, backward = predict_growth(blocks, seen, h)
         return max(forward[-1], backward[0]) ** 2 <= BOUND
 
     if not within(SMALLEST):

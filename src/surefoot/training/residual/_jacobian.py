@@ -11,9 +11,9 @@ from torch.autograd.graph import GradientEdge
 from surefoot.operators import Array, MatrixOperator, Operator
 from surefoot.training.model.sandbox import twice_differentiable
 
-__all__ = ["JacobianOf", "formed"]
+__all__ = ["JacobianOf", "form"]
 
-# Rows of a Jacobian that one backward pass of many vectors forms.
+# Rows of a Jacobian that one backward pass of many vectors forms: each row keeps a copy of every activation.
 ROWS = 128
 
 
@@ -39,6 +39,7 @@ class JacobianOf(Operator):
         self._forward: tuple[Tensor, Tensor | None] | None = None
 
     def _apply(self, x: Array) -> Array:
+        # J v = d/du (J'u)'v: two reverse passes, since few layers have a rule for forward mode
         with twice_differentiable():
             if self._forward is None:
                 dummy = torch.zeros_like(self._output, requires_grad=True)
@@ -83,7 +84,7 @@ class JacobianOf(Operator):
         return x.detach().reshape(-1).double().cpu().numpy()
 
 
-def formed(jacobian: JacobianOf) -> MatrixOperator:
+def form(jacobian: JacobianOf) -> MatrixOperator:
     """The matrix itself.
 
     Raises

@@ -12,12 +12,12 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra import Bounds
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import first_sizes, taken
-from surefoot.training.residual._growth import bounded_scale, predicted
+from surefoot.training.residual._growth import bounded_scale, predict_growth
 from surefoot.training.residual._jacobian import JacobianOf
-from surefoot.training.residual._measure import matrix_or_products, measured_block, norm
+from surefoot.training.residual._measure import matrix_or_products, measure_block, norm
 from surefoot.training.residual._result import DepthScaling, ResidualBlock, ResidualStability
 from surefoot.training.residual._scale import DEPTH_SCALES, attach
-from surefoot.training.residual._signals import Signals, prepared, run, signals
+from surefoot.training.residual._signals import Signals, prepare, run, signals
 from surefoot.training.residual._trace import Step, Trace
 from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 
@@ -104,14 +104,14 @@ def residual_stability(
     '0.2000 0.2000'
     """
     model, blocks = as_model(model, blocks)
-    model, batch = prepared(model, data, loss)
-    found, steps = _visit(model, batch, loss, blocks)
-    seen = signals(found, list(steps.values()), loss, rng)
+    model, batch = prepare(model, data, loss)
+    record, steps = _visit(model, batch, loss, blocks)
+    seen = signals(record, list(steps.values()), loss, rng)
     _check_finite(steps, seen)
     few, count = _some_samples(model, batch, samples)
     each = failure / (3 * len(steps))
     measured = tuple(
-        measured_block(name, step, rtol=rtol, failure=each, rng=rng)
+        measure_block(name, step, rtol=rtol, failure=each, rng=rng)
         for name, step in _visit(model, few, loss, blocks)[1].items()
     )
 
@@ -128,7 +128,7 @@ def residual_stability(
     for label, scale in scales.items():
         sizes, worst = None, None
         try:
-            hooks = nullcontext() if scale == 1 else attach(model, found, steps, [scale] * len(steps))
+            hooks = nullcontext() if scale == 1 else attach(model, record, steps, [scale] * len(steps))
         except InvalidInput as error:
             note = f"scales were not tried: {error}"
         else:
@@ -139,8 +139,8 @@ def residual_stability(
 
 
 def _visit(model: nn.Module, batch: Any, loss: Loss | None, blocks: Blocks) -> tuple[Trace, dict[str, Step]]:
-    found = run(model, batch, loss)
-    return found, named_steps(model, found, blocks)
+    record = run(model, batch, loss)
+    return record, named_steps(model, record, blocks)
 
 
 def _worst(steps: Sequence[Step], rtol: float, failure: float, rng: int) -> Bounds | None:
@@ -160,7 +160,7 @@ def _scaling(
     seen: Signals | None,
     worst: Bounds | None,
 ) -> DepthScaling:
-    forward, backward = predicted(blocks, as_it_is, scale)
+    forward, backward = predict_growth(blocks, as_it_is, scale)
     return DepthScaling(
         label=label,
         scale=scale,

@@ -10,6 +10,7 @@ from surefoot.stability import Limits
 
 __all__ = ["DepthScaling", "ResidualBlock", "ResidualStability"]
 
+# Blocks shown in print: a screen's worth.
 SHOWN = 12
 
 
@@ -65,11 +66,11 @@ class ResidualBlock:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the eigenvalues."""
-        found = self.spectrum.to_dict() | {"points": None, "field_of_values": None}
+        spec = self.spectrum.to_dict() | {"points": None, "field_of_values": None}
         intervals = {name: getattr(self, name).to_dict() for name in ("norm", "log_norm", "growth")}
         plain = ("name", "size", "contractive", "mean", "mean_square", "degree")
         values = {name: getattr(self, name) for name in plain}
-        return values | intervals | {"spectrum": found, "limits": self.limits.to_dict()}
+        return values | intervals | {"spectrum": spec, "limits": self.limits.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ResidualBlock":
@@ -169,13 +170,13 @@ class ResidualStability:
         chosen = self.blocks if self.depth <= SHOWN else (*self.blocks[: SHOWN - 2], self.blocks[-1])
         rows = [("block", "growth ||I + J||", "||J||", "log norm", "rms growth", "stable h", "contractive h")]
         rows += [_block_row(block) for block in chosen]
-        lines = _aligned(rows)
+        lines = _align(rows)
         if len(chosen) < self.depth:
             lines.insert(-1, f"  ... {self.depth - len(chosen)} more")
         table = [("scale of all", "h", "signal x", "predicted", "gradient x", "predicted", "worst direction", "bound")]
         table += [_scaling_row(scaling) for scaling in self.scalings]
         notes = [f"  {text}" for text in (self.meaning, self.note) if text]
-        return "\n".join([head, *lines, "", *_aligned(table), *notes])
+        return "\n".join([head, *lines, "", *_align(table), *notes])
 
     @property
     def meaning(self) -> str:
@@ -243,7 +244,7 @@ def _interval(bounds: Bounds) -> str:
     return f"{bounds.upper:.4g}" if bounds.lower == bounds.upper else f"[{bounds.lower:.4g}, {bounds.upper:.4g}]"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

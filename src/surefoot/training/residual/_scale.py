@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import leaves
-from surefoot.training.residual._signals import prepared, run
+from surefoot.training.residual._signals import prepare, run
 from surefoot.training.residual._trace import Edge, Step, Trace
 from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 
 __all__ = ["DEPTH_SCALES", "ResidualScales", "attach", "scale_residuals"]
 
+# By name: the scale at which a random stack grows by e in the square, and the one of a differential equation.
 DEPTH_SCALES = {"1/sqrt(L)": lambda depth: depth**-0.5, "1/L": lambda depth: 1 / depth}
 # What may stand between a module and the sum: linear in the module's output.
 LINEAR = ("View", "Transpose", "Permute", "T", "Squeeze", "Unsqueeze", "Clone", "Alias", "Reshape", "Expand", "Mul")
@@ -114,13 +115,13 @@ def scale_residuals(
     if not isinstance(model, nn.Module):
         raise InvalidType(f"model must be a torch.nn.Module, whose modules can be hooked; got a {type(model).__name__}")
     model, blocks = as_model(model, blocks)
-    model, batch = prepared(model, data, loss)
-    found = run(model, batch, loss)
-    steps = named_steps(model, found, blocks)
-    return attach(model, found, steps, _checked_scales(scale, len(steps)))
+    model, batch = prepare(model, data, loss)
+    record = run(model, batch, loss)
+    steps = named_steps(model, record, blocks)
+    return attach(model, record, steps, _scale_of_each(scale, len(steps)))
 
 
-def attach(model: nn.Module, found: Trace, steps: Mapping[str, Step], scales: Sequence[float]) -> ResidualScales:
+def attach(model: nn.Module, record: Trace, steps: Mapping[str, Step], scales: Sequence[float]) -> ResidualScales:
     """Hook the branches of a traced model; all of them or, on an error, none.
 
     Raises
@@ -131,11 +132,11 @@ def attach(model: nn.Module, found: Trace, steps: Mapping[str, Step], scales: Se
     hooks: dict[tuple[str, int | None, bool], float] = {}
     uses: Counter[tuple[str, int | None, bool]] = Counter()
     for (name, step), scale in zip(steps.items(), scales, strict=True):
-        for place in _places(name, found, step):
+        for place in _places(name, record, step):
             uses[place] += 1
             if hooks.setdefault(place, scale) != scale:
                 raise InvalidInput(f"{place[0]} ends several branches and can have one scale only; give all the same")
-    calls = Counter(call.name for call in found.calls)
+    calls = Counter(call.name for call in record.calls)
     for place, count in uses.items():
         if calls[place[0]] != count:
             raise InvalidInput(
@@ -179,15 +180,15 @@ class _Around:
         return x.lerp(output, self.scale)
 
 
-def _places(name: str, found: Trace, step: Step) -> list[tuple[str, int | None, bool]]:
+def _places(name: str, record: Trace, step: Step) -> list[tuple[str, int | None, bool]]:
     """Where the branch is scaled: (module, entry of what it returns, whether around it)."""
-    ends = [end for edge in step.addends for end in _ends(found, edge)]
+    ends = [end for edge in step.addends for end in _ends(record, edge)]
     if all(end is not None for end in ends):
         return [(*end, False) for end in ends if end is not None]
     home = step.inside[-1]
     stream = (step.stream.node, step.stream.output_nr)
-    own = [s for s in found.steps if home in s.inside and s.parametric == step.parametric]
-    calls = [call for call in found.calls if call.name == home]
+    own = [s for s in record.steps if home in s.inside and s.parametric == step.parametric]
+    calls = [call for call in record.calls if call.name == home]
     if home and len(own) == 1 and len(calls) == 1 and calls[0].input == stream and calls[0].output == step.sum:
         return [(home, None, True)]
     raise InvalidInput(
@@ -196,21 +197,21 @@ def _places(name: str, found: Trace, step: Step) -> list[tuple[str, int | None, 
     )
 
 
-def _ends(found: Trace, edge: Edge) -> list[tuple[str, int | None] | None]:
+def _ends(record: Trace, edge: Edge) -> list[tuple[str, int | None] | None]:
     """The modules that returned a value, or the parts of it; None where no module did."""
-    if edge in found.producers:
-        return [found.producers[edge][-1]]
-    if edge in found.plain:
-        return [end for part in found.plain[edge] for end in _ends(found, part)]
+    if edge in record.producers:
+        return [record.producers[edge][-1]]
+    if edge in record.plain:
+        return [end for part in record.plain[edge] for end in _ends(record, part)]
     node = edge[0]
     if node.name().partition("Backward")[0].lstrip("_").removeprefix("Unsafe") in LINEAR:
         inputs = [e for e in node.next_functions if e[0] is not None and not hasattr(e[0], "variable")]
         if len(inputs) == 1:
-            return _ends(found, inputs[0])
+            return _ends(record, inputs[0])
     return [None]
 
 
-def _checked_scales(scale: Any, depth: int) -> list[float]:
+def _scale_of_each(scale: Any, depth: int) -> list[float]:
     if isinstance(scale, str):
         if scale not in DEPTH_SCALES:
             raise InvalidInput(f"scale must be a number, {' or '.join(DEPTH_SCALES)}; got {scale!r}")

@@ -16,9 +16,9 @@ from surefoot.training.model.batches import gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module, random_modules, twice_differentiable
 from surefoot.training.model.trees import leaves, on_device
-from surefoot.training.residual._trace import Step, Trace, trace
+from surefoot.training.residual._trace import Step, Trace, trace_forward
 
-__all__ = ["Signals", "prepared", "run", "signals"]
+__all__ = ["Signals", "prepare", "run", "signals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Signals:
         return tuple(_ratio(size, self.gradient_after[-1]) for size in (*self.gradient, self.gradient_after[-1]))
 
 
-def prepared(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, Any]:
+def prepare(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, Any]:
     """The module inside wrappers, and the first batch of the data on its device.
 
     Raises
@@ -94,10 +94,10 @@ def run(model: nn.Module, batch: Any, loss: Loss | None) -> Trace:
             return model(**batch)
         return model(batch[0] if isinstance(batch, tuple | list) else batch)
 
-    return trace(model, compute)
+    return trace_forward(model, compute)
 
 
-def signals(found: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -> Signals:
+def signals(record: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -> Signals:
     """The sizes of what flows forward and backward; infinite or nan where that is what they are.
 
     Backward flows the gradient of the loss or, without one, of a random direction at the last branch.
@@ -108,7 +108,7 @@ def signals(found: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -
         If the loss does not depend on the blocks.
     """
     if loss is not None:
-        root, cotangent = cast("Tensor", found.returned), None
+        root, cotangent = cast("Tensor", record.returned), None
     else:
         root = steps[-1].value
         random = torch.randn(root.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

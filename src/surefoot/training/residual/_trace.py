@@ -1,4 +1,4 @@
-"""One forward pass, and every x + g(x) in it: found by what is added to what, whatever module the sum is written in."""
+"""One forward pass, and every x + g(x) in it, seen by what is added to what, whatever module the sum is written in."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from surefoot.training.model.sandbox import undisturbed
 from surefoot.training.model.trees import leaves, mapped
 
-__all__ = ["Call", "Edge", "Step", "Trace", "trace"]
+__all__ = ["Call", "Edge", "Step", "Trace", "trace_forward"]
 
 Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: what identifies a value
 
@@ -70,7 +70,7 @@ class Trace:
     returned: Any = None
 
 
-def trace(model: nn.Module, compute: Callable[[], Any]) -> Trace:
+def trace_forward(model: nn.Module, compute: Callable[[], Any]) -> Trace:
     """Run something that calls the model, with its graph kept, and note the sums and the calls.
 
     All parameters and floating inputs take part in the graph, so that frozen ones hide nothing; afterwards their
@@ -86,11 +86,11 @@ def trace(model: nn.Module, compute: Callable[[], Any]) -> Trace:
     -------
     Trace
     """
-    found = Trace()
+    record = Trace()
     stack: list[str] = []
-    with undisturbed(model), _thawed(model), _watched(model, found, stack), _Additions(found, stack):
-        found.returned = compute()
-    return found
+    with undisturbed(model), _unfreeze(model), _record_calls(model, record, stack), _Additions(record, stack):
+        record.returned = compute()
+    return record
 
 
 def edge_of(tensor: Tensor) -> Edge:
@@ -102,9 +102,9 @@ def edge_of(tensor: Tensor) -> Edge:
 class _Additions(TorchFunctionMode):
     """Sees each addition of two tensors of one shape."""
 
-    def __init__(self, found: Trace, stack: list[str]) -> None:
+    def __init__(self, record: Trace, stack: list[str]) -> None:
         super().__init__()
-        self.found = found
+        self.record = record
         self.stack = stack
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -125,14 +125,14 @@ class _Additions(TorchFunctionMode):
 
     def _rescaled(self, result: Tensor, x: Tensor, total: Tensor, scale: Any) -> Tensor:
         """A sum x + g(x) that is made x + h g(x) afterwards."""
-        known = (step for step in reversed(self.found.steps) if total.requires_grad and step.sum == edge_of(total))
+        known = (step for step in reversed(self.record.steps) if total.requires_grad and step.sum == edge_of(total))
         step = next(known, None)
         if step is not None and x.requires_grad and edge_of(x) == (step.stream.node, step.stream.output_nr):
             step.branch, step.sum, step.value = scale * step.branch, edge_of(result), result.clone()
         return result
 
     def _note(self, first: Tensor, second: Tensor, edges: list[GradientEdge], alpha: Any, result: Tensor) -> None:
-        self.found.additions += 1
+        self.record.additions += 1
         scaled = second if alpha == 1 else alpha * second
         one, other = ((edge.node, edge.output_nr) for edge in edges)
         if self._step(edges[0], first, scaled, other, result):
@@ -142,17 +142,17 @@ class _Additions(TorchFunctionMode):
         if self._parallel(one, scaled, other, result) or (alpha == 1 and self._parallel(other, first, one, result)):
             return
         if alpha == 1:
-            self.found.plain[edge_of(result)] = (one, other)
+            self.record.plain[edge_of(result)] = (one, other)
 
     def _step(self, stream: GradientEdge, x: Tensor, branch: Tensor, addend: Edge, result: Tensor) -> bool:
         if isinstance(getattr(stream.node, "variable", None), nn.Parameter):
             return False
         path = _path(
-            addend, (stream.node, stream.output_nr), {step.sum for step in self.found.steps if step.parametric}
+            addend, (stream.node, stream.output_nr), {step.sum for step in self.record.steps if step.parametric}
         )
         if path is None:
             return False
-        self.found.steps.append(
+        self.record.steps.append(
             Step(
                 stream,
                 x.detach().clone(),
@@ -169,7 +169,7 @@ class _Additions(TorchFunctionMode):
 
     def _parallel(self, total: Edge, more: Tensor, addend: Edge, result: Tensor) -> bool:
         """(x + f(x)) + g(x), g(x) computed from x and not from the sum: one step with two branches."""
-        step = next((step for step in reversed(self.found.steps) if step.sum == total), None)
+        step = next((step for step in reversed(self.record.steps) if step.sum == total), None)
         if step is None:
             return False
         path = _path(addend, (step.stream.node, step.stream.output_nr), set())
@@ -225,7 +225,7 @@ def _path(start: Edge, target: Edge, sums: set[Edge]) -> _Path | None:
 
 
 @contextmanager
-def _thawed(model: nn.Module) -> Generator[None]:
+def _unfreeze(model: nn.Module) -> Generator[None]:
     """Let every floating parameter take part in the graph."""
     frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
     try:
@@ -238,7 +238,7 @@ def _thawed(model: nn.Module) -> Generator[None]:
 
 
 @contextmanager
-def _watched(model: nn.Module, found: Trace, stack: list[str]) -> Generator[None]:
+def _record_calls(model: nn.Module, record: Trace, stack: list[str]) -> Generator[None]:
     """Note every call of the model's modules."""
     entered: list[tuple[Edge | None, tuple[int, ...] | None]] = []
     handles: list[Any] = [model.register_forward_pre_hook(_differentiable_inputs, with_kwargs=True)]
@@ -246,17 +246,17 @@ def _watched(model: nn.Module, found: Trace, stack: list[str]) -> Generator[None
     def before(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
             stack.append(name)
-            entered.append(_described((args, kwargs)))
+            entered.append(_first_tensor((args, kwargs)))
 
         return hook
 
     def after(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             stack.pop()
-            found.calls.append(Call(name, *entered.pop(), *_described(output)))
+            record.calls.append(Call(name, *entered.pop(), *_first_tensor(output)))
             for place, tensor in _places(output):
                 if tensor.requires_grad:
-                    found.producers.setdefault(edge_of(tensor), []).append((name, place))
+                    record.producers.setdefault(edge_of(tensor), []).append((name, place))
 
         return hook
 
@@ -271,15 +271,15 @@ def _watched(model: nn.Module, found: Trace, stack: list[str]) -> Generator[None
 
 
 def _differentiable_inputs(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    def marked(tensor: Tensor) -> Tensor:
+    def mark(tensor: Tensor) -> Tensor:
         wanted = tensor.is_floating_point() and not tensor.requires_grad
         # a copy that is no leaf, so that the model may change it in place
         return tensor.detach().requires_grad_().clone() if wanted else tensor
 
-    return mapped(marked, tuple(args)), mapped(marked, dict(kwargs))
+    return mapped(mark, tuple(args)), mapped(mark, dict(kwargs))
 
 
-def _described(tree: Any) -> tuple[Edge | None, tuple[int, ...] | None]:
+def _first_tensor(tree: Any) -> tuple[Edge | None, tuple[int, ...] | None]:
     """The first tensor's place in the graph, and its shape."""
     first = next((leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)), None)
     if first is None:

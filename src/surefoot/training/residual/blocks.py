@@ -15,6 +15,7 @@ __all__ = ["Blocks", "Chain", "as_model", "named_steps"]
 # A pattern, names, or (name, module) -> bool; None finds the blocks.
 Blocks = str | Iterable[str] | Callable[[str, nn.Module], bool] | None
 
+# Modules named in a message: enough to recognise a pattern.
 SHOWN = 4
 
 
@@ -67,14 +68,14 @@ def as_model(source: Any, blocks: Blocks) -> tuple[nn.Module, Blocks]:
     return chain, [name for name, _ in chain.named_children()] if blocks is None else blocks
 
 
-def named_steps(model: nn.Module, found: Trace, blocks: Blocks) -> dict[str, Step]:
+def named_steps(model: nn.Module, record: Trace, blocks: Blocks) -> dict[str, Step]:
     """The residual branches by name, in the order in which they run.
 
     Parameters
     ----------
     model : Module
         Model that was traced.
-    found : Trace
+    record : Trace
     blocks : str, iterable of str, callable or None
         Modules that are blocks, as in `residual_stability`.
 
@@ -90,21 +91,21 @@ def named_steps(model: nn.Module, found: Trace, blocks: Blocks) -> dict[str, Ste
         If nothing is of the form x + g(x), with the module and the reason.
     """
     if blocks is None:
-        steps = _kept(found.steps)
+        steps = _innermost(record.steps)
         if not steps:
-            raise InvalidInput(_nothing(model, found))
+            raise InvalidInput(_why_no_blocks(model, record))
     else:
-        wanted = [id(step) for name in _matching(model, blocks) for step in _steps_of(name, found)]
-        steps = [step for step in found.steps if id(step) in wanted]
-    return dict(zip(_names(found, steps), steps, strict=True))
+        wanted = [id(step) for name in _names_of(model, blocks) for step in _steps_of(name, record)]
+        steps = [step for step in record.steps if id(step) in wanted]
+    return dict(zip(_names(record, steps), steps, strict=True))
 
 
-def _kept(steps: list[Step]) -> list[Step]:
+def _innermost(steps: list[Step]) -> list[Step]:
     """The innermost sums with parameters; where none has any, the innermost."""
     return [s for s in steps if s.parametric and not s.crossed] or [s for s in steps if not s.crossed]
 
 
-def _matching(model: nn.Module, blocks: Any) -> list[str]:
+def _names_of(model: nn.Module, blocks: Any) -> list[str]:
     modules = dict(model.named_modules())
     if isinstance(blocks, str):
         names = [name for name in modules if name and fnmatchcase(name, blocks)]
@@ -130,11 +131,11 @@ def _some(model: nn.Module) -> str:
     return f"the modules are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
-def _steps_of(name: str, found: Trace) -> list[Step]:
+def _steps_of(name: str, record: Trace) -> list[Step]:
     """The branches of a module that is a block, or is itself a branch; an error where it is neither."""
-    within = _kept([step for step in found.steps if name in step.inside])
-    produced = [step for step in found.steps if any(name in _returned_by(found, edge) for edge in step.addends)]
-    calls = [call for call in found.calls if call.name == name]
+    within = _innermost([step for step in record.steps if name in step.inside])
+    produced = [step for step in record.steps if any(name in _returned_by(record, edge) for edge in step.addends)]
+    calls = [call for call in record.calls if call.name == name]
     why = next((why for call in calls if (why := _why_no_block(call, within))), "" if calls else "it never ran")
     if why and not produced:
         raise InvalidInput(f"{name} is not of the form x + g(x): {why}; name the modules that are, or leave blocks out")
@@ -164,15 +165,15 @@ def _maker(edge: Edge | None) -> str:
     return str(edge[0].name()).removeprefix("torch::autograd::").rstrip("0123456789").removesuffix("Backward")
 
 
-def _returned_by(found: Trace, edge: Edge) -> list[str]:
-    return [name for name, _ in found.producers.get(edge, [])]
+def _returned_by(record: Trace, edge: Edge) -> list[str]:
+    return [name for name, _ in record.producers.get(edge, [])]
 
 
-def _names(found: Trace, steps: list[Step]) -> list[str]:
+def _names(record: Trace, steps: list[Step]) -> list[str]:
     written = Counter(step.inside[-1] for step in steps)
     names: list[str] = []
     for step in steps:
-        makers = [name for edge in step.addends for name in _returned_by(found, edge)[-1:]]
+        makers = [name for edge in step.addends for name in _returned_by(record, edge)[-1:]]
         home = step.inside[-1]
         names.append(home if home and written[home] == 1 else " + ".join(makers) or home or "the model")
     seen: Counter[str] = Counter()
@@ -184,14 +185,14 @@ def _names(found: Trace, steps: list[Step]) -> list[str]:
     return names
 
 
-def _nothing(model: nn.Module, found: Trace) -> str:
-    """That nothing was found, and why the likeliest modules are no blocks."""
-    parents = [call for call in found.calls if call.name and list(model.get_submodule(call.name).children())]
-    calls = parents or [call for call in found.calls if call.name]
-    seen = [f"{call.name}: {why}" for call in calls if (why := _why_no_block(call, found.steps))]
+def _why_no_blocks(model: nn.Module, record: Trace) -> str:
+    """That nothing was record, and why the likeliest modules are no blocks."""
+    parents = [call for call in record.calls if call.name and list(model.get_submodule(call.name).children())]
+    calls = parents or [call for call in record.calls if call.name]
+    seen = [f"{call.name}: {why}" for call in calls if (why := _why_no_block(call, record.steps))]
     listed = "; ".join(dict.fromkeys(seen[:SHOWN]))
     return (
-        f"no x + g(x) in {type(model).__name__}: {found.additions} additions of two tensors of one shape were seen, "
+        f"no x + g(x) in {type(model).__name__}: {record.additions} additions of two tensors of one shape were seen, "
         f"none to what the other was computed from through parameters ({listed or 'no module was called'}); sums in "
         "compiled, in-place or checkpointed code may not be seen: write x = x + g(x)"
     )

@@ -194,7 +194,7 @@ def stochastic_curvature(
     step = _Step.along(before.gradient(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
-        terrain = frozen.terrain(H)
+        terrain = frozen.curvature(H)
         found = spectrum(_decayed(terrain, frozen), which="largest", rtol=rtol, failure=failure, rng=rng)
         largest = largest.with_value(found.largest.upper)
         products += found.products + (rate is None)

@@ -311,7 +311,7 @@ def _terrain(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     """What the optimizer sees; decoupled decay counts as the curvature that gives the largest step exactly."""
     if frozen is None:
         return H
-    terrain = frozen.terrain(H)
+    terrain = frozen.curvature(H)
     return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
 
 

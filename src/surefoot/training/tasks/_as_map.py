@@ -19,7 +19,8 @@ from surefoot.training.model.trees import on_device
 
 __all__ = ["DescentMap", "as_map"]
 
-# Relative difference of two ways to the same gradient that is rounding, in units of the parameters' precision.
+# Relative difference of two ways to the same gradient that is rounding, in units of the parameters' precision: sums
+# over thousands of samples in another order.
 ROUNDING = 1e3
 
 

@@ -205,14 +205,14 @@ def edge_of_stability(
     runs: list[EdgeRun] = []
     for i, (name, rate, make) in enumerate(plan):
 
-        def told(part: float, i: int = i, label: str = f"{name}, rate {rate:g}") -> None:
+        def tell(part: float, i: int = i, label: str = f"{name}, rate {rate:g}") -> None:
             if progress is not None:
                 done = i + part
                 spent = time.perf_counter() - began
                 left = spent / done * (len(plan) - done) if done > FIRST_ESTIMATE else None
                 progress(round(LOOKS * done), LOOKS * len(plan), label, left)
 
-        runs.append(_run(name, rate, make, batch, steps, rng, told))
+        runs.append(_run(name, rate, make, batch, steps, rng, tell))
     problem = f"MLP 64-32-32-10 (tanh) on {SAMPLES} digits, mean squared error, full batch, {steps} steps"
     return Edge(problem=problem, runs=tuple(runs), seconds=time.perf_counter() - began)
 
@@ -224,7 +224,7 @@ def _run(
     batch: Any,
     steps: int,
     rng: int,
-    told: Callable[[float], None],
+    tell: Callable[[float], None],
 ) -> EdgeRun:
     loss = supervised(nn.functional.mse_loss)
     with random_state_kept(), threads_for(0, 0):
@@ -240,7 +240,7 @@ def _run(
             # Adam's preconditioner is not known before its first step
             if step % every == 0 and step > 0:
                 looks.append((step, tracker.update().value, value.item()))
-                told(step / steps)
+                tell(step / steps)
             value.backward()
             optimizer.step()
         threshold = method_of(optimizer).real_limit / rate

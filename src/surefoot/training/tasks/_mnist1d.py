@@ -28,6 +28,7 @@ TEMPLATES = np.array([
     [5, 4, 3.5, 3.5, 4, 5, 5, 4, 3.5, 3.5, 4, 5],
     [5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5],
 ])  # fmt: skip
+# The published recipe's sizes of its distortions, and its classes and length.
 PADDING = 36, 60
 SCALE, SHIFT, SHEAR = 0.4, 48, 0.75
 SMOOTH_NOISE, NOISE = 0.25, 0.02
@@ -52,7 +53,7 @@ def signals(samples: int, seed: int) -> tuple[Reals, NDArray[np.int64]]:
 
     rng = np.random.default_rng(seed)
     classes = rng.permutation(np.arange(samples) % CLASSES)
-    drawn, inside = _placed(classes, rng)
+    drawn, inside = _place(classes, rng)
     smooth = gaussian_filter1d(SMOOTH_NOISE * rng.standard_normal(drawn.shape), 2, axis=1)
     drawn = np.where(inside, drawn, smooth) + NOISE * rng.standard_normal(drawn.shape)
     slope = SHEAR * (rng.random((samples, 1)) - 0.5)
@@ -62,7 +63,7 @@ def signals(samples: int, seed: int) -> tuple[Reals, NDArray[np.int64]]:
     return (drawn - drawn.mean()) / drawn.std(), classes
 
 
-def _placed(classes: NDArray[np.int64], rng: np.random.Generator) -> tuple[Reals, NDArray[np.bool_]]:
+def _place(classes: NDArray[np.int64], rng: np.random.Generator) -> tuple[Reals, NDArray[np.bool_]]:
     """Each template somewhere in 72 points, and where it is."""
     templates = TEMPLATES - TEMPLATES.mean(axis=1, keepdims=True)
     templates = templates / templates.std(axis=1, keepdims=True)

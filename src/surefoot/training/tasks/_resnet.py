@@ -16,9 +16,12 @@ from surefoot.training.tasks._task import Task
 
 __all__ = ["DEPTHS", "ResidualTask", "ResnetMLP", "resnet_mlp_task"]
 
+# Depths at which the signal grows visibly and the float32 range still holds it, 2^(depth/2).
 DEPTHS = (4, 256)
 DEPTH = 16
+# The images' 64 pixels: the first block needs no layer before it.
 WIDTH = 64
+# Images on which curvature is measured: some seconds at depth 16.
 CURVATURE_SAMPLES = 256
 
 
@@ -40,7 +43,7 @@ class ResidualTask(Task):
     def details(self) -> tuple[ResidualStability, ...]:
         """The blocks at the start as Euler steps, in double precision and eval mode, on the curvature's samples."""
         model = copy.deepcopy(self._model).double().eval()
-        batch = mapped(_doubled, self._curvature_data.items[0])
+        batch = mapped(_to_double, self._curvature_data.items[0])
         return (residual_stability(model, batch, loss=self._loss, blocks=self._blocks, rng=self._seed),)
 
 
@@ -116,5 +119,5 @@ class _Block(nn.Module):
         return x + self.outer(torch.relu(self.inner(x)))
 
 
-def _doubled(tensor: Tensor) -> Tensor:
+def _to_double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor

@@ -12,6 +12,7 @@ from surefoot.training.tasks._task import Task
 
 __all__ = ["char_transformer_task", "digits_rnn_task", "mnist1d_cnn_task"]
 
+# Sizes small enough to train on two cores while one waits. By convention.
 SIGNALS = 4000
 CHANNELS = 24
 CHARACTERS = 95  # the most frequent ones; every other is one more
@@ -58,7 +59,7 @@ def char_transformer_task(seed: int = 0) -> Task:
     -------
     Task
     """
-    text, characters = _encoded()
+    text, characters = _encode_text()
     starts = torch.randint(len(text) - CONTEXT, (WINDOWS, 1), generator=torch.Generator().manual_seed(0))
     windows = text[starts + torch.arange(CONTEXT + 1)]
     data = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
@@ -113,7 +114,7 @@ def _convolutional() -> nn.Module:
     )
 
 
-def _encoded() -> tuple[Tensor, int]:
+def _encode_text() -> tuple[Tensor, int]:
     """The text as numbers, and how many different ones there are."""
     from pydoc_data import topics
 

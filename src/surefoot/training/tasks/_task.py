@@ -29,7 +29,7 @@ __all__ = ["OPTIMIZERS", "Candidate", "Task"]
 
 OptimizerFactory = Callable[[Any, float], Optimizer]
 
-# Any rate: a candidate's terrain does not depend on it.
+# Any rate: the curvature that a candidate sees does not depend on it.
 SOME_RATE = 1e-3
 # The second moment is averaged over one pass through the data, or so many mini-batches of it.
 PROBING_BATCHES = 200
@@ -128,7 +128,7 @@ class Task:
                 raise InvalidInput(f"{label} must be at least 1; got {value!r}")
         if not callable(loss) or isinstance(loss, nn.Module):
             raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
-        self._model = _trainable(_start(model, seed))
+        self._model = _check_trainable(_start(model, seed))
         self._loss = loss
         self._batches = gather(data, loss)
         self._name = name or type(self._model).__name__
@@ -192,7 +192,7 @@ class Task:
         return self._candidates
 
     def operator(self, candidate: Candidate) -> Operator:
-        """P^-1/2 (H + w) P^-1/2 at the start, as the candidate sees it; one object for all with the same terrain.
+        """P^-1/2 (H + w) P^-1/2 at the start, as the candidate sees it; one object for all that see the same.
 
         Decoupled weight decay w enters as the curvature w R/2 (R the method's limit of step * curvature), which is
         exact for the largest step; directions of negative curvature smaller than that are not told apart from flat.
@@ -264,10 +264,10 @@ class Task:
         curvature = self.curvature()
         optimizer = make(list(curvature.parameters), SOME_RATE)
         frozen = freeze(curvature, optimizer, self._gradients(curvature))
-        terrain, note = frozen.terrain(curvature), frozen.note
+        operator, note = frozen.curvature(curvature), frozen.note
         if frozen.decoupled.any():
-            terrain, note = _decayed(terrain, frozen)
-        self._operators[label] = terrain
+            operator, note = _with_decay(operator, frozen)
+        self._operators[label] = operator
         return Candidate(label, frozen.method, note, make)
 
     def _gradients(self, curvature: CurvatureOperator) -> Iterator[Sequence[Tensor | None]]:
@@ -292,7 +292,7 @@ def _start(model: Any, seed: int) -> nn.Module:
     return made
 
 
-def _trainable(model: nn.Module) -> nn.Module:
+def _check_trainable(model: nn.Module) -> nn.Module:
     if not any(p.requires_grad for p in model.parameters()):
         raise InvalidInput(
             f"{type(model).__name__} has no parameter that requires gradients: nothing to train; unfreeze one, or pass "
@@ -301,8 +301,8 @@ def _trainable(model: nn.Module) -> nn.Module:
     return model
 
 
-def _decayed(terrain: Operator, frozen: Frozen) -> tuple[Operator, str]:
+def _with_decay(curvature: Operator, frozen: Frozen) -> tuple[Operator, str]:
     stretch = frozen.method.real_limit / 2
     weights = frozen.decoupled
     notes = [frozen.note, f"decoupled decay {weights.max():g} counted as curvature {weights.max() * stretch:.3g}"]
-    return shifted(terrain, stretch * weights), "; ".join(note for note in notes if note)
+    return shifted(curvature, stretch * weights), "; ".join(note for note in notes if note)

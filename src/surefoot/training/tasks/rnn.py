@@ -12,6 +12,7 @@ __all__ = ["TwoUnits", "two_unit_rnn"]
 
 # Where the two units start, for six sequences, and the sum that they are to end with.
 STARTS = ((-1.01, -0.26), (-0.41, -1.56), (0.41, 0.05), (-0.27, -0.31), (0.63, -0.59), (-0.73, 0.15))
+# Three steps and this ridge: with them the map doubles and becomes chaotic as the rate grows (docs/orbit.md).
 STEPS = 3
 RIDGE = 0.01
 # A rate well below the stability limit, and moves at it that come close enough for Newton's method.

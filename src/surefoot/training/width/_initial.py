@@ -6,13 +6,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from surefoot.spectra import Bounds, MarchenkoPastur, norm_squared
-from surefoot.training.width._layers import abstained
+from surefoot.training.width._layers import abstention
 
 __all__ = ["bias_of", "check_initial", "variance_of"]
 
 # Standard deviations away from what independent entries give: of the mean, and of the largest singular value, whose law
-# (Tracy-Widom) has a heavier tail and is that of large matrices.
+# (Tracy-Widom) has a heavier tail and is that of large matrices. Five of the one are passed by chance once in 2e6, six
+# of the other once in 1e5.
 MEAN_APART, EDGE_APART = 5.0, 6.0
+# Relative width of the interval of the largest singular value: below its own fluctuation at the widths that count.
 NORM_RTOL = 0.01
 
 
@@ -43,16 +45,16 @@ def check_initial(name: str, layer: nn.Linear) -> None:
         v = values.detach().double()
         mean, size = float(v.mean()), float(v.square().mean().sqrt())
         if size == 0 and key == "weights":
-            raise abstained(name, layer, "has weights that are all zero: no gradient passes it")
+            raise abstention(name, layer, "has weights that are all zero: no gradient passes it")
         if abs(mean) * math.sqrt(v.numel()) > MEAN_APART * size:
-            raise abstained(name, layer, f"is not at initialisation: its {key} have mean {mean:.3g}, not 0")
+            raise abstention(name, layer, f"is not at initialisation: its {key} have mean {mean:.3g}, not 0")
     top, mean, deviation = _largest(layer.weight)
     apart = EDGE_APART * deviation
     if top.lower > mean + apart or top.upper < mean - apart:
         where = "beyond" if top.lower > mean else "inside"
         why = "as training makes it" if top.lower > mean else "as an orthogonal matrix has it"
         seen, edge = math.sqrt(top.lower), math.sqrt(mean)
-        raise abstained(
+        raise abstention(
             name,
             layer,
             f"is not at initialisation: the largest singular value of its weights, {seen:.3g}, is {where} the edge of "

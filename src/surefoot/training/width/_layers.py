@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["Applied", "abstained", "applied_in_sequence", "is_known", "strangers"]
+__all__ = ["Applied", "abstention", "is_known", "layers_in_sequence", "unknown_modules"]
 
 Kinds = Sequence[type[nn.Module]]
 
-# Of the largest entry: what a product computed a second time may differ by, float32.
+# Relative to the largest entry: what a product of float32 computed a second time, in other blocks, may differ by.
 ROUNDING = 1e-4
 
 
@@ -40,12 +40,12 @@ def is_known(module: nn.Module, kinds: Kinds) -> bool:
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
-def strangers(model: nn.Module, kinds: Kinds) -> list[tuple[str, nn.Module]]:
+def unknown_modules(model: nn.Module, kinds: Kinds) -> list[tuple[str, nn.Module]]:
     """Names and modules of those that are of none of the kinds, the model among them."""
     return [(name, module) for name, module in model.named_modules() if not is_known(module, kinds)]
 
 
-def applied_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[Applied]:
+def layers_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[Applied]:
     """The layers of the given kinds in the order in which the model applies them, each to what the last returned.
 
     Before the first layer with weights the model may do anything that has no parameters: that layer's input is kept.
@@ -78,7 +78,7 @@ def applied_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[
             handle.remove()
     if watch.applied and not _same(output, watch.output, reshaped=True):
         why = "is the last layer, but the model returns something else: a residual sum or another function follows"
-        raise abstained(watch.applied[-1].name, watch.applied[-1].layer, why)
+        raise abstention(watch.applied[-1].name, watch.applied[-1].layer, why)
     return watch.applied
 
 
@@ -94,14 +94,14 @@ class _Watch:
     def before(self, name: str) -> Callable[[nn.Module, Any], None]:
         def look(layer: nn.Module, arguments: Any) -> None:
             if any(layer is past.layer for past in self.applied) and _has_weights(layer):
-                raise abstained(name, layer, "is applied more than once: tied weights")
+                raise abstention(name, layer, "is applied more than once: tied weights")
             x = arguments[0] if len(arguments) == 1 else None
             if not isinstance(x, Tensor):
-                raise abstained(name, layer, "is not called with one tensor, by its place")
+                raise abstention(name, layer, "is not called with one tensor, by its place")
             if self.weighted and not _same(x, self.output):
                 last = self.applied[-1].name
                 why = f"is not applied to what {last!r} returned: a residual sum or another function is between them"
-                raise abstained(name, layer, why)
+                raise abstention(name, layer, why)
             first = not self.weighted and _has_weights(layer)
             self.weighted = self.weighted or first
             # layers may work in place
@@ -113,11 +113,11 @@ class _Watch:
     def after(self, layer: nn.Module, _: Any, output: Any) -> None:
         # not what the layer computes from its input: a hook, or a forward of its own
         if not _same(output, type(layer).forward(layer, self.given)):
-            raise abstained(self.applied[-1].name, layer, "does not return what such a layer does: a hook changes it")
+            raise abstention(self.applied[-1].name, layer, "does not return what such a layer does: a hook changes it")
         self.output = output.clone()
 
 
-def abstained(name: str, part: nn.Module, why: str) -> InvalidInput:
+def abstention(name: str, part: nn.Module, why: str) -> InvalidInput:
     """The error that names the part for which there is no prediction, and why."""
     return InvalidInput(f"no prediction: {name or 'the model'!r} ({type(part).__name__}) {why}")
 

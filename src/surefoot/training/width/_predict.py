@@ -9,10 +9,11 @@ from surefoot.spectra import Spectrum, predict_wide
 from surefoot.spectra.random_matrices.wide_layers import WIDE, Loss
 from surefoot.training.model import Supervised
 from surefoot.training.width._initial import bias_of, check_initial, variance_of
-from surefoot.training.width._layers import abstained, applied_in_sequence, is_known, strangers
+from surefoot.training.width._layers import abstention, is_known, layers_in_sequence, unknown_modules
 
 __all__ = ["predict_network"]
 
+# Activations with a kernel in `spectra.random_matrices`, and layers that change nothing of it.
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.GELU: "gelu"}
 SILENT = (nn.Identity, nn.Flatten, nn.Dropout)
 KNOWN = (nn.Linear, *ACTIVATIONS, *SILENT)
@@ -127,21 +128,21 @@ def _kind_of(loss: Supervised) -> Loss:
 
 def _check_parts(model: nn.Module) -> None:
     """That every part is known or only holds others, and every parameter is a layer's own and trained."""
-    for name, part in strangers(model, KNOWN):
+    for name, part in unknown_modules(model, KNOWN):
         why = _reason(part)
         if why or next(part.children(), None) is None:
-            raise abstained(name, part, why or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}")
+            raise abstention(name, part, why or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}")
     owners: dict[int, str] = {}
     for name, part in model.named_modules():
         if is_known(part, (nn.Dropout,)) and part.training and getattr(part, "p", 0.0) > 0:
-            raise abstained(name, part, "is in train mode, so that the network is random; call model.eval()")
+            raise abstention(name, part, "is in train mode, so that the network is random; call model.eval()")
         for key, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
             if not is_known(part, (nn.Linear,)) or key not in ("weight", "bias"):
-                raise abstained(name, part, f"has the parameter {key!r}, which no plain Linear layer has")
+                raise abstention(name, part, f"has the parameter {key!r}, which no plain Linear layer has")
             if id(parameter) in owners:
-                raise abstained(name, part, f"shares its {key} with {owners[id(parameter)]!r}: tied weights")
+                raise abstention(name, part, f"shares its {key} with {owners[id(parameter)]!r}: tied weights")
             if not parameter.requires_grad:
-                raise abstained(name, part, f"has a frozen {key}; the prediction is of all parameters together")
+                raise abstention(name, part, f"has a frozen {key}; the prediction is of all parameters together")
             owners[id(parameter)] = name
 
 
@@ -161,7 +162,7 @@ def _check_values(model: nn.Module, inputs: Tensor) -> None:
 
 def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.Linear]], str]:
     """What the first Linear layer is given, all of them in their order, and the activation between them."""
-    chain = applied_in_sequence(model, inputs, KNOWN)
+    chain = layers_in_sequence(model, inputs, KNOWN)
     layers = [(step.name, step.layer) for step in chain if isinstance(step.layer, nn.Linear)]
     idle = {name for name, part in model.named_modules() if isinstance(part, nn.Linear)} - {name for name, _ in layers}
     if idle:
@@ -173,10 +174,12 @@ def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.
     first = next(step.inputs for step in chain if isinstance(step.layer, nn.Linear))
     if first is None or first.shape != (len(inputs), layers[0][1].in_features):
         seen = None if first is None else tuple(first.shape)
-        raise abstained(*layers[0], f"is given {seen}, not one row for each of {len(inputs)} samples")
+        raise abstention(*layers[0], f"is given {seen}, not one row for each of {len(inputs)} samples")
     for name, layer in layers[:-1]:
         if layer.out_features < WIDE:
-            raise abstained(name, layer, f"is {layer.out_features} wide; below {WIDE} the theory of wide ones is rough")
+            raise abstention(
+                name, layer, f"is {layer.out_features} wide; below {WIDE} the theory of wide ones is rough"
+            )
     return first, layers, _activation([step.layer for step in chain])
 
 

@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from surefoot.training.width._layers import strangers
+from surefoot.training.width._layers import unknown_modules
 
-__all__ = ["beyond_the_limit", "come_back"]
+__all__ = ["beyond_the_limit", "recovery_report"]
 
 # Largest rate times sharpness at the start of runs reported to come back, wide networks and squared loss (Lewkowycz et
 # al. 2020); the linear limit is 2.
 RELU, LINEAR = 12.0, 4.0
-BENT = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ReLU6)
+KINKED = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ReLU6)
 SMOOTH = (nn.Tanh, nn.Identity)
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Sequential)
 
@@ -31,12 +31,12 @@ def beyond_the_limit(model: nn.Module, criterion: object) -> str:
     if criterion is not nn.functional.mse_loss and not isinstance(criterion, nn.MSELoss):
         return ""
     # only a Sequential of known layers is known: any other forward may do what no module shows
-    if not isinstance(model, nn.Sequential) or strangers(model, BENT + SMOOTH + PLAIN):
+    if not isinstance(model, nn.Sequential) or unknown_modules(model, KINKED + SMOOTH + PLAIN):
         return ""
-    return come_back(kinked=any(isinstance(m, BENT) for m in model.modules()))
+    return recovery_report(kinked=any(isinstance(m, KINKED) for m in model.modules()))
 
 
-def come_back(*, kinked: bool) -> str:
+def recovery_report(*, kinked: bool) -> str:
     """The same of a network whose activations have a kink, or not."""
     largest = RELU if kinked else LINEAR
     kind = "ReLU" if kinked else "smooth"
