@@ -16,9 +16,9 @@ from surefoot.training.groups import (
     GroupRatio,
     UpdateRatios,
     blocks,
-    preconditioned,
+    optimizer_curvature,
     suggest_groups,
-    watch,
+    update_ratios,
 )
 from surefoot.training.guard import Event, Guard
 from surefoot.training.loop import SnapshotCost
@@ -114,8 +114,8 @@ __all__ = [
     "method_of",
     "minibatch_bias",
     "mnist1d_cnn_task",
+    "optimizer_curvature",
     "optimizer_limits",
-    "preconditioned",
     "predict_network",
     "range_test",
     "residual_stability",
@@ -125,6 +125,6 @@ __all__ = [
     "suggest_groups",
     "supervised",
     "train",
-    "watch",
+    "update_ratios",
     "wide_mlp_task",
 ]

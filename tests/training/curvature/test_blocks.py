@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.training import blocks, gauss_newton, hessian, optimizer_limits, preconditioned, supervised
+from surefoot.training import blocks, gauss_newton, hessian, optimizer_curvature, optimizer_limits, supervised
 
 mse = supervised(functional.mse_loss)
 
@@ -111,7 +111,7 @@ def test_preconditioned_by_the_second_moment():
     v = torch.cat([optimizer.state[p]["exp_avg_sq"].flatten() for p in H.parameters])
     d = 1 / np.sqrt((v / (1 - 0.999**3)).sqrt().numpy() + 1e-8)
     expected = d[:, None] * (dense(H) + 0.1 * np.eye(H.shape[0])) * d
-    found = preconditioned(H, optimizer)
+    found = optimizer_curvature(H, optimizer)
     np.testing.assert_allclose(dense(found), expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
     limit = optimizer_limits(H, optimizer, rtol=1e-6).curvature_limit
     assert limit == pytest.approx(38 / sf.spectrum(found, rtol=1e-6).largest.upper, rel=1e-5)
@@ -119,6 +119,6 @@ def test_preconditioned_by_the_second_moment():
 
 def test_plain_gradient_descent_sees_the_matrix_itself():
     model, H = problem()
-    assert preconditioned(H, torch.optim.SGD(model.parameters(), lr=0.1)) is H
+    assert optimizer_curvature(H, torch.optim.SGD(model.parameters(), lr=0.1)) is H
     with pytest.raises(InvalidType, match="Adagrad"):
-        preconditioned(H, torch.optim.Adagrad(model.parameters()))
+        optimizer_curvature(H, torch.optim.Adagrad(model.parameters()))

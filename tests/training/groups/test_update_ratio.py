@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.training import watch
+from surefoot.training import update_ratios
 
 
 def groups(*values, rate=0.1):
@@ -23,7 +23,7 @@ def step(optimizer, *gradients):
 
 def test_the_ratio_is_update_over_weight():
     optimizer = groups(2.0, 4.0)
-    ratios = watch(optimizer)
+    ratios = update_ratios(optimizer)
     step(optimizer, 1.0, 3.0)
     assert [row.ratio for row in ratios.groups()] == pytest.approx([0.1 / 2, 0.3 / 4])
     assert [row.update for row in ratios.groups()] == pytest.approx([0.1, 0.3])
@@ -34,14 +34,14 @@ def test_the_size_of_a_group_with_several_tensors():
     optimizer = torch.optim.SGD([nn.Parameter(torch.full((3,), 1.0)), nn.Parameter(torch.full((1,), 3.0))], lr=1.0)
     for p in optimizer.param_groups[0]["params"]:
         p.grad = torch.ones_like(p)
-    ratios = watch(optimizer)
+    ratios = update_ratios(optimizer)
     optimizer.step()
     assert ratios.groups()[0].ratio == pytest.approx(1 / math.sqrt((3 * 1 + 9) / 4))
 
 
 def test_outliers_are_flagged_on_both_sides():
     optimizer = groups(1.0, 1.0, 1.0, 1.0, rate=1e-3)
-    ratios = watch(optimizer)
+    ratios = update_ratios(optimizer)
     step(optimizer, 1.0, 1.1, 11.0, 0.05)
     flags = [row.flags for row in ratios.groups()]
     assert flags[:2] == [(), ()]
@@ -53,14 +53,14 @@ def test_outliers_are_flagged_on_both_sides():
 @pytest.mark.parametrize(("gradient", "flagged"), [(99.0, False), (101.0, True), (0.0101, False), (0.0099, True)])
 def test_far_from_the_usual_value(gradient, flagged):
     optimizer = groups(1.0, rate=1e-3)
-    ratios = watch(optimizer)
+    ratios = update_ratios(optimizer)
     step(optimizer, gradient)
     assert bool(ratios.groups()[0].flags) is flagged
 
 
 def test_what_does_not_move_and_what_started_at_zero():
     optimizer = groups(1.0, 0.0)
-    ratios = watch(optimizer)
+    ratios = update_ratios(optimizer)
     step(optimizer, 0.0, 1.0)
     still, zero = ratios.groups()
     assert (still.ratio, still.flags) == (0.0, ("does not move",))
@@ -71,7 +71,7 @@ def test_what_does_not_move_and_what_started_at_zero():
 
 def test_the_median_over_steps_and_every_second_step():
     optimizer = groups(1000.0)
-    every, all_steps = watch(optimizer, every=2), watch(optimizer)
+    every, all_steps = update_ratios(optimizer, every=2), update_ratios(optimizer)
     for gradient in (1.0, 2.0, 30.0):
         step(optimizer, gradient)
     assert len(every.history["group 0"]) == 2
@@ -88,7 +88,7 @@ def test_training_is_bitwise_the_same(kind):
 
     def train(net, watched):
         optimizer = getattr(torch.optim, kind)(net.parameters(), lr=0.01)
-        ratios = watch(optimizer) if watched else None
+        ratios = update_ratios(optimizer) if watched else None
         torch.manual_seed(1)
         for batch in x:
             optimizer.zero_grad()
@@ -106,7 +106,7 @@ def test_training_is_bitwise_the_same(kind):
 
 def test_close_ends_it_and_the_table_prints():
     optimizer = groups(1.0, 2.0)
-    with watch(optimizer) as ratios:
+    with update_ratios(optimizer) as ratios:
         assert str(ratios) == "no step was taken yet"
         step(optimizer, 1.0, 1.0)
     step(optimizer, 1.0, 1.0)
@@ -119,7 +119,7 @@ def test_names_and_groups_of_ones_own():
     a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([{"params": [a], "name": "x"}, {"params": [b], "name": "x"}], lr=0.1)
     a.grad, b.grad = torch.ones(2), torch.zeros(2)
-    named, own = watch(optimizer), watch(optimizer, groups={"only b": [b]})
+    named, own = update_ratios(optimizer), update_ratios(optimizer, groups={"only b": [b]})
     optimizer.step()
     assert [row.name for row in named.groups()] == ["x", "x (1)"]
     assert [row.name for row in own.groups()] == ["only b"]
@@ -127,8 +127,8 @@ def test_names_and_groups_of_ones_own():
 
 def test_refusals():
     with pytest.raises(InvalidType, match="Optimizer"):
-        watch("adam")
+        update_ratios("adam")
     with pytest.raises(InvalidInput, match="every"):
-        watch(groups(1.0), every=0)
+        update_ratios(groups(1.0), every=0)
     with pytest.raises(InvalidInput, match="no parameters"):
-        watch(groups(1.0), groups={"none": []})
+        update_ratios(groups(1.0), groups={"none": []})

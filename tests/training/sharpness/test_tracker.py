@@ -11,7 +11,14 @@ from training.curvature.test_hessian import snapshot
 
 import surefoot as sf
 from surefoot.errors import InvalidInput
-from surefoot.training import SharpnessReading, SharpnessTracker, hessian, minibatch_bias, preconditioned, supervised
+from surefoot.training import (
+    SharpnessReading,
+    SharpnessTracker,
+    hessian,
+    minibatch_bias,
+    optimizer_curvature,
+    supervised,
+)
 
 mse = supervised(functional.mse_loss)
 cross_entropy = supervised(functional.cross_entropy)
@@ -170,7 +177,7 @@ def test_the_optimizers_view():
         adam.step()
     tracker = SharpnessTracker(model, cross_entropy, batch, adam)
     reading = tracker.update()
-    expected = sf.spectrum(preconditioned(hessian(model, cross_entropy, batch), adam), rtol=1e-3).largest
+    expected = sf.spectrum(optimizer_curvature(hessian(model, cross_entropy, batch), adam), rtol=1e-3).largest
     assert reading.bounds.lower <= expected.upper
     assert expected.lower <= reading.bounds.upper
     assert reading.limit == pytest.approx(38 / reading.bounds.upper)

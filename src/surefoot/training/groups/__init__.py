@@ -1,8 +1,8 @@
 """Rates for parameter groups."""
 
-from surefoot.training.groups._blocks import blocks, preconditioned
+from surefoot.training.groups._blocks import blocks, optimizer_curvature
 from surefoot.training.groups._groups import GroupAdvice, GroupEvidence, suggest_groups
-from surefoot.training.groups._update_ratio import GroupRatio, UpdateRatios, watch
+from surefoot.training.groups._update_ratio import GroupRatio, UpdateRatios, update_ratios
 
 __all__ = [
     "GroupAdvice",
@@ -10,7 +10,7 @@ __all__ = [
     "GroupRatio",
     "UpdateRatios",
     "blocks",
-    "preconditioned",
+    "optimizer_curvature",
     "suggest_groups",
-    "watch",
+    "update_ratios",
 ]

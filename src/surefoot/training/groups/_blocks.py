@@ -10,7 +10,7 @@ from surefoot.operators import Operator
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.optimizers.frozen import freeze
 
-__all__ = ["blocks", "preconditioned"]
+__all__ = ["blocks", "optimizer_curvature"]
 
 
 def blocks(
@@ -64,7 +64,7 @@ def blocks(
     return {name: H.restricted(parameters, max_memory=memory) for name, parameters in chosen.items()}
 
 
-def preconditioned(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
+def optimizer_curvature(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     """The curvature as an optimizer at its current state sees it.
 
         P^-1/2 (H + w) P^-1/2
@@ -95,14 +95,14 @@ def preconditioned(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     --------
     >>> import torch
     >>> from surefoot.training.curvature import hessian
-    >>> from surefoot.training.groups._blocks import preconditioned
+    >>> from surefoot.training.groups._blocks import optimizer_curvature
     >>> from surefoot.training.model import supervised
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> _ = torch.nn.init.ones_(model.weight)
     >>> x, y = torch.diag(torch.tensor([1.0, 100.0])), torch.zeros(2, 1)
     >>> H = hessian(model, supervised(torch.nn.functional.mse_loss), (x, y))  # diag(1, 1e4)
     >>> adam = torch.optim.Adam(model.parameters())  # v is the squared gradient (1, 1e4)^2
-    >>> (preconditioned(H, adam) @ [1.0, 1.0]).round(4)
+    >>> (optimizer_curvature(H, adam) @ [1.0, 1.0]).round(4)
     array([1., 1.])
     """
     _check(H)

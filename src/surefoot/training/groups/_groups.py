@@ -14,7 +14,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.noise.estimate import unbiased
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
-from surefoot.training.groups._blocks import blocks, preconditioned
+from surefoot.training.groups._blocks import blocks, optimizer_curvature
 from surefoot.training.groups._partition import EMBEDDINGS, SMALL, depths, partition
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
@@ -200,7 +200,7 @@ def suggest_groups(
     places = depths(members)
     for name, block in blocks(curvature, members).items():
         spec = spectrum(
-            preconditioned(block, optimizer), rtol=RTOL, which="largest", max_products=MOST_PRODUCTS, rng=rng
+            optimizer_curvature(block, optimizer), rtol=RTOL, which="largest", max_products=MOST_PRODUCTS, rng=rng
         )
         block.release()
         rows.append(

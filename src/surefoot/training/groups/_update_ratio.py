@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["GroupRatio", "UpdateRatios", "watch"]
+__all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
 
 # What healthy training usually shows; a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
 USUAL = 1e-3
@@ -52,7 +52,7 @@ class GroupRatio:
 
 
 class UpdateRatios:
-    """Records rms(update)/rms(weight) per group around ``optimizer.step()``; made by `watch`.
+    """Records rms(update)/rms(weight) per group around ``optimizer.step()``; made by `update_ratios`.
 
     Training with it is bitwise that without: parameters are read, never written. It holds one copy of them while a step
     is measured.
@@ -140,7 +140,7 @@ class UpdateRatios:
         self._before = None
 
 
-def watch(
+def update_ratios(
     optimizer: Optimizer, *, groups: Mapping[str, Iterable[Tensor]] | None = None, every: int = 1
 ) -> UpdateRatios:
     """Record the update-to-weight ratio per group while an optimizer steps.
@@ -174,10 +174,10 @@ def watch(
     Examples
     --------
     >>> import torch
-    >>> from surefoot.training.groups._update_ratio import watch
+    >>> from surefoot.training.groups._update_ratio import update_ratios
     >>> x = torch.nn.Parameter(torch.full((4,), 2.0))
     >>> optimizer = torch.optim.SGD([x], lr=0.1)
-    >>> with watch(optimizer) as ratios:
+    >>> with update_ratios(optimizer) as ratios:
     ...     x.sum().backward()
     ...     optimizer.step()
     >>> round(ratios.groups()[0].ratio, 6)  # 0.1 / 2
