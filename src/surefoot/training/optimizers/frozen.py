@@ -45,7 +45,7 @@ class Frozen:
     decoupled: Array
     note: str
 
-    def curvature(self, H: CurvatureOperator) -> Operator:
+    def curvature(self, hessian: CurvatureOperator) -> Operator:
         """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
 
         Where P spans more than the products' precision (a bias before batch normalisation or in attention's keys has a
@@ -53,9 +53,9 @@ class Frozen:
         products are then made on a float64 copy of the model, if it runs in float64.
         """
         moved = self.preconditioner[np.isfinite(self.preconditioner)]
-        if moved.size and H.precision * moved.max() > MAGNIFIED * moved.min():
-            H = _in_double(H)
-        curvature: Operator = shifted(H, self.coupled) if self.coupled.any() else H
+        if moved.size and hessian.precision * moved.max() > MAGNIFIED * moved.min():
+            hessian = _in_double(hessian)
+        curvature: Operator = shifted(hessian, self.coupled) if self.coupled.any() else hessian
         if (self.preconditioner == 1).all():
             return curvature
         # P is infinite for parameters whose rate is 0: they do not move
