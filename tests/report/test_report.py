@@ -284,7 +284,7 @@ def test_a_page_of_ones_own(tmp_path):
         mood="good",
         lead="It fell.",
         findings=[
-            "one",
+            "the first",
             Listing(title="Try first", lines=["<b>two</b>"], ordered=True),
             Listing(title="nothing", lines=[]),
         ],
@@ -297,7 +297,7 @@ def test_a_page_of_ones_own(tmp_path):
     html = path.read_text(encoding="utf-8")
     assert html.index("It fell.") < html.index("the first") < html.index("Try first") < html.index("seen once")
     assert "&lt;b&gt;two" in html
-    assert "nothing" not in html
+    assert ">nothing<" not in html
     assert '<td class="number bad">3' in html
     assert "a  b\n1  2</pre>" in html
 
