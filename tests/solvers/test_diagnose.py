@@ -1,9 +1,11 @@
 """Each built-in equation gets the advice that it is known for, and the run confirms it."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+from scipy.sparse import diags_array
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable, UnknownTarget
@@ -29,6 +31,8 @@ def test_known_advice(name):
     assert found.verified, str(found)
     assert found.method in str(found)
     json.dumps(found.to_dict(), allow_nan=False)
+    near = [t for t in found.trials if t.finished and t.error <= 0.05]
+    assert found.trials[0].work <= 3 * min(t.work for t in near)
     if KNOWN[name] == "explicit":
         assert found.trials[0].method == "RK45"
     else:
@@ -79,3 +83,65 @@ def test_analytic_jacobian_and_time_dependence():
 def test_bad_input(make, error, says):
     with pytest.raises(error, match=says):
         make()
+
+
+def heat(n):
+    """A rod, one throughout, with cold ends."""
+    A = (n + 1) ** 2 * diags_array([np.ones(n - 1), -2 * np.ones(n), np.ones(n - 1)], offsets=[-1, 0, 1]).tocsr()
+    return lambda _, y: A @ y, np.ones(n), A
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_a_rod_with_cold_ends_is_stiff_whatever_its_points(n):
+    fun, start, _ = heat(n)
+    found = sf.diagnose(fun, 0.0, start, span=0.2)
+    assert found.recommendation in ("stabilised", "implicit")
+    assert found.verified
+    explicit = next(t for t in found.trials if t.method == "RK45")
+    assert not explicit.finished or explicit.work > 3 * found.trials[0].work
+
+
+def test_a_fine_grid_takes_an_implicit_method_with_its_pattern_and_stages_without():
+    fun, start, A = heat(400)
+    assert sf.diagnose(fun, 0.0, start, span=0.05, sparsity=A).method == "BDF"
+    assert sf.diagnose(fun, 0.0, start, span=0.05).method == "RKC"
+
+
+@pytest.mark.parametrize(
+    ("fun", "start", "span"),
+    [
+        (lambda _, y: [-1e9 * (y[0] - y[1]), -y[1]], [1.0, 1.0], 10.0),
+        (lambda _, y: [-1e15 * (y[0] - y[1]), -y[1]], [1.0, 1.0], 10.0),
+        (
+            lambda _, y: [
+                1e4 * y[1] * y[2] - 0.04 * y[0],
+                0.04 * y[0] - 1e4 * y[1] * y[2] - 3e7 * y[1] ** 2,
+                3e7 * y[1] ** 2,
+            ],
+            [1.0, 0.0, 0.0],
+            1e11,
+        ),
+        (lambda _, y: [y[1], 1e6 * (1 - y[0] ** 2) * y[1] - y[0]], [2.0, 0.0], 2e6),
+    ],
+    ids=["1e9", "1e15", "Robertson to 1e11", "van der Pol 1e6"],
+)
+def test_extreme_stiffness_is_an_answer(fun, start, span):
+    found = sf.diagnose(fun, 0.0, start, span=span, atol=1e-10)
+    assert found.recommendation == "implicit"
+    assert found.verified, str(found)
+
+
+def test_transport_is_not_stiff():
+    n = 100
+    A = (n + 1) * diags_array([np.ones(n - 1), -np.ones(n)], offsets=[-1, 0]).tocsr()
+    start = np.exp(-100 * (np.linspace(0, 1, n) - 0.3) ** 2)
+    found = sf.diagnose(lambda _, y: A @ y, 0.0, start, span=0.5, sparsity=A)
+    assert found.recommendation == "explicit"
+
+
+def test_an_equation_that_leaves_its_domain_at_a_trial_point():
+    # a long first step of an explicit method makes y negative, where log raises
+    found = sf.diagnose(lambda _, y: [-1e5 * math.log(y[0])], 0.0, [2.0], span=1.0)
+    assert found.recommendation == "implicit"
+    run = sf.integrate(lambda _, y: [-math.sqrt(y[0])], (0.0, 3.0), [1.0], method="RK45")  # 0 at t = 2
+    assert not run.finished

@@ -215,3 +215,30 @@ def test_local_error_refuses():
         sf.solvers.local_error(circle, 0.0, [1.0, 0.0], RK4(), [0.1])
     with pytest.raises(InvalidInput, match="no error at all"):
         sf.solvers.local_error(lambda t, y: 0 * y, 0.0, [1.0, 0.0], RK4(), [0.1, 0.2])
+
+
+def test_chebyshev_with_steps_of_its_own():
+    n = 100
+    scale = (n + 1.0) ** 2
+
+    def heat(t, u):
+        return scale * (np.append(0.0, u[:-1]) - 2 * u + np.append(u[1:], 0.0))
+
+    u0 = np.sin(np.pi * np.arange(1, n + 1) / (n + 1))
+    decay = -2 * scale * (1 - np.cos(np.pi / (n + 1)))  # u0 is an eigenvector
+    errors = []
+    for rtol in (1e-3, 1e-5):
+        run = sf.integrate(heat, (0, 0.2), u0, method="RKC", rtol=rtol, atol=1e-3 * rtol)
+        assert run.finished
+        assert run.evaluations < 3000  # 4081 steps of Euler are needed for stability alone
+        errors.append(np.abs(run.final - u0 * np.exp(0.2 * decay)).max() / np.exp(0.2 * decay))
+    assert errors[0] < 0.05
+    assert errors[1] < 0.1 * errors[0]  # the error of the whole span goes as tol^(2/3)
+
+
+def test_chebyshev_knows_the_time():
+    run = sf.integrate(lambda t, y: -100 * (y - np.sin(t)) + np.cos(t), (0, 2), [0.0], method="RKC", rtol=1e-6)
+    assert run.final[0] == pytest.approx(np.sin(2), abs=1e-5)
+    blown = sf.integrate(lambda _, y: y**2, (0, 2), [1.0], method="RKC", max_steps=2000)
+    assert not blown.finished
+    assert "stopped at t = " in blown.message

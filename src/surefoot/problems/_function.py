@@ -10,6 +10,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems._base import Problem
 from surefoot.problems._checks import real_vector
+from surefoot.problems.trial_points import attempt
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
 __all__ = ["Function"]
@@ -233,7 +234,11 @@ class Function(Problem):
     def _sampled(self) -> Spectrum:
         generator = np.random.default_rng(self._rng)
         points = [self._start, *(_within(generator, self._start, self._radius) for _ in range(SAMPLES))]
-        found = [spectrum(self.hessian(x), rtol=SAMPLE_RTOL) for x in points]
+        found = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
+        # a random point may lie outside the domain, where f raises: it is left out
+        tried = [attempt(lambda x=x: spectrum(self.hessian(x), rtol=SAMPLE_RTOL)) for x in points[1:]]
+        found += [each for each in tried if each is not None]
+        missing = len(points) - len(found)
         low, high = np.array([s.smallest.lower for s in found]), np.array([s.largest.upper for s in found])
         bottom, top = min(s.smallest.upper for s in found), max(s.largest.lower for s in found)
         lowest = 2 * float(low.min()) - float(np.median(low))
@@ -248,8 +253,9 @@ class Function(Problem):
             products=sum(s.products for s in found),
             points=None,
             note="" if self._product is not None else "Hessian products by differences of gradients",
-            region=f"about within {self._radius:g} of the start, by {len(points)} samples; "
-            "what f does elsewhere is not known",
+            region=f"about within {self._radius:g} of the start, by {len(found)} samples"
+            + (f" ({missing} more lay where f raises); " if missing else "; ")
+            + "what f does elsewhere is not known",
         )
 
     def _shaped(self, result: Any, role: str) -> Array:

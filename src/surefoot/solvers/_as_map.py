@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.dynamics.maps import Update
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import attempt
 from surefoot.rules import Constant, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed
 
@@ -70,11 +71,13 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
 
     def moved(state: Array, parameter: float) -> Array:
         parts = tuple(state.reshape(method.memory, -1))
-        try:
+
+        def step_from_here() -> Array:
             step = _step(problem, made(parameter), parts[0])
             return np.concatenate(method.update(parts, lambda x: -step * problem.gradient(x)))
-        except NotFinite:
-            return np.full(state.shape, math.nan)
+
+        after = attempt(step_from_here)
+        return np.full(state.shape, math.nan) if after is None else after
 
     def update(x: NDArray[np.float64], parameter: NDArray[np.float64]) -> NDArray[np.float64]:
         if np.iscomplexobj(x) or np.iscomplexobj(parameter):

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import RK4, DormandPrince, Method, RungeKutta
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import attempt
 from surefoot.rules import PI, Rule
+from surefoot.solvers._rkc import run_rkc
+from surefoot.solvers._start import Start, first_step
 from surefoot.solvers._trajectory import StabilityCheck, Trajectory
 from surefoot.spectra import jacobian
-from surefoot.spectra.measured.jacobian import Fun, checked_fun
+from surefoot.spectra.measured.jacobian import Fun
 from surefoot.stability import limits
 
 __all__ = ["gradient_flow", "integrate"]
@@ -84,7 +87,8 @@ def integrate(
         t0 < t1.
     y0 : array, shape (n,)
     method : Method or str, optional
-        Default RK4 for fixed steps, DormandPrince for adaptive ones. Or one of RK23, RK45, DOP853, Radau, BDF, LSODA.
+        Default RK4 for fixed steps, DormandPrince for adaptive ones. ``"RKC"`` is Runge-Kutta-Chebyshev with steps and
+        stages of its own choice, `step` the first. Or SciPy's RK23, RK45, DOP853, Radau, BDF, LSODA.
     step : float, optional
         Unit of t. Fixed steps are shortened a little so that they fit the span.
     rule : Rule, optional
@@ -118,13 +122,15 @@ def integrate(
     >>> print(run.message)
     the step 0.05 is above the stable 0.04 at t = 0
     """
-    start = _Start.checked(fun, span, y0)
+    start = Start.checked(fun, span, y0)
     if not (0 < rtol < math.inf and 0 <= atol < math.inf):
         raise InvalidInput(f"tolerances need 0 < rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
     if step is not None and not 0 < step < math.inf:
         raise InvalidInput(f"step must be positive and finite; got {step!r}")
     if not 1 <= max_steps <= MOST_STEPS:
         raise InvalidInput(f"max_steps must be from 1 to {MOST_STEPS}; got {max_steps!r}")
+    if method == "RKC":
+        return _stabilised(start, step, rtol, atol, max_steps)
     if isinstance(method, str):
         return _by_scipy(start, method, step, rtol, atol)
     if method is not None and not isinstance(method, Method):
@@ -134,51 +140,7 @@ def integrate(
     return _adaptive(start, DormandPrince() if method is None else method, step, rule, rtol, atol, max_steps)
 
 
-@dataclass(slots=True)
-class _Start:
-    """The cleaned arguments; counts the calls of fun."""
-
-    call: Any
-    t0: float
-    t1: float
-    y0: NDArray[np.float64]
-    value: NDArray[np.float64]
-    evaluations: int = 0
-
-    @classmethod
-    def checked(cls, fun: Fun, span: Sequence[float], y0: ArrayLike) -> "_Start":
-        y = np.asarray(y0)
-        if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "buif":
-            raise InvalidInput(f"y0 must be a real vector with at least one entry; got shape {y.shape}, {y.dtype}")
-        if not np.isfinite(y).all():
-            raise NotFinite("y0 has NaN or infinite entries")
-        if len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf:
-            raise InvalidInput(f"span must be (t0, t1) with t0 < t1, finite; got {span!r}")
-        y, t0, t1 = y.astype(np.float64), float(span[0]), float(span[1])
-        call = checked_fun(fun, y.size)
-        value = call(t0, y)
-        if not np.array_equal(call(t0, y), value):
-            raise NotRepeatable(
-                "fun gave two different answers at the start; it must depend on t and y alone (no counters, caches of "
-                "previous calls, or random numbers)"
-            )
-        return cls(call, t0, t1, y, value)
-
-    def flow(self, step: float) -> Any:
-        """The state with the time as its last entry, to the step times its derivative; nan where fun refuses."""
-
-        def push(z: Array) -> Array:
-            self.evaluations += 1
-            try:
-                slope = self.call(float(z[-1]), z[:-1])
-            except NotFinite:
-                return np.full_like(z, math.nan)
-            return step * np.append(slope, 1.0)
-
-        return push
-
-
-def _fixed(start: _Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
+def _fixed(start: Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
     count = max(1, math.ceil((start.t1 - start.t0) / step * (1 - 1e-12)))
     if count > max_steps:
         raise InvalidInput(f"{count} steps of {step:g} are needed, more than max_steps={max_steps}; take longer ones")
@@ -223,12 +185,9 @@ def _fixed(start: _Start, method: Method, step: float, max_steps: int, monitor: 
     )
 
 
-def _check(start: _Start, method: Method, t: float, y: Array, step: float) -> list[StabilityCheck]:
-    try:
-        stable = limits(jacobian(start.call, t, y, scheme="dense"), method).curvature_limit
-    except NotFinite:
-        return []
-    return [StabilityCheck(t, step, stable)]
+def _check(start: Start, method: Method, t: float, y: Array, step: float) -> list[StabilityCheck]:
+    found = attempt(lambda: limits(jacobian(start.call, t, y, scheme="dense"), method).curvature_limit)
+    return [] if found is None else [StabilityCheck(t, step, found)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +200,7 @@ class _Seen:
 
 
 def _adaptive(
-    start: _Start,
+    start: Start,
     method: Method,
     first: float | None,
     rule: Rule | None,
@@ -256,7 +215,7 @@ def _adaptive(
         )
     order = min(method.order, method.tableau.embedded_order)
     if first is None:
-        first = _first_step(start, order, rtol, atol)
+        first = first_step(start, order, rtol, atol)
     rule = PI(first=min(first, start.t1 - start.t0), order=order) if rule is None else rule
     missing = rule.needs - {"error"}
     if missing:
@@ -302,29 +261,32 @@ def _adaptive(
     )
 
 
-def _first_step(start: _Start, order: int, rtol: float, atol: float) -> float:
-    """A hundredth of |y|/|y'| in the tolerance's norm, shortened by a trial Euler step (Hairer et al. 1993, II.4)."""
-    scale = atol + rtol * np.abs(start.y0)
-    size, slope = (float(np.sqrt(np.mean((v / scale) ** 2))) for v in (start.y0, start.value))
-    h = 0.01 * size / slope if size > 1e-5 and slope > 1e-5 else 1e-6
-    h = min(h, start.t1 - start.t0)
-    try:
-        change = start.call(start.t0 + h, start.y0 + h * start.value) - start.value
-    except NotFinite:
-        return 0.01 * h
-    bend = float(np.sqrt(np.mean((change / scale) ** 2))) / h
-    largest = max(slope, bend)
-    second = max(1e-6, 1e-3 * h) if largest <= 1e-15 else (0.01 / largest) ** (1 / (order + 1))
-    return min(100 * h, second)
+def _stabilised(start: Start, first: float | None, rtol: float, atol: float, max_steps: int) -> Trajectory:
+    times, values, rejected, message = run_rkc(start, first, rtol, atol, max_steps)
+    return Trajectory(
+        *_thinned(np.asarray(times), np.stack(values)),
+        "Runge-Kutta-Chebyshev",
+        len(times) - 1,
+        rejected,
+        start.evaluations,
+        message == "finished",
+        message,
+        (),
+        np.diff(times),
+    )
 
 
-def _by_scipy(start: _Start, method: str, step: float | None, rtol: float, atol: float) -> Trajectory:
+def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: float) -> Trajectory:
     if method not in SCIPY:
         raise InvalidInput(f"method must be one of {', '.join(SCIPY)}, or a Method; got {method!r}")
     from scipy.integrate import solve_ivp
 
+    def fun(t: float, y: Array) -> Array:
+        slope = attempt(start.call, t, y)
+        return np.full_like(y, math.nan) if slope is None else slope
+
     found: Any = solve_ivp(
-        start.call,
+        fun,
         (start.t0, start.t1),
         start.y0,
         method=method,

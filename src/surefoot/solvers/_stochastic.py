@@ -8,6 +8,7 @@ import numpy as np
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import look
 from surefoot.rules import Observation, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
 from surefoot.solvers._samplers import SAGA, Repeatable, Sampler
@@ -96,7 +97,8 @@ def _run(
     callback: Callback | None,
     rng: np.random.Generator,
 ) -> Descent:
-    good = best = _look(problem, x)
+    # an objective that raises at the start is a mistake, and raises
+    good = best = _point(x, *problem.value_and_gradient(x))
     if not good.finite:
         raise NotFinite(f"the loss or the gradient is not finite at x0: f = {good.loss!r}; start elsewhere")
     rows: list[Row] = [(good.loss, good.gradient_norm, math.nan, math.nan, math.nan, True, "")]
@@ -113,7 +115,7 @@ def _run(
                 clock.displacement = decision.step * norm(direction)
                 change = direction - sampler.again(memory, problem, x)
                 clock.alignment = decision.step * float(direction @ change)
-        point = _look(problem, x)
+        point = _point(x, *look(problem, x))
         rows.append(_row(problem, point, good, made, clock.step))
         if not point.finite:
             stopped = "stopped at a value that is not finite; x is the last good iterate"
@@ -149,11 +151,7 @@ class _Part:
         self.step = self.displacement = self.alignment = math.nan
 
 
-def _look(problem: Problem, x: Array) -> Point:
-    try:
-        loss, gradient = problem.value_and_gradient(x)
-    except NotFinite:
-        return Point(x, math.nan, np.full(x.shape, math.nan), x)
+def _point(x: Array, loss: float, gradient: Array) -> Point:
     return Point(x, float(loss), gradient, x)
 
 

@@ -11,6 +11,7 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import attempt, look
 from surefoot.progress import Progress
 from surefoot.rules import Constant, Decision, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
@@ -239,7 +240,8 @@ class _Engine:
         rule, product = self.rule, self.problem.hessian_product
         self.state = rule.init()
         moving = self.method.start(x)
-        point = self.evaluate(x)
+        # an objective that raises at the start is a mistake, and raises
+        point = self.evaluate(x, self.problem.value_and_gradient)
         if not point.finite:
             raise NotFinite(f"the loss or the gradient is not finite at x0: f = {point.loss!r}; start elsewhere")
         self.good = self.best = good = point
@@ -286,7 +288,8 @@ class _Engine:
                 gradient = good.gradient
             else:
                 self.extra += 1
-                gradient = self.problem.gradient(x)
+                found = attempt(self.problem.gradient, x)
+                gradient = np.full(x.shape, math.nan) if found is None else found
             if self.penalty is not None:
                 self.landing = self.penalty.prox(x - step * gradient, step)
                 move = self.landing - x
@@ -302,12 +305,9 @@ class _Engine:
             return None, self.memory
         return self.scaling.update(self.memory, count, point.gradient)
 
-    def evaluate(self, x: Array) -> Point:
-        """The point at x; not-a-number where the problem refuses to go on."""
-        try:
-            loss, gradient = self.problem.value_and_gradient(x)
-        except NotFinite:
-            return Point(x, math.nan, np.full(x.shape, math.nan), x)
+    def evaluate(self, x: Array, both: Callable[[Array], tuple[float, Array]] | None = None) -> Point:
+        """The point at x, as `both` gives it; by default a trial, not-a-number where the problem raises."""
+        loss, gradient = look(self.problem, x) if both is None else both(x)
         if self.penalty is None:
             return Point(x, float(loss), gradient, x)
         # With momentum x is ahead of where the proximal map landed, and may be outside a constraint.

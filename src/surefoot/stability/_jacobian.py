@@ -1,7 +1,6 @@
 """Limits for complex eigenvalues, and for matrices whose eigenvalues do not tell the whole story."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from surefoot.methods.search import best_step
 from surefoot.operators import Array
 from surefoot.spectra import Spectrum
 from surefoot.stability._types import Limits
+from surefoot.stability.largest_step import Reach, largest_step
 
 __all__ = ["GROWING", "POWERS_LIMIT", "limits_of_jacobian"]
 
@@ -24,18 +24,7 @@ POWERS, SQUARINGS = 48, 8
 TRUSTED_CONDITION = 1e3
 # A field of values that allows less than this share of the eigenvalue limit is worth a word.
 NOTABLE = 0.9
-# Every eigenvalue's ray is followed up to this number; of more, the longest of each bundle of neighbouring rays.
-EVERY = 40
-BUNDLES = 40
 EDGE_POINTS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """The largest step for which every given point stays in the stable region, and the point that sets it."""
-
-    step: float
-    point: complex
 
 
 def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) -> Limits:
@@ -55,7 +44,7 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
         If the spectrum has no point.
     """
     corners = found.field_of_values
-    field = None if corners is None else _reach(_outline(corners), method)
+    field = None if corners is None else largest_step(_outline(corners), method)
     if field is not None and (found.points is None or found.points.size < found.size):
         return _of_field(found, field, method)
     points = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
@@ -63,7 +52,7 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
         raise InvalidInput("the spectrum is empty: it has no eigenvalue to keep stable; give at least one point")
     points = points[points != 0]
     growing, decaying = points[points.real > 0], points[points.real <= 0]
-    reach = _reach(decaying, method)
+    reach = largest_step(decaying, method)
     tightest = f"set by the eigenvalue {_complex(reach.point)}" if decaying.size else "no decaying mode"
     stable, reasons = reach.step, {"curvature limit": tightest, "stable": tightest}
     if growing.size:
@@ -102,7 +91,7 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
 def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
     """Eigenvalues are estimated at best; a convex set that holds them decides."""
     ritz = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
-    reach = _reach(ritz[ritz.real <= 0], method) if ritz.size else field
+    reach = largest_step(ritz[ritz.real <= 0], method) if ritz.size else field
     guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
     reason = f"{found.note or 'field of values'}; set by its point {_complex(field.point)}"
     if found.largest.upper > 0:
@@ -129,40 +118,6 @@ def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
             "rate": "not known",
         },
     )
-
-
-def _reach(points: NDArray[np.complex128], method: Method) -> Reach:
-    """The least over points of limit_along(point/|point|)/|point|."""
-    points = points[points != 0]
-    if not points.size:
-        return Reach(math.inf, 0j)
-    # regions are symmetric about the real axis
-    points = np.unique(points.real + 1j * np.abs(points.imag))
-    chosen = points if points.size <= EVERY else points[_longest_of_bundles(points)]
-    best = _smallest(chosen, method)
-    if chosen.size < points.size and 0 < best.step < math.inf:
-        # what the bundles overlooked grows a little inside the limit
-        missed = points[method.amplification(0.999 * best.step * points) > 1 + 1e-12]
-        best = min(best, _smallest(missed, method), key=lambda r: r.step) if missed.size else best
-    return best
-
-
-def _smallest(points: NDArray[np.complex128], method: Method) -> Reach:
-    sizes = np.abs(points)
-    steps = np.asarray(method.limit_along(points / sizes)) / sizes
-    k = int(steps.argmin())
-    return Reach(float(steps[k]), complex(points[k]))
-
-
-def _longest_of_bundles(points: NDArray[np.complex128]) -> NDArray[np.intp]:
-    """One point for each bundle of rays; narrow by ratio near the imaginary axis, where limits vary most."""
-    sizes = np.abs(points)
-    decay, turn = -points.real / sizes, points.imag / sizes
-    with np.errstate(divide="ignore"):
-        level = np.where(decay > 0, np.round(6 * np.log(np.maximum(decay, 1e-18))), -1000.0)
-    bundle = level * 1000 + np.round(BUNDLES * turn)
-    order = np.lexsort((-sizes, bundle))
-    return order[np.unique(bundle[order], return_index=True)[1]]
 
 
 def _outline(corners: NDArray[np.complex128]) -> NDArray[np.complex128]:

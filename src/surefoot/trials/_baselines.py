@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import look
 from surefoot.trials._counted import Counted, Enough
 
 __all__ = ["BASELINES", "Baseline", "baselines_of"]
@@ -69,7 +69,7 @@ def lbfgs(problem: Counted, x0: Array) -> str:
     problem.begin()
 
     def both(x: Array) -> tuple[float, Array]:
-        found = problem.value_and_gradient(x)
+        found = look(problem, x)
         problem.check()
         return found
 
@@ -78,8 +78,6 @@ def lbfgs(problem: Counted, x0: Array) -> str:
         result = minimize(both, x0, jac=True, method="L-BFGS-B", options=options)
     except Enough:
         return ""
-    except NotFinite:
-        return "stopped at a value that is not finite"
     return f"stopped: {str(result.message).lower()}"
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import NotFinite, NotSmooth
+from surefoot.errors import NotSmooth
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.problems.trial_points import attempt, look
 
 __all__ = ["Minimum", "minimum"]
 
@@ -97,19 +98,18 @@ def _descended(problem: Problem, x0: Array) -> tuple[Array, str]:
     x = x0
     options: Any = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
     for _ in range(RESTARTS):
-        try:
-            found = minimize(problem.value_and_gradient, x, jac=True, method="L-BFGS-B", options=options)
-        except NotFinite:
-            break
-        moved, x = bool(found.fun < problem.value(x)), _better(problem, x, np.asarray(found.x, dtype=np.float64))
+        found = minimize(lambda z: look(problem, z), x, jac=True, method="L-BFGS-B", options=options)
+        moved, x = bool(found.fun < look(problem, x)[0]), _better(problem, x, np.asarray(found.x, dtype=np.float64))
         if not moved:
             break
     if problem.size > DENSE_NEWTON:
         return x, "L-BFGS-B to its end"
     for _ in range(NEWTON_STEPS):
         try:
-            step = _newton_step(_hessian(problem, x), problem.gradient(x))
-        except (NotSmooth, NotFinite, NotImplementedError, np.linalg.LinAlgError):
+            step = attempt(lambda x=x: _newton_step(_hessian(problem, x), problem.gradient(x)))
+        except NotSmooth:
+            step = None
+        if step is None:
             return x, "L-BFGS-B to its end"
         length, better = 1.0, x
         while better is x and length > 1e-3:
@@ -124,7 +124,7 @@ def _better(problem: Problem, x: Array, trial: Array) -> Array:
     """The lower of two points; by the gradient where the values do not tell."""
     if not np.all(np.isfinite(trial)):
         return x
-    (old, g_old), (new, g_new) = problem.value_and_gradient(x), problem.value_and_gradient(trial)
+    (old, g_old), (new, g_new) = look(problem, x), look(problem, trial)
     if abs(new - old) <= 4 * np.finfo(np.float64).eps * max(abs(new), abs(old)):
         return trial if np.linalg.norm(g_new) < np.linalg.norm(g_old) else x
     return trial if new < old else x

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
-__all__ = ["Fun", "Jacobian", "checked_fun", "jacobian"]
+__all__ = ["Fun", "Jacobian", "checked_fun", "checked_point", "jacobian"]
 
 Fun = Callable[[float, Any], ArrayLike]
 Scheme = Literal["auto", "analytic", "dense", "sparse", "products"]
@@ -106,7 +106,7 @@ def jacobian(
     >>> print(f"{sf.limits(J, sf.methods.RK4()).stable:.4f}")
     2.9509
     """
-    y = _checked_point(y)
+    y = checked_point(y)
     checked = checked_fun(fun, y.size)
     value = checked(float(t), y)
     if not np.array_equal(checked(float(t), y), value):
@@ -166,7 +166,18 @@ def checked_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.floa
     return call
 
 
-def _checked_point(y: ArrayLike) -> NDArray[np.float64]:
+def checked_point(y: ArrayLike) -> NDArray[np.float64]:
+    """The state as a float64 vector.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no vector with at least one entry.
+    InvalidType
+        If it holds no real numbers.
+    NotFinite
+        If it holds NaN or infinity.
+    """
     point = np.asarray(y)
     if point.ndim != 1 or point.size == 0:
         raise InvalidInput(f"y must be a vector with at least one entry; got shape {point.shape}")
