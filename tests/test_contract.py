@@ -142,8 +142,8 @@ FIELDS = {
     "Limits": "method stable curvature_limit safe optimal rate condition scope failure reasons",
     "Advice": "target description recommendations abstained initial_loss constant_loss products runs seconds details",
     "Audit": (
-        "log column plan verdict cause explanation fix evidence rows first_departure largest_departure steps planned "
-        "ran"
+        "log column plan verdict cause explanation fix others evidence rows first_departure largest_departure steps "
+        "planned ran"
     ),
 }
 

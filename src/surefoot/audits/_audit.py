@@ -4,13 +4,16 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from surefoot.audits._cause import Cause, simplest
-from surefoot.audits._causes import whole_run
-from surefoot.audits._plan import Plan, plan_of
-from surefoot.audits._resumes import from_there_on
-from surefoot.audits._rows import Rows, thinned
+import numpy as np
+
+from surefoot.audits._later import from_there_on
+from surefoot.audits._plan import RAMPS, Plan, plan_of
+from surefoot.audits._rows import Array, Rows, thinned
 from surefoot.audits._series import Series, series_of
+from surefoot.audits._shapes import Table
+from surefoot.audits._story import PAIR, Story, Variant, simplest
 from surefoot.audits._types import Audit
+from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
 from surefoot.errors import InvalidInput
 
 __all__ = ["audit"]
@@ -25,24 +28,33 @@ _KEPT = 400
 _BEGINNINGS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02)
 # With fewer rows from there on, too many stories would fit.
 _FEW = 3
+# Parts of the log whose beginnings a first cause may explain, where a second one set in later.
+_FIRST_PARTS = (0.7, 0.5, 0.3, 0.15)
+# First causes that are followed to a second: the simplest ones.
+_MOST_FIRST = 6
+# Alternatives that are named beside the cause.
+_OTHERS = 2
+_UNKNOWN = 99
 
 
 def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) -> Audit:
     """Compare the rates that ran with a plan, and say what made the difference.
 
     A departure is a difference of more than `tol` times the largest rate that ran. The causes (docs/audit.md) are
-    curves that are tried on the log: one is named only if it explains every rate to within the same tolerance, and of
-    several the simplest; where the log cannot tell two apart, it says so.
+    curves that are tried on the log: single ones first, then pairs. One is named only if it explains every rate to
+    within the same tolerance, and of several the simplest; where the log cannot tell two apart, it says so.
 
     Parameters
     ----------
-    log : path, mapping, or sequence
-        A file (.csv, .tsv, .jsonl, .json such as transformers' trainer_state.json), one of TensorBoard's event files or
-        a folder of them; or columns by name, records, (step, rate) pairs, or rates alone at steps 0, 1, 2, ...
-    plan : str, Schedule or Warmup
+    log : path, DataFrame, mapping, or sequence
+        What loggers write, as `surefoot.logs.read_log` takes it: a file, the folder of a run, several of those; a
+        DataFrame, columns by name, records, (step, rate) pairs, or rates alone at steps 0, 1, 2, ...
+    plan : str, path, Schedule, Warmup, sequence, callable, or scheduler
         ``NAME[:RATE][,key=value...]`` such as ``cosine:total=10000,warmup=500`` or ``step-decay:0.1,every=30``:
-        names as in `surefoot.rules.named_rules`; total and warmup in steps, the total with the warm-up in it. Without a
-        rate the scale is read off the log. Both usual first rates of a warm-up count as planned.
+        names as in `surefoot.rules.named_rules`, and ``multi-step`` and ``plateau``; total and warmup in steps, the
+        total with the warm-up in it. Without a rate the scale is read off the log. All usual first rates of a warm-up
+        count as planned. Or the rate of each step as a list, a callable of the step, a torch scheduler (a copy is
+        stepped), or the path of another log.
     column : str, optional
         The column of the rate (default: the one whose name says so).
     tol : float
@@ -70,52 +82,58 @@ def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) 
     """
     if not 0 < tol < 1:
         raise InvalidInput(f"tol is a part of the largest rate, in (0, 1); got {tol!r}")
-    wanted, series = plan_of(plan), series_of(log, column)
+    series = series_of(log, column)
     rows = _rows(series, tol)
+    wanted = plan_of(plan, float(rows.steps.max()))
+    if wanted.plateau is not None:
+        wanted = _dropped(wanted, rows)
+    if not rows.rates.any():
+        return _result(series, rows, Variant(plan=wanted), 1.0, story=_all_zero(rows), evidence=[])
     given = 1.0 if wanted.rated else None
     held, scale, agreed = _closest(rows, wanted, given)
-    curve = held.curve()
-    worst = rows.match(curve, scale).worst
     if agreed == len(rows) and not _went_back_to_the_start(series):
-        return _result(series, rows, held, scale, cause=None, evidence=_as_planned(rows, held, worst))
-    few = rows if agreed == len(rows) else replace(rows, marked=agreed).some(_LOOKED_AT)
-    agreed = agreed if few is rows else few.agreeing(curve, scale, few.loose)
-    causes = _explanations(series, few, wanted, given, (held, scale, agreed))
-    cause = causes[0] if causes else _unknown(few, agreed)
-    if not wanted.rated and cause.whole:
-        scale, agreed = cause.scale, few.agreeing(curve, cause.scale, few.loose)
-    return _result(series, rows, held, scale, cause=cause, evidence=_why(few, held, causes, agreed, scale))
+        worst = float(rows.fit(held.rates(rows.steps), scale)[0])
+        return _result(series, rows, held, scale, story=None, evidence=_as_planned(rows, held, worst))
+    few = replace(rows, marked=min(agreed, len(rows) - 1)).thin(_LOOKED_AT)
+    agreed = few.agreeing(held.rates(few.steps), scale, few.loose)
+    stories = _explanations(series, few, wanted, given, (held, scale, agreed))
+    story = stories[0] if stories else _unknown(few, min(agreed, len(few) - 1))
+    if not wanted.rated and story.whole:
+        scale = story.scale
+        agreed = few.agreeing(held.rates(few.steps), scale, few.loose)
+    evidence, others = _why(few, held, stories, agreed, scale)
+    return _result(series, rows, held, scale, story=story, evidence=evidence, others=others)
 
 
 def _rows(series: Series, tol: float) -> Rows:
-    largest = max(map(abs, series.rates)) or 1.0
+    steps, rates = np.array(series.steps, dtype=float), np.array(series.rates)
+    largest = float(np.abs(rates).max()) or 1.0
     tight = series.coarse + _ROUNDING
     # a log too coarse for the tolerance cannot be held to it
-    steps: Any = series.steps
-    return Rows(steps, series.rates, largest, tight, max(tol, tight))
+    return Rows(steps=steps, rates=rates, largest=largest, tight=tight, loose=max(tol, tight))
 
 
-def _closest(rows: Rows, plan: Plan, scale: float | None) -> tuple[Plan, float, int]:
+def _closest(rows: Rows, plan: Plan, scale: float | None) -> tuple[Variant, float, int]:
     """The convention of the warm-up, and the scale, under which the most rows from the first on are as planned."""
-    best, key = (plan, 1.0 if scale is None else scale, 0), (-1, 0.0)
+    best, key = (Variant(plan=plan), 1.0 if scale is None else scale, 0), (-1, 0.0)
     for each in plan.conventions():
-        curve = each.curve()
-        for factor in [scale] if scale is not None else _scales(rows, each):
-            agreed = rows.agreeing(curve, factor, rows.loose)
-            worst = rows.part(0, agreed).match(curve, factor).worst
+        variant = Variant(plan=each)
+        values = variant.rates(rows.steps)
+        for factor in [scale] if scale is not None else _scales(rows, values):
+            agreed = rows.agreeing(values, factor, rows.loose)
+            worst = float(rows.part(0, agreed).fit(values[:agreed], factor)[0]) if agreed else 0.0
             if (agreed, -worst) > key:
-                best, key = (each, factor, agreed), (agreed, -worst)
+                best, key = (variant, factor, agreed), (agreed, -worst)
             if agreed == len(rows) and worst <= rows.tight:
                 return best
     return best
 
 
-def _scales(rows: Rows, plan: Plan) -> list[float]:
+def _scales(rows: Rows, values: Array) -> list[float]:
     """Factors that a plan without a rate may have: the best ones for beginnings of the log."""
-    curve = plan.curve()
-    some = rows.some(_KEPT)
-    found = [some.part(0, max(round(part * len(some)), 2)).match(curve).scale for part in _BEGINNINGS]
-    highest = max(map(curve, some.steps))
+    counts = [max(round(part * len(rows)), min(2, len(rows))) for part in _BEGINNINGS]
+    found = [float(rows.part(0, count).fit(values[:count])[1]) for count in counts]
+    highest = float(values.max())
     return [scale for scale in [*found, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]
 
 
@@ -124,99 +142,307 @@ def _went_back_to_the_start(series: Series) -> bool:
     return any(series.steps[i] <= series.steps[0] for i in series.resumes)
 
 
+def _dropped(plan: Plan, rows: Rows) -> Plan:
+    """A plan that drops with the run, as it would have gone: it drops when the log does, if it may.
+
+    When torch's ReduceLROnPlateau drops depends on a metric; that it drops by its factor only, and never sooner than
+    its patience after the last time, does not.
+    """
+    factor, patience = plan.plateau or (0.1, 0.0)
+    level = 1.0 if plan.rated else float(rows.rates[0])
+    first = float(plan.rates(np.zeros(1))[0]) if plan.rated else level
+    rates = np.empty(len(rows))
+    level, since = first, -math.inf
+    for i, (step, rate) in enumerate(zip(rows.steps.tolist(), rows.rates.tolist(), strict=True)):
+        lower = level * factor
+        while rate < level * math.sqrt(factor) and abs(rate - lower) > rows.loose * rows.largest and lower > rate:
+            lower *= factor  # the log has fewer rows than there were drops
+        if abs(rate - lower) <= rows.loose * rows.largest and lower < level and step - since > patience:
+            level, since = lower, step
+        rates[i] = level
+    # a table has whole positions: the rows' own numbers
+    return replace(plan, shape=_ByStep(rows.steps, rates), plateau=None, rated=True)
+
+
+class _ByStep(Table):
+    """The rate of each step of a log."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: Array, values: Array) -> None:
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "steps", steps)
+
+    def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
+        """The entry of the last row at or before each position."""
+        steps: Array = getattr(self, "steps")  # noqa: B009 - a slot that a frozen parent does not declare
+        at = np.clip(np.searchsorted(steps, positions, side="right") - 1, 0, len(steps) - 1)
+        return self.values[at]
+
+
 def _explanations(
-    series: Series, rows: Rows, plan: Plan, given: float | None, closest: tuple[Plan, float, int]
-) -> list[Cause]:
+    series: Series, rows: Rows, plan: Plan, given: float | None, closest: tuple[Variant, float, int]
+) -> list[Story]:
     held, scale, agreed = closest
     if agreed == len(rows):
         again = [series.steps[i - 1] for i in series.resumes if series.steps[i] <= series.steps[0]]
         return [
-            Cause(
+            Story(
                 word="restarted",
-                says=f"after step {again[0]} the run's own counter went back to {series.steps[0]}, and the schedule "
+                says=f"after step {again[0]:g} the run's own counter went back to {series.steps[0]:g}, and the "
+                "schedule "
                 "with it",
                 fix="the resumed run began anew: load the checkpoint with its step, and the scheduler's state",
                 burden=1,
             )
         ]
-    found = whole_run(rows, plan, given)
+    variants = [Variant(plan=each) for each in plan.conventions()]
+    found = [story for i, variant in enumerate(variants) for story in whole_run(rows, variant, given, stand=i == 0)]
     if _FEW <= agreed <= len(rows) - _FEW:
         found += from_there_on(rows, held, scale, agreed)
-    if not found and given is not None:
-        factor = rows.largest / (max(map(held.curve(), rows.steps)) or 1.0)
-        found = [
-            replace(cause, says=f"{cause.says}; and all rates are {cause.scale:.6g} times the plan's", burden=9)
-            for cause in whole_run(rows, plan, None)
-            if not math.isclose(cause.scale, 1, rel_tol=rows.loose) and factor > 0
-        ]
+    if found:
+        return simplest(found, rows)
+    # pairs are tried in the convention that fits best, and in the most common one
+    likely = [held, *(variant for variant in variants[:1] if variant.plan.ramp != held.plan.ramp)]
+    found = _pairs_all_along(rows, likely, given)
+    found += _one_after_the_other(rows, likely, given, closest)
     return simplest(found, rows)
 
 
-def _unknown(rows: Rows, agreed: int) -> Cause:
-    return Cause(
-        word="unknown",
-        says=f"from step {rows.steps[agreed]} on the rates follow no variation of the plan that is known",
-        fix="look at what happened there; or the plan is not the one that was meant",
-        burden=99,
+def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -> list[Story]:
+    """Two changes of the whole run: one of them a factor, a step's offset, another pace, or another length."""
+    found: list[Story] = []
+    if given is not None:
+        for variant in variants:
+            for story in whole_run(rows, variant, None, stand=False):
+                if not math.isclose(story.scale, 1, rel_tol=rows.loose):
+                    factor = Story(
+                        word="constant factor",
+                        says=f"all rates are {story.scale:.6g} times the plan's",
+                        fix="the base rate was scaled, or it is another parameter group's",
+                        burden=1,
+                    )
+                    found.append(_swapped(story.and_then(factor), story))
+    for variant in variants:
+        found += _two_lengths(rows, variant, given)
+        firsts = [
+            *shifts(rows, variant, given)[:2],
+            *past_the_end(rows, variant, given),
+            *[s for s in totals(rows, variant, given) if s.word == "warm-up added to the total"],
+        ]
+        for first in firsts:
+            if first.variant is None:
+                continue
+            found += [first.and_then(second) for second in whole_run(rows, first.variant, given, stand=False)]
+        for pace in (2, 3, 4, 6, 8, 16, 32, 64):
+            for factor in (float(pace), 1 / pace):
+                found += _pace_and_length(rows, variant, given, factor)
+    return found
+
+
+def _swapped(both: Story, story: Story) -> Story:
+    """The words of both, the curve of the one that has it."""
+    return replace(both, variant=story.variant, worst=story.worst, scale=story.scale, whole=True)
+
+
+def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: float) -> list[Story]:
+    """Another pace, and another total or warm-up."""
+    n = factor if factor > 1 else 1 / factor
+    first = Story(
+        word="stepped too often" if factor > 1 else "counted in micro-batches",
+        says=f"the schedule advanced {n:g} times per step" if factor > 1 else f"the schedule is {n:g} times too long",
+        fix="step it once per optimizer step" if factor > 1 else f"divide its lengths by {n:g}",
+        burden=1,
+    )
+    paced = replace(variant, pace=factor)
+    found: list[Story] = []
+    few = rows.some()
+    for search in (totals, warmups):
+        stories = search(rows, paced, given)
+        for story in stories:
+            if story.variant is None or few.fit(story.variant.rates(few.steps), given)[0] > 2 * rows.loose:
+                continue
+            worst, scale = rows.fit(story.variant.rates(rows.steps), given)
+            if worst <= rows.loose:
+                fitted = replace(story, worst=float(worst), scale=float(scale), whole=True)
+                found.append(first.and_then(fitted))
+    return found
+
+
+def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Story]:
+    """Another total and another warm-up: a grid of both, laid ever closer about its best point."""
+    total, planned = variant.plan.total, variant.plan.warmup
+    if total is None:
+        return []
+    few = rows.some()
+    reach = max(float(rows.steps.max()), total)
+    t: Array = np.unique(lengths(total)[::2])
+    w: Array = np.unique(np.round(np.append(np.geomspace(1.0, reach, 60), 0.0))).astype(np.float64)
+
+    def worst(t: Array, w: Array) -> Array:
+        values = variant.rates(
+            few.steps, total=np.maximum(t[:, None, None], w[None, :, None] + 1), warmup=w[None, :, None]
+        )
+        return few.fit(values, given)[0]
+
+    while True:
+        i, j = (int(k) for k in np.unravel_index(int(np.argmin(worst(t, w))), (len(t), len(w))))
+        edges = [(grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)], grid[k]) for grid, k in ((t, i), (w, j))]
+        if all(high - low <= 2 for low, high, _ in edges):
+            break
+        t, w = (np.unique(np.append(np.round(np.linspace(low, high, 13)), best)) for low, high, best in edges)
+    found_total, found_warmup = float(max(t[i], w[j] + 1)), float(w[j])
+    if found_total == total or found_warmup == planned:
+        return []
+    changed = replace(variant, plan=replace(variant.plan, total=found_total, warmup=found_warmup))
+    fit, scale = rows.fit(changed.rates(rows.steps), given)
+    if fit > rows.loose:
+        return []
+    ratio = found_total / total
+    if 1 < ratio <= 64 and ratio == round(ratio) and planned and found_warmup == planned * ratio:
+        return []
+    word = "total too long" if found_total > total else "total too short"
+    return [
+        Story(
+            word=f"{word} and wrong warm-up",
+            says=f"the schedule was made for {found_total:g} steps, not {total:g}; and the warm-up took "
+            f"{found_warmup:g} steps, "
+            f"not {planned:g}",
+            fix="give it the number of optimizer steps of the whole run, and count the warm-up in them",
+            burden=3 + PAIR,
+            variant=changed,
+            worst=float(fit),
+            scale=float(scale),
+            whole=True,
+        )
+    ]
+
+
+def _one_after_the_other(
+    rows: Rows, variants: list[Variant], given: float | None, closest: tuple[Variant, float, int]
+) -> list[Story]:
+    """A change all along, or an event, and an event after it."""
+    held, scale, agreed = closest
+    firsts: list[tuple[Story, int]] = []
+    for part in _FIRST_PARTS:
+        head = rows.part(0, max(int(part * len(rows)), 2 * _FEW))
+        if len(head) == len(rows):
+            continue
+        for variant in variants:
+            for story in simplest(whole_run(head, variant, given, stand=False), rows)[:_MOST_FIRST]:
+                firsts.append((story, 0))
+    if _FEW <= agreed <= len(rows) - 2 * _FEW:
+        # an event that explains the rates only up to a second one
+        for part in _FIRST_PARTS:
+            end = agreed + max(int(part * (len(rows) - agreed)), 2 * _FEW)
+            if end < len(rows):
+                head = rows.part(0, end)
+                firsts += [
+                    (story, agreed) for story in simplest(from_there_on(head, held, scale, agreed), rows)[:_MOST_FIRST]
+                ]
+    found: list[Story] = []
+    seen: set[tuple[str, int]] = set()
+    for story, begin in firsts:
+        if story.variant is None or (story.says, begin) in seen:
+            continue
+        seen.add((story.says, begin))
+        values = story.rates(rows.steps[begin:])
+        until = begin + rows.part(begin).agreeing(values, 1.0, rows.loose)
+        if not begin + _FEW <= until <= len(rows) - _FEW:
+            continue
+        found += [story.and_then(event) for event in from_there_on(rows, story.variant, story.scale, until)]
+    return found
+
+
+def _all_zero(rows: Rows) -> Story:
+    return Story(
+        word="rate is 0",
+        says=f"the rate is 0 in all {len(rows)} rows: no step was taken",
+        fix="look at the first rate of the warm-up, and whether scheduler.step() is called; a total of 0 does it too",
+        burden=0,
     )
 
 
-def _as_planned(rows: Rows, plan: Plan, worst: float) -> list[str]:
+def _unknown(rows: Rows, agreed: int) -> Story:
+    return Story(
+        word="unknown",
+        says=f"from step {rows.steps[agreed]:g} on the rates follow no variation of the plan that is known, nor two "
+        "at once",
+        fix="look at what happened there; or the plan is not the one that was meant",
+        burden=_UNKNOWN,
+    )
+
+
+def _as_planned(rows: Rows, held: Variant, worst: float) -> list[str]:
     said = [f"largest difference {_part(worst)} of the largest rate"]
-    last, total = max(rows.steps), plan.total
+    last, total, warmup = float(rows.steps.max()), held.plan.total, held.plan.warmup
     if total is not None and last < total - max(2, rows.loose * total):
-        left = plan.at(last) / (max(plan.at(k) for k in {0, plan.warmup, *rows.steps[:: max(len(rows) // 50, 1)]}) or 1)
-        said.append(f"the log ends at step {last} of {total}: the rate is at {left:.0%} of its peak, not annealed yet")
-    return said
-
-
-def _why(rows: Rows, plan: Plan, causes: list[Cause], agreed: int, scale: float) -> list[str]:
-    said: list[str] = []
-    if causes:
-        best = causes[0]
-        said.append(f"with that, all {len(rows)} rates agree to within {_part(best.worst)} of the largest")
-        as_good = [
-            c for c in causes[1:] if c.burden == best.burden and (c.worst <= rows.tight) == (best.worst <= rows.tight)
-        ]
-        others = list(dict.fromkeys(c.says for c in as_good if c.word != best.word))
-        said += [f"or: {other}; the log cannot tell" for other in others[:2]]
-    if _FEW <= agreed < len(rows):
-        said.append(f"as planned until step {rows.steps[agreed - 1]} ({agreed} rates)")
-    if not plan.rated:
+        high = float(held.rates(np.array([0.0, warmup, *rows.some().steps])).max()) or 1.0
+        left = float(held.rates(np.array([last]))[0]) / high
         said.append(
-            f"the plan names no rate: its scale was read off the log, {scale * _peak(plan, rows):.6g} at the peak"
+            f"the log ends at step {last:g} of {total:g}: the rate is at {left:.0%} of its peak, not annealed yet"
         )
     return said
 
 
-def _peak(plan: Plan, rows: Rows) -> float:
-    curve = plan.curve()
-    return max(map(curve, (0, plan.warmup, *rows.some(_KEPT).steps)))
+def _why(rows: Rows, held: Variant, stories: list[Story], agreed: int, scale: float) -> tuple[list[str], list[Story]]:
+    said: list[str] = []
+    others: list[Story] = []
+    if stories:
+        best = stories[0]
+        said.append(f"with that, all {len(rows)} rates agree to within {_part(best.worst)} of the largest")
+        for story in stories[1:]:
+            as_good = story.burden <= best.burden and (story.worst <= rows.tight) == (best.worst <= rows.tight)
+            if as_good and story.word != best.word and story.word not in {other.word for other in others}:
+                others.append(story)
+        said += [f"or: {other.says}; the log cannot tell" for other in others[:_OTHERS]]
+    if _FEW <= agreed < len(rows):
+        said.append(f"as planned until step {rows.steps[agreed - 1]:g} ({agreed} rates)")
+    if not held.plan.rated:
+        steps = np.array([0.0, held.plan.warmup, *rows.some().steps])
+        peak = scale * float(held.rates(steps).max())
+        said.append(f"the plan names no rate: its scale was read off the log, {peak:.6g} at the peak")
+    return said, others[:_OTHERS]
 
 
-def _result(series: Series, rows: Rows, plan: Plan, scale: float, *, cause: Cause | None, evidence: list[str]) -> Audit:
-    curve = plan.curve()
-    allowed = rows.loose * rows.largest
-    differences = [abs(r - scale * curve(s)) for s, r in zip(rows.steps, rows.rates, strict=True)]
-    departs = next((i for i, difference in enumerate(differences) if difference > allowed), None)
-    kept = sorted({*thinned(len(rows), _KEPT), *(() if departs is None else (departs,))})
-    notes = [f"the warm-up that fits best: {plan.ramp}"] if plan.ramp and cause is None else []
+def _result(
+    series: Series,
+    rows: Rows,
+    held: Variant,
+    scale: float,
+    *,
+    story: Story | None,
+    evidence: list[str],
+    others: list[Story] | None = None,
+) -> Audit:
+    planned = scale * held.rates(rows.steps)
+    differences = np.abs(rows.rates - planned)
+    departs = np.nonzero(differences > rows.loose * rows.largest)[0]
+    first = int(departs[0]) if len(departs) else None
+    kept = sorted({*thinned(len(rows), _KEPT), *(() if first is None else (first,))})
+    ramp = held.plan.ramp
+    notes = [f"the warm-up that fits best: {ramp}"] if held.plan.warmup and story is None and ramp in RAMPS else []
     return Audit(
         log=series.name,
         column=series.column,
-        plan=plan.text,
-        verdict="as planned" if cause is None else "departs",
-        cause="" if cause is None else cause.word,
-        explanation="" if cause is None else cause.says,
-        fix="" if cause is None else cause.fix,
+        plan=held.plan.text,
+        verdict="as planned" if story is None else "departs",
+        cause="" if story is None else story.word,
+        explanation="" if story is None else story.says,
+        fix="" if story is None else story.fix,
+        others=tuple(other.word for other in others or ()),
         evidence=(*evidence, *notes, *series.notes),
         rows=len(rows),
-        first_departure=None if departs is None else rows.steps[departs],
-        largest_departure=max(differences) / rows.largest,
-        steps=tuple(rows.steps[i] for i in kept),
-        planned=tuple(scale * curve(rows.steps[i]) for i in kept),
-        ran=tuple(rows.rates[i] for i in kept),
+        first_departure=None if first is None else _whole(series.steps[first]),
+        largest_departure=float(differences.max()) / rows.largest,
+        steps=tuple(_whole(series.steps[i]) for i in kept),
+        planned=tuple(float(planned[i]) for i in kept),
+        ran=tuple(float(rows.rates[i]) for i in kept),
     )
+
+
+def _whole(step: float) -> float:
+    return int(step) if step == int(step) else step
 
 
 def _part(part: float) -> str:

@@ -1,10 +1,16 @@
-"""The plan: a schedule by name, its length and its warm-up, as a rate for every position."""
+"""The plan: a schedule, its length and its warm-up, as rates for arrays of positions."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
+import numpy as np
+
+from surefoot.audits._rows import Array
+from surefoot.audits._shapes import Interpolated, MultiStep, Shape, Table, of_schedule
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules import (
     WSD,
@@ -23,8 +29,8 @@ from surefoot.rules.named import unknown_rule
 
 __all__ = ["NAMES", "Plan", "plan_of"]
 
-# Under the names that `surefoot run --rule` knows them by, and the two that need more than a rate.
-NAMES: dict[str, type[Schedule]] = {
+# Under the names that `surefoot run --rule` knows them by, and the three that need more than a rate.
+NAMES: dict[str, Any] = {
     "constant": Constant,
     "cosine": Cosine,
     "linear": Linear,
@@ -34,107 +40,121 @@ NAMES: dict[str, type[Schedule]] = {
     "inverse-sqrt": InverseSqrt,
     "step-decay": StepDecay,
     "exponential": Exponential,
+    "multi-step": MultiStep,
 }
+# torch's ReduceLROnPlateau: when it drops depends on the run, so it is no function of the position.
+PLATEAU = "plateau"
 _EXAMPLE = "write cosine:total=10000,warmup=500 or linear:3e-4,total=1000"
-# Conventions of a warm-up, the most common first: (annealing waits for its end, the first rate is 0).
-_RAMPS = {
-    (True, True): "ramp from 0, annealing after it",
-    (True, False): "ramp from peak/warmup, annealing after it",
-    (False, False): "ramp from peak/warmup, over the annealing",
-    (False, True): "ramp from 0, over the annealing",
-}
+# By convention: a callable or a scheduler is asked at each position, which takes a second for so many.
+MOST_ASKED = 200_000
+_LOGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".gz", ".parquet", ".txt", ".log")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp(NamedTuple):
+    """A convention of a warm-up of W steps: its rates are (p + first)/(W + more) of the schedule's.
+
+    `waits`: annealing begins when the warm-up ends, not with it.
+    """
+
+    waits: bool
+    first: int
+    more: int
+
+    def __str__(self) -> str:
+        start = {(0, 0): "from 0", (1, 0): "from peak/warmup", (1, 1): "from peak/(warmup + 1)"}[self.first, self.more]
+        return f"ramp {start}, annealing {'after it' if self.waits else 'with it'}"
+
+
+# The most common first: transformers, most others, nanoGPT; then those whose annealing does not wait.
+RAMPS = tuple(Ramp(waits, first, more) for waits in (True, False) for first, more in ((0, 0), (1, 0), (1, 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
     """A rate for every position in a schedule.
 
-        rate(p) = min(p/warmup, 1) * schedule(p - warmup)
+        rate(p) = min((p + first)/(warmup + more), 1) * schedule(p - warmup)
 
     Parameters
     ----------
     text : str
         As it was given.
-    schedule : Schedule
-        With its length, warm-up included.
-    warmup : int
+    shape : Shape
+        The schedule, its length with the warm-up in it.
+    total : float or None
+        Length in positions, warm-up included.
+    warmup : float
         Positions; 0 for none.
+    start : float
+        Part of the peak at which the warm-up begins, as LinearLR's start_factor.
     rated : bool
         Whether the plan names a rate; otherwise its scale is read off the log.
-    waits, from_zero : bool
-        Conventions of the warm-up: whether annealing begins when it ends, and whether its first rate is 0
-        (as in transformers) or peak/warmup.
+    ramp : Ramp
+        The convention of the warm-up.
     periodic : bool
         Whether a cosine goes up again after its end, as torch's and transformers' do.
+    plateau : tuple of (factor, patience) or None
+        Of a plan that drops when the run stands still; `shape` then holds the first rate.
     """
 
     text: str
-    schedule: Any
-    warmup: int = 0
+    shape: Shape
+    total: float | None = None
+    warmup: float = 0.0
+    start: float = 0.0
     rated: bool = True
-    waits: bool = True
-    from_zero: bool = True
+    ramp: Ramp = RAMPS[0]
     periodic: bool = False
+    plateau: tuple[float, float] | None = None
 
     @property
-    def total(self) -> int | None:
-        """Length, if it has one."""
-        return getattr(self.schedule, "steps", None)
-
-    @property
-    def ramp(self) -> str:
-        """The convention of the warm-up; empty without one."""
-        return _RAMPS[self.waits, self.from_zero] if self.warmup else ""
+    def is_cosine(self) -> bool:
+        """Whether it could go up again after its end."""
+        return isinstance(getattr(self.shape, "schedule", None), Cosine)
 
     def conventions(self) -> "tuple[Plan, ...]":
-        """The same plan under each convention."""
-        if not self.warmup:
-            return (self,)
-        return tuple(replace(self, waits=waits, from_zero=from_zero) for waits, from_zero in _RAMPS)
+        """The same plan under each convention of the warm-up."""
+        return tuple(replace(self, ramp=ramp) for ramp in RAMPS) if self.warmup else (self,)
 
-    def resized(self, total: int | None = None, warmup: int | None = None) -> "Plan":
-        """The same plan with another length or warm-up."""
-        schedule = self.schedule
-        if total is not None and self.total is not None:
-            schedule = replace(schedule, steps=total)
-        return replace(self, schedule=schedule, warmup=self.warmup if warmup is None else warmup)
+    def rates(self, positions: Array, total: Any = None, warmup: Any = None) -> Array:
+        """Rates at positions; before the beginning, the first one.
 
-    def at(self, position: float) -> float:
-        """The rate there; before the beginning, the first one."""
-        return self.curve()(position)
-
-    def curve(self) -> Callable[[float], float]:
-        """`at`, made ready for many positions."""
-        schedule: Any = self.schedule
-        wait = self.warmup if self.waits else 0
-        if self.total is not None and wait:
-            # a run that is all warm-up has one step left for the rest
-            schedule = replace(schedule, steps=max(self.total - wait, 2 if isinstance(schedule, OneCycle) else 1))
-        wave = schedule.steps if self.periodic and isinstance(schedule, Cosine) else 0
-        at: Any = schedule.at
-        first = 0 if self.from_zero else 1
-
-        def rate(position: float) -> float:
-            position = max(position, 0.0)
-            into = max(position - wait, 0.0)
-            if wave:
-                part = into / wave % 2
-                into = wave * min(part, 2 - part)
-            warm = 1.0 if position >= self.warmup else min((position + first) / self.warmup, 1.0)
-            return warm * at(into)
-
-        return rate
+        Parameters
+        ----------
+        positions : array
+        total, warmup : float or array, optional
+            Others than the plan's own, broadcast with the positions.
+        """
+        total = self.total if total is None else total
+        warmup = self.warmup if warmup is None else warmup
+        p = np.maximum(positions, 0.0)
+        wait = warmup if self.ramp.waits else 0.0
+        # a run that is all warm-up has one step left for the rest
+        length = None if total is None else np.maximum(np.asarray(total, dtype=float) - wait, 1.0)
+        into = np.maximum(p - wait, 0.0)
+        if self.periodic and length is not None:
+            part = into / length % 2
+            into = length * np.minimum(part, 2 - part)
+        rates = self.shape.rates(into, length)
+        climb = (p + self.ramp.first) / np.maximum(np.asarray(warmup, dtype=float) + self.ramp.more, 1e-9)
+        climb = self.start + (1 - self.start) * climb
+        return np.where(p >= warmup, 1.0, np.minimum(climb, 1.0)) * rates
 
 
-def plan_of(plan: Any) -> Plan:
-    """A plan from its text or from a schedule.
+def plan_of(plan: Any, last: float = 0.0) -> Plan:
+    """A plan from its text, a schedule, rates, a callable, a scheduler, or another log.
 
     Parameters
     ----------
-    plan : str, Schedule or Warmup
-        ``NAME[:RATE][,key=value...]``: total (steps, warm-up included), warmup (steps), rate, and any field of the
-        schedule such as final, every or factor; for one-cycle as torch's OneCycleLR has them. Without a rate the scale
-        is read off the log.
+    plan : str, path, Schedule, Warmup, sequence, callable, or scheduler
+        ``NAME[:RATE][,key=value...]``: total (steps, warm-up included), warmup (steps), start (part of the peak at
+        which the warm-up begins), rate, and any field of the schedule such as final, every or factor; for one-cycle as
+        torch's OneCycleLR has them; ``multi-step:0.1,milestones=30+60,factor=0.1``;
+        ``plateau:0.1,factor=0.1,patience=10``. Without a rate the scale is read off the log. A path is another log. A
+        sequence holds the rate of each position; a callable takes the position. Of a torch scheduler a copy is stepped
+        from its start.
+    last : float
+        Last step of the log: up to there a callable or a scheduler is asked.
 
     Returns
     -------
@@ -145,33 +165,149 @@ def plan_of(plan: Any) -> Plan:
     InvalidInput
         If the name or a key is unknown, or a value is wrong or missing.
     InvalidType
-        If it is neither, or a rule that looks at what it sees.
+        If it is none of these, or a rule that looks at what it sees.
     """
+    if isinstance(plan, Plan):
+        return plan
     if isinstance(plan, Warmup):
         if not isinstance(plan.rule, Schedule):
             raise InvalidType(f"only a schedule can be audited; {type(plan.rule).__name__} adapts to what it sees")
-        return Plan(text=repr(plan), schedule=plan.rule, warmup=plan.steps, waits=False, from_zero=False)
+        return replace(_scheduled(plan.rule), text=repr(plan), warmup=float(plan.steps), ramp=Ramp(False, 1, 0))
     if isinstance(plan, Schedule):
-        return Plan(text=repr(plan), schedule=plan)
-    if not isinstance(plan, str):
-        raise InvalidType(f"a plan is a text or a schedule; got {type(plan).__name__}; {_EXAMPLE}")
-    return _parsed(plan)
+        return _scheduled(plan)
+    if isinstance(plan, os.PathLike) or (isinstance(plan, str) and _is_log(plan)):
+        return _logged(cast("Any", plan))
+    if isinstance(plan, str):
+        return _parsed(plan)
+    if hasattr(plan, "base_lrs") and hasattr(plan, "step"):
+        return Plan(text=type(plan).__name__, shape=Table(_stepped(plan, last)))
+    if callable(plan):
+        return Plan(text=getattr(plan, "__name__", "callable"), shape=Table(_asked(plan, last)))
+    if isinstance(plan, Mapping) or hasattr(plan, "columns"):
+        return _logged(plan)
+    if isinstance(plan, Iterable) and not isinstance(plan, bytes):
+        return _listed(list(cast("Iterable[Any]", plan)))
+    raise InvalidType(
+        f"a plan is a text or a schedule, rates, a callable or a log; got {type(plan).__name__}; {_EXAMPLE}"
+    )
+
+
+def _scheduled(schedule: Schedule) -> Plan:
+    shape = of_schedule(schedule)
+    return Plan(text=repr(schedule), shape=shape, total=shape.total)
+
+
+def _is_log(text: str) -> bool:
+    return text.lower().endswith(_LOGS) and text.partition(":")[0] not in NAMES
+
+
+def _logged(log: Any) -> Plan:
+    from surefoot.audits._series import series_of
+
+    series = series_of(log)
+    steps, rates = np.array(series.steps, dtype=float), np.array(series.rates)
+    order = np.argsort(steps, kind="stable")
+    return Plan(text=f"the rates of {series.name}", shape=Interpolated(steps[order], rates[order]))
+
+
+def _listed(values: Sequence[Any]) -> Plan:
+    if values and isinstance(values[0], Mapping | tuple | list):
+        return _logged(values)
+    try:
+        rates = np.array([float(value) for value in values])
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidType("a plan as a sequence holds the rate of each step, numbers") from None
+    if not len(rates) or not np.isfinite(rates).all():
+        raise InvalidInput("a plan as a sequence holds finite rates, one at least; look for NaN in it")
+    return Plan(text=f"{len(rates)} rates", shape=Table(rates))
+
+
+def _positions(last: float) -> int:
+    if last > MOST_ASKED:
+        raise InvalidInput(
+            f"a callable or a scheduler is asked at every step, at most {MOST_ASKED:,} times, and the log ends at "
+            f"{last:g}; {_EXAMPLE}"
+        )
+    return max(int(last), 1) + 1
+
+
+def _asked(plan: Callable[[int], Any], last: float) -> Array:
+    count = _positions(last)
+    try:
+        rates = np.array([float(plan(k)) for k in range(count)])
+    except Exception as error:  # somebody else's code
+        raise InvalidInput(f"the plan fails: {type(error).__name__}: {error}; it takes the step, from 0") from error
+    if not np.isfinite(rates).all():
+        raise InvalidInput(f"the plan is not finite at step {int(np.argmin(np.isfinite(rates)))}; look at it there")
+    return rates
+
+
+class _Stub:
+    """An optimizer with nothing but groups: a scheduler's copy is stepped on it, and the real one stays as it is."""
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        self.param_groups = groups
+        self.defaults: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
+
+    def step(self) -> None:
+        """Nothing to step."""
+
+
+def _stepped(scheduler: Any, last: float) -> Array:
+    """The rates of the first group if a torch scheduler were stepped from its start once per step."""
+    import copy
+    import warnings
+
+    count = _positions(last)
+    groups = [
+        {key: value for key, value in group.items() if key != "params"} for group in scheduler.optimizer.param_groups
+    ]
+    stub = _Stub(groups)
+    fresh = copy.copy(scheduler)
+    parts = getattr(scheduler, "_schedulers", None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if parts:
+                fresh._schedulers = [_begun(copy.copy(part), stub) for part in parts]
+            _begun(fresh, stub)
+            rates = [float(stub.param_groups[0]["lr"])]
+            for _ in range(count - 1):
+                fresh.step()
+                rates.append(float(stub.param_groups[0]["lr"]))
+    except Exception as error:  # a scheduler of somebody else's
+        raise InvalidInput(
+            f"{type(scheduler).__name__} cannot be stepped by itself ({type(error).__name__}: {error}); give its "
+            "rates as a "
+            "list, or a plan by name"
+        ) from error
+    return np.array(rates)
+
+
+def _begun(scheduler: Any, stub: _Stub) -> Any:
+    """A scheduler at its start, on the stub."""
+    scheduler.optimizer = stub
+    for group, rate in zip(stub.param_groups, scheduler.base_lrs, strict=True):
+        group["lr"] = group["initial_lr"] = float(rate)
+    scheduler.last_epoch = -1
+    scheduler._step_count = 0
+    scheduler.step()
+    return scheduler
 
 
 def _parsed(text: str) -> Plan:
     word, _, rest = text.strip().partition(":")
-    if word not in NAMES:
-        raise unknown_rule(text, list(NAMES))
-    kind, values = NAMES[word], dict[str, float]()
-    for i, part in enumerate(filter(None, (part.strip() for part in rest.split(",")))):
-        key, equals, number = part.partition("=")
-        if not equals:
-            if i:
-                raise InvalidInput(f"plan {text!r}: {part!r} says nothing; {_EXAMPLE}")
-            key, number = "rate", part
-        values[key.strip()] = _number(text, key.strip(), number)
-    rate, warmup = values.pop("rate", None), values.pop("warmup", None)
-    known = {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if word not in NAMES and word != PLATEAU:
+        raise unknown_rule(text, [*NAMES, PLATEAU])
+    values, milestones = _values(text, rest)
+    if word == PLATEAU:
+        return _plateau(text, values)
+    kind = NAMES[word]
+    rate, warmup, start = (values.pop(key, None) for key in ("rate", "warmup", "start_factor"))
+    known = {field.name for field in fields(kind)}
+    if "start" in values and "start" not in known:
+        start = values.pop("start")
     scale = "peak" if "peak" in known else "step"
     given: dict[str, Any] = {scale: 1.0 if rate is None else rate}
     total = values.pop("total", None)
@@ -179,6 +315,8 @@ def _parsed(text: str) -> Plan:
         if total is None:
             raise InvalidInput(f"plan {text!r}: how long is it? add total=, such as {word}:total=10000")
         given["steps"] = _whole(text, "total", total)
+    if milestones is not None and "milestones" in known:
+        given["milestones"] = milestones
     for key, value in values.items():
         if key not in known - {scale, "steps", "warmup"}:
             keys = ("total", "warmup", "rate", *sorted(known - {scale, "steps", "warmup"}))
@@ -192,11 +330,49 @@ def _parsed(text: str) -> Plan:
         schedule = kind(**given)
     except TypeError as error:
         missing = str(error).partition("argument")[2].strip(" s:")
-        raise InvalidInput(f"plan {text!r}: {word} also needs {missing}") from None
+        raise InvalidInput(f"plan {text!r}: {word} also needs {missing}; {_EXAMPLE}") from None
     length = _whole(text, "warmup", warmup or 0)
     if total is not None and length >= total:
         raise InvalidInput(f"plan {text!r}: a warm-up of {length} steps leaves nothing of a total of {total:g}")
-    return Plan(text=text.strip(), schedule=schedule, warmup=length, rated=rate is not None)
+    if start is not None and not 0 <= start < 1:
+        raise InvalidInput(f"plan {text!r}: start is a part of the peak, in [0, 1); got {start:g}")
+    shape: Shape = cast("Shape", schedule) if kind is MultiStep else of_schedule(schedule)
+    return Plan(
+        text=text.strip(),
+        shape=shape,
+        total=None if "steps" not in known else float(given["steps"]),
+        warmup=float(length),
+        start=start or 0.0,
+        rated=rate is not None,
+    )
+
+
+def _values(text: str, rest: str) -> tuple[dict[str, float], tuple[float, ...] | None]:
+    """Numbers by key, and the milestones, which are several."""
+    values, milestones = dict[str, float](), None
+    for i, part in enumerate(filter(None, (part.strip() for part in rest.split(",")))):
+        key, equals, number = part.partition("=")
+        if not equals:
+            if i:
+                raise InvalidInput(f"plan {text!r}: {part!r} says nothing; {_EXAMPLE}")
+            key, number = "rate", part
+        key = key.strip()
+        if key == "milestones":
+            milestones = tuple(_number(text, key, each) for each in number.replace("/", "+").split("+"))
+        else:
+            values[key] = _number(text, key, number)
+    return values, milestones
+
+
+def _plateau(text: str, values: dict[str, float]) -> Plan:
+    rate, factor, patience = values.pop("rate", None), values.pop("factor", 0.1), values.pop("patience", 10.0)
+    if values:
+        raise InvalidInput(f"plan {text!r}: unknown key {next(iter(values))!r}; there are rate, factor, patience")
+    if not 0 < factor < 1 or patience < 0:
+        raise InvalidInput(f"plan {text!r}: factor lies in (0, 1) and patience is >= 0; got {factor:g}, {patience:g}")
+    first = 1.0 if rate is None else rate
+    shape = of_schedule(Constant(step=first))
+    return Plan(text=text.strip(), shape=shape, rated=rate is not None, plateau=(factor, patience))
 
 
 def _as_torch(text: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -224,3 +400,8 @@ def _whole(text: str, key: str, value: float) -> int:
     if value != int(value) or value < 0:
         raise InvalidInput(f"plan {text!r}: {key} takes a whole number of steps; got {value:g}")
     return int(value)
+
+
+def path_or_text(plan: str) -> Any:
+    """What the command is given: the path of a log that is there, or a plan's text."""
+    return Path(plan) if _is_log(plan) else plan

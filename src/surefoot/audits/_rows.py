@@ -1,41 +1,28 @@
-"""How well a curve explains the rates of some rows, quickly."""
+"""How well a curve explains the rates of some rows: many curves at a time, as arrays."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Curve", "Match", "Rows", "thinned"]
+import numpy as np
+from numpy.typing import NDArray
 
-Curve = Callable[[float], float]
+__all__ = ["Array", "Rows", "nearest_whole", "thinned"]
 
-# Rows that a guess is tried on before it is tried on all.
-_PROBE, _SAMPLE = 16, 256
+Array = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """How a curve fits.
-
-    Parameters
-    ----------
-    worst : float
-        Largest difference, as a part of the largest rate that ran.
-    scale : float
-        What the curve was multiplied by.
-    """
-
-    worst: float
-    scale: float
+# Points of the grid that is laid between the neighbours of the best one, again and again, until they are whole numbers.
+_ZOOM = 33
+# Rows that a search looks at: half of them evenly, half of them dense at the start, where a warm-up is.
+SAMPLE = 96
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
     """Steps with their rates, and what a difference is measured by.
 
     Parameters
     ----------
-    steps : sequence of int
-    rates : sequence of float
+    steps, rates : array, shape (n,)
     largest : float
         The largest rate that ran, positive.
     tight : float
@@ -46,8 +33,8 @@ class Rows:
         Index of a row that is always among those looked at: the one that is hardest to explain.
     """
 
-    steps: Sequence[int]
-    rates: Sequence[float]
+    steps: Array
+    rates: Array
     largest: float
     tight: float
     loose: float
@@ -58,62 +45,77 @@ class Rows:
 
     def part(self, first: int, last: int | None = None) -> "Rows":
         """Rows from one index to before another."""
-        return Rows(self.steps[first:last], self.rates[first:last], self.largest, self.tight, self.loose)
+        return self._of(np.arange(len(self))[first:last])
 
-    def some(self, most: int) -> "Rows":
-        """So many of them, spread evenly, the first and the last among them; and the marked one."""
+    def some(self, most: int = SAMPLE) -> "Rows":
+        """So many of them at most: evenly spread ones, as many from the start, the marked one and its neighbours."""
+        n = len(self)
+        if n <= most:
+            return self
+        even = np.linspace(0, n - 1, most // 2)
+        early = np.geomspace(1, n, most // 2) - 1
+        near = np.clip(np.arange(self.marked - 2, self.marked + 3), 0, n - 1)
+        return self._of(np.unique(np.concatenate([even, early, near]).round().astype(int)))
+
+    def thin(self, most: int) -> "Rows":
+        """So many of them, evenly spread, and the marked one."""
         if len(self) <= most:
             return self
-        kept = sorted({*thinned(len(self), most), self.marked})
-        steps, rates = [self.steps[i] for i in kept], [self.rates[i] for i in kept]
-        return Rows(steps, rates, self.largest, self.tight, self.loose, kept.index(self.marked))
+        return self._of(np.array(sorted({*thinned(len(self), most), self.marked})))
 
-    def match(self, curve: Curve, scale: float | None = None) -> Match:
-        """The fit of ``scale * curve(step)``; without a scale, of the best one in the mean square."""
-        values = [curve(step) for step in self.steps]
+    def fit(self, values: Array, scale: float | None = None) -> tuple[Array, Array]:
+        """Largest difference of ``scale * values`` as a part of the largest rate, and the scale.
+
+        Parameters
+        ----------
+        values : array, shape (..., n)
+        scale : float, optional
+            Default: the best one in the mean square, for each curve.
+
+        Returns
+        -------
+        worst, scale : array, shape (...)
+        """
         if scale is None:
-            weight = math.fsum(v * v for v in values)
-            scale = math.fsum(v * r for v, r in zip(values, self.rates, strict=True)) / weight if weight else 1.0
-        worst = max((abs(r - scale * v) for v, r in zip(values, self.rates, strict=True)), default=0.0)
-        return Match(worst / self.largest, scale)
+            weight = np.sum(values * values, axis=-1)
+            factor = np.sum(values * self.rates, axis=-1) / np.where(weight > 0, weight, 1.0)
+            factor = np.where(weight > 0, factor, 1.0)
+        else:
+            factor = np.full(values.shape[:-1], scale)
+        worst = np.max(np.abs(self.rates - factor[..., None] * values), axis=-1, initial=0.0) / self.largest
+        return np.where(np.isfinite(worst), worst, np.inf), factor
 
-    def explained(self, curve: Curve, scale: float | None = None) -> Match | None:
-        """The fit to all rows, None if it is worse than what is let pass; few rows are looked at first."""
-        for most in (_PROBE, _SAMPLE):
-            # the best scale for a few rows need not be the best for all: twice the slack
-            if len(self) > most and self.some(most).match(curve, scale).worst > 2 * self.loose:
-                return None
-        match = self.match(curve, scale)
-        return match if match.worst <= self.loose else None
-
-    def agreeing(self, curve: Curve, scale: float, slack: float) -> int:
+    def agreeing(self, values: Array, scale: float, slack: float) -> int:
         """How many rows from the first on agree to within so much."""
-        allowed = slack * self.largest
-        for i, (step, rate) in enumerate(zip(self.steps, self.rates, strict=True)):
-            if abs(rate - scale * curve(step)) > allowed:
-                return i
-        return len(self)
+        off = np.abs(self.rates - scale * values) > slack * self.largest
+        return int(np.argmax(off)) if off.any() else len(self)
 
-    def best(self, curve_of: Callable[[int], Curve], guesses: Iterable[int], scale: float | None = None) -> int:
-        """The whole number whose curve fits best: the best of some guesses, then between its neighbours."""
-        few = self.some(2 * _PROBE)
-        tried: dict[int, float] = {}
+    def _of(self, kept: NDArray[np.intp]) -> "Rows":
+        marked = np.nonzero(kept == self.marked)[0]
+        return Rows(
+            steps=self.steps[kept],
+            rates=self.rates[kept],
+            largest=self.largest,
+            tight=self.tight,
+            loose=self.loose,
+            marked=int(marked[0]) if len(marked) else 0,
+        )
 
-        def worst(number: int) -> float:
-            if number not in tried:
-                tried[number] = few.match(curve_of(number), scale).worst
-            return tried[number]
 
-        ordered = sorted(set(guesses))
-        at = min(range(len(ordered)), key=lambda i: worst(ordered[i]))
-        low, high = ordered[max(at - 1, 0)], ordered[min(at + 1, len(ordered) - 1)]
-        while high - low > 2:
-            third = max((high - low) // 3, 1)
-            if worst(low + third) <= worst(high - third):
-                high -= third
-            else:
-                low += third
-        return min(range(low, high + 1), key=worst)
+def nearest_whole(worst: Callable[[Array], Array], guesses: Array, *, least: float = -np.inf) -> float:
+    """The whole number at which a curve fits best: the best of some guesses, then ever closer between its neighbours.
+
+    The number of evaluations grows with the logarithm of the range, whatever the numbers are.
+    """
+    grid = np.unique(np.maximum(np.round(guesses), least))
+    while True:
+        at = int(np.argmin(worst(grid)))
+        low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
+        if high - low <= 2:
+            return float(grid[at])
+        finer = np.unique(np.round(np.linspace(low, high, _ZOOM)))
+        # the best one so far stays in the grid, so that a search never loses ground
+        grid = np.unique(np.append(finer, grid[at]))
 
 
 def thinned(length: int, most: int) -> list[int]:

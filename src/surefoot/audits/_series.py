@@ -89,7 +89,6 @@ def series_of(log: Any, column: str | None = None) -> Series:
     if len(bad):
         step, rate = curve.steps[bad[0]], curve.values[bad[0]]
         raise NotFinite(f"{found.name}, step {step:g}: the rate is {rate}: no optimizer can have used it; fix the log")
-    # what counts steps counts on with whole numbers
     whole: list[float] = [int(step) if step == int(step) else step for step in curve.steps.tolist()]
     steps, rates, resumes, more = _ordered(whole, curve.values.tolist())
     coarse, digits = _coarse(curve)

@@ -32,15 +32,17 @@ class Audit:
         The cause with its numbers; empty likewise.
     fix : str
         What would fix it; empty likewise.
+    others : tuple of str
+        Causes that explain the log as simply and as well, so that it cannot tell: then `cause` is one of several.
     evidence : tuple of str
         What speaks for the verdict, and what else was seen.
     rows : int
         Rates that were compared.
-    first_departure : int or None
+    first_departure : number or None
         First step whose rate differs by more than the tolerance.
     largest_departure : float
         Largest difference, as a part of the largest rate that ran.
-    steps : tuple of int
+    steps : tuple of numbers
     planned, ran : tuple of float
         Some of the rows, spread evenly, for a table and a figure.
     """
@@ -52,16 +54,18 @@ class Audit:
     cause: str
     explanation: str
     fix: str
+    others: tuple[str, ...]
     evidence: tuple[str, ...]
     rows: int
-    first_departure: int | None
+    first_departure: float | None
     largest_departure: float
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     planned: tuple[float, ...]
     ran: tuple[float, ...]
 
     def __str__(self) -> str:
-        head = f"{self.log}: {self.verdict}" + (f": {self.cause}" if self.cause else "")
+        cause = ", or ".join([self.cause, *self.others])
+        head = f"{self.log}: {self.verdict}" + (f": {cause}" if cause else "")
         lines = [head, f"  plan {self.plan}; {self.rows} rates" + (f" in {self.column}" if self.column else "")]
         table = [("step", "planned", "ran", "ran / planned"), *(self._row(i) for i in self._shown())]
         widths = [max(len(row[i]) for row in table) for i in range(4)]
@@ -92,7 +96,7 @@ class Audit:
     def _row(self, i: int) -> tuple[str, str, str, str]:
         planned, ran = self.planned[i], self.ran[i]
         ratio = f"{ran / planned:.4g}" if planned and math.isfinite(ran / planned) else "-"
-        return str(self.steps[i]), f"{planned:.5g}", f"{ran:.5g}", ratio
+        return f"{self.steps[i]}", f"{planned:.5g}", f"{ran:.5g}", ratio
 
     def _shown(self) -> list[int]:
         """Rows for print: spread evenly, and the first one that departs."""

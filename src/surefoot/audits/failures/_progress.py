@@ -22,7 +22,7 @@ CLOSE = 2e-3
 MOST_CLASSES = 1000
 # Part of the run from which on a rate of nearly 0 came too early, and what nearly 0 is of the peak.
 TOO_EARLY, NEARLY_ZERO = 0.8, 1e-3
-# A held-out loss that rises by this part of what it fell is overfitting.
+# A held-out loss that rises by this part of its least value, and a fifth as much of what it fell, is overfitting.
 OVERFIT = 0.1
 # Rows below which a trend says little.
 FEW = 6
@@ -388,17 +388,17 @@ def _overfit(run: Run, look: Look) -> None:
     best = int(np.argmin(values))
     end = float(np.median(values[-max(len(values) // 10, 1) :]))
     low, high = float(values[best]), max(float(values[0]), float(values[best]))
-    if best >= len(values) - 2 or end - low < OVERFIT * max(high - low, 0.1 * abs(low)):
+    if best >= len(values) - 2 or end - low < max(OVERFIT * abs(low), OVERFIT / 5 * (high - low)):
         return
     training = run.loss.values[run.loss.steps >= steps[best]]
-    if len(training) > 3 and level(training, 0, 0.2) <= level(training, 0.8, 1.0):
+    if len(training) > 3 and level(training, 0.8, 1.0) - level(training, 0, 0.2) > (end - low) / 2:
         return  # both rise: that is no overfitting
     look.findings.append(
         Finding(
             word="overfitting",
             says=f"the held-out loss was least at {run.at(float(steps[best]))} ({number(low)}) and rose to "
             f"{number(end)} while the "
-            "training loss went on falling",
+            "training loss did not",
             step=float(steps[best]),
         )
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.audits.failures._signal import Period, Rise, Signal, Spike, find_period, find_rise, find_spikes, signal_of
+from surefoot.audits.failures._signal import Period, Rise, Signal, Spike, find_excursion, find_period, find_rise, find_spikes, signal_of
 from surefoot.audits.failures._types import Cause, Finding
 from surefoot.logs import Curve, Curves
 
@@ -43,6 +43,8 @@ class Run:
         Whether the loss is not finite at the end of the log.
     rise : Rise or None
         Of the loss.
+    excursion : Rise or None
+        One that was made up for.
     spikes : list of Spike
         Of the loss.
     period : Period or None
@@ -58,6 +60,7 @@ class Run:
     norm: Signal | None
     ends_broken: bool
     rise: Rise | None
+    excursion: Rise | None
     spikes: list[Spike]
     period: Period | None
     resumes: tuple[float, ...]
@@ -102,29 +105,32 @@ class Run:
             top += 1
         return float(self.rate.steps[top]) if top >= 2 and values[0] < LOW * values[top] else None
 
-    def jumps(self) -> list[tuple[float, float, float]]:
-        """(step, rate before, rate after) where the rate jumped up, the warm-up left out."""
+    def jumps(self) -> list[tuple[float, float, float, float]]:
+        """(step, step of the top, rate before, rate after) where the rate jumped up, the warm-up left out."""
         if self.rate is None:
             return []
         ramp = self.warmup() or -np.inf
         values, steps = self.rate.values, self.rate.steps
-        found: list[tuple[float, float, float]] = []
+        found: list[tuple[float, float, float, float]] = []
         for i in range(1, len(values)):
             before, after = float(values[i - 1]), float(values[i])
-            if steps[i] > ramp and after > JUMP * before and not (found and found[-1][2] > before):
+            if steps[i] > ramp and after > JUMP * before and not (found and found[-1][1] >= steps[i]):
                 # a second warm-up climbs over several rows: its top is what counts
                 top = i
                 while top + 1 < len(values) and values[top + 1] > values[top]:
                     top += 1
-                found.append((float(steps[i]), before, float(values[top])))
+                found.append((float(steps[i]), float(steps[top]), before, float(values[top])))
         return found
 
     def near(self, one: float, other: float) -> bool:
         """Whether two steps are close enough to belong together."""
+        return abs(one - other) <= self.reach()
+
+    def reach(self) -> float:
+        """Steps within which two things are taken to belong together."""
         if self.loss is None:
-            return False
-        span = float(np.ptp(self.loss.steps))
-        return abs(one - other) <= max(NEAR_ROWS * self.loss.every, NEAR * span)
+            return 0.0
+        return max(NEAR_ROWS * self.loss.every, NEAR * float(np.ptp(self.loss.steps)))
 
     def norm_at(self, step: float) -> float | None:
         """The largest gradient norm within a row of a step, over the median of those before; None if not logged."""
@@ -154,6 +160,7 @@ def run_of(curves: Curves, entropy: float | None) -> Run:
     norm = None if curves.norm is None else signal_of(curves.norm.steps, curves.norm.values)
     ends_broken = curves.loss is not None and len(curves.loss) > 0 and not np.isfinite(curves.loss.values[-1])
     rise = find_rise(loss, ended=ends_broken) if loss is not None else None
+    excursion = find_excursion(loss) if loss is not None and rise is None else None
     steps = curves.loss.steps if curves.loss is not None else np.zeros(0)
     back = np.nonzero(np.diff(steps) < 0)[0]
     # more than a few returns are a log out of order, or several runs in one
@@ -164,8 +171,9 @@ def run_of(curves: Curves, entropy: float | None) -> Run:
         norm=norm,
         ends_broken=ends_broken,
         rise=rise,
-        spikes=find_spikes(loss) if loss is not None and rise is None else [],
-        period=find_period(loss) if loss is not None and rise is None else None,
+        excursion=excursion,
+        spikes=find_spikes(loss) if loss is not None and rise is None and excursion is None else [],
+        period=find_period(loss) if loss is not None and rise is None and excursion is None else None,
         resumes=resumes,
         entropy=entropy,
     )

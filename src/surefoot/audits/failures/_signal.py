@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Period", "Rise", "Signal", "Spike", "find_period", "find_rise", "find_spikes", "level", "signal_of"]
+__all__ = [
+    "Period",
+    "Rise",
+    "Signal",
+    "Spike",
+    "find_excursion",
+    "find_period",
+    "find_rise",
+    "find_spikes",
+    "level",
+    "signal_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -109,7 +120,8 @@ def signal_of(steps: Array, values: Array) -> Signal | None:
         values=values,
         smooth=running_median(values, max(LEAST_WINDOW, round(len(values) * WINDOW))),
         noise=noise,
-        first=float(np.median(values[: max(end // 3, 1)])),
+        # of a fast fall the first rows count, not the level that it comes to within a few
+        first=float(max(np.median(values[: max(end // 3, 1)]), np.median(values[: 3 if len(values) > 12 else 1]))),
         last=float(np.median(values[-end:])),
     )
 
@@ -167,6 +179,28 @@ def find_rise(signal: Signal, *, ended: bool) -> Rise | None:
     return Rise(onset=onset, low=low, high=high, growth=growth, stays=flat and not ended)
 
 
+def find_excursion(signal: Signal) -> Rise | None:
+    """A rise that lasted longer than a burst and was made up for in the end; that of the start is left out."""
+    n = len(signal)
+    begin = n // 4
+    if n < 24:
+        return None
+    top = begin + int(np.argmax(signal.smooth[begin:]))
+    low = float(signal.smooth[:top].min()) if top else np.inf
+    height = float(signal.smooth[top]) - low
+    if height <= max(FAR * signal.noise, 0.5 * (signal.first - low), 0.3 * abs(low)):
+        return None
+    until = Signal(
+        steps=signal.steps[: top + 1],
+        values=np.append(signal.values[:top], signal.smooth[top]),
+        smooth=signal.smooth[: top + 1],
+        noise=signal.noise,
+        first=signal.first,
+        last=float(signal.smooth[top]),
+    )
+    return find_rise(until, ended=True)
+
+
 def _growth(steps: Array, excess: Array) -> float | None:
     """Factor by which the excess grows in a step, if its logarithm is a line."""
     kept = excess > 0
@@ -192,7 +226,7 @@ def find_spikes(signal: Signal) -> list[Spike]:
     left = signal.values - middle
     spread = SIGMA * float(np.median(np.abs(left)))
     drop = max(signal.first - float(np.min(signal.smooth)), 0.0)
-    tall = left > np.maximum(10 * max(spread, signal.noise), np.maximum(0.1 * drop, 0.1 * np.abs(middle)))
+    tall = left > np.maximum(10 * max(spread, signal.noise), np.maximum(0.02 * drop, 0.1 * np.abs(middle)))
     spikes: list[Spike] = []
     i = 1  # a run begins high: its first row is no spike
     while i < n:

@@ -18,8 +18,8 @@ BURST = 4.0
 AT_ONCE = 0.5
 # Spikes from which on they are a habit.
 SEVERAL = 3
-# An oscillation lower than this part of what the loss fell is a ripple.
-RIPPLE = 0.04
+# An oscillation lower than this part of what the loss fell, and than that part of its level, is a ripple.
+RIPPLE, SWING = 0.04, 0.2
 # Periods are taken for an epoch, or several spikes for one row of the data, if they agree to so much.
 AGREE = 0.06
 
@@ -31,19 +31,24 @@ def look_at_stability(run: Run) -> Look:
         return look
     if run.rise is not None:
         _diverged(run, run.rise, look)
+    elif run.excursion is not None:
+        _diverged(run, run.excursion, look, passed=True)
     else:
         _spikes(run, look)
         _oscillation(run, look)
     return look
 
 
-def _diverged(run: Run, rise: Rise, look: Look) -> None:
+def _diverged(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None:
     loss = run.loss
     assert loss is not None
     onset, end = float(loss.steps[rise.onset]), float(loss.steps[-1])
     from_start = rise.onset == 0 or (rise.onset <= 2 and loss.first - rise.low <= 0.1 * (rise.high - rise.low))
     grew = f", by a factor of {rise.growth:.4g} per {run.per()}" if rise.growth is not None else ""
-    if run.ends_broken:
+    if passed:
+        word = "rise"
+        says = f"the loss rose from {number(rise.low)} at {run.at(onset)}{grew} to {number(rise.high)} and came back later"
+    elif run.ends_broken:
         word = "diverged"
         says = f"the loss left {number(rise.low)} at {run.at(onset)} and grew{grew} to {number(rise.high)}"
         says += f" at {run.at(end)}, the last finite row"
@@ -121,8 +126,8 @@ def _resumed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool
 
 
 def _jumped(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
-    for step, before, after in run.jumps():
-        if run.near(step, onset):
+    for step, top, before, after in run.jumps():
+        if step - run.reach() <= onset <= top + run.reach():
             look.findings.append(
                 Finding(
                     word="rate jumped",
@@ -371,7 +376,7 @@ def _oscillation(run: Run, look: Look) -> None:
     if loss is None or period is None:
         return
     fell = max(loss.first - float(loss.smooth.min()), 0.0)
-    if period.height < RIPPLE * max(fell, 0.25 * abs(loss.last)):
+    if period.height < max(min(RIPPLE * fell, SWING * abs(loss.last)), RIPPLE / 8 * fell):
         return
     steps = period.rows * loss.every
     unit = run.curves.unit
@@ -445,7 +450,7 @@ def _oscillation(run: Run, look: Look) -> None:
 
 def _rate_period(run: Run, steps: float) -> bool:
     """Whether the rate goes up and down with that period."""
-    jumps = [step for step, _, _ in run.jumps()]
+    jumps = [step for step, *_ in run.jumps()]
     if len(jumps) >= 2:
         return bool(abs(float(np.median(np.diff(jumps))) / steps - 1) < 4 * AGREE)
     if run.rate is None or len(run.rate) < 12:

@@ -1,0 +1,204 @@
+"""What could have happened to the rates from one step on: a run that was resumed, and a schedule that was not."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from surefoot.audits._rows import Array, Rows, nearest_whole
+from surefoot.audits._story import Story, Variant, sifted
+from surefoot.audits._whole import lengths
+
+__all__ = ["from_there_on"]
+
+# Resumes in a row that are followed.
+MOST_RESTARTS = 50
+# Steps at which a schedule may have begun again, between two rows.
+BEGINS = 512
+_SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
+
+
+def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> list[Story]:
+    """Causes that explain the rates from an index on, where those before it are as the variant says.
+
+    Parameters
+    ----------
+    rows : Rows
+    variant : Variant
+        What the rows before follow.
+    scale : float
+        Factor of its rates.
+    first : int
+        Index of the first row that departs.
+    """
+    tail = rows.part(first)
+    before = float(rows.steps[first - 1]) if first else float(rows.steps[0]) - 1
+    return [
+        *_restarts(rows, variant, scale, first),
+        *_stopped(tail, variant),
+        *_lost(tail, variant, scale),
+        *_carried(tail, variant),
+        *_other_total(tail, variant, scale),
+        *_new_schedule(tail, variant, scale, before),
+    ]
+
+
+def _begun(variant: Variant, begin: float) -> Variant:
+    return replace(variant, shift=begin)
+
+
+def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Story]:
+    """The schedule began again, perhaps more than once."""
+    at, worst, places = first, 0.0, list[float]()
+    plain = replace(variant, shift=0.0)
+    last = _begun(variant, 0.0)
+    while at < len(rows):
+        if len(places) == MOST_RESTARTS:
+            return []
+        tail = rows.part(at)
+        here = float(tail.steps[0])
+        low = float(rows.steps[at - 1]) if at else here - 1
+        begins = np.unique(np.round(np.linspace(max(low, here - BEGINS), here + 1, BEGINS)))
+        head = tail.part(0, 32)
+        values = plain.rates(head.steps - begins[:, None])
+        off = np.abs(scale * values - head.rates) > rows.loose * rows.largest
+        reach = np.where(off.any(axis=1), np.argmax(off, axis=1), len(head))
+        close = np.max(np.where(np.arange(len(head)) < reach[:, None], np.abs(scale * values - head.rates), 0), axis=1)
+        best = float(begins[np.lexsort((close, -reach))[0]])
+        last = _begun(variant, best)
+        agreed = tail.agreeing(last.rates(tail.steps), scale, rows.loose)
+        if not agreed:
+            return []
+        worst = max(worst, float(rows.part(at, at + agreed).fit(last.rates(tail.steps[:agreed]), scale)[0]))
+        places.append(here)
+        at += agreed
+    # one row at a time can be explained by a new beginning at each: that explains nothing
+    if len(places) * 4 > len(rows) - first and len(places) > 1:
+        return []
+    where = f"step {places[0]:g}" if len(places) == 1 else f"steps {', '.join(f'{p:g}' for p in places[:5])}"
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return [
+        Story(
+            word="restarted",
+            says=f"the schedule began again from its start at {where}{more}",
+            fix=f"the resumed run made a new scheduler: {_SAVE}",
+            burden=1,
+            variant=last,
+            worst=worst,
+            scale=scale,
+        )
+    ]
+
+
+def _stopped(tail: Rows, variant: Variant) -> list[Story]:
+    low, high = float(tail.rates.min()), float(tail.rates.max())
+    if len(tail) < 2 or high - low > tail.tight * tail.largest or np.ptp(variant.rates(tail.steps)) == 0:
+        return []
+    return [
+        Story(
+            word="stopped",
+            says=f"from step {tail.steps[0]:g} on the rate stayed at {high:.6g}: the schedule no longer advanced",
+            fix="after a resume, give the scheduler the optimizer that is stepped, and step both",
+            burden=1,
+            constant=high,
+            scale=high,
+        )
+    ]
+
+
+def _lost(tail: Rows, variant: Variant, scale: float) -> list[Story]:
+    """The schedule went on from another position."""
+    few = tail.some()
+    reach = max(float(np.abs(tail.steps).max()), 1.0)
+    far: Array = np.round(np.power(1.3, np.arange(0.0, 2 + int(np.log(reach) / np.log(1.3))))).astype(np.float64)
+
+    def worst(lag: Array) -> Array:
+        return few.fit(variant.rates(few.steps + lag[:, None]), scale)[0]
+
+    found: list[Story] = []
+    for side in (-far, far):
+        lag = nearest_whole(worst, side)
+        changed = replace(variant, shift=variant.shift - lag)
+        says = f"from step {tail.steps[0]:g} on the schedule is {abs(lag):g} steps "
+        story = Story(
+            word="position lost",
+            says=says + ("behind" if lag < 0 else "ahead of") + " the plan",
+            fix=f"its position and the run's went apart on a resume: {_SAVE} with the step",
+            burden=2,
+            variant=changed,
+        )
+        found += sifted(tail, [story], changed.rates(few.steps)[None], scale)
+    return found
+
+
+def _carried(tail: Rows, variant: Variant) -> list[Story]:
+    """The schedule went on at the right place from the wrong rate."""
+    worst, factor = tail.fit(variant.rates(tail.steps))
+    if len(tail) < 3 or worst > tail.loose:
+        return []
+    return [
+        Story(
+            word="rate carried over",
+            says=f"from step {tail.steps[0]:g} on the rates are {float(factor):.6g} times the plan's",
+            fix="the resumed scheduler counts on from the optimizer's current rate: load the optimizer's and the "
+            "scheduler's state, or keep initial_lr when last_epoch is given",
+            burden=2,
+            variant=variant,
+            worst=float(worst),
+            scale=float(factor),
+        )
+    ]
+
+
+def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Story]:
+    total = variant.plan.total
+    if total is None:
+        return []
+    few = tail.some()
+
+    def worst(length: Array) -> Array:
+        return few.fit(variant.rates(few.steps, total=length[:, None]), scale)[0]
+
+    found = nearest_whole(worst, lengths(total), least=variant.plan.warmup + 1)
+    if found == total:
+        return []
+    changed = replace(variant, plan=replace(variant.plan, total=found))
+    story = Story(
+        word="total changed",
+        says=f"from step {tail.steps[0]:g} on the rates are those of a schedule of {found:g} steps, not {total:g}",
+        fix="the resumed run has another number of steps (epochs, devices or batch size changed): give it the same "
+        "total, "
+        "or plan anew from there",
+        burden=3,
+        variant=changed,
+    )
+    return sifted(tail, [story], changed.rates(few.steps)[None], scale)
+
+
+def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Story]:
+    """The schedule began again, over another number of steps, perhaps those that were left."""
+    total = variant.plan.total
+    if total is None or len(tail) < 3:
+        return []
+    few = tail.some()
+    found: list[Story] = []
+    here = float(tail.steps[0])
+    for begin in sorted({before, before + 1, here - 1, here, here + 1}):
+        for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
+            fresh = replace(_begun(variant, begin), plan=replace(variant.plan, warmup=warmup))
+
+            def worst(length: Array, fresh: Variant = fresh) -> Array:
+                return few.fit(fresh.rates(few.steps, total=length[:, None]), scale)[0]
+
+            length = nearest_whole(worst, np.append(lengths(total), max(total - begin, 1.0)), least=warmup + 1)
+            changed = replace(fresh, plan=replace(fresh.plan, total=length))
+            left = ", the steps that were left" if length == total - begin else ""
+            story = Story(
+                word="restarted",
+                says=f"at step {begin:g} a new schedule of {length:g} steps began{left}"
+                + ("" if warmup == variant.plan.warmup else ", without warm-up"),
+                fix=f"the resumed run made a new scheduler: {_SAVE}",
+                burden=3 + (warmup != variant.plan.warmup),
+                variant=changed,
+            )
+            found += sifted(tail, [story], changed.rates(few.steps)[None], scale)
+    return found

@@ -1,0 +1,163 @@
+"""Schedules as functions of arrays of positions: those of `surefoot.rules`, and those that only an audit needs.
+
+The same formulas as in `surefoot.rules.schedules`, which knows no arrays; a test holds the two together.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from surefoot.audits._rows import Array
+from surefoot.errors import InvalidInput
+from surefoot.rules import (
+    WSD,
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    OneCycle,
+    StepDecay,
+)
+
+__all__ = ["Interpolated", "MultiStep", "Shape", "Table", "of_schedule"]
+
+
+class Shape(Protocol):
+    """A schedule without its warm-up."""
+
+    @property
+    def total(self) -> float | None:
+        """Length in positions, if it has one."""
+        ...
+
+    def rates(self, positions: Array, total: Any = None) -> Array:
+        """Rates at positions >= 0, perhaps for another length; the two are broadcast."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """One of the rules' schedules."""
+
+    schedule: Any
+
+    @property
+    def total(self) -> float | None:
+        return getattr(self.schedule, "steps", None)
+
+    def rates(self, positions: Array, total: Any = None) -> Array:
+        s: Any = self.schedule
+        if total is None:
+            total = self.total
+        match s:
+            case Constant():
+                return np.full(np.shape(positions), s.step)
+            case Cosine():
+                return _half_wave(s.step, s.final, positions / total)
+            case Linear():
+                return s.step + (s.final - s.step) * np.minimum(positions / total, 1.0)
+            case OneCycle():
+                part = positions / np.maximum(total - 1, 1)
+                up = _half_wave(s.peak / s.start, s.peak, part / s.rise)
+                down = _half_wave(s.peak, s.peak / s.end, np.maximum(part - s.rise, 0) / (1 - s.rise))
+                return np.where(part <= s.rise, up, down)
+            case WSD():
+                rising, falling = s.warmup * total, s.decay * total
+                left = np.maximum(total - positions, 0)
+                down = s.final + (s.peak - s.final) * left / np.where(falling > 0, falling, 1)
+                up = s.peak * (positions + 1) / np.where(rising > 0, rising, 1)
+                flat = np.where(left >= falling, s.peak, down)
+                return np.where(positions + 1 < rising, up, flat)
+            case InverseTime():
+                return s.step / (1 + positions / s.halving)
+            case InverseSqrt():
+                return s.step / np.sqrt(1 + positions / s.offset)
+            case StepDecay():
+                return np.asarray(s.step * s.factor ** np.floor(positions / s.every), dtype=np.float64)
+            case Exponential():
+                return np.asarray(s.step * s.factor**positions, dtype=np.float64)
+            case _:
+                # any other schedule of the rules, one position at a time
+                return np.vectorize(lambda k: float(s.at(k)), otypes=[float])(positions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiStep:
+    """A constant that drops by a factor at milestones, as torch's MultiStepLR.
+
+    Parameters
+    ----------
+    step : float
+        First rate, > 0.
+    milestones : tuple of float
+        Positions of the drops.
+    factor : float
+        In (0, 1).
+    """
+
+    step: float
+    milestones: tuple[float, ...]
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step < np.inf or not 0 < self.factor < 1:
+            raise InvalidInput(
+                f"multi-step takes a positive rate and a factor in (0, 1); got {self.step!r} and {self.factor!r}"
+            )
+
+    @property
+    def total(self) -> float | None:
+        """None: it has no end."""
+        return None
+
+    def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
+        """After as many drops as there are milestones at or before each position."""
+        drops = np.searchsorted(np.sort(np.array(self.milestones)), positions, side="right")
+        return np.asarray(self.step * self.factor**drops, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A rate for each whole position, the last one kept; what a list, a callable or a scheduler gives."""
+
+    values: Array
+
+    @property
+    def total(self) -> float | None:
+        """None: its length is not a parameter."""
+        return None
+
+    def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
+        """The entry of each position."""
+        return self.values[np.clip(np.floor(positions), 0, len(self.values) - 1).astype(int)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpolated:
+    """The rates of another log, straight lines between its rows."""
+
+    steps: Array
+    values: Array
+
+    @property
+    def total(self) -> float | None:
+        """None: its length is not a parameter."""
+        return None
+
+    def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
+        """On the lines."""
+        return np.interp(positions, self.steps, self.values)
+
+
+def of_schedule(schedule: Any) -> Shape:
+    """The shape of one of the rules' schedules, its numbers as floats."""
+    whole = {f.name for f in fields(schedule) if isinstance(getattr(schedule, f.name), int)}
+    numbers = {name: float(getattr(schedule, name)) for name in whole - {"steps", "every"}}
+    return _Named(replace(schedule, **numbers))
+
+
+def _half_wave(first: float, last: float, part: Array) -> Array:
+    return last + (first - last) * (1 + np.cos(np.pi * np.minimum(part, 1.0))) / 2

@@ -1,0 +1,130 @@
+"""One explanation of the rates: the plan with something changed, and what that is in words."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from surefoot.audits._plan import Plan
+from surefoot.audits._rows import Array, Rows
+
+__all__ = ["Story", "Variant", "sifted", "simplest"]
+
+# What two changes weigh more than their sum: a single cause that explains the log always comes first.
+PAIR = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A plan, and how the run walked through it.
+
+        rate(step) = plan.rates(pace * k),    k = step - shift, in stairs of so many steps
+
+    Parameters
+    ----------
+    plan : Plan
+    pace : float
+        Positions per step.
+    shift : float
+        Step at which the schedule began.
+    stair : float
+        Steps that a rate is held for.
+    """
+
+    plan: Plan
+    pace: float = 1.0
+    shift: float = 0.0
+    stair: float = 1.0
+
+    def rates(self, steps: Array, total: Array | float | None = None, warmup: Array | float | None = None) -> Array:
+        """Rates at steps; others than its own total and warm-up are broadcast with them."""
+        k = steps - self.shift
+        if self.stair > 1:
+            k = np.floor(k / self.stair) * self.stair
+        return self.plan.rates(self.pace * k, total, warmup)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """One explanation.
+
+    Parameters
+    ----------
+    word : str
+        The cause in a few words, always the same ones.
+    says : str
+        A sentence with its numbers.
+    fix : str
+        What would fix it.
+    burden : int
+        How much it assumes: of two that fit, the lighter is taken.
+    variant : Variant or None
+        The plan with that change; None where the rates are a constant or follow no curve.
+    constant : float or None
+        The rate that they stayed at.
+    worst : float
+        Largest difference that it leaves, as a part of the largest rate.
+    scale : float
+        Factor between its curve and the rates.
+    whole : bool
+        Whether that factor is the whole run's, so that the plan's own rates have it too.
+    """
+
+    word: str
+    says: str
+    fix: str
+    burden: int
+    variant: Variant | None = None
+    constant: float | None = None
+    worst: float = 0.0
+    scale: float = 1.0
+    whole: bool = False
+
+    def rates(self, steps: Array) -> Array:
+        """What it says the rates were."""
+        if self.variant is None:
+            return np.full(len(steps), self.constant if self.constant is not None else np.nan)
+        return self.scale * self.variant.rates(steps)
+
+    def and_then(self, other: "Story") -> "Story":
+        """Both: the other one on top of this one."""
+        word = self.word if self.word == other.word else f"{self.word} and {other.word}"
+        return replace(
+            other,
+            word=word,
+            says=f"{self.says}; and {other.says}",
+            fix=self.fix if self.fix == other.fix else f"{self.fix}; and {other.fix}",
+            burden=self.burden + other.burden + PAIR,
+            worst=max(self.worst, other.worst),
+            whole=self.whole,
+        )
+
+
+def sifted(rows: Rows, stories: list[Story], values: Array, scale: float | None) -> list[Story]:
+    """Those of some stories whose curves, of a few rows, fit; then those that fit all rows.
+
+    Parameters
+    ----------
+    rows : Rows
+    stories : list of Story
+        Each with a variant.
+    values : array, shape (len(stories), n)
+        Their curves at the rows of ``rows.some()``.
+    scale : float or None
+        Factor; None for the best one of each.
+    """
+    # the best scale for a few rows need not be the best for all: twice the slack
+    worst, _ = rows.some().fit(values, scale)
+    found: list[Story] = []
+    for i in np.nonzero(worst <= 2 * rows.loose)[0]:
+        story = stories[int(i)]
+        if story.variant is None:
+            continue
+        all_worst, factor = rows.fit(story.variant.rates(rows.steps), scale)
+        if all_worst <= rows.loose:
+            found.append(replace(story, worst=float(all_worst), scale=float(factor)))
+    return found
+
+
+def simplest(stories: list[Story], rows: Rows) -> list[Story]:
+    """Those that leave no more than rounding first, of these the lightest, of equally light ones as they came."""
+    return sorted(stories, key=lambda s: (s.worst > rows.tight, s.burden, s.worst if s.worst > rows.tight else 0.0))

@@ -1,0 +1,330 @@
+"""What could have been different all along: each change of the plan is a family of curves, tried at once."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from surefoot.audits._drifts import drifts
+from surefoot.audits._rows import Array, Rows, nearest_whole
+from surefoot.audits._story import Story, Variant, sifted
+
+__all__ = ["lengths", "whole_run"]
+
+# Processes, micro-batches: more than so many are looked for by search only.
+MOST = 64
+# A length is looked for between so many times shorter and longer.
+FAR = 100.0
+GUESSES = 121
+# Rows that a staircase must hold a rate for, at least, to be one.
+HELD = 2
+
+
+def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool = True) -> list[Story]:
+    """Causes that explain all of the rows.
+
+    Parameters
+    ----------
+    rows : Rows
+    variant : Variant
+        The plan in one convention of its warm-up, perhaps with a change already.
+    scale : float or None
+        Factor of the plan's rates; None if the plan names no rate, so that any will do.
+    stand : bool
+        Whether the rates may have stood still, or drifted: not on top of another change.
+    """
+    found = standing(rows, variant) if stand else []
+    families = (*paces(rows, variant), *stairs(rows, variant))
+    steps = rows.some().steps
+    if families:
+        values = np.stack([story.variant.rates(steps) for story in families if story.variant is not None])
+        found += sifted(rows, list(families), values, scale)
+    for search in (shifts, past_the_end, totals, warmups):
+        stories = search(rows, variant, scale)
+        if stories:
+            values = np.stack([story.variant.rates(steps) for story in stories if story.variant is not None])
+            found += sifted(rows, stories, values, scale)
+    if scale is not None:
+        worst, factor = rows.fit(variant.rates(rows.steps))
+        if worst <= rows.loose:
+            found.append(_factor(variant, float(factor), float(worst)))
+    if stand:
+        for each in _ends(variant):
+            found += drifts(rows, each, scale)
+    return [replace(story, whole=True) for story in found]
+
+
+def standing(rows: Rows, variant: Variant) -> list[Story]:
+    """Rates that never moved although the plan's do."""
+    low, high = float(rows.rates.min()), float(rows.rates.max())
+    planned = variant.rates(rows.steps)
+    if len(rows) < 2 or high - low > rows.tight * rows.largest or np.ptp(planned) == 0:
+        return []
+    return [
+        Story(
+            word="never stepped",
+            says=f"the rate stayed at {high:.6g}: the schedule never advanced",
+            fix="call scheduler.step() once after each optimizer.step()",
+            burden=0,
+            constant=high,
+            scale=high,
+        )
+    ]
+
+
+def _factor(variant: Variant, factor: float, worst: float) -> Story:
+    return Story(
+        word="constant factor",
+        says=f"all rates are {factor:.6g} times the plan's",
+        fix="the base rate was scaled (by the number of processes or the batch size?), or it is another parameter "
+        "group's",
+        burden=1,
+        variant=variant,
+        scale=factor,
+        worst=worst,
+    )
+
+
+def _ends(variant: Variant) -> Iterable[Variant]:
+    """The plan held at its end, and if it is a cosine, going on as torch's does."""
+    yield variant
+    if variant.plan.is_cosine and not variant.plan.periodic:
+        yield replace(variant, plan=replace(variant.plan, periodic=True))
+
+
+def _past(variant: Variant) -> str:
+    """What becomes of a cosine after its end."""
+    return ", and rose again after its end, as torch's and transformers' cosine does" if variant.plan.periodic else ""
+
+
+def paces(rows: Rows, variant: Variant) -> list[Story]:
+    """N positions for each step, or one for N steps, counted from the log's 0 or 1."""
+    if variant.pace != 1 or variant.stair != 1:
+        return []
+    last = rows.steps[-1]
+    stories: list[Story] = []
+    for n in range(2, MOST + 1):
+        for begin in (0, 1, -1):
+            for each in _ends(variant):
+                stories.append(
+                    Story(
+                        word="stepped too often",
+                        says=f"the schedule advanced {n} times per step{_past(each)}",
+                        fix=f"step it once per optimizer step; under accelerate (num_processes={n}) leave it out of "
+                        f"prepare(), or give it {n} times the total and the warm-up; with accumulation, step it only "
+                        "when "
+                        "the optimizer steps",
+                        burden=1 + abs(begin) + each.plan.periodic,
+                        variant=replace(each, pace=float(n), shift=variant.shift + begin),
+                    )
+                )
+            stories.append(
+                Story(
+                    word="counted in micro-batches",
+                    says=f"the schedule is {n} times too long, warm-up included: at step {last:g} it stood where the "
+                    "plan "
+                    f"is at {last / n:.0f}",
+                    fix=f"its lengths were counted in micro-batches or for {n} processes: divide them by {n} (gradient "
+                    "accumulation), or step it so often",
+                    burden=1 + abs(begin) + (variant.plan.warmup == 0),
+                    variant=replace(variant, pace=1 / n, shift=variant.shift + begin),
+                )
+            )
+    return stories
+
+
+def stairs(rows: Rows, variant: Variant) -> list[Story]:
+    """One position for N steps, or the plan's own, the rate held in between."""
+    if variant.pace != 1 or variant.stair != 1:
+        return []
+    held = _held(rows)
+    stories: list[Story] = []
+    for n in sorted({*range(2, MOST + 1), held} if held >= HELD else set()):
+        for begin in (0, 1):
+            shift = variant.shift + begin
+            stories += [
+                Story(
+                    word="stepped too seldom",
+                    says=f"the schedule advanced once every {n:g} steps",
+                    fix="step it with every optimizer step; if the log counts micro-batches, give the plan's total in "
+                    "them",
+                    burden=1 + begin,
+                    variant=replace(variant, pace=1 / n, stair=float(n), shift=shift),
+                ),
+                Story(
+                    word="held between updates",
+                    says=f"the rate follows the plan in stairs of {n:g} steps",
+                    fix="the schedule is updated once per epoch or per accumulation: harmless where the stairs are "
+                    "short",
+                    burden=2 + begin,
+                    variant=replace(variant, stair=float(n), shift=shift),
+                ),
+            ]
+    return stories
+
+
+def _held(rows: Rows) -> float:
+    """For how many steps a rate was mostly held, by the rows; 0 if none was."""
+    moved = np.nonzero(np.diff(rows.rates) != 0)[0]
+    if not len(moved):
+        return 0.0
+    since = np.concatenate([[0], moved[:-1] + 1])
+    lengths, counts = np.unique(rows.steps[moved + 1] - rows.steps[since], return_counts=True)
+    return float(lengths[np.argmax(counts)])
+
+
+def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+    """The same rates some steps late or early."""
+    few = rows.some()
+    reach = max(float(np.abs(rows.steps).max()), 1.0)
+    far = np.round(1.3 ** np.arange(0, 1 + int(np.log(reach) / np.log(1.3)) + 1))
+
+    def worst(ahead: Array) -> Array:
+        return few.fit(variant.rates(few.steps + ahead[:, None]), scale)[0]
+
+    best = nearest_whole(worst, np.concatenate([-far, [0.0], far]))
+    stories: list[Story] = []
+    for ahead in (-1.0, 1.0, -2.0, 2.0, best):
+        if ahead == 0:
+            continue
+        late = "behind" if ahead < 0 else "ahead of"
+        by = "one step" if abs(ahead) == 1 else f"{abs(ahead):g} steps"
+        harmless = "harmless if the log counts from 1" if ahead < 0 else "harmless if the log is written after the step"
+        stories.append(
+            Story(
+                word="offset",
+                says=f"the rates are {by} {late} the plan, all along",
+                fix=harmless
+                if abs(ahead) == 1
+                else "look at the step at which the schedule was made, or logging began",
+                burden=1 if abs(ahead) == 1 else 2,
+                variant=replace(variant, shift=variant.shift - ahead),
+            )
+        )
+    return stories
+
+
+def past_the_end(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:  # noqa: ARG001 - as the others
+    """A cosine that rose again."""
+    total = variant.plan.total
+    return [
+        Story(
+            word="ran past its end",
+            says=f"the run went on after step {total or 0:g}{_past(each)}",
+            fix="end the run there, or make the schedule as long as the run",
+            burden=1,
+            variant=each,
+        )
+        for each in _ends(variant)
+        if each is not variant
+    ]
+
+
+def lengths(around: float, least: float = 1.0) -> Array:
+    """Lengths from 100 times shorter to 100 times longer."""
+    return np.maximum(np.round(around * FAR ** np.linspace(-1, 1, GUESSES)), least)
+
+
+def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+    """A schedule made for another number of steps."""
+    total, warmup = variant.plan.total, variant.plan.warmup
+    if total is None:
+        return []
+    few = rows.some()
+    stories: list[Story] = []
+    if warmup:
+        stories.append(
+            Story(
+                word="warm-up added to the total",
+                says=f"the annealing ends at {total + warmup:g}: {total:g} steps after the warm-up, not with it",
+                fix="a total mostly includes the warm-up: subtract it, or run so much longer",
+                burden=1,
+                variant=replace(variant, plan=replace(variant.plan, total=total + warmup)),
+            )
+        )
+    n = np.arange(2, MOST + 1)
+    exact = {float(m * total): int(m) for m in n} | {float(total // m): -int(m) for m in n if total >= m}
+    for each in _ends(variant):
+
+        def worst(length: Array, each: Variant = each) -> Array:
+            return few.fit(each.rates(few.steps, total=length[:, None]), scale)[0]
+
+        guesses = np.concatenate([lengths(total), np.array(list(exact))])
+        found = nearest_whole(worst, guesses, least=warmup + 1)
+        if found != total:
+            stories.append(_wrong_total(rows, each, found, exact.get(found, 0)))
+    return stories
+
+
+def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Story:
+    plan = each.plan
+    total = plan.total or found
+    changed = replace(each, plan=replace(plan, total=found))
+    if found < total:
+        times = f", {-ratio} times too few" if ratio else ""
+        return Story(
+            word="total too short",
+            says=f"the schedule was made for {found:g} steps, not {total:g}{times}{_past(each)}",
+            fix="give it the number of optimizer steps of the whole run"
+            + (f"; or it is stepped {-ratio} times per step" if ratio and not plan.warmup else ""),
+            burden=1 + (ratio == 0) + plan.periodic,
+            variant=changed,
+        )
+    reached = float(rows.steps.max())
+    high = float(changed.rates(np.array([0.0, plan.warmup, *rows.some().steps])).max()) or 1.0
+    left = float(changed.rates(np.array([reached]))[0]) / high
+    never = f": never annealed, at step {reached:g} the rate was {left:.0%} of the peak"
+    if ratio:
+        return Story(
+            word="counted in micro-batches",
+            says=f"the schedule was made for {found:g} steps, {ratio} times {total:g}{never}",
+            fix=f"the total was counted in micro-batches: divide it by the {ratio} that are accumulated, or by the "
+            "processes that share the data",
+            burden=1,
+            variant=changed,
+        )
+    return Story(
+        word="total too long",
+        says=f"the schedule was made for {found:g} steps, not {total:g}{never if left > 0.01 else ''}",
+        fix="give it the number of optimizer steps of the whole run",
+        burden=2 + plan.periodic,
+        variant=changed,
+    )
+
+
+def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+    """A warm-up of another length, however much longer than the run."""
+    planned, total = variant.plan.warmup, variant.plan.total
+    few = rows.some()
+    reach = max(float(rows.steps.max()), total or 0.0, 2.0)
+    # without a total a warm-up may be longer than the run; with one it leaves a step for the rest
+    longest = FAR * reach if total is None else max(total - 2, 2.0)
+    n = np.arange(2, MOST + 1)
+    guesses = np.concatenate(
+        [[0.0], np.round(np.geomspace(1, longest, GUESSES)), n * planned, np.floor(planned / n), np.arange(1, 9)]
+    )
+
+    def worst(length: Array) -> Array:
+        return few.fit(variant.rates(few.steps, warmup=length[:, None]), scale)[0]
+
+    found = nearest_whole(worst, guesses[guesses <= longest])
+    # beyond the total the schedule is all warm-up: that too is a warm-up of another length
+    if total is not None and rows.steps.max() < FAR * reach:
+        beyond = nearest_whole(worst, np.round(np.geomspace(max(total, 2.0), FAR * reach, GUESSES)))
+        found = beyond if worst(np.array([beyond]))[0] < 0.5 * worst(np.array([found]))[0] else found
+    if found == planned:
+        return []
+    what = f"took {found:g} steps" if found else "is missing"
+    times = ""
+    if found and planned and (found % planned == 0 or planned % found == 0):
+        times = f", {found / planned:g} times the plan"
+    inside = f"; the log ends inside it, at step {rows.steps.max():g}" if found > rows.steps.max() else ""
+    return [
+        Story(
+            word="wrong warm-up",
+            says=f"the warm-up {what}, not {planned:g}{times}{inside}",
+            fix="count it in optimizer steps, as the total",
+            burden=2,
+            variant=replace(variant, plan=replace(variant.plan, warmup=found)),
+        )
+    ]
