@@ -14,6 +14,8 @@ __all__ = ["from_there_on"]
 MOST_RESTARTS = 50
 # Steps at which a schedule may have begun again, between two rows.
 BEGINS = 512
+# Rows before the first departure among which it may have begun.
+BEFORE = 6
 _SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
 
 
@@ -56,7 +58,8 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
             return []
         tail = rows.part(at)
         here = float(tail.steps[0])
-        low = float(rows.steps[at - 1]) if at else here - 1
+        # near its end a schedule and a new warm-up may agree for some rows: it began before them
+        low = float(rows.steps[max(at - BEFORE, 0)]) if at else here - 1
         begins = np.unique(np.round(np.linspace(max(low, here - BEGINS), here + 1, BEGINS)))
         head = tail.part(0, 32)
         values = plain.rates(head.steps - begins[:, None])

@@ -179,7 +179,7 @@ def plan_of(plan: Any, last: float = 0.0) -> Plan:
         return _logged(cast("Any", plan))
     if isinstance(plan, str):
         return _parsed(plan)
-    if hasattr(plan, "base_lrs") and hasattr(plan, "step"):
+    if hasattr(plan, "optimizer") and hasattr(plan, "step"):
         return Plan(text=type(plan).__name__, shape=Table(_stepped(plan, last)))
     if callable(plan):
         return Plan(text=getattr(plan, "__name__", "callable"), shape=Table(_asked(plan, last)))
@@ -228,15 +228,20 @@ def _positions(last: float) -> int:
             f"a callable or a scheduler is asked at every step, at most {MOST_ASKED:,} times, and the log ends at "
             f"{last:g}; {_EXAMPLE}"
         )
-    return max(int(last), 1) + 1
+    # further than the log goes: a schedule may have been stepped more often than once per row
+    return int(min(4 * max(int(last), 1), MOST_ASKED)) + 1
 
 
 def _asked(plan: Callable[[int], Any], last: float) -> Array:
     count = _positions(last)
+    values: list[float] = []
     try:
-        rates = np.array([float(plan(k)) for k in range(count)])
+        for k in range(count):
+            values.append(float(plan(k)))
     except Exception as error:  # somebody else's code
-        raise InvalidInput(f"the plan fails: {type(error).__name__}: {error}; it takes the step, from 0") from error
+        if len(values) <= last:
+            raise InvalidInput(f"the plan fails: {type(error).__name__}: {error}; it takes the step, from 0") from error
+    rates = np.array(values)
     if not np.isfinite(rates).all():
         raise InvalidInput(f"the plan is not finite at step {int(np.argmin(np.isfinite(rates)))}; look at it there")
     return rates
@@ -265,35 +270,45 @@ def _stepped(scheduler: Any, last: float) -> Array:
     ]
     stub = _Stub(groups)
     fresh = copy.copy(scheduler)
-    parts = getattr(scheduler, "_schedulers", None)
+    fresh.optimizer = stub
+    parts = [copy.copy(part) for part in getattr(scheduler, "_schedulers", ())]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            for group in groups:
+                group["lr"] = group.get("initial_lr", group["lr"])
             if parts:
-                fresh._schedulers = [_begun(copy.copy(part), stub) for part in parts]
-            _begun(fresh, stub)
-            rates = [float(stub.param_groups[0]["lr"])]
-            for _ in range(count - 1):
-                fresh.step()
-                rates.append(float(stub.param_groups[0]["lr"]))
+                fresh._schedulers = parts
+                fresh.last_epoch = 0
+                one_after_another = hasattr(scheduler, "_milestones")
+                for i, part in enumerate(parts):
+                    _begin(part, stub, step=i == 0 or not one_after_another)
+            else:
+                _begin(fresh, stub)
+            rates = [float(groups[0]["lr"])]
+            for k in range(1, count):
+                try:
+                    fresh.step()
+                except ValueError:
+                    if k <= last:
+                        raise
+                    break  # OneCycleLR has no rate beyond its end
+                rates.append(float(groups[0]["lr"]))
     except Exception as error:  # a scheduler of somebody else's
         raise InvalidInput(
-            f"{type(scheduler).__name__} cannot be stepped by itself ({type(error).__name__}: {error}); give its "
-            "rates as a "
-            "list, or a plan by name"
+            f"{type(scheduler).__name__} cannot be stepped by itself ({type(error).__name__}: {error}); give its rates "
+            "as a list, or a plan by name"
         ) from error
     return np.array(rates)
 
 
-def _begun(scheduler: Any, stub: _Stub) -> Any:
-    """A scheduler at its start, on the stub."""
+def _begin(scheduler: Any, stub: _Stub, *, step: bool = True) -> None:
+    """Put a scheduler to its start, on the stub; torch's constructor makes the first step."""
     scheduler.optimizer = stub
-    for group, rate in zip(stub.param_groups, scheduler.base_lrs, strict=True):
-        group["lr"] = group["initial_lr"] = float(rate)
     scheduler.last_epoch = -1
     scheduler._step_count = 0
-    scheduler.step()
-    return scheduler
+    if step:
+        getattr(scheduler, "_initial_step", scheduler.step)()
 
 
 def _parsed(text: str) -> Plan:

@@ -87,7 +87,7 @@ def test_a_norm_that_a_logger_could_not_write_is_kept(tmp_path):
     [
         ("step,lr\n0,1\n", None, InvalidInput, "it has step, lr"),
         ("step,lr\n0,1\n", "norm", InvalidInput, "'norm'"),
-        ("step,gnorm\n0,big\n", None, InvalidInput, "row 1: gnorm is no number: 'big'"),
+        ("step,gnorm\n0,big\n", None, InvalidInput, "step 0: the norm must be a number; got 'big'"),
         (None, None, UnknownTarget, "no such file"),
     ],
 )

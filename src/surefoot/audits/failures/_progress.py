@@ -322,7 +322,7 @@ def _annealed_early(run: Run, look: Look) -> None:
     look.causes.append(
         Cause(
             word="annealed early",
-            says=f"what ran after {run.at(last)} changed nothing: the schedule was made for {last - begin:,.0f} "
+            says=f"what ran after {run.at(last)} changed nothing: the schedule took {last - begin:,.0f} "
             f"{run.curves.unit}s, "
             f"the run took {end - begin:,.0f}",
             certain=True,
@@ -354,7 +354,7 @@ def _bump(run: Run, look: Look) -> None:
         )
     )
     look.marks.append((step, "rose first"))
-    length = run.warmup()
+    length = run.warmup_length()
     rate = run.peak()
     look.causes.append(
         Cause(

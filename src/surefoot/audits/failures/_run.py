@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.audits.failures._signal import Period, Rise, Signal, Spike, find_excursion, find_period, find_rise, find_spikes, signal_of
+from surefoot.audits.failures._signal import (
+    Period,
+    Rise,
+    Signal,
+    Spike,
+    find_excursion,
+    find_period,
+    find_rise,
+    find_spikes,
+    signal_of,
+)
 from surefoot.audits.failures._types import Cause, Finding
 from surefoot.logs import Curve, Curves
 
@@ -104,6 +114,11 @@ class Run:
         while top + 1 < len(values) and values[top + 1] > values[top]:
             top += 1
         return float(self.rate.steps[top]) if top >= 2 and values[0] < LOW * values[top] else None
+
+    def warmup_length(self) -> float | None:
+        """Steps from the first row to the end of the warm-up."""
+        top = self.warmup()
+        return None if top is None or self.rate is None else top - float(self.rate.steps[0])
 
     def jumps(self) -> list[tuple[float, float, float, float]]:
         """(step, step of the top, rate before, rate after) where the rate jumped up, the warm-up left out."""

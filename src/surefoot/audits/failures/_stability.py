@@ -12,6 +12,8 @@ __all__ = ["look_at_stability"]
 
 # Part of the run that counts as its start.
 EARLY = 0.05
+# A rise so soon after the warm-up, in its own length, is still the warm-up's: it takes some steps to be seen.
+JUST_AFTER = 1.15
 # A norm so many times the usual one is a burst.
 BURST = 4.0
 # A rise that has done so much of its way in one row came at once.
@@ -47,7 +49,9 @@ def _diverged(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None
     grew = f", by a factor of {rise.growth:.4g} per {run.per()}" if rise.growth is not None else ""
     if passed:
         word = "rise"
-        says = f"the loss rose from {number(rise.low)} at {run.at(onset)}{grew} to {number(rise.high)} and came back later"
+        says = (
+            f"the loss rose from {number(rise.low)} at {run.at(onset)}{grew} to {number(rise.high)} and came back later"
+        )
     elif run.ends_broken:
         word = "diverged"
         says = f"the loss left {number(rise.low)} at {run.at(onset)} and grew{grew} to {number(rise.high)}"
@@ -153,9 +157,12 @@ def _jumped(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool)
 def _climbed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     top = run.warmup()
     rate, peak = run.rate_at(onset), run.peak()
-    if top is None or rate is None or peak is None or onset > 1.15 * top:
+    if top is None or rate is None or peak is None or run.rate is None:
         return
-    longer = f"a warm-up of {3 * top:,.0f} {run.curves.unit}s instead of {top:,.0f}"
+    begin = float(run.rate.steps[0])
+    if onset - begin > JUST_AFTER * (top - begin):
+        return
+    longer = f"a warm-up of {3 * (top - begin):,.0f} {run.curves.unit}s instead of {top - begin:,.0f}"
     on_the_way = onset < top
     where = f"at {number(rate)}, on the way to {number(peak)}" if on_the_way else f"when it had reached {number(peak)}"
     look.causes.append(

@@ -84,7 +84,7 @@ def why(
     if plan is not None:
         looks.append(_schedule(file, plan, rate))
     findings = [finding for look in looks for finding in look.findings]
-    causes = _ranked([cause for look in looks for cause in look.causes])
+    causes = _ranked(_explained([cause for look in looks for cause in look.causes]))
     verdict, summary = _verdict(run, findings)
     findings.sort(key=lambda finding: not finding.fault)
     if verdict == "good" and not any(finding.fault for finding in findings):
@@ -102,6 +102,15 @@ def why(
         curves=_kept(curves),
         marks=tuple(sorted(mark for look in looks for mark in look.marks)),
     )
+
+
+def _explained(causes: list[Cause]) -> list[Cause]:
+    """Without what another one brings about: a schedule that ran another way is why a run annealed early."""
+    words = {cause.word for cause in causes}
+    needless = {"schedule: rate is 0"} if "rate is 0" in words else set[str]()
+    if any(word.startswith("schedule: ") for word in words):
+        needless.add("annealed early")
+    return [cause for cause in causes if cause.word not in needless]
 
 
 def _ranked(causes: Sequence[Cause]) -> list[Cause]:
