@@ -1,18 +1,19 @@
 """Exact worst-case rates of fixed step sequences, by performance estimation (needs the extra `certify`)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
+from surefoot.records import Record
 from surefoot.rules import Rule
 
 __all__ = ["Certificate", "certify"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(Record):
     """The worst that a step sequence can do on a class of functions.
 
     Parameters
@@ -47,17 +48,6 @@ class Certificate:
         if self.worst_case > self.L / 2:
             lines.append("  these steps can end higher than they began: f(x_0) - f* is at most L/2 |x_0 - x*|^2")
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "steps": list(self.steps)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Certificate":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        values["steps"] = tuple(values["steps"])
-        return cls(**values)
 
 
 def certify(steps: Sequence[float] | Rule, L: float, mu: float = 0.0, *, count: int | None = None) -> Certificate:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from surefoot import rules
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.records import dump, load
 from surefoot.rules import Decision, Rule
-from surefoot.rules._state import dump, load
 
 
 def at(schedule, *ks):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from surefoot.advice._findings import finding
-from surefoot.advice._types import Advice, Detail, Recommendation, Verification
+from surefoot.advice._types import Advice, Recommendation, Verification
 from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import Method
 from surefoot.operators import Operator
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.spectra import Measurement, Spectrum, measure
 from surefoot.stability import Limits, limits
 from surefoot.targets import Target, as_target
@@ -130,7 +131,7 @@ class _Session:
             details=details,
         )
 
-    def _details(self) -> tuple[Detail, ...]:
+    def _details(self) -> tuple[Record, ...]:
         """What the target can say of itself, where it has the method for it."""
         describe = getattr(self.target, "details", None)
         if describe is None:

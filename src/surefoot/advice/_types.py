@@ -1,30 +1,20 @@
 """The answer for one target, as values."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from surefoot.records import Record
 from surefoot.spectra import Spectrum
 from surefoot.stability import Limits
 from surefoot.trials.trial import Trial
 
-__all__ = ["Advice", "Detail", "Recommendation", "Verification"]
-
-
-class Detail(Protocol):
-    """What a target has to say beyond steps: a value that prints itself and becomes a record of some kind."""
-
-    def __str__(self) -> str: ...
-
-    def to_dict(self) -> dict[str, Any]:
-        """With the entry "kind"."""
-        ...
+__all__ = ["Advice", "Recommendation", "Verification"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class Verification(Record):
     """One run that puts a linear claim to the test.
 
     Parameters
@@ -54,9 +44,12 @@ class Verification:
             return None
         return self.expected == self.observed
 
+    def _derived(self) -> Mapping[str, Any]:
+        return {"agrees": self.agrees}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
+class Recommendation(Record):
     """What to do with one method, and the evidence.
 
     Parameters
@@ -97,7 +90,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
+class Advice(Record):
     """The whole answer for one target: measured, decided, verified, explained.
 
     Parameters
@@ -116,7 +109,7 @@ class Advice:
         Short real runs made.
     seconds : float
         Wall time.
-    details : tuple of Detail
+    details : tuple of Record
         What the target's own `details()` found, if it has that method: of a residual network, what its blocks do to
         signal and gradient.
     """
@@ -130,7 +123,7 @@ class Advice:
     products: int = 0
     runs: int = 0
     seconds: float = 0.0
-    details: tuple[Detail, ...] = ()
+    details: tuple[Record, ...] = ()
 
     def __str__(self) -> str:
         return "\n\n".join([self._steps(), *map(str, self.details)])
@@ -145,22 +138,6 @@ class Advice:
         claims = "\n".join(_claims(self.recommendations))
         cost = f"  cost: {self.products} curvature products, {self.runs} short runs, {self.seconds:.1f} s"
         return "\n".join([head, f"  {facts}", "", *table, "", *findings, claims, cost])
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report; nan becomes None."""
-        return {
-            "kind": "advice",
-            "target": self.target,
-            "description": dict(self.description),
-            "abstained": self.abstained,
-            "initial_loss": _number_or_none(self.initial_loss),
-            "constant_loss": _number_or_none(self.constant_loss),
-            "products": self.products,
-            "runs": self.runs,
-            "seconds": self.seconds,
-            "details": [detail.to_dict() for detail in self.details],
-            "recommendations": [_recommendation(r) for r in self.recommendations],
-        }
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file with figures.
@@ -216,33 +193,3 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-
-
-def _recommendation(r: Recommendation) -> dict[str, Any]:
-    return {
-        "label": r.label,
-        "note": r.note,
-        "spectrum": r.spectrum.to_dict(),
-        "ritz": list(r.ritz),
-        "limits": r.limits.to_dict(),
-        "verification": [
-            asdict(v) | {"values": [_number_or_none(x) for x in v.values], "agrees": v.agrees} for v in r.verification
-        ],
-        "trials": [
-            {
-                "step": t.step,
-                "ending": t.ending,
-                "final": _number_or_none(t.final),
-                "losses": [_number_or_none(x) for x in t.losses],
-            }
-            for t in r.trials
-        ],
-        "usable": None if r.usable is None else list(r.usable),
-        "suggested": r.suggested,
-        "finding": r.finding,
-        "amplification": [list(pair) for pair in r.amplification],
-    }
-
-
-def _number_or_none(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

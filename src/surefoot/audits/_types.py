@@ -1,9 +1,10 @@
 """The result of an audit."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from surefoot.records import Record
 
 __all__ = ["Audit", "Verdict"]
 
@@ -14,7 +15,7 @@ ROWS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class Audit(Record):
     """The rates that ran against the plan.
 
     Parameters
@@ -80,19 +81,6 @@ class Audit:
             lines.append(f"  fix: {self.fix}")
         return "\n".join([*lines, *(f"  {line}" for line in self.evidence)])
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        return {"kind": "audit", **{key: _listed(value) for key, value in asdict(self).items()}}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Audit":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        values.pop("kind", None)
-        return cls(**values)
-
     def _row(self, i: int) -> tuple[str, str, str, str]:
         planned, ran = self.planned[i], self.ran[i]
         ratio = f"{ran / planned:.4g}" if planned and math.isfinite(ran / planned) else "-"
@@ -105,7 +93,3 @@ class Audit:
         if self.first_departure in self.steps:
             kept.add(self.steps.index(self.first_departure))
         return sorted(kept)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

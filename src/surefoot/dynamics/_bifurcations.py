@@ -2,10 +2,8 @@
 
 import csv
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +14,7 @@ from surefoot.dynamics._orbit import orbit, period
 from surefoot.dynamics._superstable import FEIGENBAUM, feigenbaum_ratios
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Cascade", "Doubling", "bifurcations"]
 
@@ -38,7 +37,7 @@ ALONE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Doubling:
+class Doubling(Record):
     """Where an orbit of a period gives way to one of twice the period.
 
     Parameters
@@ -57,7 +56,7 @@ class Doubling:
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class Cascade(Record):
     """The doublings in order, and why the list ends.
 
     Parameters
@@ -83,19 +82,6 @@ class Cascade:
     def __str__(self) -> str:
         lines = [f"  {d.period:>4} -> {2 * d.period:<4} at {d.parameter:.12g}" for d in self.doublings]
         return "\n".join(["period doublings", *lines, f"  {self.reason}"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"doublings": [asdict(d) for d in self.doublings], "reason": self.reason}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Cascade":
-        """The inverse of `to_dict`."""
-        doublings = tuple(
-            Doubling(d["parameter"], d["period"], tuple(tuple(point) for point in d["orbit"]))
-            for d in data["doublings"]
-        )
-        return cls(doublings, data["reason"])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write one row per doubling: parameter, the period before and after.

@@ -1,8 +1,6 @@
 """A single periodic orbit, by Newton's method: at a parameter, or where its multiplier has a given value."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +9,7 @@ from surefoot.dynamics._closing import ClosedOrbit, at_multiplier, at_parameter,
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Cycle", "cycle"]
 
@@ -19,7 +18,7 @@ NEUTRAL = 1e-8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cycle:
+class Cycle(Record):
     """A periodic orbit.
 
     Parameters
@@ -44,17 +43,6 @@ class Cycle:
     def stable(self) -> bool:
         """Whether nearby orbits approach it: all multipliers inside the unit circle."""
         return bool(np.abs(self.multipliers[0]) < 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: multipliers become [real, imaginary] pairs."""
-        pairs = [[m.real, m.imag] for m in self.multipliers.tolist()]
-        return {"parameter": self.parameter, "points": self.points.tolist(), "multipliers": pairs}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Cycle":
-        """The inverse of `to_dict`."""
-        multipliers = np.asarray([complex(*pair) for pair in data["multipliers"]])
-        return cls(data["parameter"], np.asarray(data["points"]), multipliers)
 
     def __str__(self) -> str:
         size = abs(complex(self.multipliers[0]))

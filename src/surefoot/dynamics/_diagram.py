@@ -1,12 +1,10 @@
 """The whole picture in one pass: where orbits go, their period and their exponent, against the parameter."""
 
 import csv
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +13,13 @@ from surefoot.dynamics._orbit import period
 from surefoot.dynamics._tangent import travel
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Diagram", "diagram"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Diagram:
+class Diagram(Record):
     """What orbits do in the long run.
 
     Parameters
@@ -60,25 +59,6 @@ class Diagram:
             number = int(np.count_nonzero(where & (self.period == 0)))
             lines += [f"  {name:<13} {number}"] if number else []
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; what is not finite becomes None."""
-        return {
-            "parameters": self.parameters.tolist(),
-            "points": _jsonable(self.points),
-            "period": self.period.tolist(),
-            "exponent": _jsonable(self.exponent),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Diagram":
-        """The inverse of `to_dict`, but for the kind of what was not finite: it is NaN."""
-        return cls(
-            np.asarray(data["parameters"], dtype=np.float64),
-            np.asarray(data["points"], dtype=np.float64),
-            np.asarray(data["period"], dtype=np.int64),
-            np.asarray(data["exponent"], dtype=np.float64),
-        )
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """One row per parameter: parameter, period, exponent, then the kept points in order of time; the heading first.
@@ -154,8 +134,3 @@ def diagram(
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
     points, exponent = travel(update, values, states, steps=steps, discard=steps // 2, keep=keep)
     return Diagram(values, points, period(points, tolerance=tolerance, longest=longest), exponent)
-
-
-def _jsonable(values: Real) -> Any:
-    flat = [value if math.isfinite(value) else None for value in values.ravel().tolist()]
-    return np.asarray(flat, dtype=object).reshape(values.shape).tolist()

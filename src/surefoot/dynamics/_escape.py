@@ -1,8 +1,7 @@
 """Which steps leave a sharp minimum: unstable there is necessary, and not enough."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 from surefoot.dynamics._landscape import Landscape
 from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Escape", "escape_step", "escape_steps", "wander"]
 
@@ -28,7 +28,7 @@ WIDENINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Escape:
+class Escape(Record):
     """The steps at which a minimum stops to hold gradient descent.
 
     Parameters
@@ -46,15 +46,6 @@ class Escape:
     barrier: float
     necessary: float
     trapped: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; an infinite step becomes the string "inf"."""
-        return {**asdict(self), "trapped": self.trapped if math.isfinite(self.trapped) else "inf"}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Escape":
-        """The inverse of `to_dict`."""
-        return cls(**{**data, "trapped": float(data["trapped"])})
 
     def __str__(self) -> str:
         return (

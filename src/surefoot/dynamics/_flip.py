@@ -1,17 +1,17 @@
 """What happens just past 2/f'': a small bounded oscillation, or escape. The loss's next two derivatives decide."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Flip", "flip"]
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
+class Flip(Record):
     """The loss of stability of a minimum under gradient descent.
 
     Parameters
@@ -42,15 +42,6 @@ class Flip:
         if self.coefficient == 0 or excess * self.coefficient < 0:
             return math.nan
         return math.sqrt(excess / self.coefficient)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Flip":
-        """The inverse of `to_dict`."""
-        return cls(**data)
 
     def __str__(self) -> str:
         sign = {"bounded": "positive", "escape": "negative", "undecided": "zero"}[self.outcome]

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["Region"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class Region(Record):
     """Where a method's amplification stays within 1.
 
     Parameters
@@ -47,23 +48,6 @@ class Region:
             f"{self.method}: stable for step * eigenvalue from 0 to {-self.real_limit:.9g} on the real axis, "
             f"to +-{self.imaginary_limit:.9g}i on the imaginary axis"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; infinite limits become the string "inf"."""
-
-        def number(value: float) -> float | str:
-            return value if np.isfinite(value) else "inf"
-
-        return {
-            "kind": "region",
-            "method": self.method,
-            "real": self.real.tolist(),
-            "imaginary": self.imaginary.tolist(),
-            "amplification": np.minimum(self.amplification, 1e300).tolist(),
-            "boundary": [[z.real, z.imag] for z in self.boundary.tolist()],
-            "real_limit": number(self.real_limit),
-            "imaginary_limit": number(self.imaginary_limit),
-        }
 
 
 def region_of(method: Any, window: tuple[float, float, float, float] | None, points: int) -> Region:

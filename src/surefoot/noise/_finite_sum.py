@@ -12,6 +12,7 @@ from surefoot.noise._types import GradientNoise, left_over
 from surefoot.noise.source import Source, measure_noise
 from surefoot.operators import Array
 from surefoot.problems import Problem
+from surefoot.records import Record
 
 __all__ = ["StepMoments", "gradient_noise", "step_moments"]
 
@@ -20,7 +21,7 @@ CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepMoments:
+class StepMoments(Record):
     """The first two moments of one SGD step.
 
     Parameters

@@ -1,11 +1,10 @@
 """How noisy gradients are: the variance of one sample's, the noise scale, and what is known of both."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 from surefoot.spectra import Bounds
 
 __all__ = ["GradientNoise", "left_over"]
@@ -14,7 +13,7 @@ BOUNDS = ("variance_bounds", "square_bounds", "scale_bounds", "curvature_scale_b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradientNoise:
+class GradientNoise(Record):
     """The noise of gradients at one point.
 
         g_i = G + noise of covariance Sigma,    a batch of B: covariance Sigma/B
@@ -127,19 +126,6 @@ class GradientNoise:
         if self.note:
             lines.append(f"  {self.note}")
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        bounds = {name: getattr(self, name) for name in BOUNDS}
-        return {**asdict(self), **{name: b if b is None else b.to_dict() for name, b in bounds.items()}}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "GradientNoise":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = dict(data)
-        for name in BOUNDS:
-            values[name] = None if data[name] is None else Bounds.from_dict(data[name])
-        return cls(**values)
 
 
 def left_over(batch: float, of: float | None) -> float:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.records import Record
 
 __all__ = ["BatchScaling", "scale_batch"]
 
@@ -24,7 +25,7 @@ FAR_BELOW = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchScaling:
+class BatchScaling(Record):
     """Settings for another batch size.
 
     Parameters
@@ -93,18 +94,6 @@ class BatchScaling:
             "",
             *(f"  {reason}" for reason in self.reasons),
         ])  # fmt: skip
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        data = {"kind": "batch scaling", **asdict(self)}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "BatchScaling":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        values.pop("kind", None)
-        return cls(**values)
 
 
 def scale_batch(

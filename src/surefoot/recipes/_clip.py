@@ -1,11 +1,12 @@
 """Where to clip gradients, from the norms that they had."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.records import Record
 
 __all__ = ["ClipAdvice", "clip_advice"]
 
@@ -18,7 +19,7 @@ MOSTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClipAdvice:
+class ClipAdvice(Record):
     """What a cap on the gradient's norm would do to the steps that were seen.
 
     Parameters
@@ -65,16 +66,6 @@ class ClipAdvice:
                 *(f"  {reason}" for reason in self.reasons),
             ]
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "reasons": list(self.reasons)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClipAdvice":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {**data, "reasons": tuple(data["reasons"])}
-        return cls(**values)
 
 
 def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile: float = 95.0) -> ClipAdvice:

@@ -1,12 +1,13 @@
 """How long to warm up, from the limits that were measured along a run, or from Adam's own memory."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.records import Record
 
 __all__ = ["WarmupAdvice", "warmup_advice"]
 
@@ -15,7 +16,7 @@ LONG = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WarmupAdvice:
+class WarmupAdvice(Record):
     """Length of a linear warm-up, eta_k = min((k + 1)/steps, 1) rate.
 
     Parameters
@@ -43,16 +44,6 @@ class WarmupAdvice:
         else:
             head = f"warm up to rate {self.rate:g} over {self.steps} steps"
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "reasons": list(self.reasons)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "WarmupAdvice":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {**data, "reasons": tuple(data["reasons"])}
-        return cls(**values)
 
 
 def warmup_advice(

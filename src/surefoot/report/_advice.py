@@ -20,8 +20,8 @@ LIMIT_ROWS = (
 # A kind of detail, and the module whose `section` shows it.
 DETAILS = {
     "density": "surefoot.report._density",
-    "residual": "surefoot.report._residual",
-    "widths": "surefoot.report._width",
+    "residual stability": "surefoot.report._residual",
+    "width study": "surefoot.report._width",
 }
 
 
@@ -197,7 +197,7 @@ def _run(run: Record) -> tuple[str, str, str, str, str]:
 def _spectrum(record: Record) -> Table:
     return Table(
         title="Terrain",
-        about=f"{record['provenance']} {record['kind']}, {record['size']:,} eigenvalues, "
+        about=f"{record['provenance']} {record['of']}, {record['size']:,} eigenvalues, "
         f"{record['products']:,} products",
         heads=("end", "interval", "how sure"),
         rows=[(name, _interval(record[name]), _trust(record[name])) for name in ("largest", "smallest")],
@@ -234,11 +234,9 @@ def _cost(advice: Record) -> str:
 def _interval(bounds: Record | None) -> str:
     if bounds is None:
         return "–"
-    if bounds["lower"] == bounds["upper"] and bounds["lower"] is not None:
+    if bounds["lower"] == bounds["upper"]:
         return number(bounds["lower"], digits=6)
-    lower = number(bounds["lower"], "−∞", digits=6)
-    upper = number(bounds["upper"], "∞", digits=6)
-    return f"[{lower}, {upper}]"
+    return f"[{number(bounds['lower'], digits=6)}, {number(bounds['upper'], digits=6)}]"
 
 
 def _range(pair: Sequence[float] | None) -> str:

@@ -84,7 +84,7 @@ def spectrum(record: Record) -> str:
 
     def paint(axes: Axes) -> None:
         xs = [complex(p).real for p in points]
-        finite = xs + [e[k] for e in ends.values() for k in ("lower", "upper") if e[k] is not None]
+        finite = xs + [e[k] for e in ends.values() for k in ("lower", "upper") if math.isfinite(e[k])]
         if any(isinstance(p, complex) and p.imag for p in points):
             axes.plot(xs, [p.imag for p in map(complex, points)], "o", ms=3.5, color=ACCENT, alpha=0.7)
             axes.set_ylabel("imaginary part")
@@ -111,7 +111,7 @@ def verification(record: Record) -> str:
     def paint(axes: Axes) -> None:
         top = bottom = 1.0
         for run in record["verification"]:
-            values = [_drawable(v) if v is not None and v > 0 else math.nan for v in run["values"]]
+            values = [_drawable(v) if 0 < v < math.inf else math.nan for v in run["values"]]
             finite = [v for v in values if math.isfinite(v)]
             top, bottom = max([top, *finite]), min([bottom, *finite])
             style = "-" if run["expected"] else "--"
@@ -152,10 +152,10 @@ def amplification(record: Record) -> str:
 
 def final_loss(record: Record, initial: float | None, constant: float | None) -> str:
     """Final loss of the short real runs against the step."""
-    trials = [
-        {"step": _drawable(t["step"]), "ending": t["ending"], "final": t["final"] and _drawable(t["final"])}
-        for t in record["trials"]
+    trials: list[dict[str, Any]] = [
+        {"step": _drawable(t["step"]), "ending": t["ending"], "final": _level(t["final"])} for t in record["trials"]
     ]
+    initial, constant = _level(initial), _level(constant)
     ceiling = _ceiling(trials, initial, constant)
 
     def paint(axes: Axes) -> None:
@@ -227,7 +227,10 @@ def _ceiling(trials: Sequence[Record], initial: float | None, constant: float | 
 def _points(record: Record) -> list[Any]:
     """Eigenvalues where they are known, else Ritz values; thinned where no eye could tell."""
     known = record["spectrum"]["points"]
-    points = record["ritz"] if known is None else [complex(*p) if isinstance(p, list | tuple) else p for p in known]
+    if isinstance(known, Mapping):
+        points = list(map(complex, known["real"], known["imag"]))
+    else:
+        points = record["ritz"] if known is None else known
     if len(points) <= MOST_POINTS:
         return list(points)
     stride = math.ceil(len(points) / MOST_POINTS)
@@ -236,12 +239,12 @@ def _points(record: Record) -> list[Any]:
 
 def _interval(axes: Axes, name: str, end: Record) -> None:
     lower, upper = end["lower"], end["upper"]
-    known = [v for v in (lower, upper) if v is not None]
+    known = [v for v in (lower, upper) if math.isfinite(v)]
     if not known:
         return
     left, right = axes.get_xlim()
-    axes.axvspan(left if lower is None else lower, right if upper is None else upper, color=LIMIT, alpha=0.22, lw=0)
-    axes.axvline(upper if name == "largest" and upper is not None else known[0], color=LIMIT, lw=1.4)
+    axes.axvspan(max(left, lower), min(right, upper), color=LIMIT, alpha=0.22, lw=0)
+    axes.axvline(known[-1] if name == "largest" else known[0], color=LIMIT, lw=1.4)
     axes.set_xlim(left, right)
     low_side = name == "smallest"
     text = f"{known[0]:.4g}" if known[0] == known[-1] else f"[{known[0]:.4g}, {known[-1]:.4g}]"
@@ -261,9 +264,14 @@ def _eigenvalue_axis(axes: Axes, values: list[float]) -> None:
 
 
 def _limit(record: Record) -> float | None:
-    """The linear limit where it is a positive number; an infinite one is the word "inf"."""
+    """The linear limit where it is a positive number."""
     value = record["limits"]["curvature_limit"]
-    return value if isinstance(value, int | float) and 0 < value < math.inf else None
+    return value if 0 < value < math.inf else None
+
+
+def _level(value: float | None) -> float | None:
+    """A loss that has a place on an axis."""
+    return None if value is None or not math.isfinite(value) else _drawable(value)
 
 
 def _drawable(value: float) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from surefoot.records import with_floats
 from surefoot.report._canvas import MUTED, SERIES, Drawing, draw_row
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Page, Record, Section, Table
@@ -45,7 +46,7 @@ def edge_figure(edge: Any) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    record: Record = edge if isinstance(edge, Mapping) else edge.to_dict()
+    record: Record = with_floats(edge if isinstance(edge, Mapping) else edge.to_dict())
     optimizers = list(dict.fromkeys(run["optimizer"] for run in record["runs"]))
     top = max(1.5, 1.1 * max(s / run["threshold"] for run in record["runs"] for s in run["sharpness"]))
 

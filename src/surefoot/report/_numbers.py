@@ -10,11 +10,10 @@ def rate(value: float) -> str:
     return f"1 − {number(1 - value)}" if 0.99 < value < 1 else number(value)
 
 
-def number(value: float | str | None, missing: str = "–", *, digits: int = 4) -> str:
+def number(value: float | None, missing: str = "–", *, digits: int = 4) -> str:
     """A few significant digits, as a person writes them."""
-    if value is None:
+    if value is None or math.isnan(value):
         return missing
-    value = float(value)
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞"
     mantissa, e, exponent = f"{value:.{digits}g}".partition("e")

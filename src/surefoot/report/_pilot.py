@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, log_axis, plain_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Listing, Page, Record, Section, Table
@@ -54,7 +55,7 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    records = [moment if isinstance(moment, Mapping) else moment.to_dict() for moment in moments]
+    records = [with_floats(moment if isinstance(moment, Mapping) else moment.to_dict()) for moment in moments]
     steps = [record["step"] for record in records]
     events = [record["step"] for record in records if record.get("event")]
 
@@ -119,8 +120,9 @@ def _section(run: Record) -> Section:
 
 def _row(moment: Record) -> tuple[str, ...]:
     return (
-        f"{moment['step']:,}", number(moment["loss"], "not finite", digits=6), number(moment["rate"], "not made"),
-        number(moment["limit"]), number(moment["noise"]), moment["event"],
+        f"{moment['step']:,}", number(moment["loss"], "not finite", digits=6),
+        # an update that was not made has the rate 0
+        number(moment["rate"] or None, "not made"), number(moment["limit"]), number(moment["noise"]), moment["event"],
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ __all__ = ["gap_curves", "page"]
 # Curves are drawn down to this part of the tolerance; what lies below is rounding.
 BELOW_TOLERANCE = 0.1
 HIGHEST = 1e3
+# Points of a curve: a drawing's axes have fewer columns.
+MOST_POINTS = 300
 STYLES = ("--", ":", "-.")
 
 
@@ -43,7 +45,7 @@ def page(races: Sequence[Record]) -> Page:
 
 def gap_curves(race: Record) -> str:
     """The gap of each entry against gradients and against time."""
-    entries = [entry for entry in race["entries"] if any(gap is not None for gap in entry["curve"]["gap"])]
+    entries = [entry for entry in race["entries"] if any(map(math.isfinite, entry["gap"]))]
 
     def painter(key: str, label: str) -> Any:
         def paint(axes: Axes) -> None:
@@ -101,7 +103,7 @@ def _section(race: Record) -> Section:
         lead=f"{race['finding']}.",
         facts=[
             ("loss at the start", number(race["initial"])),
-            ("least loss", f"{number(race['least']['value'], digits=8)}: {race['least']['how']}"),
+            ("least loss", f"{number(race['least']['value'], digits=8)}: {race['trust']}"),
             ("over at a gap of", number(race["tol"])),
             ("at most", f"{race['steps']:,} gradients each"),
         ],
@@ -118,7 +120,7 @@ def _section(race: Record) -> Section:
 
 
 def _row(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -> list[str | Cell]:
-    seconds = entry["seconds"]
+    seconds = entry["seconds"][-1] if entry["seconds"] else 0.0
     bad = "bad" if entry["ending"] in ("diverged", "oscillating") else ""
     return [
         entry["name"] + (" (SciPy)" if entry["baseline"] else ""),
@@ -141,11 +143,19 @@ def _floor(race: Record) -> float:
 
 
 def _highest(entries: Sequence[Record]) -> float:
-    return max((gap for entry in entries for gap in entry["curve"]["gap"] if gap is not None), default=1.0)
+    return max((gap for entry in entries for gap in entry["gap"] if math.isfinite(gap)), default=1.0)
 
 
 def _curve(entry: Record, key: str, floor: float) -> tuple[list[float], list[float]]:
     """Points that a logarithmic axis can take; one that fell below the floor is drawn at it."""
-    pairs = zip(entry["curve"][key], entry["curve"]["gap"], strict=True)
-    shown = [(float(x), max(gap, floor)) for x, gap in pairs if gap is not None and gap < math.inf and x > 0]
+    across = range(1, entry["gradients"] + 1) if key == "gradients" else entry["seconds"]
+    pairs = [(float(across[k]), entry["gap"][k]) for k in _thinned(entry["gradients"])]
+    shown = [(x, max(gap, floor)) for x, gap in pairs if math.isfinite(gap) and x > 0]
     return [x for x, _ in shown], [gap for _, gap in shown]
+
+
+def _thinned(length: int) -> list[int]:
+    """At most `MOST_POINTS` indices below `length`, first and last among them, evenly over the powers of ten."""
+    if length <= MOST_POINTS:
+        return list(range(length))
+    return sorted({round(length ** (i / (MOST_POINTS - 1))) - 1 for i in range(MOST_POINTS)})

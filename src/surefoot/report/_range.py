@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, MUTED, draw, log_axis, note_at_top
 
 __all__ = ["range_figure"]
@@ -24,7 +25,8 @@ def range_figure(record: Mapping[str, Any]) -> str:
     str
         An ``<svg>`` element.
     """
-    limit, cliff = float(record["limit"]), float(record["cliff"])
+    record = with_floats(record)
+    limit, cliff = record["limit"], record["cliff"]
 
     def paint(axes: Axes) -> None:
         finished = [run for run in record["rehearsals"] if run["finals"]]

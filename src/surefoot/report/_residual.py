@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, Drawing, draw_row, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
@@ -30,7 +31,7 @@ def residual_figure(record: Record) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    scalings = record["scalings"]
+    scalings = with_floats(record["scalings"])
     return draw_row(
         [
             _panel(scalings, "forward", "depth: signal, relative to the start", "growth"),
@@ -54,8 +55,8 @@ def _panel(scalings: Sequence[Record], which: str, across: str, up: str) -> Call
     return paint
 
 
-def _line(axes: Axes, curve: Sequence[float | None], **style: Any) -> None:
-    points = [(k, value) for k, value in enumerate(curve) if value is not None and SMALLEST < value < LARGEST]
+def _line(axes: Axes, curve: Sequence[float], **style: Any) -> None:
+    points = [(k, value) for k, value in enumerate(curve) if SMALLEST < value < LARGEST]
     if points:
         axes.plot(*zip(*points, strict=True), **style)
 
@@ -66,7 +67,7 @@ def section(record: Record) -> Section:
     Parameters
     ----------
     record : mapping
-        Of kind "residual".
+        Of kind "residual stability".
     """
     caption = (
         "Left the signal |x_k| against |x_0|, right the gradient by x_k against that at the end. Lines are measured, "
@@ -98,7 +99,7 @@ def _scalings(scalings: Sequence[Record]) -> Table:
             number(_end(scaling["backward"], 0)),
             number(_end(scaling["predicted_backward"], 0)),
             number(scaling["worst"] and scaling["worst"]["upper"]),
-            number(scaling["bound"], "∞"),
+            number(scaling["bound"]),
         )
         for scaling in scalings
     ]
@@ -126,5 +127,5 @@ def _blocks(record: Record) -> Table:
     return Table(title="Block by block", about=about, heads=heads, rows=rows)
 
 
-def _end(curve: Sequence[float | None], place: int) -> float | None:
+def _end(curve: Sequence[float], place: int) -> float | None:
     return curve[place] if curve else None

@@ -57,14 +57,14 @@ def gradient_norms(run: Record) -> str:
 def steps(run: Record) -> str:
     """Step to every point, with the limit of constant steps."""
     trace, limit = run["descent"]["trace"], run["limit"]
+    bound = [limit] if limit is not None and 0 < limit < math.inf else []
 
     def paint(axes: Axes) -> None:
         kept = [v for v in map(_drawable, trace["step"]) if not math.isnan(v) and v > 0]
-        marks = [limit] if limit else []
-        _y_range(axes, [*kept, *marks], positive=True)
+        _y_range(axes, [*kept, *bound], positive=True)
         _points(axes, trace, [v if v > 0 else math.nan for v in map(_drawable, trace["step"])], connected=False)
-        if limit:
-            axes.axhline(limit, color=LIMIT, lw=1.4, label=f"limit {limit:.4g}")
+        for value in bound:
+            axes.axhline(value, color=LIMIT, lw=1.4, label=f"limit {value:.4g}")
         _legend(axes)
         axes.set_xlabel("point")
         axes.set_ylabel("step")
@@ -76,7 +76,7 @@ def reaches(run: Record) -> str:
     """Step times curvature along each move: 1 is the minimum along it, 2 as high on the other side."""
     trace = run["descent"]["trace"]
     values = [
-        math.nan if step is None or kappa is None or not step * kappa > 0 else min(max(step * kappa, 1e-3), 1e3)
+        math.nan if not step * kappa > 0 else min(max(step * kappa, 1e-3), 1e3)
         for step, kappa in zip(trace["step"], trace["curvature"], strict=True)
     ]
 
@@ -146,7 +146,7 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
     note += (": " if note and trace["reason"][k] else "") + trace["reason"][k]
     return (
         f"{k:,}", number(trace["loss"][k], "not finite", digits=8), number(trace["gradient_norm"][k], "not finite"),
-        number(step), number(None if step is None or kappa is None else step * kappa), note,
+        number(step), number(step * kappa), note,
     )  # fmt: skip
 
 
@@ -195,9 +195,9 @@ def _y_range(axes: Axes, values: Sequence[float], *, positive: bool) -> None:
     plain_axis(axes, "y")
 
 
-def _drawable(value: float | None) -> float:
+def _drawable(value: float) -> float:
     """The value, or the nearest one that an axis can take; nan for none."""
-    if value is None or not math.isfinite(value):
+    if not math.isfinite(value):
         return math.nan
     size = min(max(abs(value), SMALLEST), LARGEST)
     return math.copysign(size, value) if value else 0.0

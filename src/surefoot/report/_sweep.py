@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
 from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
@@ -56,17 +57,17 @@ def sweep_figure(sweep: Any) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    record: Record = sweep if isinstance(sweep, Mapping) else sweep.to_dict()
+    record: Record = with_floats(sweep if isinstance(sweep, Mapping) else sweep.to_dict())
     outcomes = record["outcomes"]
     rates = [o["rate"] for o in outcomes]
 
     def losses(axes: Axes) -> None:
-        shown = [o["loss"] for o in outcomes if o["loss"] is not None] + [record["initial"]]
+        shown = [o["loss"] for o in outcomes if math.isfinite(o["loss"])] + [record["initial"]]
         top = max(shown)
         axes.axhline(record["initial"], color=MUTED, lw=0.9, ls=":")
         for word, colour in COLOURS.items():
             some = [o for o in outcomes if o["ending"] == word]
-            heights = [top if o["loss"] is None else o["loss"] for o in some]
+            heights = [o["loss"] if math.isfinite(o["loss"]) else top for o in some]
             if some:
                 axes.plot([o["rate"] for o in some], heights, MARKERS.get(word, "o"), ms=5, color=colour, label=word)
         if min(shown) > 0 and top / min(shown) > FAR_APART:
@@ -76,7 +77,7 @@ def sweep_figure(sweep: Any) -> Drawing:
 
     def periods(axes: Axes) -> None:
         seen = [o for o in outcomes if o["period"]]
-        none = [o["rate"] for o in outcomes if not o["period"] and o["loss"] is not None]
+        none = [o["rate"] for o in outcomes if not o["period"] and math.isfinite(o["loss"])]
         axes.plot([o["rate"] for o in seen], [o["period"] for o in seen], ".", ms=6, color=ACCENT)
         axes.plot(none, [0.7] * len(none), "|", ms=5, color=MUTED)
         axes.set_yscale("log", base=2)
@@ -90,7 +91,7 @@ def sweep_figure(sweep: Any) -> Drawing:
             axes.set_xlim(min(rates) / MARGIN, max(rates) * MARGIN)
             log_axis(axes, "x")
             paint(axes)
-            if record["limit"] is not None:
+            if math.isfinite(record["limit"]):
                 axes.axvline(record["limit"], color=LIMIT, lw=1.0, ls="--")
                 if named:
                     note_at_top(axes, record["limit"], "limit at the start", LIMIT)
@@ -115,7 +116,7 @@ def _section(sweep: Record) -> Section:
             ("method", sweep["method"]),
             ("steps of each run", f"{sweep['steps']:,}"),
             ("loss at the start", number(sweep["initial"])),
-            ("stability limit at the start", number(sweep["limit"], "none")),
+            ("stability limit at the start", "none" if math.isinf(sweep["limit"]) else number(sweep["limit"])),
             *([("gradients cut to", number(sweep["clip"]))] if sweep["clip"] is not None else []),
         ],
         figures=[Figure(drawing=sweep_figure(sweep), caption=caption, wide=True)],
@@ -133,7 +134,7 @@ def _section(sweep: Record) -> Section:
     )
 
 
-def _row(outcome: Record, limit: float | None) -> tuple[str | Cell, ...]:
+def _row(outcome: Record, limit: float) -> tuple[str | Cell, ...]:
     return (
         number(outcome["rate"]),
         "-" if not limit or math.isinf(limit) else f"{outcome['rate'] / limit:.3g}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import InvalidInput, MissingExtra
+from surefoot.records import with_floats
 from surefoot.report._page import Page
 
 __all__ = ["KINDS", "as_html", "check_destination", "check_folder", "page_of", "render", "write_page", "write_report"]
@@ -18,7 +19,7 @@ KINDS = {
     "advice": "surefoot.report._advice",
     "race": "surefoot.report._race",
     "run": "surefoot.report._run",
-    "training": "surefoot.report._pilot",
+    "training run": "surefoot.report._pilot",
     "edge": "surefoot.report._edge",
     "sweep": "surefoot.report._sweep",
     "audit": "surefoot.report._audit",
@@ -139,7 +140,8 @@ def page_of(record: Mapping[str, Any]) -> Page:
     MissingExtra
         If Matplotlib is not installed.
     """
-    records, module = _sorted(record)
+    # read as numbers once, so that no view has to know how a record spells infinity
+    records, module = _sorted(with_floats(record))
     try:
         return import_module(module).page(records)
     except ImportError as error:

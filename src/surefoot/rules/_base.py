@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from surefoot.errors import InvalidInput
-from surefoot.rules._state import dump, load
+from surefoot.records import dump, load
 
 __all__ = ["Decision", "Observation", "Rule"]
 

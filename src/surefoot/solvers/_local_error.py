@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.errors import InvalidInput
 from surefoot.methods import DormandPrince, Method
+from surefoot.records import Record
 from surefoot.solvers._integrate import integrate
 from surefoot.spectra.measured.jacobian import Fun
 
@@ -18,7 +19,7 @@ FINE = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LocalError:
+class LocalError(Record):
     """Errors of single steps.
 
     Parameters

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.problems import Problem
+from surefoot.records import Record
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.spectra import Bounds, norm_squared
 
@@ -29,7 +30,7 @@ Callback = Callable[[Array, int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PrimalDual:
+class PrimalDual(Record):
     """The outcome of a primal-dual run.
 
     Parameters

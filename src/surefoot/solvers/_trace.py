@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from surefoot.records import Record
 
 __all__ = ["Trace"]
 
@@ -13,7 +14,7 @@ Row = tuple[float, float, float, float, float, bool, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trace:
+class Trace(Record):
     """One row for each point at which the loss and the gradient were evaluated, the start first.
 
     Parameters
@@ -83,12 +84,3 @@ class Trace:
         elif curvature <= 0:
             text += f"; the curvature along the move is {curvature:.4g}: no step is too long to second order"
         return text + ("" if self.accepted[k] else "; taken back")
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: lists, with None for what is not finite."""
-        columns = {name: getattr(self, name) for name in ("loss", "gradient_norm", "step", "curvature", "predicted")}
-        return {
-            **{name: [v if np.isfinite(v) else None for v in column.tolist()] for name, column in columns.items()},
-            "accepted": self.accepted.tolist(),
-            "reason": list(self.reason),
-        }

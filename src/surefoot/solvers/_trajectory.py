@@ -1,17 +1,17 @@
 """What an integration did."""
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from surefoot.records import Record
 
 __all__ = ["StabilityCheck", "Trajectory"]
 
 
 @dataclass(frozen=True, slots=True)
-class StabilityCheck:
+class StabilityCheck(Record):
     """A look at the Jacobian on the way: time, the step taken there, and the largest stable one (growth left out)."""
 
     t: float
@@ -25,7 +25,7 @@ class StabilityCheck:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trajectory:
+class Trajectory(Record):
     """The outcome of `integrate`.
 
     Parameters
@@ -77,25 +77,3 @@ class Trajectory:
             f"{self.method}: t = {self.t[0]:.6g} to {self.t[-1]:.6g} in {self.steps} steps ({self.rejected} rejected), "
             f"{self.evaluations} evaluations; {self.message}"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; numbers that are not finite become None."""
-
-        def listed(values: NDArray[np.float64]) -> list[Any]:
-            return [v if math.isfinite(v) else None for v in values.reshape(-1).tolist()]
-
-        return {
-            "kind": "trajectory",
-            "method": self.method,
-            "t": listed(self.t),
-            "y": [listed(row) for row in self.y],
-            "steps": self.steps,
-            "rejected": self.rejected,
-            "evaluations": self.evaluations,
-            "finished": self.finished,
-            "message": self.message,
-            "checks": [
-                {"t": c.t, "step": c.step, "stable": c.stable if math.isfinite(c.stable) else None} for c in self.checks
-            ],
-            "sizes": listed(self.sizes),
-        }

@@ -1,13 +1,14 @@
 """What a trace says about the steps: a word, and the evidence for it."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.methods import Method
+from surefoot.records import Record
 from surefoot.rules.wrappers.clipped import CUT
 from surefoot.solvers._trace import Trace
 from surefoot.solvers.ending import Ending
@@ -32,7 +33,7 @@ GRID = 257
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Record):
     """A word for the run, and what it rests on.
 
     Parameters
@@ -105,10 +106,6 @@ class Verdict:
         if self.rejected:
             parts.append(f"{self.rejected} taken back")
         return parts or ["too few points to say more"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: None for what is not finite."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
 
 
 def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:

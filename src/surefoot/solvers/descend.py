@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt, look
 from surefoot.progress import Progress
+from surefoot.records import Record, left_out
 from surefoot.rules import Constant, Decision, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
 from surefoot.solvers._proximal import Proximal, penalty_value
@@ -43,7 +44,7 @@ ALONG_A_DIRECTION = frozenset({"slope", "previous_slope", "arrival_slope", "curv
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Descent:
+class Descent(Record):
     """The outcome of a run.
 
     Parameters
@@ -67,7 +68,7 @@ class Descent:
     evaluations : int
         Number of gradients that it cost.
     state : object
-        The rule's last state; `rule.dump` makes it JSON.
+        The rule's last state. `rule.dump` makes it JSON; a record leaves it out, so it is None when read back.
     """
 
     x: Array
@@ -80,22 +81,7 @@ class Descent:
     trace: Trace
     verdict: Verdict
     evaluations: int
-    state: Any
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: everything but the rule's state, which `rule.dump` makes JSON."""
-        return {
-            "x": self.x.tolist(),
-            "loss": self.loss,
-            "gradient_norm": self.gradient_norm if math.isfinite(self.gradient_norm) else None,
-            "best_x": self.best_x.tolist(),
-            "average": None if self.average is None else self.average.tolist(),
-            "converged": self.converged,
-            "stopped": self.stopped,
-            "trace": self.trace.to_dict(),
-            "verdict": self.verdict.to_dict(),
-            "evaluations": self.evaluations,
-        }
+    state: Any = field(metadata=left_out())
 
     def __repr__(self) -> str:
         return f"Descent(loss={self.loss:.6g}, gradient_norm={self.gradient_norm:.3g}, {self.stopped!r})"

@@ -1,14 +1,12 @@
 """What a measurement of the terrain says: an interval for each end, and how far each end can be trusted."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Kind
+from surefoot.records import Record, key
 
 __all__ = ["Bounds", "Certainty", "Provenance", "Scope", "Spectrum"]
 
@@ -18,7 +16,7 @@ Scope = Literal["global", "local"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Record):
     """An interval that holds a number, and how far each end can be trusted.
 
     Parameters
@@ -89,23 +87,9 @@ class Bounds:
             return f"{self.lower:.6g}"
         return f"[{self.lower:.6g}, {self.upper:.6g}]"
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; infinite ends become None."""
-        return {k: finite_or_none(v) if isinstance(v, float) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Bounds":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        if values["lower"] is None:
-            values["lower"] = -math.inf
-        if values["upper"] is None:
-            values["upper"] = math.inf
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spectrum:
+class Spectrum(Record):
     """The ends of a spectrum, what they cost and where they come from.
 
     Parameters
@@ -136,7 +120,7 @@ class Spectrum:
         Where a local claim holds, if not at one point only; it continues "holds ...".
     """
 
-    kind: Kind
+    kind: Kind = field(metadata=key("of"))
     largest: Bounds
     smallest: Bounds
     size: int
@@ -215,49 +199,6 @@ class Spectrum:
         if self.region:
             lines.append(f"  holds     {self.region}")
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: complex eigenvalues become [real, imaginary] pairs."""
-        return {
-            "kind": self.kind,
-            "largest": self.largest.to_dict(),
-            "smallest": self.smallest.to_dict(),
-            "size": self.size,
-            "provenance": self.provenance,
-            "scope": self.scope,
-            "products": self.products,
-            "points": _listed(self.points),
-            "note": self.note,
-            "field_of_values": _listed(self.field_of_values),
-            "eigenvector_condition": finite_or_none(self.eigenvector_condition),
-            "region": self.region,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Spectrum":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        values["largest"] = Bounds.from_dict(values["largest"])
-        values["smallest"] = Bounds.from_dict(values["smallest"])
-        for name in ("points", "field_of_values"):
-            points = values.get(name)
-            if points is not None:
-                is_complex = bool(points) and isinstance(points[0], list)
-                values[name] = np.asarray([complex(*p) for p in points] if is_complex else points)
-        if values.get("eigenvector_condition", 1.0) is None:
-            values["eigenvector_condition"] = math.inf
-        return cls(**values)
-
-
-def _listed(points: Array | None) -> list[Any] | None:
-    if points is None:
-        return None
-    return [[p.real, p.imag] for p in points.tolist()] if points.dtype.kind == "c" else points.tolist()
-
-
-def finite_or_none(value: float) -> float | None:
-    """JSON has no infinity: None stands for it."""
-    return value if math.isfinite(value) else None
 
 
 def _trust(bounds: Bounds) -> str:

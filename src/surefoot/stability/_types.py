@@ -3,16 +3,17 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 from surefoot.spectra import Bounds
 
 __all__ = ["Limits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Record):
     """What a terrain allows a method. Steps have the unit 1/curvature (1/eigenvalue, time).
 
     Parameters
@@ -91,35 +92,6 @@ class Limits:
         lines += [f"  {self.reasons[name]}" for name in remarks if name in self.reasons]
         return "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; an infinite number becomes the string "inf"."""
-        return {
-            "method": self.method,
-            "stable": _jsonable(self.stable),
-            "curvature_limit": _jsonable(self.curvature_limit),
-            "safe": _jsonable(self.safe),
-            "optimal": _jsonable(self.optimal),
-            "rate": self.rate,
-            "condition": None if self.condition is None else self.condition.to_dict(),
-            "scope": self.scope,
-            "failure": self.failure,
-            "reasons": dict(self.reasons),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Limits":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        for name in ("stable", "curvature_limit", "safe", "optimal"):
-            values[name] = None if values[name] is None else float(values[name])
-        if values["condition"] is not None:
-            values["condition"] = Bounds.from_dict(values["condition"])
-        return cls(**values)
-
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
-
-
-def _jsonable(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else "inf"

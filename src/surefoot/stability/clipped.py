@@ -1,18 +1,18 @@
 """What a cap on the gradient's norm makes of a step above the stability limit."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from surefoot.errors import InvalidInput
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
+from surefoot.records import Record
 from surefoot.stability._types import Limits
 
 __all__ = ["ClippedLimits", "ClippedOscillation", "clipped_limits", "clipped_oscillation"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClippedOscillation:
+class ClippedOscillation(Record):
     """The orbits of period 2 in which clipped gradient descent ends, a neutral family.
 
     Parameters
@@ -31,15 +31,6 @@ class ClippedOscillation:
     def amplitude(self) -> float:
         """Mean of |x| over a cycle, exactly step * cap / 2 for every member; |x| itself in the symmetric one."""
         return self.peak_to_peak / 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedOscillation":
-        """The inverse of `to_dict`."""
-        return cls(**data)
 
     def __str__(self) -> str:
         return (
@@ -85,17 +76,6 @@ class ClippedLimits(Limits):
 
     def __str__(self) -> str:
         return f"{Limits.__str__(self)}\n  clip at {self.cap:g}: {self.reasons['clip']}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**Limits.to_dict(self), "cap": self.cap, "sharpness": self.sharpness}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClippedLimits":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        extra = {name: values.pop(name) for name in ("cap", "sharpness")}
-        return cls(**_values(Limits.from_dict(values)), **extra)
 
 
 def clipped_oscillation(curvature: float, step: float, cap: float) -> ClippedOscillation | None:

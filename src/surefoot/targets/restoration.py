@@ -1,6 +1,5 @@
 """A picture before and after a run, and what the run would have made of it above the limit."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from surefoot.operators import Array
 from surefoot.problems import discrepancy
 from surefoot.progress import Progress
+from surefoot.records import encode
 from surefoot.rules import Constant
 from surefoot.solvers import Descent, descend
 from surefoot.targets.deblur import DeblurTarget
@@ -113,7 +113,7 @@ class Restoration:
         pictures = {"before": self.before, "after": self.after, "truth": self.truth}
         return {
             "said": self._told(),
-            "psnr": None if self.psnr is None else [_number(p) for p in self.psnr],
+            "psnr": encode(self.psnr),
             "shape": list(self.before.shape),
             "pictures": {name: _picture(image) for name, image in pictures.items() if image is not None},
             "beyond": None if self.beyond is None else _beyond(self.beyond),
@@ -185,15 +185,11 @@ def _beyond(tried: Beyond) -> dict[str, Any]:
         "said": str(tried),
         "below": tried.below,
         "above": tried.above,
-        "losses_below": list(tried.losses_below),
-        "losses_above": list(tried.losses_above),
+        "losses_below": encode(tried.losses_below),
+        "losses_above": encode(tried.losses_above),
         "pictures": {"below": _picture(tried.picture_below), "above": _picture(tried.picture_above)},
     }
 
 
 def _picture(image: Array) -> str:
     return as_base64(shrunk(image, -(-max(image.shape[:2]) // SHOWN)))
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

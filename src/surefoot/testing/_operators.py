@@ -8,6 +8,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, NotRepeatable, NotSymmetric
 from surefoot.operators import Array, Operator, as_operator
+from surefoot.records import Record
 
 __all__ = ["OperatorCheck", "check_operator"]
 
@@ -15,7 +16,7 @@ Defects = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorCheck:
+class OperatorCheck(Record):
     """Largest relative defects seen; about the products' rounding for a sound operator.
 
     Parameters

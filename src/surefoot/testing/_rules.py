@@ -13,6 +13,7 @@ from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.operators import Array
 from surefoot.problems import Problem, Quadratic
+from surefoot.records import Record
 from surefoot.rules import Decision, Observation, Rule
 from surefoot.solvers import descend
 from surefoot.spectra import Spectrum
@@ -28,7 +29,7 @@ UNIT = float(2**20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleCheck:
+class RuleCheck(Record):
     """What the exam saw.
 
     Parameters

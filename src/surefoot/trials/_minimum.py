@@ -10,6 +10,7 @@ from surefoot.errors import NotSmooth
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt, look
+from surefoot.records import Record
 
 __all__ = ["Minimum", "minimum"]
 
@@ -19,7 +20,7 @@ RESTARTS, NEWTON_STEPS = 6, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Minimum:
+class Minimum(Record):
     """The lowest value known.
 
     Parameters

@@ -1,25 +1,24 @@
 """The outcome of a race, as values."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.records import Record
 from surefoot.solvers import Ending
 from surefoot.trials._minimum import Minimum
 
-__all__ = ["GAPS", "Entry", "Race", "aligned", "thinned"]
+__all__ = ["GAPS", "Entry", "Race", "aligned"]
 
 GAPS = (1e-3, 1e-6)
-# A record keeps so many points of a curve, evenly spread over the powers of ten; the CSV has them all.
-KEPT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Entry:
+class Entry(Record):
     """How one rule, or one of SciPy's methods, did.
 
     Parameters
@@ -65,30 +64,16 @@ class Entry:
         there = np.flatnonzero(self.gap <= gap)
         return int(there[0]) + 1 if there.size else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: the curve thinned, None for what is not finite."""
-        kept = thinned(len(self.gap))
+    def _derived(self) -> Mapping[str, Any]:
         return {
-            "name": self.name,
-            "baseline": self.baseline,
             "gradients": self.gradients,
+            "final": self.final,
             "reached": {f"{gap:g}": self.reached(gap) for gap in GAPS},
-            "final": _number(self.final),
-            "seconds": float(self.seconds[-1]) if self.seconds.size else 0.0,
-            "ending": self.ending,
-            "stopped": self.stopped,
-            "evidence": self.evidence,
-            "rejected": self.rejected,
-            "curve": {
-                "gradients": [int(k) + 1 for k in kept],
-                "gap": [_number(float(self.gap[k])) for k in kept],
-                "seconds": [float(self.seconds[k]) for k in kept],
-            },
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Race:
+class Race(Record):
     """Rules side by side on one problem.
 
     Parameters
@@ -163,6 +148,9 @@ class Race:
         name = f"{entry.name} (SciPy)" if entry.baseline else entry.name
         return name, *counts, f"{entry.final:.2g}", duration(entry.seconds), entry.ending
 
+    def _derived(self) -> Mapping[str, Any]:
+        return {"finding": self.finding, "trust": self._trust}
+
     @property
     def _trust(self) -> str:
         if self.least.given:
@@ -184,27 +172,6 @@ class Race:
             for k, (seconds, gap) in enumerate(zip(entry.seconds.tolist(), entry.gap.tolist(), strict=True), 1):
                 yield entry.name, k, seconds, gap
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        return {
-            "kind": "race",
-            "problem": self.problem,
-            "initial": self.initial,
-            "least": {"value": self.least.value, "error": _number(self.least.error), "how": self._trust},
-            "steps": self.steps,
-            "tol": self.tol,
-            "finding": self.finding,
-            "entries": [entry.to_dict() for entry in self.entries],
-            "seconds": self.seconds,
-        }
-
-
-def thinned(length: int) -> list[int]:
-    """At most `KEPT` indices below `length`, first and last among them, evenly spread over the powers of ten."""
-    if length <= KEPT:
-        return list(range(length))
-    return sorted({int(k) - 1 for k in np.round(np.geomspace(1, length, KEPT))})
-
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table whose columns are as wide as they have to be."""
@@ -218,7 +185,3 @@ def duration(seconds: NDArray[np.float64]) -> str:
     """The last of some times, in a unit that suits it."""
     last = float(seconds[-1]) if seconds.size else 0.0
     return f"{1e3 * last:.3g} ms" if last < 1 else f"{last:.3g} s"
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

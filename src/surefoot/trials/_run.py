@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.methods import Method
 from surefoot.problems import Problem
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.rules import Schedule
 from surefoot.solvers import Descent, Ending, descend
 from surefoot.solvers.descend import Callback
@@ -18,7 +20,7 @@ from surefoot.spectra import Spectrum
 from surefoot.stability import limits
 from surefoot.trials._contenders import contender, known_of
 from surefoot.trials._minimum import minimum
-from surefoot.trials._race_result import aligned, thinned
+from surefoot.trials._race_result import aligned
 
 __all__ = ["Run", "run"]
 
@@ -28,7 +30,7 @@ REACHED = "reached its goal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Run:
+class Run(Record):
     """One rule on one problem.
 
     Parameters
@@ -100,20 +102,8 @@ class Run:
             *(f"  {finding}" for finding in self.findings),
         ])  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        return {
-            "kind": "run",
-            "problem": self.problem,
-            "rule": self.rule,
-            "planned": self.planned,
-            "method": self.method,
-            "limit": self.limit if self.limit is None or math.isfinite(self.limit) else None,
-            "limit_is": self.limit_is,
-            "findings": list(self.findings),
-            "descent": self.descent.to_dict(),
-            "seconds": self.seconds,
-        }
+    def _derived(self) -> Mapping[str, Any]:
+        return {"findings": self.findings}
 
 
 def run(
@@ -232,9 +222,9 @@ def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
 
 def _shown(length: int) -> list[int]:
     """Rows for print: the first, the last, and some between."""
-    kept = thinned(length)
-    chosen = np.unique(np.round(np.geomspace(1, length, ROWS)).astype(int) - 1) if length > ROWS else kept
-    return [int(k) for k in chosen]
+    if length <= ROWS:
+        return list(range(length))
+    return np.unique(np.round(np.geomspace(1, length, ROWS)).astype(int) - 1).tolist()
 
 
 def _brief(value: float) -> str:

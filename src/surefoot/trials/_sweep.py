@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from surefoot.methods import GradientDescent, HeavyBall, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.rules import Clipped, Constant
 from surefoot.solvers import Descent, Ending, descend
 from surefoot.spectra import spectrum
@@ -40,7 +43,7 @@ REACH = (0.1, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Record):
     """Where one rate led.
 
     Parameters
@@ -69,7 +72,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class Sweep(Record):
     """Where each of many constant rates leads, from the same start.
 
     Parameters
@@ -142,33 +145,6 @@ class Sweep:
             f"  {self.finding}",
         ])  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report; what is not finite becomes None."""
-        return {
-            "kind": "sweep",
-            "problem": self.problem,
-            "method": self.method,
-            "steps": self.steps,
-            "initial": self.initial,
-            "limit": self.limit if math.isfinite(self.limit) else None,
-            "clip": self.clip,
-            "finding": self.finding,
-            "outcomes": [{**asdict(o), "loss": _finite(o.loss), "best": _finite(o.best)} for o in self.outcomes],
-            "seconds": self.seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Sweep":
-        """The inverse of `to_dict`."""
-        values = {name: value for name, value in data.items() if name not in ("kind", "finding")}
-        values["limit"] = math.inf if data["limit"] is None else data["limit"]
-        records: list[dict[str, Any]] = [dict(outcome) for outcome in data["outcomes"]]
-        for record in records:
-            record |= {name: math.nan for name in ("loss", "best") if record[name] is None}
-            record["ending"] = Ending(record["ending"])
-        values["outcomes"] = tuple(Outcome(**record) for record in records)
-        return cls(**values)
-
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """A row (rate, loss, best, period, verdict) for each rate, the heading first; nan where the run left."""
         yield "rate", "loss", "best", "period", "verdict"
@@ -185,6 +161,9 @@ class Sweep:
         with target.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(self.rows())
         return target
+
+    def _derived(self) -> Mapping[str, Any]:
+        return {"finding": self.finding}
 
 
 def sweep(
@@ -327,7 +306,3 @@ def _period(run: Descent, seen: Sequence[Sequence[float]]) -> int:
     if run.stopped != "all steps used":
         return 1
     return int(period(np.asarray(seen[-KEPT:])[:, :, None], tolerance=TOLERANCE)[0])
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

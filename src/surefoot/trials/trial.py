@@ -1,14 +1,17 @@
 """A short real run, and how it ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from surefoot.records import Record
 from surefoot.solvers import Ending
 
 __all__ = ["Trial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Record):
     """A short real run.
 
     Parameters
@@ -28,3 +31,6 @@ class Trial:
     def final(self) -> float:
         """The loss on all the data at the end."""
         return self.losses[-1]
+
+    def _derived(self) -> Mapping[str, Any]:
+        return {"final": self.final}

@@ -1,15 +1,15 @@
 """Limits before and after a change of variables."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from surefoot.records import Record
 from surefoot.stability import Limits
 
 __all__ = ["Comparison"]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Record):
     """Limits before and after a change of variables, side by side.
 
     Parameters
@@ -36,10 +36,6 @@ class Comparison:
     def _row(self, name: str) -> tuple[str, str, str]:
         before, after = (getattr(found, name) for found in (self.before, self.after))
         return name, _number(before), _number(after)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"change": self.change, "before": self.before.to_dict(), "after": self.after.to_dict()}
 
 
 def _number(value: float | None) -> str:

@@ -1,17 +1,17 @@
 """What `diagnose` answers."""
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from surefoot.records import Record, key
 
 __all__ = ["Cost", "Diagnosis", "Trial"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Record):
     """What one method would cost over the span.
 
     Parameters
@@ -28,7 +28,7 @@ class Cost:
     """
 
     method: str
-    kind: str
+    kind: str = field(metadata=key("family"))
     smallest_step: float
     largest_step: float
     stability_steps: float
@@ -36,7 +36,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Record):
     """A run with the tolerance asked for.
 
     Parameters
@@ -58,7 +58,7 @@ class Trial:
     """
 
     method: str
-    kind: str
+    kind: str = field(metadata=key("family"))
     evaluations: int
     work: float
     seconds: float
@@ -68,7 +68,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Diagnosis:
+class Diagnosis(Record):
     """The answer of `diagnose`.
 
     Parameters
@@ -137,49 +137,3 @@ class Diagnosis:
         ]
         lines.append(f"  recommendation {'confirmed' if self.verified else 'NOT confirmed'} by these runs")
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; numbers that are not finite become None."""
-
-        def number(value: float) -> float | None:
-            return value if math.isfinite(value) else None
-
-        return {
-            "kind": "diagnosis",
-            "size": self.size,
-            "span": list(self.span),
-            **{
-                name: [number(v) for v in getattr(self, name).tolist()]
-                for name in ("times", "fastest", "slowest", "frequency", "growth")
-            },
-            "stiffness": number(self.stiffness),
-            "accuracy_steps": self.accuracy_steps,
-            "costs": [
-                {
-                    "method": c.method,
-                    "kind": c.kind,
-                    "smallest_step": number(c.smallest_step),
-                    "largest_step": number(c.largest_step),
-                    "stability_steps": number(c.stability_steps),
-                    "evaluations": number(c.evaluations),
-                }
-                for c in self.costs
-            ],
-            "recommendation": self.recommendation,
-            "method": self.method,
-            "reason": self.reason,
-            "trials": [
-                {
-                    "method": t.method,
-                    "kind": t.kind,
-                    "evaluations": t.evaluations,
-                    "work": number(t.work),
-                    "seconds": t.seconds,
-                    "finished": t.finished,
-                    "error": number(t.error),
-                    "message": t.message,
-                }
-                for t in self.trials
-            ],
-            "verified": self.verified,
-        }

@@ -1,7 +1,7 @@
 """Where the eigenvalues are: the spectral density by stochastic Lanczos quadrature."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
+from surefoot.records import Record
 from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured.lanczos import Lanczos, random_unit
 from surefoot.spectra.measured.spectrum import private_generator
@@ -26,7 +27,7 @@ MARGIN = 4.0  # widths of smoothing kept beyond the outermost node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Density:
+class Density(Record):
     """An *estimate* of a spectral density, smoothed for the grid, with the quadrature that it came from.
 
     Parameters
@@ -87,19 +88,6 @@ class Density:
             f"{100 * flat:.3g}% within {self.width:.2g} of 0, {100 * negative:.3g}% below "
             f"({vectors} vectors x {steps} steps, {self.products} products)"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        arrays = {k: getattr(self, k) for k in ("grid", "density", "standard_error", "nodes", "weights")}
-        lists = {k: [None if math.isnan(x) else x for x in v] if v.ndim == 1 else v.tolist() for k, v in arrays.items()}
-        return {"kind": "density", **lists, "width": self.width, "size": self.size, "products": self.products}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Density":
-        """The inverse of `to_dict`."""
-        names = ("grid", "density", "standard_error", "nodes", "weights")
-        arrays: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in names}
-        return cls(**arrays, **{name: data[name] for name in ("width", "size", "products")})
 
 
 def density(

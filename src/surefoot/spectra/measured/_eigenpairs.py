@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
+from surefoot.records import Record
 from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured._certificate import start_component, upper_bound
 from surefoot.spectra.measured.ends import MAX_PRODUCTS
@@ -23,7 +24,7 @@ SOLVED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EigenPairs:
+class EigenPairs(Record):
     """Approximate eigenpairs from one end of a spectrum.
 
     Parameters

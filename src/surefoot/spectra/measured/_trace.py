@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Operator, as_operator
+from surefoot.records import Record
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
@@ -18,7 +19,7 @@ Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(Record):
     """A trace and how well it is known.
 
     Parameters

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.noise.estimate import unbiased
+from surefoot.records import Record, left_out
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.groups._blocks import blocks, optimizer_curvature
@@ -33,7 +34,7 @@ WARMUP = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupEvidence:
+class GroupEvidence(Record):
     """What was measured of a group, and what follows.
 
     Parameters
@@ -65,7 +66,7 @@ class GroupEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupAdvice:
+class GroupAdvice(Record):
     """Parameter groups with decoupled rates and schedules, and the evidence for each; prints itself as a table.
 
     Parameters
@@ -77,7 +78,7 @@ class GroupAdvice:
     """
 
     evidence: tuple[GroupEvidence, ...]
-    param_groups: list[dict[str, Any]] = field(repr=False, compare=False)
+    param_groups: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False, metadata=left_out())
 
     def schedules(self, total: int, warmup: float = WARMUP) -> list[Callable[[int], float]]:
         """The factor of each group's rate at each step, for ``torch.optim.lr_scheduler.LambdaLR``.
@@ -120,11 +121,6 @@ class GroupAdvice:
             for row in self.evidence
         ]
         return "\n".join([head, *rows])
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; without the parameters."""
-        rows = [{**asdict(row), "curvature": row.curvature.to_dict(), "noise": str(row.noise)} for row in self.evidence]
-        return {"kind": "groups", "groups": rows}
 
 
 def suggest_groups(

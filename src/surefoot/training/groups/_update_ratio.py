@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.records import Record
 
 __all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
 
@@ -22,7 +23,7 @@ APART, STRANGE = 10.0, 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRatio:
+class GroupRatio(Record):
     """What one group did.
 
     Parameters
@@ -45,10 +46,6 @@ class GroupRatio:
     weight: float
     steps: int
     flags: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "ratio": "inf" if self.ratio == math.inf else self.ratio}
 
 
 class UpdateRatios:

@@ -1,9 +1,10 @@
 """What a guard did, and why: events that explain themselves, and the diagnosis it gives up with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from surefoot.records import Record, key
 from surefoot.training.guard._sharpness import Sharpness
 
 __all__ = ["Event", "Log", "diagnosis"]
@@ -12,7 +13,7 @@ NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer ma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Record):
     """One intervention, or something the guard has to say.
 
     Parameters
@@ -45,7 +46,7 @@ class Event:
 
     step: int
     action: str
-    kind: str
+    kind: str = field(metadata=key("cause"))
     reason: str
     loss: float
     gradient_norm: float
@@ -69,24 +70,6 @@ class Event:
         if self.recovered is not None:
             parts.append(f"recovered by step {self.recovered}")
         return "; ".join(parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; floats that are not finite become strings."""
-        data = asdict(self)
-        data["loss"], data["gradient_norm"] = str(self.loss), str(self.gradient_norm)
-        data["rates"] = list(self.rates)
-        data["sharpness"] = None if self.sharpness is None else self.sharpness.to_dict()
-        return data
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Event":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        values["loss"], values["gradient_norm"] = float(values["loss"]), float(values["gradient_norm"])
-        values["rates"] = tuple(values["rates"])
-        if values["sharpness"] is not None:
-            values["sharpness"] = Sharpness.from_dict(values["sharpness"])
-        return cls(**values)
 
 
 class Log:

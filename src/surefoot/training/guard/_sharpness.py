@@ -1,7 +1,7 @@
 """How sharp the terrain was where a run broke: measured at the event, never otherwise."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import SurefootError
+from surefoot.records import Record
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import hessian
 from surefoot.training.optimizers import optimizer_limits
@@ -22,7 +23,7 @@ FAILURE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sharpness:
+class Sharpness(Record):
     """The largest curvature at a point and what it means for the rate.
 
     Parameters
@@ -53,20 +54,6 @@ class Sharpness:
         if self.ratio is not None:
             return f"the step was {self.ratio:.3g} x the stability limit ({within})"
         return within or f"sharpness not measured: {self.note}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        limit = "inf" if self.limit == math.inf else self.limit
-        largest = None if self.largest is None else self.largest.to_dict()
-        return {"largest": largest, "limit": limit, "rate": self.rate, "note": self.note}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Sharpness":
-        """The inverse of `to_dict`."""
-        values = dict(data)
-        values["largest"] = None if values["largest"] is None else Bounds.from_dict(values["largest"])
-        values["limit"] = None if values["limit"] is None else float(values["limit"])
-        return cls(**values)
 
 
 def measured(model: nn.Module, closure: Callable[[], Tensor], optimizer: Optimizer, rate: float) -> Sharpness:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 from surefoot.training.loop._storage import DirectoryShelf, Shelf, shelf_for
 from surefoot.training.model.agreement import alone, everywhere, newest_common
 from surefoot.training.model.snapshot import Snapshot, Subject
@@ -21,7 +22,7 @@ PROVED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotCost:
+class SnapshotCost(Record):
     """What the snapshots have cost so far: how many, their seconds in all, the bytes held now."""
 
     snapshots: int

@@ -1,15 +1,15 @@
 """What a pilot writes down at each update."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from surefoot.records import Record
 
 __all__ = ["Moment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Record):
     """One update.
 
     Parameters
@@ -34,14 +34,3 @@ class Moment:
     limit: float = math.nan
     noise: float = math.nan
     event: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; floats that are not finite become strings."""
-        data: dict[str, Any] = asdict(self)
-        return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Moment":
-        """The inverse of `to_dict`."""
-        floats = {name: float(data[name]) for name in ("loss", "rate", "limit", "noise")}
-        return cls(step=data["step"], event=data["event"], **floats)

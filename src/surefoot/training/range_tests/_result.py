@@ -1,17 +1,16 @@
 """What a range test found: the rates that were rehearsed, the one to use, or why there is none."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from surefoot.errors import InvalidInput
+from surefoot.records import Record
 
 __all__ = ["RangeTest", "Rehearsal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Record):
     """One short run from the start, its rate raised and annealed as in a whole training.
 
     Parameters
@@ -41,7 +40,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RangeTest:
+class RangeTest(Record):
     """The answer of `range_test`: a peak rate, or why there is none.
 
     Parameters
@@ -112,23 +111,3 @@ class RangeTest:
                 f"  linear limit along the first update {self.limit:.3g}: of the start only, an estimate from above"
             )
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; a report is made from it."""
-        record = asdict(self)
-        for name in ("limit", "cliff"):
-            record[name] = "inf" if record[name] == math.inf else record[name]
-        return {"kind": "range test", **record}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RangeTest":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {name: value for name, value in data.items() if name != "kind"}
-        runs: list[Rehearsal] = []
-        for run in data["rehearsals"]:
-            plain: dict[str, Any] = {**run, "losses": tuple(run["losses"]), "finals": tuple(run["finals"])}
-            runs.append(Rehearsal(**plain))
-        values["rehearsals"] = tuple(runs)
-        values["interval"] = tuple(data["interval"])
-        values["limit"], values["cliff"] = float(data["limit"]), float(data["cliff"])
-        return cls(**values)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from surefoot.records import Record
 from surefoot.spectra import Bounds, Spectrum
 from surefoot.stability import Limits
 
@@ -15,7 +16,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualBlock:
+class ResidualBlock(Record):
     """One block x + g(x) as a step of forward Euler, J the Jacobian of g at the samples.
 
     Parameters
@@ -64,25 +65,9 @@ class ResidualBlock:
         """An upper bound on ||I + h J||: (1 + 2 h log_norm + h^2 ||J||^2)^(1/2)."""
         return math.sqrt(max(0.0, 1 + 2 * h * self.log_norm.upper + (h * self.norm.upper) ** 2))
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, without the eigenvalues."""
-        spec = self.spectrum.to_dict() | {"points": None, "field_of_values": None}
-        intervals = {name: getattr(self, name).to_dict() for name in ("norm", "log_norm", "growth")}
-        plain = ("name", "size", "contractive", "mean", "mean_square", "degree")
-        values = {name: getattr(self, name) for name in plain}
-        return values | intervals | {"spectrum": spec, "limits": self.limits.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ResidualBlock":
-        """The inverse of `to_dict`, but for the eigenvalues."""
-        values: dict[str, Any] = dict(data)
-        values |= {name: Bounds.from_dict(data[name]) for name in ("norm", "log_norm", "growth")}
-        values |= {"spectrum": Spectrum.from_dict(data["spectrum"]), "limits": Limits.from_dict(data["limits"])}
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DepthScaling:
+class DepthScaling(Record):
     """What one scale h of all L branches makes of the signal and of the gradient.
 
     Parameters
@@ -112,24 +97,9 @@ class DepthScaling:
     worst: Bounds | None
     bound: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; an infinite number becomes None."""
-        curves = ("forward", "backward", "predicted_forward", "predicted_backward")
-        values = {name: [_finite(value) for value in getattr(self, name)] for name in curves}
-        worst = None if self.worst is None else self.worst.to_dict()
-        return {"label": self.label, "scale": self.scale, "bound": _finite(self.bound), "worst": worst} | values
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "DepthScaling":
-        """The inverse of `to_dict`."""
-        curves = ("forward", "backward", "predicted_forward", "predicted_backward")
-        values: dict[str, Any] = {name: tuple(map(_infinite, data[name])) for name in curves}
-        worst = None if data["worst"] is None else Bounds.from_dict(data["worst"])
-        return cls(label=data["label"], scale=data["scale"], bound=_infinite(data["bound"]), worst=worst, **values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualStability:
+class ResidualStability(Record):
     """A stack of residual blocks as Euler steps; made by `residual_stability`.
 
     Parameters
@@ -190,26 +160,8 @@ class ResidualStability:
             )
         return f"no eigenvalue of J has a positive real part: each block, repeated, is stable up to its h{gap}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for a report."""
-        return {
-            "kind": "residual",
-            "blocks": [block.to_dict() for block in self.blocks],
-            "scalings": [scaling.to_dict() for scaling in self.scalings],
-            "samples": self.samples,
-            "linked": self.linked,
-            "note": self.note,
-            "meaning": self.meaning,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ResidualStability":
-        """The inverse of `to_dict`, but for the eigenvalues."""
-        return cls(
-            blocks=tuple(ResidualBlock.from_dict(block) for block in data["blocks"]),
-            scalings=tuple(DepthScaling.from_dict(scaling) for scaling in data["scalings"]),
-            **{name: data[name] for name in ("samples", "linked", "note")},
-        )
+    def _derived(self) -> Mapping[str, Any]:
+        return {"meaning": self.meaning}
 
 
 def _block_row(block: ResidualBlock) -> tuple[str, ...]:
@@ -247,11 +199,3 @@ def _interval(bounds: Bounds) -> str:
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _infinite(value: float | None) -> float:
-    return math.inf if value is None else value

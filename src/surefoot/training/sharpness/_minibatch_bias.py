@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
+from surefoot.records import Record
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.batches import Batches
@@ -19,7 +20,7 @@ __all__ = ["MiniBatchBias", "minibatch_bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MiniBatchBias:
+class MiniBatchBias(Record):
     """The largest curvature of mini-batches against that of the data.
 
     Parameters
@@ -50,10 +51,6 @@ class MiniBatchBias:
             f"+- {100 * self.standard_error:.2g}% sharper than the data "
             f"({len(self.largest)} of them; the data in {self.full})"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "full": self.full.to_dict(), "largest": list(self.largest)}
 
 
 def minibatch_bias(

@@ -1,17 +1,17 @@
 """What one look at the sharpness says."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from surefoot.records import Record
 from surefoot.spectra import Bounds
 
 __all__ = ["SharpnessReading"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SharpnessReading:
+class SharpnessReading(Record):
     """The largest curvature at one point of a run, as an optimizer sees it where one was given.
 
     Parameters
@@ -60,14 +60,5 @@ class SharpnessReading:
             text += f"; rate {self.rate:.3g} is {self.ratio:.3g} x the limit"
         return f"{text}; stale: {self.stale}" if self.stale else text
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        limit = "inf" if self.limit == math.inf else self.limit
-        return {**asdict(self), "bounds": self.bounds.to_dict(), "limit": limit}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "SharpnessReading":
-        """The inverse of `to_dict`."""
-        limit = None if data["limit"] is None else float(data["limit"])
-        values: dict[str, Any] = {**data, "bounds": Bounds.from_dict(data["bounds"]), "limit": limit}
-        return cls(**values)
+    def _derived(self) -> Mapping[str, Any]:
+        return {"ratio": self.ratio}

@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent
 from surefoot.operators import Array, Operator, shifted
+from surefoot.records import Record
 from surefoot.rules.adaptive.moments import Moments
 from surefoot.spectra import spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
@@ -28,7 +29,7 @@ __all__ = ["StochasticCurvature", "stochastic_curvature"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StochasticCurvature:
+class StochasticCurvature(Record):
     """Curvature at one point, from independent mini-batches.
 
     Parameters
@@ -94,15 +95,6 @@ class StochasticCurvature:
             f"  largest         {self.largest:.4g}, of all data at most {self.largest_upper:.4g} ({level}): "
             f"safe {self.safe:.4g}, stable {self.stable:.4g}"
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "StochasticCurvature":
-        """The inverse of `to_dict`."""
-        return cls(**data)
 
 
 def stochastic_curvature(

@@ -4,7 +4,7 @@ import csv
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.training.model import supervised
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.optimizers import method_of
@@ -36,7 +37,7 @@ END = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeRun:
+class EdgeRun(Record):
     """Sharpness along one run at a constant rate.
 
     Parameters
@@ -72,7 +73,7 @@ class EdgeRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Record):
     """Runs at several rates, of gradient descent and of Adam: an observation, not a law.
 
     Parameters
@@ -109,24 +110,6 @@ class Edge:
             "10% of it: seen here, not a law"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        return {
-            "kind": "edge",
-            "problem": self.problem,
-            "finding": self.finding,
-            "runs": [asdict(run) for run in self.runs],
-            "seconds": self.seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Edge":
-        """The inverse of `to_dict`."""
-        records: list[dict[str, Any]] = [dict(run) for run in data["runs"]]
-        for record in records:
-            record |= {name: tuple(record[name]) for name in ("steps", "sharpness", "loss")}
-        return cls(problem=data["problem"], runs=tuple(EdgeRun(**r) for r in records), seconds=data["seconds"])
-
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write one row per measurement: optimizer, rate, step, sharpness, limit, loss.
 
@@ -142,6 +125,9 @@ class Edge:
                 for step, sharpness, loss in zip(run.steps, run.sharpness, run.loss, strict=True):
                     writer.writerow([run.optimizer, run.rate, step, sharpness, run.threshold, loss])
         return target
+
+    def _derived(self) -> Mapping[str, Any]:
+        return {"finding": self.finding}
 
 
 def edge_of_stability(

@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,12 @@ import torch
 
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.solvers import Ending
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Moment, Pilot, PilotLog
-from surefoot.training.pilot.log import as_record
 from surefoot.training.tasks._task import SOME_RATE, Task
 
 __all__ = ["TrainingRun", "train"]
@@ -33,7 +33,7 @@ LOST = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TrainingRun:
+class TrainingRun(Record):
     """A task trained by a pilot.
 
     Parameters
@@ -87,21 +87,8 @@ class TrainingRun:
             *(f"  {finding}" for finding in self.findings),
         ])  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        return {
-            "kind": "training",
-            "task": self.task,
-            "rule": self.rule,
-            "optimizer": self.optimizer,
-            "ending": self.ending,
-            "initial": _number(self.initial),
-            "final": _number(self.final),
-            "constant": self.constant,
-            "findings": list(self.findings),
-            "moments": [as_record(moment) for moment in self.moments],
-            "seconds": self.seconds,
-        }
+    def _derived(self) -> Mapping[str, Any]:
+        return {"findings": self.findings}
 
 
 def train(
@@ -224,7 +211,3 @@ def _spread(length: int) -> Sequence[int]:
     if length <= ROWS:
         return range(length)
     return sorted({round(i * (length - 1) / (ROWS - 1)) for i in range(ROWS)})
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

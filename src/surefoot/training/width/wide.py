@@ -1,8 +1,8 @@
 """How the learning rate must scale with width: predicted, measured at the start, and chosen by short runs."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,7 @@ from torch.optim import SGD
 
 from surefoot.errors import InvalidInput
 from surefoot.progress import Progress
+from surefoot.records import Record
 from surefoot.spectra import predict_wide
 from surefoot.training.curvature import gauss_newton
 from surefoot.training.loop.run import run
@@ -79,7 +80,7 @@ class WideMLP(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WidthPoint:
+class WidthPoint(Record):
     """One parametrisation at one width; rates are those of a layer whose own factor is 1.
 
     Parameters
@@ -106,7 +107,7 @@ class WidthPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WidthStudy:
+class WidthStudy(Record):
     """Limits and best rates against width.
 
     Parameters
@@ -143,17 +144,12 @@ class WidthStudy:
             rows.append(f"  {name:<9} {cells}  as width to the power {powers}")
         return "\n".join(rows)
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        names = tuple(dict.fromkeys(p.parametrization for p in self.points))
+    def _derived(self) -> Mapping[str, Any]:
         return {
-            "kind": "widths",
-            "steps": self.steps,
-            "networks": self.networks,
-            "points": [
-                asdict(p) | {"tried": [[r, v if math.isfinite(v) else None] for r, v in p.tried]} for p in self.points
-            ],
-            "slopes": {n: {w: self.slope(n, w) for w in ("predicted", "measured", "best")} for n in names},
+            "slopes": {
+                n: {w: self.slope(n, w) for w in ("predicted", "measured", "best")}
+                for n in dict.fromkeys(p.parametrization for p in self.points)
+            }
         }
 
 
