@@ -7,6 +7,7 @@ import pytest
 
 import surefoot as sf
 from surefoot.advice import Advice, Recommendation, Verification
+from surefoot.records import with_floats
 from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
@@ -62,7 +63,8 @@ def make_record(*recommendations, **changes):
         "runs": 5,
         "seconds": 0.5,
     }
-    return Advice(**values | changes).to_dict()
+    # as `render` hands it to the figures
+    return with_floats(Advice(**values | changes).to_dict())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from surefoot.problems import Quadratic
+from surefoot.records import with_floats
 from surefoot.report import _race as race_view
 from surefoot.report import _run as run_view
 from surefoot.report import write_report
@@ -21,12 +22,12 @@ HOSTILE = "<script>alert(1)</script>\"><img src=x onerror='x'> & $\\frac{$ {{ 7*
 @pytest.fixture(scope="module")
 def raced():
     rules = ["auto", "constant:2.2/L", "heavy-ball"]
-    return race(ShapedQuadratic(100, "log", 20), rules, steps=120).to_dict()
+    return with_floats(race(ShapedQuadratic(100, "log", 20), rules, steps=120).to_dict())
 
 
 @pytest.fixture(scope="module")
 def searched():
-    return run(ShapedQuadratic(100, "log", 20), "armijo", steps=80).to_dict()
+    return with_floats(run(ShapedQuadratic(100, "log", 20), "armijo", steps=80).to_dict())
 
 
 def drawings(html):
@@ -108,7 +109,7 @@ def test_any_run_can_be_drawn(rule, steps):
         ElementTree.fromstring(drawing)
 
 
-@pytest.mark.parametrize("loss", [[1.0, -1.0, 0.0], [1e300, None, 1e-300], [0.0, 0.0, 0.0], [5.0, 5.0, 5.0]])
+@pytest.mark.parametrize("loss", [[1.0, -1.0, 0.0], [1e300, math.nan, 1e-300], [0.0, 0.0, 0.0], [5.0, 5.0, 5.0]])
 def test_any_losses_can_be_drawn(searched, loss):
     trace = {key: value[:3] for key, value in searched["descent"]["trace"].items()} | {"loss": loss}
     record = searched | {"descent": searched["descent"] | {"trace": trace}}
@@ -118,8 +119,8 @@ def test_any_losses_can_be_drawn(searched, loss):
 def test_any_race_can_be_drawn(raced):
     entry = raced["entries"][0]
     odd = [
-        entry | {"curve": {"gradients": [1, 2], "gap": [None, None], "seconds": [0.0, 0.0]}, "final": None},
-        entry | {"curve": {"gradients": [1, 2], "gap": [1.0, 0.0], "seconds": [0.0, 1e-9]}},
+        entry | {"gradients": 2, "gap": [math.nan, math.nan], "seconds": [0.0, 0.0], "final": math.nan},
+        entry | {"gradients": 2, "gap": [1.0, 0.0], "seconds": [0.0, 1e-9]},
         *[entry | {"name": f"rule {i}"} for i in range(12)],
     ]
     ElementTree.fromstring(race_view.gap_curves(raced | {"entries": odd}))
@@ -131,3 +132,10 @@ def test_a_run_without_a_limit_has_none_marked():
     assert record["limit"] is None
     assert "limit" not in drawings(render(record))[2]
     assert not math.isnan(record["seconds"])
+
+
+def test_a_long_curve_is_thinned_and_keeps_both_ends():
+    assert race_view._thinned(5) == [0, 1, 2, 3, 4]
+    kept = race_view._thinned(100_000)
+    assert (kept[0], kept[-1]) == (0, 99_999)
+    assert len(kept) <= race_view.MOST_POINTS

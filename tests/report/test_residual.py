@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from surefoot.advice import Advice
+from surefoot.records import encode
 from surefoot.report._residual import section
 from surefoot.report._write import render
 from surefoot.report.figures import residual_figure
@@ -78,4 +79,5 @@ def test_advice_prints_it_and_asks_the_target_for_it(found):
     advice = advise(Residual(ShapedQuadratic(condition=4, size=3)))
     assert advice.details == (found,)
     assert str(advice).endswith(str(found))
-    assert advice.to_dict()["details"] == [found.to_dict()]
+    assert advice.to_dict()["details"] == [encode(found)]
+    assert Advice.from_dict(advice.to_dict()).details[0].to_dict() == found.to_dict()

@@ -16,7 +16,6 @@ from surefoot.solvers import descend
 from surefoot.targets import ShapedQuadratic
 from surefoot.trials import Contender, contender, contender_names, known_of, minimum, race, run
 from surefoot.trials._counted import Counted
-from surefoot.trials._race_result import KEPT, thinned
 
 
 def logistic():
@@ -208,13 +207,6 @@ def test_what_is_known_of_a_problem():
     known = known_of(Diagonal([0.5, 2.0], [1.0, 1.0]), 7, optimum=0.0)
     assert (known.largest, known.smallest, known.optimum, known.steps) == (2.0, 0.5, 0.0, 7)
     assert known_of(rosenbrock(), 7).largest is None
-
-
-def test_thinning_keeps_both_ends():
-    assert thinned(5) == [0, 1, 2, 3, 4]
-    kept = thinned(100_000)
-    assert (kept[0], kept[-1]) == (0, 99_999)
-    assert len(kept) <= KEPT
 
 
 def test_a_run_tells_the_limit_its_steps_and_the_verdict():

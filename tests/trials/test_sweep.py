@@ -85,7 +85,7 @@ def test_half_of_the_gain_given_back_for_good_is_a_collapse(given_back, ending):
 
 def test_json_and_csv(cubic, tmp_path):
     record = json.loads(json.dumps(cubic.to_dict(), allow_nan=False))
-    assert record["outcomes"][-1]["loss"] is None
+    assert record["outcomes"][-1]["loss"] == "nan"
     again = Sweep.from_dict(record)
     assert again.outcomes[:-1] == cubic.outcomes[:-1]
     assert str(again) == str(cubic)
