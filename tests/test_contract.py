@@ -25,6 +25,7 @@ ROOMS = {
     "problems",
     "progress.py",
     "recipes",
+    "records.py",
     "report",
     "rules",
     "solvers",

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -108,33 +109,35 @@ def test_clipping_caps_the_move_not_the_step():
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    numbers: tuple = ()
+    numbers: tuple[float, ...] = ()
+    pairs: tuple[tuple[float, int], ...] = ()
     word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outer:
-    inner: Inner
+    inner: Any
     value: float | None = None
     flag: bool = False
 
 
 @given(
-    st.tuples(st.floats(allow_nan=False), st.integers(), st.booleans(), st.none(), st.text()),
+    st.lists(st.floats(allow_nan=False)).map(tuple),
+    st.lists(st.tuples(st.floats(allow_nan=False), st.integers())).map(tuple),
     st.none() | st.floats(allow_nan=False),
     st.text(),
 )
-def test_states_survive_json_exactly(numbers, value, word):
-    state = Outer(Inner((*numbers, (1.5, ())), word), value, flag=True)
+def test_states_survive_json_exactly(numbers, pairs, value, word):
+    state = Outer(Inner(numbers, pairs, word), value, flag=True)
     again = load(json.loads(json.dumps(dump(state), allow_nan=False)), Outer(Inner()))
     assert again == state
-    assert [type(a) for a in again.inner.numbers] == [type(a) for a in state.inner.numbers]
+    assert [type(n) for pair in again.inner.pairs for n in pair] == [float, int] * len(pairs)
 
 
 def test_nan_survives_too_and_strangers_are_refused():
     text = json.dumps(dump(Outer(Inner(), math.nan)), allow_nan=False)
     assert math.isnan(load(json.loads(text), Outer(Inner())).value)
-    with pytest.raises(InvalidType, match="complex"):
-        dump(Outer(Inner(), 1j))
-    with pytest.raises(InvalidInput, match="fields"):
-        load({"inner": {}}, Outer(Inner()))
+    with pytest.raises(InvalidType, match="object"):
+        dump(Outer(Inner(), object()))
+    with pytest.raises(InvalidInput, match="'inner' must be"):
+        load({"inner": 3}, Outer(Inner()))

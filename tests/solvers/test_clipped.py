@@ -50,7 +50,7 @@ def test_below_the_limit_nothing_swings():
     assert predicted is None
     assert seen.converged
     assert math.isnan(seen.verdict.oscillation)
-    assert seen.verdict.to_dict()["oscillation"] is None
+    assert seen.verdict.to_dict()["oscillation"] == "nan"
 
 
 def test_without_a_cap_it_diverges_and_a_steady_clipped_descent_does_not_swing():

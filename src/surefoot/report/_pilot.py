@@ -29,7 +29,7 @@ def page(runs: Sequence[Record]) -> Page:
     Parameters
     ----------
     runs : sequence of mapping
-        Records of kind "training".
+        Records of kind "training run".
     """
     return Page(
         title="How did the training go?",

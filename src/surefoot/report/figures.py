@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from surefoot.errors import InvalidInput
+from surefoot.records import with_floats
 from surefoot.report._advice_figures import overview
 from surefoot.report._audit import audit_figure
 from surefoot.report._density import density_figure
@@ -48,7 +49,7 @@ _FIGURES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "race": gap_curves,
     "run": losses,
     "sweep": sweep_figure,
-    "training": lambda record: pilot_figure(record["moments"]),
+    "training run": lambda record: pilot_figure(record["moments"]),
     "why": why_figure,
 }
 
@@ -74,4 +75,4 @@ def figure_of(record: Mapping[str, Any]) -> str:
     kind = record.get("kind")
     if kind not in _FIGURES:
         raise InvalidInput(f"there is no figure of a {kind}; leave out --svg and --png")
-    return _FIGURES[kind](record)
+    return _FIGURES[kind](with_floats(record))

@@ -148,7 +148,7 @@ def test_the_groups_train_and_keep_the_options_and_nothing_was_changed():
     assert not optimizer.state
     assert all(p.grad is None for p in model.parameters())
     assert str(advice).count("\n") == 5
-    assert advice.to_dict()["groups"][0]["name"] == "embeddings"
+    assert advice.to_dict()["evidence"][0]["name"] == "embeddings"
     fresh = torch.optim.AdamW(advice.param_groups)
     assert {id(p) for g in fresh.param_groups for p in g["params"]} == {id(p) for p in model.parameters()}
     assert all(g["weight_decay"] == 0.3 and g["betas"] == (0.8, 0.9) for g in fresh.param_groups)

@@ -104,7 +104,7 @@ def test_a_trained_task_says_what_happened():
     assert "rolled back" in " ".join(result.findings)
     record = result.to_dict()
     json.dumps(record, allow_nan=False)
-    assert record["kind"] == "training"
+    assert record["kind"] == "training run"
     assert "SGD" in str(result)
 
 
@@ -206,7 +206,7 @@ def test_json_is_strict_and_alone(command):
     code, out, err = command("run", "digits", "--rule", "constant:0.01", "--steps", "20", "--json", "--log", "x.jsonl")
     assert code == 0
     record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert (record["kind"], len(record["moments"])) == ("training", 20)
+    assert (record["kind"], len(record["moments"])) == ("training run", 20)
     assert err.startswith("log: ")
 
 
