@@ -33,7 +33,7 @@ VERSION = 1
 # How numbers that JSON lacks are written. Python's float() reads them, and so does JavaScript's Number() but for "inf".
 NOT_FINITE = ("inf", "-inf", "nan")
 
-HINT = "a record is what the to_dict() of its class gave, unchanged"
+HINT = "read what to_dict() or dump() wrote, unchanged, with the class or the rule (wrappers included) that wrote it"
 
 # The metadata of a dataclass field in which `key` and `left_out` leave their word.
 _KEY = "surefoot.records.key"
