@@ -287,5 +287,5 @@ def test_a_rule_goes_on_from_its_dumped_state():
     rule = rules.Auto()
     run = descend(problem, rule=rule, steps=10, tol=0)
     assert rule.load(rule.dump(run.state)) == run.state
-    with pytest.raises(InvalidInput, match="'inner' of a brake state is missing; .* with the .* rule"):
+    with pytest.raises(InvalidInput, match=r"'inner' of a brake state is missing; .* with the .* rule"):
         rules.Brake(rule=rule).load(rule.dump(run.state))

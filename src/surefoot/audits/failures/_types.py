@@ -1,8 +1,10 @@
 """What is said of a run: findings, which the log shows, and causes, which would explain them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from surefoot.records import Record
 
 __all__ = ["Cause", "Finding", "Verdict", "Why"]
 
@@ -10,7 +12,7 @@ Verdict = Literal["good", "too small", "oscillating", "diverging", "cannot tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Record):
     """Something that the log shows.
 
     Parameters
@@ -32,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Record):
     """Something that would explain the findings.
 
     Parameters
@@ -60,7 +62,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Why:
+class Why(Record):
     """What became of a run, and why.
 
     Parameters
@@ -99,7 +101,7 @@ class Why:
     try_first: tuple[str, ...]
     measures: tuple[str, ...]
     notes: tuple[str, ...]
-    curves: Mapping[str, Any]
+    curves: Mapping[str, Mapping[str, tuple[float, ...]]]
     marks: tuple[tuple[float, str], ...]
 
     @property
@@ -127,27 +129,3 @@ class Why:
         if self.notes:
             lines += ["", *(f"  {note}" for note in self.notes)]
         return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        data: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        data["findings"] = [{f.name: getattr(each, f.name) for f in fields(each)} for each in self.findings]
-        data["causes"] = [{f.name: _listed(getattr(each, f.name)) for f in fields(each)} for each in self.causes]
-        data["curves"] = {name: dict(curve) for name, curve in self.curves.items()}
-        data["marks"] = [list(mark) for mark in self.marks]
-        return {"kind": "why", **{key: _listed(value) for key, value in data.items()}}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Why":
-        """The inverse of `to_dict`."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        values.pop("kind", None)
-        values["findings"] = tuple(Finding(**each) for each in data["findings"])
-        causes: list[dict[str, Any]] = [{**each, "try_first": tuple(each["try_first"])} for each in data["causes"]]
-        values["causes"] = tuple(Cause(**each) for each in causes)
-        values["marks"] = tuple((step, text) for step, text in data["marks"])
-        return cls(**values)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

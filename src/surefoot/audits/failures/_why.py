@@ -275,7 +275,7 @@ def _notes(curves: Curves) -> list[str]:
     return notes + list(curves.notes)
 
 
-def _kept(curves: Curves) -> dict[str, Any]:
+def _kept(curves: Curves) -> dict[str, dict[str, tuple[float, ...]]]:
     found = {
         "loss": curves.loss,
         "validation": curves.validation,
@@ -286,7 +286,7 @@ def _kept(curves: Curves) -> dict[str, Any]:
     return {role: _points(curve) for role, curve in found.items() if curve is not None and len(curve)}
 
 
-def _points(curve: Curve) -> dict[str, list[float]]:
+def _points(curve: Curve) -> dict[str, tuple[float, ...]]:
     """Some of the points: of each stretch its least and its largest value, so that no spike is lost."""
     finite = np.isfinite(curve.values)
     steps, values = curve.steps[finite], curve.values[finite]
@@ -294,4 +294,5 @@ def _points(curve: Curve) -> dict[str, list[float]]:
         edges = np.linspace(0, len(values), KEPT // 2 + 1).astype(int)
         kept = sorted({int(f(values[a:b])) + int(a) for a, b in pairwise(edges) for f in (np.argmin, np.argmax)})
         steps, values = steps[kept], values[kept]
-    return {"steps": steps.tolist(), "values": values.tolist(), "broken": curve.steps[~finite][:KEPT].tolist()}
+    broken = curve.steps[~finite][:KEPT]
+    return {"steps": tuple(steps.tolist()), "values": tuple(values.tolist()), "broken": tuple(broken.tolist())}
