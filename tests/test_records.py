@@ -26,7 +26,7 @@ from surefoot.training.width.wide import WidthPoint, WidthStudy
 # Dataclasses that public functions return and that are no results: they act, configure, or
 # hold what a file held.
 NOT_RESULTS = {
-    "BuiltIn", "Candidate", "Change", "Contender", "Discrepancy", "Known", "LogFile", "NamedRule", "ODE",
+    "Candidate", "Change", "Contender", "Curves", "Discrepancy", "Entry", "Known", "LogFile", "NamedRule",
     "ProblemCandidate", "StabilityPolynomial",
 }  # fmt: skip
 

@@ -200,7 +200,7 @@ class _Session:
         if known is not None:
             if not self.measurements:
                 self.products += known.products
-                self.measurements[0] = Measurement(known, np.empty(0), lambda: None)
+                self.measurements[0] = Measurement(known, np.empty(0), lambda _: None)
             return known, None
         operator = self.target.operator(candidate)
         if id(operator) not in self.measurements:

@@ -197,8 +197,7 @@ def _run(run: Record) -> tuple[str, str, str, str, str]:
 def _spectrum(record: Record) -> Table:
     return Table(
         title="Terrain",
-        about=f"{record['provenance']} {record['of']}, {record['size']:,} eigenvalues, "
-        f"{record['products']:,} products",
+        about=f"{record['provenance']} {record['of']}, {record['size']:,} eigenvalues, {record['products']:,} products",
         heads=("end", "interval", "how sure"),
         rows=[(name, _interval(record[name]), _trust(record[name])) for name in ("largest", "smallest")],
         note=record["note"],
