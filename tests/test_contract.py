@@ -233,6 +233,12 @@ VERBS = {
         *("as_json", *FILES, "csv", "rng", "quiet"),
     ],
     "list": ["as_json", "csv", "quiet"],
+    "doctor": ["as_json", "csv", "quiet"],
+    "range": ["target", "optimizer", "steps", "depth", "as_json", *FILES, "rng", "quiet"],
+    "noise": ["target", "depth", "as_json", "report", "rng", "quiet"],
+    "groups": ["target", "optimizer", "lr", "depth", "as_json", "report", "rng", "quiet"],
+    "clip": ["log", "cap", "percentile", "column", "as_json", "report", "quiet"],
+    "warmup": ["lr", "limits", "beta2", "total", "as_json", "report", "quiet"],
     "play": ["save", "as_json", "quiet"],
 }
 

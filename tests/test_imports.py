@@ -1,4 +1,4 @@
-"""What `import surefoot` may cost: NumPy, and nothing that is only needed by some."""
+"""What `import surefoot` may cost: nothing that is not used yet, and nothing ever that is only needed by some."""
 
 import subprocess
 import sys
@@ -38,10 +38,23 @@ def loaded_after(code):
 )
 def test_only_what_is_needed_is_loaded(code, allowed):
     loaded = set(loaded_after(code))
-    assert "numpy" in loaded
     assert sorted(loaded & set(HEAVY) - set(allowed)) == []
 
 
 def test_torch_is_loaded_with_training():
     pytest.importorskip("torch")
     assert "torch" in loaded_after("import surefoot.training")
+
+
+def test_rooms_are_loaded_when_they_are_used():
+    loaded = loaded_after("import surefoot; surefoot.__version__; dir(surefoot)")
+    assert "numpy" not in loaded
+    assert [name for name in loaded if name.startswith("surefoot.")] == []
+    assert "surefoot.stability" in loaded_after("import surefoot; surefoot.limits")
+
+
+def test_a_name_that_is_not_there():
+    import surefoot
+
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = surefoot.nothing

@@ -1,13 +1,17 @@
 """Surefoot: how big a step to take next, for every iterative method."""
 
-from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
-from surefoot.advice import Advice, advise
-from surefoot.audits import Audit, Why, audit, why
-from surefoot.certificates import Certificate, certify
-from surefoot.errors import SurefootError
-from surefoot.solvers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
-from surefoot.spectra import Bounds, Spectrum, jacobian, spectrum
-from surefoot.stability import Limits, limits
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
+    from surefoot.advice import Advice, advise
+    from surefoot.audits import Audit, Why, audit, why
+    from surefoot.certificates import Certificate, certify
+    from surefoot.errors import SurefootError
+    from surefoot.solvers import Descent, Diagnosis, Trajectory, descend, diagnose, gradient_flow, integrate
+    from surefoot.spectra import Bounds, Spectrum, jacobian, spectrum
+    from surefoot.stability import Limits, limits
 
 __version__ = "0.1.0"
 
@@ -44,3 +48,43 @@ __all__ = [
     "testing",
     "why",
 ]
+
+# Loaded when it is used: a command that only prints, and an interrupt in its first second, should not wait for rooms
+# that it does not enter. A name that is not here is a room.
+_HOME = {
+    "Advice": "surefoot.advice",
+    "Audit": "surefoot.audits",
+    "Bounds": "surefoot.spectra",
+    "Certificate": "surefoot.certificates",
+    "Descent": "surefoot.solvers",
+    "Diagnosis": "surefoot.solvers",
+    "Limits": "surefoot.stability",
+    "Spectrum": "surefoot.spectra",
+    "SurefootError": "surefoot.errors",
+    "Trajectory": "surefoot.solvers",
+    "Why": "surefoot.audits",
+    "advise": "surefoot.advice",
+    "audit": "surefoot.audits",
+    "certify": "surefoot.certificates",
+    "descend": "surefoot.solvers",
+    "diagnose": "surefoot.solvers",
+    "gradient_flow": "surefoot.solvers",
+    "integrate": "surefoot.solvers",
+    "jacobian": "surefoot.spectra",
+    "limits": "surefoot.stability",
+    "spectrum": "surefoot.spectra",
+    "why": "surefoot.audits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the room that it lives in."""
+    if name not in __all__:
+        raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(f"surefoot.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

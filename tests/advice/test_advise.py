@@ -130,8 +130,8 @@ class TestSearch:
 
 
 def test_bad_input():
-    with pytest.raises(InvalidType, match="name, not a target"):
-        sf.advise("digits")
+    with pytest.raises(InvalidType, match="is a map, and a step is advised for problems and networks"):
+        sf.advise("rnn")
     with pytest.raises(InvalidInput, match="trial_steps"):
         sf.advise(np.eye(2), trial_steps=0)
     with pytest.raises(InvalidInput, match="square"):

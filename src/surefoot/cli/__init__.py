@@ -31,13 +31,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        # loaded here, so that an interrupt in the first second is one line too
         from surefoot.cli._verbs import command
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
-            raise
-        print(NO_TYPER, file=sys.stderr)
-        return 1
-    try:
+
         # standalone_mode=False: errors come here instead of being printed as boxes
         code = command().main(args=arguments or ["--help"], prog_name="surefoot", standalone_mode=False)
         sys.stdout.flush()
@@ -50,6 +46,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("typer", "rich"):
+            print(NO_TYPER, file=sys.stderr)
+            return 1
         if os.environ.get("SUREFOOT_TRACEBACK"):
             raise
         return complain(of_any(error))

@@ -139,7 +139,7 @@ def _report(results: Sequence[Any], record: dict[str, Any], figure: Callable[[],
     """The report that there is for records of this kind; else the words, with the figure if there is one."""
     from surefoot.report import KINDS, Figure, Page, Section, write_page, write_report
 
-    if results[0].to_dict()["kind"] in KINDS:
+    if results[0].to_dict().get("kind") in KINDS:
         return write_report(record, path)
     drawn = [] if figure is None else [Figure(drawing=figure(), caption="Drawn from the numbers above.", wide=True)]
     sections: list[Section] = []

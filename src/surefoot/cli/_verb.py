@@ -17,12 +17,19 @@ from surefoot.targets import KINDS, Entry, Kind, Option, entry_of, kind_of, regi
 
 __all__ = ["Chosen", "Verb", "command_of"]
 
+
+def _names_from(incomplete: str) -> list[str]:
+    """Built-in names that begin so, for the shell's completion."""
+    return [entry.name for entry in registry() if entry.recognise is None and entry.name.startswith(incomplete)]
+
+
 TargetName = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
         help="A built-in name (see **surefoot list**), a .npy, .npz, .mtx or .csv file, or module:factory.",
         show_default=False,
+        autocompletion=_names_from,
     ),
 ]
 Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]

@@ -6,10 +6,13 @@ import typer
 
 from surefoot.cli._advise import advise
 from surefoot.cli._audit import audit
+from surefoot.cli._doctor import doctor
 from surefoot.cli._list import list_
+from surefoot.cli._networks import groups, noise, range_
 from surefoot.cli._orbit import orbit
 from surefoot.cli._play import play
 from surefoot.cli._race import race
+from surefoot.cli._recipes import clip, warmup
 from surefoot.cli._region import region
 from surefoot.cli._run import run
 from surefoot.cli._scale import scale
@@ -70,6 +73,30 @@ VERBS = (
         writes=("report",),
         examples=("scale --lr 0.1 --batch 256 --to 1024", "scale --lr 3e-4 --batch 64 --to 512 --optimizer adamw"),
     ),
+    Verb(
+        function=range_,
+        takes=("network",),
+        examples=("range digits", "range digits --optimizer sgd --steps 200 --png range.png"),
+    ),
+    Verb(
+        function=noise,
+        takes=("network",),
+        writes=("report",),
+        examples=("noise digits", "noise mnist1d-cnn --json"),
+    ),
+    Verb(
+        function=groups,
+        takes=("network",),
+        writes=("report",),
+        examples=("groups char-transformer --lr 3e-3", "groups digits --optimizer sgd"),
+    ),
+    Verb(function=clip, writes=("report",), examples=("clip log.csv", "clip log.jsonl --clip 1.0 --column grad_norm")),
+    Verb(
+        function=warmup,
+        writes=("report",),
+        examples=("warmup --lr 1e-3 --beta2 0.999 --total 5000", "warmup --lr 0.1 --limits digits.jsonl"),
+    ),
+    Verb(function=doctor, writes=("csv",), examples=("doctor", "doctor --json")),
     Verb(function=play, writes=(), examples=("play", "play --save playground.html")),
     Verb(function=list_, writes=("csv",), examples=("list", "list --json")),
 )
@@ -79,7 +106,7 @@ def command() -> Any:
     """The command behind the Typer application, with a `main` that takes arguments."""
     app = typer.Typer(
         name="surefoot",
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
         help="How big a step should I take next? Measured step limits and learning rates, with evidence.",

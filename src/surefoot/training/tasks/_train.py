@@ -22,7 +22,7 @@ from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Moment, Pilot, PilotLog
 from surefoot.training.tasks._task import SOME_RATE, Task
 
-__all__ = ["TrainingRun", "train"]
+__all__ = ["TrainingRun", "choose_optimizer", "train"]
 
 # What a person types for the optimizers that a task has by default.
 SHORT = {"adamw": "AdamW", "sgd": "SGD", "momentum": "SGD momentum 0.9", "nesterov": "SGD Nesterov 0.9"}
@@ -127,7 +127,7 @@ def train(
     """
     if steps < 1:
         raise InvalidInput(f"steps must be at least 1; got {steps!r}")
-    label = _chosen(task, optimizer)
+    label = choose_optimizer(task, optimizer)
     model = copy.deepcopy(task._model)
     made = task._optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
     pilot = Pilot(model, made, rule=rule, total_steps=steps)
@@ -168,7 +168,8 @@ def train(
     )
 
 
-def _chosen(task: Task, name: str | None) -> str:
+def choose_optimizer(task: Task, name: str | None) -> str:
+    """Label of the optimizer that a person names; AdamW by default."""
     labels = list(task._optimizers)
     if name is None:
         return SHORT["adamw"] if SHORT["adamw"] in labels else labels[0]

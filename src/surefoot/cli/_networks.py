@@ -1,0 +1,80 @@
+"""The verbs `range`, `noise` and `groups`: what can be measured of a network before it is trained."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from surefoot.cli._failures import bad_input
+from surefoot.cli._output import Output, deliver
+from surefoot.cli._verb import Chosen
+
+__all__ = ["groups", "noise", "range_"]
+
+OptimizerName = Annotated[
+    str, typer.Option("--optimizer", metavar="NAME", help="One of adamw, sgd, momentum and nesterov.")
+]
+Budget = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Budget in optimizer steps.")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--lr", metavar="RATE", help="The rate that suits the whole [by a range test].", show_default=False),
+]
+
+
+def range_(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", steps: Budget = 100) -> None:
+    """Find the peak rate for TARGET, a network, by short rehearsals of its training with warm-up and decay.
+
+    Exit code 0: a rate; 1: none, with the reason; 2: wrong usage or bad input.
+    """
+    from surefoot.training.tasks.measures import range_of
+
+    (task,) = chosen.targets
+    with bad_input():
+        found = range_of(task, optimizer, steps=steps, rng=chosen.rng)
+
+    def figure() -> str:
+        from surefoot.report.figures import range_figure
+
+        return range_figure(found.to_dict())
+
+    deliver([Named(f"{chosen.name}, {optimizer}", found)], out, figure=figure, failed=bool(found.abstained))
+
+
+def noise(chosen: Chosen, out: Output) -> None:
+    """Measure the gradient noise of TARGET, a network, at its start: which batch sizes pay.
+
+    Exit code 0: done; 1: a computation failed; 2: wrong usage or bad input.
+    """
+    from surefoot.training.tasks.measures import noise_of
+
+    (task,) = chosen.targets
+    deliver([Named(chosen.name, noise_of(task, rng=chosen.rng))], out)
+
+
+def groups(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", lr: Rate = None) -> None:
+    """Suggest parameter groups for TARGET, a network: a rate and a schedule each, with the evidence.
+
+    Exit code 0: done; 1: a computation failed; 2: wrong usage or bad input.
+    """
+    from surefoot.training.tasks.measures import range_of, suggest_groups_of
+
+    (task,) = chosen.targets
+    with bad_input():
+        rate = range_of(task, optimizer, rng=chosen.rng).rate if lr is None else lr
+        found = suggest_groups_of(task, optimizer, rate=rate, rng=chosen.rng)
+    deliver([Named(f"{chosen.name}, {optimizer} at {rate:.3g}", found)], out)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A result with what it is of."""
+
+    name: str
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}\n{self.found}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.found.to_dict(), "target": self.name}

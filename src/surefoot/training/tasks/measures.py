@@ -1,0 +1,80 @@
+"""What can be measured of a task by name: its rate by a range test, its gradient noise, its parameter groups."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot.noise import GradientNoise
+from surefoot.training.groups import GroupAdvice, suggest_groups
+from surefoot.training.noise import gradient_noise
+from surefoot.training.range_tests import RangeTest, range_test
+from surefoot.training.tasks._task import SOME_RATE, Task
+from surefoot.training.tasks._train import choose_optimizer
+
+__all__ = ["device_in_words", "noise_of", "range_of", "suggest_groups_of"]
+
+
+def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng: int = 0) -> RangeTest:
+    """`range_test` of a task with one of its optimizers; the task is left as it is.
+
+    Parameters
+    ----------
+    task : Task
+    optimizer : str, optional
+        adamw, sgd, momentum, nesterov or a label of the task's own; default adamw.
+    steps : int
+        Budget in optimizer steps.
+    rng : int
+        Seed.
+
+    Raises
+    ------
+    InvalidInput
+        If the task has no such optimizer, or as `range_test`.
+    """
+    model, made = _made(task, optimizer, SOME_RATE)
+    return range_test(model, task._loss, task._visits.endless(), made, steps=steps, rng=rng)
+
+
+def noise_of(task: Task, *, rng: int = 0) -> GradientNoise:
+    """`gradient_noise` of a task at its start, dropout off; the task is left as it is."""
+    return gradient_noise(task.curvature().model, task._loss, list(task._batches.items), rng=rng)
+
+
+def suggest_groups_of(task: Task, optimizer: str | None = None, *, rate: float, rng: int = 0) -> GroupAdvice:
+    """`suggest_groups` of a task with one of its optimizers at a rate; the task is left as it is.
+
+    Parameters
+    ----------
+    task : Task
+    optimizer : str, optional
+        As in `range_of`.
+    rate : float
+        The rate that suits the whole.
+    rng : int
+        Seed.
+
+    Raises
+    ------
+    InvalidInput
+        If the task has no such optimizer, or as `suggest_groups`.
+    """
+    model, made = _made(task, optimizer, rate)
+    batches = [batch for batch, _ in zip(task._visits.endless(), range(task._visits.per_pass), strict=False)]
+    return suggest_groups(model, task._loss, batches, made, rng=rng)
+
+
+def _made(task: Task, optimizer: str | None, rate: float) -> tuple[nn.Module, Optimizer]:
+    """A copy of the model and a fresh optimizer for it."""
+    model = copy.deepcopy(task._model)
+    label = choose_optimizer(task, optimizer)
+    return model, task._optimizers[label]([p for p in model.parameters() if p.requires_grad], rate)
+
+
+def device_in_words() -> str:
+    """What PyTorch runs on here, for a person."""
+    if torch.cuda.is_available():
+        return f"PyTorch on {torch.cuda.get_device_name()}, {torch.cuda.device_count()} of them"
+    return f"PyTorch on the CPU, {torch.get_num_threads()} threads"
