@@ -129,7 +129,7 @@ def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
     if "output" in given and made[0].picture is not None:
         path = given["output"].expanduser().absolute()
         with bad_input():
-            write_png(path, made[0].picture.after)
+            write_png(path, made[0].picture.after, getattr(chosen.targets[0], "depth", 8))
         notes.append(f"picture: {path}")
     deliver(made, out, notes=notes, failed=any(told.run.descent.verdict.ending == "diverged" for told in made))
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
 from surefoot.operators import Array
+from surefoot.targets._structure import check_archive, check_array, check_market, sparse_matrix
 from surefoot.targets._tables import read_table
 
 __all__ = ["SUFFIXES", "checked_path", "read_content"]
 
 SUFFIXES = (".npy", ".npz", ".mtx", ".csv")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -38,6 +40,8 @@ def checked_path(path: str | PathLike[str]) -> Path:
         if isinstance(error, SurefootError):
             raise
         raise _unreadable(path, error) from error
+    if path.suffix.lower() in PACKED:
+        raise InvalidInput(f"{path} is packed; unpack it first, and give one {', '.join(SUFFIXES)} file")
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidInput(f"{path}: cannot read {path.suffix or 'a file without suffix'}; give {', '.join(SUFFIXES)}")
     if size == 0:
@@ -72,7 +76,9 @@ def _read_npy(path: Path) -> Array:
                 f"{path} is not a NumPy array (it may be pickled, which is not read since it can run code); "
                 "write it with numpy.save(path, array)"
             )
-    return _unpickled(path, lambda: np.load(path, allow_pickle=False))
+        file.seek(0)
+        check_array(path, file, path.stat().st_size)
+    return np.load(path, allow_pickle=False)
 
 
 def _read_npz(path: Path) -> Any:
@@ -80,32 +86,20 @@ def _read_npz(path: Path) -> Any:
 
     if not is_zipfile(path):
         raise InvalidInput(f"{path} is not a NumPy archive; write it with numpy.savez(path, A=A, b=b)")
+    check_archive(path)
     with np.load(path, allow_pickle=False) as archive:
-        if "format" in archive.files and "data" in archive.files:
-            from scipy.sparse import load_npz
-
-            return load_npz(path)
-        arrays = {key: _unpickled(path, lambda key=key: archive[key]) for key in archive.files}
+        arrays = {key: archive[key] for key in archive.files}
+    if {"format", "shape", "data"} <= set(arrays):
+        return sparse_matrix(path, arrays)
     if not arrays:
         raise InvalidInput(f"{path} is an archive without arrays; write it with numpy.savez(path, A=A, b=b)")
     return arrays
 
 
-def _unpickled(path: Path, read: Any) -> Array:
-    try:
-        return read()
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise
-        raise InvalidInput(
-            f"{path} holds pickled objects, which are not read since they can run code; "
-            "save an array of numbers: array.astype(float)"
-        ) from error
-
-
 def _read_mtx(path: Path) -> Any:
     from scipy.io import mmread
 
+    check_market(path)
     matrix: Any = mmread(path)
     return matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
 

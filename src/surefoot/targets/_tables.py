@@ -14,6 +14,8 @@ from surefoot.operators import Array
 __all__ = ["Table", "column_index", "read_table"]
 
 DELIMITERS = ",;\t"
+# By convention: as cells, text takes ten to twenty times as much memory as in a file.
+MOST_BYTES = 128 * 2**20
 NAMES_SHOWN = 8
 
 
@@ -100,13 +102,22 @@ def read_table(path: Path) -> Table:
     InvalidInput
         If it is no text, has no rows of data, or rows of different lengths.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise InvalidInput(
+            f"{path} holds {path.stat().st_size >> 20} MB, and at most {MOST_BYTES >> 20} MB of text are read; save "
+            "it as .npy"
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next((line for line in file if not line.startswith("#")), "")
             file.seek(0)
             delimiter = max(DELIMITERS, key=first.count)
             reader = csv.reader(file, delimiter=delimiter)
-            numbered = [([cell.strip() for cell in row], reader.line_num) for row in reader if any(map(str.strip, row))]
+            numbered = [
+                ([cell.strip() for cell in row], reader.line_num)
+                for row in reader
+                if any(map(str.strip, row)) and not row[0].startswith("#")
+            ]
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     if not numbered:
@@ -118,6 +129,8 @@ def read_table(path: Path) -> Table:
             raise InvalidInput(f"{path}: line {line} has {len(row)} cells where line {lines[0]} has {len(rows[0])}")
     if not _has_header(rows):
         return Table(None, rows, lines)
+    if rows[0][0] == "" and [row[0] for row in rows[1:]] == [str(i) for i in range(len(rows) - 1)]:
+        rows = [row[1:] for row in rows]  # the index that pandas writes beside the columns
     if len(rows) == 1:
         raise InvalidInput(f"{path}: holds a header and no rows of data")
     return Table(tuple(rows[0]), rows[1:], lines[1:])

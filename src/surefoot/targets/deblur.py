@@ -10,7 +10,7 @@ from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.operators import Array, convolution
 from surefoot.problems import Deblurring, discrepancy, noise_level
 from surefoot.targets._problem import ProblemTarget
-from surefoot.targets.images import COLOURS, WHITE, read_image, shrunk
+from surefoot.targets.images import COLOURS, WHITE, depth_of, read_image, shrunk
 
 __all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel"]
 
@@ -34,10 +34,15 @@ class DeblurTarget(ProblemTarget):
     truth : array of the image's shape, or None
         What a perfect run would find, in [0, 1].
     rng : int
+    depth : int
+        Bits of each level that the image came with, 8 or 16: what is written has as many.
     """
 
-    def __init__(self, problem: Deblurring, name: str, truth: Array | None = None, rng: int = 0) -> None:
+    def __init__(
+        self, problem: Deblurring, name: str, truth: Array | None = None, rng: int = 0, depth: int = 8
+    ) -> None:
         super().__init__(problem, rng=rng)
+        self.depth = depth
         self.deblurring = problem
         self.truth = truth
         self.enough = discrepancy(problem)
@@ -102,7 +107,8 @@ def deblur_target(
     if image is not None:
         problem = Deblurring(picture, kernel, noise=_noise_of_jpeg(picture, image) if noise is None else noise)
         problem.noise_is = "estimated" if noise is None else "given"
-        return DeblurTarget(problem, f"deblur, {Path(image).name}, sigma {sigma:g}", rng=rng)
+        name = f"deblur, {Path(image).name}, sigma {sigma:g}"
+        return DeblurTarget(problem, name, rng=rng, depth=depth_of(image))
     truth, noise = picture, CAMERA_NOISE if noise is None else noise
     observed = convolution(kernel, truth.shape, "zero").matvec(truth.ravel()).reshape(truth.shape)
     observed += noise * np.random.default_rng(rng).standard_normal(truth.shape)

@@ -2,6 +2,9 @@
 
 import base64
 import io
+import struct
+import warnings
+import zlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,18 @@ from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.operators import Array
 from surefoot.targets._formats import read_content
 
-__all__ = ["as_base64", "read_image", "shrunk", "write_png"]
+__all__ = ["as_base64", "depth_of", "read_image", "shrunk", "write_png"]
 
 WHITE = 255.0
 WHITES = {"bool": 1.0, "uint8": WHITE, "uint16": 65535.0}
 # Floating-point levels may leave [0, 1] by so much, as noise does; beyond it they are in another unit.
 MARGIN = 0.5
 COLOURS = 3
+# What is opened, by its content and not by its name: Pillow would hand others to programs, such as PostScript's.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
+# By convention: as float64 such an image takes 400 MB in grey, and its deblurring a few times that.
+MOST_PIXELS = 50_000_000
+DEEP, SHALLOW = 16, 8
 
 
 def read_image(path: str | Path) -> Array:
@@ -63,8 +71,28 @@ def read_image(path: str | Path) -> Array:
     return levels.astype(np.float64)
 
 
-def write_png(path: str | Path, image: Array) -> None:
-    """Write an image with values in [0, 1] as PNG of 8 bits; values outside are clipped.
+def depth_of(path: str | Path) -> int:
+    """Bits of each level in an image file: 16, or 8; floating-point levels count as 16.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be read as an image.
+    MissingExtra
+        If Pillow is needed and not installed.
+    """
+    return SHALLOW if _levels(Path(path)).dtype.name in ("bool", "uint8") else DEEP
+
+
+def write_png(path: str | Path, image: Array, depth: int = SHALLOW) -> None:
+    """Write an image with values in [0, 1] as PNG of 8 or 16 bits; values outside are clipped.
+
+    Parameters
+    ----------
+    path : path
+    image : array, shape (rows, columns) or (rows, columns, 3)
+    depth : int
+        8 or 16 bits a level.
 
     Raises
     ------
@@ -73,7 +101,7 @@ def write_png(path: str | Path, image: Array) -> None:
     MissingExtra
         If Pillow, which comes with scikit-image, is not installed.
     """
-    content = _png(image)
+    content = _png(image) if depth == SHALLOW else _deep_png(image)
     try:
         Path(path).write_bytes(content)
     except OSError as error:
@@ -124,6 +152,19 @@ def _png(image: Array) -> bytes:
     return buffer.getvalue()
 
 
+def _deep_png(image: Array) -> bytes:
+    """PNG of 16 bits, grey or colour, which Pillow writes in grey only (PNG specification, sections 5 and 11)."""
+    levels = np.round(WHITES["uint16"] * np.clip(image, 0, 1)).astype(">u2")
+    rows, columns = levels.shape[:2]
+    kind = 2 if levels.ndim == COLOURS else 0
+    lines = b"".join(b"\0" + line.tobytes() for line in levels)  # each line begins with its filter: none
+    header = struct.pack(">IIBBBBB", columns, rows, DEEP, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
 def _levels(path: Path) -> Any:
     """What the file holds, whatever its type and channels.
 
@@ -134,13 +175,36 @@ def _levels(path: Path) -> Any:
     """
     if path.suffix.lower() == ".npy":
         return np.asarray(read_content(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InvalidInput(f"{path} is not a regular file; give a PNG, JPEG or TIFF file, or a .npy array")
     library = pillow("PIL.Image")
     try:
-        with library.open(path) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", library.DecompressionBombWarning)  # the bound below is ours
+            picture = library.open(path, formats=FORMATS)
+        with picture:
+            if picture.size[0] * picture.size[1] > MOST_PIXELS:
+                raise InvalidInput(
+                    f"{path} has {picture.size[0]} x {picture.size[1]} pixels, and at most {MOST_PIXELS:,} are read; "
+                    "cut a part out of it"
+                )
+            pages = getattr(picture, "n_frames", 1)
+            if pages > 1:
+                raise InvalidInput(f"{path} holds {pages} pages or frames; save the one that is meant by itself")
             upright = pillow("PIL.ImageOps").exif_transpose(picture)
             # palettes and print colours become light
             return np.asarray(upright.convert("RGB") if upright.mode in ("P", "PA", "CMYK", "YCbCr") else upright)
-    except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
+    except InvalidInput:
+        raise
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        library.DecompressionBombError,
+    ) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InvalidInput(
             f"cannot read {path} as an image: {reason}; give a PNG, JPEG or TIFF file, or a .npy array"
