@@ -16,7 +16,7 @@ __all__ = ["Table", "column_index", "read_table"]
 DELIMITERS = ",;\t"
 # By convention: as cells, text takes ten to twenty times as much memory as in a file.
 MOST_BYTES = 128 * 2**20
-NAMES_SHOWN = 8
+NAMES_SHOWN, CELL_SHOWN = 8, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Table:
 
     def column_name(self, column: int) -> str:
         """What to call a column in a message."""
-        return f"column {column}" if self.names is None else f"column {column} ({self.names[column]!r})"
+        return f"column {column}" if self.names is None else f"column {column} ({self.names[column][:CELL_SHOWN]!r})"
 
 
 def read_table(path: Path) -> Table:
@@ -184,9 +184,10 @@ def _is_text(cell: str) -> bool:
 
 
 def _said(cell: str) -> str:
-    return repr(cell) if cell else "an empty cell"
+    shown = cell if len(cell) <= CELL_SHOWN else f"{cell[:CELL_SHOWN]}..."
+    return repr(shown) if cell else "an empty cell"
 
 
 def _listed(names: Sequence[str]) -> str:
     more = f", ... ({len(names)} columns)" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
+    return ", ".join(name[:CELL_SHOWN] for name in names[:NAMES_SHOWN]) + more

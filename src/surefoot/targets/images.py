@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import InvalidInput, MissingExtra
+from surefoot.errors import InvalidInput, MissingExtra, SurefootError
 from surefoot.operators import Array
 from surefoot.targets._formats import read_content
 
@@ -177,35 +177,30 @@ def _levels(path: Path) -> Any:
         return np.asarray(read_content(path))
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InvalidInput(f"{path} is not a regular file; give a PNG, JPEG or TIFF file, or a .npy array")
-    library = pillow("PIL.Image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", library.DecompressionBombWarning)  # the bound below is ours
-            picture = library.open(path, formats=FORMATS)
-        with picture:
-            if picture.size[0] * picture.size[1] > MOST_PIXELS:
-                raise InvalidInput(
-                    f"{path} has {picture.size[0]} x {picture.size[1]} pixels, and at most {MOST_PIXELS:,} are read; "
-                    "cut a part out of it"
-                )
-            pages = getattr(picture, "n_frames", 1)
-            if pages > 1:
-                raise InvalidInput(f"{path} holds {pages} pages or frames; save the one that is meant by itself")
-            upright = pillow("PIL.ImageOps").exif_transpose(picture)
-            # palettes and print colours become light
-            return np.asarray(upright.convert("RGB") if upright.mode in ("P", "PA", "CMYK", "YCbCr") else upright)
-    except InvalidInput:
+            warnings.simplefilter("ignore")  # of Pillow's, on what is odd in a file; the bounds are ours
+            return _decoded(path)
+    except SurefootError:
         raise
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        library.DecompressionBombError,
-    ) as error:
+    except Exception as error:  # a damaged file makes Pillow raise errors of many kinds
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InvalidInput(
             f"cannot read {path} as an image: {reason}; give a PNG, JPEG or TIFF file, or a .npy array"
         ) from error
+
+
+def _decoded(path: Path) -> Any:
+    """Its pixels by Pillow; sizes and pages are looked at before any is decoded."""
+    with pillow("PIL.Image").open(path, formats=FORMATS) as picture:
+        if picture.size[0] * picture.size[1] > MOST_PIXELS:
+            raise InvalidInput(
+                f"{path} has {picture.size[0]} x {picture.size[1]} pixels, and at most {MOST_PIXELS:,} are read; cut a "
+                "part out of it"
+            )
+        pages = getattr(picture, "n_frames", 1)
+        if pages > 1:
+            raise InvalidInput(f"{path} holds {pages} pages or frames; save the one that is meant by itself")
+        upright = pillow("PIL.ImageOps").exif_transpose(picture)
+        # palettes and print colours become light
+        return np.asarray(upright.convert("RGB") if upright.mode in ("P", "PA", "CMYK", "YCbCr") else upright)

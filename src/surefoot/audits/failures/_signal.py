@@ -209,8 +209,9 @@ def _growth(steps: Array, excess: Array) -> float | None:
     x, y = steps[kept], np.log(excess[kept])
     if np.ptp(x) == 0:
         return None
-    slope, start = np.polyfit(x - x[0], y, 1)
-    left = y - start - slope * (x - x[0])
+    x = x - x.mean()
+    slope = float(x @ (y - y.mean()) / (x @ x))
+    left = y - y.mean() - slope * x
     if np.std(left) > 0.35 * np.std(y) or slope <= 0:
         return None
     return float(np.exp(min(slope, 700.0)))

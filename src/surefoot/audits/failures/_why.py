@@ -1,6 +1,6 @@
 """What became of a run and why: all looks at it, put together into a verdict, causes and what to try."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from surefoot.audits.failures._run import Look, Run, number, run_of
 from surefoot.audits.failures._stability import look_at_stability
 from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
 from surefoot.errors import InvalidInput
-from surefoot.logs import Curve, Curves, read_curves, read_log
+from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 
 __all__ = ["why"]
 
@@ -71,8 +71,13 @@ def why(
     >>> told.verdict, told.causes[0].word
     ('diverging', 'rate above the limit')
     """
-    file = read_log(log)
-    curves = read_curves(file, {"loss": loss, "norm": norm, "rate": rate})
+    # a loss near the largest number there is overflows in a difference: what is not finite then explains nothing
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _explain(read_log(log), plan, {"loss": loss, "norm": norm, "rate": rate}, entropy)
+
+
+def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy: float | None) -> Why:
+    curves = read_curves(file, names)
     if all(curve is None for curve in (curves.loss, curves.norm, curves.rate, curves.scale)):
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
@@ -82,7 +87,7 @@ def why(
     run = run_of(curves, entropy)
     looks = [look_at_numbers(run), look_at_stability(run), look_at_progress(run), _resumes(run)]
     if plan is not None:
-        looks.append(_schedule(file, plan, rate))
+        looks.append(_schedule(file, plan, names["rate"]))
     findings = [finding for look in looks for finding in look.findings]
     causes = _ranked(_explained([cause for look in looks for cause in look.causes]))
     verdict, summary = _verdict(run, findings)
