@@ -60,6 +60,11 @@ class Problem(ABC):
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v, shape (size,)."""
 
+    @property
+    def has_products(self) -> bool:
+        """Whether Hessian products are the problem's own, not differences of gradients, and it has a Hessian at all."""
+        return True
+
     @abstractmethod
     def curvature(self) -> Spectrum:
         """Bounds on the Hessian's eigenvalues that hold at every x."""

@@ -149,6 +149,11 @@ class Function(Problem):
         """
         return self._shaped(self._gradient(self.checked(x)), "gradient")
 
+    @property
+    def has_products(self) -> bool:
+        """Whether a function for them was given."""
+        return self._product is not None
+
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v, by the function given or by two gradients.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import NotFinite, SurefootError
+from surefoot.errors import NotFinite, NotSmooth, SurefootError
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
 
@@ -21,13 +21,13 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises
     ------
     SurefootError
-        If the function raises one that is not `NotFinite`: a complaint about the call, not about the point.
+        If the function raises one that is neither `NotFinite` nor `NotSmooth`: it is about the call, not the point.
     MemoryError
         If there is no memory left.
     """
     try:
         return function(*arguments)
-    except NotFinite:
+    except (NotFinite, NotSmooth):
         return None
     except (MemoryError, SurefootError):
         raise

@@ -1,14 +1,18 @@
 """What happened, point by point."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.records import Record
 
-__all__ = ["Trace"]
+__all__ = ["CurvatureIs", "Trace"]
+
+CurvatureIs = Literal["at the point left", "on average over the move"]
 
 Row = tuple[float, float, float, float, float, bool, str]
 
@@ -26,9 +30,8 @@ class Trace(Record):
     step : array, shape (n,)
         The step that led here, unit 1/curvature; nan at the start.
     curvature : array, shape (n,)
-        Curvature along the move s that led here: <s, y>/<s, s> from the change y of the gradient, its average
-        over the move; with ``descend(curvature=True)`` instead g'Hg/g'g at the point it left. nan at the
-        start.
+        Curvature along the move s that led here, nan at the start; `curvature_is` says which. At the point left it is
+        s'Hs/s's, the average over the move <s, y>/<s, s> from the change y of the gradient.
     predicted : array, shape (n,)
         The change of the loss that the second-order model expected of the move: <g-, s> + curvature |s|^2/2,
         which for plain descent is -a |g|^2 + a^2 g'Hg/2.
@@ -36,6 +39,8 @@ class Trace(Record):
         Whether the point stands; a move from here starts at the last one that does.
     reason : tuple of n strings
         What the rule said of its decision at this point.
+    curvature_is : "at the point left" or "on average over the move"
+        The first where the problem has Hessian products, unless ``descend(curvature=False)``.
     """
 
     loss: NDArray[np.float64]
@@ -45,13 +50,14 @@ class Trace(Record):
     predicted: NDArray[np.float64]
     accepted: NDArray[np.bool_]
     reason: tuple[str, ...]
+    curvature_is: CurvatureIs = "on average over the move"
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> "Trace":
+    def of(cls, rows: Sequence[Row], curvature_is: CurvatureIs = "on average over the move") -> "Trace":
         """From rows in the order of the fields."""
         *numbers, accepted, reason = zip(*rows, strict=True)
         loss, norm, step, curvature, predicted = (np.asarray(column, dtype=np.float64) for column in numbers)
-        return cls(loss, norm, step, curvature, predicted, np.asarray(accepted), reason)
+        return cls(loss, norm, step, curvature, predicted, np.asarray(accepted), reason, curvature_is)
 
     def __len__(self) -> int:
         return len(self.reason)
@@ -75,12 +81,14 @@ class Trace(Record):
             return "the start: no move led here" if k == 0 else f"no point {k}; there are {len(self)}"
         change, predicted = float(self.change[k]), float(self.predicted[k])
         step, curvature = float(self.step[k]), float(self.curvature[k])
-        outcome = "rose" if change > 0 else "fell" if change <= 0 else "became undefined"
-        text = f"point {k}: the loss {outcome} by {abs(change):.4g} where second order says {predicted:+.4g}"
+        outcome = f"rose by {change:.4g}" if change > 0 else f"fell by {-change:.4g}"
+        outcome = "became undefined" if math.isnan(change) else outcome
+        text = f"point {k}: the loss {outcome} where second order says {predicted:+.4g}"
         if curvature > 0:
             ratio = step * curvature / 2
             side = "above" if ratio > 1 else "below"
             text += f"; the step {step:.4g} is {ratio:.3g} times 2/curvature = {2 / curvature:.4g}, {side} the limit"
+            text += f" (curvature {self.curvature_is})"
         elif curvature <= 0:
-            text += f"; the curvature along the move is {curvature:.4g}: no step is too long to second order"
+            text += f"; the curvature {self.curvature_is} is {curvature:.4g}: no step is too long to second order"
         return text + ("" if self.accepted[k] else "; taken back")

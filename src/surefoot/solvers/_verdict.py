@@ -55,7 +55,8 @@ class Verdict(Record):
     rejected : int
         Number of points taken back.
     reach : float
-        Median step of the second half times the largest curvature met; 2 is the limit of plain descent.
+        Median step of the second half times the largest curvature met; 2 is the limit of plain descent, nan where
+        no positive curvature was met.
     predicted : float
         For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
     oscillation : float
@@ -99,7 +100,8 @@ class Verdict(Record):
             )
         if self.ending is Ending.TOO_SMALL:
             parts.append(
-                f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is {1 / self.reach:.2g} times longer"
+                f"steps are {self.reach:.2g}/(largest curvature met): 1/curvature is "
+                + (f"{1 / self.reach:.2g} times longer" if self.reach > 0 else "longer by more than floats can say")
             )
         if self.overshoots:
             parts.append(f"{self.overshoots} moves longer than 2/curvature")
@@ -164,8 +166,9 @@ def judge(
     goal = tol * float(trace.gradient_norm[0])
     reversals = float(np.mean(reach[late] > 1)) if late.size else 0.0
     curvatures = trace.curvature[np.isfinite(trace.curvature)]
-    sharpest = float(curvatures.max()) if curvatures.size else math.nan
-    typical = float(np.median(trace.step[late])) * sharpest if late.size else math.nan
+    # without positive curvature (straight stretches, concave ones) no step is short beside 1/curvature
+    sharpest = float(curvatures.max(initial=0.0))
+    typical = float(np.median(trace.step[late])) * sharpest if late.size and sharpest > 0 else math.nan
     remaining = _remaining(norms, goal, convergence, rate, order)
     oscillation = _oscillation(trace, kept, late) if along_gradient and reversals >= ZIGZAG else math.nan
     return Verdict(
@@ -246,8 +249,8 @@ def _remaining(norms: NDArray[np.float64], goal: float, convergence: Convergence
     last = float(norms[-1])
     if last <= goal:
         return 0.0
-    if convergence == "linear" and goal > 0:
-        return math.log(last / goal) / -math.log(rate)
-    if convergence == "sublinear" and goal > 0:
-        return len(norms) * math.expm1(min(math.log(last / goal) / order, 700.0))
+    if convergence == "linear" and goal > 0 and rate < 1:
+        return (math.log(last) - math.log(goal)) / -math.log(rate)
+    if convergence == "sublinear" and goal > 0 and order > 0:
+        return len(norms) * math.expm1(min((math.log(last) - math.log(goal)) / order, 700.0))
     return math.inf

@@ -18,7 +18,7 @@ from surefoot.rules import Constant, Decision, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.solvers._scaling import FixedScaling, Scaling
-from surefoot.solvers._trace import Row, Trace
+from surefoot.solvers._trace import CurvatureIs, Row, Trace
 from surefoot.solvers._verdict import Verdict, judge, predicted_rate
 from surefoot.spectra import Spectrum
 
@@ -105,7 +105,7 @@ def descend(
     tol: float = 1e-8,
     callback: Callback | None = None,
     progress: Progress | None = None,
-    curvature: bool = False,
+    curvature: bool | None = None,
     average: bool = False,
     spectrum: Spectrum | None = None,
 ) -> Descent:
@@ -137,8 +137,10 @@ def descend(
         Called with (x, loss) at each accepted point; a true return value stops the run.
     progress : callable, optional
         Called with (moves made, steps, the loss in words, None) after each move.
-    curvature : bool
-        Measure g'Hg/g'g at every point, for one Hessian product each, instead of the secant's average.
+    curvature : bool, optional
+        Whether the trace has the curvature at each point left, along the move, for one Hessian product each, or its
+        average over the move, for nothing. Default: the first where the problem has products of its own; of a
+        quadratic the two are one, and none is made.
     average : bool
         Keep the mean of the iterates, for subgradient steps and noise.
     spectrum : Spectrum, optional
@@ -199,7 +201,7 @@ class _Engine:
         method: Method,
         penalty: Proximal | None,
         scaling: Scaling | None,
-        curvature: bool,
+        curvature: bool | None,
         average: bool,
     ) -> None:
         self.problem = problem
@@ -209,7 +211,9 @@ class _Engine:
         self.scaling = scaling
         self.scale: Array | None = None
         self.memory = np.zeros(problem.size)
-        self.curvature = curvature
+        local = problem.has_products if curvature is None else curvature
+        self.curvature_is: CurvatureIs = "at the point left" if local else "on average over the move"
+        self.measured = local and not problem.constant_curvature
         self.average: Array | None = np.zeros(problem.size) if average else None
         self.rows: list[Row] = []
         self.extra = 0  # gradients at points other than iterates (methods with inner stages)
@@ -311,8 +315,10 @@ class _Engine:
         """One row of the trace."""
         square = seen.displacement * seen.displacement
         kappa = seen.alignment / square if square > 0 else math.nan
-        if self.curvature and seen.iteration > 0:
-            kappa = Sensed(self.good, 0, self.problem.hessian_product, self.scale).curvature
+        if self.measured and square > 0:
+            move = seen.point.x - self.good.x
+            image = attempt(self.problem.hessian_product, self.good.x, move)
+            kappa = math.nan if image is None else float(move.dot(image)) / square
         self.rows.append((
             seen.loss,
             seen.point.gradient_norm if self.penalty is None else self.mapping,
@@ -325,7 +331,7 @@ class _Engine:
 
     def outcome(self, stopped: str, tol: float, predicted: float) -> Descent:
         """The record as a result."""
-        trace = Trace.of(self.rows)
+        trace = Trace.of(self.rows, self.curvature_is)
         good, extra = self.good, self.extra
         loss, norm_there = good.loss, good.gradient_norm
         if self.penalty is not None:

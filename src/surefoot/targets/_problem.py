@@ -135,7 +135,9 @@ class ProblemTarget:
     def _run(self, method: Method, step: float, steps: int) -> Trace | None:
         """Every point of a run at a constant step; None where not even the start is finite."""
         try:
-            run = descend(self.problem, self.start, rule=Constant(step=step), method=method, steps=steps, tol=0.0)
+            run = descend(
+                self.problem, self.start, rule=Constant(step=step), method=method, steps=steps, tol=0.0, curvature=False
+            )
         except NotFinite:
             return None
         return run.trace

@@ -167,7 +167,7 @@ def beyond(target: DeblurTarget, *, progress: Progress | None = None) -> Beyond:
                 progress(len(runs) * STEPS + made, 2 * STEPS, f"{share:g} times the limit", None)
 
         black, rule = np.zeros(problem.size), Constant(step=share * limit)
-        runs.append(descend(problem, black, rule=rule, steps=STEPS, tol=0.0, progress=moved))
+        runs.append(descend(problem, black, rule=rule, steps=STEPS, tol=0.0, progress=moved, curvature=False))
     below, above = runs
     return Beyond(
         limit=limit,

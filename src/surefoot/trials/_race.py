@@ -173,6 +173,7 @@ class _Field:
             tol=0.0,
             callback=lambda _, loss: loss <= goal,
             progress=moved,
+            curvature=False,
         )
         self.done = before + self.steps + 1
         reached = run.loss <= goal or run.converged

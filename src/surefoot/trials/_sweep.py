@@ -275,7 +275,7 @@ def _outcome(
     def watch(x: Array, loss: float) -> None:
         seen.append([loss, *(directions @ x).tolist()])
 
-    run = descend(problem, start, rule=rule, method=method, steps=steps, callback=watch)
+    run = descend(problem, start, rule=rule, method=method, steps=steps, callback=watch, curvature=False)
     finite = _ended(run)
     settled = _period(run, seen) if finite else 0
     losses = run.trace.loss[np.isfinite(run.trace.loss)]

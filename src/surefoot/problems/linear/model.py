@@ -131,6 +131,11 @@ class LinearModel(Problem):
         scores = self._scores(W)
         return self._value(W, scores), self._gradient(W, scores)
 
+    @property
+    def has_products(self) -> bool:
+        """Whether the loss has no kinks."""
+        return not self._kinks
+
     @overflow_is_a_value
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v, shape (size,): two products with X and one with X'."""

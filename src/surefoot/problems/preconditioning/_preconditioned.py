@@ -80,6 +80,11 @@ class Preconditioned(Problem):
         value, gradient = self.problem.value_and_gradient(self.change.apply(self.checked(x)))
         return value, self.change.adjoint(gradient)
 
+    @property
+    def has_products(self) -> bool:
+        """Whether the problem in its own variables has."""
+        return self.problem.has_products
+
     def hessian_product(self, x: Array, v: Array) -> Array:
         """S'H S v."""
         x, v = self.change.apply(self.checked(x)), self.change.apply(self.checked(v, "v"))
