@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,53 @@ def test_progress_counts_up_and_estimates():
     assert told[-1][3] >= 0
 
 
+class TwoMethods:
+    """A network as `advise` sees one: the second method ends at `behind`, the first at .1, from 1."""
+
+    name, constant_curvature = "two methods", False
+
+    def __init__(self, behind, constant=None):
+        self.behind, self.constant = behind, constant
+
+    def describe(self):
+        return {}
+
+    def candidates(self):
+        method = sf.methods.GradientDescent()
+        return [SimpleNamespace(label=label, method=method, note="") for label in ("ahead", "behind")]
+
+    def global_curvature(self):
+        return None
+
+    def operator(self, candidate):
+        return sf.operators.as_operator(np.eye(2))
+
+    def trial(self, candidate, step, steps):
+        best = 0.1 if candidate.label == "ahead" else self.behind
+        return [1.0, min(1.0, best + 0.01 * math.log(step / 0.5) ** 2)]
+
+    def gradient_norms(self, candidate, step, steps):
+        return None
+
+    def initial_loss(self):
+        return 1.0
+
+    def constant_loss(self):
+        return self.constant
+
+
+@pytest.mark.parametrize(("behind", "constant", "suggested"), [
+    (0.90, None, True), (0.92, None, False), (0.74, 0.75, False), (0.68, 0.75, True), (0.76, 0.75, False),
+])  # fmt: skip
+def test_a_method_far_behind_another_one_is_suggested_no_step(behind, constant, suggested):
+    """A tenth of the other's improvement, over the start and over the constant predictor, is where it begins."""
+    ahead, other = sf.advise(TwoMethods(behind, constant)).recommendations
+    assert ahead.suggested == pytest.approx(0.5, rel=0.5)
+    assert (other.suggested is not None) == suggested
+    if not suggested:
+        assert "no suggestion" in other.finding
+
+
 class TestSearch:
     @staticmethod
     def bowl(best, fails_from=math.inf):
@@ -105,6 +153,30 @@ class TestSearch:
         trials = assess(found, 60.0, None)
         assert 0.37 / 2 <= suggestion(trials, 60.0) <= 0.37 * 2
         assert len(found) <= MOST_RUNS
+
+    @pytest.mark.parametrize("guess", [0.05, 0.2, 0.7])
+    def test_a_plateau_of_the_constant_predictor_is_left_for_rates_decades_below(self, guess):
+        """What an adaptive method does on a small transformer: .73 at any rate from .02 on, .05 near .003."""
+
+        def run(step):
+            learns = 0.05 + 0.5 * math.log10(step / 3e-3) ** 2
+            return [1.4, 0.73 + 0.01 * math.sin(40 * step) if step > 0.02 else min(1.4, learns)]
+
+        found = search(run, guess, 1.4)
+        assert 1.5e-3 <= suggestion(assess(found, 1.4, None), 1.4) <= 6e-3
+        assert len(found) <= MOST_RUNS
+
+    def test_decades_below_the_best_step_are_always_known(self):
+        found = search(self.bowl(1.0), 1.0, 60.0)
+        assert min(found) <= 1 / 256
+        assert sum(1 / 256 < step <= 1 / 16 for step in found) >= 1
+
+    def test_chance_above_the_constant_predictor_is_no_progress(self):
+        near = {0.1: [2.31, 2.3005], 1.0: [2.31, 2.301]}
+        assert [t.ending for t in assess(near, 2.31, 2.302)] == ["no progress", "no progress"]
+        assert suggestion(assess(near, 2.31, 2.302), 2.31) is None
+        clear = {0.1: [2.31, 2.2992], 1.0: [2.31, 2.301]}  # .0028 below it, more than a thousandth of it
+        assert [t.ending for t in assess(clear, 2.31, 2.302)] == ["good", "slow"]
 
     def test_steps_back_from_a_cliff(self):
         trials = assess(search(self.bowl(1.0, fails_from=1.5), 1.0, 30.0), 30.0, None)

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,15 @@ from surefoot.records import Record
 from surefoot.spectra import Measurement, Spectrum, measure
 from surefoot.stability import Limits, limits
 from surefoot.targets import Target, as_target
-from surefoot.trials.bracket import MOST_RUNS, assess, search, suggestion, usable_range
-from surefoot.trials.trial import Trial
+from surefoot.trials.bracket import MOST_RUNS, assess, score, search, suggestion, usable_range
 
 __all__ = ["advise"]
 
 # Where the limit gives no scale (no curvature) the search for a usable step starts here.
 FALLBACK_STEP = 0.01
+# A network's method whose best run improves less than this part of what another method's does is none to suggest a step
+# for, by convention: its runs show a plateau, not a rate. Slow methods on ill-conditioned data stay well above it.
+FAR_BEHIND = 0.1
 # What a candidate is expected to cost in products, for the cost preview: a 1% interval of a network's Hessian, and
 # the runs on its frozen model.
 MEASURING_PRODUCTS, VERIFYING_PRODUCTS = 50, 2 * MODEL_STEPS
@@ -104,6 +108,7 @@ class _Session:
         self.trial_seconds: float | None = None
         self.product_seconds: float | None = None
         self.measurements: dict[int, Measurement] = {}
+        self.found: dict[str, dict[float, list[float]]] = {}
 
     def advice(self, began: float) -> Advice:
         details = self._details()
@@ -148,7 +153,32 @@ class _Session:
             made.append(self._recommendation(candidate, initial))
             if made[-1].limits.stable == 0 and self.target.constant_curvature:
                 break
-        return tuple(made)
+        return self._concluded(made, initial)
+
+    def _concluded(self, made: Sequence[Recommendation], initial: float) -> tuple[Recommendation, ...]:
+        """The recommendations with a step from the short runs of each, now that those of all methods are known."""
+        # a network's runs may have shown what a constant predictor reaches, where its loss does not say so
+        constant = self.target.constant_loss()
+        runs = {r.label: assess(self.found.get(r.label, {}), initial, constant) for r in made}
+        ends = {label: min(score(trial.losses) for trial in trials) for label, trials in runs.items() if trials}
+        baseline = initial if constant is None else min(initial, constant)
+        first = min(ends, key=lambda label: ends[label], default="")
+        concluded: list[Recommendation] = []
+        for r in made:
+            trials = runs[r.label]
+            if not trials:
+                concluded.append(r)
+                continue
+            usable, suggested = usable_range(trials, initial), suggestion(trials, initial)
+            said = finding(r.limits, trials, usable, suggested)
+            behind = baseline - ends[r.label] < FAR_BEHIND * (baseline - ends[first])
+            if suggested is not None and behind and not self.target.constant_curvature:
+                usable = suggested = None
+                said = (
+                    f"no suggestion: its best run ends at {ends[r.label]:.4g}, and {first} comes to {ends[first]:.4g}"
+                )
+            concluded.append(replace(r, trials=trials, usable=usable, suggested=suggested, finding=said))
+        return tuple(concluded)
 
     def _hopeless(self, recommendations: tuple[Recommendation, ...]) -> str:
         """Why no step can be right for any method; empty where one can."""
@@ -173,23 +203,21 @@ class _Session:
         self.done += 1
 
         verification: tuple[Verification, ...] = ()
-        trials: tuple[Trial, ...] = ()
         if not (allowed.stable == 0 and self.target.constant_curvature):
             self._tell(f"{candidate.label}: verification")
             verification = self._verification(candidate, found, measurement, allowed)
             self.done += len(FACTORS)
-            trials = self._trials(candidate, allowed, initial)
-        usable, suggested = usable_range(trials, initial), suggestion(trials, initial)
+            self.found[candidate.label] = self._trials(candidate, allowed, initial)
         return Recommendation(
             label=candidate.label,
             spectrum=found,
             ritz=ritz,
             limits=allowed,
             verification=verification,
-            trials=trials,
-            usable=usable,
-            suggested=suggested,
-            finding=finding(allowed, trials, usable, suggested) if trials else "no short runs: no step is stable",
+            trials=(),
+            usable=None,
+            suggested=None,
+            finding="no short runs: no step is stable",
             amplification=_amplification(candidate.method, found, allowed),
             note=candidate.note,
         )
@@ -220,7 +248,7 @@ class _Session:
         self.products += sum(len(v.values) - 1 for v in checked)
         return checked
 
-    def _trials(self, candidate: Any, allowed: Limits, initial: float) -> tuple[Trial, ...]:
+    def _trials(self, candidate: Any, allowed: Limits, initial: float) -> dict[float, list[float]]:
         limit = allowed.curvature_limit
         guess = limit / 2 if 0 < limit < math.inf else FALLBACK_STEP
 
@@ -233,7 +261,7 @@ class _Session:
             self.done += 1
             return losses
 
-        return assess(search(run, guess, initial), initial, self.target.constant_loss())
+        return search(run, guess, initial)
 
     def _tell(self, label: str) -> None:
         if self.progress is None:

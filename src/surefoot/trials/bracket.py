@@ -1,24 +1,101 @@
-"""Bracket the usable step by short real runs from the same start: the only source of a suggestion."""
+"""Bracket the best rate by short real runs from the same start: the only source of a suggestion.
+
+Rates are the places of a logarithmic grid, rate = first * ratio^place, and `next_place` says where to run next: for
+`advise` as for the range test, each with what it calls a gain.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
-__all__ = ["MOST_RUNS", "assess", "search", "suggestion", "usable_range"]
+__all__ = ["COARSE", "MOST_RUNS", "assess", "next_place", "plateau", "score", "search", "suggestion", "usable_range"]
 
+Rate = TypeVar("Rate", int, float)
+
+# Places between rates while the best one is not enclosed yet; then every place beside it is tried.
+COARSE = 2
+# `advise` tries rates by factors of 4, then of 2: a suggestion within a factor 2 is what so short a run can support.
+RATIO = 2.0
+# Places below the best rate that have to be known: 1/16 and 1/256 of it. A network at a rate much too large falls to
+# the constant predictor at once and stays there, and so it does at the rates beside: only far below does it show.
+BELOW = (4, 8)
+# Six coarse steps from a wrong first rate, the two places below, and four to fill the grid; by convention.
 MOST_RUNS = 14
-COARSE, FINE = 4.0, 2.0
-# A run is good when it got at least this share of the best run's improvement.
+# A run is good when it got at least this share of the best run's improvement, by convention.
 GOOD_SHARE = 0.9
+# An improvement below this share of the best one's, or of the constant predictor's loss, is rounding or chance.
 NO_PROGRESS_SHARE = 0.001
 # Final losses closer than this share of the improvement are as good as equal (noise, or the phase of an oscillation).
 SAME_FLOOR = 1e-3
 
 
+def next_place(
+    gains: Mapping[int, float], best: int, *, same: float, below: Sequence[int], leap: int = COARSE
+) -> int | None:
+    """Where on the grid to run next: up by coarse steps to the end of what is as good as the best, then beside it.
+
+    Parameters
+    ----------
+    gains : mapping of int to float
+        Place to what its run gained; 0 or less where it gained nothing, -inf where it failed.
+    best : int
+        The place that counts as the best.
+    same : float
+        Share of the best gain within which another is as good.
+    below : sequence of int
+        So many places below the best one, at or beyond each, there has to be a run.
+    leap : int
+        Places to go up from the highest one while it is as good as the best.
+
+    Returns
+    -------
+    int or None
+        None when the best place is enclosed.
+    """
+    lowest, highest = min(gains), max(gains)
+    if not gains[best] > 0:
+        # nothing is gained at rates that are too large, whatever the reason, and at none if they are too small
+        return lowest - COARSE
+    low, high = plateau(gains, best, same)
+    if high == highest:
+        return highest + leap
+    if best == lowest:
+        return lowest - COARSE
+    beside = [i for i in (best - 1, best + 1) if i not in gains]
+    # the ends of the plateau are narrowed down to a place, but not into a gap that was left on purpose
+    beside += [i for i in (high + 1, low - 1) if i not in gains and i - 1 in gains and i + 1 in gains]
+    if beside:
+        return max(beside, key=lambda i: _beyond(gains, best, i))
+    return next((best - gap for gap in below if lowest > best - gap), None)
+
+
+def plateau(gains: Mapping[int, float], best: int, same: float) -> tuple[int, int]:
+    """The first and the last place around the best one, of those that were tried, that are as good."""
+    tried = sorted(gains)
+    enough = gains[best] - same * abs(gains[best])
+    low = high = best
+    for i in reversed(tried[: tried.index(best)]):
+        if gains[i] < enough:
+            break
+        low = i
+    for i in tried[tried.index(best) + 1 :]:
+        if gains[i] < enough:
+            break
+        high = i
+    return low, high
+
+
+def _beyond(gains: Mapping[int, float], best: int, i: int) -> float:
+    """The gain on the far side of a gap beside the best place."""
+    known = [k for k in (i - 1, i + 1) if k in gains and k != best]
+    return max((gains[k] for k in known), default=-math.inf)
+
+
 def search(run: Callable[[float], list[float]], guess: float, initial: float) -> dict[float, list[float]]:
-    """Losses by step, around the step that ends lowest: by factors of 4 until it is enclosed, then of 2.
+    """Losses by step, around the step that ends lowest.
 
     Parameters
     ----------
@@ -34,28 +111,21 @@ def search(run: Callable[[float], list[float]], guess: float, initial: float) ->
     dict
         At most `MOST_RUNS` entries.
     """
-    found: dict[float, list[float]] = {}
-
-    def enclose(factor: float) -> None:
-        while len(found) < MOST_RUNS:
-            best = best_of(found, initial)
-            around = [s for s in (best * factor, best / factor) if not any(math.isclose(s, t) for t in found)]
-            if not around:
-                return
-            found[around[0]] = run(around[0])
-
-    found[guess] = run(guess)
-    enclose(COARSE)
-    enclose(FINE)
-    return found
+    found: dict[int, list[float]] = {}
+    place: int | None = 0
+    while place is not None and len(found) < MOST_RUNS:
+        found[place] = run(guess * RATIO**place)
+        gains = {i: initial - score(losses) for i, losses in found.items()}
+        place = next_place(gains, best_of(found, initial), same=SAME_FLOOR, below=BELOW)
+    return {guess * RATIO**i: losses for i, losses in found.items()}
 
 
-def best_of(found: Mapping[float, Sequence[float]], initial: float) -> float:
+def best_of(found: Mapping[Rate, Sequence[float]], initial: float) -> Rate:
     """The step whose run ends lowest; among runs as good as equal the one that is there first."""
     lowest = min(score(losses) for losses in found.values())
     floor = lowest + SAME_FLOOR * abs(initial - lowest) if math.isfinite(lowest) else lowest
 
-    def rank(step: float) -> tuple[float, int]:
+    def rank(step: Rate) -> tuple[float, int]:
         losses = found[step]
         end = score(losses)
         if end > floor or not math.isfinite(end):
@@ -70,11 +140,15 @@ def score(losses: Sequence[float]) -> float:
     return losses[-1] if math.isfinite(losses[-1]) else math.inf
 
 
-def assess(found: dict[float, list[float]], initial: float, constant: float | None) -> tuple[Trial, ...]:
-    """Trials in ascending steps, each judged against the start and the best one."""
+def assess(found: Mapping[float, Sequence[float]], initial: float, constant: float | None) -> tuple[Trial, ...]:
+    """Trials in ascending steps, each judged against the start, the best constant predictor and the best of them."""
+    if not found:
+        return ()
     baseline = initial if constant is None else min(initial, constant)
     lowest = min(score(losses) for losses in found.values())
     improvement = baseline - lowest
+    if constant is not None and improvement <= NO_PROGRESS_SHARE * abs(constant):
+        improvement = 0.0  # no run is better than the constant predictor, so none of them is good
     return tuple(
         Trial(
             step=step,
@@ -95,13 +169,14 @@ def _ending(final: float, initial: float, baseline: float, improvement: float) -
 
 
 def usable_range(trials: Sequence[Trial], initial: float) -> tuple[float, float] | None:
-    """The steps around the best run between which all runs were good."""
+    """The steps around the best run between which all runs were good, none further than a factor 4 from the next."""
     best = _best_good(trials, initial)
     if best is None:
         return None
     low = high = best
     good = [trial.ending is Ending.GOOD for trial in trials]
-    while low > 0 and good[low - 1]:
+    widest = RATIO**COARSE * (1 + 1e-9)  # a wider gap, to a place decades below, leaves open what is in it
+    while low > 0 and good[low - 1] and trials[low].step <= widest * trials[low - 1].step:
         low -= 1
     while high + 1 < len(trials) and good[high + 1]:
         high += 1

@@ -12,7 +12,7 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.spectra import Bounds
 from surefoot.training import GroupEvidence, hessian, suggest_groups, supervised
 from surefoot.training.groups._groups import _decide, _noise
-from surefoot.training.groups._partition import depths, partition
+from surefoot.training.groups._partition import depths, output_module, partition
 
 squares = supervised(functional.mse_loss)
 
@@ -39,7 +39,7 @@ def reader():
 
 
 def test_kinds_are_found_from_types_and_names():
-    found = partition(Reader())
+    found = partition(Reader(), output="head")
     assert list(found) == ["embeddings", "biases and norms", "layers.0", "layers.1", "head"]
     assert found["embeddings"] == ["embed.weight"]
     assert found["layers.1"] == ["layers.1.1.weight"]
@@ -47,6 +47,33 @@ def test_kinds_are_found_from_types_and_names():
     assert "layers.0.0.weight" in found["biases and norms"]
     assert "head.bias" in found["biases and norms"]
     assert depths(found) == {"embeddings": 0, "layers.0": 1, "layers.1": 2, "head": 3}
+
+
+class Tied(nn.Module):
+    """The output is made with the embedding's matrix; the last module with one of its own is inside the last block."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(12, 6)
+        self.layers = nn.ModuleList([nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 6)) for _ in range(2)])
+
+    def forward(self, x):
+        h = self.embed(x)
+        for layer in self.layers:
+            h = h + layer(h)
+        return {"loss": h.sum(), "logits": functional.linear(h.mean(1), self.embed.weight)}
+
+
+def test_the_head_is_the_output_module_or_there_is_none():
+    x, y = torch.randint(0, 12, (16, 5)), torch.randint(0, 12, (16,))
+    model, loss, _ = reader()
+    assert output_module(model, loss, (x, y)) == "head"
+    log_softmax = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2), nn.LogSoftmax(1))
+    assert output_module(log_softmax, supervised(functional.nll_loss), (torch.ones(5, 3), y[:5] % 2)) == "2"
+    tied, entropy = Tied(), lambda m, b: functional.cross_entropy(m(b[0])["logits"], b[1])
+    assert output_module(tied, entropy, (x, y)) is None
+    advice = suggest_groups(tied, entropy, [(x, y), (x.flip(0), y)], torch.optim.AdamW(tied.parameters()))
+    assert [row.name for row in advice.evidence] == ["embeddings", "layers.0", "biases and norms", "layers.1"]
 
 
 def test_every_parameter_once_whatever_the_groups():

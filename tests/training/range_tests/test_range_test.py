@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.solvers import Ending
 from surefoot.training import RangeTest, Rehearsal, range_test, supervised
 from surefoot.training.model.batches import gather
 from surefoot.training.range_tests._rehearsal import Stage
@@ -256,7 +257,9 @@ def test_dead_units_count_as_failure():
         return 0.01 * entropy(m, batch) + 0.05 * m[0].bias.sum() + 10
 
     stage = Stage(model, pushed, sgd(model), gather(clusters(), entropy), 16, 4, 0)
-    assert "no longer depends on the input" in stage.rehearse(20.0, 0, 1e9).stopped
+    collapsed = stage.rehearse(20.0, 0, 1e9)
+    assert "no longer depends on the input" in collapsed.stopped
+    assert collapsed.ending is Ending.COLLAPSED
 
 
 @pytest.mark.parametrize("kind", ["Adam", "AdamW", "RMSprop", "NAdam", "Adagrad", "Rprop", "Adadelta"])
@@ -330,10 +333,12 @@ class TestSearch:
         result = Search((1.0,))
         for i, gain in gains.items():
             finals = () if gain == -math.inf else (math.exp(-gain),)
-            result.runs[i] = Rehearsal(rate=rate_of(i), repeat=0, losses=(1.0,), finals=finals)
+            ending = Ending.SLOW if finals else Ending.DIVERGED
+            result.runs[i] = Rehearsal(rate=rate_of(i), repeat=0, losses=(1.0,), finals=finals, ending=ending)
         assert result.plateau() == (2, 4)
         assert 2 < result.centre() < 4
         assert result.failing == [6]
+        assert [run.ending for run in result.ended()] == ["slow", "good", "good", "good", "diverged"]
 
 
 @pytest.mark.parametrize(

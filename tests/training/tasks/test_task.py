@@ -184,3 +184,22 @@ def test_a_model_without_anything_to_train_is_refused():
         Task(nn.ReLU(), loss, batch)
     with pytest.raises(InvalidInput, match="nothing to train"):
         Task(nn.Linear(3, 2).requires_grad_(False), loss, batch)
+
+
+def test_a_trial_that_collapsed_says_what_a_constant_predictor_reaches():
+    """At a rate far too large all units die: the loss that is left is that of a constant, whatever the criterion is."""
+    torch.manual_seed(0)
+    x = torch.randn(256, 8) + 3
+    y = (x @ torch.linspace(-1, 1, 8) > 0).long()
+    task = Task(
+        lambda: nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)),
+        lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+        (x, y),
+    )
+    _, momentum, _, adamw = task.candidates()
+    assert task.constant_loss() is None
+    assert task.trial(momentum, 0.01, 100)[-1] < 0.2
+    assert task.constant_loss() is None  # this one has learnt
+    final = task.trial(adamw, 0.3, 100)[-1]
+    assert task.constant_loss() == final
+    assert final == pytest.approx(math.log(2), rel=0.02)

@@ -189,8 +189,8 @@ class FisherOf(Curvature):
 def _score_of(loss: Any) -> Score:
     if not isinstance(loss, Supervised):
         raise InvalidType(
-            "a Fisher matrix needs to tell the model's outputs from the criterion: give supervised(criterion); "
-            f"got a {type(loss).__name__}"
+            f"a Fisher matrix needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does "
+            "not; give supervised(criterion): it reads a mapping's labels and a model output's logits too"
         )
     weighted = [name for name in ("weight", "pos_weight") if loss.option(name) is not None]
     weighted += ["label_smoothing"] if loss.option("label_smoothing", 0.0) else []

@@ -121,8 +121,8 @@ def convex(loss: Any) -> Supervised:
     """
     if not isinstance(loss, Supervised):
         raise InvalidType(
-            "Gauss-Newton needs to tell the model's outputs from the criterion: give supervised(criterion); "
-            f"got a {type(loss).__name__}"
+            f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does "
+            "not; give supervised(criterion): it reads a mapping's labels and a model output's logits too"
         )
     if not loss.convex:
         raise InvalidInput(

@@ -16,7 +16,7 @@ from surefoot.records import Record, left_out
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.groups._blocks import blocks, optimizer_curvature
-from surefoot.training.groups._partition import EMBEDDINGS, SMALL, depths, partition
+from surefoot.training.groups._partition import EMBEDDINGS, SMALL, depths, output_module, partition
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
 
@@ -189,8 +189,8 @@ def suggest_groups(
         raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     model = plain_module(model)
     rate = _one_rate(optimizer)
-    members = partition(model, groups)
     curvature = hessian(model, loss, data)
+    members = partition(model, groups, output_module(model, loss, curvature.batches.items[0]))
     rows: list[GroupEvidence] = []
     noise = _noise(curvature, members)
     places = depths(members)

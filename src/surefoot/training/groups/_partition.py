@@ -3,28 +3,37 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
+from surefoot.training.model.loss import Loss
 from surefoot.training.model.parameters import select
+from surefoot.training.model.sandbox import undisturbed
+from surefoot.training.model.trees import leaves, on_device
 
-__all__ = ["EMBEDDINGS", "HEAD", "SMALL", "depths", "partition"]
+__all__ = ["EMBEDDINGS", "HEAD", "SMALL", "depths", "output_module", "partition"]
 
 EMBEDDINGS, HEAD, SMALL = "embeddings", "head", "biases and norms"
 
 
-def partition(model: nn.Module, groups: Mapping[str, Iterable[Any]] | None = None) -> dict[str, list[str]]:
+def partition(
+    model: nn.Module, groups: Mapping[str, Iterable[Any]] | None = None, output: str | None = None
+) -> dict[str, list[str]]:
     """The trainable parameters by name, each in one group.
 
     "embeddings": the weights of `nn.Embedding` and `nn.EmbeddingBag`. "biases and norms": what has fewer than two
-    dimensions. Of the rest, "head": the last module to hold a matrix, if others do too. The others form blocks, named
-    by the module's path up to its first number ("layers.3"), or by the path's first part where it has none.
+    dimensions. Of the rest, "head": the matrices of the output module, if others have matrices too. The others form
+    blocks, named by the module's path up to its first number ("layers.3"), or by the path's first part where it has
+    none.
 
     Parameters
     ----------
     model : Module
     groups : mapping of str to names or parameters, optional
         Your own: each takes the parameters or submodules that it names; what none takes is grouped as above.
+    output : str, optional
+        Name of the output module, from `output_module`; without one there is no head.
 
     Returns
     -------
@@ -43,7 +52,7 @@ def partition(model: nn.Module, groups: Mapping[str, Iterable[Any]] | None = Non
             if name in owner:
                 raise InvalidInput(f"parameter {name} is in groups {owner[name]!r} and {group!r}; name it in one")
             owner[name] = str(group)
-    for name, kind in _by_kind(model, [name for name in names if name not in owner]).items():
+    for name, kind in _by_kind(model, [name for name in names if name not in owner], output).items():
         owner[name] = kind
     members: dict[str, list[str]] = {}
     for name in names:
@@ -57,7 +66,44 @@ def depths(groups: Iterable[str]) -> dict[str, int]:
     return {EMBEDDINGS: 0, **{name: i for i, name in enumerate(blocks, 1)}, HEAD: len(blocks) + 1}
 
 
-def _by_kind(model: nn.Module, names: list[str]) -> dict[str, str]:
+def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
+    """The name of the module whose matrix makes the model's output, None where no module's own does.
+
+    The last module with a matrix of its own to run, if what it returns has as many entries as the model's output. Where
+    the output is made with another module's matrix (an embedding used twice, by a function) the last one to run is in
+    the middle of the model, and its output has another size.
+
+    Parameters
+    ----------
+    model : Module
+        Run once on the batch, without gradients; left as it was.
+    loss : callable
+    batch : batch of data
+    """
+    last: list[tuple[str, int]] = []
+    sizes: list[int] = []
+    handles = [
+        module.register_forward_hook(lambda _m, _i, out, name=name: last.append((name, _entries(out))))
+        for name, module in model.named_modules()
+        if module is not model and any(p.ndim > 1 for p in module.parameters(recurse=False))
+    ]
+    handles.append(model.register_forward_hook(lambda _m, _i, out: sizes.append(_entries(out))))
+    try:
+        with undisturbed(model), torch.no_grad():
+            loss(model, on_device(batch, next(model.parameters()).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return last[-1][0] if last and sizes and last[-1][1] == sizes[-1] > 0 else None
+
+
+def _entries(output: Any) -> int:
+    """The number of entries of the first tensor of real numbers, a loss left out."""
+    answers = (t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim)
+    return next((t.numel() for t in answers), 0)
+
+
+def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str, str]:
     parameters = dict(model.named_parameters())
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     kinds: dict[str, str] = {}
@@ -69,10 +115,9 @@ def _by_kind(model: nn.Module, names: list[str]) -> dict[str, str]:
             kinds[name] = SMALL
         else:
             matrices.append(name)
-    homes = list(dict.fromkeys(name.rpartition(".")[0] for name in matrices))
+    several = len({name.rpartition(".")[0] for name in matrices}) > 1
     for name in matrices:
-        last = len(homes) > 1 and name.rpartition(".")[0] == homes[-1]
-        kinds[name] = HEAD if last else _block(name)
+        kinds[name] = HEAD if several and name.rpartition(".")[0] == output else _block(name)
     return kinds
 
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.batches import Batches
 from surefoot.training.model.loss import Loss
+from surefoot.training.model.output_variation import Listener
 from surefoot.training.model.sandbox import buffers_set_aside, random_modules, random_state_kept
 from surefoot.training.model.trees import on_device
 
@@ -25,6 +26,7 @@ def run(
     steps: int,
     data: Batches,
     seed: int,
+    listener: Listener | None = None,
 ) -> list[float]:
     """Train the model, which is the caller's to lose, for some steps.
 
@@ -42,6 +44,8 @@ def run(
         What the last loss is taken over.
     seed : int
         Of what the model draws (dropout).
+    listener : Listener, optional
+        Of the model: asked at the first step, and armed for the data at the end.
 
     Returns
     -------
@@ -52,14 +56,20 @@ def run(
     losses: list[float] = []
     with random_state_kept():
         torch.manual_seed(seed)
-        for batch, _ in zip(batches, range(steps), strict=False):
+        if listener is not None:
+            listener.arm()
+        for batch, step in zip(batches, range(steps), strict=False):
             optimizer.zero_grad()
             value = as_scalar(loss(model, on_device(batch, device)))
+            if listener is not None and step == 0:
+                listener.heard()
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 return [*losses, math.nan]
             value.backward()
             optimizer.step()
+    if listener is not None:
+        listener.arm()
     return [*losses, mean_loss(model, loss, data)]
 
 

@@ -7,8 +7,8 @@ constant predictor would reach, whether it is convex in the outputs) is then not
 
 import copy
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ __all__ = ["Loss", "Supervised", "supervised"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
+# What tokenizers and data collators call the target.
+LABELS = "labels"
 # Criteria that are convex in what the model returns, by the name of the module or function.
 CONVEX = frozenset({
     *("MSELoss", "CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"),
@@ -30,7 +32,7 @@ CONVEX = frozenset({
 def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
     """The mean of a criterion over a batch (x, y), as loss(model, batch).
 
-        loss(model, (x, y)) = criterion(model(x), y)
+        loss(model, (x, y)) = criterion(model(x), y),    loss(model, {"labels": y, **x}) = criterion(model(**x), y)
 
     Parameters
     ----------
@@ -41,7 +43,9 @@ def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
     Returns
     -------
     Supervised
-        A callable (model, batch) -> scalar tensor. A batch (x1, x2, y) calls model(x1, x2).
+        A callable (model, batch) -> scalar tensor. A batch (x1, x2, y) calls model(x1, x2); of a mapping, such as a
+        tokenizer's, all but the entry "labels" are keywords of the model. Where the model returns an object or a
+        mapping, the criterion sees its `logits`.
 
     Raises
     ------
@@ -82,8 +86,8 @@ class Supervised:
 
     def outputs(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """What the model returns for the batch's inputs, and the target."""
-        *inputs, target = _pair(batch)
-        return model(*inputs), target
+        inputs, named, target = _parts(batch)
+        return _answer(model(*inputs, **named)), target
 
     def in_double(self) -> "Supervised":
         """The same criterion with its own tensors (class weights) in float64."""
@@ -111,7 +115,7 @@ class Supervised:
         The number of samples; for class labels, of those not ignored, by class weight where there are
         weights.
         """
-        target = _pair(batch)[-1]
+        target = _parts(batch)[-1]
         if not isinstance(target, Tensor):
             return float(len(target))
         if not self._takes_labels or target.is_floating_point():
@@ -128,7 +132,7 @@ class Supervised:
         """
         if any(_option(self.criterion, name, None) is not None for name in ("weight", "pos_weight")):
             return None
-        target = torch.cat([_pair(batch)[-1].detach().cpu() for batch in batches])
+        target = torch.cat([_parts(batch)[-1].detach().cpu() for batch in batches])
         if self._takes_labels and not target.is_floating_point():
             kept = target[target != _option(self.criterion, "ignore_index", -100)]
             if _option(self.criterion, "label_smoothing", 0.0) or not kept.numel():
@@ -151,14 +155,33 @@ class Supervised:
         return f"supervised({self.name})"
 
 
-def _pair(batch: Any) -> tuple[Any, ...]:
-    if not isinstance(batch, tuple | list) or len(batch) < 2:
-        size = f" of length {len(batch)}" if isinstance(batch, tuple | list) else ""
-        raise InvalidType(
-            f"supervised(...) needs batches (x, y); got a {type(batch).__name__}{size}. "
-            "For other batches write loss(model, batch) yourself"
-        )
-    return tuple(batch)
+def _parts(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    """The model's arguments, by place and by name, and the target."""
+    if isinstance(batch, Mapping) and LABELS in batch:
+        named = cast("Mapping[str, Any]", batch)
+        return (), {name: value for name, value in named.items() if name != LABELS}, named[LABELS]
+    if isinstance(batch, tuple | list) and len(batch) >= 2:
+        *inputs, target = batch
+        return tuple(inputs), {}, target
+    size = f" of length {len(batch)}" if isinstance(batch, tuple | list) else ""
+    entries = f" with the entries {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+    raise InvalidType(
+        f'supervised(...) needs batches (x, y) or mappings with an entry "{LABELS}"; got a {type(batch).__name__}{size}'
+        f"{entries}; for other batches write loss(model, batch) yourself"
+    )
+
+
+def _answer(outputs: Any) -> Tensor:
+    """The tensor that a criterion takes, of what a model returns."""
+    if isinstance(outputs, Tensor):
+        return outputs
+    found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if isinstance(found, Tensor):
+        return found
+    raise InvalidType(
+        f"the model returns a {type(outputs).__name__} without logits, and a criterion takes one tensor; write "
+        "loss(model, batch) that picks it"
+    )
 
 
 def _unwrapped(criterion: Any) -> Any:

@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from surefoot.training.model.trees import leaves
 
-__all__ = ["Listener"]
+__all__ = ["COLLAPSED", "Listener"]
 
+# After a short run, an output that varies over a batch by less than this part of what it did, and of its size, is a
+# constant. By convention; a run that learns keeps most of its variation.
+COLLAPSED = 0.03
 # Of more numbers an answer than these a sample is listened to: the logits of a large vocabulary must not be copied.
 MOST = 1 << 16
 

@@ -167,7 +167,7 @@ def _first(stage: Stage, along: float) -> int:
 
 
 def _result(stage: Stage, searches: Sequence[Search], along: float, note: str) -> RangeTest:
-    runs: list[Rehearsal] = [run for found in searches for run in found.runs.values()]
+    runs: list[Rehearsal] = [run for found in searches for run in found.ended()]
     failing = [i for found in searches for i in found.failing]
     working = [i for found in searches for i in found.runs if found.gain(i) > 0]
     cliffs = [i for i in failing if i > max(working, default=-math.inf)]

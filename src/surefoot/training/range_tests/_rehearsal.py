@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from surefoot.errors import InvalidInput, SurefootError
 from surefoot.methods import HeavyBall, Method, Nesterov
+from surefoot.solvers import Ending
 from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.batches import Batches, _generators, gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
-from surefoot.training.model.output_variation import Listener
+from surefoot.training.model.output_variation import COLLAPSED, Listener
 from surefoot.training.model.sandbox import random_state_kept, undisturbed
 from surefoot.training.model.trees import on_device
 from surefoot.training.optimizers import method_of
@@ -31,8 +32,6 @@ PRODUCT, EVALUATION = 3.0, 1 / 3
 # A run whose loss is this many times that at the start is lost, or too far up for a short run to show its way down.
 LOST = 3.0
 WARMUP = 0.25
-# An output that varies over a batch by less than this part of what it did, and of its size, is a constant.
-DEAF = 0.03
 
 
 class Stage:
@@ -124,8 +123,8 @@ class Stage:
                 optimizer.step()
             listener.arm()
             finals = self._judged(model, folds)
-        if listener.heard() < DEAF:
-            return self._stopped(rate, repeat, losses, "the output no longer depends on the input")
+        if listener.heard() < COLLAPSED:
+            return self._stopped(rate, repeat, losses, "the output no longer depends on the input", Ending.COLLAPSED)
         if not all(map(math.isfinite, finals)):
             return self._stopped(rate, repeat, losses, "the loss is not finite at the end")
         return Rehearsal(rate=rate, repeat=repeat, losses=tuple(losses), finals=finals)
@@ -198,8 +197,10 @@ class Stage:
         self.spent += EVALUATION * len(values)
         return tuple(values)
 
-    def _stopped(self, rate: float, repeat: int, losses: Sequence[float], why: str) -> Rehearsal:
-        return Rehearsal(rate=rate, repeat=repeat, losses=tuple(losses), stopped=why)
+    def _stopped(
+        self, rate: float, repeat: int, losses: Sequence[float], why: str, ending: Ending = Ending.DIVERGED
+    ) -> Rehearsal:
+        return Rehearsal(rate=rate, repeat=repeat, losses=tuple(losses), stopped=why, ending=ending)
 
 
 def some_batches(data: Any, loss: Loss, most: int) -> Batches:

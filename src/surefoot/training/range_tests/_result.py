@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
+from surefoot.solvers import Ending
 
 __all__ = ["RangeTest", "Rehearsal"]
 
@@ -25,6 +26,8 @@ class Rehearsal(Record):
         After the last step, on each held-out fold; empty if the run was stopped.
     stopped : str
         Why the run was not finished; empty if it was.
+    ending : Ending
+        ``good`` within 7% of the best gain of its repeat, ``slow``, ``no progress``, ``collapsed`` or ``diverged``.
     """
 
     rate: float
@@ -32,6 +35,7 @@ class Rehearsal(Record):
     losses: tuple[float, ...]
     finals: tuple[float, ...] = ()
     stopped: str = ""
+    ending: Ending = Ending.SLOW
 
     @property
     def final(self) -> float:

@@ -3,15 +3,18 @@
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from surefoot.solvers import Ending
 from surefoot.training.range_tests._result import Rehearsal
+from surefoot.trials.bracket import COARSE, next_place, plateau
 
 __all__ = ["APART", "PER_DECADE", "Search", "rate_of", "search"]
 
 # Rates lie on a grid of so many to a decade: finer than a short run can tell apart.
 PER_DECADE = 4
-HALF = PER_DECADE // 2
+# A decade below the best rate has to be known: at a rate far too large a network falls to the constant predictor.
+BELOW = (PER_DECADE,)
 # Rates whose gain is within this share of the best one's are equally good.
 SAME = 0.07
 # A gain this small is proportional to the rate still: the next one tried is a decade up.
@@ -77,18 +80,19 @@ class Search:
 
     def plateau(self, folds: slice = ALL) -> tuple[int, int]:
         """The first and the last place around the best one tried that are as good."""
-        tried, best = sorted(self.runs), self.best(folds)
-        enough = self.gain(best, folds) - SAME * abs(self.gain(best, folds))
-        low = high = best
-        for i in reversed(tried[: tried.index(best)]):
-            if self.gain(i, folds) < enough:
-                break
-            low = i
-        for i in tried[tried.index(best) + 1 :]:
-            if self.gain(i, folds) < enough:
-                break
-            high = i
-        return low, high
+        return plateau({i: self.gain(i, folds) for i in self.runs}, self.best(folds), SAME)
+
+    def ended(self) -> list[Rehearsal]:
+        """The rehearsals in the order in which they were run, each with how it ended beside the best of them."""
+        enough = (1 - SAME) * self.gain(self.best())
+
+        def ending(i: int) -> Ending:
+            if not self.runs[i].finals:
+                return self.runs[i].ending
+            gain = self.gain(i)
+            return Ending.NO_PROGRESS if not gain > 0 else Ending.GOOD if gain >= enough else Ending.SLOW
+
+        return [replace(run, ending=ending(i)) for i, run in self.runs.items()]
 
     def centre(self, folds: slice = ALL) -> float:
         """The mean place, each weighted by exp(-(what its gain lacks of the best one's)/(SAME * that))."""
@@ -121,25 +125,9 @@ def search(found: Search, first: int, rehearse: Rehearse) -> None:
 
 def _next(found: Search) -> int | None:
     """The place to try next; None when all around the best are known."""
-    lowest, highest, best = min(found.runs), max(found.runs), found.best()
-    if not found.gain(best) > 0:
-        return lowest - HALF
-    if found.plateau()[1] == highest:
-        return highest + (2 * HALF if found.positive and found.gain(highest) < LINEAR else HALF)
-    if best == lowest:
-        return lowest - HALF
-    beside = [i for i in (best - 1, best + 1) if i not in found.runs]
-    low, high = found.plateau()
-    beside += [i for i in (high + 1, low - 1) if i not in found.runs and lowest < i < highest]
-    if beside:
-        return max(beside, key=lambda i: _beyond(found, i))
-    return lowest - HALF if lowest > best - 2 * HALF else None
-
-
-def _beyond(found: Search, i: int) -> float:
-    """The gain on the far side of a gap beside the best rate."""
-    known = [k for k in (i - 1, i + 1) if k in found.runs and k != found.best()]
-    return max((found.gain(k) for k in known), default=-math.inf)
+    gains = {i: found.gain(i) for i in found.runs}
+    tiny = found.positive and gains[max(gains)] < LINEAR
+    return next_place(gains, found.best(), same=SAME, below=BELOW, leap=2 * COARSE if tiny else COARSE)
 
 
 def _mean(values: tuple[float, ...]) -> float:

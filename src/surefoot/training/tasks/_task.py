@@ -1,6 +1,7 @@
 """A training problem: a model, a loss, data and the optimizers to try; what `surefoot.advise` asks of one."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +20,7 @@ from surefoot.training.loop.run import mean_loss, run
 from surefoot.training.model.batches import gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
+from surefoot.training.model.output_variation import COLLAPSED, Listener
 from surefoot.training.model.sandbox import plain_module, random_modules, threads_for
 from surefoot.training.noise import gradient_noise
 from surefoot.training.noise.measure import GROUPS
@@ -140,6 +142,7 @@ class Task:
         self._candidates: tuple[Candidate, ...] | None = None
         self._operators: dict[str, Operator] = {}
         self._initial: float | None = None
+        self._as_constant = math.inf
 
     @property
     def name(self) -> str:
@@ -226,7 +229,13 @@ class Task:
         model = copy.deepcopy(self._model)
         optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
         with threads_for(self.curvature().memory_per_sample * self._visits.size, self.curvature().block.size):
-            return run(model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed)
+            listener = Listener(model)
+            losses = run(
+                model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed, listener
+            )
+        if listener.heard() < COLLAPSED and math.isfinite(losses[-1]):
+            self._as_constant = min(self._as_constant, losses[-1])
+        return losses
 
     def initial_loss(self) -> float:
         """The loss at the start, on all the data."""
@@ -235,9 +244,14 @@ class Task:
         return self._initial
 
     def constant_loss(self) -> float | None:
-        """The loss of the best constant predictor, where the criterion makes that simple."""
+        """The loss of the best constant predictor: from the criterion where it makes that simple, else from `trial`.
+
+        A trial whose outputs no longer depend on the inputs has become a constant predictor, and its last loss is what
+        one reaches. None while neither is known.
+        """
         known = getattr(self._loss, "constant_loss", None)
-        return None if known is None else known(list(self._batches.items))
+        loss = None if known is None else known(list(self._batches.items))
+        return self._as_constant if loss is None and math.isfinite(self._as_constant) else loss
 
     def curvature(self) -> CurvatureOperator:
         """The Hessian at the start, dropout off."""
