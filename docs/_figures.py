@@ -486,6 +486,26 @@ def audited():
 
 
 @shows(
+    "it-diverged.md",
+    "A run whose curvature grows along the way: its loss, and where surefoot why says that it diverged.",
+)
+def diverged():
+    rng = np.random.default_rng(0)
+    x, losses = np.full(12, 2.0), []
+    for k in range(1000):
+        curvature = np.geomspace(0.01, 1.0, 12) * (1 + 1.7 * k / 1000)
+        losses.append(0.3 + float(curvature @ x**2) / 2 + 0.01 * rng.standard_normal())
+        x = x - 0.8 * (curvature * x + 0.05 * np.sqrt(curvature) * rng.standard_normal(12))
+    told = sf.why({"step": range(1000), "loss": losses, "lr": [0.8] * 1000})
+    figure, axes = canvas("step", "loss", logy=True)
+    axes.plot(losses, color=BLUE)
+    for step, text in told.marks:
+        axes.axvline(step, color=RED, ls=":")
+        axes.annotate(text, (step, max(losses)), xytext=(-6, 0), textcoords="offset points", ha="right", color=RED)
+    return figure
+
+
+@shows(
     "planning-width.md",
     "Curvature of a ReLU network at initialisation against width: predicted before any measurement.",
 )

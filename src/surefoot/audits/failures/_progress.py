@@ -101,7 +101,7 @@ def _travelled(run: Run) -> np.ndarray:
 
 
 def _rate_of_zero(run: Run, look: Look) -> bool:
-    if run.rate is None or np.any(run.rate.values != 0):
+    if run.rate is None or not run.stands_still():
         return False
     look.findings.append(
         Finding(word="rate is 0", says=f"the rate is 0 in all {len(run.rate)} rows: no step was taken", step=None)

@@ -89,6 +89,10 @@ class Run:
         """What a factor is per."""
         return self.curves.unit
 
+    def stands_still(self) -> bool:
+        """Whether the rate is 0 in all rows: nothing that the loss does is a step's doing."""
+        return self.rate is not None and not np.any(self.rate.values != 0)
+
     def rate_at(self, step: float) -> float | None:
         """The rate in force at a step: the last one that was logged up to it."""
         if self.rate is None:

@@ -29,7 +29,7 @@ AGREE = 0.06
 def look_at_stability(run: Run) -> Look:
     """What the loss did that a smaller step would not have done."""
     look = Look()
-    if run.loss is None:
+    if run.loss is None or run.stands_still():
         return look
     if run.rise is not None:
         _diverged(run, run.rise, look)
