@@ -52,7 +52,7 @@ class Known:
     first: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NamedRule:
     """A rule that has a name.
 
@@ -191,111 +191,70 @@ def _chebyshev(argument: str, known: Known) -> Rule:
     return Chebyshev(smallest=min(known.smallest, largest), largest=largest, steps=length)
 
 
-A_STEP = "STEP"
+Build = Callable[[str, Known], Rule]
+
+
+def _by_step(name: str, make: Callable[[float, int], Rule]) -> Build:
+    """A rule made from the step that the argument says, and the number of steps of the run."""
+    return lambda argument, known: make(step_of(name, argument, known), max(known.steps, 1))
+
+
 _RULES = (
     NamedRule(
-        name="auto",
-        summary="when nothing is known: secant steps that adapt, guarded by the losses",
-        build=lambda _, known: Auto(first=known.first),
+        "auto",
+        "when nothing is known: secant steps that adapt, guarded by the losses",
+        lambda _, k: Auto(first=k.first),
     ),
     NamedRule(
-        name="bb",
-        summary="Barzilai and Borwein's steps, long and short in turn, guarded",
-        build=lambda _, known: BarzilaiBorwein(first=known.first),
+        "bb",
+        "Barzilai and Borwein's steps, long and short in turn, guarded",
+        lambda _, k: BarzilaiBorwein(first=k.first),
+    ),
+    NamedRule("bb-long", "the long ones only", lambda _, k: BarzilaiBorwein(kind="long", first=k.first)),
+    NamedRule("bb-short", "the short ones only", lambda _, k: BarzilaiBorwein(kind="short", first=k.first)),
+    NamedRule(
+        "adgd",
+        "adaptive gradient descent: local smoothness, no search, proved for convex f",
+        lambda _, k: AdGD(first=k.first),
+    ),
+    NamedRule("armijo", "backtracking line search whose trials grow again", lambda _, k: Armijo(first=k.first)),
+    NamedRule("wolfe", "line search for the strong Wolfe conditions", lambda _, k: StrongWolfe(first=k.first)),
+    NamedRule(
+        "backtracking",
+        "steps 1/L with an L that is estimated on the way, up and down",
+        lambda _, k: Backtracking(first=k.first),
+    ),
+    NamedRule("constant", "the same step every time", _by_step("constant", lambda s, _: Constant(step=s)), "STEP"),
+    NamedRule(
+        "silver", "the silver schedule: told L, for convex f", lambda _, k: Silver(smoothness=_smoothness("silver", k))
+    ),
+    NamedRule("chebyshev", "the best fixed steps for a quadratic: told mu and L", _chebyshev, "LENGTH"),
+    NamedRule("polyak", "from the gap to f*: told f*", _polyak, "OPTIMUM"),
+    NamedRule(
+        "cosine",
+        "half a cosine from STEP to 0 over the run",
+        _by_step("cosine", lambda s, n: Cosine(step=s, steps=n)),
+        "STEP",
     ),
     NamedRule(
-        name="bb-long",
-        summary="the long ones only",
-        build=lambda _, known: BarzilaiBorwein(kind="long", first=known.first),
+        "linear",
+        "a straight line from STEP to 0 over the run",
+        _by_step("linear", lambda s, n: Linear(step=s, steps=n)),
+        "STEP",
     ),
     NamedRule(
-        name="bb-short",
-        summary="the short ones only",
-        build=lambda _, known: BarzilaiBorwein(kind="short", first=known.first),
+        "one-cycle",
+        "up to STEP and down again",
+        _by_step("one-cycle", lambda s, n: OneCycle(peak=s, steps=max(n, 2))),
+        "STEP",
     ),
+    NamedRule("wsd", "warm up to STEP, stay, decay", _by_step("wsd", lambda s, n: WSD(peak=s, steps=n)), "STEP"),
+    NamedRule("inverse-time", "STEP/(1 + k)", _by_step("inverse-time", lambda s, _: InverseTime(step=s)), "STEP"),
+    NamedRule("inverse-sqrt", "STEP/sqrt(1 + k)", _by_step("inverse-sqrt", lambda s, _: InverseSqrt(step=s)), "STEP"),
     NamedRule(
-        name="adgd",
-        summary="adaptive gradient descent: local smoothness, no search, proved for convex f",
-        build=lambda _, known: AdGD(first=known.first),
-    ),
-    NamedRule(
-        name="armijo",
-        summary="backtracking line search whose trials grow again",
-        build=lambda _, known: Armijo(first=known.first),
-    ),
-    NamedRule(
-        name="wolfe",
-        summary="line search for the strong Wolfe conditions",
-        build=lambda _, known: StrongWolfe(first=known.first),
-    ),
-    NamedRule(
-        name="backtracking",
-        summary="steps 1/L with an L that is estimated on the way, up and down",
-        build=lambda _, known: Backtracking(first=known.first),
-    ),
-    NamedRule(
-        name="constant",
-        summary="the same step every time",
-        argument=A_STEP,
-        build=lambda argument, known: Constant(step=step_of("constant", argument, known)),
-    ),
-    NamedRule(
-        name="silver",
-        summary="the silver schedule: told L, for convex f",
-        build=lambda _, known: Silver(smoothness=_smoothness("silver", known)),
-    ),
-    NamedRule(
-        name="chebyshev",
-        summary="the best fixed steps for a quadratic: told mu and L",
-        argument="LENGTH",
-        build=_chebyshev,
-    ),
-    NamedRule(
-        name="polyak",
-        summary="from the gap to f*: told f*",
-        argument="OPTIMUM",
-        build=_polyak,
-    ),
-    NamedRule(
-        name="cosine",
-        summary="half a cosine from STEP to 0 over the run",
-        argument=A_STEP,
-        build=lambda argument, known: Cosine(step=step_of("cosine", argument, known), steps=max(known.steps, 1)),
-    ),
-    NamedRule(
-        name="linear",
-        summary="a straight line from STEP to 0 over the run",
-        argument=A_STEP,
-        build=lambda argument, known: Linear(step=step_of("linear", argument, known), steps=max(known.steps, 1)),
-    ),
-    NamedRule(
-        name="one-cycle",
-        summary="up to STEP and down again",
-        argument=A_STEP,
-        build=lambda argument, known: OneCycle(peak=step_of("one-cycle", argument, known), steps=max(known.steps, 2)),
-    ),
-    NamedRule(
-        name="wsd",
-        summary="warm up to STEP, stay, decay",
-        argument=A_STEP,
-        build=lambda argument, known: WSD(peak=step_of("wsd", argument, known), steps=max(known.steps, 1)),
-    ),
-    NamedRule(
-        name="inverse-time",
-        summary="STEP/(1 + k)",
-        argument=A_STEP,
-        build=lambda argument, known: InverseTime(step=step_of("inverse-time", argument, known)),
-    ),
-    NamedRule(
-        name="inverse-sqrt",
-        summary="STEP/sqrt(1 + k)",
-        argument=A_STEP,
-        build=lambda argument, known: InverseSqrt(step=step_of("inverse-sqrt", argument, known)),
-    ),
-    NamedRule(
-        name="subgradient",
-        summary="moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
-        argument="LENGTH",
-        build=lambda argument, known: Subgradient(length=step_of("subgradient", argument, known)),
+        "subgradient",
+        "moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
+        _by_step("subgradient", lambda s, _: Subgradient(length=s)),
+        "LENGTH",
     ),
 )
