@@ -10,7 +10,6 @@ from torch.nn import functional
 
 import surefoot as sf
 from surefoot.training import hessian, method_of, optimizer_limits, supervised
-from surefoot.training.optimizers._methods import NesterovAverage
 
 mse = supervised(functional.mse_loss)
 FROZEN = 1 - 2**-53  # a second-moment decay so near 1 that the moment stands still
@@ -241,7 +240,8 @@ def test_method_of(make, method):
 
 
 def test_the_look_ahead_average_agrees_with_its_amplification():
-    method = NesterovAverage(0.9, 0.7)
+    method = method_of(torch.optim.NAdam([torch.zeros(1, requires_grad=True)], betas=(0.9, 0.999)))
+    assert method.name.startswith("averaged Nesterov 0.9, look 0.4501")  # u_1 = 0.9 (1 - 0.96^0.004/2)
     assert method.amplification(-0.999 * method.real_limit) < 1
     assert method.amplification(-1.001 * method.real_limit) > 1
     assert sf.methods.Method.limit_along(method, -1.0) == pytest.approx(method.real_limit, rel=1e-9)
