@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from surefoot import methods as sm
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable, UnknownTarget
+from surefoot.methods.search import first_crossing
 
 inf = math.inf
 
@@ -437,3 +438,47 @@ def test_random_methods_against_a_scan():
             assert limit <= first * (1 + 1e-6)
             grows_slowly = method.amplification(np.linspace(limit, before, 22)[2:-1] * ray).min() > 1
             assert limit >= before * (1 - 1e-6) or first < 2e-5 or grows_slowly
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_a_complex_pair_that_leaves_the_disc_on_the_real_axis_is_a_double_root(kept):
+    """A gradient taken one step late: r^2 - (1 + b) r + b + y, whose roots have the product 1 at y = 1 - b."""
+    late = sm.from_update(lambda state, f: (state[0] + state[1], kept * state[1] + f(state[0])), memory=2)
+    assert late.real_limit == pytest.approx(1 - kept, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [sm.RungeKuttaChebyshev(8), sm.RungeKuttaChebyshev(7, order=1), sm.RungeKuttaLegendre(6)],
+    ids=lambda method: method.name,
+)
+def test_sampled_rays_of_a_stabilised_method_agree_with_its_polynomial(method):
+    """From near the imaginary axis, where little is stable, to a hair from the real one, where all of it is."""
+    rays = np.exp(1j * np.pi * np.array([0.55, 0.7, 0.85, 0.95, 0.99, 0.999, 1 - 1e-6]))
+    polynomial = sm.from_update(method.update)
+    np.testing.assert_allclose(method.limit_along(rays), polynomial.limit_along(rays), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("low", "high", "limit"), [(5.0, 5.1, 5.0), (1e-5, 1.0, 1e-5), (1e-9, 1e-6, 0.0)])
+def test_a_search_sees_lobes_of_two_percent_and_growth_from_1e_minus_7_on(low, high, limit):
+    """Of methods without a polynomial; what grows before 1e-7 grows at once."""
+
+    def lobe(z):
+        return np.where((np.abs(z) > low) & (np.abs(z) < high), 1.1, 0.9)
+
+    assert first_crossing(lobe, np.array([-1.0 + 0j]))[0] == pytest.approx(limit, rel=1e-9, abs=0)
+
+
+def test_coefficients_in_double_precision_are_taken_for_the_fractions_that_they_are():
+    """Of Dormand and Prince's table, whose denominators have up to six digits, those that a double can tell."""
+    table = sm.DormandPrince().tableau
+    A, b = [[float(a) for a in row] for row in table.A], [float(w) for w in table.b]
+    again = sm.ButcherTableau(name="again", A=A, b=b, order=5)
+    assert again.A == table.A
+    assert again.b == table.b
+
+
+@pytest.mark.parametrize("bend", [1e-6, 1e-3])
+def test_a_slight_curve_is_not_linear(bend):
+    with pytest.raises(InvalidInput, match="superposition is off"):
+        sm.from_update(lambda state, f: (state[0] + f(state[0]) + bend * state[0] ** 2,))

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from solvers.functions import Diagonal, Smooth
 from surefoot import rules
 from surefoot.rules.adaptive._auto import sharp_step
 from surefoot.rules.searches.acceptance import loss_change
+from surefoot.rules.searches.first_step import FirstStepState, first_step
 from surefoot.solvers import descend
 
 
@@ -153,3 +155,43 @@ def test_subgradient_moves_have_the_lengths_decided():
         descend(problem, rule=rules.Subgradient(length=0.5, decay=decay), steps=20, tol=0,
                 callback=lambda x, _, path=path: path.append(float(x[0])))  # fmt: skip
         np.testing.assert_allclose(-np.diff(path), 0.5 / np.arange(1, 21) ** power)
+
+
+@dataclass
+class Trial:
+    """A move of length 1 that raised the loss from 1 to 3, against a curvature along it."""
+
+    curvature: float
+    iteration: int = 1
+    step: float = 1.0
+    loss: float = 3.0
+    gradient_norm: float = 1.0
+    displacement: float = 1.0
+    gradient_change: float = 5.0
+
+    @property
+    def alignment(self):
+        return self.curvature
+
+
+@pytest.mark.parametrize(("curvature", "factor"), [(1.05, 0.5), (4.0, 0.25), (50.0, 0.1), (-1.0, 0.5)])
+def test_a_rejected_step_follows_its_secant_within_a_tenth_and_a_half(curvature, factor):
+    rule = rules.BarzilaiBorwein()
+    first = FirstStepState(loss=1.0, trials=2, done=True)
+    state = replace(rule.init(), search=first, reference=replace(rule.init().reference, loss=1.0))
+    decision, _ = rule.update(state, Trial(curvature))
+    assert (decision.accept, decision.step) == (False, factor)
+
+
+@pytest.mark.parametrize(("curvature", "factor"), [(1.05, 0.1), (50.0, 1 / 50), (1e20, 1e-12)])
+def test_a_first_trial_that_was_too_long_follows_its_secant_below_a_tenth(curvature, factor):
+    decision, _ = first_step(FirstStepState(loss=1.0, trials=1), Trial(curvature), None)
+    assert (decision.accept, decision.step) == (False, pytest.approx(factor))
+
+
+def test_a_first_trial_that_hardly_changed_the_gradient_is_followed_by_a_longer_one():
+    for change, done in ((0.9e-6, False), (1.1e-6, True)):
+        seen = replace(Trial(1.0), loss=0.5, gradient_change=change)
+        decision, after = first_step(FirstStepState(loss=1.0, trials=1), seen, None)
+        assert after.done == done
+        assert decision is None if done else decision.step == 1e3

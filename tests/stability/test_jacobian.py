@@ -122,6 +122,15 @@ def test_transient_growth_is_said_and_the_field_of_values_decides():
     assert largest(0.999 * lim.stable) <= 1.1
 
 
+@pytest.mark.parametrize(("corner", "decides"), [(450.0, "eigenvalue"), (550.0, "field of values")])
+def test_a_condition_of_a_thousand_hands_over_to_the_field_of_values(corner, decides):
+    """Eigenvectors of [[-1, c], [0, -2]] have the condition 2 c: below a thousand growth is said, above it counts."""
+    lim = sf.limits([[-1.0, corner], [0.0, -2.0]], RK4(), kind="jacobian")
+    assert decides in lim.reasons["stable"]
+    assert "transient" in lim.reasons
+    assert (lim.stable == lim.curvature_limit) == (decides == "eigenvalue")
+
+
 def test_a_normal_matrix_has_no_field_to_speak_of():
     found = sf.spectrum([[-1.0, 2.0], [-2.0, -1.0]], kind="jacobian")
     assert found.field_of_values is None

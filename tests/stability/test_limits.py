@@ -106,6 +106,22 @@ def test_an_undecided_sign_is_said_and_not_called_unstable():
     assert lim.rate == 1.0
 
 
+def test_the_safe_step_comes_from_the_upper_end_and_failures_of_both_ends_add():
+    """Intervals of which only the ends on the cautious side may set a step, and either of which may miss."""
+    found = sf.Spectrum(
+        kind="curvature",
+        largest=sf.Bounds(4.0, 5.0, "proved", "probabilistic", 1e-3),
+        smallest=sf.Bounds(0.5, 6.0, "probabilistic", "proved", 1e-4),
+        size=3,
+        provenance="measured",
+    )
+    lim = sf.limits(found)
+    assert (lim.safe, lim.stable) == (1 / 5, 2 / 5)
+    assert lim.condition.upper == 10.0
+    assert lim.condition.lower == 1.0  # 4/6 is no condition number
+    assert lim.condition.failure == pytest.approx(1.1e-3)
+
+
 def test_the_upper_end_is_used():
     values = np.linspace(0, 1, 5000)
     operator = LinearMap((5000, 5000), lambda x: values * x, symmetric=True)
