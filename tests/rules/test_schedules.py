@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from surefoot import rules
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.records import dump, load
 from surefoot.rules import Decision, Rule
 
 
