@@ -265,3 +265,52 @@ def test_bad_usage(command, tmp_path):
         assert code == 2
         assert says in err
         assert "Traceback" not in err
+
+
+# real trainings
+
+
+def trained(optimizer, rate, steps=500):
+    """A small network on the digits, as it is logged; a loss that is not finite goes on as such."""
+    torch = pytest.importorskip("torch")
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    inputs = torch.tensor(digits.data / 16, dtype=torch.float32)
+    labels = torch.tensor(digits.target)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(64, 10))
+    made = {"sgd": lambda p: torch.optim.SGD(p, rate, momentum=0.9), "adamw": lambda p: torch.optim.AdamW(p, rate)}
+    stepper = made[optimizer](model.parameters())
+    rows = []
+    for k in range(steps):
+        some = torch.randint(0, len(inputs), (32,), generator=generator)
+        stepper.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs[some]), labels[some])
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf)
+        rows.append({"step": k, "loss": loss.item(), "lr": rate, "grad_norm": norm.item()})
+        stepper.step()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "verdicts", "cause", "never"),
+    [
+        ("sgd", 0.1, {"good"}, None, "rate too small"),
+        ("adamw", 1e-3, {"good"}, None, "rate too small"),
+        ("sgd", 1e-5, {"too small"}, "rate too small", "rate above the limit"),
+        ("adamw", 1e-6, {"too small"}, "rate too small", "rate above the limit"),
+        # dead after a few steps, at the loss of a guess: the opposite of a rate too small
+        ("sgd", 3.0, {"cannot tell", "diverging"}, "rate above the limit", "rate too small"),
+        ("adamw", 1.0, {"cannot tell", "diverging"}, "rate above the limit", "rate too small"),
+    ],
+)
+def test_trainings_of_a_network(optimizer, rate, verdicts, cause, never):
+    rows = trained(optimizer, rate)
+    for every in (1, 20):
+        found = sf.why(rows[::every])
+        words = [each.word for each in found.causes]
+        assert found.verdict in verdicts, str(found)
+        assert cause is None or cause in words, str(found)
+        assert never not in words, str(found)

@@ -12,6 +12,11 @@ __all__ = ["look_at_progress"]
 
 # A fall of less than this part of the first loss is none that matters, however certain.
 NOTHING = 0.003
+# A fall of less than this part may be one, and is no training: where it is not a straight line it is taken for none.
+HARDLY = 0.03
+# Plain steps that could have lowered the loss by so many times its value were not too short; below the second part of
+# it, they were.
+ENOUGH, FAR_TOO_SHORT = 3.0, 0.01
 # A loss whose last third falls by more than this part of what its first third did (for the same sum of rates) is nearly
 # a straight line: it has hardly begun to curve.
 STRAIGHT = 0.5
@@ -37,10 +42,10 @@ def look_at_progress(run: Run) -> Look:
     if not stood:
         if _falls_without_end(run, look):
             return look
-        if flat(run):
-            _no_progress(run, look)
-        elif straight(run):
+        if straight(run):
             _too_small(run, look)
+        elif flat(run):
+            _no_progress(run, look)
         else:
             _plateau(run, look)
             _annealed_early(run, look)
@@ -62,6 +67,11 @@ def flat(run: Run) -> bool:
     rows = max(len(loss) // 15, 1)
     start = level(loss.values, 0, 0.1)
     error = 3 * loss.noise * math.sqrt(2 / rows)
+    if 0 <= loss.first - loss.last < HARDLY * abs(loss.first):
+        return True
+    # a loss that rose at once and came back to where it was made no progress either
+    if loss.values[0] - loss.last < max(3 * loss.noise * math.sqrt(1 / rows), HARDLY * abs(float(loss.values[0]))):
+        return True
     return start - loss.last < max(error, NOTHING * abs(start)) and loss.first - loss.last < max(
         FAR * loss.noise, NOTHING * abs(start), error
     )
@@ -166,34 +176,55 @@ def _no_progress(run: Run, look: Look) -> None:
         )
     )
     constant = _best_constant(run, loss.last)
-    rate, peak = run.rate, run.peak()
-    reach = _reach(run)
-    small = peak is not None and reach is not None and reach < 0.01 * abs(loss.last)
-    says = "the steps were too short to be seen in the loss"
-    if reach is not None and peak is not None:
-        says = f"plain gradient descent with these rates and norms could lower the loss by about {number(reach)} in all"
-    if peak is not None:
-        says += f"; the largest rate was {number(peak)}"
-    if not any(cause.word == "no gradient" for cause in look.causes):
-        look.causes.append(
-            Cause(
-                word="rate too small",
-                says=says,
-                try_first=(
-                    f"a rate of {number(10 * peak)} instead of {number(peak)}" if peak else "ten times the rate",
-                    "range_test: short runs at many rates say which one works",
-                ),
-                measure="surefoot.training.range_test(model, loss, data, optimizer)",
-                weight=3 if small else 2 if rate is not None else 1.6,
-            )
-        )
+    peak, gain = run.peak(), reach(run)
+    known = {cause.word for cause in look.causes}
+    if "no gradient" not in known and (gain is None or gain < ENOUGH * abs(loss.last)):
+        short = gain is not None and gain < FAR_TOO_SHORT * abs(loss.last)
+        look.causes.append(_too_short(peak, gain, weight=3 if short else 2 if peak is not None else 1.6))
+    if "no gradient" not in known and (gain is None or gain >= ENOUGH * abs(loss.last)):
+        look.causes.append(_too_long(peak, gain, weight=1.5 if gain is None else 2.5))
     if constant:
         look.causes.append(_stuck(run, constant, weight=3.2 if run.entropy is not None else 1.9))
     elif run.norm is None:
         look.causes.append(_detached())
 
 
-def _reach(run: Run) -> float | None:
+def _too_short(peak: float | None, gain: float | None, *, weight: float) -> Cause:
+    says = "the steps were too short to be seen in the loss"
+    if gain is not None:
+        says = f"plain gradient descent with these rates and norms could lower the loss by about {number(gain)} in all"
+    return Cause(
+        word="rate too small",
+        says=says + ("" if peak is None else f"; the largest rate was {number(peak)}"),
+        try_first=(
+            f"a rate of {number(10 * peak)} instead of {number(peak)}" if peak else "ten times the rate",
+            "range_test: short runs at many rates say which one works",
+        ),
+        measure="surefoot.training.range_test(model, loss, data, optimizer)",
+        weight=weight,
+    )
+
+
+def _too_long(peak: float | None, gain: float | None, *, weight: float) -> Cause:
+    says = "a first step too large can leave an output that is constant, and then nothing moves"
+    if gain is not None:
+        says = (
+            f"short steps with these norms would have lowered the loss by about {number(gain)}, and it did not fall: "
+        )
+        says += "they went too far, or left an output that is constant"
+    return Cause(
+        word="rate above the limit",
+        says=says + ("" if peak is None else f"; the largest rate was {number(peak)}"),
+        try_first=(
+            f"a rate of {number(peak / 10)} instead of {number(peak)}" if peak else "a tenth of the rate",
+            "range_test: short runs at many rates say which one works",
+        ),
+        measure="the variation of the model's outputs over a batch: none means that it is constant",
+        weight=weight,
+    )
+
+
+def reach(run: Run) -> float | None:
     """What plain gradient descent could have gained to first order: the sum of rate * norm^2."""
     if run.norm is None or run.rate is None or run.loss is None or len(run.norm) < 2:
         return None
@@ -342,13 +373,14 @@ def _bump(run: Run, look: Look) -> None:
     assert loss is not None
     head = loss.smooth[: max(len(loss) // 4, 3)]
     top = int(np.argmax(head))
-    if top == 0 or head[top] - loss.first < max(FAR * loss.noise, 0.1 * abs(loss.first)) or loss.last >= loss.first:
+    begin = float(loss.values[0])
+    if top == 0 or head[top] - begin < max(FAR * loss.noise, 0.1 * abs(begin)) or loss.last >= head[top]:
         return
     step = float(loss.steps[top])
     look.findings.append(
         Finding(
             word="rise at the start",
-            says=f"the loss first rose from {number(loss.first)} to {number(float(head[top]))} at {run.at(step)}, and "
+            says=f"the loss first rose from {number(begin)} to {number(float(head[top]))} at {run.at(step)}, and "
             "fell from there",
             step=step,
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from surefoot.audits._audit import audit
 from surefoot.audits.failures._numbers import look_at_numbers
-from surefoot.audits.failures._progress import FEW, fell, flat, look_at_progress, straight
+from surefoot.audits.failures._progress import FAR_TOO_SHORT, FEW, fell, flat, look_at_progress, reach, straight
 from surefoot.audits.failures._run import Look, Run, number, run_of
 from surefoot.audits.failures._stability import look_at_stability
 from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
@@ -157,14 +157,17 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
     went = f"the loss went from {number(loss.first)} to {number(loss.last)}"
     if "oscillation" in words:
         return "oscillating", f"{went} and swings"
+    if straight(run):
+        return "too small", f"{went} and had hardly begun to level off"
     if flat(run):
         if loss.last == 0:
             return "good", "the loss is 0: nothing is left to learn"
-        if "no gradient" not in words and _much_too_small(findings, run):
-            return "too small", "the loss did not move, and the steps were too short to move it"
-        return "cannot tell", "the loss did not move; a rate that is too small and a model that cannot learn look alike"
-    if straight(run):
-        return "too small", f"{went} and had hardly begun to level off"
+        if "no gradient" not in words and _much_too_small(run):
+            return "too small", "the loss hardly moved, and the steps were too short to move it"
+        return (
+            "cannot tell",
+            "no progress; steps too short, too long and a model that cannot learn look alike",
+        )
     if fell(run) <= 0:
         return "cannot tell", f"{went}, up and down: no trend stands out from the noise"
     if "plateau" in {finding.word for finding in findings}:
@@ -172,11 +175,10 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
     return "good", went + ("" if not words else "; but " + _headline(findings))
 
 
-def _much_too_small(findings: Sequence[Finding], run: Run) -> bool:  # noqa: ARG001
-    from surefoot.audits.failures._progress import _reach
-
-    reach = _reach(run)
-    return reach is not None and run.loss is not None and reach < 0.01 * abs(run.loss.last)
+def _much_too_small(run: Run) -> bool:
+    """Whether plain steps of these lengths could not have moved the loss."""
+    gain = reach(run)
+    return gain is not None and run.loss is not None and gain < FAR_TOO_SHORT * abs(run.loss.last)
 
 
 def _headline(findings: Sequence[Finding]) -> str:
