@@ -590,3 +590,32 @@ def momentum_map():
     axes.plot([2, 4], [0, 1], "--", color=AMBER)
     axes.grid(visible=False)
     return figure
+
+
+@shows(
+    "scikit-learn.md",
+    "The objective of SGDClassifier after 20 epochs against eta0, standardised breast cancer; the line is the suggestion.",
+)
+def sgd_classifier():
+    from sklearn.base import clone
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    from surefoot.integrations.sklearn import suggest
+
+    figure, axes = canvas("eta0", "objective", logx=True, logy=True)
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model = SGDClassifier(loss="log_loss", alpha=1e-3, max_iter=20, tol=None, learning_rate="adaptive", random_state=0)
+    rates, seen = np.geomspace(1e-4, 10, 20), []
+    for rate in rates:
+        fitted = clone(model).set_params(eta0=rate).fit(X, y)
+        margins = (2 * y - 1) * fitted.decision_function(X)
+        seen.append(np.logaddexp(0, -margins).mean() + 1e-3 / 2 * (fitted.coef_**2).sum())
+    axes.plot(rates, seen, "o-", ms=3, color=BLUE)
+    told = suggest(model, X, y)
+    axes.axvline(told.parameters["eta0"], color=GREEN, label="suggested")
+    axes.axvline(told.limit, color=RED, ls="--", label="mean-square limit")
+    axes.legend(frameon=False)
+    return figure

@@ -17,6 +17,7 @@ ROOMS = {
     "cli",
     "dynamics",
     "errors.py",
+    "integrations",
     "logs",
     "methods",
     "noise",
