@@ -594,7 +594,7 @@ def momentum_map():
 
 @shows(
     "scikit-learn.md",
-    "The objective of SGDClassifier after 20 epochs against eta0, standardised breast cancer; the line is the suggestion.",
+    "The objective of SGDClassifier after 20 epochs against eta0 on standardised breast cancer, and the suggestion.",
 )
 def sgd_classifier():
     from sklearn.base import clone

@@ -129,12 +129,12 @@ def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
     if not isinstance(estimator, BaseEstimator):
         raise InvalidType(f"estimator must be a scikit-learn estimator; got a {type(estimator).__name__}")
     names = list(getattr(X, "columns", []))
-    prefix, model = "", estimator
+    prefix, model, given = "", estimator, X
     if isinstance(estimator, Pipeline):
         prefix, model = f"{estimator.steps[-1][0]}__", estimator.steps[-1][1]
-        X = clone(estimator[:-1]).fit_transform(X, y) if len(estimator.steps) > 1 else X
+        given = clone(estimator[:-1]).fit_transform(X, y) if len(estimator.steps) > 1 else X
         names = []  # the steps before may have changed the columns
-    features, targets = _checked(X, y)
+    features, targets = _checked(given, y)
     scales = _uneven(features, names)
     if isinstance(model, SGDClassifier | SGDRegressor):
         return _sgd(model, features, targets, prefix, scales, rng)
