@@ -1,5 +1,6 @@
 """scikit-learn: the suggested rate against a sweep, from both sides of the limit, and what is refused."""
 
+import json
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.integrations.sklearn import suggest
+from surefoot.integrations.sklearn import Suggestion, suggest
 
 
 def cancer():
@@ -107,6 +108,7 @@ def test_a_network_learns_at_the_rate(solver):
     told = suggest(model, X, y)
     assert told.label == "TRIED"
     assert told == suggest(model, X, y)
+    assert Suggestion.from_dict(json.loads(json.dumps(told.to_dict(), allow_nan=False))) == told
     import warnings
 
     def loss(rate):

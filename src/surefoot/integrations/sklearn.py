@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.noise import mean_square_limits
 from surefoot.problems import LeastSquares, Logistic, Problem
+from surefoot.records import Record
 from surefoot.rules import BarzilaiBorwein
 from surefoot.solvers import descend
 from surefoot.trials.bracket import search
@@ -45,7 +46,7 @@ LEARNT = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
+class Suggestion(Record):
     """Parameters for an estimator, and why.
 
     Parameters
@@ -66,7 +67,7 @@ class Suggestion:
     """
 
     estimator: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, float | str]
     label: str
     limit: float | None
     tried: tuple[tuple[float, float], ...] = field(default=(), repr=False)
