@@ -8,7 +8,7 @@ import numpy as np
 
 from surefoot.audits._later import from_there_on
 from surefoot.audits._plan import RAMPS, Plan, plan_of
-from surefoot.audits._rows import Array, Rows, thinned
+from surefoot.audits._rows import Array, Rows, spread_indices
 from surefoot.audits._series import Series, series_of
 from surefoot.audits._shapes import Table
 from surefoot.audits._story import PAIR, Story, Variant, simplest
@@ -92,21 +92,21 @@ def _compare(series: Series, plan: Any, tol: float) -> Audit:
     rows = _rows(series, tol)
     wanted = plan_of(plan, float(rows.steps.max()))
     if wanted.plateau is not None:
-        wanted = _dropped(wanted, rows)
+        wanted = _follow_plateau(wanted, rows)
     if not rows.rates.any():
         return _result(series, rows, Variant(plan=wanted), 1.0, story=_all_zero(rows), evidence=[])
     given = 1.0 if wanted.rated else None
-    held, scale, agreed = _closest(rows, wanted, given)
-    if agreed == len(rows) and not _went_back_to_the_start(series):
+    held, scale, agreed = _closest_convention(rows, wanted, given)
+    if agreed == len(rows) and not _counter_began_again(series):
         worst = float(rows.fit(held.rates(rows.steps), scale)[0])
         return _result(series, rows, held, scale, story=None, evidence=_as_planned(rows, held, worst))
     few = replace(rows, marked=min(agreed, len(rows) - 1)).thin(_LOOKED_AT)
-    agreed = few.agreeing(held.rates(few.steps), scale, few.loose)
+    agreed = few.count_agreeing(held.rates(few.steps), scale, few.loose)
     stories = _explanations(series, few, wanted, given, (held, scale, agreed))
     story = stories[0] if stories else _unknown(few, min(agreed, len(few) - 1))
     if not wanted.rated and story.whole:
         scale = story.scale
-        agreed = few.agreeing(held.rates(few.steps), scale, few.loose)
+        agreed = few.count_agreeing(held.rates(few.steps), scale, few.loose)
     evidence, others = _why(few, held, stories, agreed, scale)
     return _result(series, rows, held, scale, story=story, evidence=evidence, others=others)
 
@@ -119,14 +119,14 @@ def _rows(series: Series, tol: float) -> Rows:
     return Rows(steps=steps, rates=rates, largest=largest, tight=tight, loose=max(tol, tight))
 
 
-def _closest(rows: Rows, plan: Plan, scale: float | None) -> tuple[Variant, float, int]:
+def _closest_convention(rows: Rows, plan: Plan, scale: float | None) -> tuple[Variant, float, int]:
     """The convention of the warm-up, and the scale, under which the most rows from the first on are as planned."""
     best, key = (Variant(plan=plan), 1.0 if scale is None else scale, 0), (-1, 0.0)
     for each in plan.conventions():
         variant = Variant(plan=each)
         values = variant.rates(rows.steps)
         for factor in [scale] if scale is not None else _scales(rows, values):
-            agreed = rows.agreeing(values, factor, rows.loose)
+            agreed = rows.count_agreeing(values, factor, rows.loose)
             worst = float(rows.part(0, agreed).fit(values[:agreed], factor)[0]) if agreed else 0.0
             if (agreed, -worst) > key:
                 best, key = (variant, factor, agreed), (agreed, -worst)
@@ -143,12 +143,12 @@ def _scales(rows: Rows, values: Array) -> list[float]:
     return [scale for scale in [*found, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]
 
 
-def _went_back_to_the_start(series: Series) -> bool:
+def _counter_began_again(series: Series) -> bool:
     """Whether the log's own counter began again, so that a schedule that did so too looks as planned."""
     return any(series.steps[i] <= series.steps[0] for i in series.resumes)
 
 
-def _dropped(plan: Plan, rows: Rows) -> Plan:
+def _follow_plateau(plan: Plan, rows: Rows) -> Plan:
     """A plan that drops with the run, as it would have gone: it drops when the log does, if it may.
 
     When torch's ReduceLROnPlateau drops depends on a metric; that it drops by its factor only, and never sooner than
@@ -228,7 +228,7 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
                         fix="the base rate was scaled, or it is another parameter group's",
                         burden=1,
                     )
-                    found.append(_swapped(story.and_then(factor), story))
+                    found.append(_with_curve_of(story.and_then(factor), story))
     for variant in variants:
         found += _two_lengths(rows, variant, given)
         firsts = [
@@ -246,7 +246,7 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
     return found
 
 
-def _swapped(both: Story, story: Story) -> Story:
+def _with_curve_of(both: Story, story: Story) -> Story:
     """The words of both, the curve of the one that has it."""
     return replace(both, variant=story.variant, worst=story.worst, scale=story.scale, whole=True)
 
@@ -353,7 +353,7 @@ def _one_after_the_other(
             continue
         seen.add((story.says, begin))
         values = story.rates(rows.steps[begin:])
-        until = begin + rows.part(begin).agreeing(values, 1.0, rows.loose)
+        until = begin + rows.part(begin).count_agreeing(values, 1.0, rows.loose)
         if not begin + _FEW <= until <= len(rows) - _FEW:
             continue
         found += [story.and_then(event) for event in from_there_on(rows, story.variant, story.scale, until)]
@@ -425,7 +425,7 @@ def _result(
     differences = np.abs(rows.rates - planned)
     departs = np.nonzero(differences > rows.loose * rows.largest)[0]
     first = int(departs[0]) if len(departs) else None
-    kept = sorted({*thinned(len(rows), _KEPT), *(() if first is None else (first,))})
+    kept = sorted({*spread_indices(len(rows), _KEPT), *(() if first is None else (first,))})
     ramp = held.plan.ramp
     notes = [f"the warm-up that fits best: {ramp}"] if held.plan.warmup and story is None and ramp in RAMPS else []
     return Audit(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from surefoot.audits._rows import Array, Rows, nearest_whole
-from surefoot.audits._story import Story, Variant, sifted
+from surefoot.audits._story import Story, Variant, sift
 from surefoot.audits._whole import lengths
 
 __all__ = ["from_there_on"]
@@ -36,15 +36,15 @@ def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> lis
     before = float(rows.steps[first - 1]) if first else float(rows.steps[0]) - 1
     return [
         *_restarts(rows, variant, scale, first),
-        *_stopped(tail, variant),
-        *_lost(tail, variant, scale),
-        *_carried(tail, variant),
+        *_stop(tail, variant),
+        *_lost_position(tail, variant, scale),
+        *_carried_rate(tail, variant),
         *_other_total(tail, variant, scale),
         *_new_schedule(tail, variant, scale, before),
     ]
 
 
-def _begun(variant: Variant, begin: float) -> Variant:
+def _begin_at(variant: Variant, begin: float) -> Variant:
     return replace(variant, shift=begin)
 
 
@@ -52,7 +52,7 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
     """The schedule began again, perhaps more than once."""
     at, worst, places = first, 0.0, list[float]()
     plain = replace(variant, shift=0.0)
-    last = _begun(variant, 0.0)
+    last = _begin_at(variant, 0.0)
     while at < len(rows):
         if len(places) == MOST_RESTARTS:
             return []
@@ -67,8 +67,8 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
         reach = np.where(off.any(axis=1), np.argmax(off, axis=1), len(head))
         close = np.max(np.where(np.arange(len(head)) < reach[:, None], np.abs(scale * values - head.rates), 0), axis=1)
         best = float(begins[np.lexsort((close, -reach))[0]])
-        last = _begun(variant, best)
-        agreed = tail.agreeing(last.rates(tail.steps), scale, rows.loose)
+        last = _begin_at(variant, best)
+        agreed = tail.count_agreeing(last.rates(tail.steps), scale, rows.loose)
         if not agreed:
             return []
         worst = max(worst, float(rows.part(at, at + agreed).fit(last.rates(tail.steps[:agreed]), scale)[0]))
@@ -92,7 +92,7 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
     ]
 
 
-def _stopped(tail: Rows, variant: Variant) -> list[Story]:
+def _stop(tail: Rows, variant: Variant) -> list[Story]:
     low, high = float(tail.rates.min()), float(tail.rates.max())
     if len(tail) < 2 or high - low > tail.tight * tail.largest or np.ptp(variant.rates(tail.steps)) == 0:
         return []
@@ -108,7 +108,7 @@ def _stopped(tail: Rows, variant: Variant) -> list[Story]:
     ]
 
 
-def _lost(tail: Rows, variant: Variant, scale: float) -> list[Story]:
+def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Story]:
     """The schedule went on from another position."""
     few = tail.some()
     reach = max(float(np.abs(tail.steps).max()), 1.0)
@@ -129,11 +129,11 @@ def _lost(tail: Rows, variant: Variant, scale: float) -> list[Story]:
             burden=2,
             variant=changed,
         )
-        found += sifted(tail, [story], changed.rates(few.steps)[None], scale)
+        found += sift(tail, [story], changed.rates(few.steps)[None], scale)
     return found
 
 
-def _carried(tail: Rows, variant: Variant) -> list[Story]:
+def _carried_rate(tail: Rows, variant: Variant) -> list[Story]:
     """The schedule went on at the right place from the wrong rate."""
     worst, factor = tail.fit(variant.rates(tail.steps))
     if len(tail) < 3 or worst > tail.loose:
@@ -174,7 +174,7 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Story]:
         burden=3,
         variant=changed,
     )
-    return sifted(tail, [story], changed.rates(few.steps)[None], scale)
+    return sift(tail, [story], changed.rates(few.steps)[None], scale)
 
 
 def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Story]:
@@ -187,7 +187,7 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
     here = float(tail.steps[0])
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
-            fresh = replace(_begun(variant, begin), plan=replace(variant.plan, warmup=warmup))
+            fresh = replace(_begin_at(variant, begin), plan=replace(variant.plan, warmup=warmup))
 
             def worst(length: Array, fresh: Variant = fresh) -> Array:
                 return few.fit(fresh.rates(few.steps, total=length[:, None]), scale)[0]
@@ -203,5 +203,5 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
                 burden=3 + (warmup != variant.plan.warmup),
                 variant=changed,
             )
-            found += sifted(tail, [story], changed.rates(few.steps)[None], scale)
+            found += sift(tail, [story], changed.rates(few.steps)[None], scale)
     return found

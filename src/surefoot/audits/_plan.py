@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -78,7 +77,7 @@ class Plan:
     Parameters
     ----------
     text : str
-        As it was given.
+        The plan as it was given.
     shape : Shape
         The schedule, its length with the warm-up in it.
     total : float or None
@@ -94,7 +93,7 @@ class Plan:
     periodic : bool
         Whether a cosine goes up again after its end, as torch's and transformers' do.
     plateau : tuple of (factor, patience) or None
-        Of a plan that drops when the run stands still; `shape` then holds the first rate.
+        Settings of a plan that drops when the run stands still; `shape` then holds the first rate.
     """
 
     text: str
@@ -172,27 +171,27 @@ def plan_of(plan: Any, last: float = 0.0) -> Plan:
     if isinstance(plan, Warmup):
         if not isinstance(plan.rule, Schedule):
             raise InvalidType(f"only a schedule can be audited; {type(plan.rule).__name__} adapts to what it sees")
-        return replace(_scheduled(plan.rule), text=repr(plan), warmup=float(plan.steps), ramp=Ramp(False, 1, 0))
+        return replace(_from_schedule(plan.rule), text=repr(plan), warmup=float(plan.steps), ramp=Ramp(False, 1, 0))
     if isinstance(plan, Schedule):
-        return _scheduled(plan)
+        return _from_schedule(plan)
     if isinstance(plan, os.PathLike) or (isinstance(plan, str) and _is_log(plan)):
-        return _logged(cast("Any", plan))
+        return _from_log(cast("Any", plan))
     if isinstance(plan, str):
-        return _parsed(plan)
+        return _parse(plan)
     if hasattr(plan, "optimizer") and hasattr(plan, "step"):
-        return Plan(text=type(plan).__name__, shape=Table(_stepped(plan, last)))
+        return Plan(text=type(plan).__name__, shape=Table(_step_through(plan, last)))
     if callable(plan):
-        return Plan(text=getattr(plan, "__name__", "callable"), shape=Table(_asked(plan, last)))
+        return Plan(text=getattr(plan, "__name__", "callable"), shape=Table(_ask(plan, last)))
     if isinstance(plan, Mapping) or hasattr(plan, "columns"):
-        return _logged(plan)
+        return _from_log(plan)
     if isinstance(plan, Iterable) and not isinstance(plan, bytes):
-        return _listed(list(cast("Iterable[Any]", plan)))
+        return _from_list(list(cast("Iterable[Any]", plan)))
     raise InvalidType(
         f"a plan is a text or a schedule, rates, a callable or a log; got {type(plan).__name__}; {_EXAMPLE}"
     )
 
 
-def _scheduled(schedule: Schedule) -> Plan:
+def _from_schedule(schedule: Schedule) -> Plan:
     shape = of_schedule(schedule)
     return Plan(text=repr(schedule), shape=shape, total=shape.total)
 
@@ -201,7 +200,7 @@ def _is_log(text: str) -> bool:
     return text.lower().endswith(_LOGS) and text.partition(":")[0] not in NAMES
 
 
-def _logged(log: Any) -> Plan:
+def _from_log(log: Any) -> Plan:
     from surefoot.audits._series import series_of
 
     series = series_of(log)
@@ -210,9 +209,9 @@ def _logged(log: Any) -> Plan:
     return Plan(text=f"the rates of {series.name}", shape=Interpolated(steps[order], rates[order]))
 
 
-def _listed(values: Sequence[Any]) -> Plan:
+def _from_list(values: Sequence[Any]) -> Plan:
     if values and isinstance(values[0], Mapping | tuple | list):
-        return _logged(values)
+        return _from_log(values)
     try:
         rates = np.array([float(value) for value in values])
     except (TypeError, ValueError, OverflowError):
@@ -232,7 +231,7 @@ def _positions(last: float) -> int:
     return int(min(4 * max(int(last), 1), MOST_ASKED)) + 1
 
 
-def _asked(plan: Callable[[int], Any], last: float) -> Array:
+def _ask(plan: Callable[[int], Any], last: float) -> Array:
     count = _positions(last)
     values: list[float] = []
     try:
@@ -259,7 +258,7 @@ class _Stub:
         """Nothing to step."""
 
 
-def _stepped(scheduler: Any, last: float) -> Array:
+def _step_through(scheduler: Any, last: float) -> Array:
     """The rates of the first group if a torch scheduler were stepped from its start once per step."""
     import copy
     import warnings
@@ -311,7 +310,7 @@ def _begin(scheduler: Any, stub: _Stub, *, step: bool = True) -> None:
         getattr(scheduler, "_initial_step", scheduler.step)()
 
 
-def _parsed(text: str) -> Plan:
+def _parse(text: str) -> Plan:
     word, _, rest = text.strip().partition(":")
     if word not in NAMES and word != PLATEAU:
         raise unknown_rule(text, [*NAMES, PLATEAU])
@@ -415,8 +414,3 @@ def _whole(text: str, key: str, value: float) -> int:
     if value != int(value) or value < 0:
         raise InvalidInput(f"plan {text!r}: {key} takes a whole number of steps; got {value:g}")
     return int(value)
-
-
-def path_or_text(plan: str) -> Any:
-    """What the command is given: the path of a log that is there, or a plan's text."""
-    return Path(plan) if _is_log(plan) else plan

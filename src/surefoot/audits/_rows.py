@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Rows", "nearest_whole", "thinned"]
+__all__ = ["Array", "Rows", "nearest_whole", "spread_indices"]
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class Rows:
         """So many of them, evenly spread, and the marked one."""
         if len(self) <= most:
             return self
-        return self._of(np.array(sorted({*thinned(len(self), most), self.marked})))
+        return self._of(np.array(sorted({*spread_indices(len(self), most), self.marked})))
 
     def fit(self, values: Array, scale: float | None = None) -> tuple[Array, Array]:
         """Largest difference of ``scale * values`` as a part of the largest rate, and the scale.
@@ -85,7 +85,7 @@ class Rows:
         worst = np.max(np.abs(self.rates - factor[..., None] * values), axis=-1, initial=0.0) / self.largest
         return np.where(np.isfinite(worst), worst, np.inf), factor
 
-    def agreeing(self, values: Array, scale: float, slack: float) -> int:
+    def count_agreeing(self, values: Array, scale: float, slack: float) -> int:
         """How many rows from the first on agree to within so much."""
         off = np.abs(self.rates - scale * values) > slack * self.largest
         return int(np.argmax(off)) if off.any() else len(self)
@@ -118,7 +118,7 @@ def nearest_whole(worst: Callable[[Array], Array], guesses: Array, *, least: flo
         grid = np.unique(np.append(finer, grid[at]))
 
 
-def thinned(length: int, most: int) -> list[int]:
+def spread_indices(length: int, most: int) -> list[int]:
     """Indices spread evenly, the first and the last among them."""
     if length <= most:
         return list(range(length))

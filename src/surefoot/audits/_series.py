@@ -29,9 +29,9 @@ class Series:
     Parameters
     ----------
     name : str
-        Of the log.
+        Name of the log.
     column : str
-        Of the rate; empty if it had no name.
+        Column of the rate; empty if it had no name.
     steps : tuple of float
     rates : tuple of float
         Finite, one for each step.
@@ -58,7 +58,7 @@ def series_of(log: Any, column: str | None = None) -> Series:
     Parameters
     ----------
     log : path, DataFrame, mapping, sequence or LogFile
-        As `surefoot.logs.read_log` takes it.
+        What loggers write, as `surefoot.logs.read_log` takes it.
     column : str, optional
         The rate's, if its name does not say so or there are several.
 
@@ -90,8 +90,8 @@ def series_of(log: Any, column: str | None = None) -> Series:
         step, rate = curve.steps[bad[0]], curve.values[bad[0]]
         raise NotFinite(f"{found.name}, step {step:g}: the rate is {rate}: no optimizer can have used it; fix the log")
     whole: list[float] = [int(step) if step == int(step) else step for step in curve.steps.tolist()]
-    steps, rates, resumes, more = _ordered(whole, curve.values.tolist())
-    coarse, digits = _coarse(curve)
+    steps, rates, resumes, more = _put_in_order(whole, curve.values.tolist())
+    coarse, digits = _coarseness(curve)
     rounded = [f"the rates were written with {digits} digits: differences below {coarse:.1g} are not seen"]
     return Series(
         name=found.name,
@@ -100,11 +100,17 @@ def series_of(log: Any, column: str | None = None) -> Series:
         rates=tuple(rates),
         coarse=coarse,
         resumes=tuple(resumes),
-        notes=(*found.notes, *_about(found, curves, columns), *(rounded if digits else ()), *more, *_broken(curves)),
+        notes=(
+            *found.notes,
+            *_describe_columns(found, curves, columns),
+            *(rounded if digits else ()),
+            *more,
+            *_count_broken(curves),
+        ),
     )
 
 
-def _about(log: LogFile, curves: Curves, columns: Sequence[str]) -> list[str]:
+def _describe_columns(log: LogFile, curves: Curves, columns: Sequence[str]) -> list[str]:
     """Which columns were taken for what."""
     said: list[str] = []
     if curves.others.get("rate"):
@@ -116,7 +122,7 @@ def _about(log: LogFile, curves: Curves, columns: Sequence[str]) -> list[str]:
     return said
 
 
-def _broken(curves: Curves) -> list[str]:
+def _count_broken(curves: Curves) -> list[str]:
     """What is not finite beside the rates: the schedule is not all that matters."""
     said: list[str] = []
     for name, curve in (("loss", curves.loss), ("gradient's norm", curves.norm)):
@@ -128,7 +134,7 @@ def _broken(curves: Curves) -> list[str]:
     return said
 
 
-def _coarse(curve: Curve) -> tuple[float, int]:
+def _coarseness(curve: Curve) -> tuple[float, int]:
     """Half of the last digit relative to the largest rate, and the digits if the log was rounded to few."""
     texts = {
         value if isinstance(value, str) else repr(rate)
@@ -146,7 +152,7 @@ def _digits(text: str) -> int:
     return len(text.lower().partition("e")[0].replace(".", "").lstrip("+-0"))
 
 
-def _ordered(steps: list[float], rates: list[float]) -> tuple[list[float], list[float], list[int], list[str]]:
+def _put_in_order(steps: list[float], rates: list[float]) -> tuple[list[float], list[float], list[int], list[str]]:
     """Repeated rows dropped, shuffled ones sorted; where the step goes back, the run was resumed."""
     said: list[str] = []
     back = sum(b < a for a, b in pairwise(steps))

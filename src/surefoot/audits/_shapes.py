@@ -95,7 +95,7 @@ class MultiStep:
     milestones : tuple of float
         Positions of the drops.
     factor : float
-        In (0, 1).
+        Factor of each drop, in (0, 1).
     """
 
     step: float

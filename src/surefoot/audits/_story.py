@@ -7,7 +7,7 @@ import numpy as np
 from surefoot.audits._plan import Plan
 from surefoot.audits._rows import Array, Rows
 
-__all__ = ["Story", "Variant", "sifted", "simplest"]
+__all__ = ["Story", "Variant", "sift", "simplest"]
 
 # What two changes weigh more than their sum: a single cause that explains the log always comes first.
 PAIR = 4
@@ -99,7 +99,7 @@ class Story:
         )
 
 
-def sifted(rows: Rows, stories: list[Story], values: Array, scale: float | None) -> list[Story]:
+def sift(rows: Rows, stories: list[Story], values: Array, scale: float | None) -> list[Story]:
     """Those of some stories whose curves, of a few rows, fit; then those that fit all rows.
 
     Parameters

@@ -23,11 +23,11 @@ class Audit(Record):
     log, column : str
         What was read, and the column of the rate in it; empty if it had no name.
     plan : str
-        As it was given.
+        The plan as it was given.
     verdict : str
         ``as planned`` or ``departs``.
     cause : str
-        In a few words, always the same ones (docs/audit.md lists them); empty where all is as planned, "unknown" where
+        Cause in a few words, always the same ones (docs/audit.md lists them); empty where all is as planned, "unknown" where
         no cause that is known explains every row.
     explanation : str
         The cause with its numbers; empty likewise.
@@ -68,7 +68,7 @@ class Audit(Record):
         cause = ", or ".join([self.cause, *self.others])
         head = f"{self.log}: {self.verdict}" + (f": {cause}" if cause else "")
         lines = [head, f"  plan {self.plan}; {self.rows} rates" + (f" in {self.column}" if self.column else "")]
-        table = [("step", "planned", "ran", "ran / planned"), *(self._row(i) for i in self._shown())]
+        table = [("step", "planned", "ran", "ran / planned"), *(self._row(i) for i in self._rows_to_show())]
         widths = [max(len(row[i]) for row in table) for i in range(4)]
         lines += [
             "",
@@ -86,7 +86,7 @@ class Audit(Record):
         ratio = f"{ran / planned:.4g}" if planned and math.isfinite(ran / planned) else "-"
         return f"{self.steps[i]}", f"{planned:.5g}", f"{ran:.5g}", ratio
 
-    def _shown(self) -> list[int]:
+    def _rows_to_show(self) -> list[int]:
         """Rows for print: spread evenly, and the first one that departs."""
         n = len(self.steps)
         kept = {round(i * (n - 1) / (ROWS - 1)) for i in range(ROWS)} if n > ROWS else set(range(n))

@@ -7,7 +7,7 @@ import numpy as np
 
 from surefoot.audits._drifts import drifts
 from surefoot.audits._rows import Array, Rows, nearest_whole
-from surefoot.audits._story import Story, Variant, sifted
+from surefoot.audits._story import Story, Variant, sift
 
 __all__ = ["lengths", "whole_run"]
 
@@ -33,17 +33,17 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     stand : bool
         Whether the rates may have stood still, or drifted: not on top of another change.
     """
-    found = standing(rows, variant) if stand else []
+    found = standstill(rows, variant) if stand else []
     families = (*paces(rows, variant), *stairs(rows, variant))
     steps = rows.some().steps
     if families:
         values = np.stack([story.variant.rates(steps) for story in families if story.variant is not None])
-        found += sifted(rows, list(families), values, scale)
+        found += sift(rows, list(families), values, scale)
     for search in (shifts, past_the_end, totals, warmups):
         stories = search(rows, variant, scale)
         if stories:
             values = np.stack([story.variant.rates(steps) for story in stories if story.variant is not None])
-            found += sifted(rows, stories, values, scale)
+            found += sift(rows, stories, values, scale)
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
         if worst <= rows.loose:
@@ -54,7 +54,7 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     return [replace(story, whole=True) for story in found]
 
 
-def standing(rows: Rows, variant: Variant) -> list[Story]:
+def standstill(rows: Rows, variant: Variant) -> list[Story]:
     """Rates that never moved although the plan's do."""
     low, high = float(rows.rates.min()), float(rows.rates.max())
     planned = variant.rates(rows.steps)
@@ -137,7 +137,7 @@ def stairs(rows: Rows, variant: Variant) -> list[Story]:
     """One position for N steps, or the plan's own, the rate held in between."""
     if variant.pace != 1 or variant.stair != 1:
         return []
-    held = _held(rows)
+    held = _stair_length(rows)
     stories: list[Story] = []
     for n in sorted({*range(2, MOST + 1), held} if held >= HELD else set()):
         for begin in (0, 1):
@@ -163,7 +163,7 @@ def stairs(rows: Rows, variant: Variant) -> list[Story]:
     return stories
 
 
-def _held(rows: Rows) -> float:
+def _stair_length(rows: Rows) -> float:
     """For how many steps a rate was mostly held, by the rows; 0 if none was."""
     moved = np.nonzero(np.diff(rows.rates) != 0)[0]
     if not len(moved):

@@ -32,7 +32,7 @@ class Curve:
     column : str
         Name in the log.
     steps, values : array, shape (n,)
-        In the order of the log; values may be NaN or infinite.
+        Numbers in the order of the log; values may be NaN or infinite.
     written : tuple
         The values as they stood in the log: text shows with how many digits.
     """
@@ -84,7 +84,7 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
     Parameters
     ----------
     log : path, DataFrame, mapping, sequence or LogFile
-        As `read_log` takes it.
+        What `read_log` takes.
     names : mapping, optional
         Column of a role ("rate", "loss", "validation", "norm", "scale") where its name does not say so.
 
@@ -105,10 +105,10 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
         for key, value in row.items():
             counts[key] = counts.get(key, 0) + (value not in (None, ""))
     # a column that is empty all along is there all the same: its emptiness is said where it is needed
-    chosen, others = _chosen(found, counts, names or {})
+    chosen, others = _choose(found, counts, names or {})
     step = _position(counts, STEPS)
     epoch = _position(counts, EPOCHS)
-    if step is not None and epoch is not None and 2 * _different(found, step) < _different(found, epoch):
+    if step is not None and epoch is not None and 2 * _count_different(found, step) < _count_different(found, epoch):
         step = None  # a step that stands still while epochs go on was carried on from another line
     unit = "row" if step is None and epoch is None else "epoch" if step is None else "step"
     position = step if step is not None else epoch
@@ -127,7 +127,7 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
     )
 
 
-def _chosen(
+def _choose(
     log: LogFile, counts: Mapping[str, int], names: Mapping[str, str | None]
 ) -> tuple[dict[Role, str], dict[str, tuple[str, ...]]]:
     """The column of each role, and those that could have been it."""
@@ -155,7 +155,7 @@ def _position(counts: Mapping[str, int], known: Sequence[str]) -> str | None:
     return min(columns, key=lambda column: known.index(bare(column)), default=None)
 
 
-def _different(log: LogFile, column: str) -> int:
+def _count_different(log: LogFile, column: str) -> int:
     return len({str(row[column]) for row in log.rows if column in row})
 
 
@@ -167,7 +167,7 @@ def _curve(log: LogFile, role: str, column: str, position: str | None) -> Curve:
     for number, row in enumerate(log.rows):
         if position is not None and (at := row.get(position)) not in (None, ""):
             here = _step(log.name, number, at)
-        if column not in row or not _logged(role, row, column):
+        if column not in row or not _has_value(role, row, column):
             continue
         value = as_number(row[column])
         where = len(steps) if position is None else here
@@ -184,7 +184,7 @@ def _curve(log: LogFile, role: str, column: str, position: str | None) -> Curve:
     return Curve(column=column, steps=np.array(steps), values=np.array(values), written=tuple(written))
 
 
-def _logged(role: str, row: Mapping[str, Any], column: str) -> bool:
+def _has_value(role: str, row: Mapping[str, Any], column: str) -> bool:
     """Whether the row has a value of the column. None is a NaN that JSON cannot hold, except of a rate, which has none.
 
     One of our own records with an event and a rate of 0 is an update that was not made.

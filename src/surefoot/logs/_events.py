@@ -95,7 +95,7 @@ def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
     Returns
     -------
     scalars : list of (tag, step, value)
-        In the order of the file; single precision as written.
+        Scalars in the order of the file; single precision as written.
     whole : bool
         False if the last record is cut off, as in the file of a run that was killed; what is before it counts.
 
@@ -163,12 +163,12 @@ def _scalars(event: bytes) -> list[Scalar]:
     found: list[Scalar] = []
     for summary in summaries:
         for number, _, value in fields(summary):
-            if number == 1 and isinstance(value, bytes) and (scalar := _tagged(value)) is not None:
+            if number == 1 and isinstance(value, bytes) and (scalar := _tag_and_number(value)) is not None:
                 found.append((scalar[0], step, scalar[1]))
     return found
 
 
-def _tagged(value: bytes) -> tuple[str, float] | None:
+def _tag_and_number(value: bytes) -> tuple[str, float] | None:
     """The tag and the number of a summary's value; None if it holds no number."""
     tag, number = "", None
     for which, kind, part in fields(value):
@@ -190,13 +190,13 @@ def _tensor(message: bytes) -> float | None:
         elif which in _TENSOR:
             if not isinstance(part, bytes):
                 return float(part)
-            return _unpacked(_TENSOR[which], part)
+            return _unpack(_TENSOR[which], part)
         elif which == _CONTENT and isinstance(part, bytes) and dtype in _DTYPES:
-            return _unpacked(_DTYPES[dtype], part)
+            return _unpack(_DTYPES[dtype], part)
     return None
 
 
-def _unpacked(form: str, data: bytes) -> float | None:
+def _unpack(form: str, data: bytes) -> float | None:
     return float(struct.unpack(form, data)[0]) if len(data) == struct.calcsize(form) else None
 
 

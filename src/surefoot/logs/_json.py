@@ -1,7 +1,7 @@
 """JSON: a record a line, a list of records, columns by name, transformers' trainer_state.json."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from surefoot.errors import InvalidInput
@@ -129,8 +129,3 @@ def _begins_with_record(text: str) -> bool:
 
 def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:120]
-
-
-def names_of(rows: Iterable[Row]) -> list[str]:
-    """All names, in the order in which they came."""
-    return list(dict.fromkeys(name for row in rows for name in row))

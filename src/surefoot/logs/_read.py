@@ -41,7 +41,7 @@ class LogFile:
     Parameters
     ----------
     rows : tuple of mapping
-        In the order of the log: name to value, numbers as they were read, text as text.
+        Rows in the order of the log: name to value, numbers as they were read, text as text.
     notes : tuple of str
         What was odd about it, for a person.
     name : str
@@ -84,8 +84,8 @@ def read_log(log: Any) -> LogFile:
     if isinstance(log, LogFile):
         return log
     if isinstance(log, str | os.PathLike):
-        return _read_path(_expanded(cast("str | os.PathLike[str]", log)))
-    log = _inside(log)
+        return _read_path(_expand(cast("str | os.PathLike[str]", log)))
+    log = _unwrap(log)
     if isinstance(log, Sequence) and log and all(isinstance(item, str | os.PathLike) for item in cast("Any", log)):
         return _one_after_another([read_log(path) for path in cast("Sequence[Any]", log)])
     if isinstance(log, Mapping):
@@ -109,7 +109,7 @@ def _read_path(path: Path) -> LogFile:
     return LogFile(tuple(rows), tuple(notes), path.name)
 
 
-def _expanded(path: str | os.PathLike[str]) -> Path:
+def _expand(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(path).expanduser()
     except (RuntimeError, ValueError) as error:  # ~nobody/log.csv
@@ -142,13 +142,13 @@ def _read_file(path: Path) -> tuple[Sequence[Row], list[str]]:
         rows, notes = read_json(lines)
     elif kind in _TEXTS or kind[1:].isdigit():
         lines = Lines(path, strict=False)
-        rows, notes = _sniffed(lines)
+        rows, notes = _guess_format(lines)
     else:
         raise InvalidInput(f"{path}: cannot read {kind}; give {_FORMATS}")
     return rows, notes + lines.notes
 
 
-def _sniffed(lines: Lines) -> tuple[Sequence[Row], list[str]]:
+def _guess_format(lines: Lines) -> tuple[Sequence[Row], list[str]]:
     """A file whose name says nothing: records, a table, MLflow's metric, or text."""
     probe = [line.strip() for line in islice(lines, _PROBE)]
     probe = [line for line in probe if line]
@@ -191,7 +191,7 @@ def _frame(path: Path) -> Any:
         raise InvalidInput(f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); write it again") from error
 
 
-def _inside(log: Any) -> Any:
+def _unwrap(log: Any) -> Any:
     """The log in what holds one: a Trainer its state, the state its log_history, Keras' History its history."""
     for name in ("state", "log_history", "history"):
         inside = getattr(log, name, None)

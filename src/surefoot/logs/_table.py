@@ -31,7 +31,7 @@ def read_table(lines: Lines, delimiter: str | None = None) -> tuple[list[dict[st
     InvalidInput
         If the first line does not name the columns, or a line is no row.
     """
-    numbered = _without_comments(lines)
+    numbered = _skip_comments(lines)
     head = next(numbered, None)
     if head is None:
         raise InvalidInput(f"{lines.path} holds no rows; give the log of a run that logged something")
@@ -54,7 +54,7 @@ def read_table(lines: Lines, delimiter: str | None = None) -> tuple[list[dict[st
         longer += len(cells) > len(names)
         # a column without a name is pandas' index
         row = {
-            name: _decimal(cell, delimiter)
+            name: _with_decimal_point(cell, delimiter)
             for name, cell in zip(names, cells, strict=False)
             if cell and name and not name.endswith(EXTREMES)
         }
@@ -76,7 +76,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _without_comments(lines: Iterable[str]) -> Generator[tuple[int, str]]:
+def _skip_comments(lines: Iterable[str]) -> Generator[tuple[int, str]]:
     """Lines with their numbers, without comments; a comment above numbers alone is the header (numpy.savetxt)."""
     comment, begun = None, False
     for number, line in enumerate(lines, 1):
@@ -103,5 +103,5 @@ def _split(lines: Lines, line: tuple[int, str], delimiter: str | None) -> list[s
     return [cell.strip() for cell in cells]
 
 
-def _decimal(cell: str, delimiter: str | None) -> str:
+def _with_decimal_point(cell: str, delimiter: str | None) -> str:
     return cell.replace(",", ".") if delimiter != "," and DECIMAL_COMMA.fullmatch(cell) else cell

@@ -130,16 +130,16 @@ def scale_batch(
     batch, to : float
         Samples per update, over all processes and accumulated micro-batches.
     optimizer : str or torch optimizer
-        Such as "sgd", "momentum", "adam", "adamw", "rmsprop", "lion". From an optimizer the momentum, betas and eps are
+        Name such as "sgd", "momentum", "adam", "adamw", "rmsprop", "lion". From an optimizer the momentum, betas and eps are
         taken as well.
     noise_scale : float or GradientNoise, optional
-        In samples; `surefoot.training.gradient_noise` measures it. Without, batches are taken to be far below it.
+        Noise scale in samples; `surefoot.training.gradient_noise` measures it. Without, batches are taken to be far below it.
     steps, warmup : int, optional
         Updates before.
     momentum : float, optional
-        Of SGD.
+        Momentum of SGD.
     betas, eps : pair of float, float, optional
-        Of Adam's family (default: torch's).
+        Settings of Adam's family (default: torch's).
 
     Returns
     -------
@@ -160,7 +160,7 @@ def scale_batch(
     >>> scale_batch(0.1, 256, 1024, "sgd", noise_scale=1000).rate
     0.248...
     """
-    name, found = _named(optimizer)
+    name, found = _name_and_settings(optimizer)
     lr, batch, to = (_positive(k, v) for k, v in (("lr", lr), ("batch", batch), ("to", to)))
     noise = _noise(noise_scale)
     for key, value in (("steps", steps), ("warmup", warmup)):
@@ -210,7 +210,7 @@ def scale_batch(
     )
 
 
-def _named(optimizer: Any) -> tuple[str, dict[str, Any]]:
+def _name_and_settings(optimizer: Any) -> tuple[str, dict[str, Any]]:
     """The name, and what an optimizer object says of itself."""
     found: dict[str, Any] = {}
     if isinstance(optimizer, str):

@@ -10,11 +10,12 @@ from surefoot.records import Record
 
 __all__ = ["ClipAdvice", "clip_advice"]
 
-# Fewer norms say little of their upper percentiles.
+# Fewer norms say little of their upper percentiles: the 95th of 50 has two or three above it.
 FEW = 50
-# Norms that fall or rise by this factor from the first to the last third have no percentile that fits all of the run.
+# Norms that fall or rise by this factor from the first to the last third have no percentile that fits all of the run
+# (by convention: at a factor of 2 a cap at the 95th percentile of one end is near the median of the other).
 DRIFT = 2.0
-# A value that cuts more than this is no guard against bursts: it sets the length of typical moves.
+# A value that cuts more than this is no guard against bursts: it sets the length of typical moves (by convention, half).
 MOSTLY = 0.5
 
 
@@ -29,11 +30,11 @@ class ClipAdvice(Record):
     not_finite : int
         Norms that were not; they are in no percentile.
     median, largest : float
-        Of the finite norms.
+        Median and largest of the finite norms.
     value : float
         The cap advised: the norm at `percentile`.
     percentile : float
-        In [0, 100].
+        Percentage of norms at or below `value`, in [0, 100].
     cut : float
         Share of the finite norms above `value`, which it would cut.
     clip : float or None
@@ -43,7 +44,7 @@ class ClipAdvice(Record):
     clip_cut : float or None
         Share of the finite norms above it.
     reasons : tuple of str
-        For a person.
+        What speaks for the cap, for a person.
     """
 
     steps: int
@@ -77,11 +78,11 @@ def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile
     Parameters
     ----------
     norms : iterable of float
-        Of gradients before clipping, in the order of the steps: what `torch.nn.utils.clip_grad_norm_` returns.
+        Norms of gradients before clipping, in the order of the steps: what `torch.nn.utils.clip_grad_norm_` returns.
     clip : float, optional
         A cap to judge.
     percentile : float
-        Of the cap advised, in (0, 100].
+        Percentile at which the cap advised lies, in (0, 100].
 
     Returns
     -------

@@ -11,7 +11,7 @@ from surefoot.records import Record
 
 __all__ = ["WarmupAdvice", "warmup_advice"]
 
-# A warm-up longer than this part of the run is worth a word.
+# A warm-up longer than this part of the run is worth a word: by convention, most recipes warm up for 1 to 10 percent.
 LONG = 0.1
 
 
@@ -28,7 +28,7 @@ class WarmupAdvice(Record):
     source : "limits", "second moment" or "none"
         What it is from: measured limits; the time that Adam's second moment takes; nothing.
     reasons : tuple of str
-        For a person.
+        What speaks for the length, for a person.
     """
 
     steps: int | None
@@ -59,8 +59,8 @@ def warmup_advice(
         limits:  (k + 1)/W rate <= margin limit_k   at every step k of the record before the rate fits
         Adam:    W = 2/(1 - beta2)                  (Ma, Yarats 2021, section 5: untuned linear warm-up)
 
-    Between two readings the lower one counts. The record is of one run: another warm-up meets another terrain, and
-    limits are linear claims (a rate above one need not ruin a run). The rule of thumb asks nothing of the terrain: it
+    Between two readings the lower one counts. The record is of one run: another warm-up meets another curvature,
+    and limits are linear claims (a rate above one need not ruin a run). The rule of thumb knows nothing of curvature: it
     lasts as long as Adam's second moment is mostly noise.
 
     Parameters
@@ -71,7 +71,7 @@ def warmup_advice(
         Step (from 0) and the largest stable rate there, such as ``(step, reading.limit)`` of a `SharpnessTracker`; inf
         where nothing limits.
     beta2 : float, optional
-        Of Adam; used where there are no limits.
+        Adam's second beta; used where there are no limits.
     total : int, optional
         Length of the run, to say how much of it the warm-up takes.
     margin : float

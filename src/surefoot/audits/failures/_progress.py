@@ -48,13 +48,13 @@ def look_at_progress(run: Run) -> Look:
             _no_progress(run, look)
         else:
             _plateau(run, look)
-            _annealed_early(run, look)
+            _early_annealing(run, look)
     _bump(run, look)
     _overfit(run, look)
     return look
 
 
-def fell(run: Run) -> float:
+def fall(run: Run) -> float:
     """How far the loss fell from its beginning to its end."""
     return 0.0 if run.loss is None else run.loss.first - run.loss.last
 
@@ -82,7 +82,7 @@ def straight(run: Run) -> bool:
     loss = run.loss
     if loss is None or len(loss) < 2 * FEW:
         return False
-    travelled = _travelled(run)
+    travelled = _distance(run)
     total = travelled[-1] - travelled[0]
     if total <= 0:
         return False
@@ -95,7 +95,7 @@ def straight(run: Run) -> bool:
     return last > max(STRAIGHT * first, error) and first > 0 and not run.spikes
 
 
-def _travelled(run: Run) -> np.ndarray:
+def _distance(run: Run) -> np.ndarray:
     """The sum of the rates up to each row of the loss; of the steps where there are no rates."""
     loss = run.loss
     assert loss is not None
@@ -184,9 +184,9 @@ def _no_progress(run: Run, look: Look) -> None:
     if "no gradient" not in known and (gain is None or gain >= ENOUGH * abs(loss.last)):
         look.causes.append(_too_long(peak, gain, weight=1.5 if gain is None else 2.5))
     if constant:
-        look.causes.append(_stuck(run, constant, weight=3.2 if run.entropy is not None else 1.9))
+        look.causes.append(_constant_output(run, constant, weight=3.2 if run.entropy is not None else 1.9))
     elif run.norm is None:
-        look.causes.append(_detached())
+        look.causes.append(_no_gradient_arrives())
 
 
 def _too_short(peak: float | None, gain: float | None, *, weight: float) -> Cause:
@@ -248,7 +248,7 @@ def _best_constant(run: Run, at: float) -> str:
     return ""
 
 
-def _stuck(run: Run, says: str, *, weight: float) -> Cause:
+def _constant_output(run: Run, says: str, *, weight: float) -> Cause:
     rate = run.peak()
     return Cause(
         word="best constant",
@@ -266,7 +266,7 @@ def _stuck(run: Run, says: str, *, weight: float) -> Cause:
     )
 
 
-def _detached() -> Cause:
+def _no_gradient_arrives() -> Cause:
     return Cause(
         word="no gradient",
         says="a graph that is detached, or parameters that the optimizer does not hold, stay where they are",
@@ -329,10 +329,10 @@ def _plateau(run: Run, look: Look) -> None:
         constant
         or f"{number(loss.last)} may be what the best constant prediction has: the entropy of the labels says it"
     )
-    look.causes.append(_stuck(run, says, weight=3 if run.entropy is not None and constant else 1.4))
+    look.causes.append(_constant_output(run, says, weight=3 if run.entropy is not None and constant else 1.4))
 
 
-def _annealed_early(run: Run, look: Look) -> None:
+def _early_annealing(run: Run, look: Look) -> None:
     rate, loss, peak = run.rate, run.loss, run.peak()
     if rate is None or loss is None or not peak or len(rate) < FEW:
         return

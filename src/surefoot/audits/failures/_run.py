@@ -52,13 +52,13 @@ class Run:
     ends_broken : bool
         Whether the loss is not finite at the end of the log.
     rise : Rise or None
-        Of the loss.
+        Rise of the loss that was not made up for.
     excursion : Rise or None
         One that was made up for.
     spikes : list of Spike
-        Of the loss.
+        Bursts of the loss.
     period : Period or None
-        Of the loss.
+        Oscillation of the loss.
     resumes : tuple of float
         Steps at which the log went back.
     entropy : float or None

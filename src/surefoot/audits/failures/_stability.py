@@ -32,16 +32,16 @@ def look_at_stability(run: Run) -> Look:
     if run.loss is None or run.stands_still():
         return look
     if run.rise is not None:
-        _diverged(run, run.rise, look)
+        _look_at_rise(run, run.rise, look)
     elif run.excursion is not None:
-        _diverged(run, run.excursion, look, passed=True)
+        _look_at_rise(run, run.excursion, look, passed=True)
     else:
         _spikes(run, look)
         _oscillation(run, look)
     return look
 
 
-def _diverged(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None:
+def _look_at_rise(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None:
     loss = run.loss
     assert loss is not None
     onset, end = float(loss.steps[rise.onset]), float(loss.steps[-1])
@@ -67,7 +67,7 @@ def _diverged(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None
     look.findings.append(Finding(word=word, says=says, step=onset))
     look.marks.append((onset, f"{word} from here"))
     _norm_with(run, rise, look)
-    for make in (_resumed, _jumped, _climbed, _started_too_high, _above_the_limit, _bad_batch, _collapse):
+    for make in (_resume, _rate_jump, _warmup_climb, _no_warmup, _above_the_limit, _bad_batch, _collapse):
         make(run, rise, look, onset=onset, from_start=from_start)
 
 
@@ -110,7 +110,7 @@ def _plain_limit(rate: float, rise: Rise) -> str:
     return f" (were it plain gradient descent, that growth would put the limit at {number(limit)})"
 
 
-def _resumed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
+def _resume(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     for step in run.resumes:
         if run.near(step, onset):
             look.causes.append(
@@ -129,7 +129,7 @@ def _resumed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool
             )
 
 
-def _jumped(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
+def _rate_jump(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     for step, top, before, after in run.jumps():
         if step - run.reach() <= onset <= top + run.reach():
             look.findings.append(
@@ -154,7 +154,7 @@ def _jumped(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool)
             return
 
 
-def _climbed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
+def _warmup_climb(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     top = run.warmup()
     rate, peak = run.rate_at(onset), run.peak()
     if top is None or rate is None or peak is None or run.rate is None:
@@ -177,7 +177,7 @@ def _climbed(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool
     )
 
 
-def _started_too_high(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:
+def _no_warmup(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:
     loss = run.loss
     early = loss is not None and (from_start or rise.onset <= EARLY * len(loss))
     if not early or run.warmup() is not None or run.rate is None:

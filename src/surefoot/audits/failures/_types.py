@@ -18,7 +18,7 @@ class Finding(Record):
     Parameters
     ----------
     word : str
-        In a few words, always the same ones (docs/it-diverged.md lists them).
+        Finding in a few words, always the same ones (docs/it-diverged.md lists them).
     says : str
         A sentence with its numbers.
     step : float or None
@@ -40,7 +40,7 @@ class Cause(Record):
     Parameters
     ----------
     word : str
-        In a few words, always the same ones (docs/it-diverged.md lists them).
+        Cause in a few words, always the same ones (docs/it-diverged.md lists them).
     says : str
         Why the log speaks for it, with its numbers.
     certain : bool
@@ -76,9 +76,9 @@ class Why(Record):
     summary : str
         What happened, in a sentence.
     findings : tuple of Finding
-        In the order in which they matter.
+        Findings in the order in which they matter.
     causes : tuple of Cause
-        At most three, the likeliest first; none where nothing is wrong or nothing known fits.
+        Causes, at most three, the likeliest first; none where nothing is wrong or nothing known fits.
     try_first : tuple of str
         What to try, in order; at most three.
     measures : tuple of str
@@ -86,7 +86,7 @@ class Why(Record):
     notes : tuple of str
         What was read, and what was odd about it.
     curves : mapping
-        For a figure: of "loss", "validation", "norm", "rate" and "scale" those that were logged, each with "steps" and
+        Curves for a figure: of "loss", "validation", "norm", "rate" and "scale" those that were logged, each with "steps" and
         "values" (finite ones, some of them where there are many) and "broken", the steps at which it is not finite.
     marks : tuple of (float, str)
         Steps to point at, and what happened there.

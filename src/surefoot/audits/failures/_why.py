@@ -8,7 +8,7 @@ import numpy as np
 
 from surefoot.audits._audit import audit
 from surefoot.audits.failures._numbers import look_at_numbers
-from surefoot.audits.failures._progress import FAR_TOO_SHORT, FEW, fell, flat, look_at_progress, reach, straight
+from surefoot.audits.failures._progress import FAR_TOO_SHORT, FEW, fall, flat, look_at_progress, reach, straight
 from surefoot.audits.failures._run import Look, Run, number, run_of
 from surefoot.audits.failures._stability import look_at_stability
 from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
@@ -44,7 +44,7 @@ def why(
     Parameters
     ----------
     log : path, DataFrame, mapping, or sequence
-        As `surefoot.logs.read_log` takes it: what loggers write, in a file, a folder, or memory.
+        What loggers write, in a file, a folder, or memory, as `surefoot.logs.read_log` takes it.
     plan : str, Schedule, sequence, callable, or scheduler, optional
         The schedule that was meant: as `surefoot.audit` takes it, whose causes are looked for too.
     loss, norm, rate : str, optional
@@ -89,7 +89,7 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
     if plan is not None:
         looks.append(_schedule(file, plan, names["rate"]))
     findings = [finding for look in looks for finding in look.findings]
-    causes = _ranked(_explained([cause for look in looks for cause in look.causes]))
+    causes = _rank(_drop_consequences([cause for look in looks for cause in look.causes]))
     verdict, summary = _verdict(run, findings)
     findings.sort(key=lambda finding: not finding.fault)
     if verdict == "good" and not any(finding.fault for finding in findings):
@@ -101,15 +101,15 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
         summary=summary,
         findings=tuple(findings),
         causes=tuple(causes),
-        try_first=tuple(_first(causes)),
+        try_first=tuple(_advice(causes)),
         measures=tuple(_measures(run, causes, verdict, plan)),
         notes=tuple(_notes(curves)),
-        curves=_kept(curves),
+        curves=_curves_to_draw(curves),
         marks=tuple(sorted(mark for look in looks for mark in look.marks)),
     )
 
 
-def _explained(causes: list[Cause]) -> list[Cause]:
+def _drop_consequences(causes: list[Cause]) -> list[Cause]:
     """Without what another one brings about: a schedule that ran another way is why a run annealed early."""
     words = {cause.word for cause in causes}
     needless = {"schedule: rate is 0"} if "rate is 0" in words else set[str]()
@@ -118,7 +118,7 @@ def _explained(causes: list[Cause]) -> list[Cause]:
     return [cause for cause in causes if cause.word not in needless]
 
 
-def _ranked(causes: Sequence[Cause]) -> list[Cause]:
+def _rank(causes: Sequence[Cause]) -> list[Cause]:
     """The heaviest first, one of each word; those that hardly speak are left out beside one that does."""
     ordered = sorted(causes, key=lambda cause: -cause.weight)
     words: dict[str, Cause] = {}
@@ -128,7 +128,7 @@ def _ranked(causes: Sequence[Cause]) -> list[Cause]:
     return [cause for cause in kept if cause.weight >= FAINT * kept[0].weight]
 
 
-def _first(causes: Sequence[Cause]) -> list[str]:
+def _advice(causes: Sequence[Cause]) -> list[str]:
     """The first advice of each cause, then the second of each."""
     rounds = range(max((len(cause.try_first) for cause in causes), default=0))
     texts = [cause.try_first[i] for i in rounds for cause in causes if i < len(cause.try_first)]
@@ -168,7 +168,7 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
             "cannot tell",
             "no progress; steps too short, too long and a model that cannot learn look alike",
         )
-    if fell(run) <= 0:
+    if fall(run) <= 0:
         return "cannot tell", f"{went}, up and down: no trend stands out from the noise"
     if "plateau" in {finding.word for finding in findings}:
         return "cannot tell", f"{went} and stood still early: converged or stuck, the loss alone cannot tell"
@@ -205,7 +205,7 @@ def _resumes(run: Run) -> Look:
                 if np.isfinite(before).any() and np.isfinite(after).any()
                 else 0.0
             )
-            jumped = up > max(6 * run.loss.noise, 0.15 * abs(fell(run)))
+            jumped = up > max(6 * run.loss.noise, 0.15 * abs(fall(run)))
             says += f", and the loss jumped by {number(up)}" if jumped else ""
         look.findings.append(Finding(word="resumed", says=says, step=step, fault=jumped))
         look.marks.append((step, "resumed"))
@@ -282,7 +282,7 @@ def _notes(curves: Curves) -> list[str]:
     return notes + list(curves.notes)
 
 
-def _kept(curves: Curves) -> dict[str, dict[str, tuple[float, ...]]]:
+def _curves_to_draw(curves: Curves) -> dict[str, dict[str, tuple[float, ...]]]:
     found = {
         "loss": curves.loss,
         "validation": curves.validation,
