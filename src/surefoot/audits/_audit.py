@@ -93,6 +93,7 @@ def _compare(series: Series, plan: Any, tol: float) -> Audit:
     wanted = plan_of(plan, float(rows.steps.max()))
     if wanted.plateau is not None:
         wanted = _follow_plateau(wanted, rows)
+    # before anything else: a scale of 0 makes every plan fit
     if not rows.rates.any():
         return _result(series, rows, Variant(plan=wanted), 1.0, story=_all_zero(rows), evidence=[])
     given = 1.0 if wanted.rated else None
@@ -240,6 +241,7 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
             if first.variant is None:
                 continue
             found += [first.and_then(second) for second in whole_run(rows, first.variant, given, stand=False)]
+        # numbers of processes and of accumulated batches that people have
         for pace in (2, 3, 4, 6, 8, 16, 32, 64):
             for factor in (float(pace), 1 / pace):
                 found += _pace_and_length(rows, variant, given, factor)
@@ -305,6 +307,7 @@ def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Stor
     if fit > rows.loose:
         return []
     ratio = found_total / total
+    # both lengths times one whole number is a cause of its own, and was tried
     if 1 < ratio <= 64 and ratio == round(ratio) and planned and found_warmup == planned * ratio:
         return []
     word = "total too long" if found_total > total else "total too short"
@@ -354,6 +357,7 @@ def _one_after_the_other(
         seen.add((story.says, begin))
         values = story.rates(rows.steps[begin:])
         until = begin + rows.part(begin).count_agreeing(values, 1.0, rows.loose)
+        # with fewer rows on either side the second event would explain anything
         if not begin + _FEW <= until <= len(rows) - _FEW:
             continue
         found += [story.and_then(event) for event in from_there_on(rows, story.variant, story.scale, until)]

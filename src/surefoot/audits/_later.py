@@ -61,6 +61,7 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
         # near its end a schedule and a new warm-up may agree for some rows: it began before them
         low = float(rows.steps[max(at - BEFORE, 0)]) if at else here - 1
         begins = np.unique(np.round(np.linspace(max(low, here - BEGINS), here + 1, BEGINS)))
+        # a few rows tell where it began; whether it went on so is seen on all
         head = tail.part(0, 32)
         values = plain.rates(head.steps - begins[:, None])
         off = np.abs(scale * values - head.rates) > rows.loose * rows.largest
@@ -118,6 +119,7 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Story]:
         return few.fit(variant.rates(few.steps + lag[:, None]), scale)[0]
 
     found: list[Story] = []
+    # each side by itself: near the start of a schedule both fit the first rows
     for side in (-far, far):
         lag = nearest_whole(worst, side)
         changed = replace(variant, shift=variant.shift - lag)
@@ -136,6 +138,7 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Story]:
 def _carried_rate(tail: Rows, variant: Variant) -> list[Story]:
     """The schedule went on at the right place from the wrong rate."""
     worst, factor = tail.fit(variant.rates(tail.steps))
+    # any single row is a multiple of the plan's, and two often are
     if len(tail) < 3 or worst > tail.loose:
         return []
     return [

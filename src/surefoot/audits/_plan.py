@@ -135,6 +135,7 @@ class Plan:
             part = into / length % 2
             into = length * np.minimum(part, 2 - part)
         rates = self.shape.rates(into, length)
+        # where there is no warm-up the quotient is not looked at; it only has to be a number
         climb = (p + self.ramp.first) / np.maximum(np.asarray(warmup, dtype=float) + self.ramp.more, 1e-9)
         climb = self.start + (1 - self.start) * climb
         return np.where(p >= warmup, 1.0, np.minimum(climb, 1.0)) * rates
@@ -264,6 +265,7 @@ def _step_through(scheduler: Any, last: float) -> Array:
     import warnings
 
     count = _positions(last)
+    # parameters are left out: a scheduler reads the numbers of a group alone, and a model may be large
     groups = [
         {key: value for key, value in group.items() if key != "params"} for group in scheduler.optimizer.param_groups
     ]
@@ -350,6 +352,7 @@ def _parse(text: str) -> Plan:
         raise InvalidInput(f"plan {text!r}: a warm-up of {length} steps leaves nothing of a total of {total:g}")
     if start is not None and not 0 <= start < 1:
         raise InvalidInput(f"plan {text!r}: start is a part of the peak, in [0, 1); got {start:g}")
+    # MultiStep is a shape itself; the rules' own are wrapped
     shape: Shape = cast("Shape", schedule) if kind is MultiStep else of_schedule(schedule)
     return Plan(
         text=text.strip(),

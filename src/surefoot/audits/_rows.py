@@ -52,6 +52,7 @@ class Rows:
         n = len(self)
         if n <= most:
             return self
+        # a warm-up of ten rows in ten thousand would fall between evenly spread ones
         even = np.linspace(0, n - 1, most // 2)
         early = np.geomspace(1, n, most // 2) - 1
         near = np.clip(np.arange(self.marked - 2, self.marked + 3), 0, n - 1)
@@ -83,6 +84,7 @@ class Rows:
         else:
             factor = np.full(values.shape[:-1], scale)
         worst = np.max(np.abs(self.rates - factor[..., None] * values), axis=-1, initial=0.0) / self.largest
+        # a curve that overflows explains nothing
         return np.where(np.isfinite(worst), worst, np.inf), factor
 
     def count_agreeing(self, values: Array, scale: float, slack: float) -> int:
@@ -112,7 +114,7 @@ def nearest_whole(worst: Callable[[Array], Array], guesses: Array, *, least: flo
         at = int(np.argmin(worst(grid)))
         low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
         if high - low <= 2:
-            return float(grid[at])
+            return float(grid[at])  # its neighbours are in the grid, and worse
         finer = np.unique(np.round(np.linspace(low, high, _ZOOM)))
         # the best one so far stays in the grid, so that a search never loses ground
         grid = np.unique(np.append(finer, grid[at]))

@@ -87,6 +87,7 @@ class Story:
 
     def and_then(self, other: "Story") -> "Story":
         """Both: the other one on top of this one."""
+        # a schedule that began again over another length is still one kind of cause
         word = self.word if self.word == other.word else f"{self.word} and {other.word}"
         return replace(
             other,

@@ -27,8 +27,8 @@ class Audit(Record):
     verdict : str
         ``as planned`` or ``departs``.
     cause : str
-        Cause in a few words, always the same ones (docs/audit.md lists them); empty where all is as planned, "unknown" where
-        no cause that is known explains every row.
+        Cause in a few words, always the same ones (docs/audit.md lists them); empty where all is as planned,
+        "unknown" where no cause that is known explains every row.
     explanation : str
         The cause with its numbers; empty likewise.
     fix : str

@@ -34,6 +34,7 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
         Whether the rates may have stood still, or drifted: not on top of another change.
     """
     found = standstill(rows, variant) if stand else []
+    # families without a search are one matrix of curves
     families = (*paces(rows, variant), *stairs(rows, variant))
     steps = rows.some().steps
     if families:
@@ -169,6 +170,7 @@ def _stair_length(rows: Rows) -> float:
     if not len(moved):
         return 0.0
     since = np.concatenate([[0], moved[:-1] + 1])
+    # the most frequent one: at the end of an epoch, or of the log, a stair is cut short
     lengths, counts = np.unique(rows.steps[moved + 1] - rows.steps[since], return_counts=True)
     return float(lengths[np.argmax(counts)])
 

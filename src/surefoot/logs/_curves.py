@@ -172,7 +172,7 @@ def _curve(log: LogFile, role: str, column: str, position: str | None) -> Curve:
         value = as_number(row[column])
         where = len(steps) if position is None else here
         if where is None:
-            where = float(number)
+            where = float(number)  # before the first row that has a position
         if value is None:
             what = {"rate": "rate", "norm": "norm"}.get(role, role)
             raise InvalidInput(

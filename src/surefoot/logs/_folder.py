@@ -36,6 +36,7 @@ def read_folder(path: Path, read: Callable[[Path], Any]) -> Rows:
         If there is none, or there are several runs.
     """
     entries = _entries(path)
+    # TensorBoard's files first: trainers write them beside their own logs, with more in them
     events = [entry for entry in entries if entry.is_file() and is_events(entry)]
     if events:
         return read_event_files(events)

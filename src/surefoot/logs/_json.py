@@ -35,6 +35,7 @@ def read_lines(lines: Lines) -> tuple[list[Row], list[str]]:
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
+            # a run that was killed ends in the middle of a record; elsewhere a broken line is a fault
             if text.startswith("{") and not text.endswith("}"):
                 notes.append(f"line {number} is cut off, as in a run that was killed")
                 continue
@@ -63,7 +64,7 @@ def read_json(lines: Lines) -> tuple[list[Row], list[str]]:
         if _begins_with_record(text):
             return read_lines(lines)
         raise InvalidInput(f"{lines.path}: not JSON ({_reason(error)}); give the file as it was written") from error
-    del text
+    del text  # as long as the document, and no longer needed
     rows = _records(content)
     if rows is None:
         raise InvalidInput(
@@ -92,6 +93,7 @@ def _columns(content: dict[str, Any]) -> list[Row] | None:
         for name, column in content.items()
         if isinstance(column, list | dict)
     }
+    # a configuration has lists of all lengths: only columns of one length are a table
     lengths = {len(column) for column in lists.values()}
     if len(lengths) != 1 or not lengths.pop():
         return None
@@ -104,6 +106,7 @@ def flat(record: Row, depth: int = 0, prefix: str = "") -> dict[str, Any]:
     for key, value in record.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
+            # what is nested deeper is left out rather than refused: the scalars beside it are what matters
             if depth < DEEPEST:
                 row |= flat(cast("Row", value), depth + 1, f"{name}/")
         elif isinstance(value, list | tuple):

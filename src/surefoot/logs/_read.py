@@ -81,6 +81,7 @@ def read_log(log: Any) -> LogFile:
     MissingExtra
         If pandas is needed and not installed.
     """
+    # already read: `why` reads once, and its audit reads the same rows
     if isinstance(log, LogFile):
         return log
     if isinstance(log, str | os.PathLike):
@@ -124,6 +125,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _read_file(path: Path) -> tuple[Sequence[Row], list[str]]:
+    # their names end in a host and a number, which looks like a suffix: by the name before any suffix
     if is_events(path):
         return read_event_files([path])
     kind = path.suffix.lower()

@@ -89,11 +89,13 @@ def _rate(column: str, known: set[str], words: Sequence[str]) -> int | None:
 
 
 def _norm(words: Sequence[str], known: set[str]) -> int | None:
+    # norms of parameters and of updates are logged beside the gradient's
     if known & _NO_NORM:
         return None
     about = known & {"gnorm", "gradnorm"} or ("norm" in known and known & {"grad", "grads", "gradient", "gradients"})
     if not about and words not in (["norm"], ["total", "norm"], ["global", "norm"]):
         return None
+    # after clipping it says little: taken only if there is nothing else
     if "clipped" in known:
         return 8
     # more words than these name a layer
@@ -104,6 +106,7 @@ def _loss(words: Sequence[str], known: set[str]) -> int | None:
     named = [word for word in words if word == "loss" or word.endswith("loss")]
     if known & _NO_LOSS or not (named or known & _LOSSES):
         return None
+    # a running mean hides spikes and comes late to every rise
     if known & _SMOOTHED:
         return 7
     rest = known - _HELD_OUT - {"loss", "train", "training", "metrics", "metric"}

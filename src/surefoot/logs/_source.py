@@ -34,6 +34,7 @@ def check_file(path: Path, *, empty: bool = False) -> Path:
         If it is a pipe or a device, which could be read for ever, or empty.
     """
     try:
+        # not path.exists(): it takes a path that may not be read for one that is not there
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UnknownTarget(f"{path}: there is no such file; check the path") from None
@@ -79,6 +80,7 @@ class Lines:
         read = 0
         try:
             with self._open() as file:
+                # readline with a bound: a gigabyte without a line end would otherwise be one string
                 while line := file.readline(LONGEST_LINE + 1):
                     read += len(line)
                     if len(line) > LONGEST_LINE:
@@ -91,6 +93,7 @@ class Lines:
                         raise InvalidInput(f"{self.path} is no text: it holds NUL bytes; give the log itself")
                     yield line.rstrip("\n")
         except EOFError:
+            # what came before the cut was yielded, and counts
             self.notes.append("the archive is cut off, as in a run that was killed")
         except (OSError, UnicodeError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
@@ -127,5 +130,6 @@ class Lines:
         except BaseException:
             raw.close()
             raise
+        # PowerShell's redirection writes UTF-16, and says so
         encoding = "utf-16" if first in UTF16 else "utf-8-sig"
         return io.TextIOWrapper(raw, encoding=encoding, errors="strict" if self.strict else "replace")  # pyright: ignore[reportArgumentType]

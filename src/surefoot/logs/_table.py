@@ -41,6 +41,7 @@ def read_table(lines: Lines, delimiter: str | None = None) -> tuple[list[dict[st
     names = _split(lines, head, delimiter)
     if not any(names) or all(is_number(name) for name in names if name):
         raise InvalidInput(f"{lines.path}: the first line must name the columns, such as step,lr; got {head[1][:60]!r}")
+    # a file of one scalar: its name is where the tag went
     if set(names) == DOWNLOADED:
         tag = lines.path.stem.rpartition("tag-")[2]
         names = [tag if name == "Value" else name for name in names]
@@ -48,6 +49,7 @@ def read_table(lines: Lines, delimiter: str | None = None) -> tuple[list[dict[st
     again, longer = 0, 0
     for line in numbered:
         cells = _split(lines, line, delimiter)
+        # loggers that append write their header again when the run is started again
         if cells == names:
             again += 1
             continue
@@ -93,6 +95,7 @@ def _skip_comments(lines: Iterable[str]) -> Generator[tuple[int, str]]:
 
 def _split(lines: Lines, line: tuple[int, str], delimiter: str | None) -> list[str]:
     number, text = line
+    # aligned by blanks, as a printed DataFrame or numpy.savetxt's
     if delimiter is None:
         return text.split()
     try:

@@ -65,6 +65,7 @@ def read_text(lines: Lines) -> tuple[list[dict[str, Any]], list[str]]:
         values = _values(line)
         here: dict[str, Any] = {}
         if within := WITHIN.search(line):
+            # batches of earlier epochs are counted in; epochs may count from 0 or 1, so from the first one seen
             epoch, done, each = (int(part) for part in within.groups())
             first_epoch = epoch if first_epoch is None else first_epoch
             here = {"step": (epoch - first_epoch) * each + done, "epoch": epoch}
@@ -74,6 +75,7 @@ def read_text(lines: Lines) -> tuple[list[dict[str, Any]], list[str]]:
             if (step := STEP.search(line)) or (step := BAR.search(line)):
                 here["step"] = step[1]
         position |= here
+        # a line that has a position alone ("[step=10/1000]") is the heading of those below it
         if values:
             rows.append({**position, **values})
             too_many(lines.path, len(rows))
@@ -82,11 +84,13 @@ def read_text(lines: Lines) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _values(line: str) -> dict[str, str]:
     values = {match["name"].strip(): match["value"] for match in _pairs(line)}
+    # the position is found by patterns of its own, which know the total behind the slash
     for name in [name for name in values if STEP.fullmatch(f"{name} 0") or EPOCH.fullmatch(f"{name} 0")]:
         del values[name]
     return values
 
 
 def _pairs(line: str) -> Iterable[re.Match[str]]:
+    # a name with a colon is plainer than one with a blank, and comes last: it overwrites
     yield from SPACED.finditer(line)
     yield from PAIR.finditer(line)

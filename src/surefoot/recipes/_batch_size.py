@@ -130,10 +130,11 @@ def scale_batch(
     batch, to : float
         Samples per update, over all processes and accumulated micro-batches.
     optimizer : str or torch optimizer
-        Name such as "sgd", "momentum", "adam", "adamw", "rmsprop", "lion". From an optimizer the momentum, betas and eps are
-        taken as well.
+        Name such as "sgd", "momentum", "adam", "adamw", "rmsprop", "lion". From an optimizer the momentum, betas and
+        eps are taken as well.
     noise_scale : float or GradientNoise, optional
-        Noise scale in samples; `surefoot.training.gradient_noise` measures it. Without, batches are taken to be far below it.
+        Noise scale in samples; `surefoot.training.gradient_noise` measures it. Without, batches are taken to be far
+        below it.
     steps, warmup : int, optional
         Updates before.
     momentum : float, optional

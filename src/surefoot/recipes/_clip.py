@@ -15,7 +15,7 @@ FEW = 50
 # Norms that fall or rise by this factor from the first to the last third have no percentile that fits all of the run
 # (by convention: at a factor of 2 a cap at the 95th percentile of one end is near the median of the other).
 DRIFT = 2.0
-# A value that cuts more than this is no guard against bursts: it sets the length of typical moves (by convention, half).
+# A value that cuts more than half, by convention, is no guard against bursts: it sets the length of typical moves.
 MOSTLY = 0.5
 
 

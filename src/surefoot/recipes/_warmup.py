@@ -60,8 +60,8 @@ def warmup_advice(
         Adam:    W = 2/(1 - beta2)                  (Ma, Yarats 2021, section 5: untuned linear warm-up)
 
     Between two readings the lower one counts. The record is of one run: another warm-up meets another curvature,
-    and limits are linear claims (a rate above one need not ruin a run). The rule of thumb knows nothing of curvature: it
-    lasts as long as Adam's second moment is mostly noise.
+    and limits are linear claims (a rate above one need not ruin a run). The rule of thumb knows nothing of curvature:
+    it lasts as long as Adam's second moment is mostly noise.
 
     Parameters
     ----------

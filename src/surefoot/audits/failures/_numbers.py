@@ -84,6 +84,7 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
                 weight=5,
             )
         )
+    # with AMP a gradient that is not finite now and then is how the scale is found, and updates are left out there
     gradient_first = norm is not None and (loss is None or norm.step < loss.step)
     if gradient_first and norm is not None and not collapsed and (loss is not None or norm.ends) and run.rise is None:
         look.causes.append(
@@ -126,6 +127,7 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
             weight=1.5 if gradient_first else 2.5,
         )
     )
+    # between two rows that are far apart, or at the very start, a fast divergence leaves no trace
     hidden = run.loss is None or run.loss.every > 1 or 0 < loss.row <= AT_ONCE
     if loss.row > 0 and loss.ends and hidden:
         rate = run.rate_at(loss.step)
@@ -179,6 +181,7 @@ def _scale(run: Run, look: Look) -> bool:
                 fault=False,
             )
         )
+    # AMP's scale falls at the start of every run: it has collapsed where it still falls in the second half
     late = values[len(values) // 2 :]
     if not (last <= top / COLLAPSE and last <= late[0] and (np.diff(late) < 0).any()) and not (falls and last < 1):
         return False

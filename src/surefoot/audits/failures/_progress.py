@@ -82,6 +82,7 @@ def straight(run: Run) -> bool:
     loss = run.loss
     if loss is None or len(loss) < 2 * FEW:
         return False
+    # against the sum of the rates: an annealed run slows down without having arrived
     travelled = _distance(run)
     total = travelled[-1] - travelled[0]
     if total <= 0:
@@ -242,6 +243,7 @@ def _best_constant(run: Run, at: float) -> str:
         return f"{number(at)} is the loss of the best constant prediction, {number(run.entropy)}" if close else ""
     if at <= 0.5:
         return ""
+    # the level alone is a hint at a number of classes, not proof of it: such a cause has little weight
     classes = round(math.exp(min(at, 20.0)))
     if 2 <= classes <= MOST_CLASSES and abs(math.log(classes) / at - 1) < CLOSE:
         return f"{number(at)} is ln {classes}, the loss of equal guesses among {classes} classes"
@@ -411,6 +413,7 @@ def _bump(run: Run, look: Look) -> None:
 
 def _overfit(run: Run, look: Look) -> None:
     held_out = run.curves.validation
+    # one held-out loss a run, or a trend of three, says nothing
     if held_out is None or run.loss is None:
         return
     kept = np.isfinite(held_out.values)

@@ -97,6 +97,7 @@ class Run:
         """The rate in force at a step: the last one that was logged up to it."""
         if self.rate is None:
             return None
+        # rates are logged at steps of their own, as by Lightning's monitor
         before = np.nonzero(self.rate.steps <= step)[0]
         index = int(before[-1]) if len(before) else 0
         value = float(self.rate.values[index])

@@ -158,9 +158,11 @@ def find_rise(signal: Signal, *, ended: bool) -> Rise | None:
     if n < 3:
         return None
     smooth, values = signal.smooth, signal.values
+    # the last row is left out: a run that only falls has its bottom there, and nothing after it
     bottom = int(np.argmin(smooth[: max(n - 1, 1)]))
     low = float(smooth[bottom])
     high = float(values[-1]) if ended else float(np.median(values[-max(2, min(n // 20, 10)) :]))
+    # what it had gained: a rise that gives back a seventh of it is more than a wave
     span = max(signal.first - low, 0.0)
     needed = max(FAR * signal.noise, 0.15 * span, 0.02 * abs(low))
     if high - low <= needed:
@@ -212,6 +214,7 @@ def _growth(steps: Array, excess: Array) -> float | None:
     x = x - x.mean()
     slope = float(x @ (y - y.mean()) / (x @ x))
     left = y - y.mean() - slope * x
+    # an exponential's logarithm is a line; a jump's is a step, a parabola's bends
     if np.std(left) > 0.35 * np.std(y) or slope <= 0:
         return None
     return float(np.exp(min(slope, 700.0)))
@@ -251,6 +254,7 @@ def find_period(signal: Signal) -> Period | None:
     n = len(values)
     if n < 12:
         return None
+    # a parabola takes out the trend: what is left of a falling loss would correlate at every lag
     x = np.arange(n)
     left = values - np.polynomial.Polynomial.fit(x, values, 2)(x)
     # bursts would count for more than a hundred turns
@@ -262,6 +266,7 @@ def find_period(signal: Signal) -> Period | None:
         return None
     most = n // 3
     correlation = np.array([float(left[: n - p] @ left[p:]) / power * n / (n - p) for p in range(most + 1)])
+    # noise has correlations of about 1/sqrt(n)
     needed = max(0.5, 5 / np.sqrt(n))
     for p in range(2, most + 1):
         neighbours = correlation[p - 1], correlation[p + 1] if p < most else -1.0

@@ -198,6 +198,7 @@ def _no_warmup(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bo
 def _above_the_limit(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:
     rate = run.rate_at(onset)
     steady = rise.growth is not None
+    # another cause with a time of its own goes before this one, which is always possible
     known = {cause.word for cause in look.causes}
     if from_start:
         says = "the loss rises from the first rows on"
@@ -328,6 +329,7 @@ def _spikes(run: Run, look: Look) -> None:
             )
         )
         return
+    # rows of the data come again after an epoch, chance does not
     gaps = np.diff(steps)
     epoch = run.epoch_length()
     regular = len(gaps) >= 2 and float(np.ptp(gaps)) <= 2 * AGREE * float(np.median(gaps))
@@ -424,6 +426,7 @@ def _oscillation(run: Run, look: Look) -> None:
                 weight=3.5,
             )
         )
+    # seen through a log of every tenth step, a period of 2 has any other
     fast = period.rows <= 3 and loss.every <= 1
     says = (
         "period 2 is what a step just above 2/curvature does"

@@ -86,8 +86,9 @@ class Why(Record):
     notes : tuple of str
         What was read, and what was odd about it.
     curves : mapping
-        Curves for a figure: of "loss", "validation", "norm", "rate" and "scale" those that were logged, each with "steps" and
-        "values" (finite ones, some of them where there are many) and "broken", the steps at which it is not finite.
+        Curves for a figure: of "loss", "validation", "norm", "rate" and "scale" those that were logged, each with
+        "steps" and "values" (finite ones, some of them where there are many) and "broken", the steps at which it is not
+        finite.
     marks : tuple of (float, str)
         Steps to point at, and what happened there.
     """

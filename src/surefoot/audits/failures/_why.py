@@ -91,6 +91,7 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
     findings = [finding for look in looks for finding in look.findings]
     causes = _rank(_drop_consequences([cause for look in looks for cause in look.causes]))
     verdict, summary = _verdict(run, findings)
+    # faults first, otherwise in the order of the looks, which is that of a run's life
     findings.sort(key=lambda finding: not finding.fault)
     if verdict == "good" and not any(finding.fault for finding in findings):
         causes = [cause for cause in causes if cause.word == "bad batch"]  # a spike that passed has one all the same
@@ -130,6 +131,7 @@ def _rank(causes: Sequence[Cause]) -> list[Cause]:
 
 def _advice(causes: Sequence[Cause]) -> list[str]:
     """The first advice of each cause, then the second of each."""
+    # in turns: the second thing to try is the first one of the next cause, in case the first was wrong
     rounds = range(max((len(cause.try_first) for cause in causes), default=0))
     texts = [cause.try_first[i] for i in rounds for cause in causes if i < len(cause.try_first)]
     return list(dict.fromkeys(texts))[:MOST]
