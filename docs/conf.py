@@ -101,7 +101,21 @@ def reference(room, documented):
         elif not name.startswith("__"):
             parts.append(ENTRY.format(room=room, name=name, kind=kind))
         documented.setdefault(id(value), f"{room}.{name}")
+    # results are returned, not listed: their fields are documented below the functions of their room
+    results = [name for name, value in vars(module).items() if is_result(value) and name not in module.__all__]
+    for name in results:
+        value = getattr(module, name)
+        if id(value) not in documented:
+            parts.append(f".. autoclass:: {room}.{name}")
+            documented[id(value)] = f"{room}.{name}"
     return "\n\n".join(parts) + "\n"
+
+
+def is_result(value):
+    """Whether something is the type of a result."""
+    from surefoot.records import Record
+
+    return isinstance(value, type) and issubclass(value, Record)
 
 
 def adapt(app, docname, source):

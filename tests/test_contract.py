@@ -39,16 +39,8 @@ ROOMS = {
 }
 
 TOP = {
-    "Advice",
-    "Audit",
     "Bounds",
-    "Certificate",
-    "Descent",
-    "Diagnosis",
-    "Limits",
     "Spectrum",
-    "Trajectory",
-    "Why",
     "SurefootError",
     "__version__",
     "advise",

@@ -16,17 +16,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Advice",
-    "Audit",
     "Bounds",
-    "Certificate",
-    "Descent",
-    "Diagnosis",
-    "Limits",
     "Spectrum",
     "SurefootError",
-    "Trajectory",
-    "Why",
     "__version__",
     "advise",
     "audit",
@@ -50,7 +42,7 @@ __all__ = [
 ]
 
 # Loaded when it is used: a command that only prints, and an interrupt in its first second, should not wait for rooms
-# that it does not enter. A name that is not here is a room.
+# that it does not enter. A name that is not here is a room; types of results are here without being listed.
 _HOME = {
     "Advice": "surefoot.advice",
     "Audit": "surefoot.audits",
@@ -79,7 +71,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """A public name, from the room that it lives in."""
-    if name not in __all__:
+    if name not in __all__ and name not in _HOME:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(f"surefoot.{name}")
     globals()[name] = value

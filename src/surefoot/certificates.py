@@ -9,7 +9,9 @@ from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.records import Record
 from surefoot.rules import Rule
 
-__all__ = ["Certificate", "certify"]
+__all__ = [
+    "certify",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origi
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["VERSION", "Record", "dump", "encode", "key", "left_out", "load", "with_floats"]
+__all__ = ["Record", "with_floats"]
 
 # Raised when an entry changes its name or its meaning, so that an older Surefoot refuses what it would misread.
 VERSION = 1

@@ -4,8 +4,5 @@ from surefoot.advice._advise import advise
 from surefoot.advice._types import Advice, Recommendation, Verification
 
 __all__ = [
-    "Advice",
-    "Recommendation",
-    "Verification",
     "advise",
 ]

@@ -5,8 +5,6 @@ from surefoot.audits._types import Audit
 from surefoot.audits.failures import Why, why
 
 __all__ = [
-    "Audit",
-    "Why",
     "audit",
     "why",
 ]

@@ -15,14 +15,8 @@ from surefoot.dynamics._superstable import accumulation, feigenbaum_ratios, supe
 from surefoot.dynamics._two_minima import TwoMinima
 
 __all__ = [
-    "Cascade",
     "ClippedQuadratic",
     "Cubic",
-    "Cycle",
-    "Diagram",
-    "Doubling",
-    "Escape",
-    "Flip",
     "Landscape",
     "TanhRNN",
     "TwoMinima",

@@ -6,11 +6,8 @@ from surefoot.logs._lines import JsonLines
 from surefoot.logs._read import LogFile, read_log
 
 __all__ = [
-    "Curve",
-    "Curves",
     "EventWriter",
     "JsonLines",
-    "LogFile",
     "read_curves",
     "read_events",
     "read_log",

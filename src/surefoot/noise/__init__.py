@@ -6,9 +6,7 @@ from surefoot.noise.mean_square import mean_square_limits
 from surefoot.noise.source import Source, measure_noise
 
 __all__ = [
-    "GradientNoise",
     "Source",
-    "StepMoments",
     "gradient_noise",
     "mean_square_limits",
     "measure_noise",

@@ -9,21 +9,9 @@ from surefoot.operators.convolution import Convolution, convolution
 from surefoot.operators.space import Space
 
 __all__ = [
-    "Array",
-    "BlockDiagonal",
-    "Convolution",
-    "Divergence",
-    "Gradient",
-    "Gram",
-    "Kind",
-    "Kronecker",
     "LinearMap",
-    "Matrix",
     "MatrixOperator",
     "Operator",
-    "Shifted",
-    "Space",
-    "Stacked",
     "as_operator",
     "block_diagonal",
     "convolution",

@@ -11,17 +11,13 @@ from surefoot.problems.preconditioning import Comparison, Preconditioned, precon
 
 __all__ = [
     "AbsoluteLoss",
-    "Change",
-    "Comparison",
     "Deblurring",
-    "Discrepancy",
     "Function",
     "Hinge",
     "Huber",
     "LeastSquares",
     "Logistic",
     "PowerSum",
-    "Preconditioned",
     "Problem",
     "Quadratic",
     "ResidualNorm",

@@ -6,9 +6,6 @@ from surefoot.recipes._logged_norms import logged_norms
 from surefoot.recipes._warmup import WarmupAdvice, warmup_advice
 
 __all__ = [
-    "BatchScaling",
-    "ClipAdvice",
-    "WarmupAdvice",
     "clip_advice",
     "logged_norms",
     "scale_batch",

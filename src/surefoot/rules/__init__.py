@@ -47,7 +47,6 @@ __all__ = [
     "InverseTime",
     "Known",
     "Linear",
-    "NamedRule",
     "Observation",
     "OneCycle",
     "Polyak",

@@ -5,9 +5,6 @@ from surefoot.stability._types import Limits
 from surefoot.stability.clipped import ClippedLimits, ClippedOscillation, clipped_oscillation
 
 __all__ = [
-    "ClippedLimits",
-    "ClippedOscillation",
-    "Limits",
     "clipped_oscillation",
     "limits",
 ]

@@ -11,21 +11,11 @@ from surefoot.targets._shaped import ShapedQuadratic
 from surefoot.targets._studies import Study
 
 __all__ = [
-    "KINDS",
     "ODE",
-    "Candidate",
-    "Entry",
-    "Kind",
-    "Map",
-    "Option",
-    "ProblemCandidate",
     "ProblemTarget",
     "ShapedQuadratic",
-    "Study",
     "Target",
     "as_target",
-    "entry_of",
-    "kind_of",
     "registry",
     "resolve",
 ]

@@ -4,8 +4,6 @@ from surefoot.testing._operators import OperatorCheck, check_operator
 from surefoot.testing._rules import RuleCheck, check_rule
 
 __all__ = [
-    "OperatorCheck",
-    "RuleCheck",
     "check_operator",
     "check_rule",
 ]

@@ -8,14 +8,6 @@ from surefoot.trials._run import Run, run
 from surefoot.trials._sweep import FEWEST_STEPS, Outcome, Sweep, sweep
 
 __all__ = [
-    "FEWEST_STEPS",
-    "Contender",
-    "Entry",
-    "Minimum",
-    "Outcome",
-    "Race",
-    "Run",
-    "Sweep",
     "contender",
     "contender_names",
     "known_of",
