@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -144,20 +145,19 @@ FIELDS = {
 NAMES = {
     "methods": (
         "AdamsBashforth BackwardEuler BogackiShampine ButcherTableau DormandPrince EMAMomentum ForwardEuler "
-        "GradientDescent HeavyBall Heun Kutta3 Leapfrog Method Midpoint Nesterov RK4 RadauIIA Region RungeKutta "
-        "RungeKuttaChebyshev RungeKuttaLegendre SSPRK StabilityPolynomial Trapezoidal from_update method_names named"
+        "GradientDescent HeavyBall Heun Kutta3 Leapfrog Method Midpoint Nesterov RK4 RadauIIA RungeKutta "
+        "RungeKuttaChebyshev RungeKuttaLegendre SSPRK Trapezoidal from_update method_names named"
     ),
     "problems": (
-        "AbsoluteLoss Change Comparison Function Hinge Huber LeastSquares Logistic PowerSum Preconditioned Problem "
+        "AbsoluteLoss Function Hinge Huber LeastSquares Logistic PowerSum Problem "
         "Quadratic ResidualNorm Softmax precondition"
     ),
     "spectra": (
-        "Bounds Density EigenPairs Jacobian Spectrum Trace advection density eigenpairs gershgorin heat jacobian "
-        "norm_bound spectrum stencil trace wave"
+        "Bounds Spectrum advection density eigenpairs gershgorin heat jacobian norm_bound spectrum stencil trace wave"
     ),
     "operators": "Operator as_operator gram",
     "testing": "check_operator",
-    "targets": "Entry Map ODE Study Target as_target entry_of kind_of registry resolve",
+    "targets": "Map ODE Target as_target registry resolve",
 }
 
 TRAINING = {
@@ -178,17 +178,17 @@ TRAINING = {
     "minibatch_bias": "H, batch_size",
     "gradient_noise": "model, loss, data, *, curvature=None, groups=None, samples=None, whole=False, failure=0.05",
     "mean_square_limits": "model, loss, data, batch, *, samples=None, replacement=True",
-    "stochastic_curvature": "model, loss, data, batch_size, *, optimizer=None, draws=8, rate=None, confidence=0.95",
+    "stochastic_curvature": "model, loss, data, batch_size, *, optimizer=None, draws=8, rate=None, width=None",
     "SharpnessTracker": "model, loss, data, optimizer=None",
     "as_map": "model, loss, data, *, clip=None",
     "as_problem": "model, loss, data, *, name=''",
     "edge_of_stability": "rates=(0.45, 0.6, 0.9), adam_rates=(0.002, 0.003, 0.005), *, steps=1600, rng=0, "
     "progress=None",
-    "mnist1d_cnn_task": "seed=0",
-    "char_transformer_task": "seed=0",
-    "digits_rnn_task": "seed=0",
-    "wide_mlp_task": "seed=0",
-    "resnet_mlp_task": "seed=0, *, depth=16",
+    "mnist1d_cnn_task": "rng=0",
+    "char_transformer_task": "rng=0",
+    "digits_rnn_task": "rng=0",
+    "wide_mlp_task": "rng=0",
+    "resnet_mlp_task": "rng=0, *, depth=16",
     "ResidualTask": "model, loss, data, *, blocks=None",
     "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.01, failure=1e-06, rng=0",
     "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
@@ -301,3 +301,23 @@ def test_errors_are_one_family_and_what_a_caller_expects():
     assert all(issubclass(error, sf.errors.SurefootError) for error in errors)
     builtin = {"InvalidInput": ValueError, "InvalidType": TypeError, "MissingExtra": ImportError}
     assert all(issubclass(getattr(sf.errors, name), kind) for name, kind in builtin.items())
+
+
+def test_every_public_name_is_in_the_docs():
+    root = Path(__file__).parents[1]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*root.glob("docs/*.md"), root / "README.md"])
+    words = set(re.findall(r"\w+", text))
+    assert {name for names in public().values() for name in names} <= words
+
+
+def test_there_are_about_two_hundred_public_names():
+    names = public()
+    assert len(names["training"]) <= 36
+    assert sum(map(len, names.values())) <= 250
+
+
+def public():
+    """What each room lists for a user; the command is none."""
+    pytest.importorskip("torch")
+    rooms = [room.removesuffix(".py") for room in ROOMS - {"cli"}]
+    return {room: getattr(importlib.import_module(f"surefoot.{room}"), "__all__", []) for room in rooms}

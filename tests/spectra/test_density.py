@@ -137,7 +137,7 @@ def test_same_seed_same_numbers():
 def test_trace_intervals_hold_as_often_as_they_say(deflate):
     values = 1 / np.arange(1, 201) ** 1.5
     matrix = matrix_of(values)
-    found = [trace(Counted(matrix), products=24, confidence=0.9, deflate=deflate, rng=seed) for seed in range(100)]
+    found = [trace(Counted(matrix), products=24, failure=0.1, deflate=deflate, rng=seed) for seed in range(100)]
     held = sum(t.interval.contains(values.sum()) for t in found)
     assert 80 <= held <= 99
     bias = np.mean([t.value for t in found]) - values.sum()
@@ -266,7 +266,7 @@ def test_asymmetry_is_refused_known_or_found(tool):
         (lambda: density(np.eye(3), width=0), "width"),
         (lambda: density(np.eye(3), points=1), "points"),
         (lambda: trace(np.eye(3), products=5), "products"),
-        (lambda: trace(np.eye(3), confidence=1), "confidence"),
+        (lambda: trace(np.eye(3), failure=1), "failure"),
         (lambda: eigenpairs(np.eye(3), 4), r"1\.\.3"),
         (lambda: eigenpairs(np.eye(3), 1, which="top"), "largest"),
         (lambda: eigenpairs(np.eye(3), 1, rtol=0), "rtol"),

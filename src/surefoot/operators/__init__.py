@@ -9,8 +9,6 @@ from surefoot.operators.convolution import Convolution, convolution
 from surefoot.operators.space import Space
 
 __all__ = [
-    "LinearMap",
-    "MatrixOperator",
     "Operator",
     "as_operator",
     "block_diagonal",

@@ -12,6 +12,7 @@ from surefoot.targets._studies import Study
 
 __all__ = [
     "ODE",
+    "Map",
     "ProblemTarget",
     "ShapedQuadratic",
     "Target",

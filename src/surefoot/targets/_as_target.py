@@ -108,4 +108,4 @@ def _task(source: tuple[Any, Any, Any], rng: int, name: str) -> Target:
     from surefoot.training import Task
 
     model, loss, data = source
-    return Task(model, loss, data, seed=rng, name=name)
+    return Task(model, loss, data, rng=rng, name=name)

@@ -24,7 +24,7 @@ def _built_by(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
             raise
         except ImportError as error:
             raise MissingExtra(f"this is a PyTorch network; pip install 'surefoot[{extras}]'") from error
-        return (make(seed=rng, **options),)
+        return (make(rng=rng, **options),)
 
     return build
 

@@ -254,7 +254,7 @@ def bad_data():
         (lambda: stochastic_curvature(*classifier(), 16, draws=1), InvalidInput, "draws"),
         (lambda: stochastic_curvature(*classifier(), 16, rate=-1.0), InvalidInput, "rate"),
         (lambda: stochastic_curvature(*classifier(), 16, width=0.0), InvalidInput, "width"),
-        (lambda: stochastic_curvature(*classifier(), 16, confidence=2.0), InvalidInput, "confidence"),
+        (lambda: stochastic_curvature(*classifier(), 16, failure=2.0), InvalidInput, "failure"),
     ],
 )
 def test_bad_input(call, error, message):

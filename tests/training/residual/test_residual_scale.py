@@ -224,7 +224,7 @@ def test_the_built_in_network():
     assert [block.name for block in found.blocks] == [f"blocks.{i}" for i in range(6)]
     assert found.scalings[0].forward[-1] == pytest.approx(2**3, rel=0.5)
     assert resnet_mlp_task(depth=6).initial_loss() == task.initial_loss()
-    assert resnet_mlp_task(seed=1, depth=6).initial_loss() != task.initial_loss()
+    assert resnet_mlp_task(rng=1, depth=6).initial_loss() != task.initial_loss()
 
 
 @pytest.mark.parametrize("depth", [3, 257])

@@ -20,7 +20,7 @@ def name(request):
 
 def test_a_task_is_fixed_by_its_seed_and_leaves_no_trace(name):
     before = torch.get_rng_state()
-    one, again, other = TASKS[name](), TASKS[name](), TASKS[name](seed=1)
+    one, again, other = TASKS[name](), TASKS[name](), TASKS[name](rng=1)
     assert torch.equal(before, torch.get_rng_state())
     assert one.name == name
     assert one.initial_loss() == again.initial_loss()

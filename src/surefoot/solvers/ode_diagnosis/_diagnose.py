@@ -13,7 +13,7 @@ from surefoot.solvers._integrate import Fun
 from surefoot.solvers.ode_diagnosis._costs import explicit_costs, nearly_real, stabilised_cost
 from surefoot.solvers.ode_diagnosis._rates import sample
 from surefoot.solvers.ode_diagnosis._trials import NEAR, Equation, implicit_kinds
-from surefoot.solvers.ode_diagnosis._types import Cost, Diagnosis, Trial
+from surefoot.solvers.ode_diagnosis._types import Cost, Diagnosis, MethodRun
 from surefoot.spectra.measured.jacobian import checked_fun, checked_point
 
 __all__ = ["diagnose"]
@@ -145,7 +145,7 @@ def _reference(equation: Equation, rtol: float, atol: float) -> Any:
     raise InvalidInput(f"no solution up to t = {equation.span[1]:g}: {failures[0]}")
 
 
-def _best(trials: Sequence[Trial], stiff: bool) -> Trial:
+def _best(trials: Sequence[MethodRun], stiff: bool) -> MethodRun:
     """The run with the least work among those that ended right; else the implicit one that came furthest."""
     patience = {"explicit": 1.0 if stiff else PATIENCE, "stabilised": NO_FACTORS, "implicit": 1.0}
     for candidates in ([t for t in trials if t.finished and t.error <= NEAR], [t for t in trials if t.finished]):
@@ -154,7 +154,7 @@ def _best(trials: Sequence[Trial], stiff: bool) -> Trial:
     return trials[0]
 
 
-def _reason(best: Trial, others: Sequence[Trial], forced: float, accuracy_steps: int, stiff: bool) -> str:
+def _reason(best: MethodRun, others: Sequence[MethodRun], forced: float, accuracy_steps: int, stiff: bool) -> str:
     steps = f"{forced:.3g} steps forced by stability, {accuracy_steps} by accuracy"
     if not stiff:
         start = f"not stiff at this tolerance: {steps}"

@@ -12,7 +12,7 @@ from surefoot.errors import SurefootError
 from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
 from surefoot.solvers._integrate import Fun, integrate
-from surefoot.solvers.ode_diagnosis._types import Trial
+from surefoot.solvers.ode_diagnosis._types import MethodRun
 
 __all__ = ["Equation", "implicit_kinds"]
 
@@ -55,7 +55,7 @@ class Equation:
             )
         return found, fun.calls
 
-    def trial(self, method: str, rtol: float, atol: float, truth: Array, budget: float) -> Trial:
+    def trial(self, method: str, rtol: float, atol: float, truth: Array, budget: float) -> MethodRun:
         """One counted run; an explicit one gives up when the budget of evaluations is used."""
         kind = "implicit" if method in ("Radau", "BDF") else "stabilised" if method == "RKC" else "explicit"
         began = time.perf_counter()
@@ -73,7 +73,7 @@ class Equation:
             calls = counted.calls
             work = float(calls)
         error = float(np.abs(final - truth).max() / max(np.abs(truth).max(), atol)) if finished else math.inf
-        return Trial(method, kind, calls, work, time.perf_counter() - began, finished, error, message)
+        return MethodRun(method, kind, calls, work, time.perf_counter() - began, finished, error, message)
 
     def _algebra(self, found: Any) -> float:
         """Factorisations and solves of a run, in evaluations of fun."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from surefoot.records import Record, key
 
-__all__ = ["Cost", "Diagnosis", "Trial"]
+__all__ = ["Cost", "Diagnosis", "MethodRun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Cost(Record):
         Steps that stability asks for: the integral of dt over the stable step.
     evaluations : float
         The work in evaluations of fun. Explicit and stabilised: an estimate, max(stability, accuracy) steps times
-        evaluations per step. Implicit: what the cheaper run of SciPy's Radau and BDF took, its `Trial.work`.
+        evaluations per step. Implicit: what the cheaper run of SciPy's Radau and BDF took, its `MethodRun.work`.
     """
 
     method: str
@@ -36,7 +36,7 @@ class Cost(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial(Record):
+class MethodRun(Record):
     """A run with the tolerance asked for.
 
     Parameters
@@ -90,7 +90,7 @@ class Diagnosis(Record):
     method : str
         The method to use, as `integrate` takes it: RK45, RKC (Runge-Kutta-Chebyshev), Radau or BDF.
     reason : str
-    trials : tuple of Trial
+    trials : tuple of MethodRun
     verified : bool
         Whether the recommended method finished its run near the reference. It was chosen by the work of the runs, so
         none of the others was cheaper; of an equation that is not stiff RK45 is chosen up to 3 times the work, and RKC
@@ -110,7 +110,7 @@ class Diagnosis(Record):
     recommendation: str
     method: str
     reason: str
-    trials: tuple[Trial, ...]
+    trials: tuple[MethodRun, ...]
     verified: bool
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from surefoot.spectra.measured._density import Density, density
 from surefoot.spectra.measured._eigenpairs import EigenPairs, eigenpairs
 from surefoot.spectra.measured._norms import norm_squared
-from surefoot.spectra.measured._trace import Trace, trace
+from surefoot.spectra.measured._trace import TraceEstimate, trace
 from surefoot.spectra.measured.jacobian import Jacobian, jacobian
 from surefoot.spectra.measured.spectrum import Measurement, measure, spectrum
 
@@ -12,7 +12,7 @@ __all__ = [
     "EigenPairs",
     "Jacobian",
     "Measurement",
-    "Trace",
+    "TraceEstimate",
     "density",
     "eigenpairs",
     "jacobian",

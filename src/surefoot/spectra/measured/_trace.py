@@ -13,13 +13,13 @@ from surefoot.records import Record
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
-__all__ = ["Trace", "trace"]
+__all__ = ["TraceEstimate", "trace"]
 
 Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace(Record):
+class TraceEstimate(Record):
     """A trace and how well it is known.
 
     Parameters
@@ -30,7 +30,7 @@ class Trace(Record):
         0 where it is exact.
     interval : Bounds
         value +- t standard errors; ends are estimates (Student's t for samples that are not quite normal), which hold
-        with about the asked confidence.
+        but with about the probability asked for.
     products : int
         What it cost.
     method : "exact", "Hutch++" or "Hutchinson"
@@ -46,8 +46,8 @@ class Trace(Record):
         if self.method == "exact":
             return f"trace {self.value:.6g} (exact)"
         return (
-            f"trace {self.value:.6g} +- {self.standard_error:.2g}, in {self.interval} with confidence "
-            f"{1 - self.interval.failure:g} ({self.method}, {self.products} products)"
+            f"trace {self.value:.6g} +- {self.standard_error:.2g}, in {self.interval}, wrong with probability about "
+            f"{self.interval.failure:g} ({self.method}, {self.products} products)"
         )
 
 
@@ -55,10 +55,10 @@ def trace(
     operator: Any,
     *,
     products: int = 60,
-    confidence: float = 0.95,
+    failure: float = 0.05,
     deflate: bool = True,
     rng: int | np.random.Generator = 0,
-) -> Trace:
+) -> TraceEstimate:
     """The trace of a square operator with a confidence interval, by Hutch++.
 
         tr A = tr Q'AQ + E g'(I - QQ')A(I - QQ')g,    Q an orthonormal basis of A S,    S, g random signs
@@ -73,15 +73,15 @@ def trace(
     operator : matrix or operator, shape (n, n)
     products : int
         Budget, at least 6.
-    confidence : float
-        Of the interval, in (0, 1).
+    failure : float
+        Probability that the interval misses, in (0, 1).
     deflate : bool
         Hutch++ if True, else Hutchinson.
     rng : int or numpy Generator
 
     Returns
     -------
-    Trace
+    TraceEstimate
 
     Raises
     ------
@@ -104,8 +104,8 @@ def trace(
         raise InvalidInput(f"a trace needs a square operator; got shape {(m, n)}")
     if products < 6:
         raise InvalidInput(f"products must be at least 6; got {products!r}")
-    if not 0 < confidence < 1:
-        raise InvalidInput(f"confidence must be in (0, 1); got {confidence!r}")
+    if not 0 < failure < 1:
+        raise InvalidInput(f"failure must be in (0, 1); got {failure!r}")
     if operator.entries is not None:
         return _exact(float(np.real(operator.entries.diagonal().sum())), 0)
     if operator.factor is not None and operator.factor.entries is not None:  # tr F'F, the sum of squares
@@ -116,7 +116,7 @@ def trace(
     third = products // 3 if deflate else 0
     known, basis = _deflated(operator, third, generator)
     samples = [_sample(operator, basis, generator) for _ in range(products - 2 * third)]
-    return _estimated(known, np.array(samples), confidence, products, "Hutch++" if deflate else "Hutchinson")
+    return _estimated(known, np.array(samples), failure, products, "Hutch++" if deflate else "Hutchinson")
 
 
 def _deflated(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array | None]:
@@ -145,15 +145,17 @@ def _signs(operator: Operator, generator: np.random.Generator) -> Array:
     return space.asarray(space.xp.where(space.xp.real(space.normal(n, generator)) < 0, -1.0, 1.0))
 
 
-def _exact(value: float, products: int) -> Trace:
-    return Trace(value=value, standard_error=0.0, interval=Bounds.exactly(value), products=products, method="exact")
+def _exact(value: float, products: int) -> TraceEstimate:
+    return TraceEstimate(
+        value=value, standard_error=0.0, interval=Bounds.exactly(value), products=products, method="exact"
+    )
 
 
-def _estimated(known: float, samples: Reals, confidence: float, products: int, method: str) -> Trace:
+def _estimated(known: float, samples: Reals, failure: float, products: int, method: str) -> TraceEstimate:
     from scipy.special import stdtrit
 
     value = known + float(samples.mean())
     error = float(samples.std(ddof=1)) / math.sqrt(samples.size)
-    reach = float(stdtrit(samples.size - 1, 0.5 + confidence / 2)) * error
-    interval = Bounds(value - reach, value + reach, "estimate", "estimate", 1 - confidence)
-    return Trace(value=value, standard_error=error, interval=interval, products=products, method=method)
+    reach = float(stdtrit(samples.size - 1, 1 - failure / 2)) * error
+    interval = Bounds(value - reach, value + reach, "estimate", "estimate", failure)
+    return TraceEstimate(value=value, standard_error=error, interval=interval, products=products, method=method)

@@ -1,4 +1,4 @@
-"""Curvature seen through mini-batches, with a bound that holds with a confidence."""
+"""Curvature seen through mini-batches, with a bound and its probability of being wrong."""
 
 import copy
 import math
@@ -27,6 +27,10 @@ from surefoot.training.optimizers.frozen import Frozen, freeze
 
 __all__ = ["StochasticCurvature", "stochastic_curvature"]
 
+# Part of the probability of being wrong that the mini-batches' own upper ends may use; the spread between mini-batches
+# needs the rest. By convention: Lanczos pays for certainty with the logarithm of it, so little is enough.
+LANCZOS = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StochasticCurvature(Record):
@@ -41,8 +45,8 @@ class StochasticCurvature(Record):
     batch_size : float
     draws : int
         Mini-batches that it was measured on.
-    confidence : float
-        Of each upper bound.
+    failure : float
+        Probability that an upper bound is wrong, for each of them.
     assumption : str
         What the bounds assume of the values of single mini-batches.
     along : float
@@ -61,7 +65,7 @@ class StochasticCurvature(Record):
     real_limit: float
     batch_size: float
     draws: int
-    confidence: float
+    failure: float
     assumption: str
     along: float
     along_upper: float
@@ -82,11 +86,11 @@ class StochasticCurvature(Record):
 
     @property
     def along_step(self) -> float:
-        """1/along_upper: no longer than the best step along this direction, with the confidence; inf if unbounded."""
+        """1/along_upper: at most the best step along this direction (`failure`: the risk); inf if unbounded."""
         return 1 / self.along_upper if self.along_upper > 0 else math.inf
 
     def __str__(self) -> str:
-        level = f"{100 * self.confidence:g}%"
+        level = f"wrong with probability <= {self.failure:g}"
         return (
             f"curvature for {self.method} over {self.draws} mini-batches of {self.batch_size:g} ({self.assumption}; "
             f"{self.products} products, {self.gradients} gradients)\n"
@@ -106,11 +110,10 @@ def stochastic_curvature(
     optimizer: Optimizer | None = None,
     draws: int = 8,
     rate: float | None = None,
-    confidence: float = 0.95,
     width: float | None = None,
     count: Callable[[Any], float] | None = None,
     rtol: float = 0.02,
-    failure: float = 1e-3,
+    failure: float = 0.05,
     rng: int = 0,
 ) -> StochasticCurvature:
     """The curvature along a gradient step and the largest one, from mini-batches, with upper confidence bounds.
@@ -134,13 +137,13 @@ def stochastic_curvature(
     rate : float, optional
         Measure along the step -rate u: from the gradients of the same mini-batch at both ends, so the mean curvature on
         the way. Default: at this point, from products.
-    confidence : float
-        Of each bound, one-sided; that on the largest curvature fails with `draws` times `failure` more.
+    failure : float
+        Probability that a bound is wrong, for each of the two.
     width : float, optional
         Length of an interval that the curvatures of single mini-batches lie in: then the bounds are empirical Bernstein
         ones. Default Student's, which assume that values are normal; with few skewed ones they hold less often.
-    rtol, failure
-        Of each mini-batch's largest curvature, whose upper end is used, as in `surefoot.spectrum`.
+    rtol : float
+        Relative width of each mini-batch's largest curvature, whose upper end is used, as in `surefoot.spectrum`.
     rng : int
 
     Returns
@@ -167,6 +170,8 @@ def stochastic_curvature(
     >>> round(seen.along_upper, 4), round(seen.stable, 4)  # 2 x^2 = 2 for every sample
     (2.0, 1.0)
     """
+    if not 0 < failure < 1:
+        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
     if draws < 2:
         raise InvalidInput(f"draws must be at least 2; got {draws!r}")
     if batch_size < 1 or (rate is not None and not 0 < rate < math.inf):
@@ -187,7 +192,9 @@ def stochastic_curvature(
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
         terrain = frozen.curvature(H)
-        found = spectrum(_decayed(terrain, frozen), which="largest", rtol=rtol, failure=failure, rng=rng)
+        found = spectrum(
+            _decayed(terrain, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
+        )
         largest = largest.with_value(found.largest.upper)
         products += found.products + (rate is None)
         along = along.with_value(step.curvature(terrain, H))
@@ -196,12 +203,12 @@ def stochastic_curvature(
         real_limit=frozen.method.real_limit,
         batch_size=float(visits.size),
         draws=draws,
-        confidence=confidence,
+        failure=failure,
         assumption="normal values" if width is None else f"values within an interval of {width:g}",
         along=along.mean,
-        along_upper=along.upper(confidence, width),
+        along_upper=along.upper(1 - failure, width),
         largest=largest.mean,
-        largest_upper=largest.upper(confidence, width),
+        largest_upper=largest.upper(1 - (1 - LANCZOS) * failure, width),
         products=products,
         gradients=1 + (0 if rate is None else 2 * draws),
     )

@@ -10,7 +10,7 @@ from surefoot.training.tasks._task import Task
 __all__ = ["digits", "digits_task"]
 
 
-def digits_task(seed: int = 0) -> Task:
+def digits_task(rng: int = 0) -> Task:
     """Handwritten digits: an MLP 64-64-64-10 with ReLU and cross-entropy on scikit-learn's 1797 images of 8 x 8.
 
     Pixels are divided by 16, their largest value, which keeps them in [0, 1]. Float32, PyTorch's default initialisation
@@ -18,7 +18,7 @@ def digits_task(seed: int = 0) -> Task:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the samples.
 
     Returns
@@ -30,7 +30,7 @@ def digits_task(seed: int = 0) -> Task:
     MissingExtra
         If scikit-learn is not installed.
     """
-    return Task(_network, supervised(nn.functional.cross_entropy), digits(), name="digits", batch_size=64, seed=seed)
+    return Task(_network, supervised(nn.functional.cross_entropy), digits(), name="digits", batch_size=64, rng=rng)
 
 
 def digits() -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class ResidualTask(Task):
         return (residual_stability(model, batch, loss=self._loss, blocks=self._blocks, rng=self._seed),)
 
 
-def resnet_mlp_task(seed: int = 0, *, depth: int = DEPTH) -> ResidualTask:
+def resnet_mlp_task(rng: int = 0, *, depth: int = DEPTH) -> ResidualTask:
     """Handwritten digits by a residual MLP of any depth: width 64, blocks x + V relu(U x), no normalisation.
 
     Kaiming's initialisation, U with variance 2/64 and V with 1/64, makes every branch as large as its input, so that
@@ -56,7 +56,7 @@ def resnet_mlp_task(seed: int = 0, *, depth: int = DEPTH) -> ResidualTask:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the samples.
     depth : int
         Number of blocks, 4 to 256.
@@ -82,7 +82,7 @@ def resnet_mlp_task(seed: int = 0, *, depth: int = DEPTH) -> ResidualTask:
         name="resnet-mlp" if depth == DEPTH else f"resnet-mlp-{depth}",
         batch_size=64,
         curvature_samples=CURVATURE_SAMPLES,
-        seed=seed,
+        rng=rng,
     )
 
 

@@ -22,7 +22,7 @@ WIDTH, HEADS, LAYERS = 48, 2, 2
 UNITS = 48
 
 
-def mnist1d_cnn_task(seed: int = 0) -> Task:
+def mnist1d_cnn_task(rng: int = 0) -> Task:
     """MNIST-1D: three strided convolutions of 24 channels with ReLU, and a linear layer, on 4000 generated signals.
 
     The signals (length 40, ten classes) are made by the published recipe. Float32,
@@ -30,7 +30,7 @@ def mnist1d_cnn_task(seed: int = 0) -> Task:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the samples; the data is always the same.
 
     Returns
@@ -40,10 +40,10 @@ def mnist1d_cnn_task(seed: int = 0) -> Task:
     x, y = signals(SIGNALS, seed=0)
     data = torch.as_tensor(x, dtype=torch.float32)[:, None], torch.as_tensor(y)
     loss = supervised(nn.functional.cross_entropy)
-    return Task(_convolutional, loss, data, name="mnist1d-cnn", batch_size=100, curvature_samples=500, seed=seed)
+    return Task(_convolutional, loss, data, name="mnist1d-cnn", batch_size=100, curvature_samples=500, rng=rng)
 
 
-def char_transformer_task(seed: int = 0) -> Task:
+def char_transformer_task(rng: int = 0) -> Task:
     """Next characters of Python's own documentation: a transformer of two layers, width 48, context 32.
 
     The text is what ``help()`` shows about the language (`pydoc_data.topics`, part of the standard library), cut into
@@ -52,7 +52,7 @@ def char_transformer_task(seed: int = 0) -> Task:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the windows.
 
     Returns
@@ -71,11 +71,11 @@ def char_transformer_task(seed: int = 0) -> Task:
         name="char-transformer",
         batch_size=8,
         curvature_samples=16,
-        seed=seed,
+        rng=rng,
     )
 
 
-def digits_rnn_task(seed: int = 0) -> Task:
+def digits_rnn_task(rng: int = 0) -> Task:
     """Handwritten digits read row by row: an LSTM of 48 units over 8 rows of 8 pixels, and a linear layer.
 
     Scikit-learn's 1797 images, pixels in [0, 1]. Float32, PyTorch's default initialisation under the seed, mini-batches
@@ -83,7 +83,7 @@ def digits_rnn_task(seed: int = 0) -> Task:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the samples.
 
     Returns
@@ -98,7 +98,7 @@ def digits_rnn_task(seed: int = 0) -> Task:
     x, y = digits()
     data = x.reshape(-1, 8, 8), y
     loss = supervised(nn.functional.cross_entropy)
-    return Task(RowReader, loss, data, name="digits-rnn", batch_size=64, curvature_samples=500, seed=seed)
+    return Task(RowReader, loss, data, name="digits-rnn", batch_size=64, curvature_samples=500, rng=rng)
 
 
 def _convolutional() -> nn.Module:

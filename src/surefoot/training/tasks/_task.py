@@ -87,7 +87,7 @@ class Task:
     curvature_samples : int, optional
         Number of samples on which curvature is measured (of one batch, the first after a seeded shuffle; else
         whole batches until there are enough). Default: all.
-    seed : int
+    rng : int
         Seed of the model's factory, the order of the samples and whatever the model draws while training.
 
     Raises
@@ -123,20 +123,20 @@ class Task:
         optimizers: Mapping[str, OptimizerFactory] | None = None,
         batch_size: int = 64,
         curvature_samples: int | None = None,
-        seed: int = 0,
+        rng: int = 0,
     ) -> None:
         for label, value in (("batch_size", batch_size), ("curvature_samples", curvature_samples)):
             if value is not None and value < 1:
                 raise InvalidInput(f"{label} must be at least 1; got {value!r}")
         if not callable(loss) or isinstance(loss, nn.Module):
             raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
-        self._model = _check_trainable(_start(model, seed))
+        self._model = _check_trainable(_start(model, rng))
         self._loss = loss
         self._batches = gather(data, loss)
         self._name = name or type(self._model).__name__
         self._optimizers = dict(OPTIMIZERS if optimizers is None else optimizers)
-        self._seed = seed
-        self._visits = MiniBatches(self._batches, batch_size, seed)
+        self._seed = rng
+        self._visits = MiniBatches(self._batches, batch_size, rng)
         self._curvature_data = self._visits.subset(curvature_samples)
         self._curvature: CurvatureOperator | None = None
         self._candidates: tuple[Candidate, ...] | None = None

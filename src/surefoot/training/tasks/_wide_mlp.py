@@ -20,10 +20,10 @@ class WideTask(Task):
     ----------
     data : (Tensor, Tensor)
         Inputs of shape (n, d), targets of shape (n, 10).
-    seed : int
+    rng : int
     """
 
-    def __init__(self, data: tuple[Tensor, Tensor], seed: int = 0) -> None:
+    def __init__(self, data: tuple[Tensor, Tensor], rng: int = 0) -> None:
         super().__init__(
             lambda: WideMLP(data[0].shape[1], WIDTH),
             supervised(nn.functional.mse_loss),
@@ -31,7 +31,7 @@ class WideTask(Task):
             name=f"wide-mlp, width {WIDTH}",
             optimizers={label: OPTIMIZERS[label] for label in ("SGD", "SGD momentum 0.9")},
             curvature_samples=CURVATURE_SAMPLES,
-            seed=seed,
+            rng=rng,
         )
         self._data = data
 
@@ -41,10 +41,10 @@ class WideTask(Task):
 
     def details(self) -> tuple[WidthStudy, ...]:
         """Limits and best rates of widths 64 to 256 in three parametrisations."""
-        return (width_study(self._data, seed=self._seed),)
+        return (width_study(self._data, rng=self._seed),)
 
 
-def wide_mlp_task(seed: int = 0) -> WideTask:
+def wide_mlp_task(rng: int = 0) -> WideTask:
     """Handwritten digits by mean squares: a ReLU network 64-128-128-10 with He's initialisation and no biases.
 
     Scikit-learn's 1797 images; pixels in [0, 1], each less its mean over the images, so that no direction common to all
@@ -53,7 +53,7 @@ def wide_mlp_task(seed: int = 0) -> WideTask:
 
     Parameters
     ----------
-    seed : int
+    rng : int
         Seed of the initialisation and the order of the samples.
 
     Returns
@@ -66,4 +66,4 @@ def wide_mlp_task(seed: int = 0) -> WideTask:
         If scikit-learn is not installed.
     """
     x, y = digits()
-    return WideTask((x - x.mean(dim=0), nn.functional.one_hot(y, CLASSES).float()), seed)
+    return WideTask((x - x.mean(dim=0), nn.functional.one_hot(y, CLASSES).float()), rng)

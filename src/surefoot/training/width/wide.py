@@ -160,7 +160,7 @@ def width_study(
     parametrizations: Sequence[Parametrization] = PARAMETRIZATIONS,
     steps: int = 30,
     networks: int = 2,
-    seed: int = 0,
+    rng: int = 0,
     progress: Progress | None = None,
 ) -> WidthStudy:
     """Predict, measure and find the learning rate of ReLU networks with two hidden layers of several widths.
@@ -180,7 +180,7 @@ def width_study(
         Length of a short run of SGD on mini-batches of 32.
     networks : int
         Number of random networks to measure and train at each width.
-    seed : int
+    rng : int
         Seed of the samples, the initialisation and the mini-batches.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
@@ -198,14 +198,14 @@ def width_study(
         raise InvalidInput(f"widths must hold two different numbers >= 2 at least; got {widths!r}")
     if steps < 1 or networks < 1:
         raise InvalidInput(f"steps and networks must be at least 1; got {steps!r} and {networks!r}")
-    order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(seed))[:SAMPLES]
+    order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(rng))[:SAMPLES]
     chosen = data[0][order], data[1][order]
     cases: list[tuple[Parametrization, int]] = [(name, width) for name in parametrizations for width in widths]
     points: list[WidthPoint] = []
     for name, width in cases:
         if progress is not None:
             progress(len(points), len(cases), f"{name}, width {width}", None)
-        points.append(_point(chosen, name, width, steps, range(seed, seed + networks)))
+        points.append(_point(chosen, name, width, steps, range(rng, rng + networks)))
     return WidthStudy(points=tuple(points), steps=steps, networks=networks)
 
 
