@@ -452,5 +452,5 @@ def test_the_state_of_another_rule_is_refused():
     model = network()
     data = Guard(model, adamw(model)).state_dict()
     del data["watch"]["level"]
-    with pytest.raises(InvalidInput, match="fields"):
+    with pytest.raises(InvalidInput, match="'level' of a watch state is missing"):
         Guard(model, adamw(model)).load_state_dict(data)

@@ -88,8 +88,8 @@ def test_a_small_study(data):
     assert "standard" in str(study)
     record = study.to_dict()
     page = section(record)
-    assert len(page["tables"][0]["rows"]) == 6
-    assert page["figures"][0]["svg"].startswith("<svg")
+    assert len(page.tables[0].rows) == 6
+    assert page.figures[0].drawing.startswith("<svg")
     again = width_study(data, widths=(16, 32), steps=5, networks=1)
     assert again == study
 
