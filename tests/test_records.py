@@ -180,7 +180,7 @@ def test_every_entry_that_is_wrong_or_missing_is_named(kind):
         if name in derived:
             assert same(kind.from_dict(record | {name: None}), result)
             continue
-        for wrong in (object(), {"nothing": 1}, "no such word", [[["no number"]]], True):
+        for wrong in (object(), {"nothing": None}, "no such word", [[["no number"]]], True):
             if fits(wrong, str(hints.get(name, ""))):
                 continue
             with pytest.raises(InvalidInput, match=rf"'{name}\b"):
@@ -202,9 +202,7 @@ def test_every_entry_that_is_wrong_or_missing_is_named(kind):
 
 def fits(value, text):
     """Whether a value that is meant to be wrong is right by chance: any text is text."""
-    return (isinstance(value, str) and "str" in text) or (value is True and "bool" in text) or (
-        isinstance(value, dict) and "Mapping" in text and "int" in text
-    )  # fmt: skip
+    return (isinstance(value, str) and "str" in text) or (value is True and "bool" in text)
 
 
 @pytest.mark.parametrize(
