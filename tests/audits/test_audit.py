@@ -447,6 +447,14 @@ def test_columns_by_name_and_lists_of_group_rates():
     assert sf.audit(several, PLAN, column="lr-AdamW/pg2").verdict == "departs"
 
 
+def test_another_group_that_is_as_planned_is_named():
+    groups = [{"step": k, "lr": [10 * cosine(k), cosine(k)]} for k in range(200)]
+    found = sf.audit(groups, PLAN)
+    assert found.cause == "constant factor"
+    assert found.evidence[0] == "lr[1] is as planned: --column chooses it"
+    assert sf.audit(groups, PLAN, column="lr[1]").verdict == "as planned"
+
+
 # single causes that were taken for others
 
 

@@ -15,6 +15,7 @@ from surefoot.audits._story import PAIR, Story, Variant, simplest
 from surefoot.audits._types import Audit
 from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
 from surefoot.errors import InvalidInput
+from surefoot.logs import LogFile, read_log
 
 __all__ = ["audit"]
 
@@ -35,6 +36,8 @@ _MOST_FIRST = 6
 # Alternatives that are named beside the cause.
 _OTHERS = 2
 _UNKNOWN = 99
+# Further columns of rates that are tried: by convention, more groups than people tune by hand.
+_MOST_GROUPS = 8
 
 
 def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) -> Audit:
@@ -82,10 +85,28 @@ def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) 
     """
     if not 0 < tol < 1:
         raise InvalidInput(f"tol is a part of the largest rate, in (0, 1); got {tol!r}")
-    series = series_of(log, column)
+    file = read_log(log)
+    series = series_of(file, column)
     # rates near the largest number there is overflow in a curve's square: that curve then does not fit
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _compare(series, plan, tol)
+        found = _compare(series, plan, tol)
+        if found.verdict == "as planned" or not series.others:
+            return found
+        # a plan is one group's; which one the log does not say
+        fitting = [name for name in series.others[:_MOST_GROUPS] if _is_as_planned(file, plan, name, tol)]
+        said = (f"{', '.join(fitting)} is as planned: --column chooses it",) if fitting else ()
+        return replace(found, evidence=(*said, *found.evidence))
+
+
+def _is_as_planned(file: LogFile, plan: Any, column: str, tol: float) -> bool:
+    """Whether another column of rates follows the plan; causes are not looked for."""
+    try:
+        rows = _rows(series_of(file, column), tol)
+        wanted = plan_of(plan, float(rows.steps.max()))
+        _, _, agreed = _closest_convention(rows, wanted, 1.0 if wanted.rated else None)
+    except InvalidInput:
+        return False
+    return agreed == len(rows) and wanted.plateau is None and bool(rows.rates.any())
 
 
 def _compare(series: Series, plan: Any, tol: float) -> Audit:

@@ -39,6 +39,8 @@ class Series:
         Half of the last digit that was written, relative to the largest rate: what the log cannot show.
     resumes : tuple of int
         Indices at which the step went back.
+    others : tuple of str
+        Further columns of rates, such as those of other parameter groups.
     notes : tuple of str
         What was odd, for a person.
     """
@@ -49,6 +51,7 @@ class Series:
     rates: tuple[float, ...]
     coarse: float
     resumes: tuple[int, ...]
+    others: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -100,6 +103,7 @@ def series_of(log: Any, column: str | None = None) -> Series:
         rates=tuple(rates),
         coarse=coarse,
         resumes=tuple(resumes),
+        others=curves.others.get("rate", ()),
         notes=(
             *found.notes,
             *_describe_columns(found, curves, columns),

@@ -32,7 +32,7 @@ _NO_LOSS = {"scale", "scaler", "lossscale", "scaling", "min", "max", "std", "bes
 _NO_RATE = {"decay", "mult", "multiplier", "ratio", "scheduler", "warmup", "min", "max", "drop", "error"}
 _NO_NORM = {"param", "params", "parameter", "weight", "weights", "update", "ratio", "std", "clipping"}
 # trn and trl: nanoGPT's successors and llm.c.
-_LOSSES = {"nll", "objective", "cost", "xent", "trn", "trl", "crossentropy", "mse", "elbo"}
+_LOSSES = {"nll", "objective", "cost", "xent", "trn", "trl", "tel", "crossentropy", "mse", "elbo"}
 _PLAIN_NORM = {
     *("grad", "grads", "gradient", "norm", "train", "total", "global", "gnorm", "gradnorm", "l2", "2", "2.0", "0"),
     *("step", "optim", "optimizer", "lm", "before", "pre", "clip", "unclipped", "opt", "training"),

@@ -105,5 +105,6 @@ def _read_mtx(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> InvalidInput:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    # zipfile's errors quote what stands where a name should be, all of it
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
     return InvalidInput(f"{path}: cannot be read ({reason}); check that it is a whole {path.suffix} file")
