@@ -258,6 +258,19 @@ def test_rooms():
     assert found == ROOMS
 
 
+def test_the_tree_in_the_architecture_is_the_house():
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = text[text.index("    src/surefoot/") : text.index("Imports point one way")]
+    rooms = re.findall(r"^        ([a-z_]+)(?:/|\.py) ", tree, flags=re.MULTILINE)
+    assert set(rooms) == {name.removesuffix(".py") for name in ROOMS}
+    package = Path(sf.__file__).parent
+    for room, folders in (("spectra", r"^            ([a-z_]+)/ "), ("rules", r"^            ([a-z_]+)/ ")):
+        inside = {p.name for p in (package / room).iterdir() if p.is_dir() and not p.name.startswith("__")}
+        assert inside <= set(re.findall(folders, tree, flags=re.MULTILINE))
+    training = {p.name for p in (package / "training").iterdir() if p.is_dir() and not p.name.startswith("__")}
+    assert training <= set(re.findall(r"([a-z_]+)/", tree))
+
+
 def test_names_at_the_top():
     assert set(sf.__all__) == TOP
     assert list(sf.__all__) == sorted(sf.__all__)
