@@ -78,7 +78,7 @@ PARAMETERS = {
     ),
     "methods.from_update": "update, memory=1, *, name=''",
     "methods.named": "name",
-    "limits": "terrain, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
+    "limits": "problem, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
     "audit": "log, plan, *, column=None, tol=0.001",
     "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
     "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",

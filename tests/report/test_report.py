@@ -63,7 +63,7 @@ def test_what_was_found_is_on_the_page(record):
 
 def test_findings_come_before_details(record):
     text = Page(render(record())).text
-    assert text.index("short runs do best") < text.index("How sharp is the terrain?") < text.index("How far to trust")
+    assert text.index("short runs do best") < text.index("How sharp is the problem?") < text.index("How far to trust")
 
 
 def test_there_are_four_figures_and_an_overview(record):
@@ -150,7 +150,7 @@ def test_a_figure_without_data_is_left_out(record, recommendation):
     [np.zeros((2, 2)), -np.eye(3), np.diag([1e-9, 1e9]), [[5.0]], [[0.0, 1.0], [-1.0, 0.0]], np.eye(700)],
     ids=["flat", "negative", "wide", "one", "rotation", "many"],
 )
-def test_any_terrain_can_be_drawn(record, recommendation, matrix):
+def test_any_spectrum_can_be_drawn(record, recommendation, matrix):
     symmetric = np.array_equal(matrix, np.transpose(matrix))
     terrain = sf.spectrum(matrix, kind=None if symmetric else "jacobian")
     (made,) = record(recommendation(spectrum=terrain, limits=sf.limits(terrain), ritz=()))["recommendations"]

@@ -195,7 +195,7 @@ class _Session:
 
     def _recommendation(self, candidate: Any, initial: float) -> Recommendation:
         self._tell(f"{candidate.label}: curvature")
-        found, measurement = self._terrain(candidate)
+        found, measurement = self._spectrum_of(candidate)
         allowed = limits(found, candidate.method)
         ritz = () if measurement is None else tuple(measurement.values.tolist())
         if measurement is None and found.points is not None:
@@ -222,7 +222,7 @@ class _Session:
             note=candidate.note,
         )
 
-    def _terrain(self, candidate: Any) -> tuple[Spectrum, Measurement | None]:
+    def _spectrum_of(self, candidate: Any) -> tuple[Spectrum, Measurement | None]:
         """The curvature the candidate sees, measured once per operator."""
         known = self.target.global_curvature()
         if known is not None:

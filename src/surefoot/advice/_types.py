@@ -57,7 +57,7 @@ class Recommendation(Record):
     label : str
         The method or optimizer.
     spectrum : Spectrum
-        Of the terrain as the method sees it.
+        Spectrum of the problem as the method sees it.
     ritz : tuple of float
         Eigenvalue estimates inside the spectrum, ascending, for a picture.
     limits : Limits
@@ -177,7 +177,7 @@ def _row(r: Recommendation) -> tuple[str, ...]:
 
 
 def _claims(recommendations: tuple[Recommendation, ...]) -> list[str]:
-    """How far the curvatures can be trusted, once for all methods that see the same terrain."""
+    """How far the curvatures can be trusted, once for all methods that see the same ones."""
     said = {
         f"  curvature: {r.spectrum.provenance}, {r.spectrum.scope}; largest {r.spectrum.largest}, "
         f"smallest {r.spectrum.smallest}"

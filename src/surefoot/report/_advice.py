@@ -115,7 +115,7 @@ def _checked(record: Record) -> str:
 def _overview(rows: Sequence[tuple[str, Record]]) -> Section:
     caption = (
         "Where short real runs did well, and what the linear theory allows. A limit to the left of the usable range "
-        "means that it is cautious here; one to the right, that the runs met sharper terrain on their way."
+        "means that it is cautious here; one to the right, that the runs met larger curvatures on their way."
     )
     return Section(
         title="All methods side by side", figures=[Figure(drawing=figures.overview(rows), caption=caption, wide=True)]
@@ -167,7 +167,7 @@ def _drawn(record: Record, advice: Record) -> list[Figure]:
     """The figures that there is something to draw for, each with what it shows."""
     drawn = [
         Figure(
-            title="How sharp is the terrain?",
+            title="How sharp is the problem?",
             drawing=figures.spectrum(record),
             caption="Eigenvalues of the curvature, and the interval in which each end lies.",
         )

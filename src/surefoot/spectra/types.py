@@ -1,4 +1,4 @@
-"""What a measurement of the terrain says: an interval for each end, and how far each end can be trusted."""
+"""What a measurement of curvature says: an interval for each end, and how far each end can be trusted."""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The limits of a method on a terrain: real eigenvalues here, complex ones in `_jacobian`."""
+"""The limits of a method on a problem: real eigenvalues here, complex ones in `_jacobian`."""
 
 import math
 from dataclasses import replace
@@ -19,7 +19,7 @@ __all__ = ["limits"]
 
 
 def limits(
-    terrain: Any,
+    problem: Any,
     method: Method | None = None,
     *,
     kind: Kind | None = None,
@@ -28,14 +28,14 @@ def limits(
     failure: float = 1e-6,
     rng: int | np.random.Generator = 0,
 ) -> Limits:
-    """The largest stable step, the safe and the best one, and the rate, of a method on a terrain.
+    """The largest stable step, the safe and the best one, and the rate, of a method on a problem.
 
     Computed from the upper end of the curvature's interval and the lower end of the smallest eigenvalue's, so an
     uncertain measurement errs on the small side.
 
     Parameters
     ----------
-    terrain : Spectrum, problem, matrix or operator
+    problem : Spectrum, problem, matrix or operator
         A problem is asked for its `curvature()`, anything else is measured by `spectrum`.
     method : Method, optional
         Default `GradientDescent()`.
@@ -56,10 +56,10 @@ def limits(
     Raises
     ------
     InvalidType
-        If the terrain or the method is not one.
+        If the problem or the method is not one.
     InvalidInput
         As raised by `spectrum`, so also where a matrix is not symmetric and `kind` is missing; if `clip` is not a
-        positive number, or the terrain is a Jacobian; if `kind` contradicts a measured spectrum.
+        positive number, or the problem is a Jacobian; if `kind` contradicts a measured spectrum.
 
     Examples
     --------
@@ -76,9 +76,9 @@ def limits(
     method = GradientDescent() if method is None else method
     if not isinstance(method, Method):
         raise InvalidType(f"method must be a Method such as GradientDescent(); got {type(method).__name__}")
-    operator = None if _has_curvature(terrain) else as_operator(terrain, kind=kind)
+    operator = None if _has_curvature(problem) else as_operator(problem, kind=kind)
     if operator is None:
-        found = _known(terrain, kind)
+        found = _known(problem, kind)
     else:
         found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
     made = _limits(found, method, operator, clip)
@@ -97,13 +97,13 @@ def _limits(found: Spectrum, method: Method, operator: Operator | None, clip: fl
     return _of_curvature(found, method)
 
 
-def _has_curvature(terrain: Any) -> bool:
-    return isinstance(terrain, Spectrum) or callable(getattr(terrain, "curvature", None))
+def _has_curvature(problem: Any) -> bool:
+    return isinstance(problem, Spectrum) or callable(getattr(problem, "curvature", None))
 
 
-def _known(terrain: Any, kind: Kind | None) -> Spectrum:
+def _known(problem: Any, kind: Kind | None) -> Spectrum:
     """A spectrum as it is, or a problem's curvature."""
-    found = terrain if isinstance(terrain, Spectrum) else terrain.curvature()
+    found = problem if isinstance(problem, Spectrum) else problem.curvature()
     if not isinstance(found, Spectrum):
         raise InvalidType(f"curvature() must return a Spectrum; got {type(found).__name__}")
     if kind not in (None, found.kind):

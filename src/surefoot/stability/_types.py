@@ -1,4 +1,4 @@
-"""What a terrain allows a method, as a value."""
+"""What a problem allows a method, as a value."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Record):
-    """What a terrain allows a method. Steps have the unit 1/curvature (1/eigenvalue, time).
+    """What a problem allows a method. Steps have the unit 1/curvature (1/eigenvalue, time).
 
     Parameters
     ----------

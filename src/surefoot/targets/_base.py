@@ -1,4 +1,4 @@
-"""What can be advised on: anything with candidate methods, a terrain and short real runs."""
+"""What can be advised on: anything with candidate methods, an operator and short real runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -58,7 +58,7 @@ class Target(Protocol):
     def operator(self, candidate: Any) -> Operator:
         """The curvature at the start as the candidate sees it (preconditioned, with weight decay).
 
-        The same object for candidates that see the same terrain.
+        The same object for candidates that see the same curvature.
         """
         ...
 

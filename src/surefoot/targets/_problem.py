@@ -110,7 +110,7 @@ class ProblemTarget:
         """The problem's own bounds, or the worst case of uncertain features."""
         return self.problem.uncertain_curvature(self.uncertain) if self.uncertain else self.problem.curvature()
 
-    def operator(self, candidate: ProblemCandidate) -> Operator:  # noqa: ARG002 - every method sees the same terrain
+    def operator(self, candidate: ProblemCandidate) -> Operator:  # noqa: ARG002 - every method sees the same curvature
         """The Hessian at the start."""
         return self._hessian
 

@@ -164,7 +164,7 @@ def run(
     if rule == "polyak":
         optimum = minimum(problem, problem.start() if x0 is None else problem.checked(x0)).value
     chosen = contender(rule, known_of(problem, steps, optimum=optimum, first=step))
-    found = _terrain(problem)
+    found = _spectrum_of(problem)
     limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
     began = time.perf_counter()
 
@@ -175,7 +175,7 @@ def run(
             progress(made, total, rule, remaining)
 
     # what has no limit has no rate to predict either
-    terrain = None if limit is None else found
+    shown = None if limit is None else found
     descent = descend(
         problem,
         x0,
@@ -185,7 +185,7 @@ def run(
         tol=tol,
         callback=enough,
         progress=moved,
-        spectrum=terrain,
+        spectrum=shown,
     )
     if enough is not None and enough(descent.x, descent.loss):
         good = replace(descent.verdict, ending=Ending.GOOD, remaining=0.0)
@@ -202,7 +202,7 @@ def run(
     )
 
 
-def _terrain(problem: Problem) -> Spectrum | None:
+def _spectrum_of(problem: Problem) -> Spectrum | None:
     """Bounds on the curvature that hold everywhere, where there are some."""
     try:
         found = problem.curvature()

@@ -1,4 +1,4 @@
-"""Changing the terrain: the same objective in other variables, where its curvature is more alike."""
+"""Changing the variables: the same objective in other variables, where its curvature is more alike."""
 
 from typing import Any
 

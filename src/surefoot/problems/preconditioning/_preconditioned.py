@@ -16,7 +16,7 @@ __all__ = ["Preconditioned"]
 
 
 class Preconditioned(Problem):
-    """A problem f in the variables z, x = S z: the same values on another terrain.
+    """A problem f in the variables z, x = S z: the same values, other curvatures.
 
         F(z) = f(S z),    grad F = S' grad f,    H_F = S'H S
 

@@ -1,4 +1,4 @@
-"""The one way to measure a terrain: any operator in, a Spectrum out."""
+"""The one way to measure how sharp a problem is: any operator in, a Spectrum out."""
 
 import math
 from collections.abc import Callable

@@ -60,7 +60,7 @@ def minibatch_bias(
     draws: int = 8,
     rtol: float = 0.02,
     failure: float = 1e-3,
-    terrain: Callable[[CurvatureOperator], Operator] = lambda H: H,
+    operator: Callable[[CurvatureOperator], Operator] = lambda H: H,
     rng: int = 0,
 ) -> MiniBatchBias:
     """Measure the largest curvature on the data and on mini-batches of it, at the same point.
@@ -76,7 +76,7 @@ def minibatch_bias(
         Mini-batches, at least 2.
     rtol, failure
         Of each measurement, as in `surefoot.spectrum`.
-    terrain : callable, optional
+    operator : callable, optional
         What an optimizer sees of a curvature.
     rng : int
 
@@ -92,11 +92,11 @@ def minibatch_bias(
     if batch_size < 1 or draws < 2:
         raise InvalidInput(f"batch_size must be at least 1 and draws at least 2; got {batch_size!r} and {draws!r}")
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": "largest", "rng": rng}
-    whole = spectrum(terrain(H), **settings)
+    whole = spectrum(operator(H), **settings)
     if whole.largest.midpoint <= 0:
         raise InvalidInput(f"the largest curvature of the data is {whole.largest}: there is nothing to compare with")
     visits = MiniBatches(H.batches, batch_size, rng)
-    found = [spectrum(terrain(_on(H, batch)), **settings) for batch in islice(visits.endless(), draws)]
+    found = [spectrum(operator(_on(H, batch)), **settings) for batch in islice(visits.endless(), draws)]
     largest = np.array([one.largest.midpoint for one in found])
     ratios = largest / whole.largest.midpoint
     return MiniBatchBias(

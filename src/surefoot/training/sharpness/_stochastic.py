@@ -191,13 +191,13 @@ def stochastic_curvature(
     step = _Step.along(before.gradient(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
-        terrain = frozen.curvature(H)
+        operator = frozen.curvature(H)
         found = spectrum(
-            _decayed(terrain, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
+            _decayed(operator, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
         )
         largest = largest.with_value(found.largest.upper)
         products += found.products + (rate is None)
-        along = along.with_value(step.curvature(terrain, H))
+        along = along.with_value(step.curvature(operator, H))
     return StochasticCurvature(
         method=frozen.method.name,
         real_limit=frozen.method.real_limit,
@@ -242,11 +242,11 @@ class _Step:
         model, loss, batch, rate = on_the_way
         return cls(scale * z, z, frozen, rate, _moved(model, loss, batch, -rate * scale * z))
 
-    def curvature(self, terrain: Operator, H: CurvatureOperator) -> float:
+    def curvature(self, operator: Operator, H: CurvatureOperator) -> float:
         """That of one mini-batch, d'Hd/d'Pd."""
         square = float(self.z @ self.z)
         if self.end is None:
-            return float(self.z @ terrain.matvec(self.z)) / square
+            return float(self.z @ operator.matvec(self.z)) / square
         (there,) = self.end.batch_gradients(H.batches.items)
         change = self.end.block.joined(there).numpy() - H.gradient()
         decay = float(self.frozen.coupled @ (self.d * self.d))
@@ -258,9 +258,9 @@ def _plain(H: CurvatureOperator) -> Frozen:
     return Frozen(GradientDescent(), np.ones(n), np.zeros(n), np.zeros(n), "")
 
 
-def _decayed(terrain: Operator, frozen: Frozen) -> Operator:
+def _decayed(operator: Operator, frozen: Frozen) -> Operator:
     """Decoupled decay counts as the curvature that gives the largest step exactly."""
-    return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
+    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
 
 
 def _moved(model: nn.Module, loss: Loss, batch: Any, move: Array) -> CurvatureOperator:

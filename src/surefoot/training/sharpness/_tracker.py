@@ -176,7 +176,7 @@ class SharpnessTracker:
             batch_size,
             draws=draws,
             failure=self.failure,
-            terrain=lambda H: _terrain(H, frozen),
+            operator=lambda H: _operator_of(H, frozen),
             rng=self.rng,
         )
         self._fixed.release()
@@ -224,13 +224,13 @@ class SharpnessTracker:
     def _look(self, batch: Any, *, fresh: bool) -> SharpnessReading:
         H = self._operator(batch)
         frozen = None if self.optimizer is None else freeze(H, self.optimizer)
-        terrain = _terrain(H, frozen)
-        warm = None if self._vectors is None else self._warm(terrain, self._vectors)
+        operator = _operator_of(H, frozen)
+        warm = None if self._vectors is None else self._warm(operator, self._vectors)
         self._since += 1
         stale = self._staleness(warm)
         cost = 0 if warm is None else warm.steps
         if warm is None or fresh or (self.recertify and stale):
-            value, residual, bounds, more = self._certified(terrain, warm)
+            value, residual, bounds, more = self._certified(operator, warm)
             cost, stale, certified = cost + more, "", True
         else:
             values, vectors = warm.ritz_pairs()
@@ -262,11 +262,11 @@ class SharpnessTracker:
         self._checked = True
         return H
 
-    def _warm(self, terrain: Operator, vectors: Array) -> Lanczos:
+    def _warm(self, operator: Operator, vectors: Array) -> Lanczos:
         # two directions in one start need two products to be told apart
         least = min(len(vectors), self.max_products)
         start = vectors[0] + MIX * vectors[1] if least > 1 else vectors[0]
-        run = Lanczos(terrain, start / np.linalg.norm(start))
+        run = Lanczos(operator, start / np.linalg.norm(start))
         while True:
             run.advance()
             settled = run.steps >= least and _residual(run) <= SETTLED * abs(float(run.ritz[-1]))
@@ -286,10 +286,10 @@ class SharpnessTracker:
             return f"{self._since} updates since the last fresh start, cadence {self.cadence}"
         return ""
 
-    def _certified(self, terrain: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
+    def _certified(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
         """A fresh start, and the lesson for the cadence; products without those of the warm run."""
         rng = np.random.default_rng([STREAM, self.rng, self._certificates])
-        ends = measured_ends(terrain, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng)
+        ends = measured_ends(operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng)
         self._certificates += 1
         values, vectors = ends.lanczos.ritz_pairs()
         value = float(values[-1])
@@ -307,12 +307,12 @@ class SharpnessTracker:
         return {"rate": float(self.optimizer.param_groups[0]["lr"]), "limit": limit}
 
 
-def _terrain(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
+def _operator_of(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     """What the optimizer sees; decoupled decay counts as the curvature that gives the largest step exactly."""
     if frozen is None:
         return H
-    terrain = frozen.curvature(H)
-    return shifted(terrain, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else terrain
+    operator = frozen.curvature(H)
+    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
 
 
 def _residual(run: Lanczos) -> float:
