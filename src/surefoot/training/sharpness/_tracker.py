@@ -289,7 +289,9 @@ class SharpnessTracker:
     def _certified(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
         """A fresh start, and the lesson for the cadence; products without those of the warm run."""
         rng = np.random.default_rng([STREAM, self.rng, self._certificates])
-        ends = measured_ends(operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng)
+        ends = measured_ends(
+            operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng
+        )
         self._certificates += 1
         values, vectors = ends.lanczos.ritz_pairs()
         value = float(values[-1])
