@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.records import Record
+from surefoot.records import VERSION, Record, encode
 
 __all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
 
@@ -107,8 +107,8 @@ class UpdateRatios:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"kind": "update ratios", "groups": [group.to_dict() for group in self.groups()]}
+        """What was measured so far, for JSON: the record of a meter, which does not come back from it."""
+        return {"kind": "update ratios", "version": VERSION, "groups": encode(self.groups())}
 
     def __str__(self) -> str:
         groups = self.groups()
