@@ -182,8 +182,6 @@ TRAINING = {
     "SharpnessTracker": "model, loss, data, optimizer=None",
     "as_map": "model, loss, data, *, clip=None",
     "as_problem": "model, loss, data, *, name=''",
-    "edge_of_stability": "rates=(0.45, 0.6, 0.9), adam_rates=(0.002, 0.003, 0.005), *, steps=1600, rng=0, "
-    "progress=None",
     "mnist1d_cnn_task": "rng=0",
     "char_transformer_task": "rng=0",
     "digits_rnn_task": "rng=0",

@@ -115,7 +115,7 @@ def test_what_is_there_is_listed(command):
     assert code == 0
     rows = [line.split()[:2] for line in out.splitlines()]
     assert rows == [[entry.name, entry.kind or "yours"] for entry in registry()]
-    assert {"digits", "edge", "ode:lorenz", "rnn", "FILE"} <= {name for name, _ in rows}
+    assert {"digits", "ode:lorenz", "rnn", "FILE"} <= {name for name, _ in rows}
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,7 @@ def test_what_is_there_is_listed(command):
     [
         ("race digits", "race takes problems, and digits is a network", "surefoot advise digits (also run, sweep)"),
         ("race ode:robertson", "and ode:robertson is a differential equation", "surefoot advise ode:robertson"),
-        ("run ode:kepler", "run takes problems, networks and studies, and ode:kepler", "surefoot advise ode:kepler"),
-        ("sweep edge", "and edge is a study", "surefoot run edge"),
-        ("advise edge", "and edge is a study", "surefoot run edge"),
+        ("run ode:kepler", "run takes problems and networks, and ode:kepler", "surefoot advise ode:kepler"),
         ("advise rnn", "and rnn is a map", "surefoot orbit rnn"),
         ("orbit quadratic", "orbit takes maps, and quadratic is a problem", "surefoot advise quadratic (also run"),
         ("orbit own:equation", "and own:equation is a differential equation", "surefoot advise own:equation"),

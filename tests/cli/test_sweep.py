@@ -1,4 +1,4 @@
-"""The verb `sweep`, `run edge`, and figures as files, as a user types them."""
+"""The verb `sweep`, and figures as files, as a user types them."""
 
 import csv
 import json
@@ -71,24 +71,6 @@ def test_orbits_and_regions_as_pixels(tmp_path):
         path = tmp_path / "picture.png"
         assert run([*arguments, "--png", str(path)]) == 0
         assert path.read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.slow
-def test_the_edge_of_stability(tmp_path, capsys):
-    pytest.importorskip("torch")
-    pytest.importorskip("sklearn")
-    path = tmp_path / "edge.html"
-    assert run(["run", "edge", "--json", "--quiet", "--report", str(path)]) == 0
-    record = json.loads(capsys.readouterr().out)
-    for made in record["runs"]:
-        late = [value / made["threshold"] for value in made["sharpness"][-10:]]
-        assert 0.8 < min(late) <= max(late) < 1.2
-    assert path.exists()
-
-
-def test_the_edge_takes_no_rule_of_ones_own(capsys):
-    assert run(["run", "edge", "--rule", "bb"]) == 2
-    assert "--rule is for a problem or a network, and edge is a study" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -67,11 +67,10 @@ LogPath = Annotated[
         show_default=False,
     ),
 ]
-# What each kind of target is run with; a study has a rule and steps of its own.
+# What each kind of target is run with.
 OPTIONS: dict[Kind, frozenset[str]] = {
     "problem": frozenset({"rule", "steps", "step", "tol", "output"}),
     "network": frozenset({"rule", "steps", "step", "optimizer", "log"}),
-    "study": frozenset(),
 }
 
 
@@ -88,7 +87,7 @@ def run(
 ) -> None:
     """Run one rule on TARGET and say how it went: verdict, evidence, step by step.
 
-    A network is trained under the pilot, on mini-batches. A study such as edge brings its own rates and steps.
+    A network is trained under the pilot, on mini-batches.
 
     Exit code 0: done; 1: it diverged, or a computation failed; 2: wrong usage or bad input.
     """
@@ -101,7 +100,7 @@ def run(
                 takers = " or ".join(KINDS[kind][0] for kind, taken in OPTIONS.items() if name in taken)
                 what = KINDS[chosen.kind][0]
                 raise InvalidInput(f"--{name} is for {takers}, and {chosen.name} is {what}; leave it out")
-    {"problem": _descend, "network": _train, "study": _study}[chosen.kind](chosen, out, given)
+    {"problem": _descend, "network": _train}[chosen.kind](chosen, out, given)
 
 
 def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
@@ -190,9 +189,3 @@ def _train(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
         ]
     notes = [f"log: {given['log'].expanduser().absolute()}"] if "log" in given else []
     deliver(runs, out, notes=notes, failed=any(made.ending == "diverged" for made in runs))
-
-
-def _study(chosen: Chosen, out: Output, _: Mapping[str, Any]) -> None:
-    with out.progress() as progress:
-        found = [target.run(progress) for target in chosen.targets]
-    deliver(found, out)

@@ -31,7 +31,7 @@ VERBS = (
     ),
     Verb(
         function=run,
-        takes=("problem", "network", "study"),
+        takes=("problem", "network"),
         examples=("run quadratic --rule constant:1.9/L", "run digits --steps 500 --log digits.jsonl"),
     ),
     Verb(

@@ -20,7 +20,6 @@ KINDS = {
     "race": "surefoot.report._race",
     "run": "surefoot.report._run",
     "training run": "surefoot.report._pilot",
-    "edge": "surefoot.report._edge",
     "sweep": "surefoot.report._sweep",
     "audit": "surefoot.report._audit",
     "why": "surefoot.report._why",

@@ -9,7 +9,6 @@ from surefoot.report._advice_figures import overview
 from surefoot.report._audit import audit_figure
 from surefoot.report._density import density_figure
 from surefoot.report._dynamics import basins, cobweb, orbit_diagram
-from surefoot.report._edge import edge_figure
 from surefoot.report._order import order_figure
 from surefoot.report._pilot import pilot_figure
 from surefoot.report._race import gap_curves
@@ -26,7 +25,6 @@ __all__ = [
     "basins",
     "cobweb",
     "density_figure",
-    "edge_figure",
     "figure_of",
     "orbit_diagram",
     "order_figure",
@@ -45,7 +43,6 @@ __all__ = [
 _FIGURES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "advice": lambda record: overview([(r["label"], r) for r in record["recommendations"]]),
     "audit": audit_figure,
-    "edge": edge_figure,
     "race": gap_curves,
     "run": losses,
     "sweep": sweep_figure,

@@ -8,7 +8,6 @@ from surefoot.targets._odes import ODE
 from surefoot.targets._problem import ProblemCandidate, ProblemTarget
 from surefoot.targets._registry import entry_of, registry, resolve
 from surefoot.targets._shaped import ShapedQuadratic
-from surefoot.targets._studies import Study
 
 __all__ = [
     "ODE",

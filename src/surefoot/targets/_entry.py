@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 __all__ = ["KINDS", "Entry", "Kind", "Option", "kind_of"]
 
-Kind = Literal["problem", "network", "ode", "map", "study", "target"]
+Kind = Literal["problem", "network", "ode", "map", "target"]
 
 # What a person calls one of each, and several. A verb says which kinds it takes.
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -14,7 +14,6 @@ KINDS: dict[Kind, tuple[str, str]] = {
     "network": ("a network", "networks"),
     "ode": ("a differential equation", "differential equations"),
     "map": ("a map", "maps"),
-    "study": ("a study", "studies"),
     "target": ("a target of its own kind", "targets of their own kind"),
 }
 

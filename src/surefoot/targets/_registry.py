@@ -11,12 +11,11 @@ from surefoot.targets._networks import NETWORKS
 from surefoot.targets._odes import ODES
 from surefoot.targets._own import OWN
 from surefoot.targets._problems import PROBLEMS
-from surefoot.targets._studies import STUDIES
 
 __all__ = ["entry_of", "registry", "resolve"]
 
 # A name is of the first row that recognises it: built-ins come before files, whose row takes any name that is a path.
-_ENTRIES: tuple[Entry, ...] = (NETWORKS[0], *PROBLEMS, *NETWORKS[1:], *ODES, *MAPS, *STUDIES, *OWN)
+_ENTRIES: tuple[Entry, ...] = (NETWORKS[0], *PROBLEMS, *NETWORKS[1:], *ODES, *MAPS, *OWN)
 
 
 def registry() -> tuple[Entry, ...]:
@@ -74,7 +73,7 @@ def resolve(name: str, *, rng: int = 0, **options: Any) -> tuple[Any, ...]:
     -------
     tuple
         Usually one; a built-in may stand for several that are worth comparing. A `Target` can be advised on; an `ODE`,
-        a `Map` and a `Study` are what they are.
+        a `Map` is what it is.
 
     Raises
     ------

@@ -11,8 +11,7 @@ from torch.optim import SGD
 from surefoot.errors import InvalidInput
 from surefoot.report._width import section
 from surefoot.spectra import predict_wide
-from surefoot.training import Task, gauss_newton, optimizer_limits, supervised
-from surefoot.training.width.beyond_the_limit import beyond_the_limit, recovery_report
+from surefoot.training import gauss_newton, optimizer_limits, supervised
 from surefoot.training.width.wide import WideMLP, WidthPoint, WidthStudy, width_study
 
 
@@ -109,36 +108,3 @@ def test_a_slope_is_that_of_a_power_law():
 def test_bad_input(data, wrong):
     with pytest.raises(InvalidInput):
         width_study(data, **wrong)
-
-
-def test_what_is_said_of_rates_above_the_limit():
-    square = nn.functional.mse_loss
-    relu = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
-    tanh = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1))
-    assert beyond_the_limit(relu, nn.MSELoss()) == recovery_report(kinked=True)
-    assert "12/sharpness, 6 times it" in beyond_the_limit(relu, square)
-    assert "4/sharpness, 2 times it" in beyond_the_limit(tanh, square)
-    assert beyond_the_limit(relu, nn.functional.cross_entropy) == ""
-    task = Task(relu, supervised(square), (torch.ones(4, 2), torch.ones(4, 1)))
-    assert task.describe()["the linear limit"] == recovery_report(kinked=True)
-
-    class Hidden(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(2, 2)
-
-        def forward(self, x):
-            return torch.relu(self.layer(x))
-
-    class Doubled(nn.Sequential):
-        def forward(self, x):
-            return 2 * super().forward(x)
-
-    for unknown in (
-        Doubled(nn.Linear(2, 2), nn.ReLU()),
-        nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
-        Hidden(),
-        nn.Sequential(Hidden()),
-        nn.LSTM(2, 2),
-    ):
-        assert beyond_the_limit(unknown, square) == ""

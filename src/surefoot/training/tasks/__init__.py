@@ -2,7 +2,6 @@
 
 from surefoot.training.tasks._as_map import DescentMap, as_map
 from surefoot.training.tasks._digits import digits_task
-from surefoot.training.tasks._edge_of_stability import Edge, EdgeRun, edge_of_stability
 from surefoot.training.tasks._resnet import ResidualTask, resnet_mlp_task
 from surefoot.training.tasks._sequences import char_transformer_task, digits_rnn_task, mnist1d_cnn_task
 from surefoot.training.tasks._task import Candidate, Task
@@ -13,8 +12,6 @@ from surefoot.training.tasks.as_problem import ModelProblem, as_problem
 __all__ = [
     "Candidate",
     "DescentMap",
-    "Edge",
-    "EdgeRun",
     "ModelProblem",
     "ResidualTask",
     "Task",
@@ -24,7 +21,6 @@ __all__ = [
     "char_transformer_task",
     "digits_rnn_task",
     "digits_task",
-    "edge_of_stability",
     "mnist1d_cnn_task",
     "resnet_mlp_task",
     "train",

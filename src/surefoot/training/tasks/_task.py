@@ -25,7 +25,6 @@ from surefoot.training.model.sandbox import plain_module, random_modules, thread
 from surefoot.training.noise import gradient_noise
 from surefoot.training.noise.measure import GROUPS
 from surefoot.training.optimizers.frozen import Frozen, freeze
-from surefoot.training.width.beyond_the_limit import beyond_the_limit
 
 __all__ = ["OPTIMIZERS", "Candidate", "Task"]
 
@@ -181,9 +180,6 @@ class Task:
         noise = self._noise_scale()
         if noise:
             facts["gradient noise scale"] = noise
-        beyond = beyond_the_limit(self._model, getattr(self._loss, "criterion", None))
-        if beyond:
-            facts["the linear limit"] = beyond
         if random_modules(self._model):
             facts["dropout"] = "off while curvature is measured, on in the short runs"
         return facts

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from surefoot.training.model import supervised
 from surefoot.training.tasks._digits import digits
 from surefoot.training.tasks._task import OPTIMIZERS, Task
-from surefoot.training.width.beyond_the_limit import recovery_report
 from surefoot.training.width.wide import CLASSES, WideMLP, WidthStudy, width_study
 
 __all__ = ["WideTask", "wide_mlp_task"]
@@ -34,10 +33,6 @@ class WideTask(Task):
             rng=rng,
         )
         self._data = data
-
-    def describe(self) -> dict[str, str]:
-        """Facts for a reader."""
-        return super().describe() | {"the linear limit": recovery_report(kinked=True)}
 
     def details(self) -> tuple[WidthStudy, ...]:
         """Limits and best rates of widths 64 to 256 in three parametrisations."""
