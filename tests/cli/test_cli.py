@@ -121,7 +121,7 @@ def test_what_is_there_is_listed(command):
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        ("race digits", "race takes problems, and digits is a network", "surefoot advise digits (also run, sweep)"),
+        ("race digits", "race takes problems, and digits is a network", "surefoot advise digits (also run, sweep"),
         ("race ode:robertson", "and ode:robertson is a differential equation", "surefoot advise ode:robertson"),
         ("run ode:kepler", "run takes problems and networks, and ode:kepler", "surefoot advise ode:kepler"),
         ("advise rnn", "and rnn is a map", "surefoot orbit rnn"),
