@@ -165,6 +165,23 @@ def test_a_rate_of_zero_is_certain_and_nothing_else_is_blamed():
     assert [cause.word for cause in found.causes] == ["rate is 0"]
 
 
+def test_a_long_log_is_looked_at_in_bounded_memory():
+    """A window of a fortieth of a long run, at each of its rows, would be gigabytes."""
+    from surefoot.audits.failures._signal import REACH, running_median
+
+    rng = np.random.default_rng(0)
+    curve = np.exp(-np.arange(60_000) / 2e4) + 0.01 * rng.standard_normal(60_000)
+    smooth = running_median(curve, 1500)
+    assert np.abs(smooth - np.exp(-np.arange(60_000) / 2e4)).max() < 0.01
+    assert running_median(curve[:400], REACH) == pytest.approx(
+        [np.median(curve[max(i - w, 0) : i + w + 1]) for i in range(400) for w in [min(i, 399 - i, REACH)]]
+    )
+    loss = np.concatenate([curve, 0.05 + 1e-3 * 1.002 ** np.arange(5000)])
+    found = sf.why({"step": np.arange(65_000), "loss": loss, "lr": np.full(65_000, 0.1)})
+    assert found.verdict == "diverging"
+    assert "by a factor of 1.002 per step" in found.summary
+
+
 # abstention
 
 

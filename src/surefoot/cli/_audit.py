@@ -9,13 +9,14 @@ from surefoot.audits import audit as compute_audit
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 
-__all__ = ["audit"]
+__all__ = ["LogPaths", "audit"]
 
-LogPath = Annotated[
-    Path,
+LogPaths = Annotated[
+    list[Path],
     typer.Argument(
         metavar="LOG",
-        help="A .csv, .tsv, .jsonl or .json log, a TensorBoard event file, or the folder that it is in.",
+        help="A log file (.csv, .tsv, .jsonl, .json, .parquet, text; also .gz), a TensorBoard event file, or the "
+        "folder of a run; several are read one after the other, as of a run that was resumed.",
         show_default=False,
     ),
 ]
@@ -24,7 +25,8 @@ PlanText = Annotated[
     typer.Option(
         "--plan",
         metavar="PLAN",
-        help="NAME[:RATE][,key=value...], such as cosine:total=10000,warmup=500 or linear:3e-4,total=1000.",
+        help="NAME[:RATE][,key=value...], such as cosine:total=10000,warmup=500 or linear:3e-4,total=1000; or another "
+        "log.",
         show_default=False,
     ),
 ]
@@ -34,11 +36,11 @@ Column = Annotated[
 Tolerance = Annotated[float, typer.Option("--tol", help="Part of the largest rate that is let pass.")]
 
 
-def audit(out: Output, log: LogPath, plan: PlanText, column: Column = None, tol: Tolerance = 1e-3) -> None:
+def audit(out: Output, log: LogPaths, plan: PlanText, column: Column = None, tol: Tolerance = 1e-3) -> None:
     """Compare the learning rates in LOG with the planned schedule, and name the likely cause of a difference.
 
     Exit code 0: as planned; 1: it departs; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = compute_audit(log, plan, column=column, tol=tol)
+        found = compute_audit(log[0] if len(log) == 1 else log, plan, column=column, tol=tol)
     deliver([found], out, failed=found.verdict == "departs")

@@ -1,25 +1,16 @@
 """The verb `why`: what became of a training run, from its log."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from surefoot.audits import why as explain
+from surefoot.cli._audit import LogPaths
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 
 __all__ = ["why"]
 
-LogPaths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="LOG",
-        help="A log file (.csv, .tsv, .jsonl, .json, .parquet, text; also .gz), a TensorBoard event file, or the "
-        "folder of a run; several are read one after the other, as of a run that was resumed.",
-        show_default=False,
-    ),
-]
 PlanText = Annotated[
     str | None,
     typer.Option(

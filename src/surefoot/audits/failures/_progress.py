@@ -93,7 +93,8 @@ def straight(run: Run) -> bool:
     ]
     first, last = float(at[0] - at[1]), float(at[2] - at[3])
     error = 2 * loss.noise * math.sqrt(2 / max(len(loss) // 20, 1))
-    return last > max(STRAIGHT * first, error) and first > 0 and not run.spikes
+    # all of the fall must stand out from noise, and its last third by itself
+    return float(at[0] - at[3]) > 3 * error and last > max(STRAIGHT * first, error) and first > 0 and not run.spikes
 
 
 def _distance(run: Run) -> np.ndarray:

@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 SIGMA = 1.4826
 # Rows on each side that a running median looks at, as a part of all, and at least.
 WINDOW, LEAST_WINDOW = 1 / 40, 2
+# A running median of a longer curve is taken over blocks, this many on each side, and so many rows at a time.
+REACH, LONG = 50, 10_000
 # Rows whose median is the level at an end of the curve, as a part of all.
 END = 1 / 15
 # By convention: what noise does less than once in a thousand logs.
@@ -127,15 +129,26 @@ def signal_of(steps: Array, values: Array) -> Signal | None:
 
 
 def running_median(values: Array, reach: int) -> Array:
-    """Medians of `reach` rows on each side; at the ends of as many as there are on both."""
+    """Medians of `reach` rows on each side; at the ends of as many as there are on both.
+
+    Of a long curve with a long reach medians of blocks are taken first: a window of ten thousand rows at each of half a
+    million would fill the memory, and its median hardly moves from row to row.
+    """
     n = len(values)
-    if n > 2 * reach:
-        windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
-        middle = np.median(windows, axis=1)
-        left = [np.median(values[: 2 * i + 1]) for i in range(reach)]
-        right = [np.median(values[n - 2 * i - 1 :]) for i in reversed(range(reach))]
-        return np.concatenate([left, middle, right])
-    return np.array([np.median(values[max(0, i - min(i, n - 1 - i)) : i + min(i, n - 1 - i) + 1]) for i in range(n)])
+    if reach > REACH and n > LONG:
+        block = -(-reach // REACH)
+        edges = np.arange(0, n, block)
+        blocks = np.array([np.median(values[i : i + block]) for i in edges])
+        return np.interp(np.arange(n), edges + (block - 1) / 2, running_median(blocks, REACH))
+    if n <= 2 * reach:
+        spans = (min(i, n - 1 - i) for i in range(n))
+        return np.array([np.median(values[i - span : i + span + 1]) for i, span in enumerate(spans)])
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
+    # in parts, as np.median copies what it is given
+    middle = [np.median(windows[i : i + LONG], axis=1) for i in range(0, len(windows), LONG)]
+    left = [np.median(values[: 2 * i + 1]) for i in range(reach)]
+    right = [np.median(values[n - 2 * i - 1 :]) for i in reversed(range(reach))]
+    return np.concatenate([left, *middle, right])
 
 
 def level(values: Array, first: float, last: float) -> float:
@@ -225,7 +238,8 @@ def find_spikes(signal: Signal) -> list[Spike]:
     n = len(signal)
     if n < 8:
         return []
-    reach = min(max(5, n // 40), n // 3)
+    # bursts are short, however long the run
+    reach = min(max(5, n // 40), n // 3, REACH)
     middle = running_median(signal.values, reach)
     left = signal.values - middle
     spread = SIGMA * float(np.median(np.abs(left)))
@@ -265,13 +279,18 @@ def find_period(signal: Signal) -> Period | None:
     if power <= (1e-9 * max(abs(signal.first), abs(signal.last))) ** 2 * n:
         return None
     most = n // 3
-    correlation = np.array([float(left[: n - p] @ left[p:]) / power * n / (n - p) for p in range(most + 1)])
+    # by the Fourier transform, padded so that the ends do not meet
+    spectrum = np.abs(np.fft.rfft(left, 2 * n)) ** 2
+    correlation = np.fft.irfft(spectrum)[: most + 1] / power * n / (n - np.arange(most + 1))
     # noise has correlations of about 1/sqrt(n)
     needed = max(0.5, 5 / np.sqrt(n))
-    for p in range(2, most + 1):
+    lowest = np.minimum.accumulate(correlation)
+    for p in np.nonzero(correlation > needed)[0].tolist():
+        if p < 2:
+            continue
         neighbours = correlation[p - 1], correlation[p + 1] if p < most else -1.0
         # a slow drift correlates at all lags: between two turns it must have gone the other way
-        if correlation[p] > needed and correlation[p] >= max(neighbours) and correlation[1:p].min() < 0.1:
+        if correlation[p] >= max(neighbours) and lowest[p - 1] < 0.1:
             height = float(np.quantile(left, 0.9) - np.quantile(left, 0.1))
             return Period(rows=p, share=float(correlation[p]), height=height)
     return None
