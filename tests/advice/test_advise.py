@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import surefoot as sf
+from surefoot.advice import Advice
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.trials.bracket import MOST_RUNS, assess, search, suggestion, usable_range
 
@@ -219,3 +221,62 @@ def test_units_that_cost_steps_are_named():
     assert "scaling the unknowns" not in sf.targets.as_target(rng_matrix()).describe()
     # one common unit moves the limit and buys nothing
     assert "scaling the unknowns" not in sf.targets.as_target(1e6 * rng_matrix()).describe()
+
+
+def test_the_answer_comes_first_and_methods_in_the_order_of_what_they_reached():
+    advice = sf.advise(sf.problems.Quadratic(rng_matrix(), np.ones(6)))
+    lines = str(advice).splitlines()
+    chosen = advice.recommended
+    assert lines[0] == f"take {chosen.label} at {chosen.suggested:.3g} for quadratic, 6 unknowns"
+    assert advice.to_dict()["answer"] == lines[0]
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("method"))
+    losses = [r.reached for r in sorted(advice.recommendations, key=lambda r: r.reached)]
+    labels = [r.label for r in sorted(advice.recommendations, key=lambda r: r.reached)]
+    assert chosen.reached == losses[0]
+    assert [line.strip().partition("  ")[0] for line in lines[start + 1 : start + 4]] == labels
+
+
+def test_a_step_on_a_quadratic_is_proved_below_its_limit_and_tried_above():
+    (recommendation, *_) = sf.advise(rng_matrix()).recommendations
+    limit = recommendation.limits.stable
+    assert recommendation.proved == limit
+    assert replace(recommendation, suggested=0.999 * limit).label_of_step == "PROVED"
+    assert replace(recommendation, suggested=1.001 * limit).label_of_step == "TRIED"
+    assert replace(recommendation, suggested=None).label_of_step == ""
+
+
+def test_momentum_on_a_convex_problem_that_is_no_quadratic_is_only_tried():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((80, 3))
+    advice = sf.advise(sf.problems.Logistic(x, (x @ [1.0, 2, 3] > 0).astype(int), ridge=1e-3))
+    descent, *momentum = advice.recommendations
+    assert descent.proved == pytest.approx(2 / descent.spectrum.largest.upper)
+    assert [r.proved for r in momentum] == [None, None]
+    text = str(advice)
+    assert "PROVED: gradient descent converges at every step below" in text
+    assert "loss a mean over 80 rows (for the sum divide the step by 80)" in text
+
+
+def test_a_problem_that_is_not_known_to_be_convex_has_no_proof():
+    bumpy = sf.problems.Function(lambda x: float(np.cos(x).sum()), lambda x: -np.sin(x), start=np.array([1.0]))
+    assert all(r.proved is None for r in sf.advise(bumpy).recommendations)
+
+
+def test_what_is_worse_than_a_constant_is_not_called_no_improvement():
+    class Raw(sf.targets.ProblemTarget):
+        def constant_loss(self):
+            return 1e-9
+
+    problem = sf.problems.LeastSquares(np.random.default_rng(0).standard_normal((40, 3)), np.arange(40.0))
+    advice = sf.advise(Raw(problem), trial_steps=3)
+    assert advice.recommended is None
+    assert str(advice).startswith("no step to suggest for least squares")
+    for r in advice.recommendations:
+        assert "no short run" not in r.finding
+        assert "the best constant has 1e-09" in r.finding
+
+
+def test_one_step_alone_is_not_called_a_range():
+    (recommendation, *_) = sf.advise(rng_matrix()).recommendations
+    only = Advice(target="x", description={}, recommendations=(replace(recommendation, usable=(0.5, 0.5)),))
+    assert " 0.5 only " in str(only)

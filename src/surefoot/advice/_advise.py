@@ -170,7 +170,7 @@ class _Session:
                 concluded.append(r)
                 continue
             usable, suggested = usable_range(trials, initial), suggestion(trials, initial)
-            said = finding(r.limits, trials, usable, suggested)
+            said = finding(r.limits, trials, usable, suggested, initial=initial, constant=constant)
             behind = baseline - ends[r.label] < FAR_BEHIND * (baseline - ends[first])
             if suggested is not None and behind and not self.target.constant_curvature:
                 usable = suggested = None
@@ -220,7 +220,13 @@ class _Session:
             finding="no short runs: no step is stable",
             amplification=_amplification(candidate.method, found, allowed),
             note=candidate.note,
+            proved=self._proved(candidate, allowed),
         )
+
+    def _proved(self, candidate: Any, allowed: Limits) -> float | None:
+        """The step below which a theorem says that runs converge, where the target knows one."""
+        proof = getattr(self.target, "proved_below", None)
+        return None if proof is None else proof(candidate, allowed)
 
     def _spectrum_of(self, candidate: Any) -> tuple[Spectrum, Measurement | None]:
         """The curvature the candidate sees, measured once per operator."""

@@ -1,10 +1,12 @@
 """The answer for one target, as values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from surefoot.advice._text import answer, best, text
 from surefoot.records import Record
 from surefoot.spectra import Spectrum
 from surefoot.stability import Limits
@@ -74,6 +76,9 @@ class Recommendation(Record):
     amplification : tuple of (step, worst growth per step)
         Over the curvatures of the spectrum that are not negative.
     note : str
+        How the method was set up.
+    proved : float or None
+        Every step below it converges, by a theorem on this problem; None where there is none, as for a network.
     """
 
     label: str
@@ -87,6 +92,24 @@ class Recommendation(Record):
     finding: str
     amplification: tuple[tuple[float, float], ...] = field(repr=False)
     note: str = ""
+    proved: float | None = None
+
+    @property
+    def reached(self) -> float:
+        """The loss that the short run at the suggested step came to; of the best run where none is suggested."""
+        finals = {trial.step: trial.final for trial in self.trials}
+        known = [final for final in finals.values() if math.isfinite(final)]
+        return finals.get(self.suggested, math.nan) if self.suggested is not None else min(known, default=math.inf)
+
+    @property
+    def label_of_step(self) -> str:
+        """``PROVED`` where a theorem covers the suggested step, else ``TRIED``: short real runs did well; or empty."""
+        if self.suggested is None:
+            return ""
+        return "PROVED" if self.proved is not None and self.suggested < self.proved else "TRIED"
+
+    def _derived(self) -> Mapping[str, Any]:
+        return {"label_of_step": self.label_of_step, "reached": self.reached}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,18 +149,20 @@ class Advice(Record):
     details: tuple[Record, ...] = ()
 
     def __str__(self) -> str:
-        return "\n\n".join([self._steps(), *map(str, self.details)])
+        return "\n\n".join([text(self), *map(str, self.details)])
 
-    def _steps(self) -> str:
-        head = f"{self.target}: how big a step?"
-        facts = "; ".join(f"{name} {value}" for name, value in self.description.items())
-        if self.abstained:
-            return f"{head}\n  {facts}\n  no advice: {self.abstained}"
-        table = _aligned([_HEADINGS, *(_row(r) for r in self.recommendations)])
-        findings = [f"  {r.label}: {r.finding}" + (f" ({r.note})" if r.note else "") for r in self.recommendations]
-        claims = "\n".join(_claims(self.recommendations))
-        cost = f"  cost: {self.products} curvature products, {self.runs} short runs, {self.seconds:.1f} s"
-        return "\n".join([head, f"  {facts}", "", *table, "", *findings, claims, cost])
+    @property
+    def answer(self) -> str:
+        """The recommendation in a line: ``take AdamW at 0.003 for digits``."""
+        return answer(self)
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """The recommendation whose runs reached the lowest loss; None where there is none."""
+        return None if self.abstained else best(self.recommendations)
+
+    def _derived(self) -> Mapping[str, Any]:
+        return {"answer": self.answer}
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file with figures.
@@ -162,34 +187,3 @@ class Advice(Record):
         from surefoot.report import write_report
 
         return write_report(self.to_dict(), path)
-
-
-_HEADINGS = ("method", "largest curvature", "linear limit", "checked", "usable in short runs", "suggested", "loss")
-
-
-def _row(r: Recommendation) -> tuple[str, ...]:
-    claims = [v.agrees for v in r.verification if v.agrees is not None]
-    checked = f"{sum(claims)}/{len(claims)} agree" if claims else "-"
-    usable = "-" if r.usable is None else f"{r.usable[0]:.3g} .. {r.usable[1]:.3g}"
-    suggested = "-" if r.suggested is None else f"{r.suggested:.3g}"
-    loss = next((f"{t.final:.4g}" for t in r.trials if t.step == r.suggested), "-")
-    return r.label, str(r.spectrum.largest), f"{r.limits.curvature_limit:.4g}", checked, usable, suggested, loss
-
-
-def _claims(recommendations: tuple[Recommendation, ...]) -> list[str]:
-    """How far the curvatures can be trusted, once for all methods that see the same ones."""
-    said = {
-        f"  curvature: {r.spectrum.provenance}, {r.spectrum.scope}; largest {r.spectrum.largest}, "
-        f"smallest {r.spectrum.smallest}"
-        + (f", wrong with probability <= {r.spectrum.failure:g}" if r.spectrum.failure else "")
-        + (f"; {r.spectrum.note}" if r.spectrum.note else ""): r.label
-        for r in reversed(recommendations)
-    }
-    return [f"{text} ({label})" if len(said) > 1 else text for text, label in reversed(said.items())]
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

@@ -8,7 +8,6 @@ import typer
 
 from surefoot.advice import Advice
 from surefoot.advice import advise as compute_advice
-from surefoot.cli._console import show_advice
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.cli._verb import Chosen
@@ -59,7 +58,7 @@ def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: Wa
         advices = [compute_advice(target, rng=chosen.rng, progress=progress) for target in targets]
         if density:
             advices = [_with_density(a, target, chosen.rng) for a, target in zip(advices, targets, strict=True)]
-    deliver(advices, out, show=show_advice, failed=not all(map(_has_advice, advices)))
+    deliver(advices, out, failed=not all(map(_has_advice, advices)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,25 @@
 """What the command shows: results on stdout, everything else on stderr."""
 
+import os
+import shutil
 import sys
 import time
 from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from surefoot.advice import Advice
+from surefoot.cli._fit import fit
 
-__all__ = ["Meter", "say", "show_advice", "show_text"]
+__all__ = ["Meter", "say", "show"]
 
 # A bar that is gone before it is read helps nobody; a wait that is long should be a decision.
 BAR_AFTER_SECONDS = 2.0
 PREVIEW_SECONDS = 30.0
+# Beginnings of lines that say what an answer rests on, not what it is.
+DIM = ("  curvature:", "  cost:")
 
 
 def say(text: str, file: TextIO | None = None) -> None:
@@ -24,50 +27,21 @@ def say(text: str, file: TextIO | None = None) -> None:
     print(text, file=sys.stderr if file is None else file)
 
 
-def show_advice(advice: Advice, stdout: TextIO) -> None:
-    """``str(advice)``; in a terminal the same words, set off by weight and wrapped where they are long."""
-    if not stdout.isatty():
-        print(advice, file=stdout)
-        return
-    console = Console(file=stdout)
-    head, *rest = str(advice).split("\n\n")
-    title, *facts = head.splitlines()
-    console.print(Text(title, style="bold"))
-    for line in facts:
-        console.print(_indented(line, "yellow" if advice.abstained else "dim"))
-    for i, block in enumerate(rest):
-        console.print()
-        lines = block.splitlines()
-        if i == 0:
-            console.print(Text(lines[0], style="dim"), no_wrap=True, overflow="ignore", crop=False)
-            for row in lines[1:]:
-                marked = _suggestion_marked(row, lines[0].find("suggested"))
-                console.print(marked, no_wrap=True, overflow="ignore", crop=False)
-        else:
-            for line in lines:
-                console.print(_indented(line, "dim" if line.startswith(("  curvature:", "  cost:")) else ""))
+def show(result: object, stdout: TextIO) -> None:
+    """``str(result)``, fitted to the width of a terminal; there the first line, which is the answer, is set off.
 
-
-def show_text(result: object, stdout: TextIO) -> None:
-    """``str(result)``; in a terminal the title and the table's heading are set off, and tables are not wrapped."""
-    text = str(result)
-    if not stdout.isatty():
+    What goes into a file or a pipe keeps its lines, so that other programs can read them, unless COLUMNS says a width.
+    """
+    terminal = stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal or os.environ.get("COLUMNS") else None
+    text = fit(str(result), width)
+    if not terminal:
         print(text, file=stdout)
         return
     console = Console(file=stdout)
-    head, *blocks = text.split("\n\n")
-    title, *facts = head.splitlines()
-    console.print(Text(title, style="bold"))
-    for line in facts:
-        console.print(_indented(line, "dim"))
-    for i, block in enumerate(blocks):
-        console.print()
-        for j, line in enumerate(block.splitlines()):
-            if i == 0:
-                style = "dim" if j == 0 else ""
-                console.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
-            else:
-                console.print(_indented(line))
+    for i, line in enumerate(text.splitlines()):
+        style = "bold" if i == 0 else "dim" if line.startswith(DIM) else ""
+        console.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
 
 
 class Meter:
@@ -126,15 +100,3 @@ def _bar() -> Progress:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _indented(line: str, style: str = "") -> Padding:
-    return Padding(Text(line.strip(), style=style), (0, 0, 0, 2))
-
-
-def _suggestion_marked(row: str, start: int) -> Text:
-    """A row of the table, the cell that starts there in green."""
-    text = Text(row)
-    if start >= 0:
-        text.stylize("bold green", start, start + len(row[start:].partition("  ")[0]))
-    return text

@@ -21,8 +21,8 @@ class Names:
     entries: tuple[Entry, ...]
 
     def __str__(self) -> str:
-        name, kind = (max(len(row[i]) for row in self.rows()[1:]) for i in (0, 1))
-        return "\n".join(f"{n:<{name}}  {k:<{kind}}  {summary}" for n, k, summary in self.rows()[1:])
+        name, kind = (max(len(row[i]) for row in self.rows()) for i in (0, 1))
+        return "\n".join(f"{n:<{name}}  {k:<{kind}}  {summary}" for n, k, summary in self.rows())
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, kind and summary, the heading first."""

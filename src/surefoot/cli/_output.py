@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import typer
 
-from surefoot.cli._console import Meter, say, show_text
+from surefoot.cli._console import Meter, say, show
 from surefoot.cli._failures import FAILED, Stop, bad_input
 
 __all__ = ["Output", "deliver"]
@@ -69,7 +69,6 @@ def deliver(
     results: Sequence[Any],
     out: Output,
     *,
-    show: Callable[..., None] = show_text,
     figure: Callable[[], str] | None = None,
     notes: Sequence[str] = (),
     failed: bool = False,
@@ -81,8 +80,6 @@ def deliver(
     results : sequence
         Values with ``__str__`` and `to_dict`, whose kind is the same; with ``--csv`` also `rows`, the heading first.
     out : Output
-    show : callable
-        (result, stdout) prints one of them.
     figure : callable, optional
         Draws what ``--svg`` and ``--png`` ask for; default the figure that `surefoot.report` has for records of this
         kind.

@@ -1,5 +1,6 @@
 """The view of advice: the answer for each target, then each method with its evidence."""
 
+import math
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -66,41 +67,60 @@ def _short(advice: Record) -> str:
 
 def _target(advice: Record, anchor: str) -> Section:
     """The answer for a target: every method in a row, its finding under it."""
-    recommendations = advice["recommendations"]
+    # anchors go by the order of the record, rows by what the runs reached
+    order = sorted(
+        enumerate(advice["recommendations"], 1),
+        key=lambda pair: pair[1]["reached"] if pair[1]["suggested"] is not None else math.inf,
+    )
     heads = (
         "method",
         "suggested step",
+        "label",
         "loss after it",
         "usable in short runs",
         "linear limit",
         "checked",
         "largest curvature",
     )
-    rows = [_summary(r, f"{anchor}-{i}") for i, r in enumerate(recommendations, 1)]
+    rows = [_summary(r, f"{anchor}-{i}") for i, r in order]
+    answer = advice["answer"].removesuffix(f" for {advice['target']}")
+    chosen = order[0][1] if order and order[0][1]["suggested"] is not None else None
     return Section(
         title=advice["target"],
         anchor=anchor,
-        word="No advice" if advice["abstained"] else "",
-        mood="limit",
-        lead=advice["abstained"],
+        word="No advice" if advice["abstained"] else answer[:1].upper() + answer[1:],
+        mood="good" if chosen else "limit",
+        lead=advice["abstained"] or _evidence(chosen, advice["recommendations"]),
         facts=list(advice["description"].items()),
-        tables=[Table(heads=heads, rows=rows, notes=[r["finding"] for r in recommendations])] if rows else [],
+        tables=[Table(heads=heads, rows=rows, notes=[r["finding"] for _, r in order])] if rows else [],
     )
 
 
 def _summary(record: Record, anchor: str) -> tuple[str | Cell, ...]:
     claims = _claims(record)
     wrong = claims != [] and not all(claims)
-    reached = next((t["final"] for t in record["trials"] if t["step"] == record["suggested"]), None)
     return (
         Cell(record["label"], anchor=anchor),
         Cell(number(record["suggested"]), mood="good" if record["suggested"] is not None else "none", strong=True),
-        number(reached),
+        record["label_of_step"] or "–",
+        number(record["reached"] if record["suggested"] is not None else None),
         _range(record["usable"]),
         Cell(number(record["limits"]["curvature_limit"]), mood="limit"),
         Cell(_checked(record), mood="bad" if wrong else ""),
         _interval(record["spectrum"]["largest"]),
     )
+
+
+def _evidence(chosen: Record | None, recommendations: Sequence[Record]) -> str:
+    """What stands behind the step: the runs that were made, the theorem that covers it."""
+    if chosen is None:
+        return "No short run did well enough; the findings say why."
+    proved = [chosen, *recommendations] if chosen["proved"] else recommendations
+    proof = next((r for r in proved if r["proved"]), None)
+    tried = f"TRIED: short real runs took the loss to {number(chosen['reached'])}."
+    if proof is None:
+        return tried
+    return f"{tried} PROVED: {proof['label']} converges at every step below {number(proof['proved'])}."
 
 
 def _claims(record: Record) -> list[bool]:
@@ -241,4 +261,4 @@ def _interval(bounds: Record | None) -> str:
 def _range(pair: Sequence[float] | None) -> str:
     if pair is None:
         return "–"
-    return number(pair[0]) if pair[0] == pair[1] else f"{number(pair[0])} to {number(pair[1])}"
+    return f"{number(pair[0])} only" if pair[0] == pair[1] else f"{number(pair[0])} to {number(pair[1])}"

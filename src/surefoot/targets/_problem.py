@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from surefoot.errors import NotFinite, SurefootError
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
-from surefoot.problems import Problem, precondition
+from surefoot.problems import Deblurring, LeastSquares, Problem, precondition
 from surefoot.rules import Constant
 from surefoot.solvers import Trace, descend
 from surefoot.spectra import Spectrum
-from surefoot.stability import limits
+from surefoot.stability import Limits, limits
 from surefoot.targets._entry import Kind
 
 __all__ = ["ProblemCandidate", "ProblemTarget"]
@@ -93,6 +93,7 @@ class ProblemTarget:
             "unknowns": f"{self.problem.size}",
             "convex": "yes" if self.problem.convex else "not known",
             "loss at the start": f"{self.initial_loss():.6g}",
+            **_scale_of(self.problem),
         }
         gain = _gain_by_scaling(self.problem)
         return {**facts, "scaling the unknowns": gain} if gain else facts
@@ -113,6 +114,18 @@ class ProblemTarget:
     def operator(self, candidate: ProblemCandidate) -> Operator:  # noqa: ARG002 - every method sees the same curvature
         """The Hessian at the start."""
         return self._hessian
+
+    def proved_below(self, candidate: ProblemCandidate, allowed: Limits) -> float | None:
+        """The step below which every run converges, by a theorem; None where there is none.
+
+        On a convex quadratic the linear limit is one for every method. On another convex f with gradients of Lipschitz
+        constant L gradient descent converges below 2/L (Polyak 1987, section 1.4); momentum has no such theorem here.
+        """
+        if not self.problem.convex or not 0 < allowed.stable < math.inf:
+            return None
+        linear = self.constant_curvature
+        smooth = allowed.scope == "global" and isinstance(candidate.method, GradientDescent)
+        return allowed.stable if linear or smooth else None
 
     def trial(self, candidate: ProblemCandidate, step: float, steps: int) -> list[float]:
         """Losses along a run; the list ends early with nan where it left the finite numbers."""
@@ -141,6 +154,18 @@ class ProblemTarget:
         except NotFinite:
             return None
         return run.trace
+
+
+def _scale_of(problem: Problem) -> dict[str, str]:
+    """What the loss is a mean of, since a step has the unit of one over the loss."""
+    n: int | None = getattr(problem, "terms", None)
+    if isinstance(problem, LeastSquares):
+        return {
+            "loss": f"the mean of r^2/2 over {n} rows (halve the step for nn.MSELoss, divide it by {n} for the sum)"
+        }
+    if isinstance(problem, Deblurring):
+        return {"loss": "the sum of r^2/2 over the pixels"}
+    return {} if n is None else {"loss": f"a mean over {n} rows (for the sum divide the step by {n})"}
 
 
 def _whole(trace: Trace, values: NDArray[np.float64], steps: int) -> list[float]:

@@ -1,0 +1,119 @@
+"""An advice in words: what to take, how sure that is, the methods in a table, and what the numbers rest on."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surefoot.advice._types import Advice, Recommendation
+
+__all__ = ["answer", "best", "ranked", "text"]
+
+HEADINGS = (
+    "method",
+    "suggested",
+    "label",
+    "loss",
+    "usable in short runs",
+    "linear limit",
+    "checked",
+    "largest curvature",
+)
+
+
+def ranked(recommendations: "Sequence[Recommendation]") -> "list[Recommendation]":
+    """Those with a suggestion in the order of what their runs reached, then the others as they are."""
+    return sorted(recommendations, key=lambda r: math.inf if r.suggested is None else r.reached)
+
+
+def best(recommendations: "Sequence[Recommendation]") -> "Recommendation | None":
+    """The one that reached the lowest loss; None where none has a suggestion."""
+    first = next(iter(ranked(recommendations)), None)
+    return None if first is None or first.suggested is None else first
+
+
+def answer(advice: "Advice") -> str:
+    """The recommendation in a line: ``take AdamW at 0.003``."""
+    chosen = best(advice.recommendations)
+    if advice.abstained:
+        return f"no advice for {advice.target}"
+    if chosen is None:
+        return f"no step to suggest for {advice.target}"
+    return f"take {chosen.label} at {chosen.suggested:.3g} for {advice.target}"
+
+
+def text(advice: "Advice") -> str:
+    """Everything, the answer first."""
+    head = [answer(advice), *_trust(advice)]
+    facts = "; ".join(f"{name} {value}" for name, value in advice.description.items())
+    head += [f"  {facts}"] if facts else []
+    if advice.abstained:
+        return "\n".join(head)
+    order = ranked(advice.recommendations)
+    table = _aligned([HEADINGS, *map(_row, order)])
+    findings = [f"  {r.label}: {r.finding}" + (f" ({r.note})" if r.note else "") for r in order]
+    cost = f"  cost: {advice.products} curvature products, {advice.runs} short runs, {advice.seconds:.1f} s"
+    return "\n".join([*head, "", *table, "", *findings, *_claims(advice.recommendations), cost])
+
+
+def _trust(advice: "Advice") -> list[str]:
+    """What stands behind the answer: the runs that were made, the theorem that covers it."""
+    if advice.abstained:
+        return [f"  {advice.abstained}"]
+    chosen = best(advice.recommendations)
+    lines: list[str] = []
+    if chosen is not None:
+        steps = next(len(t.losses) - 1 for t in chosen.trials if t.step == chosen.suggested)
+        start = "" if advice.initial_loss is None else f" from {advice.initial_loss:.4g}"
+        constant = "" if advice.constant_loss is None else f" (the best constant: {advice.constant_loss:.4g})"
+        what = "steps" if steps != 1 else "step"
+        lines.append(f"  TRIED: {steps} {what} took the loss{start} to {chosen.reached:.4g}{constant}")
+    proved = [r for r in advice.recommendations if r.proved]
+    if proved and (chosen is None or not chosen.proved):
+        chosen_proof = min(proved, key=lambda r: r.reached)
+        lines.append(f"  PROVED: {chosen_proof.label} converges at every step below {chosen_proof.proved:.4g}")
+    elif chosen is not None and chosen.proved:
+        here = "this one too" if chosen.label_of_step == "PROVED" else "a smaller one than that"
+        lines.append(f"  PROVED: {chosen.label} converges at every step below {chosen.proved:.4g}, {here}")
+    return lines
+
+
+def _row(r: "Recommendation") -> tuple[str, ...]:
+    claims = [v.agrees for v in r.verification if v.agrees is not None]
+    return (
+        r.label,
+        "-" if r.suggested is None else f"{r.suggested:.3g}",
+        r.label_of_step or "-",
+        "-" if r.suggested is None else f"{r.reached:.4g}",
+        _range(r.usable),
+        f"{r.limits.curvature_limit:.4g}",
+        f"{sum(claims)}/{len(claims)} agree" if claims else "-",
+        str(r.spectrum.largest),
+    )
+
+
+def _range(usable: tuple[float, float] | None) -> str:
+    """A range; one step alone is not called a range."""
+    if usable is None:
+        return "-"
+    low, high = (f"{end:.3g}" for end in usable)
+    return f"{low} only" if low == high else f"{low} .. {high}"
+
+
+def _claims(recommendations: "Sequence[Recommendation]") -> list[str]:
+    """How far the curvatures can be trusted, once for all methods that see the same one."""
+    said = {
+        f"  curvature: {r.spectrum.provenance}, {r.spectrum.scope}; largest {r.spectrum.largest}, "
+        f"smallest {r.spectrum.smallest}"
+        + (f", wrong with probability <= {r.spectrum.failure:g}" if r.spectrum.failure else "")
+        + (f"; {r.spectrum.note}" if r.spectrum.note else ""): r.label
+        for r in reversed(recommendations)
+    }
+    return [f"{line} ({label})" if len(said) > 1 else line for line, label in reversed(said.items())]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
