@@ -284,6 +284,12 @@ def test_bad_usage(command, tmp_path):
         assert "Traceback" not in err
 
 
+def test_a_closed_stdout_ends_nothing(tmp_path, monkeypatch):
+    path = planted.plain_csv(tmp_path, planted.good(0, 200))
+    monkeypatch.setattr("sys.stdout", None)
+    assert run(["why", str(path)]) == 0
+
+
 # real trainings
 
 

@@ -30,6 +30,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 no advice (abstained, or a computation failed), 2 wrong usage or bad input, 130 interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for name in ("stdout", "stderr"):
+        # None where the shell closed it (>&-): what is said goes nowhere, and the exit code says the rest
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
     try:
         # loaded here, so that an interrupt in the first second is one line too
         from surefoot.cli._verbs import command

@@ -219,13 +219,13 @@ def plain_axis(axes: Axes, which: str) -> None:
     getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
 
 
-def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = True) -> None:
-    """A word beside a vertical line, at the upper end of the axes."""
+def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = True, line: int = 0) -> None:
+    """A word beside a vertical line, at the upper end of the axes; further ones so many lines below."""
     axes.annotate(
         text,
         (x, 1.0),
         xycoords=blended_transform_factory(axes.transData, axes.transAxes),
-        xytext=(4 if right else -4, -2),
+        xytext=(4 if right else -4, -2 - 11 * line),
         textcoords="offset points",
         ha="left" if right else "right",
         va="top",

@@ -95,10 +95,15 @@ def _short(value: float, _: int | None = None) -> str:
 
 def _mark(axes: Axes, marks: Sequence[Sequence[Any]], *, named: bool) -> None:
     low, high = axes.get_xlim()
-    for step, text in marks[:MARKS]:
-        axes.axvline(step, color=MUTED if text == "spike" else LIMIT, lw=1.0, ls=":")
+    # words of one step share its line, and each further step has a line of text of its own
+    words: dict[float, list[str]] = {}
+    for step, text in marks:
+        if text not in words.setdefault(step, []):
+            words[step].append(text)
+    for line, (step, texts) in enumerate(list(words.items())[:MARKS]):
+        axes.axvline(step, color=MUTED if texts == ["spike"] else LIMIT, lw=1.0, ls=":")
         if named:
-            note_at_top(axes, step, text, BAD, right=step < (low + high) / 2)
+            note_at_top(axes, step, "; ".join(texts), BAD, right=step < (low + high) / 2, line=line)
 
 
 def _section(answer: Record) -> Section:

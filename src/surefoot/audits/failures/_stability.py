@@ -46,7 +46,7 @@ def _look_at_rise(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> 
     assert loss is not None
     onset, end = float(loss.steps[rise.onset]), float(loss.steps[-1])
     from_start = rise.onset == 0 or (rise.onset <= 2 and loss.first - rise.low <= 0.1 * (rise.high - rise.low))
-    grew = f", by a factor of {rise.growth:.4g} per {run.per()}" if rise.growth is not None else ""
+    grew = f" by a factor of {rise.growth:.4g} per {run.per()}" if rise.growth is not None else ""
     if passed:
         word = "rise"
         says = (
@@ -144,7 +144,7 @@ def _rate_jump(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bo
                     word="rate jumped",
                     says=f"the rise begins where the rate went from {number(before)} to {number(after)}",
                     try_first=(
-                        f"keep the rate at {number(before)} there: was the schedule started again, or a cycle begun?",
+                        f"was the schedule started again there, or a cycle begun? the rate had been {number(before)}",
                         f"if the jump is meant, a peak of {number(max(after / 3, before))}",
                     ),
                     measure="surefoot audit LOG --plan ...: whether the schedule that ran is the one that was planned",
