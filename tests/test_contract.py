@@ -68,7 +68,7 @@ TOP = {
 PARAMETERS = {
     "spectrum": (
         "operator, *, rtol=0.01, failure=1e-06, which='both', kind=None, symmetric=None, max_products=None, "
-        "max_memory=4294967296, rng=0"
+        "max_memory=1073741824, rng=0"
     ),
     "jacobian": "fun, t, y, *, jac=None, sparsity=None, scheme='auto'",
     "diagnose": "fun, t, y, *, span, jac=None, sparsity=None, rtol=0.0001, atol=1e-07",

@@ -99,6 +99,18 @@ def test_blocks_of_a_basis_give_what_one_block_gives(monkeypatch):
     assert cut.largest.upper == pytest.approx(whole.largest.upper, rel=1e-12)
 
 
+def test_a_long_basis_in_single_precision_is_orthogonal_to_rounding():
+    from surefoot.operators import Space
+    from surefoot.spectra.measured._basis import Basis
+
+    n = 2_000_000
+    basis = Basis(Space.of(torch.zeros(1)), n)
+    row = torch.full((n,), n**-0.5)
+    basis.append(row)
+    # products of 2 million positive terms: summed in one go they are off by several times 1e-4
+    assert float(basis.project(row)[0]) == pytest.approx(n * float(row[0]) ** 2, rel=5e-5)
+
+
 def test_only_numbers_come_to_the_host(monkeypatch):
     operator = diagonal(np.linspace(0, 1, 5000))
     sizes = []
@@ -203,3 +215,12 @@ def test_an_affine_map_of_a_matrix_that_is_not_symmetric():
     A = np.random.default_rng(0).standard_normal((400, 400))
     with pytest.raises(InvalidInput, match="not linear"):
         sf.spectrum(LinearOperator((400, 400), matvec=lambda x: A @ x + 1, dtype=float))
+
+
+@pytest.mark.parametrize("unit", [1e308, 1e-300])
+def test_any_unit_of_double_precision(unit):
+    values = np.linspace(0.1, 1, 300)
+    found = sf.spectra.measure(LinearMap((300, 300), lambda x: unit * (values * x), symmetric=True))
+    assert found.spectrum.largest.contains(unit)
+    assert found.spectrum.smallest.contains(0.1 * unit)
+    assert found.values[-1] == pytest.approx(unit, rel=0.01)

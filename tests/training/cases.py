@@ -81,6 +81,17 @@ def embedding(**options):
     return model, cross_entropy, (torch.randint(11, (6, 5)), torch.randint(3, (6,)))
 
 
+def bag(**options):
+    model = nn.Sequential(nn.EmbeddingBag(11, 4, **options), nn.Tanh(), nn.Linear(4, 3))
+    return model, cross_entropy, (torch.randint(11, (6, 5)), torch.randint(3, (6,)))
+
+
+def distances(function):
+    model = Lambda(function, front=nn.Linear(4, 4))
+    model.centres = nn.Parameter(torch.randn(3, 4))
+    return model, cross_entropy, (torch.randn(7, 4), torch.randint(3, (7,)))
+
+
 def tied():
     def forward(m, x):
         return functional.linear(m.norm(m.embed(x).tanh()).mean(dim=1), m.embed.weight)
@@ -197,6 +208,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "spectral norm eval": lambda: evaluated(activation(parametrizations.spectral_norm(nn.Linear(4, 4)))),
     "orthogonal": lambda: activation(parametrizations.orthogonal(nn.Linear(4, 4))),
     "Embedding": embedding,
+    **{f"EmbeddingBag {mode}": (lambda mode=mode: bag(mode=mode)) for mode in ("mean", "sum", "max")},
+    "cdist": lambda: distances(lambda m, x: torch.cdist(m.front(x), m.centres)),
+    "pdist": lambda: distances(lambda m, x: functional.pdist(m.front(x)).view(7, 3) + 0 * m.centres.sum()),
     "RNN": lambda: recurrent(nn.RNN),
     "LSTM": lambda: recurrent(nn.LSTM),
     "LSTM two layers, both ways": lambda: recurrent(nn.LSTM, num_layers=2, bidirectional=True),

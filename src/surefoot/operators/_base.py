@@ -117,7 +117,7 @@ class Operator(ABC):
         """Where vectors live, as their library spells it."""
         return self.space.device
 
-    def matvec(self, x: Array) -> Array:
+    def matvec(self, x: Any) -> Any:
         """A x.
 
         Parameters
@@ -137,7 +137,7 @@ class Operator(ABC):
         """
         return self._checked(self._apply, x, self.shape[1], self.shape[0])
 
-    def rmatvec(self, x: Array) -> Array:
+    def rmatvec(self, x: Any) -> Any:
         """A^H x, the adjoint product; shapes as in `matvec` with m and n exchanged.
 
         Raises
@@ -149,7 +149,7 @@ class Operator(ABC):
         """
         return self._checked(self._apply_adjoint, x, self.shape[0], self.shape[1])
 
-    def __matmul__(self, x: Array) -> Array:
+    def __matmul__(self, x: Any) -> Any:
         return self.matvec(x)
 
     def __repr__(self) -> str:

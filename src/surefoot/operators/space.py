@@ -153,6 +153,13 @@ class Space:
             return xp.asarray(0j if self.complex else 0.0).dtype
         return xp.complex128 if self.complex else xp.float64
 
+    def plus(self, y: Array, factor: float, x: Array) -> Array:
+        """Y + factor x, written into y where the library can: large vectors cost more to allocate than to compute."""
+        if compat.is_torch_namespace(self.xp):
+            return y.add_(x, alpha=factor)
+        y += factor * x
+        return y
+
     def finite(self, x: Array) -> bool:
         """Whether all entries are finite; one or two passes and no array of flags where the library allows it."""
         xp = self.xp

@@ -58,7 +58,7 @@ def dropout(model, batch):
         (linear, mse, [(x, y), (x[:0], y[:0])], errors.InvalidInput, "batch 1 of 2 weighs 0"),
         (linear, mse, 3, errors.InvalidType, "DataLoader; got a int"),
         (linear, mse, x.numpy(), errors.InvalidType, "as_tensor"),
-        (linear, mse, x, errors.InvalidType, r"batches \(x, y\); got a Tensor"),
+        (linear, mse, x, errors.InvalidType, r"batches \(x, y\).*got a Tensor"),
         (linear, mse, (x,), errors.InvalidType, "of length 1"),
         (linear, nn.MSELoss(), (x, y), errors.InvalidType, r"supervised\(MSELoss\(\)\)"),
         (linear, "loss", (x, y), errors.InvalidType, "callable"),
@@ -113,23 +113,13 @@ class Reentrant(nn.Linear):
         return checkpoint(super().forward, x.requires_grad_(), use_reentrant=True)
 
 
-class SparseRows(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.EmbeddingBag(5, 2)
-
-    def forward(self, i):
-        return self.embed(i)
-
-
 @pytest.mark.parametrize(
     ("model", "loss", "data", "says"),
     [
         (linear(), lambda m, b: Once.apply(m(b[0])).mean(), (x, y), "wrong by 100%"),
         (Reentrant(3, 2), mse, (x.clone(), y), "use_reentrant=False"),
-        (SparseRows(), mse, (torch.randint(5, (6, 3)), y), "_embedding_bag_backward"),
     ],
-    ids=["once differentiable", "reentrant checkpoint", "embedding bag"],
+    ids=["once differentiable", "reentrant checkpoint"],
 )
 def test_what_has_no_second_derivative_is_not_smooth(model, loss, data, says):
     with pytest.raises(errors.NotSmooth, match=says):

@@ -91,7 +91,7 @@ def spectrum(
     max_products : int, optional
         Budget. When it ends the run first, the wider interval is returned and the note says so.
     max_memory : int
-        Bytes that the basis of the iteration may take (4 GiB). Where 128 vectors do not fit it goes without one: three
+        Bytes that the basis of the iteration may take (1 GiB). Where 128 vectors do not fit it goes without one: three
         vectors, certificates that hold as often, and up to a quarter more products.
     rng : int or numpy Generator
         Seed of the start vectors; the same seed gives the same numbers.
@@ -240,7 +240,7 @@ def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **s
         products=ends.products,
         note="; ".join(filter(None, (operator.note, _shortfall(ends, rtol, which)))),
     )
-    return Measurement(found, ends.lanczos.ritz, lambda top: ends.lanczos.ritz_pairs(top)[1])
+    return Measurement(found, ends.lanczos.ritz * ends.unit, lambda top: ends.lanczos.ritz_pairs(top)[1])
 
 
 def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:

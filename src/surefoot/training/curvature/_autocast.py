@@ -4,7 +4,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -34,11 +33,12 @@ def autocast_error(operator: "CurvatureOperator") -> str:
     rather than that of a random direction, where little is left beside rounding.
     """
     low, full = operator.sampled(SAMPLES), operator.sampled(SAMPLES, full=True)
-    direction = full.gradient()
-    size = float(np.linalg.norm(direction))
+    space = operator.space
+    direction = full.gradient_vector()
+    size = space.norm(direction)
     if not size:
         return "autocast not compared: the gradient is 0"
     exact, rounded = full.matvec(direction / size), low.matvec(direction / size)
-    error = float(np.linalg.norm(rounded - exact)) / max(float(np.linalg.norm(exact)), np.finfo(float).tiny)
+    error = space.norm(rounded - exact) / max(space.norm(exact), space.tiny)
     name = str(operator.curvature.autocast).removeprefix("torch.")
     return f"{name} products off by {100 * error:.2g}% along the gradient"

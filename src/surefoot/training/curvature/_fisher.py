@@ -52,7 +52,8 @@ def fisher(
     model, data, parameters, max_memory, count, progress
         As in `hessian`.
     loss : Supervised
-        From `supervised`, of one of the criteria above, without class weights or label smoothing.
+        From `supervised`, of one of the criteria above, without class weights or label smoothing; or, without `draws`,
+        a loss that the model computes itself, as in `gauss_newton`.
     draws : int, optional
         Targets drawn per prediction.
     rng : int
@@ -85,11 +86,15 @@ def fisher(
     >>> F @ [1.0, 1.0]  # 2 X'X / n
     array([1., 4.])
     """
-    score = _score_of(loss)
+    own = draws is None and callable(loss) and not isinstance(loss, Supervised)
+    # a loss of the model's own is read through its logits, where it is seen which criterion it is
+    score = None if own else _score_of(loss)
     if draws is not None and draws < 1:
         raise InvalidInput(f"draws must be at least 1, or None for the exact expectation; got {draws!r}")
-    assert isinstance(loss, Supervised)
-    curvature: Curvature = GaussNewtonOf(loss) if draws is None else FisherOf(loss, score, draws, rng)
+    if draws is None or score is None or not isinstance(loss, Supervised):
+        curvature: Curvature = GaussNewtonOf(loss)
+    else:
+        curvature = FisherOf(loss, score, draws, rng)
     curvature.name = "Fisher" if draws is None else f"Fisher, {draws} draws"
     return CurvatureOperator(
         model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress

@@ -8,19 +8,19 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from surefoot.training.curvature.linearised import Linearised
 
-__all__ = ["footprint"]
+__all__ = ["UNKNOWN", "footprint"]
+
+# More than any budget: a graph of unknown size is not kept.
+UNKNOWN = 1 << 60
 
 
-def footprint(
-    linearised: Callable[[int], Linearised], i: int, parameters: Sequence[Tensor]
-) -> tuple[float, int, float]:
-    """Build a batch's graph once and throw it away.
+def footprint(build: Callable[[], Linearised], parameters: Sequence[Tensor]) -> tuple[float, int, float, Linearised]:
+    """Build a batch's graph and look at what it holds.
 
     Parameters
     ----------
-    linearised : callable
-        Builds the graph of batch i.
-    i : int
+    build : callable
+        Builds the graph.
     parameters : sequence of Tensor
         Not counted: they exist anyway.
 
@@ -29,9 +29,10 @@ def footprint(
     value : float
         The loss.
     memory : int
-        Bytes of the tensors that the graph holds.
+        Bytes of the tensors that the graph holds; `UNKNOWN` where they cannot be looked at.
     precision : float
         The largest eps among their dtypes: autocast computes below the parameters' precision.
+    linearised : Linearised
     """
     storages: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for p in parameters}
     coarsest = 0.0
@@ -45,6 +46,13 @@ def footprint(
             coarsest = max(coarsest, float(torch.finfo(tensor.dtype).eps))
         return tensor
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        value = linearised(i).value
-    return value, sum(storages.values()), coarsest
+    try:
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            linearised = build()
+    except RuntimeError as error:
+        # a loss that uses torch.func itself (a gradient penalty) forbids looking
+        if "saved tensor hooks" not in str(error):
+            raise
+        linearised = build()
+        return linearised.value, UNKNOWN, coarsest, linearised
+    return linearised.value, sum(storages.values()), coarsest, linearised

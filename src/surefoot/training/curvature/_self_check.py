@@ -1,35 +1,66 @@
 """A check of the second derivative that autograd gives, by a difference of first derivatives."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import Tensor, nn
 
 from surefoot.errors import NotSmooth, SurefootError
-from surefoot.operators import Array
+from surefoot.training.curvature._memory import footprint
+from surefoot.training.model.parameters import Block, select
+from surefoot.training.model.sandbox import coupled, undisturbed
+from surefoot.training.model.trees import first_sizes, mapped, on_device, spread
 
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
 
 __all__ = ["self_check"]
 
-# Errors that this is to find are of the order of the curvature (28% in one layer type, or all of it).
-TOLERANCE = 1e-3
-# Steps relative to the parameters' size: the first is right for smooth float64 functions; a kink crossed on the way
-# (ReLU) calls for smaller ones, rounding to float32 inside the model for larger ones.
-STEPS = (1e-6, 1e-8, 1e-4, 1e-3)
-SAMPLES = 4
+# At most so many samples, and no more than a share of a batch: the check then costs at most five of its gradients, two
+# for the precision, also where a batch has few samples.
+SAMPLES, SHARE = 4, 8
+# With more parameters a copy in double precision costs more than the samples do, and single precision tells enough.
+LARGE = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """What can be told from differences in one precision.
+
+    Parameters
+    ----------
+    name : str
+    tolerance : float
+        Relative error that is agreement. The errors to find are of the order of the curvature: 28% in one layer type.
+    steps : tuple of float
+        Tried in turn, relative to the parameters' size. The first balances truncation against rounding; a kink crossed
+        on the way (ReLU) calls for smaller ones, rounding inside the model for larger ones.
+    """
+
+    name: str
+    tolerance: float
+    steps: tuple[float, ...]
+
+
+DOUBLE = Precision("float64", 1e-3, (1e-6, 1e-8, 1e-4, 1e-3))
+# Rounding of a gradient, eps, over the step: some 1e-4 of a curvature of the gradient's size.
+SINGLE = Precision("float32", 0.05, (1e-3, 1e-2, 1e-4))
+# The coarsest numbers inside a model that runs in double precision, and in single.
+DOUBLE_EPS, SINGLE_EPS = 1e-9, 1e-6
 
 
 def self_check(operator: "CurvatureOperator") -> str:
-    """One product against a central difference of gradients, on a float64 copy and a few samples.
+    """One product against a central difference of gradients, on a copy of the model and a few samples.
 
         H v = (g(theta + h v) - g(theta - h v)) / 2h + O(h^2)
 
     A custom backward that hides its dependence on the inputs, or a kernel with a wrong second derivative, gives
-    products that are symmetric, repeatable and wrong; only this tells. Costs a product and 2 to 8 gradients on at most
-    4 samples where the batch can be cut, else on the first batch.
+    products that are symmetric, repeatable and wrong; only this tells. On a float64 copy where the model is not large
+    and runs in float64 throughout; else in its own precision, by a coarser tolerance. Rows that are fixed by design
+    (padding of an embedding) are held fixed in v.
 
     Returns
     -------
@@ -43,67 +74,133 @@ def self_check(operator: "CurvatureOperator") -> str:
     """
     if not operator.fits_in_double:
         return "not checked: a float64 copy of the model would not fit in max_memory"
-    try:
-        double = operator.in_double(SAMPLES)
-        if double.precision > TOLERANCE**3:
-            return "not checked: the loss computes below float64 by itself"
-        errors, drift = _compared(double)
-    except SurefootError as error:
-        return f"not checked in float64: {error}"
-    except Exception as error:  # the user's own code, in a precision it may not be made for
-        return f"not checked: the model does not run in float64 ({type(error).__name__}: {error})"
-    if min(errors) <= TOLERANCE:
-        return f"agrees with a difference of gradients to {min(errors):.1g} (float64, one direction)"
-    if drift <= TOLERANCE:
+    batch = operator.batches.items[0]
+    # batch normalisation in train mode needs two samples
+    least = 2 if coupled(operator.model) else 1
+    few = spread(batch, max(least, min(SAMPLES, min(first_sizes(batch), default=0) // SHARE)))
+    reason = ""
+    # in double precision, else in the model's own, on a few samples; on the whole batch where it cannot be cut
+    for samples in (batch,) if few is None else (few, batch):
+        for in_double in (True, False) if operator.shape[0] <= LARGE else (False,):
+            try:
+                found = _checked(operator, samples, in_double=in_double)
+            except NotSmooth:
+                raise
+            except SurefootError as error:
+                reason = reason or f"not checked in float64: {error}"
+            except Exception as error:  # the user's own code, on data or in a precision it may not be made for
+                reason = reason or f"the model does not run in float64 ({type(error).__name__}: {error})"
+            else:
+                return f"{found}; {reason}" if reason and samples is few else found
+    return reason if reason.startswith("not checked") else f"not checked: {reason}"
+
+
+def _checked(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -> str:
+    model = _without_adjustments(copy.deepcopy(operator.model))
+    batch = on_device(batch, operator.block.tensors[0].device)
+    curvature = operator.curvature
+    if in_double:
+        model, batch, curvature = model.double(), mapped(_doubled, batch), curvature.in_double()
+    else:
+        curvature = curvature.in_full()
+    block = select(model, operator.names)
+    with undisturbed(model):
+        _, _, coarsest, linearised = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
+        precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
+        if coarsest > SINGLE_EPS:
+            return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
+        direction = _direction(model, block)
+        product = block.zeros()
+        block.add(product, linearised.product(block.split(direction), False), 1.0)
+        del linearised  # it holds a gradient's worth of memory
+
+    moved = block.split(direction)
+    at = 0.0
+
+    def gradient(step: float) -> Tensor:
+        nonlocal at
+        total = block.zeros()
+        with undisturbed(model):
+            with torch.no_grad():  # from where the copy is to where it is wanted: no second copy of the parameters
+                for p, d in zip(block.tensors, moved, strict=True):
+                    p.add_(d, alpha=step - at)
+            at = step
+            value = curvature.value(model, batch)
+            block.add(total, torch.autograd.grad(value, block.tensors, allow_unused=True), 1.0)
+        return total
+
+    return _verdict(precision, product, gradient)
+
+
+def _without_adjustments(model: nn.Module) -> nn.Module:
+    """A copy in which no layer adjusts itself, behind the gradient's back, to the parameters that differences move.
+
+    Embeddings that cap the norm of their rows, and spectral normalisation, whose vectors follow the weight in training.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.max_norm = None
+        hooks = [type(hook).__name__ for hook in module._forward_pre_hooks.values()]
+        if type(module).__name__ == "_SpectralNorm" or "SpectralNorm" in hooks:
+            module.training = False
+    return model
+
+
+def _verdict(precision: Precision, product: Tensor, gradient: Callable[[float], Tensor]) -> str:
+    errors: list[float] = []
+    differences: list[Tensor] = []
+    for step in precision.steps:
+        difference = gradient(step).sub_(gradient(-step)).div_(2 * step)
+        if not product.any() and not difference.any():
+            # no evidence: a function without curvature, or samples that see none
+            return "not decided: product and difference of gradients are both 0 on the samples of the check"
+        errors.append(_distance(product, difference))
+        if errors[-1] <= precision.tolerance:
+            return f"agrees with a difference of gradients to {errors[-1]:.1g} ({precision.name}, one direction)"
+        differences.append(difference)
+    drift = min(_distance(a, b) for i, a in enumerate(differences) for b in differences[:i])
+    if drift <= precision.tolerance:
         raise NotSmooth(
             f"the second derivative is wrong by {100 * min(errors):.3g}% along a random direction: differences of the "
             "gradient agree with each other and not with it. A custom autograd.Function whose backward hides its "
-            "inputs, or an operation with a wrong double backward; write it with differentiable operations"
+            "inputs, an operation with a wrong double backward, or values held constant by detach() or no_grad() (a "
+            "target network, an advantage, a stopped gradient); write it with differentiable operations, or say "
+            "check=False to measure with what is detached held constant"
         )
     return "not decided: differences of gradients do not agree with each other (kinks, or rounding inside the model)"
 
 
-def _compared(double: "CurvatureOperator") -> tuple[list[float], float]:
-    """Relative errors of the product against each difference, and the least disagreement of two differences."""
-    direction = _direction(double)
-    product = double.matvec(direction)
-    errors: list[float] = []
-    differences: list[Array] = []
-    for difference in _differences(double, direction):
-        errors.append(_distance(product, difference))
-        if errors[-1] <= TOLERANCE:
-            break
-        differences.append(difference)
-    pairs = [_distance(a, b) for i, a in enumerate(differences) for b in differences[:i]]
-    return errors, min(pairs, default=np.inf)
-
-
-def _differences(double: "CurvatureOperator", direction: Array) -> Iterator[Array]:
-    start = double.block.joined([p.detach() for p in double.parameters]).numpy()
-
-    def gradient(at: Array) -> Array:
-        with torch.no_grad():
-            for p, value in zip(double.parameters, double.block.split(at), strict=True):
-                p.copy_(value)
-        return double.gradient()
-
-    for step in STEPS:
-        yield (gradient(start + step * direction) - gradient(start - step * direction)) / (2 * step)
-
-
-def _direction(double: "CurvatureOperator") -> Array:
-    """A fixed random direction, each tensor of the size of its parameter."""
-    generator = np.random.default_rng(0)
-    sizes = [float(p.detach().square().mean().sqrt()) for p in double.parameters]
+def _direction(model: nn.Module, block: Block) -> Tensor:
+    """A fixed random direction, each tensor of the size of its parameter, 0 in the rows that are fixed by design."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [float(torch.linalg.vector_norm(p.detach())) / max(p.numel(), 1) ** 0.5 for p in block.tensors]
     typical = max(sizes) or 1.0
-    return np.concatenate(
-        [
-            generator.standard_normal(p.numel()) * (size or typical)
-            for p, size in zip(double.parameters, sizes, strict=True)
-        ]
-    )
+    fixed = _fixed_rows(model)
+    found = block.zeros()
+    first = 0
+    for p, size in zip(block.tensors, sizes, strict=True):
+        # any direction does; uniform ones are the cheapest to draw
+        piece = torch.rand(p.shape, generator=generator).sub_(0.5).mul_(3 * (size or typical))
+        for row in fixed.get(id(p), ()):
+            piece[row] = 0
+        found[first : first + p.numel()].copy_(piece.reshape(-1))
+        first += p.numel()
+    return found
 
 
-def _distance(a: Array, b: Array) -> float:
-    size = max(float(np.linalg.norm(a)), float(np.linalg.norm(b)))
-    return float(np.linalg.norm(a - b)) / size if size else 0.0
+def _fixed_rows(model: nn.Module) -> dict[int, list[int]]:
+    """The rows of parameters, by id, that take part in the loss and get no gradient: padding of embeddings."""
+    fixed: dict[int, list[int]] = {}
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            fixed.setdefault(id(module.weight), []).append(int(module.padding_idx))
+    return fixed
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    size = max(float(torch.linalg.vector_norm(v)) for v in (a, b))
+    return float(torch.linalg.vector_norm(a - b)) / size if size else 0.0

@@ -1,6 +1,6 @@
 """The Gauss-Newton matrix: the curvature that the loss has in the model's outputs, pulled back to the parameters."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,18 +21,26 @@ from surefoot.training.model.loss import Loss
 __all__ = ["GaussNewtonOf", "gauss_newton"]
 
 
+NO_OUTPUTS = (
+    "Gauss-Newton needs to tell the model's outputs from the criterion; give supervised(criterion), which reads a "
+    "mapping's labels and a model output's logits too, or a model that returns its logits beside its loss"
+)
+# Agreement of a curvature in the logits with that of a known criterion; others differ by their own size.
+KNOWN = 1e-3
+
+
 class GaussNewtonOf(Curvature):
     """J' C J, C the Hessian of the criterion in the outputs, by double backward of the criterion alone."""
 
     name = "Gauss-Newton"
     psd = True
 
-    def __init__(self, loss: Supervised) -> None:
+    def __init__(self, loss: Loss) -> None:
         self.loss = loss
 
     def in_double(self) -> "GaussNewtonOf":
         """The same with every number in double precision."""
-        return GaussNewtonOf(self.loss.in_double())
+        return GaussNewtonOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
 
     def value(self, model: nn.Module, batch: Any) -> Tensor:
         """The loss of one batch."""
@@ -40,18 +48,81 @@ class GaussNewtonOf(Curvature):
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
         """The loss of one batch, its gradient, and what products with J'CJ need."""
+        if not isinstance(self.loss, Supervised):
+            return _through_logits(self.loss, model, batch, parameters)
         outputs, target = self.loss.outputs(model, batch)
         value = check_differentiable(self.loss.criterion(outputs, target))
         refuse_reentrant_checkpoints(value)
         z = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.loss.criterion(z, target), z, create_graph=True)
+        return Linearised(value.item(), outer_product(outputs, parameters, _bent(slope, z)))
 
-        def inner(w: Tensor) -> Tensor:
-            if not slope.requires_grad:  # a piecewise linear criterion
-                return torch.zeros_like(w)
-            return torch.autograd.grad(slope, z, w, retain_graph=True)[0]
 
-        return Linearised(value.item(), outer_product(outputs, parameters, inner))
+def _bent(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
+    """W -> C w, from the criterion's derivative in z and its graph."""
+
+    def inner(w: Tensor) -> Tensor:
+        if not slope.requires_grad:  # a piecewise linear criterion
+            return torch.zeros_like(w)
+        return torch.autograd.grad(slope, z, w, retain_graph=True)[0]
+
+    return inner
+
+
+def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+    """The same for a loss that the model computes itself, from the `logits` of what it returns.
+
+    Raises
+    ------
+    InvalidType
+        If the model returns no logits.
+    InvalidInput
+        If the loss is not known to be convex in them: neither a cross-entropy nor a mean square.
+    """
+    seen: list[Any] = []
+    handle = model.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        value = check_differentiable(loss(model, batch))
+    finally:
+        handle.remove()
+    output = seen[0] if len(seen) == 1 else None
+    z = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if not isinstance(z, Tensor) or not z.requires_grad:
+        raise InvalidType(NO_OUTPUTS)
+    refuse_reentrant_checkpoints(value)
+    (slope,) = torch.autograd.grad(value, z, create_graph=True, materialize_grads=True)
+    inner = _bent(slope, z)
+    if not _known_to_be_convex(z.detach(), inner):
+        raise InvalidInput(
+            "the model's own loss is neither a cross-entropy nor a mean square in its logits, so its Gauss-Newton "
+            "matrix need not be positive semidefinite; use hessian"
+        )
+    return Linearised(value.item(), outer_product(z, parameters, inner))
+
+
+def _known_to_be_convex(z: Tensor, inner: Callable[[Tensor], Tensor]) -> bool:
+    """Whether C is that of a cross-entropy, c (diag(p) - p p') in each row, or diagonal; every c >= 0.
+
+    Seen on two random vectors: c is read off the first and has to explain the second. Rows of ignored labels have
+    c = 0; mean squares and binary cross-entropies are diagonal.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows, seen = [], []
+    for _ in range(2):
+        w = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z)
+        seen.append(inner(w).double())
+        rows.append(w.double())
+    p = z.double().softmax(-1)
+    tiny = torch.finfo(torch.float64).tiny
+    softmax = [p * (w - (p * w).sum(-1, keepdim=True)) for w in rows]
+    for (one, other), along in ((softmax, True), (rows, False)):
+        c = seen[0] * one / (one * one).clamp(min=tiny)
+        if along:
+            c = (seen[0] * one).sum(-1, keepdim=True) / (one * one).sum(-1, keepdim=True).clamp(min=tiny)
+        gap = float((seen[1] - c * other).norm())
+        if bool((c >= -KNOWN * c.abs().max()).all()) and gap <= KNOWN * float(seen[1].norm()):
+            return True
+    return False
 
 
 def gauss_newton(
@@ -76,9 +147,10 @@ def gauss_newton(
     ----------
     model, data, parameters, max_memory, count, progress
         As in `hessian`.
-    loss : Supervised
+    loss : callable
         From `supervised`, of a criterion that is convex in the outputs: mean squares, cross-entropy, binary
-        cross-entropy, Huber.
+        cross-entropy, Huber. Or a loss that the model computes itself (``lambda model, batch: model(**batch).loss``)
+        from the `logits` that it returns, where that is seen to be a cross-entropy or a mean square.
 
     Returns
     -------
@@ -88,7 +160,7 @@ def gauss_newton(
     Raises
     ------
     InvalidType
-        If the loss is not a `supervised` one, so that outputs and criterion cannot be told apart.
+        If the loss is neither, so that outputs and criterion cannot be told apart.
     InvalidInput
         If the criterion is not known to be convex; and as `hessian`.
 
@@ -103,7 +175,7 @@ def gauss_newton(
     >>> G @ [1.0, 1.0]  # 2 X'X / n
     array([1., 4.])
     """
-    curvature = GaussNewtonOf(convex(loss))
+    curvature = GaussNewtonOf(convex(loss) if isinstance(loss, Supervised) or not callable(loss) else loss)
     return CurvatureOperator(
         model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress
     )
@@ -120,10 +192,7 @@ def convex(loss: Any) -> Supervised:
         If the criterion is not known to be convex.
     """
     if not isinstance(loss, Supervised):
-        raise InvalidType(
-            f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does "
-            "not; give supervised(criterion): it reads a mapping's labels and a model output's logits too"
-        )
+        raise InvalidType(f"a {type(loss).__name__} is no loss that Gauss-Newton can use: {NO_OUTPUTS}")
     if not loss.convex:
         raise InvalidInput(
             f"{loss.name} is not known to be convex in the model's outputs, so its Gauss-Newton matrix need not be "

@@ -14,7 +14,16 @@ from surefoot.training.curvature._autocast import autocast_to
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
 
-__all__ = ["Curvature", "HessianOf", "Linearised", "as_scalar", "check_differentiable", "refuse_reentrant_checkpoints"]
+__all__ = [
+    "Curvature",
+    "HessianOf",
+    "Linearised",
+    "as_scalar",
+    "check_differentiable",
+    "explained",
+    "one_sample",
+    "refuse_reentrant_checkpoints",
+]
 
 # (vectors like the parameters, keep the graph) -> products like the parameters, None where zero
 Product = Callable[[Sequence[Tensor], bool], Sequence[Tensor | None]]
@@ -47,6 +56,10 @@ class Curvature(ABC):
     @abstractmethod
     def in_double(self) -> "Curvature":
         """The same for a model in float64."""
+
+    def in_full(self) -> "Curvature":
+        """The same in the precision of the parameters."""
+        return self
 
     @abstractmethod
     def value(self, model: nn.Module, batch: Any) -> Tensor:
@@ -180,6 +193,16 @@ def refuse_reentrant_checkpoints(value: Tensor) -> None:
             )
         seen.add(node)
         waiting.extend(after for after, _ in node.next_functions)
+
+
+def one_sample(error: ValueError, i: int, batches: int) -> Exception:
+    """What batch normalisation says of a batch of one sample, as an error of ours; any other error as it is."""
+    if "more than 1 value per channel" not in str(error):
+        return error
+    return InvalidInput(
+        f"batch {i + 1} of {batches} has one sample, and batch normalisation in train mode needs more; leave it out "
+        "(drop_last=True), or call model.eval()"
+    )
 
 
 def explained(error: RuntimeError) -> NotSmooth:

@@ -12,29 +12,46 @@ from torch import Tensor, nn
 from surefoot.errors import InvalidInput, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
 from surefoot.progress import Progress
+from surefoot.spectra.measured.ends import Which, expected_products
+from surefoot.spectra.measured.lanczos import MAX_BASIS_BYTES, ROWS
 from surefoot.training.curvature._autocast import autocast_error
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.curvature._self_check import self_check
-from surefoot.training.curvature.linearised import Curvature, Linearised, explained
-from surefoot.training.model.batches import Batches, gather
-from surefoot.training.model.parameters import select
+from surefoot.training.curvature.cost import CurvatureCost
+from surefoot.training.curvature.linearised import Curvature, Linearised, explained, one_sample
+from surefoot.training.model.batches import Batches, check_weights, gather
+from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
-from surefoot.training.model.sandbox import plain_module, random_modules, threads_for, undisturbed
-from surefoot.training.model.trees import first_sizes, mapped, on_device, taken
+from surefoot.training.model.sandbox import (
+    buffers_set_aside,
+    coupled,
+    plain_module,
+    random_modules,
+    random_states,
+    same_states,
+    threads_for,
+    undisturbed,
+)
+from surefoot.training.model.trees import mapped, on_device, spread
 
 __all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "Progress", "few"]
 
 DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
 # Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
 REPEATABLE = 256
+# Gradients that a product costs: two passes through a graph that is kept; a batch that is run again builds it too.
+KEPT, RUN_AGAIN = 2.0, 3.5
+# Vectors at work in a step of the iteration: start, last two, product, residual, and the product's pieces.
+WORKING_VECTORS = 8
 
 
 class CurvatureOperator(Operator):
     """A curvature matrix of a model's mean loss over data, at the model's current parameters.
 
-    Made by `hessian`, `gauss_newton`, `fisher` and `empirical_fisher`. Vectors are float64 of shape (n,), n the number
-    of trainable scalars; products are computed in the model's own precision. The operator follows the model: after an
-    optimizer step, or any other change of parameters, buffers or train/eval mode, the next product is at the
+    Made by `hessian`, `gauss_newton`, `fisher` and `empirical_fisher`. Vectors have shape (n,), n the number of
+    trainable scalars. They live where the model does: a tensor goes in and a tensor comes out, on the model's device
+    and in its precision (float32 at least); a NumPy array gives a float64 NumPy array. The operator follows the model:
+    after an optimizer step, or any other change of parameters, buffers or train/eval mode, the next product is at the
     new point. A product changes nothing: parameters, buffers, gradients, random states and modes are bitwise
     as before.
 
@@ -94,6 +111,7 @@ class CurvatureOperator(Operator):
         self.checked = "not asked for"
         with self.ranks.together():  # an error in one process must not leave the others waiting
             self.block = select(self.model, parameters)
+            refuse_hooks(self.block)
             self.batches: Batches = data if isinstance(data, Batches) else gather(data, loss, count)
             self._device = self.block.tensors[0].device
             precision = self._first_evaluation()
@@ -107,6 +125,7 @@ class CurvatureOperator(Operator):
             kind="curvature",
             precision=max(precision, self.block.precision),
             scope="local",
+            like=self.block.space,
         )
         if check:
             with self.ranks.together():
@@ -117,11 +136,16 @@ class CurvatureOperator(Operator):
     def _first_evaluation(self) -> float:
         """Evaluate twice, to see what it costs and whether it repeats; returns the precision seen."""
         with undisturbed(self.model):
-            first, self._batch_bytes, precision = footprint(self._linearised, 0, self.block.tensors)
-            state = torch.get_rng_state()
-            self._refresh()
-            self._check_repeatable(first, moved=not torch.equal(state, self._rng_after_first))
+            first, self._batch_bytes, precision, _ = footprint(lambda: self._linearised(0), self.block.tensors)
+            draws = self._refresh(watch=True)
+            self._check_repeatable(first, draws)
+            if not coupled(self.model):
+                check_weights(self.batches, self._value_of)
         return precision
+
+    def _value_of(self, batch: Any) -> float:
+        with torch.no_grad(), buffers_set_aside(self.model):
+            return float(self.loss(self.model, on_device(batch, self._device)))
 
     @property
     def fits_in_double(self) -> bool:
@@ -230,7 +254,7 @@ class CurvatureOperator(Operator):
     def value(self) -> float:
         """The mean loss over the data at the current parameters."""
         with undisturbed(self.model):
-            return float(self.ranks.total(self._own_value, 1))
+            return float(self.ranks.total(self._own_value, torch.zeros(1, dtype=torch.float64)))
 
     @property
     def memory_per_sample(self) -> float:
@@ -242,10 +266,47 @@ class CurvatureOperator(Operator):
         """How many batches have their graph kept between products."""
         return len(self._graphs)
 
+    def cost(
+        self,
+        *,
+        rtol: float = 0.01,
+        failure: float = 1e-6,
+        which: Which = "both",
+        max_memory: int = MAX_BASIS_BYTES,
+    ) -> CurvatureCost:
+        """What `surefoot.spectrum` of this operator will take, before it takes it.
+
+        Parameters
+        ----------
+        rtol, failure, which, max_memory
+            As in `surefoot.spectrum`.
+
+        Returns
+        -------
+        CurvatureCost
+        """
+        n, itemsize = self.shape[0], self.space.itemsize
+        products = expected_products(n, rtol=rtol, failure=failure, which=which)
+        stored = min(ROWS, n) * n * itemsize <= max_memory
+        every = [self.memory_per_sample * count for count in self.batches.counts]
+        kept = [size for i, size in enumerate(every) if sum(every[: i + 1]) <= self.max_memory]
+        share = len(kept) / len(every)
+        return CurvatureCost(
+            products=products,
+            gradients=products * (KEPT * share + RUN_AGAIN * (1 - share)),
+            graphs=int(sum(kept)),
+            vectors=(min(products, n) * stored + WORKING_VECTORS) * n * itemsize,
+            stored=stored,
+        )
+
     def gradient(self) -> Array:
-        """The gradient of the mean loss over the data at the current parameters, shape (n,), float64."""
+        """The gradient of the mean loss over the data at the current parameters, shape (n,), float64, for NumPy."""
+        return self.space.host(self.gradient_vector())
+
+    def gradient_vector(self) -> Tensor:
+        """The same as a tensor in the operator's space."""
         with torch.inference_mode(False):
-            return self.ranks.total(self._own_gradient, self.block.size).numpy()
+            return self.ranks.total(self._own_gradient, self.block.zeros())
 
     def batch_gradients(self, batches: Iterable[Any] | None = None) -> Iterator[Sequence[Tensor | None]]:
         """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use.
@@ -266,16 +327,18 @@ class CurvatureOperator(Operator):
             yield from own
             return
         n = self.block.size
+        like = torch.cat([self.block.zeros(), self.block.zeros()[:1]])
 
         def row() -> Tensor:
             """The next gradient, and whether there is one."""
-            gradients = next(own, None)
-            if gradients is None:
-                return torch.zeros(n + 1, dtype=torch.float64)
-            return torch.cat([self.block.joined(gradients), torch.ones(1, dtype=torch.float64)])
+            gradients, found = next(own, None), torch.zeros_like(like)
+            if gradients is not None:
+                self.block.add(found[:n], gradients, 1.0)
+                found[n] = 1.0
+            return found
 
-        while (total := self.ranks.total(row, n + 1))[n] == self.ranks.size:
-            yield self.block.split(total[:n].numpy() / self.ranks.size)
+        while (total := self.ranks.total(row, like))[n] == self.ranks.size:
+            yield self.block.split(total[:n] / self.ranks.size)
 
     def _own_value(self) -> Tensor:
         self._refresh()
@@ -283,9 +346,9 @@ class CurvatureOperator(Operator):
         return torch.tensor([shared], dtype=torch.float64)
 
     def _own_gradient(self) -> Tensor:
-        total = torch.zeros(self.block.size, dtype=torch.float64)
+        total = self.block.zeros()
         for i, gradients in enumerate(self._own_gradients(self.batches.items)):
-            total += self.shares[i] * self.block.joined(gradients)
+            self.block.add(total, gradients, self.shares[i])
             self._report(i, "gradient")
         return total
 
@@ -296,19 +359,19 @@ class CurvatureOperator(Operator):
                 gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
             yield gradients
 
-    def _apply(self, x: Array) -> Array:
-        return self.ranks.total(lambda: self._own_product(x), self.block.size).numpy()
+    def _apply(self, x: Any) -> Any:
+        return self.ranks.total(lambda: self._own_product(x), self.block.zeros())
 
-    def _own_product(self, x: Array) -> Tensor:
+    def _own_product(self, x: Tensor) -> Tensor:
         kept = len(self._graphs) == len(self.batches.items) and self._point() == self._built_at
         self._products += 1
         with undisturbed(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
-            total = torch.zeros(self.block.size, dtype=torch.float64)
+            total = self.block.zeros()
             vectors = self.block.split(x)
             if not kept:
                 self._refresh()
             for i, share in enumerate(self.shares):
-                total += share * self.block.joined(self._product(i, vectors))
+                self.block.add(total, self._product(i, vectors), share)
                 self._report(i, f"product {self._products}")
         return total
 
@@ -330,32 +393,43 @@ class CurvatureOperator(Operator):
     def _linearised(self, i: int) -> Linearised:
         batch = on_device(self.batches.items[i], self._device)
         try:
-            return self.curvature.linearise(self.model, batch, self.block.tensors)
+            # each batch meets the buffers as they are: what one changes in train mode another must not see
+            with buffers_set_aside(self.model):
+                return self.curvature.linearise(self.model, batch, self.block.tensors)
         except SurefootError:
             raise
         except RuntimeError as error:
             if "backward" in str(error) or "derivative" in str(error):
                 raise explained(error) from error
             raise
+        except ValueError as error:
+            raise one_sample(error, i, len(self.batches.items)) from error
 
-    def _refresh(self) -> None:
-        """Rebuild what is kept if the model is no longer at the point where it was built."""
+    def _refresh(self, *, watch: bool = False) -> int | None:
+        """Rebuild what is kept if the model is no longer at the point where it was built.
+
+        With `watch`: the first batch whose evaluation drew random numbers, of torch, NumPy or Python; None if none did.
+        """
         point = self._point()
         if self._values and point == self._built_at:
-            return
+            return None
         self._graphs, self._values, self._built_at = [], [], None
-        budget = self.max_memory
+        budget, draws = self.max_memory, None
         for i, batch in enumerate(self.batches.items):
+            before = random_states() if watch else None
             budget -= self.memory_per_sample * self.batches.counts[i]
             if budget >= 0:
                 self._graphs.append(self._linearised(i))
                 self._values.append(self._graphs[-1].value)
             else:
-                self._values.append(self.curvature.value(self.model, on_device(batch, self._device)).item())
-            if i == 0:
-                self._rng_after_first = torch.get_rng_state()
+                with buffers_set_aside(self.model):
+                    value = self.curvature.value(self.model, on_device(batch, self._device))
+                self._values.append(value.item())
+            if before is not None and draws is None and not same_states(before, random_states()):
+                draws = i
             self._report(i, "loss")
         self._built_at = point
+        return draws
 
     def _point(self) -> tuple[Any, ...]:
         """What identifies the function being differentiated; cheap beside a product.
@@ -371,10 +445,10 @@ class CurvatureOperator(Operator):
             tuple(torch.stack([p.double().cpu() for p in prints]).tolist()),
         )
 
-    def _check_repeatable(self, first: float, moved: bool) -> None:
+    def _check_repeatable(self, first: float, draws: int | None) -> None:
         again = self._values[0]
         slack = REPEATABLE * self.block.precision * max(abs(first), abs(again))
-        if moved or abs(first - again) > slack:
+        if draws is not None or abs(first - again) > slack:
             raise NotRepeatable(_not_repeatable(self.model, first, again))
 
     def __repr__(self) -> str:
@@ -383,11 +457,9 @@ class CurvatureOperator(Operator):
 
 
 def few(batches: Batches, samples: int) -> Batches:
-    """The first samples of the first batch, or that batch whole where its samples cannot be told."""
-    first, sizes = batches.items[0], set(first_sizes(batches.items[0]))
-    if len(sizes) == 1 and (size := sizes.pop()) > samples:
-        first = taken(first, torch.arange(samples), size)
-    return Batches((first,), (1.0,))
+    """About so many samples from all over the first batch, or that batch whole where its samples cannot be told."""
+    cut = spread(batches.items[0], samples)
+    return Batches((batches.items[0] if cut is None else cut,), (1.0,))
 
 
 def _doubled(tensor: Tensor) -> Tensor:

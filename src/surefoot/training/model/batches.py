@@ -1,8 +1,9 @@
 """The data that a mean is taken over: one batch, a list of them or a loader, and what each batch weighs."""
 
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
 from surefoot.training.model.sandbox import random_state_kept
-from surefoot.training.model.trees import first_sizes, leaves
+from surefoot.training.model.trees import first_sizes, leaves, taken
 
 __all__ = ["Batches", "gather", "sample_count"]
 
 # Samples read twice to see whether a data set is random: a random flip goes unseen with probability 2^-8.
 PROBED_SAMPLES = 8
+# Sums in single precision in another order differ by far less, a mean over unequal halves by its imbalance.
+HALVES = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,13 @@ class Batches:
         The batches, of any structure.
     counts : tuple of float
         What each batch weighs, usually its number of samples.
+    weigh : callable, optional
+        What says so of a batch, where it was read from a user.
     """
 
     items: tuple[Any, ...]
     counts: tuple[float, ...]
+    weigh: Callable[[Any], float] | None = None
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -74,12 +80,69 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
     items = _listed(data)
     if not items:
         raise InvalidInput(f"the data holds no batch ({type(data).__name__}); curvature needs at least one")
-    weigh = count or getattr(loss, "weight", None) or (sample_count if len(items) > 1 else _size_of_one)
-    counts = tuple(float(weigh(item)) for item in items)
+    counts = tuple(float(weight) for weight in _weights(items, loss, count))
     for i, weight in enumerate(counts):
         if not 0 < weight < float("inf"):
             raise InvalidInput(f"batch {i} of {len(items)} weighs {weight:g} samples; drop empty batches")
-    return Batches(tuple(items), counts)
+    return Batches(tuple(items), counts, _weigher(loss, count))
+
+
+def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
+    """Compare the loss of a batch with the weighted mean over its halves; warn where they differ.
+
+        w L = w_1 L_1 + w_2 L_2,    w by what batches are weighed with
+
+    A mean over other things than samples (tokens that are not ignored, elements of sequences) joins to a mean over all
+    data only by its own weights, and nothing but this says which a loss takes. Costs one run of the model.
+
+    Parameters
+    ----------
+    batches : Batches
+    value : callable
+        batch -> loss.
+    """
+    if len(batches.items) < 2 or batches.weigh is None:
+        return
+    for batch in batches.items:
+        sizes = set(first_sizes(batch))
+        if len(sizes) != 1 or (size := sizes.pop()) < 2:
+            continue
+        halves = [taken(batch, index, size) for index in torch.arange(size).tensor_split(2)]
+        try:
+            weights = [float(batches.weigh(half)) for half in halves]
+            parts = [value(half) if w > 0 else 0.0 for half, w in zip(halves, weights, strict=True)]
+            whole = value(batch)
+        except Exception:  # halves that the user's own code does not take say nothing
+            return
+        mean = sum(w * part for w, part in zip(weights, parts, strict=True)) / (sum(weights) or 1.0)
+        if not abs(whole - mean) <= HALVES * max(abs(whole), *(abs(part) for part in parts)):
+            warnings.warn(
+                f"the loss of a batch is {whole:.6g} and the weighted mean over its halves {mean:.6g}: batches that "
+                "weigh differently are not joined to the mean over all data; say what a batch weighs by count=, such "
+                "as its tokens that are not ignored",
+                stacklevel=2,
+            )
+        return
+
+
+def _weights(items: Sequence[Any], loss: Any, count: Callable[[Any], float] | None) -> Sequence[float]:
+    if count is not None:
+        return [count(item) for item in items]
+    joint: Any = getattr(loss, "weights", None)
+    if callable(joint):
+        return tuple(cast("Sequence[float]", joint(items)))
+    weigh = _weigher(loss, None) if len(items) > 1 else _own_weight(loss) or _size_of_one
+    return [weigh(item) for item in items]
+
+
+def _weigher(loss: Any, count: Callable[[Any], float] | None) -> Callable[[Any], float]:
+    return count or _own_weight(loss) or sample_count
+
+
+def _own_weight(loss: Any) -> Callable[[Any], float] | None:
+    """How a loss weighs a batch, if it says; an attribute of that name may be a tensor of class weights."""
+    weigh: Any = getattr(loss, "weight", None)
+    return cast("Callable[[Any], float]", weigh) if callable(weigh) else None
 
 
 def sample_count(batch: Any) -> int:

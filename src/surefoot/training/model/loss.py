@@ -7,7 +7,7 @@ constant predictor would reach, whether it is convex in the outputs) is then not
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -21,11 +21,20 @@ Loss = Callable[[nn.Module, Any], Tensor]
 
 # What tokenizers and data collators call the target.
 LABELS = "labels"
-# Criteria that are convex in what the model returns, by the name of the module or function.
+# Criteria that are convex in what the model returns, by the name of the class or function.
 CONVEX = frozenset({
     *("MSELoss", "CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"),
     *("mse_loss", "cross_entropy", "binary_cross_entropy_with_logits", "binary_cross_entropy"),
     *("l1_loss", "smooth_l1_loss", "huber_loss"),
+})  # fmt: skip
+
+
+# Criteria over class labels, and criteria whose mean is over the elements of the target.
+LABELLED = ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
+ELEMENTS = frozenset({
+    *("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "BCELoss", "BCEWithLogitsLoss", "PoissonNLLLoss"),
+    *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "poisson_nll_loss"),
+    "binary_cross_entropy_with_logits",
 })  # fmt: skip
 
 
@@ -97,13 +106,19 @@ class Supervised:
 
     @property
     def name(self) -> str:
-        """The criterion's name: that of its function or class."""
-        return getattr(_unwrapped(self.criterion), "__name__", type(self.criterion).__name__)
+        """The criterion's name: that of its function, or of the class of torch's that it is or inherits from."""
+        criterion = _unwrapped(self.criterion)
+        known = (kind.__name__ for kind in type(criterion).__mro__ if kind.__module__ == nn.modules.loss.__name__)
+        return getattr(criterion, "__name__", next(known, type(criterion).__name__))
 
     @property
     def convex(self) -> bool:
         """Whether the criterion is known to be convex in the model's output."""
-        return self.name in CONVEX
+        criterion: Any = _unwrapped(self.criterion)
+        own = getattr(nn, self.name, None)
+        # a subclass of torch's that computes something of its own is not known
+        changed = own is not None and getattr(type(criterion), "forward", None) is not getattr(own, "forward", None)
+        return self.name in CONVEX and not changed
 
     def option(self, name: str, default: Any = None) -> Any:
         """An option that the criterion was made with: an attribute, or a keyword of a partial."""
@@ -123,6 +138,18 @@ class Supervised:
         kept = target[target != _option(self.criterion, "ignore_index", -100)]
         class_weight = _option(self.criterion, "weight", None)
         return float(kept.numel() if class_weight is None else class_weight.to(kept.device)[kept].sum())
+
+    def weights(self, batches: Sequence[Any]) -> tuple[float, ...]:
+        """What each batch counts; by elements where the mean is over elements and batches differ in more than samples.
+
+        Mean squares over sequences of length 2 and 7: a batch of as many samples of the longer ones counts 3.5 times.
+        """
+        targets = [_parts(batch)[2] for batch in batches]
+        tensors = [t for t in targets if isinstance(t, Tensor)]
+        shapes = {tuple(t.shape[1:]) for t in tensors}
+        if self.name in ELEMENTS and len(tensors) == len(targets) and len(shapes) > 1:
+            return tuple(float(t.numel()) for t in tensors)
+        return tuple(self.weight(batch) for batch in batches)
 
     def constant_loss(self, batches: list[Any]) -> float | None:
         """The best loss of a model that ignores its input, or None where that is not simple.
@@ -149,7 +176,7 @@ class Supervised:
 
     @property
     def _takes_labels(self) -> bool:
-        return self.name in ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
+        return self.name in LABELLED
 
     def __repr__(self) -> str:
         return f"supervised({self.name})"

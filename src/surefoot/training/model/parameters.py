@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.operators import Array
+from surefoot.operators import Array, Space
 
-__all__ = ["Block", "select"]
+__all__ = ["Block", "refuse_hooks", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,39 @@ class Block:
         """The largest eps among the parameters' dtypes."""
         return max(float(torch.finfo(p.dtype).eps) for p in self.tensors)
 
-    def split(self, vector: Array) -> list[Tensor]:
+    @property
+    def space(self) -> Space:
+        """Where vectors of the block live: the first parameter's device, in the widest dtype, at least float32."""
+        dtype = torch.float32
+        for p in self.tensors:
+            dtype = torch.promote_types(dtype, p.dtype)
+        return Space.of(torch.empty(0, dtype=dtype, device=self.tensors[0].device))
+
+    def split(self, vector: Tensor | Array) -> list[Tensor]:
         """A vector of shape (size,) as tensors like the parameters: same shapes, dtypes and devices."""
-        # torch.tensor copies: the caller's array may be read-only or a strided view
-        flat = torch.tensor(np.ascontiguousarray(vector), dtype=torch.float64)
-        pieces = flat.split([p.numel() for p in self.tensors])
+        if not isinstance(vector, Tensor):
+            # torch.tensor copies: the caller's array may be read-only or a strided view
+            vector = torch.tensor(np.ascontiguousarray(vector), dtype=torch.float64)
+        pieces = vector.split([p.numel() for p in self.tensors])
         return [piece.view(p.shape).to(p.device, p.dtype) for piece, p in zip(pieces, self.tensors, strict=True)]
 
+    def zeros(self) -> Tensor:
+        """A vector of the block's space."""
+        space = self.space
+        return torch.zeros(self.size, dtype=space.dtype, device=space.device)
+
+    def add(self, total: Tensor, tensors: Sequence[Tensor | None], share: float) -> None:
+        """Add tensors like the parameters, times a share, to a vector in place; None counts as zeros."""
+        first = 0
+        for t, p in zip(tensors, self.tensors, strict=True):
+            if t is not None:
+                t = t.detach()
+                t = t.to_dense() if t.layout != torch.strided else t
+                total[first : first + p.numel()].add_(t.reshape(-1).to(total.device), alpha=share)
+            first += p.numel()
+
     def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        """Tensors like the parameters as one float64 vector on the CPU; None counts as zeros."""
+        """Tensors like the parameters as one float64 vector on the CPU, for what is computed there; None is zeros."""
         return torch.cat(
             [
                 torch.zeros(p.numel(), dtype=torch.float64) if t is None else _flat(t)
@@ -95,6 +119,23 @@ def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
     if not sum(p.numel() for _, p in trainable):
         raise InvalidInput(_nothing_left(model, parameters is not None))
     return Block(tuple(name for name, _ in trainable), tuple(p for _, p in trainable))
+
+
+def refuse_hooks(block: Block) -> None:
+    """A gradient hook changes what autograd says a gradient is: the curvature of the loss does not come out.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter has one.
+    """
+    hooked = [name for name, p in zip(block.names, block.tensors, strict=True) if p._backward_hooks]
+    if hooked:
+        listed = ", ".join(hooked[:4]) + (", ..." if len(hooked) > 4 else "")
+        raise InvalidInput(
+            f"parameter {listed} has a gradient hook (register_hook), so products would be those of the changed "
+            "gradient and not of the loss; remove it while measuring (handle.remove())"
+        )
 
 
 def _wanted(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters: Iterable[Any]) -> set[int]:

@@ -38,12 +38,12 @@ class Ranks:
         return self.group is not None
 
     def sum_all(self, values: Tensor) -> Tensor:
-        """The sum over processes of a float64 vector on the CPU; changes its argument."""
+        """The sum over processes of a vector, where it lives; changes its argument."""
         if not self.several:
             return values
         moved = values.to(self.device)
         torch.distributed.all_reduce(moved, group=self.group)
-        return moved.cpu()
+        return moved.to(values.device)
 
     def sum_of(self, value: float) -> float:
         """The sum over processes of a number."""
@@ -61,7 +61,7 @@ class Ranks:
         """How many processes there are."""
         return torch.distributed.get_world_size(self.group) if self.several else 1
 
-    def total(self, part: Callable[[], Tensor], size: int) -> Tensor:
+    def total(self, part: Callable[[], Tensor], like: Tensor) -> Tensor:
         """The sum over processes of what each computes; an error in one is raised in all, none is left waiting.
 
         The vectors carry one more entry, the number of processes that failed, so it costs no message of its own.
@@ -69,8 +69,9 @@ class Ranks:
         Parameters
         ----------
         part : callable
-            This process's part, float64 on the CPU, shape (size,).
-        size : int
+            This process's part.
+        like : Tensor, shape (size,)
+            A vector of the same size, dtype and device; its values do not matter.
 
         Returns
         -------
@@ -83,7 +84,8 @@ class Ranks:
         """
         if not self.several:
             return part()
-        carried = torch.zeros(size + 1, dtype=torch.float64)
+        size = like.numel()
+        carried = torch.zeros(size + 1, dtype=like.dtype, device=like.device)
         try:
             carried[:size] = part()
         except Exception:

@@ -15,9 +15,12 @@ from surefoot.training.model._corrections import Corrected
 
 __all__ = [
     "buffers_set_aside",
+    "coupled",
     "plain_module",
     "random_modules",
     "random_state_kept",
+    "random_states",
+    "same_states",
     "threads_for",
     "twice_differentiable",
     "undisturbed",
@@ -63,6 +66,19 @@ def random_state_kept(*generators: torch.Generator, others: bool = True) -> Gene
         torch.set_rng_state(cpu)
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+
+def random_states() -> tuple[Any, ...]:
+    """The states of the random generators that a model can draw from without being given one."""
+    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    return (torch.get_rng_state(), *cuda), np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def same_states(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether nothing was drawn between two looks at `random_states`."""
+    torches = all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=False))
+    (_, keys, position, *rest), (_, others, place, *left) = one[1], other[1]
+    return torches and position == place and rest == left and np.array_equal(keys, others) and one[2] == other[2]
 
 
 @contextmanager
@@ -150,6 +166,11 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
         if module.training and draws:
             found[name or type(module).__name__] = module
     return found
+
+
+def coupled(model: nn.Module) -> bool:
+    """Whether samples of a batch see each other through the model: batch normalisation in train mode."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in model.modules())
 
 
 def plain_module(model: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["leaves", "mapped", "on_device", "taken"]
+__all__ = ["first_sizes", "leaves", "mapped", "on_device", "spread", "taken"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -50,6 +50,27 @@ def on_device(batch: Any, device: torch.device) -> Any:
 def taken(batch: Any, index: Tensor, size: int) -> Any:
     """The samples `index` of a batch of `size` samples: indexes each tensor that has them first."""
     return mapped(lambda t: t[index.to(t.device)] if t.ndim and t.shape[0] == size else t, batch)
+
+
+def spread(batch: Any, samples: int) -> Any | None:
+    """About so many samples from all over a batch; None where its samples cannot be told or are no more.
+
+    The smallest leading dimension counts the samples. A tensor with a multiple of it (the flattened targets of a
+    language model) is cut in groups.
+    """
+    sizes = [size for size in first_sizes(batch) if size]
+    size = min(sizes, default=0)
+    if size <= samples or any(other % size for other in sizes):
+        return None
+    index = torch.linspace(0, size - 1, samples).round().long()
+
+    def cut(tensor: Tensor) -> Tensor:
+        if not tensor.ndim or not tensor.shape[0] or tensor.shape[0] % size:
+            return tensor
+        groups = torch.arange(tensor.shape[0]).view(size, -1)[index].reshape(-1)
+        return tensor[groups.to(tensor.device)]
+
+    return mapped(cut, batch)
 
 
 def first_sizes(batch: Any) -> Sequence[int]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent
-from surefoot.operators import Array, Operator, shifted
+from surefoot.operators import Operator, shifted
 from surefoot.records import Record
 from surefoot.rules.adaptive.moments import Moments
 from surefoot.spectra import spectrum
@@ -188,7 +188,7 @@ def stochastic_curvature(
     first, *others = islice(visits.endless(), draws + 1)
     before = hessian(model, loss, [first], count=count)
     frozen = _plain(before) if optimizer is None else freeze(before, optimizer)
-    step = _Step.along(before.gradient(), frozen, None if rate is None else (model, loss, first, rate))
+    step = _Step.along(before.gradient_vector(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
         operator = frozen.curvature(H)
@@ -225,15 +225,15 @@ def _operators(model: nn.Module, loss: Loss, batches: list[Any], count: Any) -> 
 class _Step:
     """A direction d = P^-1 g, z = P^-1/2 g; and the end of the step -rate d, where the curvature is that on the way."""
 
-    d: Array
-    z: Array
+    d: Tensor
+    z: Tensor
     frozen: Frozen
     rate: float = 0.0
     end: CurvatureOperator | None = None
 
     @classmethod
-    def along(cls, gradient: Array, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
-        scale = 1 / np.sqrt(frozen.preconditioner)
+    def along(cls, gradient: Tensor, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
+        scale = torch.as_tensor(1 / np.sqrt(frozen.preconditioner)).to(gradient)
         z = scale * gradient
         if not z.any():
             raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
@@ -244,13 +244,16 @@ class _Step:
 
     def curvature(self, operator: Operator, H: CurvatureOperator) -> float:
         """That of one mini-batch, d'Hd/d'Pd."""
-        square = float(self.z @ self.z)
+        space = H.space
+        square = space.inner(self.z, self.z)
         if self.end is None:
-            return float(self.z @ operator.matvec(self.z)) / square
+            z = operator.space.asarray(self.z)
+            return operator.space.inner(z, operator.matvec(z)) / square
         (there,) = self.end.batch_gradients(H.batches.items)
-        change = self.end.block.joined(there).numpy() - H.gradient()
-        decay = float(self.frozen.coupled @ (self.d * self.d))
-        return (decay - float(self.d @ change) / self.rate) / square
+        change = -H.gradient_vector()
+        self.end.block.add(change, there, 1.0)
+        decay = space.inner(space.asarray(self.frozen.coupled), self.d * self.d)
+        return (decay - space.inner(self.d, change) / self.rate) / square
 
 
 def _plain(H: CurvatureOperator) -> Frozen:
@@ -263,7 +266,7 @@ def _decayed(operator: Operator, frozen: Frozen) -> Operator:
     return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
 
 
-def _moved(model: nn.Module, loss: Loss, batch: Any, move: Array) -> CurvatureOperator:
+def _moved(model: nn.Module, loss: Loss, batch: Any, move: Tensor) -> CurvatureOperator:
     """A copy of the model at the end of the step."""
     copied = copy.deepcopy(model)
     there = hessian(copied, loss, [batch], check=False)

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, Operator, shifted
+from surefoot.operators import Operator, shifted
 from surefoot.spectra import Bounds
 from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import Lanczos
@@ -67,6 +67,8 @@ class SharpnessTracker:
         Of certificates, each: relative width, and probability of missing.
     parameters, max_memory, count
         As in `hessian`.
+    check : bool
+        As in `hessian`, at the first update only. False for a loss that holds values constant by detach().
     rng : int
         Seed of the fresh starts.
 
@@ -106,6 +108,7 @@ class SharpnessTracker:
         parameters: Iterable[Any] | None = None,
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
+        check: bool = True,
         rng: int = 0,
     ) -> None:
         for name, value in (("products", products), ("cadence", cadence), ("longest", longest)):
@@ -119,9 +122,9 @@ class SharpnessTracker:
         parameters = None if parameters is None else list(parameters)
         self._settings: dict[str, Any] = {"parameters": parameters, "max_memory": max_memory, "count": count}
         self._source: Callable[[], Any] | None = data if callable(data) and not hasattr(data, "to") else None
-        self._checked = False
+        self._checked = not check
         self._fixed = None if self._source else self._hessian(data)
-        self._vectors: Array | None = None
+        self._vectors: Tensor | None = None
         self._anchor: float | None = None
         self._since = 0
         self._certificates = 0
@@ -176,7 +179,7 @@ class SharpnessTracker:
             batch_size,
             draws=draws,
             failure=self.failure,
-            operator=lambda H: _operator_of(H, frozen),
+            operator=lambda H: _optimizer_view(H, frozen),
             rng=self.rng,
         )
         self._fixed.release()
@@ -195,7 +198,7 @@ class SharpnessTracker:
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: tensors and plain values, for torch.save."""
         return {
-            "vectors": None if self._vectors is None else torch.from_numpy(self._vectors.copy()),
+            "vectors": None if self._vectors is None else self._vectors.cpu().clone(),
             "anchor": self._anchor,
             "since": self._since,
             "cadence": self.cadence,
@@ -216,7 +219,7 @@ class SharpnessTracker:
             raise InvalidInput(
                 f"the state is of a model with {vectors.shape[1]} parameters and this one has {self._fixed.shape[0]}"
             )
-        self._vectors = None if vectors is None else vectors.detach().cpu().numpy().copy()
+        self._vectors = None if vectors is None else vectors.detach().clone()
         self._anchor, self._since = state["anchor"], int(state["since"])
         self.cadence, self._certificates = int(state["cadence"]), int(state["certificates"])
         self.history = [SharpnessReading.from_dict(reading) for reading in state["history"]]
@@ -224,7 +227,7 @@ class SharpnessTracker:
     def _look(self, batch: Any, *, fresh: bool) -> SharpnessReading:
         H = self._operator(batch)
         frozen = None if self.optimizer is None else freeze(H, self.optimizer)
-        operator = _operator_of(H, frozen)
+        operator = _optimizer_view(H, frozen)
         warm = None if self._vectors is None else self._warm(operator, self._vectors)
         self._since += 1
         stale = self._staleness(warm)
@@ -233,10 +236,10 @@ class SharpnessTracker:
             value, residual, bounds, more = self._certified(operator, warm)
             cost, stale, certified = cost + more, "", True
         else:
-            values, vectors = warm.ritz_pairs()
-            self._vectors = vectors[::-1][:2].copy()
+            values, vectors = warm.ritz_pairs(2)
+            self._vectors = _descending(vectors)
             value, residual = float(values[-1]), _residual(warm)
-            slack = warm.rounding * max(float(np.abs(values).max()), warm.scale)
+            slack = warm.rounding * max(float(np.abs(warm.ritz).max()), warm.scale)
             bounds, certified = Bounds(value - slack, np.inf, "proved", "proved"), False
         reading = SharpnessReading(
             update=len(self.history),
@@ -262,11 +265,12 @@ class SharpnessTracker:
         self._checked = True
         return H
 
-    def _warm(self, operator: Operator, vectors: Array) -> Lanczos:
+    def _warm(self, operator: Operator, vectors: Tensor) -> Lanczos:
         # two directions in one start need two products to be told apart
         least = min(len(vectors), self.max_products)
-        start = vectors[0] + MIX * vectors[1] if least > 1 else vectors[0]
-        run = Lanczos(operator, start / np.linalg.norm(start))
+        rows: Any = operator.space.asarray(vectors)
+        start = rows[0] + MIX * rows[1] if least > 1 else rows[0]
+        run = Lanczos(operator, start / operator.space.norm(start))
         while True:
             run.advance()
             settled = run.steps >= least and _residual(run) <= SETTLED * abs(float(run.ritz[-1]))
@@ -293,12 +297,12 @@ class SharpnessTracker:
             operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng
         )
         self._certificates += 1
-        values, vectors = ends.lanczos.ritz_pairs()
+        values, vectors = ends.lanczos.ritz_pairs(2)
         value = float(values[-1])
         if warm is not None:
             missed = value - float(warm.ritz[-1]) > self.rtol * abs(value)
             self.cadence = max(1, self.cadence // 2) if missed else min(2 * self.cadence, self.longest)
-        self._vectors = vectors[::-1][:2].copy()
+        self._vectors = _descending(vectors)
         self._anchor, self._since = value, 0
         return value, _residual(ends.lanczos), ends.largest, ends.products
 
@@ -309,12 +313,17 @@ class SharpnessTracker:
         return {"rate": float(self.optimizer.param_groups[0]["lr"]), "limit": limit}
 
 
-def _operator_of(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
+def _optimizer_view(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     """What the optimizer sees; decoupled decay counts as the curvature that gives the largest step exactly."""
     if frozen is None:
         return H
     operator = frozen.curvature(H)
     return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
+
+
+def _descending(vectors: Any) -> Tensor:
+    """Rows of ascending Ritz values from the largest down."""
+    return torch.flip(vectors, (0,))
 
 
 def _residual(run: Lanczos) -> float:
