@@ -195,3 +195,87 @@ def test_a_first_trial_that_hardly_changed_the_gradient_is_followed_by_a_longer_
         decision, after = first_step(FirstStepState(loss=1.0, trials=1), seen, None)
         assert after.done == done
         assert decision is None if done else decision.step == 1e3
+
+
+@dataclass
+class Lost:
+    """A point that is not finite, reached by a step of 2."""
+
+    iteration: int = 3
+    step: float = 2.0
+    loss: float = math.nan
+    gradient_norm: float = math.inf
+    displacement: float = 1.0
+    gradient_change: float = math.inf
+    alignment: float = math.nan
+    previous_slope: float = -1.0
+    arrival_slope: float = math.nan
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.Auto(), rules.Armijo(), rules.AdGD(), rules.BarzilaiBorwein(), rules.StrongWolfe()], ids=repr
+)
+def test_what_is_not_finite_shortens_a_step_tenfold_and_a_first_one_a_thousandfold(rule):
+    start = rule.init()
+    decision, _ = rule.update(replace(start, search=FirstStepState(loss=1.0, trials=1)), Lost())
+    assert (decision.accept, decision.step) == (False, 2e-3)
+    decision, _ = rule.update(replace(start, search=FirstStepState(loss=1.0, trials=2, done=True)), Lost())
+    assert (decision.accept, decision.step) == (False, 0.2)
+    decision, _ = rules.Polyak(optimum=0.0).update(rules.Polyak(optimum=0.0).init(), Lost())
+    assert (decision.accept, decision.step) == (False, 0.2)
+
+
+def test_a_search_that_sees_no_scale_ends_after_forty_trials():
+    state = FirstStepState(loss=1.0, trials=1)
+    for trials in range(1, 41):
+        assert state.trials == trials
+        decision, state = first_step(state, replace(Trial(0.0), loss=1.0, gradient_change=0.0), None)
+        assert decision.step == 1e3
+    assert first_step(state, Trial(0.0), None) == (None, replace(state, done=True))
+
+
+@pytest.mark.parametrize(("change", "factor"), [(0.1, 0.4545), (9.0, 0.1)])
+def test_armijo_shortens_to_the_parabola_within_a_tenth_and_a_half(change, factor):
+    """Promised -1, seen `change`: the parabola's minimum is at 1/(2 (1 + change))."""
+    rule = rules.Armijo()
+    state = replace(rule.init(), search=FirstStepState(loss=1.0, trials=2, done=True), loss=1.0)
+    decision, _ = rule.update(state, replace(Lost(), step=1.0, loss=1.0 + change, gradient_norm=1.0))
+    assert (decision.accept, decision.step) == (False, pytest.approx(factor, abs=1e-4))
+
+
+@pytest.mark.parametrize(("reached", "gain"), [(0.51, 8.0), (0.49, 4.0)])
+def test_polyaks_gain_doubles_when_half_of_it_is_reached(reached, gain):
+    rule = rules.Polyak(lower_bound=-100.0)
+    state = replace(rule.init(), best=3.0, gain=4.0)
+    _, after = rule.update(state, Seen(3.0 - reached * 4.0, gradient_norm=1.0))
+    assert after.gain == gain
+
+
+@pytest.mark.parametrize(("error", "before"), [(0.3, 1.0), (0.3, 0.05), (0.9, 0.5)])
+def test_pi_control_by_its_formula(error, before):
+    """h+ = 0.9 h e^(-0.7/5) e_before^(0.4/5) for order 4, within [0.2, 5]."""
+    rule = rules.PI(first=1.0, order=4)
+    decision, _ = rule.update(replace(rule.init(), error=before), ErrorSeen(error))
+    assert decision.step == pytest.approx(0.9 * error ** (-0.7 / 5) * before ** (0.4 / 5))
+
+
+@dataclass
+class ErrorSeen:
+    error: float
+    iteration: int = 2
+    step: float = 1.0
+
+
+def test_a_named_chebyshev_cycle_gains_a_thousand():
+    """acosh(1000)/(2 atanh(1/10)) = 37.9 steps for a condition of 100."""
+    rule = rules.named_rule("chebyshev", rules.Known(smallest=1.0, largest=100.0))
+    assert rule.steps == 38
+    assert rule.factor < 1e-3 < replace(rule, steps=37).factor
+
+
+def test_a_brake_has_a_floor():
+    rule = rules.Brake(rule=rules.Constant(step=1.0))
+    _, state = rule.update(rule.init(), replace(Trial(1.0), iteration=0))
+    for _ in range(60):
+        decision, state = rule.update(state, Lost())
+    assert decision.step == 1e-30
