@@ -25,8 +25,7 @@ import torch
 from torch import nn
 
 from surefoot.training import residual_stability, scale_residuals
-from surefoot.training.tasks._digits import digits
-from surefoot.training.tasks._resnet import ResnetMLP
+from surefoot.training.tasks import ResnetMLP, digits
 
 torch.set_num_threads(1)
 

@@ -14,8 +14,10 @@ __all__ = ["Auto", "AutoState"]
 # All four were tuned on thirty problems (quadratics with linear, logarithmic, clustered and spiked spectra,
 # least squares, logistic, softmax, robust and Poisson regression, Rosenbrock's function); results are flat
 # around them. tests/rules/test_auto.py holds the counts.
+# The ratio of short to long step above which the long one is taken: where the run begins, and how fast it adapts.
 THRESHOLD = 0.5
 ADAPTATION = 1.02
+# The part of the first-order decrease that is asked for, and the weight of past losses in their average.
 DECREASE = 1e-4
 AVERAGING = 0.99
 

@@ -106,6 +106,7 @@ FAMILIES: dict[type, Family] = {
     optim.RMSprop: Family(_rmsprop_method, _rmsprop),
 }
 
+# Optimizers of torch whose step no frozen linear iteration describes, and why; others are just not known.
 REFUSED: dict[str, str] = {
     "Adagrad": "its sum of squares grows for ever, so its rate decays and every rate is stable in the end",
     "Adadelta": "its step has a unit of its own that follows the last steps, so no frozen preconditioner describes it",

@@ -35,6 +35,7 @@ SOME_RATE = 1e-3
 # The second moment is averaged over one pass through the data, or so many mini-batches of it.
 PROBING_BATCHES = 200
 
+# What a task is tried with if it says nothing: by convention the four that torch's users take first.
 OPTIMIZERS: dict[str, OptimizerFactory] = {
     "SGD": lambda parameters, rate: SGD(parameters, lr=rate),
     "SGD momentum 0.9": lambda parameters, rate: SGD(parameters, lr=rate, momentum=0.9),

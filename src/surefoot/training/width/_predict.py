@@ -15,6 +15,7 @@ __all__ = ["predict_network"]
 
 # Activations with a kernel in `spectra.random_matrices`, and layers that change nothing of it.
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.GELU: "gelu"}
+# Layers that leave what passes as it is in eval mode, and all whose effect on a covariance is known.
 SILENT = (nn.Identity, nn.Flatten, nn.Dropout)
 KNOWN = (nn.Linear, *ACTIVATIONS, *SILENT)
 LOSSES: dict[str, Loss] = {
