@@ -24,7 +24,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
-exclude_patterns = ["_figures*", "_training*"]
+exclude_patterns = ["_figures*", "_training*", "practices/*"]
 # Single backquotes in docstrings are names, not cross-references.
 default_role = "code"
 myst_enable_extensions = ["colon_fence"]

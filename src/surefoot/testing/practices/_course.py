@@ -1,0 +1,323 @@
+"""The twelve practices. Right values come from the library or from running the answer, never from a number here."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from surefoot.dynamics import TanhRNN, bifurcations
+from surefoot.operators import convolution
+from surefoot.recipes import scale_batch
+from surefoot.testing.practices._practice import Practice, Verdict
+
+__all__ = ["COURSE"]
+
+Answer = Callable[..., Any]
+
+
+def right(reason: str) -> Verdict:
+    """A right answer."""
+    return Verdict(True, reason)
+
+
+def wrong(reason: str) -> Verdict:
+    """A wrong answer, with the reason."""
+    return Verdict(False, reason)
+
+
+def gap_after(Q: Any, step: float, steps: int) -> float:
+    """|x| after gradient descent on x'Qx/2 from a start along every direction, over |x| at the start."""
+    x = np.ones(len(Q))
+    for _ in range(steps):
+        x = x - step * (Q @ x)
+    return float(np.linalg.norm(x) / math.sqrt(len(Q)))
+
+
+def judge_detector(diverged: Answer) -> Verdict:
+    """A detector sees what is not finite and what grows, and no spike that passes."""
+    falling = [2.0 * 0.97**k for k in range(100)]
+    spiked = [*falling[:50], 30.0, *falling[50:]]
+    cases = (
+        (falling, None, "a loss that falls all the time"),
+        ([*falling[:40], math.nan, math.nan], 40, "a loss that is NaN from update 40 on"),
+        ([*falling[:30], *[1.3**k for k in range(40)]], (30, 65), "a loss that grows by 1.3 an update from 30 on"),
+        (spiked, None, "one spike that is gone at the next update"),
+    )
+    for losses, wanted, what in cases:
+        said = diverged(losses)
+        if wanted is None and said is not None:
+            return wrong(f"{what} is no divergence; yours says update {said}")
+        if wanted is not None:
+            low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted + 1)
+            if said is None or not low <= said <= high:
+                return wrong(f"{what}: yours says {said}")
+    return right("it tells a spike from a rise. Guard does more: it judges by what later batches say")
+
+
+def judge_power(power: Answer) -> Verdict:
+    """Power iteration converges, from below."""
+    Q = np.diag(np.linspace(0.1, 1.0, 200))
+    few, many = (float(power(Q, steps)) for steps in (10, 3000))
+    if not abs(many - 1.0) < 1e-3:
+        return wrong(f"after 3000 steps the largest eigenvalue 1 should be there; yours is {many:.4f}")
+    if not 0.3 < few < 1.0 - 1e-6:
+        return wrong(f"after 10 steps the estimate is below 1; yours is {few:.4f}: take the Rayleigh quotient x'Qx/x'x")
+    return right(
+        f"after 10 steps it says {few:.3f} where 1 is true: a step of 2/{few:.3f} diverges. It errs below, always"
+    )
+
+
+def judge_limit(largest_step: Answer) -> Verdict:
+    """2/L from both sides."""
+    generator = np.random.default_rng(0)
+    for top in (4.0, 0.3, 60.0):
+        basis = np.linalg.qr(generator.standard_normal((6, 6)))[0]
+        Q = basis @ np.diag(np.linspace(top / 10, top, 6)) @ basis.T
+        step = float(largest_step(Q))
+        if not step > 0 or gap_after(Q, 0.99 * step, 4000) > 1:
+            return wrong(f"on a matrix with L = {top:g} your step {step:.3g} diverges; the limit is 2/L")
+        if gap_after(Q, 1.01 * step, 4000) < 1:
+            return wrong(f"on a matrix with L = {top:g} 1.01 times your step {step:.3g} still converges: there is room")
+    return right("0.99 times it converges and 1.01 times it diverges")
+
+
+def judge_scaling(scaling: Answer) -> Verdict:
+    """Diagonal scaling lowers the condition number a lot."""
+    base = np.random.default_rng(1).standard_normal((8, 8))
+    sizes = np.geomspace(1, 1000, 8)
+    Q = sizes[:, None] * (base @ base.T + 8 * np.eye(8)) * sizes
+    d = np.asarray(scaling(Q), dtype=float)
+    if d.shape != (8,) or not (d > 0).all():
+        return wrong(f"give 8 positive numbers d, for the variables x = d z; got shape {d.shape}")
+    before, after = (float(np.linalg.cond(each)) for each in (Q, d[:, None] * Q * d))
+    if after > 1e-3 * before:
+        return wrong(f"the condition number went from {before:.3g} to {after:.3g}; Jacobi takes d_i = 1/sqrt(Q_ii)")
+    return right(f"the condition number fell from {before:.3g} to {after:.3g}: so many times fewer steps")
+
+
+def judge_cycle(cycle_width: Answer) -> Verdict:
+    """The width of a clipped run's oscillation, by running it."""
+    for a, step, cap in ((1.0, 3.0, 1.0), (10.0, 0.5, 0.4), (2.0, 0.8, 1.0), (5.0, 1.0, 2.0)):
+        x, seen = 0.37, []
+        for t in range(400):
+            x = x - step * float(np.clip(a * x, -cap, cap))
+            if t >= 390:
+                seen.append(x)
+        true, said = max(seen) - min(seen), float(cycle_width(a, step, cap))
+        if not abs(said - true) <= 1e-6 + 0.01 * true:
+            return wrong(f"a = {a:g}, step {step:g}, cap {cap:g}: a run swings over {true:.4g}, yours says {said:.4g}")
+    return right("step times cap above the limit 2/a, and nothing below it")
+
+
+def judge_effective(plain_rate: Answer) -> Verdict:
+    """The rate at which plain descent is as fast as momentum along a flat direction, by running both."""
+    for rate, beta in ((0.1, 0.9), (0.02, 0.5), (0.3, 0.0)):
+        a = 1e-4
+        x, v = 1.0, 0.0
+        for _ in range(4000):
+            v = beta * v + a * x
+            x = x - rate * v
+        said = float(plain_rate(rate, beta))
+        plain = (1 - said * a) ** 4000
+        if not abs(math.log(plain) - math.log(x)) < 0.02 * abs(math.log(x)):
+            return wrong(f"rate {rate:g}, momentum {beta:g}: momentum reaches {x:.4f}, your plain rate {plain:.4f}")
+    return right("rate/(1 - momentum): the sum of a geometric series of past gradients")
+
+
+def judge_batch(scaled: Answer) -> Verdict:
+    """The rate for another batch, of both families."""
+    for lr, batch, to, optimizer in ((0.1, 32, 256, "sgd"), (3e-4, 256, 1024, "adam"), (0.1, 64, 16, "sgd")):
+        true, said = scale_batch(lr, batch, to, optimizer).rate, float(scaled(lr, batch, to, optimizer))
+        if not math.isclose(said, true, rel_tol=1e-6):
+            return wrong(f"{optimizer}, {lr:g} at {batch}, for {to}: {true:.4g}, yours {said:.4g}")
+    return right("linear for SGD keeps rate/batch; the root for Adam, whose step does not grow with the gradient")
+
+
+def judge_doubling(first_doubling: Answer) -> Verdict:
+    """Where training a recurrent network stops converging."""
+    network = TanhRNN()
+    true = bifurcations(network, (1.5, 2.5), 1.0, 1).parameters[0]
+    said = float(first_doubling(network))
+    if not abs(said - true) < 2e-3:
+        return wrong(f"yours is {said:.4f}: just below the rate a run settles to one value, just above it to two")
+    return right(f"{true:.6f} = 2/sharpness at the minimum: the stability limit is where chaos begins its road")
+
+
+def judge_stiff(choose: Answer) -> Verdict:
+    """Steps that an explicit method needs, and what to take instead."""
+    for eigenvalues, span in (([-1.0, -1e5], 10.0), ([-1.0, -3.0], 10.0), ([-0.1, -50.0], 5.0)):
+        said = choose(np.array(eigenvalues), span)
+        if not (isinstance(said, tuple) and len(said) == 2):
+            return wrong("return (steps, method): the least number of Euler steps, and 'explicit' or 'implicit'")
+        least = math.ceil(span * max(-min(eigenvalues), 0) / 2)
+        if not least <= said[0] <= 1.05 * least + 1:
+            return wrong(f"eigenvalues {eigenvalues} over {span:g}: Euler needs {least} steps, yours {said[0]}")
+        ratio = min(eigenvalues) / max(eigenvalues)
+        wanted = "implicit" if ratio > 1e3 else "explicit"
+        if said[1] != wanted and not 1e1 < ratio < 1e3:
+            return wrong(
+                f"eigenvalues {eigenvalues}: {wanted}, since the fast component is {ratio:.3g} times the slow one"
+            )
+    return right("the step is set by the fastest component, long after it has died out: stiffness")
+
+
+def judge_deblur(deblur: Answer) -> Verdict:
+    """A picture sharper than it was, from noisy data."""
+    from scipy.ndimage import gaussian_filter
+
+    generator = np.random.default_rng(0)
+    truth = np.clip(gaussian_filter(generator.standard_normal((48, 48)), 3) * 6 + 0.5, 0, 1)
+    line = np.exp(-(np.arange(-6, 7) ** 2) / 8.0)
+    kernel = np.outer(line, line) / line.sum() ** 2
+    blur = convolution(kernel, truth.shape, "reflect")
+
+    def forward(x: Any) -> Any:
+        return blur.matvec(np.ravel(x)).reshape(truth.shape)
+
+    def adjoint(x: Any) -> Any:
+        return blur.rmatvec(np.ravel(x)).reshape(truth.shape)
+
+    seen = forward(truth) + 0.01 * generator.standard_normal(truth.shape)
+    result = np.asarray(deblur(seen, forward, adjoint))
+    if result.shape != truth.shape or not np.isfinite(result).all():
+        return wrong("the result must be a finite picture of the same shape: is the step below 2/|A|² = 2?")
+    before, after = (float(np.mean((each - truth) ** 2)) for each in (seen, result))
+    if not after < 0.7 * before:
+        return wrong(
+            f"the mean squared error went from {before:.2e} to {after:.2e}; more steps, or fewer if it has risen"
+        )
+    return right(f"the error fell from {before:.2e} to {after:.2e}; far more steps would bring the noise back")
+
+
+def judge_depth(scale: Answer) -> Verdict:
+    """The scale of residual blocks at which a signal neither dies nor explodes."""
+    generator = np.random.default_rng(0)
+    for depth in (16, 64, 256):
+        h = float(scale(depth))
+        x = generator.standard_normal(128)
+        start = np.linalg.norm(x)
+        for _ in range(depth):
+            x = x + h * generator.standard_normal((128, 128)) @ x / math.sqrt(128)
+        growth = float(np.linalg.norm(x) / start)
+        if not 1.2 < growth < 2.5:
+            return wrong(f"{depth} blocks at h = {h:.3g}: the signal grows {growth:.3g} times; aim at sqrt e = 1.65")
+    return right("h = 1/sqrt(depth): (1 + h²)^depth tends to e")
+
+
+def judge_rate(rate: Answer) -> Verdict:
+    """A rate for a network, tried by training with it."""
+    lr = float(rate(trained))
+    mine, best = trained(lr), min(trained(each) for each in np.geomspace(1e-3, 3, 15).tolist())
+    if not mine < 1.5 * best:
+        return wrong(f"at {lr:.3g} the loss ends at {mine:.4f}; some rate reaches {best:.4f}: search on a log scale")
+    return right(f"at {lr:.3g} the loss ends at {mine:.4f}, a sweep of 15 rates reaches {best:.4f}")
+
+
+def trained(lr: float) -> float:
+    """The loss of a network of 16 tanh units on noisy classes after 100 steps of momentum 0.9."""
+    generator = np.random.default_rng(0)
+    x = 3 * generator.standard_normal((200, 4))
+    y = np.where(x[:, 0] + generator.standard_normal(200) > x[:, 1], 1.0, -1.0)
+    inner, outer = generator.standard_normal((4, 16)) / 2, generator.standard_normal(16) / 4
+    moves = [np.zeros_like(inner), np.zeros_like(outer)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(100):
+            h = np.tanh(x @ inner)
+            slope = -y / (1 + np.exp(np.clip(y * (h @ outer), -500, 500))) / 200
+            gradients = [x.T @ (np.outer(slope, outer) * (1 - h * h)), h.T @ slope]
+            moves = [0.9 * move + gradient for move, gradient in zip(moves, gradients, strict=True)]
+            inner, outer = inner - lr * moves[0], outer - lr * moves[1]
+        return float(np.logaddexp(0, -y * (np.tanh(x @ inner) @ outer)).mean())
+
+
+def _practice(number: int, title: str, task: str, signature: str, page: str, judge: Any) -> Practice:
+    name = signature.partition("(")[0]
+    starter = f"def {signature}:\n    ...  # your answer\n"
+    return Practice(number=number, title=title, task=task, starter=starter, name=name, page=page, judge=judge)
+
+
+COURSE: tuple[Practice, ...] = (
+    _practice(
+        1, "A divergence detector",
+        "Write `diverged(losses)`: the update at which a list of losses shows that the run has "
+        "diverged, or None. NaN and "
+        "infinity are divergence at once; a loss that grows update after update is; one spike that "
+        "is gone again is not.",
+        "diverged(losses)", "guard.md", judge_detector,
+    ),
+    _practice(
+        2, "Power iteration, and why it errs",
+        "Write `power(Q, steps)`: the estimate of the largest eigenvalue of a symmetric matrix after "
+        "so many products, from "
+        "a random start: x <- Qx/|Qx|, then x'Qx/x'x. From which side does it come? Is 2 over it a safe step?",
+        "power(Q, steps)", "spectrum.md", judge_power,
+    ),
+    _practice(
+        3, "The limit, from both sides",
+        "Write `largest_step(Q)`: the step above which gradient descent on x'Qx/2 diverges. The "
+        "check runs 0.99 and 1.01 "
+        "times it.",
+        "largest_step(Q)", "limits.md", judge_limit,
+    ),
+    _practice(
+        4, "Canyon and preconditioning",
+        "Write `scaling(Q)`: positive numbers d, such that in the variables z, x = d z, the valley "
+        "x'Qx/2 is round enough "
+        "for large steps.",
+        "scaling(Q)", "preconditioning.md", judge_scaling,
+    ),
+    _practice(
+        5, "Clipping's cycle",
+        "Write `cycle_width(a, step, cap)`: from peak to peak, how far gradient descent on a x²/2 "
+        "swings in the long run when "
+        "gradients are cut to [-cap, cap]. Mind the steps at which it settles.",
+        "cycle_width(a, step, cap)", "clipping.md", judge_cycle,
+    ),
+    _practice(
+        6, "Momentum's effective rate",
+        "Write `plain_rate(rate, momentum)`: the rate at which gradient descent without momentum is "
+        "as fast along flat "
+        "directions as v <- momentum v + g, x <- x - rate v.",
+        "plain_rate(rate, momentum)", "methods.md", judge_effective,
+    ),
+    _practice(
+        7, "Another batch",
+        "Write `scaled(lr, batch, to, optimizer)`: the rate for another batch, optimizer 'sgd' or 'adam'.",
+        "scaled(lr, batch, to, optimizer)", "scale.md", judge_batch,
+    ),
+    _practice(
+        8, "A recurrent network on the road to chaos",
+        "Training a tanh network of one weight is a map: `network(x, rate)` does one step of "
+        "gradient descent on the weight x. "
+        "Write `first_doubling(network)`: the rate between 1.5 and 2.5 at which its runs stop settling to one value.",
+        "first_doubling(network)", "long-run.md", judge_doubling,
+    ),
+    _practice(
+        9, "Stiff chemistry",
+        "A reaction's Jacobian has the given negative eigenvalues. Write `choose(eigenvalues, "
+        "span)`: the least number of "
+        "equal Euler steps that stay stable over the time span, and 'explicit' or 'implicit'.",
+        "choose(eigenvalues, span)", "learning-rate-is-a-time-step.md", judge_stiff,
+    ),
+    _practice(
+        10, "Deblur a photograph",
+        "A picture was blurred (|A|² = 1) and has noise. Write `deblur(seen, forward, adjoint)`: gradient descent on "
+        "|forward(x) - seen|²/2, whose gradient is adjoint(forward(x) - seen), stopped in time.",
+        "deblur(seen, forward, adjoint)", "deblurring.md", judge_deblur,
+    ),
+    _practice(
+        11, "A residual network's depth",
+        "A block maps x to x + h W x, W random with variance 1/width. Write `scale(depth)`: the h at "
+        "which a signal through so "
+        "many blocks grows by a constant factor, whatever the depth.",
+        "scale(depth)", "residual.md", judge_depth,
+    ),
+    _practice(
+        12, "Which rate for a network of your own",
+        "`trained(lr)` trains a small network with SGD and momentum for 100 steps and returns its "
+        "loss. Write `rate(trained)`: "
+        "a rate that is nearly as good as the best, in at most some twenty trainings.",
+        "rate(trained)", "range-test.md", judge_rate,
+    ),
+)  # fmt: skip
