@@ -144,7 +144,7 @@ def _worst_case(steps: tuple[float, ...], L: float, mu: float) -> float:
         from PEPit import PEP
         from PEPit.functions import SmoothConvexFunction, SmoothStronglyConvexFunction
     except ModuleNotFoundError as error:
-        raise MissingExtra("certify needs PEPit; pip install 'surefoot[certify]'") from error
+        raise MissingExtra("certify needs PEPit; pip install '.[certify]' in a checkout of Surefoot") from error
     # In units where L = 1 the program is well scaled whatever the problem's units are.
     program: Any = PEP()
     if mu > 0:

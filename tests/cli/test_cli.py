@@ -263,7 +263,11 @@ def fail_with(monkeypatch, error):
     [
         (sf.errors.NotRepeatable("two answers differ; call model.eval()"), 1, "error: two answers differ\nhint: call"),
         (sf.errors.NotSymmetric("not symmetric; got 3"), 1, "error: not symmetric; got 3\n"),
-        (sf.errors.MissingExtra("no torch; pip install 'surefoot[training]'"), 1, "hint: pip install 'surefoot"),
+        (
+            sf.errors.MissingExtra("no torch; pip install '.[training]' in a checkout of Surefoot"),
+            1,
+            "hint: pip install '.[",
+        ),
         (ModuleNotFoundError("No module named 'pylops'", name="pylops"), 1, "hint: pip install pylops"),
         (RuntimeError("shapes (3,)\nand (4,)"), 1, "error: RuntimeError: shapes (3,) and (4,)\nhint: "),
         (ZeroDivisionError(), 1, "error: ZeroDivisionError\n"),
@@ -298,7 +302,10 @@ def test_without_its_packages_it_says_what_to_install(package):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "error: the surefoot command needs Typer and Rich\nhint: pip install 'surefoot[cli]'\n"
+    assert (
+        done.stderr
+        == "error: the surefoot command needs Typer and Rich\nhint: pip install '.[cli]' in a checkout of Surefoot\n"
+    )
 
 
 def test_a_reader_that_leaves_is_no_error(matrix):

@@ -232,7 +232,7 @@ def test_another_kind_of_record_is_refused(record_, tmp_path):
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
 def test_a_missing_package_names_the_extra(record, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=re.escape("pip install 'surefoot[report]'")):
+    with pytest.raises(MissingExtra, match=re.escape("pip install '.[report]' in a checkout of Surefoot")):
         write_report(record(), tmp_path / "report.html")
 
 

@@ -30,5 +30,5 @@ def test_digits():
 @pytest.mark.parametrize("load", [breast_cancer, digits_softmax])
 def test_without_scikit_learn(load, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'surefoot\[data\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[data\]'"):
         load()

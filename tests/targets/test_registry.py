@@ -66,7 +66,7 @@ def test_digits_needs_torch(monkeypatch):
     for name in [n for n in sys.modules if n == "torch" or n.startswith("surefoot.training")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtra, match=r"surefoot\[training"):
+    with pytest.raises(MissingExtra, match=r"'\.\[training,data\]'"):
         resolve("digits")
 
 

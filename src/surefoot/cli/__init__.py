@@ -8,7 +8,7 @@ from surefoot.cli._failures import Stop, complain, interrupted, of_any
 
 __all__ = ["main", "run"]
 
-NO_TYPER = "error: the surefoot command needs Typer and Rich\nhint: pip install 'surefoot[cli]'"
+NO_TYPER = "error: the surefoot command needs Typer and Rich\nhint: pip install '.[cli]' in a checkout of Surefoot"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ KINDS = {
     "audit": "surefoot.report._audit",
     "why": "surefoot.report._why",
 }
-INSTALL = "a report needs Jinja2 and Matplotlib; pip install 'surefoot[report]'"
+INSTALL = "a report needs Jinja2 and Matplotlib; pip install '.[report]' in a checkout of Surefoot"
 
 
 def write_page(page: Page, path: str | os.PathLike[str]) -> Path:

@@ -60,7 +60,7 @@ def _load(loader: str) -> tuple[Any, Any]:
         from sklearn import datasets
     except ImportError as error:
         raise MissingExtra(
-            "this data set comes with scikit-learn, which is not installed; pip install 'surefoot[data]'"
+            "this data set comes with scikit-learn, not installed here; pip install '.[data]' in a checkout of Surefoot"
         ) from error
     X, y = getattr(datasets, loader)(return_X_y=True)
     return np.asarray(X), np.asarray(y)

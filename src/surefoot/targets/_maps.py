@@ -73,7 +73,9 @@ def _torch_rnn(rng: int) -> tuple[Map, ...]:  # noqa: ARG001
     try:
         from surefoot.training.tasks.rnn import two_unit_rnn
     except ImportError as error:
-        raise MissingExtra("torch-rnn is a PyTorch network; pip install 'surefoot[training]'") from error
+        raise MissingExtra(
+            "torch-rnn is a PyTorch network; pip install '.[training]' in a checkout of Surefoot"
+        ) from error
     update, minimum = two_unit_rnn()
     start = minimum + AWAY
     return (

@@ -23,7 +23,9 @@ def _built_by(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
         except SurefootError:
             raise
         except ImportError as error:
-            raise MissingExtra(f"this is a PyTorch network; pip install 'surefoot[{extras}]'") from error
+            raise MissingExtra(
+                f"this is a PyTorch network; pip install '.[{extras}]' in a checkout of Surefoot"
+            ) from error
         return (make(rng=rng, **options),)
 
     return build

@@ -171,5 +171,7 @@ def _camera() -> Array:
     try:
         from skimage.data import camera
     except ImportError as error:
-        raise MissingExtra("the photograph comes with scikit-image; pip install 'surefoot[data]'") from error
+        raise MissingExtra(
+            "the photograph comes with scikit-image; pip install '.[data]' in a checkout of Surefoot"
+        ) from error
     return np.asarray(camera(), dtype=np.float64) / WHITE

@@ -140,9 +140,9 @@ def pillow(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingExtra("images come with scikit-image, which is not installed; pip install 'surefoot[data]'") from (
-            error
-        )
+        raise MissingExtra(
+            "images come with scikit-image, which is not installed; pip install '.[data]' in a checkout of Surefoot"
+        ) from (error)
 
 
 def _png(image: Array) -> bytes:

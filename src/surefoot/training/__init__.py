@@ -5,7 +5,9 @@ from surefoot.errors import MissingExtra
 try:
     import torch as _torch
 except ModuleNotFoundError as error:
-    raise MissingExtra("surefoot.training needs PyTorch: pip install 'surefoot[training]'") from error
+    raise MissingExtra(
+        "surefoot.training needs PyTorch: pip install '.[training]' in a checkout of Surefoot"
+    ) from error
 else:
     del _torch
 

@@ -44,7 +44,9 @@ def digits() -> tuple[Tensor, Tensor]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
-        raise MissingExtra("the digits come with scikit-learn: pip install 'surefoot[data]'") from error
+        raise MissingExtra(
+            "the digits come with scikit-learn: pip install '.[data]' in a checkout of Surefoot"
+        ) from error
     images, labels = load_digits(return_X_y=True)
     return torch.as_tensor(images, dtype=torch.float32) / 16, torch.as_tensor(labels, dtype=torch.int64)
 
