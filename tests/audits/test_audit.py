@@ -144,7 +144,8 @@ def test_restarted_on_resume():
     """ultralytics/yolov5#292 and many others: the resumed run made a new scheduler."""
     cause, found = cause_of([cosine(k if k < 450 else k - 450) for k in range(TOTAL)])
     assert (cause, found.first_departure) == ("restarted", 450)
-    assert "step 450" in found.explanation
+    # the plan's own schedule again is simpler than a new one that happens to be as long
+    assert found.explanation == "the schedule began again from its start at step 450"
     cause, found = cause_of([cosine(k if k < 300 else k - 300 if k < 700 else k - 700) for k in range(TOTAL)])
     assert cause == "restarted"
     assert "steps 300, 700" in found.explanation
@@ -613,6 +614,11 @@ def test_equal_stories_are_ordered_by_weight_and_heavier_ones_are_no_rivals():
     light, heavy = (Story(word=str(b), says="", fix="", burden=b, worst=1e-7) for b in (1, 2))
     loose = Story(word="loose", says="", fix="", burden=0, worst=1e-4)
     assert [story.word for story in simplest([heavy, loose, light], rows)] == ["1", "2", "loose"]
+    # two causes weigh more than either, and more if one of them does
+    pairs = [heavy.and_then(heavy), light.and_then(heavy), light.and_then(light)]
+    assert [story.burden for story in simplest(pairs, rows)] == sorted(story.burden for story in pairs)
+    assert len({story.burden for story in pairs}) == 3
+    assert min(story.burden for story in pairs) > heavy.burden
 
 
 # plans of other kinds
