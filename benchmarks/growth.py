@@ -1,7 +1,7 @@
 """How the cost of an interval grows: with parameters, with data, with the size of a sparse matrix.
 
 Run: python benchmarks/growth.py [small]. Each row is a process of its own, so that its peak memory is its own. Times
-are processor times over that of one gradient (or of one product) in the same process; `small` takes half a minute.
+are processor times over that of one gradient (or of one product) in the same process; `small` takes a minute.
 """
 
 import math

@@ -113,11 +113,21 @@ def test_a_mapping_with_labels_and_an_output_with_logits(read):
     assert 0 < limit.stable < 2 / sf.spectrum(G, which="largest").largest.lower
 
 
-@pytest.mark.parametrize("use", [gauss_newton, fisher, lambda m, loss, b: mean_square_limits(m, loss, b, 8)])
-def test_a_loss_that_hides_its_outputs_is_told_what_to_give(read, use):
+@pytest.mark.parametrize("use", [gauss_newton, fisher])
+def test_a_loss_of_the_models_own_is_read_through_its_logits(read, use):
     model, batch = read
-    with pytest.raises(InvalidType, match=r"function does not; give supervised\(criterion\)"):
-        use(model, own, batch)
+    found, expected = use(model, own, batch), use(model, supervised(functional.cross_entropy), batch)
+    v = np.ones(found.shape[1])
+    np.testing.assert_allclose(found @ v, expected @ v, rtol=1e-5)
+
+
+def test_a_loss_that_hides_its_outputs_is_told_what_to_give(read):
+    says = r"function does not; give supervised\(criterion\)"
+    with pytest.raises(InvalidType, match=says):
+        mean_square_limits(read[0], own, read[1], 8)
+    for use in (gauss_newton, fisher):
+        with pytest.raises(InvalidType, match=says):
+            use(nn.Linear(2, 1), lambda m, b: m(b).square().mean(), torch.ones(3, 2))
 
 
 @pytest.mark.parametrize(("model", "batch", "says"), [

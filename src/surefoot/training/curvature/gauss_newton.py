@@ -21,10 +21,6 @@ from surefoot.training.model.loss import Loss
 __all__ = ["GaussNewtonOf", "gauss_newton"]
 
 
-NO_OUTPUTS = (
-    "Gauss-Newton needs to tell the model's outputs from the criterion; give supervised(criterion), which reads a "
-    "mapping's labels and a model output's logits too, or a model that returns its logits beside its loss"
-)
 # Agreement of a curvature in the logits with that of a known criterion; others differ by their own size.
 KNOWN = 1e-3
 
@@ -88,7 +84,7 @@ def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequen
     output = seen[0] if len(seen) == 1 else None
     z = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if not isinstance(z, Tensor) or not z.requires_grad:
-        raise InvalidType(NO_OUTPUTS)
+        raise _no_outputs(loss)
     refuse_reentrant_checkpoints(value)
     (slope,) = torch.autograd.grad(value, z, create_graph=True, materialize_grads=True)
     inner = _bent(slope, z)
@@ -192,10 +188,17 @@ def convex(loss: Any) -> Supervised:
         If the criterion is not known to be convex.
     """
     if not isinstance(loss, Supervised):
-        raise InvalidType(f"a {type(loss).__name__} is no loss that Gauss-Newton can use: {NO_OUTPUTS}")
+        raise _no_outputs(loss)
     if not loss.convex:
         raise InvalidInput(
             f"{loss.name} is not known to be convex in the model's outputs, so its Gauss-Newton matrix need not be "
             "positive semidefinite; use hessian"
         )
     return loss
+
+
+def _no_outputs(loss: Any) -> InvalidType:
+    return InvalidType(
+        f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does not; give "
+        "supervised(criterion): it reads a mapping's labels and a model output's logits too"
+    )
