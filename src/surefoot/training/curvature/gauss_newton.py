@@ -199,6 +199,6 @@ def convex(loss: Any) -> Supervised:
 
 def _no_outputs(loss: Any) -> InvalidType:
     return InvalidType(
-        f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does not; give "
-        "supervised(criterion): it reads a mapping's labels and a model output's logits too"
+        f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does not; "
+        "give supervised(criterion): it reads a mapping's labels and a model output's logits too"
     )
