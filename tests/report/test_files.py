@@ -71,7 +71,7 @@ def test_what_is_wrong_is_said(picture, tmp_path):
 
 def test_density_is_drawn_from_the_value_and_from_its_record(density):
     drawing = density_figure(density)
-    assert drawing == density_figure(density.to_dict())
+    assert drawing == density_figure(density.to_dict()) == drawing._repr_svg_()
     assert "4 vectors x 30 products" in drawing
     assert drawing.startswith("<svg")
 

@@ -90,6 +90,10 @@ class Drawing(str):
 
     figure: Figure
 
+    def _repr_svg_(self) -> str:
+        # without it a notebook shows the text of the element
+        return str(self)
+
 
 def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> Drawing:
     """One pair of axes as an SVG element.
