@@ -26,8 +26,8 @@ from surefoot.training.width.wide import WidthPoint, WidthStudy
 # Dataclasses that public functions return and that are no results: they act, configure, or
 # hold what a file held.
 NOT_RESULTS = {
-    "Candidate", "Contender", "Curves", "Discrepancy", "Entry", "Known", "LogFile", "NamedRule", "ProblemCandidate",
-    "StabilityPolynomial",
+    "Candidate", "Contender", "Curves", "Discrepancy", "Entry", "Known", "LogFile", "NamedRule", "Practice",
+    "ProblemCandidate", "StabilityPolynomial",
 }  # fmt: skip
 
 
