@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from surefoot.cli import run
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.noise import step_moments
+from surefoot.problems import LeastSquares
 from surefoot.recipes import BatchScaling, scale_batch
 from surefoot.recipes._batch_size import LINEAR, SQUARE_ROOT
 
@@ -250,3 +252,21 @@ def test_the_command_refuses(capsys, arguments, says):
 def test_the_arithmetic_needs_no_torch():
     code = "import sys, surefoot.recipes._batch_size; assert 'torch' not in sys.modules and 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("k", [0.25, 4, 32])
+def test_what_the_rules_of_sgd_keep_constant(k):
+    """By the exact moments of one step: drift and diffusion per sample, or the covariance of one update."""
+    rng = np.random.default_rng(0)
+    problem = LeastSquares(rng.standard_normal((50, 3)), rng.standard_normal(50))
+    batch = 32
+    advice = scale_batch(0.01, batch, k * batch, "sgd")
+    before = step_moments(problem, rate=0.01, batch=batch)
+    linear = step_moments(problem, rate=advice.rate, batch=int(k * batch))
+    root = step_moments(problem, rate=advice.square_root, batch=int(k * batch))
+    np.testing.assert_allclose(linear.drift / (k * batch), before.drift / batch)
+    np.testing.assert_allclose(linear.covariance / (k * batch), before.covariance / batch)
+    np.testing.assert_allclose(root.covariance, before.covariance)
+    np.testing.assert_allclose(root.drift / (k * batch), before.drift / batch / k**0.5)
+    assert f"1/{k**0.5:.4g} of the drift" in str(advice)
+    assert scale_batch(0.01, batch, k * batch, "adamw").square_root is None

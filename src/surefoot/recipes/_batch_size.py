@@ -37,6 +37,9 @@ class BatchScaling(Record):
         Samples per update, before and after.
     lr, rate : float
         Before and after.
+    square_root : float or None
+        For SGD, the rate of the square-root rule, which keeps the covariance of one update; None for Adam's family,
+        whose `rate` it is.
     noise_scale : float or None
         The gradient noise scale, samples: the critical batch size.
     steps, warmup : int or None
@@ -61,6 +64,7 @@ class BatchScaling(Record):
     to: float
     lr: float
     rate: float
+    square_root: float | None
     noise_scale: float | None
     steps: int | None
     warmup: int | None
@@ -73,6 +77,8 @@ class BatchScaling(Record):
 
     def __str__(self) -> str:
         rows = [("rate", f"{self.lr:.6g} -> {self.rate:.6g}  (x {self.rate / self.lr:.4g}, {self.rule} rule)")]
+        if self.square_root is not None:
+            rows.append(("or", f"{self.lr:.6g} -> {self.square_root:.6g}  (square-root rule)"))
         if self.steps is not None:
             rows.append(("steps", f"{self.steps}"))
         if self.warmup is not None:
@@ -117,8 +123,10 @@ def scale_batch(
 
         SGD:   eta' = eta q               Adam:  eta' = eta sqrt(q)        q = (1 + B/batch)/(1 + B/to)
 
-    The linear rule keeps the drift and the diffusion of SGD per sample (Goyal et al. 2017), the square-root rule those
-    of Adam and its kin, whose update is the gradient divided by its size, which noise makes proportional to
+    The linear rule keeps the drift and the diffusion of SGD per sample (Goyal et al. 2017). SGD has a square-root rule
+    too, eta sqrt(k): it keeps the covariance of one update, eta^2 Sigma/batch, and so gives up drift per sample
+    (Krizhevsky 2014; Hoffer et al. 2017, section 4). For Adam's family the square-root rule keeps what the linear rule
+    keeps for SGD, since their update is the gradient divided by its size, which noise makes proportional to
     1/sqrt(batch) (Malladi et al. 2022, definition 5.4: also 1 - beta' = k (1 - beta) and eps' = eps/sqrt(k)). Both are
     for small rates and batches far below B; larger batches buy little. They are *estimates*: laws of a limit, not of
     your run.
@@ -192,6 +200,7 @@ def scale_batch(
         to=to,
         lr=lr,
         rate=rate,
+        square_root=lr * math.sqrt(k) if linear else None,
         noise_scale=noise,
         steps=None if steps is None else max(1, round(steps * samples / k)),
         warmup=None if warmup is None else (max(1, round(warmup * samples / k)) if warmup else 0),
@@ -277,7 +286,9 @@ def _rule(name: str, linear: bool, k: float) -> list[str]:
     if linear:
         return [
             f"linear rule: {name} moves by rate x gradient, so rate/batch keeps drift and diffusion per sample "
-            "(Goyal et al. 2017)"
+            "(Goyal et al. 2017)",
+            "square-root rule: keeps the covariance of one update, rate^2 Sigma/batch, so per sample there is "
+            f"1/{math.sqrt(k):.4g} of the drift (Krizhevsky 2014; Hoffer et al. 2017)",
         ]
     return [
         f"square-root rule: {name} divides the gradient by its size, which noise makes 1/sqrt(batch) as large "
