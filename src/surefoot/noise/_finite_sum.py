@@ -29,7 +29,7 @@ class StepMoments(Record):
     drift : array, shape (size,)
         E[x_{t+1} - x_t].
     covariance : array, shape (size, size)
-        Of x_{t+1}, given x_t.
+        Covariance of x_{t+1}, given x_t.
     """
 
     drift: Array
@@ -44,7 +44,7 @@ def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) 
     Parameters
     ----------
     problem : Problem
-        With `terms` and `term_gradients`: least squares, logistic, softmax, Huber.
+        A problem with `terms` and `term_gradients`: least squares, logistic, softmax, Huber.
     x : array, shape (size,), optional
         Default the problem's start.
     curvature : bool

@@ -9,6 +9,7 @@ from surefoot.spectra import Bounds
 
 __all__ = ["GradientNoise", "left_over"]
 
+# The fields that are intervals, and become records of their own.
 BOUNDS = ("variance_bounds", "square_bounds", "scale_bounds", "curvature_scale_bounds")
 
 

@@ -15,7 +15,7 @@ __all__ = ["LEAST_GROUPS", "Deviations", "estimate", "exact", "jackknife", "unbi
 
 # Leaving one group out must leave two to take a variance of.
 LEAST_GROUPS = 3
-# exp of more overflows.
+# exp of more overflows a float64.
 LARGEST_EXPONENT = 700.0
 
 
@@ -82,9 +82,9 @@ def estimate(
     Parameters
     ----------
     plain : Deviations
-        In the plain inner product.
+        The gradients in the plain inner product.
     curved : Deviations, optional
-        In that of the curvature H.
+        The gradients in the inner product of the curvature H.
     failure : float
         1 - the level of the intervals.
     source, gradients, note

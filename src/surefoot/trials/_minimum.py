@@ -14,8 +14,11 @@ from surefoot.records import Record
 
 __all__ = ["Minimum", "minimum"]
 
-# Up to here a Hessian is formed by products and solved; beyond, only gradients are used.
+# Up to so many unknowns a Hessian is formed by products and solved; beyond, only gradients are used. By convention: a
+# second or so of products.
 DENSE_QUADRATIC, DENSE_NEWTON = 1500, 300
+# Starts of L-BFGS-B from where it last stopped, which forgets a memory that has gone bad, and steps of Newton's method,
+# of which a few suffice near a minimum. By convention.
 RESTARTS, NEWTON_STEPS = 6, 30
 
 
@@ -66,16 +69,16 @@ def minimum(problem: Problem, x0: Array) -> Minimum:
     """
     with np.errstate(all="ignore"):
         if problem.constant_curvature:
-            x, how = _solved(problem, x0)
+            x, how = _solve_quadratic(problem, x0)
         else:
-            x, how = _descended(problem, x0)
+            x, how = _minimise(problem, x0)
         loss, gradient = problem.value_and_gradient(x)
     mu = _strong_convexity(problem)
     error = float(gradient @ gradient) / (2 * mu) if mu > 0 else math.inf
     return Minimum(value=float(loss), error=error, how=how)
 
 
-def _solved(problem: Problem, x0: Array) -> tuple[Array, str]:
+def _solve_quadratic(problem: Problem, x0: Array) -> tuple[Array, str]:
     """The stationary point of a quadratic."""
     origin = np.zeros(problem.size)
     if not problem.gradient(origin).any():
@@ -93,7 +96,7 @@ def _solved(problem: Problem, x0: Array) -> tuple[Array, str]:
     return x, "solved"
 
 
-def _descended(problem: Problem, x0: Array) -> tuple[Array, str]:
+def _minimise(problem: Problem, x0: Array) -> tuple[Array, str]:
     from scipy.optimize import minimize
 
     x = x0

@@ -155,7 +155,7 @@ class _Field:
         runs += [self._baseline(name) for name in baselines]
         lowest = min((loss for _, counted in runs for loss in counted.losses if loss == loss), default=math.inf)
         self.least = self.least.below(lowest)
-        return tuple(self._measured(entry, counted) for entry, counted in runs)
+        return tuple(self._with_curve(entry, counted) for entry, counted in runs)
 
     def _rule(self, runner: Contender) -> tuple[Entry, Counted]:
         counted, goal, before = Counted(self.problem), self.goal, self.done
@@ -197,7 +197,7 @@ class _Field:
         ending = Ending.GOOD if reached else Ending.SLOW
         return Entry(name=name, baseline=True, ending=ending, stopped="" if reached else stopped), counted
 
-    def _measured(self, entry: Entry, counted: Counted) -> Entry:
+    def _with_curve(self, entry: Entry, counted: Counted) -> Entry:
         """The same with its curve, now that f* is final."""
         losses = np.asarray(counted.losses, dtype=np.float64)
         losses = np.where(np.isfinite(losses), losses, np.inf)

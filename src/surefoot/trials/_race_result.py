@@ -12,8 +12,9 @@ from surefoot.records import Record
 from surefoot.solvers import Ending
 from surefoot.trials._minimum import Minimum
 
-__all__ = ["GAPS", "Entry", "Race", "aligned"]
+__all__ = ["GAPS", "Entry", "Race", "align"]
 
+# The gaps to which gradients are counted: what a rough answer takes and what an exact one does. By convention.
 GAPS = (1e-3, 1e-6)
 
 
@@ -132,7 +133,7 @@ class Race(Record):
             f"{self.problem}: a race of {len(self.entries)}",
             f"  f at the start {self.initial:.6g}; f* {self.least.value:.10g} ({self._trust})",
             "",
-            *aligned([self._heading, *(self._row(entry) for entry in self.entries)]),
+            *align([self._heading, *(self._row(entry) for entry in self.entries)]),
             "",
             f"  {self.finding}",
         ]
@@ -173,7 +174,7 @@ class Race(Record):
                 yield entry.name, k, seconds, gap
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table whose columns are as wide as they have to be."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [

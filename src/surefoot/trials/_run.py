@@ -20,7 +20,7 @@ from surefoot.spectra import Spectrum
 from surefoot.stability import limits
 from surefoot.trials._contenders import contender, known_of
 from surefoot.trials._minimum import minimum
-from surefoot.trials._race_result import aligned
+from surefoot.trials._race_result import align
 
 __all__ = ["Run", "run"]
 
@@ -96,7 +96,7 @@ class Run(Record):
             f"{self.problem}: {self.rule}",
             f"  {self.method}{limit}",
             "",
-            *aligned(rows),
+            *align(rows),
             "",
             f"  {run.stopped}: loss {run.loss:.8g}, gradient norm {run.gradient_norm:.3g}, {run.evaluations} gradients",
             *(f"  {finding}" for finding in self.findings),

@@ -23,7 +23,7 @@ from surefoot.rules import Clipped, Constant
 from surefoot.solvers import Descent, Ending, descend
 from surefoot.spectra import spectrum
 from surefoot.stability import limits
-from surefoot.trials._race_result import aligned
+from surefoot.trials._race_result import align
 
 __all__ = ["FEWEST_STEPS", "Outcome", "Sweep", "sweep"]
 
@@ -36,7 +36,8 @@ DIRECTIONS = 3
 TOLERANCE = 1e-5
 # A run that gave back this part of the most that it had gained has collapsed.
 COLLAPSED = 0.5
-# Where rates are tried by default, in units of the stability limit at the start.
+# Where rates are tried by default, in units of the stability limit at the start: from slow convergence to where
+# few runs come back, by convention.
 REACH = (0.1, 4.0)
 
 
@@ -78,7 +79,7 @@ class Sweep(Record):
     problem : str
     method : str
     steps : int
-        Of each run, at most.
+        Most steps of each run.
     initial : float
         The loss at the start.
     limit : float
@@ -138,7 +139,7 @@ class Sweep(Record):
             self.problem,
             f"  {self.method}{clipped}, {self.steps} steps from the loss {self.initial:.6g}",
             "",
-            *aligned(rows),
+            *align(rows),
             "",
             f"  {self.finding}",
         ])  # fmt: skip
@@ -189,10 +190,10 @@ def sweep(
     x0 : array, shape (size,), optional
         Default: the problem's own start.
     steps : int
-        Of each run.
+        Steps of each run.
     count : int
     momentum : float
-        Of heavy ball, in [0, 1); 0 for plain gradient descent.
+        Momentum of heavy ball, in [0, 1); 0 for plain gradient descent.
     clip : float, optional
         The norm at which gradients are cut.
     name : str
@@ -276,7 +277,7 @@ def _outcome(
         seen.append([loss, *(directions @ x).tolist()])
 
     run = descend(problem, start, rule=rule, method=method, steps=steps, callback=watch, curvature=False)
-    finite = _ended(run)
+    finite = _end_is_finite(run)
     settled = _period(run, seen) if finite else 0
     losses = run.trace.loss[np.isfinite(run.trace.loss)]
     gained, lost = float(losses[0] - losses.min()), float(run.loss - losses.min())
@@ -295,7 +296,7 @@ def _outcome(
     )
 
 
-def _ended(run: Descent) -> bool:
+def _end_is_finite(run: Descent) -> bool:
     """Whether the run's last point is one: it did not meet a value that is not finite."""
     return bool(np.isfinite(run.trace.loss[-1]) and np.isfinite(run.trace.gradient_norm[-1]))
 

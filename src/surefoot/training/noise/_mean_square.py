@@ -51,7 +51,8 @@ def mean_square_limits(
     Parameters
     ----------
     model : Module
-        In the mode in which it is to be measured; samples must not be coupled (no batch normalisation in train mode).
+        The model in the mode in which it is to be measured; samples must not be coupled (no batch normalisation in
+        train mode).
     loss : Supervised
         From `supervised`, of a criterion that is convex in the outputs, without class weights.
     data : batch, list of batches, DataLoader

@@ -20,12 +20,13 @@ from surefoot.training.model.trees import first_sizes, leaves, mapped, on_device
 
 __all__ = ["MiniBatchSource", "ModelSource", "SampleSource", "check_repeatable"]
 
-# Numbers in memory for the gradients of some samples, and samples at most, for the sake of their activations.
+# Numbers in memory for the gradients of some samples (64 MB), and samples at most, for the sake of their activations;
+# by convention.
 CHUNK, MOST_AT_ONCE = 1 << 23, 512
 # The mean over samples and the gradient of the batch differ by rounding; a loss that couples samples differs by its
 # own size. In units of what the mean is known to.
 AGREES = 1e-2
-# Two evaluations of a deterministic loss differ by the order of sums at most.
+# Two evaluations of a deterministic loss differ by the order of sums at most: so many eps of the loss pass as that.
 REPEATABLE = 256
 
 

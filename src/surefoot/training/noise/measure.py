@@ -57,16 +57,16 @@ def gradient_noise(
     Parameters
     ----------
     model : Module
-        In the mode in which it is to be measured. Dropout in train mode is refused. Batch normalisation in train mode
-        couples samples, so mini-batches are used, and the noise is that of batches of their size. Under
+        The model in the mode in which it is to be measured. Dropout in train mode is refused. Batch normalisation in
+        train mode couples samples, so mini-batches are used, and the noise is that of batches of their size. Under
         DistributedDataParallel each process measures its own data.
     loss, data, parameters, count
         As in `hessian`. A sample is an index into the leading dimension: a sequence is one, with all its tokens. One
         batch is shuffled before it is cut into mini-batches; several are taken as they come and should be random
         samples.
     curvature : CurvatureOperator, optional
-        Of the same parameters, such as ``gauss_newton(model, loss, data)``: measures B_noise too, for one product per
-        mini-batch. With negative curvature along G there is no such scale.
+        Curvature of the same parameters, such as ``gauss_newton(model, loss, data)``: measures B_noise too, for one
+        product per mini-batch. With negative curvature along G there is no such scale.
     groups : int, optional
         Measure by so many mini-batches. Default: by single samples where `torch.func.vmap` can differentiate the model
         and samples are independent; else, or with a curvature, 32, fewer if they would have less than 8 samples.
