@@ -105,7 +105,7 @@ def _summary(record: Record, anchor: str) -> tuple[str | Cell, ...]:
         record["label_of_step"] or "–",
         number(record["reached"] if record["suggested"] is not None else None),
         _range(record["usable"]),
-        Cell(number(record["limits"]["curvature_limit"]), mood="limit"),
+        number(record["limits"]["curvature_limit"]),
         Cell(_checked(record), mood="bad" if wrong else ""),
         _interval(record["spectrum"]["largest"]),
     )
