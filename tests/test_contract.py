@@ -194,7 +194,8 @@ TRAINING = {
     "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
     "Guard": (
-        "model, optimizer, *, scheduler=None, scaler=None, clip=None, accumulate=1, also=(), rng=False, keep='device', "
+        "model, optimizer, *, scheduler=None, scaler=None, clip=None, accumulate=1, also=(), "
+        "random_states=False, keep='device', "
         "every=None, rule=None, measure=True, probe=None"
     ),
 }

@@ -102,7 +102,12 @@ class Shown:
     until_cooldown: float = 100.0
     rescues: int = 0
     sound: bool = True
-    hearing: float = 1.0
+    factor: float = 1.0
+    output_variation: float = 1.0
+    buffer_change: float = 0.0
+    kept_loss: float = 1.0
+    kept_gradient_norm: float = 2.0
+    kept_limit: float = 0.5
 
 
 class Run:
@@ -114,7 +119,7 @@ class Run:
     def __call__(self, k: int, decision: Decision | None) -> Shown:
         """The k-th observation; a batch that was left out leaves the copies of the run as they were."""
         if decision is None or decision.accept:
-            self.copies = len(getattr(decision, "lanes", ())) or 1
+            self.copies = len(decision.copies) if decision is not None and decision.copies else 1
         loss = math.nan if k == 37 else 2 / (1 + 0.1 * k) + 0.1 * math.sin(1.7 * k)
         return Shown(
             iteration=k,

@@ -58,7 +58,7 @@ def test_it_looks_as_often_as_it_says_and_asks_for_the_update_before():
     watched = []
     for _ in range(11):
         decision, state = rule.update(state, Quadratic())
-        watched.append(decision.watch)
+        watched.append(decision.look_back)
     assert [k for k, w in enumerate(watched) if w] == [4, 9]
 
 

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from surefoot.errors import InvalidInput
 from surefoot.records import dump, load
@@ -18,12 +18,16 @@ __all__ = ["Decision", "Observation", "Rule"]
 
 
 class Observation(Protocol):
-    """What the driver's sensors saw on arriving at the current point x; every value a float.
+    """What the driver's sensors saw on arriving at the current point x; every value a float unless it says otherwise.
 
     A driver computes each on first access, so a rule pays only for what it reads, and must list in
     `Rule.needs` what it reads beyond `iteration` and `step`. The previous point x- is the last *accepted*
     one, and s = x - x- the move that led here. Values that need x- are nan at the first point. Non-finite
     values are passed on as they are.
+
+    No driver supplies all of it: one that cannot sense what a rule needs refuses the rule. What follows `curvature`
+    only a training run senses (`surefoot.training`). There g and H are of the present batch, which had no part in the
+    move s, and with several processes each number is the mean over all of them, the same on each.
     """
 
     @property
@@ -86,6 +90,83 @@ class Observation(Protocol):
         """d'Hd/d'd along the direction d to be taken; costs a Hessian product."""
         ...
 
+    @property
+    def arrival_curvature(self) -> float:
+        """d-'H(x)d-, d- the direction that led here, not normalised; costs about three gradients."""
+        ...
+
+    @property
+    def limit(self) -> float:
+        """The optimizer's linear stability limit, from its preconditioned Hessian; costs several products."""
+        ...
+
+    @property
+    def reach(self) -> float:
+        """The rate to begin the first trials around.
+
+        argmin over r of the batch's loss at x + r d, on a grid, divided by how far momentum carries a gradient in the
+        long run (10 for heavy ball at 0.9). nan where no r lowers the loss. Costs some fifteen forward passes.
+        """
+        ...
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Of this batch, one for each copy of the run; infinite where a copy's output has collapsed to a constant."""
+        ...
+
+    @property
+    def remaining(self) -> float:
+        """1 until the cool-down, then the part of it that is left, down to 1/its length at the last update."""
+        ...
+
+    @property
+    def until_cooldown(self) -> float:
+        """Updates before the cool-down begins; inf where nobody knows."""
+        ...
+
+    @property
+    def factor(self) -> float:
+        """What the rules asked before this one multiply the rate by: below 1 while a brake is on."""
+        ...
+
+    @property
+    def rescues(self) -> int:
+        """How often the run has returned to an earlier state for which the rate was to blame."""
+        ...
+
+    @property
+    def sound(self) -> bool:
+        """Whether parameters, buffers and the optimizer's state are all finite. Reads all of them."""
+        ...
+
+    @property
+    def output_variation(self) -> float:
+        """How much the model's output varies over the batch, over the most it did; nan where it was not measured."""
+        ...
+
+    @property
+    def buffer_change(self) -> float:
+        """How far the batch moved the model's buffers (running statistics); 0 if there are none."""
+        ...
+
+    @property
+    def kept_loss(self) -> float:
+        """Of this very batch, at the state that a return would go back to; inf if not finite there, nan if unknown.
+
+        Costs a forward and a backward pass and two copies of the state.
+        """
+        ...
+
+    @property
+    def kept_gradient_norm(self) -> float:
+        """Likewise."""
+        ...
+
+    @property
+    def kept_limit(self) -> float:
+        """As `limit`, at the state that a return would go back to; nan if unknown."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -102,6 +183,22 @@ class Decision:
         Whether momentum and other memory of the method is to be dropped.
     reason : str
         Reason, for a person; empty when there is nothing to say.
+    action : "", "skip", "back" or "stop"
+        Of a training run, if the point does not stand: "" for the driver's one undo, else leave this batch out, return
+        to the last good state, or give up.
+    kind : str
+        What was noticed, in a word or two for those who filter; empty for nothing.
+    keep : bool
+        Whether nothing speaks against keeping this state for later returns.
+    copies : tuple of (int, float)
+        Continue the run in several copies that all see the same batches: (the copy that each continues, its rate), the
+        one that stands for the run first. Empty: go on with the first alone.
+    look_back : bool
+        Whether the rule will look along this update from the next point; keeping the parameters costs a copy.
+    limit : float
+        The largest step that the rule takes for stable; nan for no opinion.
+    noise : float
+        Its measure of the gradient's noise; nan for no opinion.
 
     Raises
     ------
@@ -113,6 +210,13 @@ class Decision:
     accept: bool = True
     restart: bool = False
     reason: str = ""
+    action: Literal["", "skip", "back", "stop"] = ""
+    kind: str = ""
+    keep: bool = True
+    copies: tuple[tuple[int, float], ...] = ()
+    look_back: bool = True
+    limit: float = math.nan
+    noise: float = math.nan
 
     def __post_init__(self) -> None:
         if not 0 <= self.step < math.inf:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt
-from surefoot.rules import Constant, Rule
+from surefoot.rules import Constant, Observation, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed
 
 __all__ = ["as_map"]
@@ -95,7 +96,12 @@ def _constant(step: float) -> Rule:
 
 
 def _step(problem: Problem, rule: Rule, x: Array) -> float:
-    return rule.update(rule.init(), Sensed(_point(problem, x), 0, problem.hessian_product, None))[0].step
+    return rule.update(rule.init(), _observed(Sensed(_point(problem, x), 0, problem.hessian_product, None)))[0].step
+
+
+def _observed(seen: Sensed | Arrived) -> Observation:
+    """The part of an observation that a problem shows; rules that need more have been refused."""
+    return cast(Observation, seen)
 
 
 def _point(problem: Problem, x: Array) -> Point:
@@ -116,11 +122,11 @@ def _check(problem: Problem, made: Callable[[float], Rule]) -> None:
         )
     there = _point(problem, problem.start())
     here = _point(problem, there.x - TRIAL_STEP * there.gradient)
-    state = rule.update(rule.init(), Sensed(there, 0, problem.hessian_product, None))[1]
+    state = rule.update(rule.init(), _observed(Sensed(there, 0, problem.hessian_product, None)))[1]
     fresh = _step(problem, rule, here.x)
     for iteration in ITERATIONS:
         arrived = Arrived(here, there, iteration, TRIAL_STEP, problem.hessian_product)
-        decision, state = rule.update(state, arrived)
+        decision, state = rule.update(state, _observed(arrived))
         if not decision.accept or decision.step != fresh:
             raise InvalidInput(
                 f"{name} does not answer alike each time it is at one point (step {decision.step:g} after "

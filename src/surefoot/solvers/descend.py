@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt, look
 from surefoot.progress import Progress
 from surefoot.records import Record, left_out
-from surefoot.rules import Constant, Decision, Rule
+from surefoot.rules import Constant, Decision, Observation, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed, norm
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.solvers._scaling import FixedScaling, Scaling
@@ -241,7 +241,8 @@ class _Engine:
         seen = Sensed(point, 0, product, self.scale)
         standing, accepted, last_loss = moving, 0, point.loss
         for made in range(steps + 1):
-            decision, self.state = rule.update(self.state, seen)
+            # the part of an observation that a problem shows; a rule that needs more was refused at the start
+            decision, self.state = rule.update(self.state, cast(Observation, seen))
             self.record(seen, decision)
             if decision.accept:
                 if not point.finite:

@@ -22,12 +22,12 @@ from surefoot.training.groups import (
     suggest_groups,
     update_ratios,
 )
-from surefoot.training.guard import Event, Guard
-from surefoot.training.loop import SnapshotCost
+from surefoot.training.guard import Guard
+from surefoot.training.loop import Event, Moment, SnapshotCost
 from surefoot.training.model import Supervised, supervised
 from surefoot.training.noise import gradient_noise, mean_square_limits
 from surefoot.training.optimizers import effective_rate, equivalent_rate, method_of, optimizer_limits
-from surefoot.training.pilot import Moment, Pilot, PilotLog
+from surefoot.training.pilot import Pilot, PilotLog
 from surefoot.training.range_tests import RangeTest, Rehearsal, range_test
 from surefoot.training.residual import (
     DepthScaling,

@@ -84,7 +84,7 @@ def same(a, b):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(same(p, q) for p, q in zip(a, b, strict=True))
-    return a == b
+    return a == b or (a != a and b != b)
 
 
 class AveragedSGD(torch.optim.Optimizer):

@@ -10,56 +10,56 @@ from training.guard.guard_runs import CONSTANT, X, Y, adamw, final, guarded, net
 
 from surefoot.training import Guard
 from surefoot.training.model import output_variation as _collapse
-from surefoot.training.model.output_variation import Listener
+from surefoot.training.model.output_variation import OutputVariation
 
 
-def heard(model, x, listener=None):
-    listener = Listener(model) if listener is None else listener
-    listener.arm()
+def heard(model, x, variation=None):
+    variation = OutputVariation(model) if variation is None else variation
+    variation.arm()
     model(x)
-    return listener.heard()
+    return variation.ratio(*variation.read())
 
 
 @pytest.mark.parametrize("bias", [-0.5, 3.0])
 def test_a_dead_layer_is_deaf_and_a_slow_start_is_not(bias):
     model = network()
-    listener = Listener(model)
-    assert heard(model, X, listener) == 1
+    variation = OutputVariation(model)
+    assert heard(model, X, variation) == 1
     with torch.no_grad():
         model[4].weight.mul_(0.05)
-    assert heard(model, X, listener) > 0.04
+    assert heard(model, X, variation) > 0.04
     with torch.no_grad():
         model[2].bias.fill_(-1e4)
         model[4].bias.fill_(bias)
-    assert heard(model, X, listener) < 1e-6
+    assert heard(model, X, variation) < 1e-6
 
 
 def test_targets_far_from_zero_are_not_a_collapse():
     model = nn.Linear(8, 1)
-    listener = Listener(model)
-    heard(model, X, listener)
+    variation = OutputVariation(model)
+    heard(model, X, variation)
     with torch.no_grad():
         model.bias.fill_(1e6)
-    assert heard(model, X, listener) > 0.9
+    assert heard(model, X, variation) > 0.9
 
 
 def test_a_wild_start_that_calms_down_is_not_a_collapse():
     model = nn.Linear(8, 1)
     with torch.no_grad():
         model.weight.mul_(1e6)
-    listener = Listener(model)
-    heard(model, X, listener)
+    variation = OutputVariation(model)
+    heard(model, X, variation)
     with torch.no_grad():
         model.weight.mul_(1e-6)
         model.bias.zero_()
-    assert heard(model, X, listener) > 0.9
+    assert heard(model, X, variation) > 0.9
 
 
 def test_the_ratio_is_that_of_its_definition():
     model = nn.Linear(8, 3)
-    listener = Listener(model)
-    heard(model, X, listener)
-    largest = listener.largest
+    variation = OutputVariation(model)
+    heard(model, X, variation)
+    largest = variation.largest
     answer = model(X).detach()
     assert largest == pytest.approx(float(torch.linalg.vector_norm(answer.std(0))), rel=1e-5)
     with torch.no_grad():
@@ -67,25 +67,25 @@ def test_the_ratio_is_that_of_its_definition():
         model.bias.fill_(5.0)
     answer = model(X).detach()
     spread, size = (float(torch.linalg.vector_norm(t)) for t in torch.std_mean(answer, 0))
-    assert heard(model, X, listener) == pytest.approx(max(spread / largest, spread / size), rel=1e-5)
+    assert heard(model, X, variation) == pytest.approx(max(spread / largest, spread / size), rel=1e-5)
 
 
 def test_of_a_huge_answer_a_sample_is_heard(monkeypatch):
     model = nn.Linear(8, 1000)
-    whole = Listener(model)
+    whole = OutputVariation(model)
     heard(model, X, whole)
     monkeypatch.setattr(_collapse, "MOST", 100)
-    part = Listener(model)
+    part = OutputVariation(model)
     heard(model, X, part)
     assert part.largest == pytest.approx(whole.largest * 0.1**0.5, rel=0.1)
 
 
 def test_what_cannot_be_heard_is_no_number():
     model = nn.Linear(8, 1)
-    listener = Listener(model)
-    assert math.isnan(listener.heard())  # nobody listened
-    assert math.isnan(heard(model, X[:1], listener))
-    assert math.isnan(heard(model, X * math.nan, listener))
+    variation = OutputVariation(model)
+    assert math.isnan(variation.ratio(*variation.read()))  # nobody listened
+    assert math.isnan(heard(model, X[:1], variation))
+    assert math.isnan(heard(model, X * math.nan, variation))
 
 
 @pytest.mark.parametrize("output", [lambda y: {"loss": y.sum(), "logits": y}, lambda y: (y, None), lambda y: y[:, 0]])
@@ -155,7 +155,7 @@ def test_the_guarded_run_comes_back(foreign):
 
 
 def test_a_silent_death_is_told_by_the_output_alone():
-    """With the loss no worse than before, early in the run, only the listener can know."""
+    """With the loss no worse than before, early in the run, only the variation can know."""
     model = network()
     guard = Guard(model, adamw(model, 1e-5))
     guarded(guard, 60, before=kill(model, 25))

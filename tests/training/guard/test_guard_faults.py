@@ -25,10 +25,11 @@ from training.guard.guard_runs import (
     same,
     sgd,
 )
+from training.rank_runs import run_ranks
 
 from surefoot.errors import Diverged
 from surefoot.training import Guard
-from surefoot.training.loop import _storage as shelves
+from surefoot.training.loop import _storage as storage
 
 MAKERS = {"AdamW": adamw, "SGD": sgd, "schedule-free": lambda m: AveragedSGD(m.parameters(), lr=0.5)}
 AT = 300
@@ -202,7 +203,7 @@ def test_a_closure_that_is_always_nan_ends_with_a_diagnosis():
     assert guard.history[-1].action == "stop"
     assert guard.history[-1].step == guard.updates
     optimizer = guard.optimizers[0]
-    assert optimizer.state[model[0].weight]["step"] == 230  # the last snapshot but one: a return to it was tried first
+    assert optimizer.state[model[0].weight]["step"] == 240  # the last snapshot
 
 
 def test_in_its_first_steps_a_run_that_fails_again_goes_back_to_its_start():
@@ -221,7 +222,7 @@ def test_in_its_first_steps_a_run_that_fails_again_goes_back_to_its_start():
         guarded(guard, 1, before=rise)
         returns = [event for event in guard.history if event.action == "back"]
     first, second = returns
-    assert 0 < first.undone <= 20
+    assert 0 < first.undone <= 30
     assert second.undone == second.step  # all of it
     assert same(start, everything(model, guard.optimizers[0]))
 
@@ -236,15 +237,15 @@ def test_a_full_disk_costs_the_snapshot_and_not_the_run(tmp_path, monkeypatch):
             raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file")
         return real(*args)
 
-    real = shelves.torch.save
-    monkeypatch.setattr(shelves.torch, "save", save)
+    real = storage.torch.save
+    monkeypatch.setattr(storage.torch, "save", save)
     guarded(guard, 50)
-    kept = shelves.latest(tmp_path).step
+    kept = storage.saved_in(tmp_path)[-1].step
     full.append(True)
     guarded(guard, 50)
     assert [event.kind for event in guard.history] == ["snapshot"]
-    assert "No space" in guard.explain() or "could not be written" in guard.explain()
-    assert shelves.latest(tmp_path).step == kept
+    assert "no snapshot could be" in guard.explain()
+    assert storage.saved_in(tmp_path)[-1].step == kept
     assert not list(tmp_path.glob("*.part"))
     with torch.no_grad():
         model[0].weight.fill_(math.nan)
@@ -254,11 +255,10 @@ def test_a_full_disk_costs_the_snapshot_and_not_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_really_full_device_is_an_oserror(tmp_path, monkeypatch):
-    target = tmp_path / "snapshot-0.pt"
-    (tmp_path / f"snapshot-0.pt.{os.getpid()}.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"No space left|could not be written"):
-        shelves.write_atomically({"x": torch.zeros(1 << 16)}, target)
-    assert not target.exists()
+    (tmp_path / f"run.0.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left|could be written"):
+        storage.write_atomically({"x": torch.zeros(1 << 16)}, tmp_path, "run", 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """
@@ -271,7 +271,7 @@ KILLED = """
     x = torch.randn(4, 300)
     while True:
         guard.step(lambda: model(x).square().mean())
-        print(guard._keeper.steps[-1], guard.updates, flush=True)
+        print(guard._snapshots.steps[-1], guard.updates, flush=True)
 """
 
 
@@ -285,35 +285,29 @@ def test_killed_while_a_snapshot_is_written(tmp_path, delay):
     process.send_signal(signal.SIGKILL)
     lines += process.communicate()[0].splitlines(keepends=True)
     kept, updates = (int(number) for number in next(line for line in reversed(lines) if line.endswith("\n")).split())
-    found = shelves.latest(tmp_path)
-    assert found is not None
-    assert found.sound
-    assert kept <= found.step <= updates
+    found = [snapshot for saved in storage.saved_in(tmp_path) if (snapshot := saved.read()) is not None]
+    assert all(snapshot.sound for snapshot in found)
+    assert kept <= found[-1].step <= updates
 
 
 RANKS = """
-    import math, sys, torch, torch.distributed as dist
-    from pathlib import Path
-    from torch.nn.parallel import DistributedDataParallel
     from surefoot.training import Guard
-    rank, where, fault = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{where}/meet", rank=rank, world_size=2)
+    (fault,) = arguments
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     parallel = DistributedDataParallel(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     guard = Guard(parallel, optimizer, keep=where if fault == "disk" else "device", every=5)
     torch.manual_seed(rank)
     unlucky = rank == 1
     if fault == "disk" and unlucky:
-        import surefoot.training.loop._storage as shelves
-        real = shelves.write_atomically
-        def write(data, path):
+        import surefoot.training.loop._storage as storage
+        real = storage.write_atomically
+        def write(data, *arguments):
             if guard.updates in (220, 225):
                 raise OSError("no space left on device")
-            return real(data, path)
-        shelves.write_atomically = write
+            return real(data, *arguments)
+        storage.write_atomically = write
     steps = 250 if fault == "disk" else 60
     for k in range(steps):
         x = torch.randn(16, 8)
@@ -328,28 +322,18 @@ RANKS = """
             return (parallel(x) - x[:, :1]).square().mean()
         guard.step(closure)
         if fault == "disk" and k in (220, 225, 226, 230):
-            print(k, guard._keeper.steps)
+            print(k, guard._snapshots.steps)
     def size():
         return sum(p.double().sum().item() for p in model.parameters())
     print([(e.step, e.action, e.kind, e.undone) for e in guard.history if e.action != "note"], size())
     if fault == "disk":
         print(Guard(parallel, optimizer, keep=where).recover(), size())
-    dist.destroy_process_group()
 """
-
-
-def two_ranks(where, fault):
-    """Exit codes, what each rank printed and its errors."""
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(RANKS)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    ranks = [subprocess.Popen([*command, str(rank), str(where), fault], **pipes) for rank in (0, 1)]
-    said = [rank.communicate(timeout=300) for rank in ranks]  # generous: only a rank that waits for ever gets there
-    return [rank.returncode for rank in ranks], [out for out, _ in said], [error for _, error in said]
 
 
 @pytest.mark.slow
 def test_two_ranks_decide_alike(tmp_path):
-    codes, said, errors = two_ranks(tmp_path, "nan")
+    codes, said, errors = run_ranks(RANKS, tmp_path, "nan")
     assert codes == [0, 0], errors
     assert said[0] == said[1]
     assert "(30, 'skip', 'broken loss', 0)" in said[0]
@@ -359,7 +343,7 @@ def test_two_ranks_decide_alike(tmp_path):
 
 @pytest.mark.slow
 def test_a_snapshot_that_one_rank_cannot_write_is_kept_by_none(tmp_path):
-    codes, said, errors = two_ranks(tmp_path, "disk")
+    codes, said, errors = run_ranks(RANKS, tmp_path, "disk")
     assert codes == [0, 0], errors
     assert said[0] == said[1]
     assert said[0].splitlines()[:4] == ["220 [215]", "225 [215]", "226 [215]", "230 [215, 230]"]
@@ -368,7 +352,7 @@ def test_a_snapshot_that_one_rank_cannot_write_is_kept_by_none(tmp_path):
 
 @pytest.mark.slow
 def test_an_exception_on_one_rank_does_not_leave_the_other_waiting(tmp_path):
-    codes, _, errors = two_ranks(tmp_path, "raise")
+    codes, _, errors = run_ranks(RANKS, tmp_path, "raise")
     assert codes[0] != 0
     assert codes[1] != 0
     assert "the loader's disk is gone" in errors[1]

@@ -11,7 +11,7 @@ from training.guard.guard_runs import AveragedSGD, adamw, everything, guarded, n
 
 from surefoot.errors import InvalidType
 from surefoot.training import Guard
-from surefoot.training.loop._storage import DirectoryShelf, MemoryShelf, latest, read, write_atomically
+from surefoot.training.loop._storage import DirectoryStore, MemoryStore, saved_in, write_atomically
 from surefoot.training.model.snapshot import Snapshot, Subject
 
 MAKERS = {
@@ -49,10 +49,10 @@ def test_through_a_file_too(make, tmp_path):
     optimizer = make(model)
     plain(model, optimizer, 5)
     before = everything(model, optimizer)
-    subject = Subject(model, [optimizer], rng=True)
-    write_atomically(subject.capture(5).plain(), tmp_path / "s.pt")
+    subject = Subject(model, [optimizer], random_states=True)
+    saved = write_atomically(subject.capture(5).plain(), tmp_path, "run", 5)
     plain(model, optimizer, 7)
-    subject.restore(read(tmp_path / "s.pt"))
+    subject.restore(saved.read())
     assert same(before, everything(model, optimizer))
 
 
@@ -89,7 +89,7 @@ def test_the_memory_of_an_old_snapshot_is_used_again():
 
 def test_random_states_of_three_libraries():
     model = network()
-    subject = Subject(model, [sgd(model)], rng=True)
+    subject = Subject(model, [sgd(model)], random_states=True)
 
     def draw():
         return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()  # noqa: NPY002
@@ -105,54 +105,57 @@ def test_schedulers_with_their_own_containers(tmp_path):
     optimizer = sgd(model)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 3, 6])
     subject = Subject(model, [optimizer], [scheduler])
-    write_atomically(subject.capture(0).plain(), tmp_path / "s.pt")
+    saved = write_atomically(subject.capture(0).plain(), tmp_path, "run", 0)
     plain(model, optimizer, 5, scheduler)
-    subject.restore(read(tmp_path / "s.pt"))
+    subject.restore(saved.read())
     assert scheduler.milestones == Counter([3, 3, 6])
     assert scheduler.last_epoch == 0
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 def test_an_unsound_state_is_not_kept(tmp_path):
-    for shelf in (MemoryShelf(), DirectoryShelf(tmp_path)):
+    for store in (MemoryStore(), DirectoryStore(tmp_path, "run")):
         model = network()
         optimizer = adamw(model)
         subject = Subject(model, [optimizer])
-        assert shelf.put(subject, 0, {})
+        assert store.put(subject, 0, {})
         with torch.no_grad():
             model[0].bias[0] = torch.nan
-        assert not shelf.put(subject, 1, {})
-        assert shelf.steps == [0]
+        assert not store.put(subject, 1, {})
+        assert store.steps == [0]
 
 
-def test_a_shelf_holds_two_and_forgets_what_is_newer(tmp_path):
-    for shelf in (MemoryShelf(), MemoryShelf("cpu"), DirectoryShelf(tmp_path)):
+def test_a_store_holds_two_and_forgets_what_is_newer(tmp_path):
+    for store in (MemoryStore(), MemoryStore("cpu"), DirectoryStore(tmp_path, "run")):
         model = network()
         subject = Subject(model, [sgd(model)])
         for step in (0, 1, 2):
             with torch.no_grad():
                 model[0].bias.fill_(step)
-            shelf.put(subject, step, {"n": step})
-        assert shelf.steps == [1, 2]
-        shelf.put(subject, 3, {}, newest=True)
-        assert shelf.steps == [1, 3]
-        found = shelf.get(1)
+            store.put(subject, step, {"n": step})
+        assert store.steps == [1, 2]
+        store.put(subject, 3, {}, newest=True)
+        assert store.steps == [1, 3]
+        found = store.look(1)
         assert (found.step, found.note) == (1, {"n": 1})
         subject.restore(found)
         assert float(model[0].bias.detach()[0]) == 1
-        assert shelf.steps == [1]
-    assert latest(tmp_path).step == 1
+        store.only([1])
+        assert store.steps == [1]
+    assert [saved.step for saved in saved_in(tmp_path)] == [1]
 
 
 def test_half_a_file_is_no_snapshot(tmp_path):
     model = network()
-    shelf = DirectoryShelf(tmp_path)
+    store = DirectoryStore(tmp_path, "run")
     subject = Subject(model, [sgd(model)])
-    shelf.put(subject, 7, {})
-    whole = (tmp_path / "snapshot-0.pt").read_bytes()
-    (tmp_path / "snapshot-1.pt").write_bytes(whole[: len(whole) // 2])
-    assert latest(tmp_path).step == 7
-    assert latest(tmp_path / "nowhere") is None
+    store.put(subject, 7, {})
+    (saved,) = saved_in(tmp_path)
+    whole = saved.path.read_bytes()
+    assert saved.read().step == 7
+    saved.path.write_bytes(whole[: len(whole) // 2])
+    assert saved.read() is None
+    assert saved_in(tmp_path / "nowhere") == []
 
 
 def test_objects_that_a_safe_file_refuses_are_named_at_the_first_snapshot(tmp_path):

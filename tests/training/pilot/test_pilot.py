@@ -1,4 +1,4 @@
-"""The pilot's sensors, lanes and rates: exact where they can be, and without a trace."""
+"""The pilot's sensors, copies and rates: exact where they can be, and without a trace."""
 
 import math
 
@@ -8,11 +8,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.rules import Autopilot, BarzilaiBorwein, Confident, Constant, Cosine
+from surefoot.rules import PI, Autopilot, Confident, Constant, Cosine
+from surefoot.rules.training.watch import CONFIRMED
 from surefoot.training import Pilot
-from surefoot.training.loop.copies import CONFIRMED, Lanes
-from surefoot.training.pilot._line_minimum import line_minimum
-from surefoot.training.pilot._sensors import along
+from surefoot.training.loop._line_minimum import line_minimum
+from surefoot.training.loop._sensors import along
+from surefoot.training.loop.copies import Copies
 
 
 def data(n=256, width=6, classes=3):
@@ -76,7 +77,7 @@ def test_a_constant_rate_is_the_plain_optimizer_to_the_bit(make):
 
 
 @pytest.mark.parametrize("make", [sgd, adamw])
-def test_the_lane_that_wins_is_the_plain_run_at_its_rate_to_the_bit(make):
+def test_the_copy_that_wins_is_the_plain_run_at_its_rate_to_the_bit(make):
     model, optimizer, pilot = fly(make, 40, total_steps=400, dropout=0.3)
     assert len(pilot.history) == 40
     assert "chose" in pilot.history[20].event
@@ -211,7 +212,8 @@ def quadratic():
 def test_slope_and_curvature_along_a_direction_are_exact():
     model, A, closure = quadratic()
     d = torch.randn(1, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    slope, curvature = along(model, closure, [model.weight], [d])
+    slope, curvature, change = along(model, closure, [model.weight], [d])
+    assert change == pytest.approx((A @ d[0]).norm().item(), rel=1e-12)
     assert slope == pytest.approx((model.weight[0].detach() @ A @ d[0]).item(), rel=1e-12)
     assert curvature == pytest.approx((d[0] @ A @ d[0]).item(), rel=1e-12)
     assert model.weight.grad is None
@@ -229,15 +231,15 @@ def test_the_line_minimum_of_a_quadratic(scale):
     assert math.isnan(line_minimum(model, closure, [model.weight], [-d]))
 
 
-def test_a_lane_that_stopped_listening_has_lost_also_after_a_resume():
+def test_a_copy_whose_output_collapsed_has_lost_also_after_a_resume():
     x, y = data()
     model = network()
     optimizer = sgd(model)
-    lanes = Lanes(model, [optimizer])
-    lanes.enter(1.0, heard=100.0)
-    lanes.advance([(0, 0.1), (0, 0.2)], lambda _: None)
-    for weight in (t for t in lanes.lanes[1].tensors if t.ndim == 2):
-        weight.zero_()  # the second lane's model now answers the same whatever it is asked
+    copies = Copies(model, [optimizer])
+    copies.enter(1.0, largest=100.0)
+    copies.advance([(0, 0.1), (0, 0.2)], lambda _: None)
+    for weight in (t for t in copies._all[1].tensors if t.ndim == 2):
+        weight.zero_()  # the second copy's output is now the same whatever the input
 
     def evaluate():
         loss = cross_entropy(model(x), y)
@@ -245,12 +247,13 @@ def test_a_lane_that_stopped_listening_has_lost_also_after_a_resume():
         return float(loss.detach())
 
     for _ in range(CONFIRMED):
-        assert all(map(math.isfinite, lanes.losses))
-        lanes.sense(evaluate, fresh=True)
-    assert lanes.losses[0] < lanes.losses[1] == math.inf
-    lanes.advance([(0, 0.1), (1, 0.2)], lambda _: None)
-    again = Lanes(model, [optimizer])
-    again.load_state_dict(lanes.state_dict())
+        assert all(map(math.isfinite, copies.losses))
+        copies.sense(evaluate, fresh=True)
+        copies.finish(1.0, 1.0, torch.device("cpu"))
+    assert copies.losses[0] < copies.losses[1] == math.inf
+    copies.advance([(0, 0.1), (1, 0.2)], lambda _: None)
+    again = Copies(model, [optimizer])
+    again.load_state_dict(copies.state_dict())
     assert again.losses[1] == math.inf
 
 
@@ -319,7 +322,7 @@ def test_accumulated_batches_choose_as_whole_ones_do():
         ({"rule": "atuo"}, InvalidInput, "did you mean auto"),
         ({"rule": "cosine:0.1"}, InvalidInput, "known length"),
         ({"rule": "auto:3"}, InvalidInput, "no argument"),
-        ({"rule": BarzilaiBorwein()}, InvalidInput, "cannot supply"),
+        ({"rule": PI(first=0.1, order=4)}, InvalidInput, "cannot supply"),
         ({"rule": "polyak:0"}, InvalidInput, "plain gradients"),
         ({"rule": 0.1}, InvalidType, "name or a Rule"),
         ({"total_steps": 0}, InvalidInput, "at least 1"),
@@ -373,13 +376,13 @@ def test_a_confident_run_goes_on_after_a_rescue():
             with torch.no_grad():
                 model[0].weight[0, 0] = math.nan
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
-    assert any(event.action == "back" for event in pilot.guard.history)
+    assert any(event.action == "back" for event in pilot.events)
     losses = [m.loss for m in pilot.history]
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
     assert pilot.rate > 1e-3
 
 
-def test_a_gradient_that_a_trial_has_seen_is_no_jump_after_it():
+def test_a_trial_becomes_part_of_the_one_memory_of_the_run():
     x, y = data()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
@@ -387,5 +390,8 @@ def test_a_gradient_that_a_trial_has_seen_is_no_jump_after_it():
     for a, b in batches(21, x, y):
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
     assert "chose" in pilot.history[20].event
-    assert pilot.guard._state.count == len(pilot._lanes.past)
-    assert pilot.guard._state.peak >= 0.9 * max(norm for _, norm in pilot._lanes.past) * 0.98**20
+    usual, past = pilot._watch_state.usual, pilot._copies.past
+    assert len(past) == 20
+    assert usual.count == 21  # the batch before it too
+    assert usual.peak == max(usual.peak, *(norm for _, norm in past))
+    assert usual.first == pilot.history[0].loss

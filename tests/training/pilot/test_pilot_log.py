@@ -117,7 +117,6 @@ def test_bad_settings_are_refused(tmp_path):
     for settings, says in [
         ({"steps": 0}, "steps must be"),
         ({"optimizer": "adam"}, "choose one of adamw, sgd, momentum, nesterov"),
-        ({"rule": "bb"}, "cannot supply"),
         ({"rule": "cosin:1"}, "did you mean cosine"),
         ({"log": tmp_path / "log.txt"}, "a .jsonl file, or a folder"),
     ]:
@@ -213,7 +212,6 @@ def test_json_is_strict_and_alone(command):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["digits", "--rule", "bb"], "cannot supply"),
         (["digits", "--rule", "nothing"], "unknown rule"),
         (["digits", "--optimizer", "x"], "choose one of adamw"),
         (["digits", "--log", "x.txt"], "a .jsonl file, or a folder"),

@@ -85,7 +85,7 @@ def test_a_torch_scheduler_multiplies(make):
 
     model, pilot = piloted(make, scheduler=halving)
     same(plain(make, scheduler=halving), model, 1e-6)
-    assert pilot.guard.optimizers[0].param_groups[0]["lr"] == RATE * 0.5 ** (STEPS // 10)
+    assert pilot.optimizers[0].param_groups[0]["lr"] == RATE * 0.5 ** (STEPS // 10)
 
 
 def test_a_scheduler_that_is_not_named_replaces_nothing_and_is_followed():

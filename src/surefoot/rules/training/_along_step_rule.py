@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, positive, whole
-from surefoot.rules.training.observation import Course, Outlook
 
 __all__ = ["AlongStep", "AlongStepState"]
 
@@ -69,30 +68,30 @@ class AlongStep(Rule):
 
     def update(self, state: AlongStepState, observation: Observation) -> tuple[Decision, AlongStepState]:
         """The rate, measured anew when it is time."""
-        seen: Outlook = observation  # pyright: ignore[reportAssignmentType]
+        seen = observation
         if state.rate == 0:
             return self._first(seen)
         if state.wait > 0:
             after = replace(state, wait=state.wait - 1)
-            return Course(step=state.rate, limit=self._limit(state), watch=state.wait == 1), after
+            return Decision(step=state.rate, limit=self._limit(state), look_back=state.wait == 1), after
         descent, bend = -seen.arrival_slope, abs(seen.arrival_curvature)
         if not math.isfinite(descent) or not math.isfinite(bend):
-            return Course(step=state.rate, limit=self._limit(state)), state
+            return Decision(step=state.rate, limit=self._limit(state)), state
         if not math.isnan(state.descent):
             descent = self.smoothing * state.descent + (1 - self.smoothing) * descent
             bend = self.smoothing * state.bend + (1 - self.smoothing) * bend
         wanted = self.sigma * descent / bend if bend > 0 else math.inf
         rate = min(max(wanted, state.rate / self.within), state.rate * self.within)
         after = AlongStepState(rate, descent, bend, self.every - 1)
-        return Course(step=rate, limit=self._limit(after), watch=self.every == 1), after
+        return Decision(step=rate, limit=self._limit(after), look_back=self.every == 1), after
 
-    def _first(self, seen: Outlook) -> tuple[Decision, AlongStepState]:
+    def _first(self, seen: Observation) -> tuple[Decision, AlongStepState]:
         bend = abs(seen.curvature) * seen.direction_norm * seen.direction_norm  # a power of a float can raise
         rate = -self.start * self.sigma * seen.slope / bend if bend > 0 else 0.0
         if not 0 < rate < math.inf:
-            return Course(step=0.0, reason="no descent along the update to measure"), AlongStepState()
+            return Decision(step=0.0, reason="no descent along the update to measure"), AlongStepState()
         after = AlongStepState(rate, wait=self.every - 1)
-        return Course(step=rate, watch=self.every == 1), after
+        return Decision(step=rate, look_back=self.every == 1), after
 
     def _limit(self, state: AlongStepState) -> float:
         return 2 * state.descent / state.bend if state.bend > 0 and state.descent > 0 else math.nan

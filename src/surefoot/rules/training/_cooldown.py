@@ -46,10 +46,9 @@ class Cooldown(Rule):
 
     def update(self, state: CooldownState, observation: Observation) -> tuple[Decision, CooldownState]:
         """The rule's decision, or a part of its last one."""
-        seen: Any = observation
-        if seen.remaining < 1 and state.held > 0:
+        if observation.remaining < 1 and state.held > 0:
             reason = "" if state.cooling else "cool-down begins"
-            decision = Decision(step=state.held * max(seen.remaining, 0.0), reason=reason)
+            decision = Decision(step=state.held * max(observation.remaining, 0.0), reason=reason)
             return decision, replace(state, cooling=True)
         decision, inner = self.rule.update(state.inner, observation)
         return decision, CooldownState(inner, decision.step)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, positive, whole
-from surefoot.rules.training.observation import Course, Outlook
 
 __all__ = ["Sharpness", "SharpnessState"]
 
@@ -60,15 +59,14 @@ class Sharpness(Rule):
 
     def update(self, state: SharpnessState, observation: Observation) -> tuple[Decision, SharpnessState]:
         """The rate, measured anew when it is time."""
-        seen: Outlook = observation  # pyright: ignore[reportAssignmentType]
         if state.wait > 0:
             after = replace(state, wait=state.wait - 1)
-            return Course(step=state.rate, limit=state.limit, watch=False), after
-        limit = seen.limit
+            return Decision(step=state.rate, limit=state.limit, look_back=False), after
+        limit = observation.limit
         rate = state.rate
         # no positive curvature: no limit to go by
         if 0 < limit < math.inf:
             wanted = self.safety * limit
             rate = wanted if rate == 0 else min(max(wanted, rate / self.within), rate * self.within)
         after = SharpnessState(rate, limit, self.every - 1)
-        return Course(step=rate, limit=limit, watch=False), after
+        return Decision(step=rate, limit=limit, look_back=False), after

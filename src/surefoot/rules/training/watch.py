@@ -1,304 +1,416 @@
-"""A watch over noisy training: the brake, with senses that a mini-batch does not fool."""
+"""A watch over noisy training: it undoes what made other batches worse, and brakes what is too fast."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from surefoot.rules._base import Observation, Rule
+from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, whole
-from surefoot.rules.schedules import Constant
-from surefoot.rules.training._watch_state import Action, Sight, Verdict, WatchState
-from surefoot.rules.wrappers import Brake
-from surefoot.rules.wrappers.brake import BrakeState
 
-__all__ = ["Watch"]
+__all__ = ["CONFIRMED", "CONSTANT", "Watch", "WatchState"]
 
-# Averages over about ten steps: shorter than any snapshot's interval, longer than a lucky batch.
+# Averages over about ten updates: shorter than the interval between snapshots, longer than a lucky batch.
 MEMORY = 0.1
-# The least spread believed, as a part of the progress made so far: a converged run is not alarmed by trifles.
-TRIFLE = 0.05
-# Lost ground: by this part of the progress so far, this many typical deviations, this part of the first loss.
+# A deviation moves the averages by so many typical ones at most, so that a single batch cannot: by convention.
+ROBUST = 5.0
+# The first updates say little about what is usual; in them only what is not finite is refused.
+BEGINNING = 10
+# Ground is lost above the least mean by this part of the progress, so many typical deviations and this part of the
+# first loss: three times what six small tasks showed at rates from 1/100 to 1 x the best.
 LOST = (0.5, 5.0, 0.05)
-# A step far above counts as so many at most.
-FAST = 5.0
-# Near the best, so worth keeping: likewise.
-NEAR = (TRIFLE, 2.0, 0.02)
-# Steps over which a best value is forgotten: data change, and noise grows.
+# A state is near the best, so worth keeping, within these: likewise.
+NEAR = (0.05, 2.0, 0.02)
+# Updates over which the least mean is forgotten: data change, and noise grows.
 LONG = 500
-# A gradient this much smaller than of late has vanished; six digits are what single precision resolves.
-NOTHING = 1e-6
-# A state just restored is not to blame for what it sees: that many more batches are left out before a conclusion.
-MORE_DOUBTS = 3
-# After so many brakings the rate is no longer to blame for lost ground.
-SURELY = 4
-# A pause in the factor's growth, in units of the patience.
-PAUSE = 2
-# After a rescue in a row the next growth waits this many times longer.
-PATIENCE_GROWTH = 4
-# An answer that varies by less than this part of the most it did is a constant.
-DEAF = 1e-3
-# By less than this part: doubtful, nothing to keep; a constant too if the loss has left its best at the same time.
-DULL = 0.1
-# So often in a row before it is believed.
+# A gradient this much smaller than the largest has vanished; six digits are what single precision resolves.
+VANISHED = 1e-6
+# Of the most that the output varied: below the first it is a constant, below the second doubtful. By convention.
+CONSTANT, DOUBTFUL = 1e-3, 0.1
+# So often in a row before a constant output is believed: a batch may happen to be uniform.
 CONFIRMED = 3
-# At full rate for so many pauses: the rescues are forgotten.
+# Batches in a row left out before the state is suspected, where it cannot be asked. One is the usual corrupted batch.
+DOUBTS = 2
+# After so many brakings the rate is no longer accused without a comparison.
+SURELY = 4
+# How fast the allowance made for batches left out is taken back: what comes once in a hundred updates stays refused,
+# what comes once in thirty is data.
+TAKEN_BACK = 0.975
+# A rate below this part of the measured stability limit is not what went wrong. The limit is a linear claim on one
+# batch, and one that is solved already is flat: 0.03 was seen where the rate was three times too high.
+FAR_BELOW = 0.01
+# A pause in the factor's growth, in units of the patience, and how many times longer after each rescue in a row.
+PAUSE, PAUSE_GROWTH = 2, 4
+# At the full rate for so many pauses: the rescues are forgotten.
 FORGETTING = 10
-# What a rescue suspects the rate of: these kinds, or any kind but for the first time.
+# Without a measurement, these kinds accuse the rate at the first return; any other kind does at the second.
 GUILTY = frozenset({"jump", "lost ground", "vanished", "collapse"})
-
-
-GO = Verdict(step=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A batch of which nothing else is known."""
-
-    loss: float
-    gradient_norm: float
-    hearing: float = math.nan
-    sound: bool = True
+LEAST_FACTOR = 1e-30  # keeps divisions by the factor finite
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the brake is shown: whether this is broken, in its own terms."""
+class Usual:
+    """What is usual in this run, from the updates accepted.
 
-    iteration: int
-    loss: float
-    gradient_norm: float
+    Parameters
+    ----------
+    count : int
+        Updates.
+    first, level, typical : float
+        The first loss, its mean and its typical deviation.
+    best, quiet : float
+        The least mean and the least typical deviation, slowly forgotten. Where the loss rises its deviations do too, so
+        what is far has to be told by those of before.
+    top, peak, drift : float
+        The largest loss, gradient norm and change of the buffers, never forgotten.
+    allowance : float
+        What the reach beyond them is multiplied by, after batches there were left out.
+    """
+
+    count: int = 0
+    first: float = math.nan
+    level: float = math.nan
+    typical: float = 0.0
+    best: float = math.nan
+    quiet: float = 0.0
+    top: float = math.nan
+    peak: float = 0.0
+    drift: float = 0.0
+    allowance: float = 1.0
+
+    @property
+    def near(self) -> bool:
+        """Whether the mean loss is near its least."""
+        return self.level - self.best <= self.above(NEAR)
+
+    def above(self, thresholds: tuple[float, float, float]) -> float:
+        """Parts of the progress so far, of a quiet deviation, of the first loss: the largest of the three."""
+        progress, deviations, first = thresholds
+        # a run that began at 0 and has gained nothing since has no quiet time to be judged by
+        usual = self.typical if self.first == 0 and self.best >= 0 else self.quiet
+        return max(progress * (self.first - self.best), deviations * usual, first * abs(self.first))
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """What the watch remembers.
+
+    Parameters
+    ----------
+    usual : Usual
+    lost, still, constant : int
+        Batches on which ground was lost, less those on which it was not; updates in a row without a gradient, and with
+        a constant output.
+    left_out, beyond : int
+        Batches in a row, and how many of them were finite.
+    since : int
+        Updates since the last return.
+    rescues : int
+        Returns since the rate was last fully restored and stood the test.
+    factor : float
+        On the rate.
+    ceiling : float
+        Where the factor's growth pauses: half of what last failed, then twice as much after each pause.
+    wait : int
+        Updates until the ceiling may rise.
+    """
+
+    usual: Usual = field(default_factory=Usual)
+    lost: int = 0
+    still: int = 0
+    constant: int = 0
+    left_out: int = 0
+    beyond: int = 0
+    since: int = 0
+    rescues: int = 0
+    factor: float = 1.0
+    ceiling: float = 1.0
+    wait: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch(Rule):
-    """Brake a noisy run when it leaves its own band, and only then.
+    """Judge a noisy run by consequences, and brake it if the rate is to blame.
 
-        level m <- m + (loss - m)/10,      spread s <- max(|loss - m|, forget s),   peak p <- max(|g|, forget p)
-        jump:     loss > m + band s  and  |g| > ratio p,   or either by `far` times as much
-        lost:     m above its least value by half the progress so far, 5 typical deviations and a twentieth of the
-                  first loss, `patience` steps long
-        vanished: |g| <= p/10^6 while the loss is not at its best, `patience` steps long
-        collapse: the model's answers vary with its input by less than a thousandth of the most they did, or by less
-                  than a tenth while the mean loss is not near its least; three times in a row
-        broken:   loss, gradient or state not finite
+        left out:   loss, gradient or buffers not finite, or more than `far` times beyond all that the run has seen
+        back:       other batches got worse: the loss exceeds its least mean by half the progress so far, 5 typical
+                    deviations and a twentieth of the first loss on `patience` more batches than not, and is lower at
+                    the last good state on the very same batch batches in a row are left out here, and would not be at
+                    the last good state the gradient fell to a millionth while the loss is not at its best, `patience`
+                    updates long the output varies by less than a thousandth of the most it did, or by less than a tenth
+                    while the loss is not near its least; three times in a row parameters or the optimizer's state are
+                    not finite
+        brake:      a return shrinks the rate, unless it was below a hundredth of the stability limit measured there
 
-    A jump, or a broken loss or gradient beside a sound state, costs a batch first: it is left out, and only if
-    the next ones are as bad is the state to blame. Everything else returns to the last good state with the rate
-    shrunk; the `Brake` inside decides the factor. It grows back at once while the loss is near its best, pausing
-    at half of what failed, then at twice that and so on to 1. The n-th rescue in a row, n > 1, shrinks twice,
-    pauses at shrink^(n-1) of that first, and 4^(n-1) times as long as 2 `patience`. A first return for what is
-    not finite suspects the rate of nothing and has no pause. A return that changes nothing, the very batches
-    after it jumping too, is taken for new data, and the band moves there.
+    A single batch is never undone for being unusual: a finite loss is taken, and is a fault only if *other* batches
+    then get worse. What is as bad at the last good state is data: it is left out if not finite, up to `leave_out` in a
+    row, and taken as the new usual if it is. An allowance for what was left out grows by `far` each time and fades, so
+    that what recurs within some thirty updates is no longer refused.
 
-    Changing the loss's unit, or the gradient's, changes no decision; adding a constant to the loss none after
-    the first steps, in which |first loss| stands for a spread not yet seen. Heuristics: thresholds are three
-    times what six small tasks showed at rates of 1/100 to 1 x the best.
+    After a return the factor grows back with time, pausing at half of what failed, then at twice that and so on to 1.
+    The n-th rescue in a row, n > 1, shrinks twice, pauses at shrink^(n-1) of that first, and 4^(n-1) times as long as 2
+    `patience`. A first return for what is not finite accuses the rate of nothing.
+
+    A change of the loss's unit or the gradient's changes no decision; a constant added to the loss none after the first
+    updates, in which |first loss| stands for a range not yet seen. Losses that are 0, constant, negative or cross 0 are
+    ordinary. All thresholds are heuristics.
 
     Parameters
     ----------
-    band : float
-        Spreads above the level that count as a jump, >= 1.
-    ratio : float
-        Growth of the gradient norm over the largest of late that counts as a jump, >= 1.
     far : float
-        Multiple of `band` or `ratio` that counts alone, >= 1.
-    forget : float
-        Of spread and peak, in (0, 1).
-    shrink, grow : float
-        As in `Brake`.
-    doubts : int
-        Batches left out in a row before the state is blamed.
+        Multiple of the range of losses, of the largest gradient norm and of the largest change of the buffers beyond
+        which a batch is left out, >= 1.
+    shrink : float
+        What a rescue multiplies the rate by, in (0, 1).
+    grow : float
+        What an update multiplies it by until it is back, >= 1.
     patience : int
-        Steps, >= 1.
+        Updates that lost ground has to last, >= 1.
+    leave_out : int
+        Batches left out in a row after which to give up, >= 1.
     rescues : int
-        Returns in a row after which to give up.
+        Returns in a row after which to give up, >= 1.
     """
 
-    band: float = 4.0
-    ratio: float = 4.0
-    far: float = 3.0
-    forget: float = 0.98
+    far: float = 10.0
     shrink: float = 0.25
     grow: float = 1.05
-    doubts: int = 1
     patience: int = 20
+    leave_out: int = 100
     rescues: int = 10
 
     def __post_init__(self) -> None:
-        number(self, "band", "ratio", "far", "grow", least=1)
-        fraction(self, "forget", "shrink")
-        whole(self, "patience", "rescues", least=1)
-        whole(self, "doubts", least=0)
-
-    @property
-    def brake(self) -> Brake:
-        """The rule that holds the factor."""
-        return Brake(rule=Constant(step=1.0), shrink=self.shrink, grow=self.grow)
+        number(self, "far", "grow", least=1)
+        fraction(self, "shrink")
+        whole(self, "patience", "leave_out", "rescues", least=1)
 
     @property
     def needs(self) -> frozenset[str]:
-        """Loss, gradient norm, and what only a training driver senses."""
-        return frozenset({"loss", "gradient_norm", "sound", "hearing"})
+        """Loss, gradient norm, and what only a training run senses."""
+        return frozenset({
+            "loss", "gradient_norm", "output_variation", "buffer_change", "sound", "kept_loss", "kept_gradient_norm",
+            "kept_limit",
+        })  # fmt: skip
 
     def init(self) -> WatchState:
         """At full rate, with nothing seen."""
-        brake = self.brake
-        _, state = brake.update(brake.init(), _as_observation(_Seen(0, 0.0, 1.0)))
-        return WatchState(state)
+        return WatchState()
 
-    def update(self, state: WatchState, observation: Any) -> tuple[Verdict, WatchState]:
-        """Go, leave out, return or give up."""
-        seen: Sight = observation
-        loss, norm = seen.loss, seen.gradient_norm
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            which = "gradient" if math.isfinite(loss) else "loss"
-            if not seen.sound:
-                return self._back(state, "broken state", "parameters, buffers or optimizer state are not finite")
-            return self._doubt(state, f"broken {which}", f"the {which} is not finite")
-        if state.count == 0:
-            return self._went(_begun(state, seen), seen)
-        jump = self._jump(state, loss, norm)
-        if jump and not (_untried(state) and state.doubts >= self._allowed(state)):
-            return self._doubt(state, "jump", jump)
-        if jump:
-            fresh = replace(state, level=loss, spread=abs(loss - state.level), peak=norm, best=loss, lost=0.0)
-            verdict, after = self._went(fresh, seen)
-            return replace(verdict, kind="new data", reason=f"{jump}, at a good state too", adopted=True), after
-        return self._judged(*self._went(state, seen), seen)
+    def update(self, state: WatchState, observation: Observation) -> tuple[Decision, WatchState]:
+        """Go on, leave the batch out, return or give up; the step is the factor on the rate."""
+        loss, norm, drift = observation.loss, observation.gradient_norm, observation.buffer_change
+        most_loss, most_norm, most_drift = self.bounds(state)
+        # comparisons with nan are false, so what is not finite is refused too
+        if not (loss <= most_loss and norm <= most_norm and drift <= most_drift):
+            return self._refuse(state, observation)
+        return self._take(state, loss, norm, drift, observation)
 
-    def told(self, state: WatchState, past: Iterable[tuple[float, float]]) -> WatchState:
-        """The state after batches that others judged and accepted, from loss and gradient norm of each finite one."""
+    def bounds(self, state: WatchState) -> tuple[float, float, float]:
+        """The largest loss, gradient norm and change of the buffers that a batch may have; at most the largest float.
+
+        Known before the batch is: a driver may compare on the device.
+        """
+        usual, reach = state.usual, self.far * state.usual.allowance
+        finite = _LARGEST
+        if usual.count < BEGINNING:
+            return finite, finite, finite
+        span = max(usual.top - usual.best, usual.typical)
+        return (
+            min(usual.top + reach * span, finite) if span > 0 else finite,
+            min(reach * usual.peak, finite) if usual.peak > 0 else finite,
+            min(reach * usual.drift, finite) if usual.drift > 0 else finite,
+        )
+
+    def follow(self, state: WatchState, past: Any) -> WatchState:
+        """The state after batches that the run took without being asked, from (loss, gradient norm) of each.
+
+        What is usual goes on from there, and nothing else of the state changes: so a trial of rates, in which the
+        copies' losses are not the run's, leaves one memory of the run.
+        """
+        usual = replace(state.usual, drift=0.0)  # not measured in a trial, so not known any more
         for loss, norm in past:
             if math.isfinite(loss) and math.isfinite(norm):
-                seen = _Told(loss, norm)
-                _, state = self._went(state if state.count else _begun(state, seen), seen)
-        return state
+                usual = _with(usual, loss, norm, 0.0)
+        return replace(state, usual=usual)
 
-    def rewound(self, now: WatchState, then: WatchState) -> WatchState:
-        """The averages of an earlier state with the brake of the present: what holds after a return."""
-        kept = replace(then, brake=now.brake, rescues=now.rescues, wait=now.wait, ceiling=now.ceiling)
-        return replace(kept, since=0, doubts=0, lost=0.0, still=0, deaf=0)
+    def after_return(self, now: WatchState, then: WatchState) -> WatchState:
+        """What holds after a return: what was usual then, and the brake of now."""
+        return replace(now, usual=then.usual)
 
-    def _jump(self, state: WatchState, loss: float, norm: float) -> str:
-        spread = max(state.spread, TRIFLE * (state.first - state.best))
-        excess = (loss - state.level) / spread if spread > 0 else 0.0
-        rise = norm / state.peak if state.peak > 0 else 1.0
-        if excess > self.far * self.band or (excess > self.band and rise > self.ratio):
-            return f"the loss jumped from about {state.level:.4g} to {loss:.4g}, the gradient grew {rise:.3g} times"
-        if rise > self.far * self.ratio:
-            return f"the gradient norm grew {rise:.3g} times, to {norm:.4g}"
+    def _take(
+        self, state: WatchState, loss: float, norm: float, drift: float, seen: Observation
+    ) -> tuple[Decision, WatchState]:
+        """Accept the batch, and look at what no single batch shows."""
+        usual = _with(state.usual, loss, norm, drift)
+        if state.beyond:
+            # only now, so that in a row of them each is judged alike
+            usual = replace(usual, allowance=min(usual.allowance * self.far, _LARGEST))
+        near = usual.near
+        lost = max(state.lost + (1 if loss - usual.best > usual.above(LOST) else -1), 0)
+        # at a minimum the gradient vanishes too, but there the loss is at its best
+        vanished = norm <= VANISHED * usual.peak and not near
+        still = state.still + 1 if vanished else 0
+        variation, constant = seen.output_variation, state.constant
+        if not math.isnan(variation):
+            constant = constant + 1 if variation < CONSTANT or (variation < DOUBTFUL and not near) else 0
+        keep = near and not lost and not still and not constant and not variation < DOUBTFUL
+        after = replace(
+            state, usual=usual, lost=lost, still=still, constant=constant, left_out=0, beyond=0, since=state.since + 1
+        )
+        if state.rescues and lost == 0:
+            after = self._release(after)
+        if constant >= CONFIRMED:
+            return self._back(after, "collapse", "the model's output no longer depends on its input", seen)
+        if still >= self.patience:
+            reason = f"the gradient norm fell to {norm:.3g} with the loss at {loss:.4g}"
+            return self._back(after, "vanished", reason, seen)
+        if lost >= self.patience:
+            return self._weigh(after, loss, seen)
+        return Decision(step=after.factor, keep=keep), after
+
+    def _weigh(self, state: WatchState, loss: float, seen: Observation) -> tuple[Decision, WatchState]:
+        """Ground was lost: to the state if it is worse than the last good one on the same batch, else to the data."""
+        usual = state.usual
+        risen = usual.level - usual.best
+        reason = f"the mean loss rose from {usual.best:.4g} to {usual.level:.4g}"
+        kept = seen.kept_loss
+        if kept < loss - risen / 2:
+            return self._back(state, "lost ground", f"{reason}; the last good state has {kept:.4g} here", seen)
+        if math.isnan(kept) and self._may_be_the_rate(state):
+            return self._back(state, "lost ground", reason, seen)
+        settled = replace(usual, best=usual.level, first=usual.first + risen)
+        note = f"{reason}, and an earlier state does no better: taken for new data"
+        return Decision(step=state.factor, keep=False, kind="new data", reason=note), replace(
+            state, usual=settled, lost=0
+        )
+
+    def _refuse(self, state: WatchState, seen: Observation) -> tuple[Decision, WatchState]:
+        """The batch is not finite or far beyond: to be left out, unless the state is to blame."""
+        kind, reason = self._fault(state, seen)
+        finite = kind == "jump"
+        if not finite and not seen.sound:
+            return self._back(state, "broken state", "parameters, buffers or optimizer state are not finite", seen)
+        left = state.left_out + 1
+        if left > self.leave_out:
+            reason = f"{reason}; {self.leave_out} batches in a row were left out"
+            return Decision(step=0.0, accept=False, action="stop", kind=kind, reason=reason, keep=False), state
+        # a state just returned to is not to blame for what it meets, and who was acquitted in this row stays so
+        if left == DOUBTS and not (state.rescues and state.since == 0):
+            guilty = self._state_is_guilty(state, seen)
+            if guilty:
+                return self._back(state, kind, f"{reason}, {left} times in a row{guilty}", seen)
+        if left >= DOUBTS and finite:
+            decision, after = self._take(state, seen.loss, seen.gradient_norm, seen.buffer_change, seen)
+            if decision.accept:
+                reason = f"{reason}, {left} times in a row, at an earlier state too: taken for new data"
+                return replace(decision, kind="new data", reason=reason, keep=False), after
+            return decision, after
+        after = replace(state, left_out=left, beyond=state.beyond + finite)
+        return Decision(step=state.factor, accept=False, action="skip", kind=kind, reason=reason, keep=False), after
+
+    def _may_be_the_rate(self, state: WatchState) -> bool:
+        """Where no earlier state can be asked: whether braking has not been tried enough."""
+        return state.factor > self.shrink**SURELY
+
+    def _state_is_guilty(self, state: WatchState, seen: Observation) -> str:
+        """Why, if the last good state would have taken this batch; empty if it would not."""
+        most_loss, most_norm, _ = self.bounds(state)
+        if seen.loss <= most_loss and seen.gradient_norm <= most_norm:
+            return ""  # what moved the buffers is the batch
+        loss, norm = seen.kept_loss, seen.kept_gradient_norm
+        if math.isnan(loss):
+            return "; no earlier state to compare with" if self._may_be_the_rate(state) else ""
+        if loss <= most_loss and norm <= most_norm:
+            return f"; the last good state has {loss:.4g} here"
         return ""
 
-    def _judged(self, verdict: Verdict, after: WatchState, seen: Sight) -> tuple[Verdict, WatchState]:
-        """What no single batch shows: the averages after it."""
-        if after.deaf >= CONFIRMED:
-            return self._back(after, "collapse", "the model answers the same whatever it is asked")
-        if after.still >= self.patience:
-            sunk = f"the gradient norm fell to {seen.gradient_norm:.3g} with the loss at {seen.loss:.4g}"
-            return self._back(after, "vanished", sunk)
-        if after.lost < self.patience:
-            return verdict, after
-        risen = after.level - after.best
-        reason = f"the mean loss rose from {after.best:.4g} to {after.level:.4g}"
-        if after.brake.factor > self.shrink**SURELY:
-            return self._back(after, "lost ground", reason)
-        settled = replace(after, best=after.level, first=after.first + risen, lost=0.0)
-        return replace(verdict, kind="new data", reason=f"{reason}, at a small rate too", adopted=True), settled
+    def _fault(self, state: WatchState, seen: Observation) -> tuple[str, str]:
+        loss, norm, drift = seen.loss, seen.gradient_norm, seen.buffer_change
+        most_loss, most_norm, _ = self.bounds(state)
+        for name, value in (("loss", loss), ("gradient", norm), ("buffers", drift)):
+            if not math.isfinite(value):
+                return f"broken {name}", f"the {name} {'are' if name == 'buffers' else 'is'} not finite"
+        usual = state.usual
+        if not loss <= most_loss:
+            return (
+                "jump",
+                f"the loss jumped from about {usual.level:.4g} to {loss:.4g}, above all seen ({usual.top:.4g})",
+            )
+        if not norm <= most_norm:
+            return "jump", f"the gradient norm jumped to {norm:.4g}, {norm / usual.peak:.3g} times the largest seen"
+        return "jump", f"the batch moves the model's buffers {drift / usual.drift:.3g} times as far as any before"
 
-    def _went(self, state: WatchState, seen: Sight) -> tuple[Verdict, WatchState]:
-        """Accept: averages and factor move on."""
-        loss, norm, hearing = seen.loss, seen.gradient_norm, seen.hearing
-        away, weight = loss - state.level, max(MEMORY, 1 / (state.count + 1))
-        level, typical = state.level + weight * away, state.typical + weight * (abs(away) - state.typical)
-        scale = abs(state.first) if state.count < 1 / MEMORY else _least(state.scale, typical)
-        best = _least(state.best, level)
-        above, gained, first = level - best, state.first - best, abs(state.first)
-        ground = max(LOST[0] * gained, LOST[1] * scale, LOST[2] * first)
-        lost = state.lost + min(above / ground, FAST) if above > ground > 0 else 0.0
-        near = above <= max(NEAR[0] * gained, NEAR[1] * scale, NEAR[2] * first)
-        # at a minimum the gradient vanishes too, but there the loss is at its best
-        vanished = norm <= NOTHING * state.peak and above > max(TRIFLE * gained, NOTHING * first)
-        still = state.still + 1 if vanished else 0
-        deaf = state.deaf
-        if not math.isnan(hearing):
-            deaf = deaf + 1 if hearing < DEAF or (hearing < DULL and not near) else 0
-        good = near and not still and not deaf and not hearing < DULL
-        brake, wait, ceiling, rescues = state.brake, state.wait, state.ceiling, state.rescues
-        if rescues and good:
-            brake, wait, ceiling, rescues = self._released(state)
-        verdict = GO if good and brake.factor == 1 else Verdict(step=brake.factor, good=good)
-        return verdict, WatchState(
-            brake, state.count + 1, level, max(abs(away), self.forget * state.spread), typical,
-            max(norm, self.forget * state.peak), state.first, best, scale, lost, still, deaf, 0, rescues,
-            state.since + 1, wait, ceiling,
-        )  # fmt: skip
-
-    def _released(self, state: WatchState) -> tuple[BrakeState, int, float, int]:
-        """Brake, wait, ceiling and rescues after one more good update."""
-        brake, wait, ceiling, rescues = state.brake, state.wait, state.ceiling, state.rescues
-        if brake.factor < ceiling:
-            grown = self.brake.update(brake, _as_observation(_Seen(1, 0.0, 1.0)))[1]
-            return replace(grown, factor=min(grown.factor, ceiling)), wait, ceiling, rescues
-        if wait > 0:
-            return brake, wait - 1, ceiling, rescues
-        if ceiling < 1:
-            ceiling = min(2 * ceiling, 1.0)
-            return brake, self._pause(rescues) * (FORGETTING if ceiling == 1 else 1), ceiling, rescues
-        return brake, 0, 1.0, 0
-
-    def _pause(self, rescues: int) -> int:
-        return PAUSE * self.patience * PATIENCE_GROWTH ** min(rescues - 1, 10)
-
-    def _allowed(self, state: WatchState) -> int:
-        """How many batches in a row may be left out before the state is blamed."""
-        return self.doubts + (MORE_DOUBTS if _untried(state) else 0)
-
-    def _doubt(self, state: WatchState, kind: str, reason: str) -> tuple[Verdict, WatchState]:
-        if state.doubts < self._allowed(state):
-            factor = state.brake.factor
-            verdict = Verdict(step=factor, accept=False, action="skip", kind=kind, reason=reason, good=False)
-            return verdict, replace(state, doubts=state.doubts + 1)
-        return self._back(state, kind, f"{reason}, {state.doubts + 1} times in a row")
-
-    def _back(self, state: WatchState, kind: str, reason: str) -> tuple[Verdict, WatchState]:
+    def _back(self, state: WatchState, kind: str, reason: str, seen: Observation) -> tuple[Decision, WatchState]:
         rescues = state.rescues + 1
-        shown = _Seen(1, math.nan, math.nan)
-        decision, brake = self.brake.update(state.brake, _as_observation(shown))
-        if rescues > 1:
-            decision, brake = self.brake.update(brake, _as_observation(shown))
-        action: Action = "back" if rescues <= self.rescues else "stop"
-        guilty = kind in GUILTY or rescues > 1
-        failed = state.brake.factor * self.shrink ** (rescues - 1)
-        ceiling = min(failed / 2, state.ceiling) if guilty else state.ceiling
-        after = replace(
-            state, brake=brake, rescues=rescues, since=0, doubts=0, lost=0.0, still=0, deaf=0,
-            wait=self._pause(rescues), ceiling=ceiling,
-        )  # fmt: skip
-        return Verdict(
-            step=decision.step, accept=False, restart=True, action=action, kind=kind, reason=reason, good=False
+        factor, ceiling = state.factor, state.ceiling
+        accused = kind in GUILTY or rescues > 1
+        limit = seen.kept_limit
+        part = seen.step / limit if 0 < limit < math.inf else math.nan
+        innocent = part < FAR_BELOW
+        if accused and innocent:
+            reason = f"{reason}; at {part:.2g} x the stability limit the rate is not the cause"
+        if not innocent:
+            factor = max(factor * self.shrink ** (1 if rescues == 1 else 2), LEAST_FACTOR)
+        if accused and not innocent:
+            ceiling = min(state.factor * self.shrink ** (rescues - 1) / 2, ceiling)
+        after = WatchState(
+            usual=state.usual,
+            rescues=rescues,
+            factor=factor,
+            ceiling=max(ceiling, LEAST_FACTOR),
+            wait=_pause(self, rescues),
+        )
+        action = "back" if rescues <= self.rescues else "stop"
+        return Decision(
+            step=factor, accept=False, restart=True, action=action, kind=kind, reason=reason, keep=False
         ), after
+
+    def _release(self, state: WatchState) -> WatchState:
+        """One more update on which no ground was lost: the factor grows, or waits at its ceiling."""
+        if state.factor < state.ceiling:
+            return replace(state, factor=min(self.grow * state.factor, state.ceiling))
+        if state.wait > 0:
+            return replace(state, wait=state.wait - 1)
+        if state.ceiling < 1:
+            ceiling = min(2 * state.ceiling, 1.0)
+            wait = _pause(self, state.rescues) * (FORGETTING if ceiling == 1 else 1)
+            return replace(state, ceiling=ceiling, wait=wait)
+        return replace(state, rescues=0)
+
+
+# JSON and comparisons on a device take it, unlike infinity.
+_LARGEST = 3e38
+
+
+def _pause(watch: Watch, rescues: int) -> int:
+    return PAUSE * watch.patience * PAUSE_GROWTH ** min(rescues - 1, 10)
+
+
+def _with(usual: Usual, loss: float, norm: float, drift: float) -> Usual:
+    """One more batch. The deviation that moves the averages is cut, so that it takes many batches to move them."""
+    if usual.count == 0:
+        return Usual(count=1, first=loss, level=loss, best=loss, top=loss, peak=norm, drift=drift)
+    weight = max(MEMORY, 1 / (usual.count + 1))
+    away = loss - usual.level
+    reach = max(ROBUST * usual.typical, NEAR[0] * (usual.first - usual.best))
+    moved = max(min(away, reach), -reach) if usual.count >= BEGINNING and reach > 0 else away
+    level = usual.level + weight * moved
+    typical = usual.typical + weight * (abs(moved) - usual.typical)
+    # a deviation of 0 says that nothing has varied yet
+    early = usual.count < BEGINNING or not usual.quiet
+    return Usual(
+        count=usual.count + 1,
+        first=usual.first,
+        level=level,
+        typical=typical,
+        best=_least(usual.best, level),
+        quiet=max(typical, usual.quiet) if early else _least(usual.quiet, typical),
+        top=max(usual.top, loss),
+        peak=max(usual.peak, norm),
+        drift=max(usual.drift, drift),
+        allowance=max(usual.allowance * TAKEN_BACK, 1.0),
+    )
 
 
 def _least(least: float, value: float) -> float:
     """The least value so far, slowly forgotten."""
     return value if value < least else least + (value - least) / LONG
-
-
-def _untried(state: WatchState) -> bool:
-    """Whether this is the state that was returned to, with no update since."""
-    return state.rescues > 0 and state.since == 0
-
-
-def _begun(state: WatchState, seen: Sight) -> WatchState:
-    """Averages at the first batch."""
-    loss, norm = seen.loss, seen.gradient_norm
-    return replace(
-        state, level=loss, spread=abs(loss), typical=0.0, peak=norm, first=loss, best=loss, scale=abs(loss)
-    )  # fmt: skip
-
-
-def _as_observation(seen: _Seen) -> Observation:
-    """The brake over a constant rule reads these three only."""
-    whole_observation: Any = seen
-    return whole_observation

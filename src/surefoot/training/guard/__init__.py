@@ -1,9 +1,5 @@
 """A run that takes back what goes wrong."""
 
-from surefoot.training.guard._history import Event
-from surefoot.training.guard.guard import Guard
+from surefoot.training.guard._guard import Guard
 
-__all__ = [
-    "Event",
-    "Guard",
-]
+__all__ = ["Guard"]

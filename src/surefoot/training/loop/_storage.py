@@ -1,24 +1,28 @@
 """Where snapshots are kept: the device's memory, the CPU's, or a directory; two of them, the newest last."""
 
 import contextlib
+import hashlib
 import os
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from surefoot.errors import InvalidType
 from surefoot.training.model.agreement import rank
 from surefoot.training.model.snapshot import Snapshot, Subject
 
-__all__ = ["DirectoryShelf", "MemoryShelf", "Shelf", "latest", "shelf_for"]
+__all__ = ["DirectoryStore", "MemoryStore", "Store", "saved_in", "store_for", "write_atomically"]
 
-NAMES = ("snapshot-0.pt", "snapshot-1.pt")
+# Read in pieces, so that a check needs no second copy in memory.
+PIECE = 1 << 20
 
 
-class Shelf(Protocol):
+class Store(Protocol):
     """Two snapshots at most."""
 
     @property
@@ -32,13 +36,14 @@ class Shelf(Protocol):
         ...
 
     def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
-    ) -> bool:
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
+        *, newest: bool = False,
+    ) -> bool:  # fmt: skip
         """Take one, in place of the oldest (or of the newest); False if the state is not all finite."""
         ...
 
-    def get(self, step: int) -> Snapshot:
-        """The one of that step; newer ones are dropped."""
+    def look(self, step: int) -> Snapshot | None:
+        """The one of that step; None if it cannot be read."""
         ...
 
     def only(self, steps: Sequence[int]) -> None:
@@ -46,7 +51,7 @@ class Shelf(Protocol):
         ...
 
 
-class MemoryShelf:
+class MemoryStore:
     """In memory, on the tensors' own devices or on the CPU.
 
     Parameters
@@ -72,8 +77,9 @@ class MemoryShelf:
         return sum(snapshot.bytes for snapshot in self._kept) + spare
 
     def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
-    ) -> bool:
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
+        *, newest: bool = False,
+    ) -> bool:  # fmt: skip
         """Copy into the memory of the one it replaces."""
         if len(self._kept) == 2:
             self._spare = self._kept.pop(1 if newest else 0)
@@ -86,45 +92,71 @@ class MemoryShelf:
         self._kept.append(taken if self._device is None else taken.on(self._device))
         return True
 
-    def get(self, step: int) -> Snapshot:
-        """Its buffers stay the shelf's."""
-        while self._kept[-1].step != step:
-            self._spare = self._kept.pop()
-        return self._kept[-1]
+    def look(self, step: int) -> Snapshot | None:
+        """Its memory stays the store's."""
+        return next((snapshot for snapshot in self._kept if snapshot.step == step), None)
 
     def only(self, steps: Sequence[int]) -> None:
-        """Free the memory of the others."""
-        self._kept, self._spare = [snapshot for snapshot in self._kept if snapshot.step in steps], None
+        """The memory of one of the others is used again."""
+        gone = [snapshot for snapshot in self._kept if snapshot.step not in steps]
+        self._kept = [snapshot for snapshot in self._kept if snapshot.step in steps]
+        self._spare = gone[-1] if gone and steps else self._spare if steps else None
 
 
-class DirectoryShelf:
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file by its name, RUN.STEP.DIGEST.pt: whose it is, of which step, and what its content has to add up to."""
+
+    path: Path
+    run: str
+    step: int
+    digest: str
+
+    def read(self) -> Snapshot | None:
+        """The snapshot; None if it is not what was written, whatever the reason."""
+        # a damaged file can fail in any way, and each means the same: not this one
+        with contextlib.suppress(Exception):
+            if _digest(self.path) == self.digest:
+                found = Snapshot.from_plain(torch.load(self.path, map_location="cpu", weights_only=True))
+                return found if found.step == self.step else None
+        return None
+
+
+class DirectoryStore:
     """In files that are complete or not there: written beside, flushed to the disk, then renamed.
+
+    A file's name has the run, the step and a checksum of the content in it, so one rename makes all of it valid, and a
+    run never touches another's files.
 
     Parameters
     ----------
     path : Path
-        Made if missing. Two files: snapshot-0.pt and snapshot-1.pt.
+        Made if missing.
+    run : str
+        Name of the run.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, run: str) -> None:
+        self.path, self.run = path, run
         path.mkdir(parents=True, exist_ok=True)
-        self._kept: list[tuple[int, str, int]] = []
+        _remove_abandoned(path)
+        self._kept: list[Saved] = []
         self._proved = False
 
     @property
     def steps(self) -> list[int]:
         """Oldest first."""
-        return [step for step, _, _ in self._kept]
+        return [saved.step for saved in self._kept]
 
     @property
     def bytes(self) -> int:
         """On disk."""
-        return sum(size for _, _, size in self._kept)
+        return sum(saved.path.stat().st_size for saved in self._kept if saved.path.exists())
 
     def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Any = None, *, newest: bool = False
-    ) -> bool:
+        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
+        *, newest: bool = False,
+    ) -> bool:  # fmt: skip
         """Write the file anew of the one it replaces.
 
         Raises
@@ -138,40 +170,44 @@ class DirectoryShelf:
         if not taken.sound:
             return False
         taken.note.update(note)
-        used = [name for _, name, _ in self._kept]
-        name = used[newest] if len(used) == 2 else next(name for name in NAMES if name not in used)
         try:
-            size = write_atomically(taken.on("cpu").plain(), self.path / name)
+            saved = write_atomically(taken.on("cpu").plain(), self.path, self.run, step)
             if not self._proved:
-                read(self.path / name)  # better now than when it is needed
+                torch.load(saved.path, map_location="cpu", weights_only=True)  # better now than when it is needed
                 self._proved = True
         except (pickle.PickleError, AttributeError, TypeError) as error:
-            (self.path / name).unlink(missing_ok=True)
+            for path in self.path.glob(f"{self.run}.{step}.*"):
+                path.unlink(missing_ok=True)
             raise InvalidType(
                 f"the optimizer, or what was passed in `also`, keeps objects that torch.load(weights_only=True) "
                 f"refuses ({str(error).splitlines()[0]}); keep='cpu' takes them"
             ) from error
-        self._kept = [*(kept for kept in self._kept if kept[1] != name), (step, name, size)]
+        same = [kept for kept in self._kept if kept.step == step and kept.path != saved.path]
+        others = [kept for kept in self._kept if kept.step != step]
+        gone = [*same, *([others.pop(1 if newest else 0)] if len(others) == 2 else [])]
+        self._kept = [*others, saved]
+        for kept in gone:
+            kept.path.unlink(missing_ok=True)
         return True
 
-    def get(self, step: int) -> Snapshot:
+    def look(self, step: int) -> Snapshot | None:
         """Read from the file."""
-        while self._kept[-1][0] != step:
-            _, name, _ = self._kept.pop()
-            (self.path / name).unlink(missing_ok=True)
-        return read(self.path / self._kept[-1][1])
+        saved = next((kept for kept in self._kept if kept.step == step), None)
+        return None if saved is None else saved.read()
 
     def only(self, steps: Sequence[int]) -> None:
-        """The files of the others stay until they are written anew."""
-        self._kept = [kept for kept in self._kept if kept[0] in steps]
+        """The files of the others are removed."""
+        for saved in [kept for kept in self._kept if kept.step not in steps]:
+            saved.path.unlink(missing_ok=True)
+        self._kept = [kept for kept in self._kept if kept.step in steps]
 
-    def found(self) -> list[Snapshot]:
-        """The complete ones that an earlier process left here too."""
-        return found_in(self.path)
+    def adopt(self, saved: Sequence[Saved]) -> None:
+        """Go on with what an earlier process of the same run has left."""
+        self._kept = sorted(saved, key=lambda one: one.step)[-2:]
 
 
-def shelf_for(keep: Any) -> Shelf:
-    """The shelf that the argument `keep` names.
+def store_for(keep: Any, run: str) -> Store:
+    """The store that the argument `keep` names.
 
     Raises
     ------
@@ -179,57 +215,77 @@ def shelf_for(keep: Any) -> Shelf:
         If it names none.
     """
     if keep == "device":
-        return MemoryShelf()
+        return MemoryStore()
     if keep == "cpu":
-        return MemoryShelf("cpu")
+        return MemoryStore("cpu")
     if isinstance(keep, Path):
         own = rank()
-        return DirectoryShelf(keep if own is None else keep / f"rank-{own}")
+        return DirectoryStore(keep if own is None else keep / f"rank-{own}", run)
     raise InvalidType(f"keep is 'device', 'cpu' or a pathlib.Path of a directory; got {keep!r}")
 
 
-def write_atomically(data: Any, path: Path) -> int:
-    """Write beside, flush, rename; the size in bytes.
+def write_atomically(data: Any, folder: Path, run: str, step: int) -> Saved:
+    """Write beside, flush, rename to a name that has the checksum in it.
 
     Raises
     ------
     OSError
-        If the disk is full or the directory gone; what was at the path is untouched.
+        If the disk is full or the directory gone; what was there is untouched.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside = folder / f"{run}.{step}.{os.getpid()}.part"
     try:
         with beside.open("wb") as file:
             torch.save(data, file)
             file.flush()
             os.fsync(file.fileno())
-        size = beside.stat().st_size
+        digest = _digest(beside)
+        path = folder / f"{run}.{step}.{digest}.pt"
         beside.replace(path)
-        _flush_directory(path.parent)
+        _flush_directory(folder)
     except RuntimeError as error:  # how torch's writer reports a full disk
-        raise OSError(f"{path} could not be written: {error}") from error
+        raise OSError(f"no snapshot could be written to {folder}: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-    return size
+    return Saved(path, run, step, digest)
 
 
-def read(path: Path) -> Snapshot:
-    """A snapshot from its file, which holds nothing that could run."""
-    return Snapshot.from_plain(torch.load(path, map_location="cpu", weights_only=True))
+def saved_in(folder: Path) -> list[Saved]:
+    """The files in a directory that are snapshots by their name, oldest step first."""
+    found: list[Saved] = []
+    for path in folder.glob("*.pt"):
+        run, step, digest = [*path.name.split("."), "", ""][:3]
+        if step.isdecimal() and digest != "pt":
+            found.append(Saved(path, run, int(step), digest))
+    return sorted(found, key=lambda saved: saved.step)
 
 
-def found_in(path: Path) -> list[Snapshot]:
-    """The complete snapshots in a directory."""
-    found: list[Snapshot] = []
-    for name in NAMES:
-        with contextlib.suppress(OSError, RuntimeError, ValueError, EOFError):
-            found.append(read(path / name))
-    return found
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            total.update(piece)
+    return total.hexdigest()[:32]
 
 
-def latest(path: Path) -> Snapshot | None:
-    """The newest complete snapshot in a directory; None if there is none."""
-    return max(found_in(path), key=lambda snapshot: snapshot.step, default=None)
+def _remove_abandoned(folder: Path) -> None:
+    """What processes left half written that are no more."""
+    for path in folder.glob("*.part"):
+        number = path.name.split(".")[-2]
+        if number.isdecimal() and not _alive(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix" or process == os.getpid():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _flush_directory(path: Path) -> None:

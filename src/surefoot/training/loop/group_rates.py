@@ -1,6 +1,6 @@
-"""The rates of parameter groups: one number that a rule decides, and what the groups make of it."""
+"""The rates of parameter groups: the one place that writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,29 +12,43 @@ __all__ = ["Rates"]
 
 
 class Rates:
-    """Writes a rate into every group, times the group's weight.
+    """Writes each group's lr for an update.
 
-        lr_i = rate * w_i,    w_i = lr_i / (the first positive lr) at the start
+        lr_i = rate * w_i,      w_i = lr_i / (the first positive lr) at the start       if a rule decides the rate
+        lr_i = factor * lr_i,   while the optimizer steps                               if the user does
 
-    If anything else changes a group's lr between two updates, its weight is multiplied by the same factor: a
-    scheduler that multiplies the present rate, or a user's hand. With `shared`, a scheduler owns the groups' lr:
-    w_i is read from it at each update, and the rate is written only while the optimizer steps.
+    A scheduler owns the groups' lr: what it wrote is read before each update and put back after it, so that it never
+    sees anybody else's; w_i is then its rate over its peak (the first group's `max_lr` or `initial_lr`). A scheduler is
+    found by the mark that it leaves on its optimizer, whether it was named or not. Without one, the rule's rates stand
+    in the groups, and what else changes a group's lr between two updates multiplies that group's weight by the same.
 
     Parameters
     ----------
     optimizers : sequence of Optimizer
-    shared : bool
-        Whether schedulers write the lr.
+    driven : bool
+        Whether a rule decides the rate.
+    named : bool
+        Whether schedulers were named.
 
     Raises
     ------
     InvalidInput
-        If no group has a positive rate to tell the ratios from.
+        If a rule decides and no group has a positive rate to tell the ratios from.
     """
 
-    def __init__(self, optimizers: Sequence[Optimizer], shared: bool) -> None:
-        self._optimizers, self.shared = tuple(optimizers), shared
-        found = [float(group["lr"]) for group in self._groups()]
+    def __init__(self, optimizers: Sequence[Optimizer], driven: bool, named: bool) -> None:
+        self._optimizers, self.driven, self._named = tuple(optimizers), driven, named
+        self._lent: list[Any] = []
+        self._handles: list[Any] = []
+        self._held = 1.0
+        self._told = False
+        self.unit, self.weights, self.written = 1.0, [1.0], [0.0]
+        # of the last update, of each group; the first one's
+        self.in_force: tuple[float, ...] = ()
+        self.first = float("nan")
+        if not driven:
+            return
+        found = self._peaks()
         if not any(0 < rate < float("inf") for rate in found):
             raise InvalidInput(
                 f"the groups' rates are {', '.join(f'{rate:g}' for rate in found)}: no ratio can be told from them; "
@@ -42,59 +56,119 @@ class Rates:
             )
         self.unit = next(rate for rate in found if 0 < rate < float("inf"))
         self.weights = [rate / self.unit for rate in found]
-        self.written = found
-        self._lent: list[Any] = []
+        self.written = [float(group["lr"]) for group in self._groups()]
 
     @property
-    def first(self) -> float:
-        """The first group's weight."""
-        return self.weights[0]
+    def scheduled(self) -> bool:
+        """Whether a scheduler writes the lr: one was named, or has left its mark."""
+        return self._named or any("initial_lr" in group for group in self._optimizers[0].param_groups)
 
-    def read(self) -> None:
-        """Take up what others have done to the groups since the last update."""
+    def read(self) -> str:
+        """Take up what others have done to the groups since the last update; what is to be said about it."""
+        if not self.driven or self._lent:
+            return ""
         now = [float(group["lr"]) for group in self._groups()]
-        # a group added on the way
-        self.weights += [rate / self.unit for rate in now[len(self.weights) :]]
-        self.written += now[len(self.written) :]
-        if self.shared:
+        if self.scheduled:
+            peaks = self._peaks()
+            if not self._named and not self._told:
+                # found on the way: until now its rates were taken for ours
+                self.unit = next((rate for rate in peaks if rate > 0), self.unit)
             self.weights = [rate / self.unit for rate in now]
-            self._lent = [_copied(group["lr"]) for group in self._groups()]
-            return
+            self._lent = [_value(group["lr"]) for group in self._groups()]
+            return self._say(
+                "a scheduler that was not named sets the rates: its rates over its peak multiply the pilot's; name it, "
+                "scheduler=..., so that it goes back with the rest"
+            )
+        self.weights = [*self.weights[: len(now)], *(rate / self.unit for rate in now[len(self.weights) :])]
+        self.written = [*self.written[: len(now)], *now[len(self.written) :]]
+        said = ""
         for i, (rate, written) in enumerate(zip(now, self.written, strict=True)):
             if rate != written and written > 0:
                 self.weights[i] *= rate / written
+                said = said or self._say(
+                    f"somebody else set the rate of group {i} from {written:.3g} to {rate:.3g}; that group's rates are "
+                    f"{rate / written:.3g} times what is decided from here on"
+                )
+        return said
 
-    def write(self, rate: float) -> None:
-        """Put a rate into force."""
-        self.written = [rate * weight for weight in self.weights]
+    def write(self, rate: float, *, at_peak: bool = False) -> None:
+        """Put a rate (or, where the user decides, a factor) into force until `settle`.
+
+        Parameters
+        ----------
+        rate : float
+        at_peak : bool
+            Leave out what a scheduler's warm-up takes off.
+        """
+        if not self.driven:
+            if rate != 1.0:
+                self._lend()
+                self._set([rate * float(value) for value in self._lent])
+            self.in_force = tuple(float(group["lr"]) for group in self._groups() if group.get("lr") is not None)
+            self.first = self.in_force[0] if self.in_force else float("nan")
+            return
+        weights = [peak / self.unit for peak in self._peaks()] if at_peak and self.scheduled else self.weights
+        self.written = [rate * weight for weight in weights]
         self._set(self.written)
+        self.in_force, self.first = tuple(self.written), self.written[0]
 
     def settle(self) -> None:
-        """After the update: give a scheduler back its own; else see to it that what was written stands."""
-        if not self.shared:
-            self._set(self.written)
-        elif self._lent:
+        """After the update: give back what was lent; else see to it that what was written stands."""
+        if self._lent:
             self._set(self._lent)
-        self._lent = []
+            self._lent = []
+        elif self.driven and not self.scheduled:
+            self._set(self.written)
+
+    def hold(self, factor: float) -> None:
+        """Have a factor in force whenever somebody else steps an optimizer; 1 ends it, and removes the hooks."""
+        self._held = factor
+        if factor != 1.0 and not self._handles:
+            for optimizer in self._optimizers:
+                self._handles.append(optimizer.register_step_pre_hook(lambda *_: self.write(self._held)))
+                self._handles.append(optimizer.register_step_post_hook(lambda *_: self.settle()))
+        elif factor == 1.0:
+            for handle in self._handles:
+                handle.remove()
+            self._handles = []
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"unit": self.unit, "weights": list(self.weights), "written": list(self.written)}
+        return {
+            "unit": self.unit, "weights": list(self.weights), "written": list(self.written), "said": self._told,
+        }  # fmt: skip
 
-    def load_state_dict(self, data: Any) -> None:
+    def load_state_dict(self, data: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.unit, self.weights, self.written = data["unit"], list(data["weights"]), list(data["written"])
+        self._told = data["said"]
+
+    def _say(self, text: str) -> str:
+        """Once in a run, and not about what was named."""
+        if self._told or self._named:
+            return ""
+        self._told = True
+        return text
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
+    def _peaks(self) -> list[float]:
+        """The largest rate that a scheduler will set, as far as it has left word; the present one otherwise."""
+        return [float(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in self._groups()]
+
+    def _lend(self) -> None:
+        if not self._lent:
+            self._lent = [_value(group.get("lr", 0.0)) for group in self._groups()]
+
     def _set(self, rates: Sequence[Any]) -> None:
         for group, rate in zip(self._groups(), rates, strict=False):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(float(rate))  # in place: a captured graph holds this tensor
-            else:
+            if isinstance(group.get("lr"), Tensor):
+                group["lr"].fill_(rate)  # in place: a captured graph holds this tensor
+            elif "lr" in group:
                 group["lr"] = rate
 
 
-def _copied(rate: Any) -> Any:
-    return float(rate) if isinstance(rate, Tensor) else rate
+def _value(rate: Any) -> Any:
+    """A tensor's value stays a tensor, in its own precision, so that giving it back changes no bit."""
+    return rate.clone() if isinstance(rate, Tensor) else rate

@@ -9,9 +9,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.training.curvature.linearised import as_scalar
+from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.batches import Batches
 from surefoot.training.model.loss import Loss
-from surefoot.training.model.output_variation import Listener
+from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.sandbox import buffers_set_aside, random_modules, random_state_kept
 from surefoot.training.model.trees import on_device
 
@@ -26,7 +27,7 @@ def run(
     steps: int,
     data: Batches,
     seed: int,
-    listener: Listener | None = None,
+    variation: OutputVariation | None = None,
 ) -> list[float]:
     """Train the model, which is the caller's to lose, for some steps.
 
@@ -44,8 +45,8 @@ def run(
         What the last loss is taken over.
     seed : int
         Of what the model draws (dropout).
-    listener : Listener, optional
-        Of the model: asked at the first step, and armed for the data at the end.
+    variation : OutputVariation, optional
+        Of the model: read at the first step, and armed for the data at the end.
 
     Returns
     -------
@@ -56,20 +57,21 @@ def run(
     losses: list[float] = []
     with random_state_kept():
         torch.manual_seed(seed)
-        if listener is not None:
-            listener.arm()
-        for batch, step in zip(batches, range(steps), strict=False):
-            optimizer.zero_grad()
+        if variation is not None:
+            variation.arm()
+        step = TrainingStep(model, [optimizer])
+        for batch, k in zip(batches, range(steps), strict=False):
+            step.begin()
             value = as_scalar(loss(model, on_device(batch, device)))
-            if listener is not None and step == 0:
-                listener.heard()
+            if variation is not None and k == 0:
+                variation.ratio(*variation.read())
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 return [*losses, math.nan]
-            value.backward()
-            optimizer.step()
-    if listener is not None:
-        listener.arm()
+            step.backward(value)
+            step.update()
+    if variation is not None:
+        variation.arm()
     return [*losses, mean_loss(model, loss, data)]
 
 

@@ -1,4 +1,4 @@
-"""The senses of a guard that cost something every step: the gradient's norm, and the agreement of all ranks."""
+"""What an update costs in reading: the gradient's norm, and the agreement of all ranks."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["agreed", "alone", "everywhere", "gradient_norm", "newest_common", "rank"]
+__all__ = ["agreed", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of", "rank"]
 
 # Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
 SMALL = 1 << 15
@@ -19,12 +19,22 @@ FLOATS = (torch.float32, torch.float64)
 
 def gradient_norm(parameters: Sequence[Tensor]) -> float:
     """|g| over all parameters that have a gradient, 0 if none has; not finite if any entry is not."""
-    gradients = [g for g in [p.grad for p in parameters] if g is not None]
+    return norm_of([g for g in [p.grad for p in parameters] if g is not None])
+
+
+def norm_of(gradients: list[Tensor]) -> float:
+    """The norm of all of them together; of sharded ones that of the whole."""
     if not gradients:
         return 0.0
     quick = _quick(gradients)
     # a sum of squares over- or underflows where the norm itself need not
     return quick if 0 < quick < math.inf else _careful(gradients)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What a process has of a sharded tensor (DTensor), in the same memory; any other tensor itself."""
+    sharded: Any = tensor
+    return sharded.to_local() if hasattr(tensor, "placements") else tensor
 
 
 def _quick(gradients: list[Tensor]) -> float:
@@ -34,7 +44,7 @@ def _quick(gradients: list[Tensor]) -> float:
     small: list[Tensor] = []
     squares: list[Tensor] = []
     for g in gradients:
-        if g.dtype is not dtype or g.device != device or g.layout is not torch.strided:
+        if g.dtype is not dtype or g.device != device or g.layout is not torch.strided or hasattr(g, "placements"):
             return math.nan
         if g.numel() < SMALL:
             small.append(g)
@@ -60,9 +70,10 @@ def _careful(gradients: list[Tensor]) -> float:
 
 def _norm(gradient: Tensor) -> Tensor:
     if gradient.layout != torch.strided:
-        gradient = gradient.coalesce()._values()
+        gradient = gradient.coalesce().values()
     wide = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
-    return torch.linalg.vector_norm(gradient, dtype=wide)
+    norm: Any = torch.linalg.vector_norm(gradient, dtype=wide)
+    return norm.full_tensor() if hasattr(norm, "placements") else norm
 
 
 def alone() -> bool:
@@ -75,6 +86,8 @@ def agreed(values: Sequence[float], device: torch.device) -> list[float]:
 
     All ranks then decide alike, since they decide from the same numbers by the same rule.
     """
+    if alone():
+        return list(values)
     packed: Any = torch.tensor(list(values), dtype=torch.float64 if device.type == "cpu" else torch.float32)
     packed = packed.to(device)
     dist.all_reduce(packed)
@@ -94,6 +107,15 @@ def newest_common(steps: Sequence[int]) -> int | None:
         dist.all_gather_object(found, list(steps))
         common = common.intersection(*found)
     return max(common, default=None)
+
+
+def common_name(name: str) -> str:
+    """The first rank's, on all of them."""
+    if alone():
+        return name
+    names: list[Any] = [name]
+    dist.broadcast_object_list(names)
+    return names[0]
 
 
 def rank() -> int | None:

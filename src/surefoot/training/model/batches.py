@@ -170,7 +170,7 @@ def _size_of_one(batch: Any) -> int:
 
 def _listed(data: Any) -> list[Any]:
     if isinstance(data, DataLoader):
-        with random_state_kept(*_generators(data)):
+        with random_state_kept(*generators(data)):
             _check_repeatable(data.dataset)
             return list(data)
     if isinstance(data, Tensor | tuple | Mapping) or hasattr(data, "to"):
@@ -185,7 +185,7 @@ def _listed(data: Any) -> list[Any]:
         return list(data)
 
 
-def _generators(loader: Any) -> list[torch.Generator]:
+def generators(loader: Any) -> list[torch.Generator]:
     """The random generators that iterating the loader would advance."""
     samplers = [loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
     samplers.append(getattr(samplers[-1], "sampler", None))

@@ -1,4 +1,4 @@
-"""Whether a model still listens to its input: the sensor for the failures that no NaN announces."""
+"""Whether a model's output still depends on its input: the sensor for the failures that no NaN announces."""
 
 import math
 from typing import Any
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from surefoot.training.model.trees import leaves
 
-__all__ = ["COLLAPSED", "Listener"]
+__all__ = ["COLLAPSED", "OutputVariation"]
 
 # After a short run, an output that varies over a batch by less than this part of what it did, and of its size, is a
 # constant. By convention; a run that learns keeps most of its variation.
 COLLAPSED = 0.03
-# Of more numbers an answer than these a sample is listened to: the logits of a large vocabulary must not be copied.
+# Of more numbers an output than these a sample is measured: the logits of a large vocabulary must not be copied.
 MOST = 1 << 16
 
 
-class Listener:
+class OutputVariation:
     """Measures how much a model's output varies over a batch, when asked to.
 
         r = s / max(largest s so far, m),    s = ||std over the batch of the output||,  m = ||mean over the batch||
@@ -30,7 +30,7 @@ class Listener:
     Parameters
     ----------
     model : Module
-        A hook is on it only during the one forward pass that is listened to.
+        A hook is on it only during the one forward pass that is measured.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -40,42 +40,46 @@ class Listener:
         self.largest = 0.0
 
     def arm(self) -> None:
-        """Listen to the next forward pass."""
+        """Measure the next forward pass."""
         if self._handle is None:
-            self._handle = self._model.register_forward_hook(self._heard)
+            self._handle = self._model.register_forward_hook(self._measure)
 
     def disarm(self) -> None:
-        """Listen no more."""
+        """Measure no more."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
-    def heard(self) -> float:
-        """The ratio r of what was heard since `arm`, nan if nothing was; one transfer from the device."""
+    def read(self) -> tuple[float, float]:
+        """Spread s and size m of the output since `arm`, nan if nothing was measured; one transfer from the device."""
         self.disarm()
         if self._variation is None:
-            return math.nan
+            return math.nan, math.nan
         spread, size = self._variation.tolist()
         self._variation = None
+        return spread, size
+
+    def ratio(self, spread: float, size: float) -> float:
+        """The ratio r of what was read; nan if that is not finite."""
         if not spread + size < math.inf:
             return math.nan
         self.largest = max(self.largest, spread)
         return max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
 
     def forget(self) -> None:
-        """After a return: what was heard of the state that is gone."""
+        """After a return: what was measured of the state that is gone."""
         self.disarm()
         self._variation = None
 
-    def _heard(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        answers = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]
-        if not answers or answers[0].shape[0] < 2:
+    def _measure(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        outputs = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]
+        if not outputs or outputs[0].shape[0] < 2:
             return
-        answer = answers[0].detach().flatten(1) if answers[0].ndim > 1 else answers[0].detach()[:, None]
-        answer = answer[:, :: 1 + answer.shape[1] // MOST]
-        if answer.dtype in (torch.float16, torch.bfloat16):
-            answer = answer.float()
-        mean = answer.mean(0)
+        part = outputs[0].detach().flatten(1) if outputs[0].ndim > 1 else outputs[0].detach()[:, None]
+        part = part[:, :: 1 + part.shape[1] // MOST]
+        if part.dtype in (torch.float16, torch.bfloat16):
+            part = part.float()
+        mean = part.mean(0)
         # the same as std(0), whose one pass over strided columns takes many times as long
-        spread = torch.linalg.vector_norm(answer - mean) / (answer.shape[0] - 1) ** 0.5
+        spread = torch.linalg.vector_norm(part - mean) / (part.shape[0] - 1) ** 0.5
         self._variation = torch.stack([spread, torch.linalg.vector_norm(mean)])

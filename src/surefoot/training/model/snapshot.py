@@ -6,6 +6,7 @@ reads.
 """
 
 import copy
+import hashlib
 import random
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput
+from surefoot.training.model.agreement import local
 
 __all__ = ["Snapshot", "Subject"]
 
@@ -43,8 +47,10 @@ class Snapshot:
         kind -> one-dimensional tensor, the tensors of that kind joined.
     tensors : list of Tensor
         Views into the flats.
+    structure : str
+        Digest of what it is a copy of: names, shapes, dtypes, groups, kinds of optimizer.
     note : dict
-        What the guard wants back with it; plain values.
+        What the loop wants back with it; plain values.
     """
 
     step: int
@@ -52,6 +58,7 @@ class Snapshot:
     kinds: list[Kind]
     flats: dict[Kind, Tensor]
     tensors: list[Tensor]
+    structure: str = ""
     note: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -70,7 +77,7 @@ class Snapshot:
             return self
         flats = {kind: flat.to(device) for kind, flat in self.flats.items()}
         tensors = _views(self.kinds, [t.shape for t in self.tensors], flats)
-        return Snapshot(self.step, self.tree, self.kinds, flats, tensors, self.note)
+        return Snapshot(self.step, self.tree, self.kinds, flats, tensors, self.structure, self.note)
 
     def plain(self) -> dict[str, Any]:
         """Lists, dicts, numbers, strings and tensors only."""
@@ -81,6 +88,7 @@ class Snapshot:
             "kinds": [[str(device), str(dtype).removeprefix("torch."), checked] for device, dtype, checked in kinds],
             "flats": [self.flats[kind] for kind in kinds],
             "places": [[kinds.index(k), list(t.shape)] for k, t in zip(self.kinds, self.tensors, strict=True)],
+            "structure": self.structure,
             "note": self.note,
         }
 
@@ -91,7 +99,7 @@ class Snapshot:
         flats = dict(zip(named, data["flats"], strict=True))
         kinds = [named[i] for i, _ in data["places"]]
         tensors = _views(kinds, [torch.Size(shape) for _, shape in data["places"]], flats)
-        return cls(data["step"], data["tree"], kinds, flats, tensors, data["note"])
+        return cls(data["step"], data["tree"], kinds, flats, tensors, data["structure"], data["note"])
 
 
 class Subject:
@@ -104,16 +112,46 @@ class Subject:
         Their parameters too, where they are not the model's.
     also : sequence of objects with state_dict and load_state_dict
         Schedulers, a GradScaler, an average of the weights.
-    rng : bool
-        The random states of torch, NumPy and Python.
+    random_states : bool
+        Those of torch, NumPy and Python.
     """
 
     def __init__(
-        self, model: nn.Module, optimizers: Sequence[Optimizer], also: Sequence[Any] = (), rng: bool = False
+        self, model: nn.Module, optimizers: Sequence[Optimizer], also: Sequence[Any] = (), random_states: bool = False
     ) -> None:
-        self.model, self.optimizers, self.also, self.rng = model, tuple(optimizers), tuple(also), rng
+        self.model, self.optimizers, self.also = model, tuple(optimizers), tuple(also)
+        self.random_states = random_states
+        self._seen: Any = None
+        self.structure = ""
+        self.changed()
+
+    def changed(self) -> bool:
+        """Whether the run has another structure than when last asked; cheap where it has not.
+
+        Unfreezing, a new head and another precision make earlier copies void.
+        """
+        seen = [(id(p), p.dtype) for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        before, self.structure = self.structure, self._digest()
         # what is infinite by design (a causal mask) must not look like damage
-        self._exempt = {i for i, t in enumerate(self._model_tensors()) if not _finite(t)}
+        self._exempt = {i for i, t in enumerate(self.tensors()) if not _finite(t)}
+        return self.structure != before
+
+    def check(self, structure: str) -> None:
+        """That a copy is of this run's structure; nothing is touched.
+
+        Raises
+        ------
+        InvalidInput
+            If it is not.
+        """
+        if structure != self._digest():
+            raise InvalidInput(
+                "the saved state is of another model or optimizer (names, shapes, dtypes, groups or kinds differ); "
+                "make them as they were when it was saved"
+            )
 
     def capture(self, step: int, into: Snapshot | None = None, buffers: Sequence[Tensor] | None = None) -> Snapshot:
         """A copy of the present state.
@@ -126,15 +164,17 @@ class Subject:
         buffers : sequence of Tensor, optional
             What to store for the model's buffers instead of their present values.
         """
-        tensors = self._model_tensors()
+        tensors = self.tensors()
         if buffers is not None:
             tensors[len(tensors) - len(buffers) :] = buffers
+        self.changed()
         tree: dict[str, Any] = {
             "model": len(tensors),
             "optimizers": [_optimizer_tree(optimizer, tensors) for optimizer in self.optimizers],
             "also": [_encoded(thing.state_dict(), tensors) for thing in self.also],
-            "rng": _encoded(_random_states(), tensors) if self.rng else None,
+            "random states": _encoded(_random_states(), tensors) if self.random_states else None,
         }
+        tensors = [local(t) for t in tensors]
         kinds = [(t.device, t.dtype, i not in self._exempt) for i, t in enumerate(tensors)]
         shapes = [t.shape for t in tensors]
         if into is not None and kinds == into.kinds and shapes == [t.shape for t in into.tensors]:
@@ -145,25 +185,32 @@ class Subject:
         with torch.no_grad():
             for copies_of_kind, originals in _by_kind(kinds, copies, tensors):
                 _copy(copies_of_kind, originals)
-        return Snapshot(step, tree, kinds, flats, copies)
+        return Snapshot(step, tree, kinds, flats, copies, self.structure)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Make the present state the copy's, in place, bit for bit."""
+        """Make the present state the copy's, in place, bit for bit.
+
+        Raises
+        ------
+        InvalidInput
+            If it is of another structure; nothing is touched then.
+        """
+        self.check(snapshot.structure)
         tree = snapshot.tree
         with torch.no_grad():
-            for i, tensor in enumerate(self._model_tensors()):
-                tensor.copy_(snapshot.tensors[i])
+            for i, tensor in enumerate(self.tensors()):
+                local(tensor).copy_(snapshot.tensors[i])
             for optimizer, saved in zip(self.optimizers, tree["optimizers"], strict=True):
                 _restore_optimizer(optimizer, saved, snapshot)
         for thing, saved in zip(self.also, tree["also"], strict=True):
             thing.load_state_dict(_decoded(saved, snapshot))
-        if tree["rng"] is not None and self.rng:
-            _set_random_states(_decoded(tree["rng"], snapshot))
+        if tree["random states"] is not None and self.random_states:
+            _set_random_states(_decoded(tree["random states"], snapshot))
 
     @property
     def sound(self) -> bool:
         """Whether parameters, buffers and optimizer states are finite now."""
-        tensors = self._model_tensors()
+        tensors = self.tensors()
         checked = [t for i, t in enumerate(tensors) if i not in self._exempt]
         more: list[Tensor] = []
         for optimizer in self.optimizers:
@@ -175,14 +222,28 @@ class Subject:
         """Where the first trained parameter is."""
         return self.optimizers[0].param_groups[0]["params"][0].device
 
-    def _model_tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[Tensor]:
+        """Parameters, the optimizers' own ones too, then buffers."""
         found = {id(p): p for p in self.model.parameters()}
         for optimizer in self.optimizers:
             found.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
         return [*found.values(), *self.model.buffers()]
 
+    def _digest(self) -> str:
+        """Of all that has to agree before values may be exchanged."""
+        model: Any = self.model
+        named = [*model.named_parameters(), *model.named_buffers()]
+        # wrappers (DistributedDataParallel, torch.compile) come and go between a run and its continuation
+        names = {id(t): n.replace("_orig_mod.", "").replace("module.", "") for n, t in named}
+        parts: list[Any] = [[names[id(t)], tuple(t.shape), str(t.dtype)] for _, t in named]
+        for optimizer in self.optimizers:
+            groups = [[names.get(id(p), tuple(p.shape)) for p in group["params"]] for group in optimizer.param_groups]
+            parts.append([type(optimizer).__name__, groups])
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
 
 def _finite(tensor: Tensor) -> bool:
+    tensor = local(tensor)
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return True
     tensor = tensor.detach()
@@ -286,8 +347,11 @@ def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Sn
 def _into(present: Any, saved: Any) -> Any:
     """The saved value in the present tensors where they fit: graphs and foreach caches hold on to them."""
     if isinstance(saved, Tensor):
-        if isinstance(present, Tensor) and present.shape == saved.shape and present.dtype == saved.dtype:
-            return present.copy_(saved)
+        if isinstance(present, Tensor):
+            part = local(present)
+            if part.shape == saved.shape and part.dtype == saved.dtype:
+                part.copy_(saved)
+                return present
         return saved
     if isinstance(saved, dict) and isinstance(present, dict):
         kept = cast("dict[Any, Any]", present)

@@ -15,6 +15,7 @@ from surefoot.operators import Array, Operator, scaled, shifted
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
+from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
@@ -92,7 +93,7 @@ def method_of(optimizer: Optimizer) -> Method:
     >>> method_of(torch.optim.AdamW([x]))
     EMAMomentum(beta=0.9)
     """
-    optimizer = _unwrap(optimizer)
+    optimizer = unwrapped(optimizer)
     return _common_method(family_of(optimizer), optimizer.param_groups, _steps_taken(optimizer.state.values()))
 
 
@@ -145,7 +146,7 @@ def freeze(
         If it does not train a parameter, maximises, has no rate to express the limit in, or its groups differ
         in momentum.
     """
-    optimizer = _unwrap(optimizer)
+    optimizer = unwrapped(optimizer)
     family = family_of(optimizer)
     block = curvature.block
     groups = _groups(optimizer, block)
@@ -285,13 +286,3 @@ def _spread(block: Block, values: Sequence[float]) -> Array:
 
 def _steps_taken(states: Iterable[Mapping[str, Any]]) -> float:
     return max((float(state.get("step", 0)) for state in states), default=0.0)
-
-
-def _unwrap(optimizer: Any) -> Any:
-    """The torch optimizer inside a wrapper that keeps it as `.optimizer` (Accelerate)."""
-    while not isinstance(optimizer, Optimizer) or type(optimizer) not in FAMILIES:
-        inner = getattr(optimizer, "optimizer", None)
-        if not isinstance(inner, Optimizer):
-            return optimizer
-        optimizer = inner
-    return optimizer

@@ -1,11 +1,9 @@
 """Training without a learning rate."""
 
-from surefoot.training.pilot._history import Moment
 from surefoot.training.pilot._pilot import Pilot
 from surefoot.training.pilot.log import PilotLog
 
 __all__ = [
-    "Moment",
     "Pilot",
     "PilotLog",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot.errors import InvalidInput
 from surefoot.logs import EventWriter, JsonLines
-from surefoot.training.pilot._history import Moment
+from surefoot.training.loop import Moment
 from surefoot.training.pilot._pilot import Pilot
 
 __all__ = ["PilotLog"]

@@ -15,10 +15,11 @@ from surefoot.errors import InvalidInput, SurefootError
 from surefoot.methods import HeavyBall, Method, Nesterov
 from surefoot.solvers import Ending
 from surefoot.training.curvature.linearised import as_scalar
-from surefoot.training.model.batches import Batches, _generators, gather
+from surefoot.training.loop.training_step import TrainingStep
+from surefoot.training.model.batches import Batches, gather, generators
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
-from surefoot.training.model.output_variation import COLLAPSED, Listener
+from surefoot.training.model.output_variation import COLLAPSED, OutputVariation
 from surefoot.training.model.sandbox import random_state_kept, undisturbed
 from surefoot.training.model.trees import on_device
 from surefoot.training.optimizers import method_of
@@ -103,15 +104,15 @@ class Stage:
             model, optimizer = self._copies()
             losses: list[float] = []
             shares = _shares(optimizer)
-            listener = Listener(model)
-            listener.arm()
+            variation = OutputVariation(model)
+            variation.arm()
+            step = TrainingStep(model, [optimizer])
             for k, batch in enumerate(batches):
                 _set_rates(optimizer, shares, rate * self._course(k))
-                optimizer.zero_grad()
-                value = as_scalar(self.loss(model, on_device(batch, self.device)))
+                step.begin()
+                value = step.backward(as_scalar(self.loss(model, on_device(batch, self.device))))
                 if k == 0:
-                    listener.heard()
-                value.backward()
+                    variation.ratio(*variation.read())
                 self.spent += 1
                 if not math.isfinite(value.item()):
                     return self._stopped(rate, repeat, losses, f"the loss is not finite at step {k}")
@@ -120,10 +121,10 @@ class Stage:
                 top = max(losses[0], self._worst.get(repeat, -math.inf))
                 if losses[-1] > top + (LOST - 1) * abs(top):
                     return self._stopped(rate, repeat, losses, f"the loss is {LOST:g} x that at the start, at step {k}")
-                optimizer.step()
-            listener.arm()
+                step.update()
+            variation.arm()
             finals = self._judged(model, folds)
-        if listener.heard() < COLLAPSED:
+        if variation.ratio(*variation.read()) < COLLAPSED:
             return self._stopped(rate, repeat, losses, "the output no longer depends on the input", Ending.COLLAPSED)
         if not all(map(math.isfinite, finals)):
             return self._stopped(rate, repeat, losses, "the loss is not finite at the end")
@@ -206,7 +207,7 @@ class Stage:
 def some_batches(data: Any, loss: Loss, most: int) -> Batches:
     """At most so many batches of the data; a loader's own random state is not advanced."""
     if isinstance(data, DataLoader):
-        with random_state_kept(*_generators(data)):
+        with random_state_kept(*generators(data)):
             return gather(list(islice(data, most)), loss)
     return gather(list(islice(data, most)) if isinstance(data, Iterator) else data, loss)
 

@@ -20,7 +20,7 @@ from surefoot.training.loop.run import mean_loss, run
 from surefoot.training.model.batches import gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
-from surefoot.training.model.output_variation import COLLAPSED, Listener
+from surefoot.training.model.output_variation import COLLAPSED, OutputVariation
 from surefoot.training.model.sandbox import plain_module, random_modules, threads_for
 from surefoot.training.noise import gradient_noise
 from surefoot.training.noise.measure import GROUPS
@@ -226,11 +226,11 @@ class Task:
         model = copy.deepcopy(self._model)
         optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
         with threads_for(self.curvature().memory_per_sample * self._visits.size, self.curvature().block.size):
-            listener = Listener(model)
+            variation = OutputVariation(model)
             losses = run(
-                model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed, listener
+                model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed, variation
             )
-        if listener.heard() < COLLAPSED and math.isfinite(losses[-1]):
+        if variation.ratio(*variation.read()) < COLLAPSED and math.isfinite(losses[-1]):
             self._as_constant = min(self._as_constant, losses[-1])
         return losses
 

@@ -16,10 +16,11 @@ from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Progress
 from surefoot.records import Record
 from surefoot.solvers import Ending
+from surefoot.training.loop import Moment
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import random_state_kept, threads_for
 from surefoot.training.model.trees import on_device
-from surefoot.training.pilot import Moment, Pilot, PilotLog
+from surefoot.training.pilot import Pilot, PilotLog
 from surefoot.training.tasks._task import SOME_RATE, Task
 
 __all__ = ["TrainingRun", "choose_optimizer", "train"]

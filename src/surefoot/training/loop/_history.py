@@ -1,31 +1,34 @@
-"""What a guard did, and why: events that explain themselves, and the diagnosis it gives up with."""
+"""What a run did, and why: a moment for each update, events that explain themselves, and the diagnosis at the end."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from surefoot.records import Record, key
-from surefoot.training.guard._sharpness import Sharpness
+from surefoot.training.loop._sharpness import Sharpness
 
-__all__ = ["Event", "Log", "diagnosis"]
+__all__ = ["Event", "History", "Moment", "diagnosis", "thinned"]
 
+# What a checkpoint keeps: so many events, and about twice so many moments; together below 100 kB.
+EVENTS, MOMENTS = 100, 200
 NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer made it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Record):
-    """One intervention, or something the guard has to say.
+    """One intervention, or something to be said.
 
     Parameters
     ----------
     step : int
-        The update at which it happened, counted from 0 over the guard's life.
+        The update at which it happened, counted from 0 over the run's life.
     action : "skip", "back", "stop", "go", "warn" or "note"
         Batch left out; returned to the last good state; gave up; went on with a remark; a warning, nothing done;
         a remark.
     kind : str
         Which sense spoke: "broken loss", "broken gradient", "broken state", "jump", "lost ground", "vanished",
-        "collapse", "new data", "clipped oscillation", "snapshot".
+        "collapse", "new data", "clipped oscillation", "snapshot", "structure", "rates", "brake".
     reason : str
         For a person.
     loss, gradient_norm : float
@@ -40,7 +43,7 @@ class Event(Record):
         Measured where it returned to; None unless it returned.
     recovered : int or None
         The update by which the mean loss was down again and nothing had happened for ten updates.
-    swing : float or None
+    peak_to_peak : float or None
         Of a clipped oscillation under plain gradient descent: how far the parameters alternate, rate x C.
     """
 
@@ -55,7 +58,7 @@ class Event(Record):
     rates: tuple[float, ...] = ()
     sharpness: Sharpness | None = None
     recovered: int | None = None
-    swing: float | None = None
+    peak_to_peak: float | None = None
 
     def __str__(self) -> str:
         parts = [f"step {self.step}: {self.reason}"]
@@ -65,61 +68,106 @@ class Event(Record):
             "skip": ["batch left out"],
             "back": [f"rolled back {self.undone} step{'' if self.undone == 1 else 's'}", f"rate x {self.factor:.3g}"],
             "stop": ["gave up"],
-            "go": ["taken for new data and went on"],
+            "go": ["went on"],
         }.get(self.action, [])
         if self.recovered is not None:
             parts.append(f"recovered by step {self.recovered}")
         return "; ".join(parts)
 
 
-class Log:
+class History:
     """The events of a run, and which of them it has not recovered from.
 
     Attributes
     ----------
     events : list of Event
+    open : list of int
+        Those that the run has not recovered from, by their places.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._open: list[int] = []
+        self.open: list[int] = []
 
     def add(self, event: Event) -> None:
         """One more; interventions stay open until `close`."""
         if event.action in ("skip", "back"):
-            self._open.append(len(self.events))
+            self.open.append(len(self.events))
         self.events.append(event)
 
     def remark(self, step: int, kind: str, reason: str) -> None:
         """Something to say, once for as long as it stays the same."""
         if not self.events or self.events[-1].reason != reason:
-            nan = float("nan")
-            self.add(Event(step=step, action="note", kind=kind, reason=reason, loss=nan, gradient_norm=nan))
+            self.add(Event(step=step, action="note", kind=kind, reason=reason, loss=math.nan, gradient_norm=math.nan))
 
     def close(self, step: int, *, down: bool) -> None:
         """An update was made: batches left out are behind, and if the loss is down again, returns are too."""
-        for i in list(self._open):
+        for i in list(self.open):
             event = self.events[i]
             if event.action == "skip" or down:
                 self.events[i] = replace(event, recovered=step)
-                self._open.remove(i)
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is anything to close."""
-        return bool(self._open)
+                self.open.remove(i)
 
     def __str__(self) -> str:
         return explained(self.events)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"open": list(self._open), "history": [event.to_dict() for event in self.events]}
+        """For JSON; of a long history the last events."""
+        first = max(len(self.events) - EVENTS, 0)
+        return {
+            "open": [i - first for i in self.open if i >= first],
+            "events": [event.to_dict() for event in self.events[first:]],
+        }
 
-    def load(self, data: Mapping[str, Any]) -> None:
-        """The inverse of `to_dict`, in place."""
-        self._open = list(data["open"])
-        self.events[:] = [Event.from_dict(event) for event in data["history"]]
+    @staticmethod
+    def read(data: Mapping[str, Any]) -> "History":
+        """The inverse of `to_dict`."""
+        history = History()
+        history.events = [Event.from_dict(event) for event in data["events"]]
+        history.open = [int(i) for i in data["open"]]
+        return history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment(Record):
+    """One update.
+
+    Parameters
+    ----------
+    step : int
+        Counted from 0 over the run's life; batches that were left out count.
+    loss : float
+        Of the batch, before the update.
+    rate : float
+        The first group's, as the optimizer had it; 0 if the update was not made.
+    limit : float
+        The largest rate that the rule takes for stable; nan where it has no opinion.
+    noise : float
+        The rule's measure of noise; nan where it has none.
+    event : str
+        What happened, for a person; empty if nothing.
+    """
+
+    step: int
+    loss: float
+    rate: float
+    limit: float = math.nan
+    noise: float = math.nan
+    event: str = ""
+
+
+def thinned(moments: Sequence[Moment]) -> list[Moment]:
+    """What a checkpoint keeps of a long history: the last moments, those at which something happened, and some between.
+
+    So a checkpoint does not grow with the run.
+    """
+    if len(moments) <= 2 * MOMENTS:
+        return list(moments)
+    early, last = moments[:-MOMENTS], moments[-MOMENTS:]
+    told = [moment for moment in early if moment.event][-EVENTS:]
+    every = -(-len(early) // (MOMENTS // 2))
+    kept = {moment.step: moment for moment in [*early[::every], *told]}
+    return [*(kept[step] for step in sorted(kept)), *last]
 
 
 def explained(events: Sequence[Event]) -> str:
@@ -133,7 +181,7 @@ def diagnosis(events: Sequence[Event], rescues: int) -> str:
     """Why a run was given up, and what would fix it."""
     returns = [event for event in events if event.action == "back"]
     last = events[-1]
-    kinds = [event.kind for event in [*returns[-rescues:], last]]
+    kinds = [event.kind for event in [*returns[-rescues:], last]] if rescues else [last.kind]
     ratios = [e.sharpness.ratio for e in returns if e.sharpness is not None and e.sharpness.ratio is not None]
     if all(kind == "broken loss" for kind in kinds):
         advice = "the loss is not finite at a good state too: look at the data and at the loss (log(0), 0/0)"
@@ -144,7 +192,7 @@ def diagnosis(events: Sequence[Event], rescues: int) -> str:
     else:
         advice = "start with a smaller rate, or look at the data of these steps"
     return (
-        f"gave up at step {last.step} after {rescues} rescues in a row ({last.reason}); the rate was down to "
-        f"{last.factor:.3g} of yours; {advice}. Model and optimizer are at the last good state. History:\n"
-        + explained(events[-12:])
+        f"gave up at step {last.step} after {rescues} rescue{'' if rescues == 1 else 's'} in a row ({last.reason}); "
+        f"the rate was down to {last.factor:.3g} of yours; {advice}. Model and optimizer are at the last good state. "
+        "History:\n" + explained(events[-12:])
     )

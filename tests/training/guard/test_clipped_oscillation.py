@@ -2,19 +2,17 @@
 
 import json
 import math
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 from training.guard.guard_runs import batches, everything, guarded, network, same
+from training.rank_runs import run_ranks
 
 from surefoot.stability import clipped_oscillation
 from surefoot.training import Event, Guard, Pilot
-from surefoot.training.guard._clipped_oscillation import CLIPPED, EPISODE, TURNS, Swing, plain_rate
+from surefoot.training.loop._clipped_oscillation import CLIPPED, EPISODE, TURNS, ClippedOscillation, plain_rate
 
 
 class Bowl(nn.Module):
@@ -66,9 +64,9 @@ def test_full_batch_least_squares_above_the_limit_is_told_once_with_its_size(mul
     guard, path = run(model, sgd(model, rate), 500, cap, closure)
     (event,) = guard.history
     assert (event.action, event.kind, event.rates) == ("warn", "clipped oscillation", (rate,))
-    assert event.swing == pytest.approx(clipped_oscillation(top, rate, cap).peak_to_peak, rel=1e-12)
+    assert event.peak_to_peak == pytest.approx(clipped_oscillation(top, rate, cap).peak_to_peak, rel=1e-12)
     assert (path[-1] - path[-3]).norm() < 1e-6
-    assert (path[-1] - path[-2]).norm().item() == pytest.approx(event.swing, rel=1e-6)
+    assert (path[-1] - path[-2]).norm().item() == pytest.approx(event.peak_to_peak, rel=1e-6)
     assert f"about {multiple:.3g} x the limit" in guard.explain()
     assert f"rate x C = {rate * cap:.4g}" in str(event)
 
@@ -77,8 +75,8 @@ def test_the_predicted_peak_to_peak_is_the_observed_one():
     guard, path = run(model := Bowl([10.0, 0.3], [0.2, 3.0]), sgd(model), 1000, 1.0)
     (event,) = guard.history
     seen = torch.stack(path[-100:])
-    assert event.swing == 0.5
-    assert (seen.max(0).values - seen.min(0).values).norm().item() == pytest.approx(event.swing, abs=1e-6)
+    assert event.peak_to_peak == 0.5
+    assert (seen.max(0).values - seen.min(0).values).norm().item() == pytest.approx(event.peak_to_peak, abs=1e-6)
     assert event.step < 200
     assert "about 2.5 x the limit" in event.reason
 
@@ -129,7 +127,7 @@ def test_adam_and_weight_decay_make_no_claim_of_rate_times_clip():
     for make, clip in ((adam, 0.01), (lambda m: sgd(m, weight_decay=1e-3), 1.0)):
         guard, _ = run(model := Bowl([10.0, 0.3], [0.2, 3.0]), make(model), 400, clip)
         assert guard.history[0].kind == "clipped oscillation"
-        assert guard.history[0].swing is None
+        assert guard.history[0].peak_to_peak is None
         assert "the rate is above the limit" in guard.explain()
         assert "rate x C" not in guard.explain()
 
@@ -196,8 +194,8 @@ def test_the_run_is_bitwise_the_unguarded_one_and_counts_no_rescue():
     assert len(guard.history) == 1
     assert same(everything(one, a), everything(other, b))
     assert guard.factor == 1
-    assert guard._state.rescues == guard._state.doubts == 0
-    assert not guard._log.pending
+    assert guard._watch_state.rescues == guard._watch_state.left_out == 0
+    assert not guard._log.open
 
 
 def test_a_second_episode_is_told_again():
@@ -240,33 +238,29 @@ def test_it_survives_json_and_a_resumed_run_goes_on_bitwise_and_is_told_too():
         assert (again == event) == (at != event.step - 5)
 
 
-def test_an_event_kept_without_a_swing_is_read():
-    data = Event(step=1, action="note", kind="snapshot", reason="", loss=1.0, gradient_norm=math.nan).to_dict()
-    del data["swing"]
-    assert Event.from_dict(data).swing is None
-
-
 def test_the_pilot_passes_it_on():
     model = Bowl([10.0, 0.3], [0.2, 3.0])
     pilot = Pilot(model, sgd(model), "constant:0.5", clip=1.0)
     for _ in range(300):
         pilot.step(model)
-    (event,) = pilot.guard.history
-    assert event.swing == 0.5
+    (event,) = pilot.events
+    assert event.peak_to_peak == 0.5
     assert pilot.explain() == str(event)
 
 
 def test_without_a_clip_nothing_is_looked_at():
     model = Bowl([10.0], [0.2])
     guard = Guard(model, sgd(model, 0.1))
-    assert guard._swing is None
-    assert guard.state_dict()["swing"] is None
+    assert guard._oscillation is None
+    assert guard.state_dict()["oscillation"] is None
 
 
 def test_directions_are_read_only_after_twenty_clipped_updates_without_a_fall(monkeypatch):
     read = []
-    monkeypatch.setattr(Swing, "_turned", lambda self, norm, parameters: read.append(self._last) or True)
-    sense = Swing(1.0)
+    monkeypatch.setattr(
+        ClippedOscillation, "_turns_back", lambda self, norm, parameters: read.append(self._last) or True
+    )
+    sense = ClippedOscillation(1.0)
     for k in range(200):
         sense.see(k, 0.9, 1.0, [])
     for k in range(200, 300):
@@ -279,7 +273,7 @@ def test_directions_are_read_only_after_twenty_clipped_updates_without_a_fall(mo
 
 def test_a_gap_in_the_updates_begins_anew():
     weight = nn.Parameter(torch.ones(3))
-    sense = Swing(1.0)
+    sense = ClippedOscillation(1.0)
 
     def sees(k):
         weight.grad = torch.ones(3) * (-1) ** k / math.sqrt(3)
@@ -293,12 +287,7 @@ def test_a_gap_in_the_updates_begins_anew():
 
 
 RANKS = """
-    import sys, torch, torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
     from surefoot.training import Guard
-    rank, where = int(sys.argv[1]), sys.argv[2]
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{where}/meet", rank=rank, world_size=2)
     torch.manual_seed(rank)
     x = torch.randn(32, 4)
     y = x.sum(1, keepdim=True) + 0.1 * torch.randn(32, 1)
@@ -306,17 +295,13 @@ RANKS = """
     guard = Guard(model, torch.optim.SGD(model.parameters(), lr=3.0), clip=1.0)
     for k in range(200):
         guard.step(lambda: (model(x) - y).square().mean())
-    print([(e.step, e.action, e.swing, e.gradient_norm, e.reason) for e in guard.history])
-    dist.destroy_process_group()
+    print([(e.step, e.action, e.peak_to_peak, e.gradient_norm, e.reason) for e in guard.history])
 """
 
 
 @pytest.mark.slow
 def test_two_ranks_are_told_alike(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(RANKS)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)], **pipes) for rank in (0, 1)]
-    (one, errors), (other, more) = [rank.communicate(timeout=300) for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], errors + more
+    codes, (one, other), errors = run_ranks(RANKS, tmp_path)
+    assert codes == [0, 0], errors
     assert one == other
     assert one.count("'warn', 3.0") == 1

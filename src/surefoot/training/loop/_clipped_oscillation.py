@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-__all__ = ["Swing", "Turns", "plain_rate", "told"]
+__all__ = ["ClippedOscillation", "Turns", "describe", "plain_rate"]
 
 # So many updates in a row must be clipped before directions are looked at: a fast start is clipped too.
 CLIPPED = 20
@@ -33,7 +33,7 @@ class Turns:
     excess: float
 
 
-class Swing:
+class ClippedOscillation:
     """Whether clipped gradients only turn each other back.
 
     20 updates in a row above the cap without the mean loss falling by 1%, then 20 more of which each gradient has a
@@ -80,7 +80,7 @@ class Swing:
         self._run += 1
         if self._run <= CLIPPED:
             return None
-        if self._mark - level > FALLEN * abs(level) or not self._turned(norm, parameters):
+        if self._mark - level > FALLEN * abs(level) or not self._turns_back(norm, parameters):
             self._begin(level)
             return None
         if self._turns < TURNS:
@@ -106,7 +106,7 @@ class Swing:
         self._gradient: Tensor | None = None
         self._norm = self._now = math.nan
 
-    def _turned(self, norm: float, parameters: Sequence[Tensor]) -> bool:
+    def _turns_back(self, norm: float, parameters: Sequence[Tensor]) -> bool:
         """Whether this gradient turns back the one before; nothing speaks against it if there is none before."""
         before, now = self._gradient, _flat(parameters)
         self._gradient, self._norm, self._now = now, self._now, norm
@@ -120,7 +120,7 @@ class Swing:
         return cosine <= TURNED
 
 
-def told(turns: Turns, level: float, rate: float | None) -> str:
+def describe(turns: Turns, level: float, rate: float | None) -> str:
     """For a person; the rate of plain gradient descent, None where something else acts between clip and step."""
     above = "above the limit"
     if rate is not None:

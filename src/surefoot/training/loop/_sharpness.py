@@ -1,4 +1,4 @@
-"""How sharp the terrain was where a run broke: measured at the event, never otherwise."""
+"""How sharp the loss is where a run returned to: measured at the event, never otherwise."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import hessian
 from surefoot.training.optimizers import optimizer_limits
 
-__all__ = ["Sharpness", "measured"]
+__all__ = ["Sharpness", "measure"]
 
 # A diagnosis needs one digit: a dozen products or so.
 RTOL = 0.1
@@ -56,7 +56,7 @@ class Sharpness(Record):
         return within or f"sharpness not measured: {self.note}"
 
 
-def measured(model: nn.Module, closure: Callable[[], Tensor], optimizer: Optimizer, rate: float) -> Sharpness:
+def measure(model: nn.Module, closure: Callable[[], Tensor], optimizer: Optimizer, rate: float) -> Sharpness:
     """The sharpness of the closure's loss at the model's current point.
 
     Whatever goes wrong (a loss that is not finite or not repeatable, memory) becomes the note: a diagnosis

@@ -7,6 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from surefoot.errors import InvalidInput
+from surefoot.training.model.agreement import local
 from surefoot.training.model.sandbox import buffers_set_aside, random_state_kept
 
 __all__ = ["line_minimum"]
@@ -17,6 +19,8 @@ SMALL = 1e-3
 COARSE, FINE = 10**0.5, 10**0.25
 # Fifteen decades.
 LOOKS = 30
+# A loss that has fallen by so many times itself at their end, and is falling still, has no minimum.
+FALLEN = 1e6
 
 _copy: Any = cast(Any, torch)._foreach_copy_
 _add: Any = cast(Any, torch)._foreach_add
@@ -41,38 +45,51 @@ def line_minimum(
     Returns
     -------
     float
-        nan if no r lowers the loss. Parameters, buffers and random states are as before; all looks draw the same
-        random numbers, so a dropout mask is the same at x and beyond.
+        nan if no r lowers the loss by more than its resolution. Parameters, buffers and random states are as before;
+        all looks draw the same random numbers, so a dropout mask is the same at x and beyond.
+
+    Raises
+    ------
+    InvalidInput
+        If the loss falls without end.
     """
-    start = [p.detach().clone() for p in parameters]
+    parts = [local(p.detach()) for p in parameters]
+    start = [part.clone() for part in parts]
     length, unit = _norm(start), _norm(direction)
     if not 0 < unit < math.inf:
         return math.nan
 
     def at(r: float) -> float:
         with torch.no_grad(), random_state_kept(), buffers_set_aside(model):
-            _copy(list(parameters), _add(start, list(direction), alpha=r))
+            _copy(parts, _add(start, list(direction), alpha=r))
             value = float(closure())
         return value if math.isfinite(value) else math.inf
 
     try:
-        return _searched(at, SMALL * (length or 1.0) / unit)
+        return _search(at, SMALL * (length or 1.0) / unit)
     finally:
         with torch.no_grad():
-            _copy(list(parameters), start)
+            _copy(parts, start)
 
 
-def _searched(at: Callable[[float], float], r: float) -> float:
+def _search(at: Callable[[float], float], r: float) -> float:
     loss, value = at(0.0), at(r)
-    ratio = COARSE if value < loss else 1 / COARSE
+    # equal is within the loss's resolution (bfloat16 has three digits): too near to tell, so further out
+    up = value <= loss
     best = (value, r)
     for _ in range(LOOKS):
-        r *= ratio
+        r *= COARSE if up else 1 / COARSE
         value = at(r)
-        if value < best[0]:
+        if value < best[0] or (up and value == best[0] == loss):
             best = (value, r)
-        elif ratio > 1 or best[0] < loss:
+        elif up or best[0] < loss:
             break
+    else:
+        if up and best[0] < loss - FALLEN * abs(loss):
+            raise InvalidInput(
+                f"along the first update the curvature is 0 and the loss falls without end, to {best[0]:.3g} at "
+                f"{best[1]:.3g} times it: it has no minimum; check its sign"
+            )
     if not best[0] < loss:
         return math.nan
     return min(best, *((at(best[1] * factor), best[1] * factor) for factor in (FINE, 1 / FINE)))[1]

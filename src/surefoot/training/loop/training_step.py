@@ -1,0 +1,275 @@
+"""The one training step: gradients to zero, backward, unscale, clip, update; or the batch left out without a trace."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.training.model.agreement import gradient_norm
+from surefoot.training.optimizers.unwrapped import unwrapped
+
+__all__ = ["TrainingStep", "as_optimizers"]
+
+# Overflows in a row that a GradScaler may take for a loss scale too high (2^16 down to below 1).
+OVERFLOWS = 20
+
+_subtract: Any = cast(Any, torch)._foreach_sub
+_norms: Any = cast(Any, torch)._foreach_norm
+
+
+class TrainingStep:
+    """Makes an update, or leaves a batch out as if it had never been.
+
+    Parameters
+    ----------
+    model : Module
+        Its buffers are what a forward pass changes.
+    optimizers : sequence of Optimizer
+    scaler : GradScaler, optional
+    clip : float, optional
+        Largest gradient norm.
+    accumulate : int
+        Backward passes that make one update.
+
+    Attributes
+    ----------
+    before : list of Tensor or None
+        The buffers as they were before the batch; None if there are none.
+    change : float
+        How far the batch moved the floating-point buffers: the norm of the difference, 0 if there are none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        scaler: Any = None,
+        clip: float | None = None,
+        accumulate: int = 1,
+    ) -> None:
+        self.model = model
+        self.optimizers, self.scaler, self.clip, self.accumulate = tuple(optimizers), scaler, clip, accumulate
+        self._parameters: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._buffers = list(model.buffers())
+        # of what is infinite by design (a causal mask) no change can be told
+        self._moving = [
+            i for i, b in enumerate(self._buffers) if b.is_floating_point() and bool(b.detach().isfinite().all())
+        ]
+        self.before: list[Tensor] | None = None
+        self.change = 0.0
+        self._overflows = 0
+        self._unscaled = False
+        self._seen: list[Any] = []
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is trained, groups added later too."""
+        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        sizes = [len(group) for group in groups]
+        if sizes != self._sizes:
+            self._sizes, self._parameters = sizes, [p for group in groups for p in group]
+        return self._parameters
+
+    def begin(self) -> bool:
+        """Before the forward pass: gradients to zero, buffers kept.
+
+        Returns
+        -------
+        bool
+            Whether the parameters are others than the last time, or in another precision.
+        """
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        seen = [(id(p), p.dtype) for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        changed = seen != self._seen
+        self._seen = seen
+        if not self._buffers:
+            return changed
+        if self.before is None or any(
+            k.dtype != b.dtype or k.device != b.device for k, b in zip(self.before, self._buffers, strict=True)
+        ):
+            self.before = [buffer.detach().clone() for buffer in self._buffers]
+        else:
+            for kept, buffer in zip(self.before, self._buffers, strict=True):
+                kept.copy_(buffer)
+        return changed
+
+    def renew(self) -> None:
+        """The structure has changed: look for parameters and buffers anew."""
+        self._sizes, self._buffers, self.before = [], list(self.model.buffers()), None
+        self._moving = [i for i in self._moving if i < len(self._buffers)]
+
+    def backward(self, loss: Any, weight: float = 1.0, *, fresh: bool = False) -> Tensor:
+        """Gradients of this loss, its weight over the number of passes times as long.
+
+        Parameters
+        ----------
+        loss : Tensor
+        weight : float
+        fresh : bool
+            Whether there can be no gradient yet, so that one shows that somebody else went backward.
+
+        Returns
+        -------
+        Tensor
+            The loss, checked.
+
+        Raises
+        ------
+        InvalidType, InvalidInput
+            If it is no loss.
+        """
+        value = self.checked(loss)
+        if fresh:
+            touched = next((p.grad for p in self.parameters if p.grad is not None), None)
+            if touched is not None and bool(touched.any()):
+                raise InvalidInput(
+                    "the closure went backward itself; let it return the loss and leave that to the step"
+                )
+        part = weight / self.accumulate
+        scaled = value if part == 1 else value * part if weight != 1 else value / self.accumulate
+        try:
+            (scaled if self.scaler is None else self.scaler.scale(scaled)).backward()
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            raise InvalidInput(
+                "the closure's loss has no graph to go backward through any more; let the closure return the loss and "
+                "leave backward() to the step"
+            ) from error
+        return value
+
+    def finish(self, total: float | None = None) -> float:
+        """Unscale, weigh, clip; the gradient norm before clipping.
+
+        Parameters
+        ----------
+        total : float, optional
+            Sum of the weights of the passes; default their number.
+        """
+        if self.scaler is not None:
+            for optimizer in self.optimizers:
+                self.scaler.unscale_(optimizer)
+            self._unscaled = True
+        if total is not None and total != self.accumulate:
+            for p in self.parameters:
+                if p.grad is not None:
+                    p.grad.mul_(self.accumulate / total)
+        self.measure_buffers()
+        return self.cut()
+
+    def cut(self) -> float:
+        """Clip; the gradient norm before."""
+        if self.clip is None:
+            return gradient_norm(self.parameters)
+        norm: Any = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        return float(norm.full_tensor() if hasattr(norm, "placements") else norm)
+
+    def measure_buffers(self) -> None:
+        """Set `change`."""
+        self.change = 0.0
+        if self.before is None or not self._moving:
+            return
+        now = [self._buffers[i].detach() for i in self._moving]
+        parts = _norms(_subtract(now, [self.before[i] for i in self._moving]))
+        home = parts[0].device
+        self.change = float(torch.stack([part.to(home, torch.float64) for part in parts]).square().sum().sqrt())
+
+    def update(self) -> None:
+        """One step of each optimizer."""
+        if self.scaler is None:
+            for optimizer in self.optimizers:
+                optimizer.step()
+            return
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self._unscaled = False
+
+    def update_without_scaler(self) -> None:
+        """One step of each optimizer, from gradients that were unscaled elsewhere."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def restore_buffers(self) -> None:
+        """What the batch's forward passes did to the buffers is undone."""
+        if self.before is not None:
+            with torch.no_grad():
+                for buffer, value in zip(self._buffers, self.before, strict=True):
+                    buffer.copy_(value)
+
+    def leave_out(self) -> None:
+        """Forget the batch: gradients, and what its forward passes did to the buffers."""
+        self.restore_buffers()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.forget_scale()
+
+    def overflowed(self, loss: float, norm: float) -> bool:
+        """Whether a GradScaler will deal with it: a finite loss, a gradient scaled too high."""
+        enabled = self.scaler is not None and self.scaler.is_enabled()
+        if not enabled or math.isfinite(norm) or not math.isfinite(loss):
+            self._overflows = 0
+            return False
+        self._overflows += 1
+        return self._overflows <= OVERFLOWS
+
+    def forget_scale(self) -> None:
+        """Let the scaler forget a batch that is not stepped on, without taking it for an overflow."""
+        if self._unscaled and self.scaler is not None:
+            self._unscaled = False
+            kept = self.scaler.state_dict()
+            self.scaler.update()
+            self.scaler.load_state_dict(kept)
+
+    def checked(self, loss: Any) -> Tensor:
+        """The loss, if it is one.
+
+        Raises
+        ------
+        InvalidType, InvalidInput
+            If it is not.
+        """
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise InvalidType(f"the closure must return the loss, a tensor of one number; got {_described(loss)}")
+        if not loss.is_floating_point():
+            raise InvalidType(
+                f"the loss must be a real floating-point number; got {loss.dtype}; take its mean, or .real"
+            )
+        if not loss.requires_grad:
+            raise InvalidInput(
+                "the loss depends on no trained parameter: it is detached, or made under no_grad; return it as "
+                "the model made it"
+            )
+        return loss
+
+
+def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
+    """One optimizer or several, as a tuple; those of Accelerate and Lightning without their wrappers.
+
+    Raises
+    ------
+    InvalidType
+        If one is none, or evaluates the loss inside its step.
+    InvalidInput
+        If there are none.
+    """
+    found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
+    found = tuple(unwrapped(one) for one in found)
+    for one in found:
+        if not isinstance(one, Optimizer):
+            raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")
+        if isinstance(one, torch.optim.LBFGS):
+            raise InvalidType("LBFGS evaluates the loss many times inside one step, so nobody else has a say in it")
+    if not found:
+        raise InvalidInput("no optimizer was given; pass at least one")
+    return found
+
+
+def _described(loss: Any) -> str:
+    return f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"

@@ -1,0 +1,24 @@
+"""The optimizer that does the work, inside whatever a framework has put around it."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+
+__all__ = ["tunes_itself", "unwrapped"]
+
+# Their groups keep a rate of their own as "d" (Prodigy, D-Adaptation), or they are known by name.
+SELF_TUNING = ("Prodigy", "DAdapt", "DoG", "LDoG", "Mechanic")
+
+
+def unwrapped(optimizer: Any) -> Any:
+    """The torch optimizer that Accelerate and Lightning keep as `.optimizer`; anything else as it is."""
+    inner = getattr(optimizer, "optimizer", None)
+    while isinstance(inner, Optimizer) and inner is not optimizer:
+        optimizer, inner = inner, getattr(inner, "optimizer", None)
+    return optimizer
+
+
+def tunes_itself(optimizer: Optimizer) -> bool:
+    """Whether it finds a rate of its own, of which lr is only a multiple."""
+    name = type(optimizer).__name__
+    return name.startswith(SELF_TUNING) or all("d" in group and "d0" in group for group in optimizer.param_groups)
