@@ -48,7 +48,17 @@ ROOMS = [
         for room in (
             *("operators", "spectra", "methods", "stability", "rules", "problems", "noise", "dynamics", "solvers"),
             *("trials", "logs", "audits", "recipes", "certificates", "training", "targets", "report.figures"),
-            *("advice", "playground", "integrations.sklearn", "records", "testing", "progress", "errors"),
+            *(
+                "advice",
+                "playground",
+                "integrations.sklearn",
+                "integrations.transformers",
+                "integrations.lightning",
+                "records",
+                "testing",
+                "progress",
+                "errors",
+            ),
         )
     ),
 ]

@@ -1,0 +1,89 @@
+"""The rule of a run whose steps a framework owns: one rehearsal at the start, then a warm-up, a hold, a cool-down."""
+
+import random
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput
+from surefoot.rules import Constant, Cooldown, Rule, Warmup
+from surefoot.training import range_test
+
+__all__ = ["rehearsed"]
+
+# Batches that the rehearsals go through, again and again where the rehearsal is longer.
+BATCHES = 64
+# Steps of a rehearsal: what range_test needs to tell rates apart.
+STEPS = 100
+# The warm-up's share of the run: without one AdamW's first steps are too long (Kalra and Barkeshli 2024).
+WARMUP = 0.1
+
+
+def rehearsed(
+    model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], data: Iterable[Any], optimizer: Any, total: int
+) -> tuple[Rule, str]:
+    """A rule from rehearsals on copies: nothing of the run changes, the random states included.
+
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+        (model, batch) to a scalar tensor.
+    data : iterable
+        Batches; the first 64 are read.
+    optimizer : Optimizer
+    total : int
+        Updates of the run.
+
+    Returns
+    -------
+    rule : Rule
+    said : str
+        What was chosen and why.
+
+    Raises
+    ------
+    InvalidInput
+        If the rehearsals found no rate, with their reason.
+    """
+    with _same_random_numbers():
+        batches = list(islice(_moved(data, model), BATCHES))
+    found = range_test(model, loss, batches, optimizer, steps=STEPS)
+    if found.abstained:
+        raise InvalidInput(f"the rehearsals found no rate ({found.abstained}); give one and use GuardCallback")
+    rule = Cooldown(rule=Warmup(rule=Constant(step=found.rate), steps=max(1, round(WARMUP * total))))
+    return rule, f"rehearsals of {STEPS} steps chose {found.rate:.3g}; warm-up over {WARMUP:.0%} of {total} updates"
+
+
+@contextmanager
+def _same_random_numbers() -> Generator[None]:
+    """What a loader draws for its first batches must not change those of the run."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (augmentations draw from it)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
+
+
+def _moved(data: Iterable[Any], model: nn.Module) -> Iterator[Any]:
+    """Batches on the model's device."""
+    device = next(model.parameters()).device
+    for batch in data:
+        yield _to(batch, device)
+
+
+def _to(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict) or hasattr(batch, "items"):
+        return {name: _to(value, device) for name, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return type(batch)(_to(value, device) for value in batch)
+    return batch

@@ -1,0 +1,139 @@
+"""Trainer with the callbacks: rescued, bitwise the same where nothing happens, resumed, and the log shows what ran."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+from torch import nn
+from transformers import Trainer, TrainingArguments
+
+from surefoot.integrations.transformers import GuardCallback, PilotCallback
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+class Small(nn.Module):
+    """A classifier with a loss of its own, as models of the library have."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.1), nn.Linear(16, 2))
+
+    def forward(self, x, labels=None):
+        logits = self.net(x)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def rows(bad=()):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(256, 4, generator=generator)
+    y = (x[:, 0] > x[:, 1]).long()
+    for i in bad:
+        x[i] = float("nan")
+    return [{"x": x[i], "labels": y[i]} for i in range(len(x))]
+
+
+def trainer(tmp_path, data, callbacks, **more):
+    settings = {
+        "output_dir": str(tmp_path),
+        "per_device_train_batch_size": 8,
+        "max_steps": 40,
+        "learning_rate": 0.01,
+        "logging_steps": 5,
+        "report_to": [],
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "seed": 0,
+        **more,
+    }
+    return Trainer(
+        model=Small(),
+        args=TrainingArguments(**settings),
+        train_dataset=data,
+        callbacks=[copy.copy(c) for c in callbacks],
+    )
+
+
+def weights(run):
+    return torch.cat([p.detach().ravel() for p in run.model.parameters()])
+
+
+def guard_of(run):
+    return next(c for c in run.callback_handler.callbacks if isinstance(c, GuardCallback))
+
+
+def final_loss(run):
+    data = rows()
+    run.model.eval()
+    with torch.no_grad():
+        out = run.model(torch.stack([r["x"] for r in data]), torch.stack([r["labels"] for r in data]))
+    return out["loss"].item()
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_where_nothing_happens_the_run_is_the_plain_one(tmp_path, accumulate):
+    runs = []
+    for callbacks in ([], [GuardCallback()]):
+        run = trainer(tmp_path, rows(), callbacks, gradient_accumulation_steps=accumulate, warmup_steps=5)
+        run.train()
+        runs.append(run)
+    plain, guarded = runs
+    assert torch.equal(weights(plain), weights(guarded))
+    assert not guard_of(guarded).loop.events
+    rates = [[entry["learning_rate"] for entry in run.state.log_history if "learning_rate" in entry] for run in runs]
+    assert rates[0] == rates[1]
+    assert guarded.args.max_grad_norm == plain.args.max_grad_norm
+
+
+def test_a_bad_row_is_left_out(tmp_path):
+    plain = trainer(tmp_path, rows(bad=[3]), [])
+    plain.train()
+    assert torch.isnan(weights(plain)).any()
+    guarded = trainer(tmp_path, rows(bad=[3]), [GuardCallback()])
+    guarded.train()
+    assert torch.isfinite(weights(guarded)).all()
+    assert "not finite" in guard_of(guarded).loop.report()
+    assert final_loss(guarded) < 0.6
+
+
+def test_without_a_rate(tmp_path):
+    losses = []
+    for given in (1e-6, 10.0):
+        run = trainer(tmp_path, rows(), [PilotCallback()], learning_rate=given, max_steps=120, warmup_steps=10)
+        run.train()
+        losses.append(final_loss(run))
+        callback = guard_of(run)
+        assert "chose" in callback.said
+        logged = [entry["learning_rate"] for entry in run.state.log_history if "learning_rate" in entry]
+        assert max(logged) == pytest.approx(float(callback.said.split("chose ")[1].split(";")[0]), rel=0.01)
+        assert logged[0] < max(logged)
+        assert logged[-1] < 0.2 * max(logged)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # the rate that was given plays no part
+    assert losses[0] < 0.3
+
+
+def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
+    whole = trainer(tmp_path / "a", rows(bad=[3]), [GuardCallback()], save_strategy="steps", save_steps=20)
+    whole.train()
+    rest = trainer(tmp_path / "a", rows(bad=[3]), [GuardCallback()], save_strategy="steps", save_steps=20)
+    rest.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-20"))
+    assert torch.equal(weights(whole), weights(rest))
+    assert guard_of(rest).loop.updates == guard_of(whole).loop.updates == 40
+    assert guard_of(rest).loop.report() == guard_of(whole).loop.report()
+
+
+def test_a_model_without_a_loss_is_told(tmp_path):
+    from surefoot.errors import InvalidInput
+
+    run = trainer(tmp_path, rows(), [GuardCallback()])
+    run.compute_loss = lambda model, inputs, **_: nn.functional.cross_entropy(model.net(inputs["x"]), inputs["labels"])
+    with pytest.raises(InvalidInput, match="no loss"):
+        run.train()
