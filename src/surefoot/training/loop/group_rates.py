@@ -40,7 +40,6 @@ class Rates:
         self._optimizers, self.driven, self._named = tuple(optimizers), driven, named
         self._lent: list[Any] = []
         self._handles: list[Any] = []
-        self._held = 1.0
         self._told = False
         self.unit, self.weights, self.written = 1.0, [1.0], [0.0]
         # of the last update, of each group; the first one's
@@ -120,17 +119,15 @@ class Rates:
         elif self.driven and not self.scheduled:
             self._set(self.written)
 
-    def hold(self, factor: float) -> None:
-        """Have a factor in force whenever somebody else steps an optimizer; 1 ends it, and removes the hooks."""
-        self._held = factor
-        if factor != 1.0 and not self._handles:
-            for optimizer in self._optimizers:
-                self._handles.append(optimizer.register_step_pre_hook(lambda *_: self.write(self._held)))
-                self._handles.append(optimizer.register_step_post_hook(lambda *_: self.settle()))
-        elif factor == 1.0:
-            for handle in self._handles:
-                handle.remove()
-            self._handles = []
+    def lend(self, rate: float) -> None:
+        """Put a rate, or a factor, into force for the one step that somebody else makes next; given back after it.
+
+        It is written at once: a framework may be in the middle of ``optimizer.step(closure)``, when a hook before the
+        step would come too late.
+        """
+        if not self._handles:
+            self._handles = [one.register_step_post_hook(lambda *_: self.settle()) for one in self._optimizers]
+        self.write(rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -229,12 +229,16 @@ class Loop:
         """
         value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
         self._note_structure()
-        self._rates.read()
+        self._rates.settle()  # after a step that the caller left out
+        said = self._rates.read()
+        if said:
+            self._log.remark(self.updates, "rates", said)
         self._step.measure_buffers()
         decision, go = self._decide(self._sense(value, value, self._sensors.gradient_norm()))
         if go:
-            self._rates.hold(decision.step)
+            self._rates.lend(decision.step)
             self._made += decision.accept
+            self._taken = decision.step if self._rates.driven else self._rates.first
         self.updates += 1
         self._calls += 1
         self._measure_variation()
@@ -624,7 +628,6 @@ class Loop:
         self._rescues += self._watch_state.ceiling < before.ceiling
         self._record(decision.action, decision, seen, undone=undone, sharpness=sharpness)
         if decision.action == "stop":
-            self._rates.hold(1.0)
             raise Diverged(diagnosis(self.events, before.rescues), self.events)
         if decision.step < HARDLY <= before.factor:
             self._log.remark(
