@@ -691,8 +691,9 @@ class Loop:
         state = self.watch.follow(self._watch_state, self._copies.past)
         self._variation.largest = self._copies.largest
         self._watch_state = state
-        if state.usual.near:
-            # it is the best of several runs side by side: nothing proves a state better than that
+        if state.usual.near and self._at_peak:
+            # after the opening it is the best of several runs side by side: nothing proves a state better than that. A
+            # later trial may have begun where the run had gone wrong already, and earlier states are worth keeping.
             self._watch_state = replace(state, since=max(state.since, PROBATION * self.watch.patience))
             self._snapshots.restart(self.updates + 1)
             self._keep(self.updates + 1, None)
