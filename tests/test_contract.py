@@ -15,6 +15,7 @@ ROOMS = {
     "advice",
     "audits",
     "certificates.py",
+    "checks.py",
     "cli",
     "dynamics",
     "errors.py",

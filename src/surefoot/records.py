@@ -169,6 +169,8 @@ def load(data: Mapping[str, Any], like: S) -> S:
     InvalidInput
         If an entry is missing, unknown or not of its type; it names the entry.
     """
+    if not is_dataclass(like) or isinstance(like, type):
+        raise InvalidType(f"like must be a state or a result, whose class says what to read; got {type(like).__name__}")
     return cast("S", _read_record(type(like), data, "", like))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import real_array
 from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare, whole
 from surefoot.errors import InvalidInput
 
@@ -93,7 +94,7 @@ def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> 
     >>> print(period(orbit(lambda x, r: r * x * (1 - x), [2.5, 3.2, 3.5, 3.9], 0.3, steps=1000, keep=128)))
     [1 2 4 0]
     """
-    kept = np.asarray(points, dtype=np.float64)
+    kept = real_array(points, "points")
     if kept.ndim not in (1, 2, 3) or kept.shape[0] < 2:
         raise InvalidInput(f"points must have shape (keep, p) or (keep, d, p) with keep >= 2; got {kept.shape}")
     if not tolerance > 0:

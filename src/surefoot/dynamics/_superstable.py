@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import real_array
 from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare, whole
 from surefoot.errors import InvalidInput
 
@@ -96,7 +97,10 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     -------
     array, shape (n - 2,)
     """
-    gaps = np.diff(np.asarray(parameters, dtype=np.float64))
+    values = real_array(parameters, "parameters")
+    if values.ndim != 1:
+        raise InvalidInput(f"parameters must be several numbers in a row; got shape {values.shape}")
+    gaps = np.diff(values)
     return gaps[:-1] / gaps[1:]
 
 
@@ -117,7 +121,7 @@ def accumulation(parameters: Sequence[float] | Real) -> float:
     InvalidInput
         If there are fewer than three.
     """
-    values = np.asarray(parameters, dtype=np.float64)
+    values = real_array(parameters, "parameters")
     if values.ndim != 1 or values.size < 3:
         raise InvalidInput(f"parameters must hold at least three numbers; got shape {values.shape}")
     ratio = float(feigenbaum_ratios(values[-3:])[0])

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs._read import LogFile, read_log
 from surefoot.logs._roles import EPOCHS, STEPS, Role, bare, role_of
@@ -78,6 +79,7 @@ class Curves:
     notes: tuple[str, ...]
 
 
+@checked
 def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curves:
     """The curves in a log.
 

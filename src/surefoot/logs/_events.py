@@ -13,6 +13,7 @@ from pathlib import Path
 from platform import node
 from typing import IO
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs._source import check_file, too_many
 from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
@@ -33,6 +34,7 @@ _TAGS = 6
 Scalar = tuple[str, int, float]
 
 
+@checked
 class EventWriter:
     """Writes scalars as TensorBoard reads them, each event flushed whole: a killed run leaves a readable file.
 
@@ -85,6 +87,7 @@ def is_events(path: Path) -> bool:
     return "tfevents" in path.name
 
 
+@checked
 def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
     """The scalars of an event file.
 

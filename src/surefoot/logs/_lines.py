@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 
 __all__ = ["JsonLines"]
 
 
+@checked
 class JsonLines:
     """Appends records to a file, one line of JSON each.
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.logs._events import is_events
 from surefoot.logs._folder import read_event_files, read_folder, read_metric
@@ -53,6 +54,7 @@ class LogFile:
     name: str = "log"
 
 
+@checked
 def read_log(log: Any) -> LogFile:
     """The rows of a log.
 
@@ -93,7 +95,7 @@ def read_log(log: Any) -> LogFile:
         return LogFile(tuple(_from_columns(cast("Mapping[str, Any]", log))))
     if hasattr(log, "columns") and hasattr(log, "__getitem__"):
         return LogFile(tuple(_from_frame(log)))
-    if not isinstance(log, Iterable):
+    if not isinstance(log, Iterable) or getattr(log, "ndim", 1) == 0:
         raise InvalidType(f"a log is a path, a DataFrame, columns, records or rates; got {type(log).__name__}")
     rows: list[Row] = []
     for item in cast("Iterable[Any]", log):

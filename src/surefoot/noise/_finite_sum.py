@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.noise._types import GradientNoise, left_over
 from surefoot.noise.source import Source, measure_noise
@@ -111,6 +112,7 @@ class _Terms(Source):
             yield rows
 
 
+@checked
 def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, replacement: bool = True) -> StepMoments:
     """Drift and diffusion of one step of SGD, x <- x - rate g_B, exactly.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.noise._types import GradientNoise
 from surefoot.noise.estimate import Deviations, estimate, exact
 from surefoot.operators import Array
@@ -41,6 +42,7 @@ class Source(ABC):
         """Some at a time: n_k of shape (k,), and g_k - G of shape (k, P); sum over all of n_k (g_k - G) is 0."""
 
 
+@checked
 def measure_noise(
     source: Source, *, failure: float | None, product: Callable[[Any], Any] | None = None
 ) -> GradientNoise:

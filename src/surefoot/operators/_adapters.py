@@ -6,6 +6,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from surefoot.checks import checked, refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators._array_matrix import ArrayMatrix
 from surefoot.operators._base import Array, Kind, Matrix, Operator
@@ -70,6 +71,7 @@ class MatrixOperator(Operator):
         return (self._matrix.T @ x.conj()).conj()
 
 
+@checked
 class LinearMap(Operator):
     """A linear map given by functions.
 
@@ -183,6 +185,7 @@ def _from_duck(source: Any, like: Any) -> LinearMap:
 
 def _checked(matrix: Matrix) -> Matrix:
     """An array or CSR matrix of finite numbers, in the dtype it came in."""
+    refuse_mask(matrix, "the matrix")
     if hasattr(matrix, "tocsr"):
         matrix = matrix.tocsr()
         values = matrix.data

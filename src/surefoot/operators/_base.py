@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.errors import InvalidInput, NotFinite
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators.space import Space
 
 __all__ = ["Array", "Kind", "Matrix", "Operator"]
@@ -62,7 +63,10 @@ class Operator(ABC):
         like: Any = None,
         black_box: bool = False,
     ) -> None:
-        m, n = int(shape[0]), int(shape[1])
+        try:
+            m, n = (index(size) for size in shape)
+        except (TypeError, ValueError) as error:
+            raise InvalidType(f"a shape is two whole numbers (m, n); got {shape!r}") from error
         if m < 1 or n < 1:
             raise InvalidInput(f"an operator needs at least one row and one column; got shape {(m, n)}")
         self.shape = (m, n)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators._adapters import as_operator
 from surefoot.operators._base import Array, Operator
@@ -13,10 +14,13 @@ from surefoot.operators._base import Array, Operator
 __all__ = ["BlockDiagonal", "Kronecker", "Stacked", "block_diagonal", "kronecker", "stacked"]
 
 
+@checked
 class Stacked(Operator):
     """The linear map of `stacked`, with its blocks and their weights at hand."""
 
     def __init__(self, blocks: tuple[Operator, ...], weights: tuple[float, ...]) -> None:
+        if not blocks:
+            raise InvalidInput("nothing to stack; give at least one block")
         self.blocks = blocks
         self.weights = weights
         super().__init__(
@@ -39,10 +43,13 @@ class Stacked(Operator):
         return self.space.xp.sum(self.space.xp.stack(pulled), axis=0)
 
 
+@checked
 class BlockDiagonal(Operator):
     """The linear map of `block_diagonal`, with its blocks at hand."""
 
     def __init__(self, blocks: tuple[Operator, ...]) -> None:
+        if not blocks:
+            raise InvalidInput("no block along the diagonal; give at least one")
         self.blocks = blocks
         super().__init__(
             (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
@@ -66,6 +73,7 @@ class BlockDiagonal(Operator):
         )
 
 
+@checked
 class Kronecker(Operator):
     """The linear map of `kronecker`, with its factors at hand."""
 
@@ -96,6 +104,7 @@ class Kronecker(Operator):
         return xp.reshape(xp.stack(columns, axis=1), (-1,))
 
 
+@checked
 def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> Stacked:
     """Operators one above the other: a model and its regulariser, the views of a scan.
 
@@ -128,6 +137,7 @@ def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> St
     return Stacked(operators, tuple(float(w) for w in scales))
 
 
+@checked
 def block_diagonal(blocks: Sequence[Any]) -> BlockDiagonal:
     """Operators side by side, each on its own part of x: the channels of an image, a batch.
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators._base import Array, Operator
 from surefoot.operators.convolution import grid_shape
@@ -15,6 +16,7 @@ __all__ = ["Divergence", "Gradient", "divergence", "gradient"]
 Edge = Literal["neumann", "periodic"]
 
 
+@checked
 class Gradient(Operator):
     """The linear map of `gradient`, with its grid at hand."""
 
@@ -52,6 +54,7 @@ class Gradient(Operator):
         return image.ravel()
 
 
+@checked
 class Divergence(Operator):
     """Minus the adjoint of a gradient."""
 

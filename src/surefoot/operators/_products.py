@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Operator
@@ -12,6 +13,7 @@ from surefoot.operators.space import Space
 __all__ = ["Gram", "Shifted", "gram", "scaled", "shifted"]
 
 
+@checked
 class Gram(Operator):
     """F^H F, known by its factor F and never formed; positive semidefinite."""
 
@@ -37,6 +39,7 @@ class Gram(Operator):
         return self._factor.rmatvec(self._factor.matvec(x))
 
 
+@checked
 class Shifted(Operator):
     """A + diag(d), known by A and d."""
 
@@ -95,6 +98,7 @@ def gram(A: Any, weights: Any = None) -> Gram:
     return Gram(operator if weights is None else _weighted_rows(operator, weights))
 
 
+@checked
 def shifted(operator: Operator, shift: float | Array) -> Shifted:
     """A + shift I, or A + diag(shift) for a vector of shape (n,): ridge and coupled weight decay.
 
@@ -108,6 +112,7 @@ def shifted(operator: Operator, shift: float | Array) -> Shifted:
     return Shifted(operator, _vector(shift, _square_size(operator), "shift"))
 
 
+@checked
 def scaled(operator: Operator, scale: float | Array) -> Operator:
     """D A D with D = diag(scale): feature scaling and symmetric preconditioning (scale = P^-1/2).
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators._base import Array, Operator
 
@@ -16,6 +17,7 @@ Boundary = Literal["periodic", "zero", "reflect", "replicate"]
 BOUNDARIES: dict[str, Any] = {"periodic": "wrap", "zero": "constant", "reflect": "symmetric", "replicate": "edge"}
 
 
+@checked
 class Convolution(Operator):
     """The linear map of `convolution`, with its kernel, image shape and boundary at hand."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
@@ -128,6 +129,7 @@ def _labels(value: Any, rows: int, name: str) -> Array:
 
 
 def _array(value: Any, name: str) -> Array:
+    refuse_mask(value, name)
     try:
         return np.asarray(value)
     except ValueError as error:

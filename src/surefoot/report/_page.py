@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
+
 __all__ = ["Cell", "Figure", "Listing", "Page", "Record", "Section", "Table"]
 
 Record = Mapping[str, Any]
@@ -153,6 +155,7 @@ class Section:
         return [*([Listing(lines=lines)] if lines else []), *(each for each in listed if each.lines)]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A whole page.

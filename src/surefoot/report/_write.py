@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.records import with_floats
 from surefoot.report._page import Page
@@ -27,6 +28,7 @@ KINDS = {
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install '.[report]' in a checkout of Surefoot"
 
 
+@checked
 def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
     """Write a page of sections, such as one of your own, in one file without links to anything outside it.
 
@@ -57,6 +59,7 @@ def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
     return target
 
 
+@checked
 def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
     """Write the report of a record: text, tables and figures in one file without links to anything outside it.
 
@@ -84,6 +87,7 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
     return write_page(page_of(record), path)
 
 
+@checked
 def check_destination(path: str | os.PathLike[str]) -> Path:
     """Real path of a report or figure, if one can be written there: to be asked before a long computation.
 
@@ -103,6 +107,7 @@ def check_destination(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+@checked
 def check_folder(path: str | os.PathLike[str]) -> Path:
     """Real path of a file that can be created, or replaced if it is a regular file.
 

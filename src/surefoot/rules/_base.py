@@ -219,7 +219,8 @@ class Decision:
     noise: float = math.nan
 
     def __post_init__(self) -> None:
-        if not 0 <= self.step < math.inf:
+        # a number's own type first: this is made at every step of a run
+        if not isinstance(self.step, float | int) or not 0 <= self.step < math.inf:
             raise InvalidInput(f"a rule must answer with a finite step >= 0; got {self.step!r}; fix its update")
 
 

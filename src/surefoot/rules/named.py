@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Rule
 from surefoot.rules.adaptive import AdGD, Auto, BarzilaiBorwein, Polyak
@@ -79,6 +80,7 @@ def named_rules() -> tuple[NamedRule, ...]:
     return _RULES
 
 
+@checked
 def named_rule(name: str, known: Known | None = None) -> Rule:
     """The rule that a name stands for.
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -89,6 +90,7 @@ class RMSProp:
         return 1 / (np.sqrt(memory / share) + self.eps), memory
 
 
+@checked
 class FixedScaling:
     """The same scale throughout: Jacobi's 1/diag(H), or 1/(feature scale)^2.
 
@@ -104,7 +106,7 @@ class FixedScaling:
     """
 
     def __init__(self, scale: Array) -> None:
-        self.scale = np.asarray(scale, dtype=np.float64)
+        self.scale: Array = real_array(scale, "scale")
         if not bool(np.all((self.scale > 0) & np.isfinite(self.scale))):
             raise InvalidInput("the entries of a scaling must be positive and finite")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -51,6 +52,7 @@ class GroupL1:
         return np.sqrt(np.square(x.reshape(self.parts, -1)).sum(axis=0))
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class SquaredDistance:
     """Half the squared distance from a point: the data term of denoising.
@@ -74,7 +76,7 @@ class SquaredDistance:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "point", np.asarray(self.point, dtype=np.float64).ravel())
+        object.__setattr__(self, "point", real_array(self.point, "point").ravel())
         if not 0 <= self.weight < float("inf"):
             raise InvalidInput(f"weight must be finite and >= 0; got {self.weight!r}")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from surefoot.errors import InvalidInput, NotSymmetric
 from surefoot.operators import Operator, as_operator
+from surefoot.operators.extremes import refuse_extremes
 
 __all__ = ["symmetric_operator"]
 
@@ -19,6 +20,7 @@ def symmetric_operator(source: Any) -> Operator:
         If it is a matrix that is not symmetric.
     """
     operator = as_operator(source, kind="curvature")
+    refuse_extremes(operator)
     m, n = operator.shape
     if m != n:
         raise InvalidInput(f"needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Kind
 from surefoot.records import Record, key
@@ -15,6 +16,7 @@ Provenance = Literal["exact", "measured", "closed form", "predicted", "worst cas
 Scope = Literal["global", "local"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Bounds(Record):
     """An interval that holds a number, and how far each end can be trusted.

@@ -17,6 +17,9 @@ from surefoot.stability.clipped import clipped_limits
 
 __all__ = ["limits"]
 
+# A curvature below this has no step in the floats: 1/L overflows a little further down.
+SMALLEST = 1e-300
+
 
 def limits(
     problem: Any,
@@ -125,6 +128,8 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
         largest, smallest = _negated(smallest), _negated(largest)
     negative = smallest.upper < 0
     top = largest.upper
+    if 0 < top < SMALLEST:
+        raise InvalidInput(f"the largest curvature is {top:.3g}, and 1/L leaves the floats; rescale the problem")
     reasons: dict[str, str] = {}
 
     curvature_limit = method.real_limit / top if top > 0 else math.inf

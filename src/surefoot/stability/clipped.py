@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.records import Record
@@ -78,6 +79,7 @@ class ClippedLimits(Limits):
         return f"{Limits.__str__(self)}\n  clip at {self.cap:g}: {self.reasons['clip']}"
 
 
+@checked
 def clipped_oscillation(curvature: float, step: float, cap: float) -> ClippedOscillation | None:
     """What gradient descent with a clipped gradient norm does on a quadratic above the limit 2/curvature.
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.problems._checks import nonnegative
@@ -51,6 +52,7 @@ class Discrepancy:
         return self.residual_norm(x) <= self.target
 
 
+@checked
 def discrepancy(problem: Measured, *, tau: float = 1.02, noise: float | None = None) -> Discrepancy:
     """Morozov's discrepancy principle: stop as soon as the data are fitted as well as their noise allows.
 
@@ -98,6 +100,7 @@ def discrepancy(problem: Measured, *, tau: float = 1.02, noise: float | None = N
     return Discrepancy(tau * sigma * math.sqrt(problem.data.size), problem.residual_norm)
 
 
+@checked
 def noise_level(image: Any, *, colour: bool = False) -> float:
     """The standard deviation of white noise in a smooth image, by its finest detail; an *estimate*.
 
@@ -120,12 +123,13 @@ def noise_level(image: Any, *, colour: bool = False) -> float:
     InvalidInput
         If no axis has two samples.
     """
-    detail, axes = np.asarray(image, dtype=np.float64), 0
+    detail, axes = real_array(image, "image"), 0
     for axis in range(detail.ndim - colour):
         if detail.shape[axis] > 1:
             detail, axes = np.diff(detail, axis=axis), axes + 1
     if not axes:
         raise InvalidInput(f"noise is read off differences: two samples along an axis are needed; got {detail.shape}")
-    squares = np.square(detail).ravel()
+    largest = float(np.abs(detail).max()) or 1.0  # scaled, so that squares neither overflow nor vanish
+    squares = np.square(detail / largest).ravel()
     half = max(squares.size // 2, 1)
-    return float(np.sqrt(np.partition(squares, half - 1)[:half].mean() / LOWER_HALF)) * 2 ** (-axes / 2)
+    return largest * float(np.sqrt(np.partition(squares, half - 1)[:half].mean() / LOWER_HALF)) * 2 ** (-axes / 2)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, positive, whole
@@ -24,6 +25,7 @@ class PIState:
     rejected: bool = False
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PI(Rule):
     """Proportional-integral step control (Gustafsson 1991; Hairer, Wanner 1996, section IV.2).

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._checks import positive, whole
 from surefoot.rules.schedules._smooth import Schedule
@@ -14,6 +15,7 @@ __all__ = ["Chebyshev"]
 LEJA_ONLY = 64
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chebyshev(Schedule):
     """The steps whose product polynomial is least on [mu, L] (Young 1953).

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._checks import fraction, number, positive, whole
 from surefoot.rules.schedules._smooth import Schedule, half_wave
@@ -9,6 +10,7 @@ from surefoot.rules.schedules._smooth import Schedule, half_wave
 __all__ = ["WSD", "HighThenLow", "OneCycle"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneCycle(Schedule):
     """Up to a peak and down to almost nothing, along two half cosines.
@@ -49,6 +51,7 @@ class OneCycle(Schedule):
         return half_wave(self.peak, self.peak / self.end, (part - self.rise) / (1 - self.rise))
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighThenLow(Schedule):
     """Explore with a high step, then anneal to a low one.
@@ -92,6 +95,7 @@ class HighThenLow(Schedule):
         return self.high * (self.low / self.high) ** min(max(part, 0.0), 1.0)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WSD(Schedule):
     """Warm up, stay, decay: a trapezoid.

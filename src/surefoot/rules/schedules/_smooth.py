@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, positive, whole
 
@@ -129,6 +130,7 @@ class InverseSqrt(Schedule):
         return self.step / math.sqrt(1 + k / self.offset)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDecay(Schedule):
     """A constant that drops by a factor at regular intervals.
@@ -188,6 +190,7 @@ class Exponential(Schedule):
         return self.step * self.factor**k
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(Schedule):
     """A straight line from one step to another, then constant.
@@ -218,6 +221,7 @@ class Linear(Schedule):
         return self.step + (self.final - self.step) * min(k / self.steps, 1.0)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosine(Schedule):
     """Half a cosine from one step to another, then constant.

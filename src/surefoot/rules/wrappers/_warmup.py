@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import whole
 
@@ -16,6 +17,7 @@ class WarmupState:
     inner: Any
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmup(Rule):
     """Scale a rule's first steps up from almost nothing.

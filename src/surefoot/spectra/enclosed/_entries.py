@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from surefoot.operators import Matrix
+from surefoot.checks import checked
+from surefoot.operators import Matrix, as_operator
 
 __all__ = ["gershgorin", "norm_bound"]
 
 
+@checked
 def gershgorin(matrix: Matrix) -> tuple[float, float]:
     """An interval that holds all eigenvalues of a Hermitian matrix, or all their real parts.
 
@@ -22,12 +24,14 @@ def gershgorin(matrix: Matrix) -> tuple[float, float]:
     -------
     lower, upper : float
     """
+    matrix = as_operator(matrix, tolerance=0.0).entries
     hermitian = (matrix + matrix.conj().T) / 2
     diagonal = hermitian.diagonal().real
     radius = np.asarray(abs(hermitian).sum(axis=1)).ravel() - np.abs(diagonal)
     return float((diagonal - radius).min()), float((diagonal + radius).max())
 
 
+@checked
 def norm_bound(matrix: Matrix) -> float:
     """An upper bound on the spectral norm: the least of the Frobenius norm and sqrt(||A||_1 ||A||_inf).
 
@@ -41,6 +45,7 @@ def norm_bound(matrix: Matrix) -> float:
     -------
     float
     """
+    matrix = as_operator(matrix, tolerance=0.0).entries
     magnitudes = abs(matrix)
     column_sums = np.asarray(magnitudes.sum(axis=0)).ravel()
     row_sums = np.asarray(magnitudes.sum(axis=1)).ravel()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
@@ -15,7 +16,11 @@ __all__ = ["advection", "heat", "stencil", "wave"]
 # missed by their curvature times (pi/n)^2/2: 1e-5 of the range in one dimension, 5e-4 in two, 5e-3 in three.
 ANGLES = {1: 720, 2: 96, 3: 32}
 
+# Spacings and speeds enter squared, in products of four of them.
+LARGEST = 1e75
 
+
+@checked
 def stencil(coefficients: Mapping[int | tuple[int, ...], float]) -> Spectrum:
     """The eigenvalues of u' = sum_k a_k u(x + k dx) on a periodic or unbounded grid.
 
@@ -49,6 +54,7 @@ def stencil(coefficients: Mapping[int | tuple[int, ...], float]) -> Spectrum:
     return _spectrum_of(_symbol(coefficients))
 
 
+@checked
 def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum:
     """Second differences of u' = diffusivity * Laplacian u: real, from -4 D sum 1/dx^2 to 0.
 
@@ -70,6 +76,7 @@ def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum
     return _spectrum_of(_symbol(_laplacian(_spacings(spacing), diffusivity)))
 
 
+@checked
 def advection(spacing: float | Sequence[float], speed: float | Sequence[float], scheme: str = "central") -> Spectrum:
     """Central or first-order upwind differences of u' + speed . grad u = 0.
 
@@ -105,6 +112,7 @@ def advection(spacing: float | Sequence[float], speed: float | Sequence[float], 
     return _spectrum_of(_symbol(total))
 
 
+@checked
 def wave(spacing: float | Sequence[float], speed: float = 1.0) -> Spectrum:
     """Second differences of u'' = speed^2 Laplacian u as a system of first order: +-i 2 c |sin(theta/2)|/dx.
 
@@ -191,5 +199,8 @@ def _spacings(spacing: float | Sequence[float]) -> list[float]:
 
 
 def _positive(value: float, name: str) -> None:
-    if not 0 < value < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
+    if not 1 / LARGEST <= value <= LARGEST:
+        raise InvalidInput(
+            f"{name} must be positive and finite, and its powers floats: from {1 / LARGEST:g} to {LARGEST:g}; "
+            f"got {value!r}; choose other units"
+        )

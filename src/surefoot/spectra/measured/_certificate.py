@@ -20,6 +20,9 @@ __all__ = ["start_component", "upper_bound"]
 
 BISECTIONS = 60
 
+# Logarithms of floats stay below it.
+LARGEST_LOG = 709.0
+
 
 def start_component(size: int, failure: float, *, is_complex: bool) -> float:
     """The delta that |c1| of a uniform unit vector stays above, but with probability `failure`.
@@ -59,7 +62,7 @@ def upper_bound(ritz: NDArray[np.float64], log_betas: float, delta: float, scale
 
     # The root top + gap in log(gap): p_k grows from 0 at gap = 0, by at least gap^k in the end.
     def excess(log_gap: float) -> float:
-        return float(np.log(math.exp(log_gap) + below).sum()) - target
+        return float(np.log(math.exp(min(log_gap, LARGEST_LOG)) + below).sum()) - target
 
     low = high = math.log(scale)
     while excess(low) > 0 and low > -690:

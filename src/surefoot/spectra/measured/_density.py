@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.records import Record
@@ -90,6 +91,7 @@ class Density(Record):
         )
 
 
+@checked
 def density(
     operator: Any,
     *,

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.operators import as_operator, gram
+from surefoot.operators.extremes import refuse_extremes
 from surefoot.spectra.enclosed import gram_ends
 from surefoot.spectra.measured.spectrum import spectrum
 from surefoot.spectra.types import Bounds
@@ -12,6 +14,7 @@ from surefoot.spectra.types import Bounds
 __all__ = ["norm_squared"]
 
 
+@checked
 def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int | np.random.Generator = 0) -> Bounds:
     """Certified bounds on the squared spectral norm: the L of f(x) = |A x - b|^2/2.
 
@@ -47,6 +50,7 @@ def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int 
     16.0
     """
     operator = as_operator(A, tolerance=0.0)
+    refuse_extremes(operator)
     known = gram_ends(operator)
     if known is not None and known[1].width <= rtol * known[1].upper:
         return known[1]

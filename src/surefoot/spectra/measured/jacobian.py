@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
@@ -26,6 +27,7 @@ DENSE_LIMIT = 500
 NOISE = 1e-7
 
 
+@checked
 class Jacobian(Operator):
     """The derivative of a flow at a point; `evaluations` counts calls of fun so far.
 

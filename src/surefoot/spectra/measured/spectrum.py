@@ -8,6 +8,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, Space, as_operator
+from surefoot.operators.extremes import refuse_extremes
 from surefoot.operators.symmetry import amount_of
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
 from surefoot.spectra.enclosed.closed_forms import known_spectrum
@@ -210,6 +211,7 @@ def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
 def _check_arguments(
     operator: Operator, rtol: float, failure: float, which: str, kind: str | None, max_products: int | None
 ) -> None:
+    refuse_extremes(operator)
     m, n = operator.shape
     if m != n:
         raise InvalidInput(f"a spectrum needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")

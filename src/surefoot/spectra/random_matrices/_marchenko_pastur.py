@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 
 __all__ = ["MarchenkoPastur", "Wigner"]
@@ -19,6 +20,7 @@ BISECTIONS = 60
 Reals = NDArray[np.float64]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class MarchenkoPastur:
     """Eigenvalues of X'X/n for a large n x p matrix X of independent entries, p/n = ratio.

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra.random_matrices._marchenko_pastur import TRACY_WIDOM
 from surefoot.spectra.random_matrices._wide_edge import Layers, top_eigenvalue
@@ -29,6 +30,7 @@ MOST_CLASSES = 64
 WIDE = 128
 
 
+@checked
 def predict_wide(
     widths: Sequence[int],
     inputs: int | ArrayLike,

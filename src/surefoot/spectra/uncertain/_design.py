@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -151,6 +152,7 @@ class FeatureRanges(_DesignSet):
         return self.design * rng.uniform(self.low, self.high)
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class RowPerturbation(_DesignSet):
     """(A + E)'(A + E) with every row of E of length <= radius: each sample known to a tolerance.

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -53,6 +54,7 @@ class UncertaintySet(ABC):
         """The set's name in a reason."""
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Hull(UncertaintySet):
     """The convex hull of symmetric matrices: several batches, several parameter points. Exact, at a vertex.
@@ -101,6 +103,7 @@ class Hull(UncertaintySet):
         return np.tensordot(weights, np.stack(self.matrices), axes=1)
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Ball(UncertaintySet):
     """All symmetric C + E with |E| <= radius. Exact.

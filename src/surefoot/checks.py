@@ -1,0 +1,247 @@
+"""What every public function asks of its arguments' types, by its own hints: one check for all rooms.
+
+A function decorated with `checked` refuses an argument that its annotation does not allow, by name, before anything is
+computed with it. Values (ranges, shapes) are the function's own business.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections import abc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from surefoot.errors import InvalidType
+
+__all__ = ["checked", "real_array", "refuse_mask"]
+
+T = TypeVar("T")
+Test = Callable[[Any], bool]
+
+# NumPy's letters for the dtypes of real and of whole numbers.
+REAL, WHOLE = frozenset("buif"), frozenset("iu")
+# Elements of a list that are looked at: a longer one is data, which its reader checks as a whole.
+LOOKED_AT = 100
+PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(None))
+
+
+def checked(target: T) -> T:
+    """A function, or a class's constructor, that refuses arguments of the wrong type.
+
+    A number of NumPy is a number, and so is an array without dimensions; a masked array is never taken, because its
+    mask would be lost.
+
+    Raises
+    ------
+    InvalidType
+        When it is called with such an argument.
+
+    Examples
+    --------
+    >>> from surefoot.checks import checked
+    >>> @checked
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half("1")
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.InvalidType: x must be a number; got '1' (str)
+    """
+    if isinstance(target, type):
+        made: Any = target
+        made.__init__ = _wrapped(made.__init__)
+        return target
+    return typing.cast("T", _wrapped(target))
+
+
+def real_array(value: Any, name: str) -> Any:
+    """A float64 array of the numbers in an array, a list or a number; a copy only where it has to be.
+
+    Raises
+    ------
+    InvalidType
+        If it holds anything but real numbers, or has a mask.
+    """
+    import numpy as np
+
+    refuse_mask(value, name)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "buif":
+        raise InvalidType(f"{name} must hold real numbers; got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+def refuse_mask(value: Any, name: str) -> None:
+    """Nothing, unless the value is a masked array: reading it would lose the mask.
+
+    Raises
+    ------
+    InvalidType
+        If it is.
+    """
+    if _masked(value):
+        raise InvalidType(f"{name} is a masked array, whose mask would be lost; fill or drop what is masked")
+
+
+def _wrapped(function: Any) -> Any:
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def tests() -> dict[str, tuple[Test, str]]:
+        # at the first call: hints may name what is imported later
+        try:
+            hints = typing.get_type_hints(function)
+        except NameError:  # a name for type checkers only
+            return {}
+        return {name: (_test(hint), _words(hint)) for name, hint in hints.items() if name != "return"}
+
+    variadic = {p.name for p in signature.parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # Python's own words for a missing or unknown argument
+        known = tests()
+        for name, value in bound.arguments.items():
+            if name in known and name not in variadic and not known[name][0](value):
+                raise InvalidType(f"{name} must be {known[name][1]}; got {_shown(value)}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _test(hint: Any) -> Test:
+    """Whether a value may be what a hint says; True where that cannot be told."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint in SCALARS:
+        return SCALARS[hint][0]
+    if _is_array(hint):
+        test = _reals if "float64" in str(hint) else _numbers
+        return (lambda value: value is None or test(value)) if type(None) in args else test
+    if origin in (Union, types.UnionType):
+        members = [_test(arg) for arg in args]
+        return lambda value: any(member(value) for member in members)
+    if origin is Literal:
+        kinds = tuple({type(arg) for arg in args})
+        return lambda value: isinstance(value, kinds)
+    kind = origin or hint
+    if kind is Any or not isinstance(kind, type):  # or a type variable, an alias
+        return lambda value: not _masked(value)
+    if kind is abc.Callable:
+        return callable
+    if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
+        several = kind is not tuple or args[-1:] == (Ellipsis,)
+        return _iterable(args[0] if args and several else Any)
+    if getattr(kind, "_is_protocol", False):
+        return lambda value: not isinstance(value, PLAIN) and not type(value).__module__.startswith("numpy")
+    return lambda value: isinstance(value, kind)
+
+
+def _iterable(element: Any) -> Test:
+    inner = _test(element)
+
+    def test(value: Any) -> bool:
+        if isinstance(value, str | bytes | Mapping) or _masked(value) or not isinstance(value, Iterable):
+            return False
+        if hasattr(value, "dtype"):  # an array: of numbers, where it stands for several of them
+            of_numbers = element in SCALARS and _dimensions(value) == 1 and _kind(value) in REAL
+            of_rows = element is Any or not (isinstance(element, type) or element in SCALARS)
+            return of_numbers or (of_rows and _dimensions(value) > 0 and _kind(value) != "O")
+        return not isinstance(value, Sequence) or all(map(inner, value[:LOOKED_AT]))
+
+    return test
+
+
+def _is_array(hint: Any) -> bool:
+    """NumPy's arrays and what becomes one; told by name, because rooms without NumPy load this module."""
+    if "_SupportsArray" in str(hint):  # ArrayLike, a union of what has an array inside
+        return get_origin(hint) in (Union, types.UnionType)
+    return "numpy.ndarray" in (str(hint), str(get_origin(hint))) or "'numpy.ndarray'" in str(get_origin(hint) or hint)
+
+
+def _reals(value: Any) -> bool:
+    return _numbers(value, "buif")
+
+
+def _numbers(value: Any, kinds: str = "buifc") -> bool:
+    import numpy as np
+
+    if _masked(value):
+        return False
+    if not isinstance(value, str | bytes | Mapping) and value is not None:
+        try:
+            return np.asarray(value).dtype.kind in kinds
+        except (TypeError, ValueError):  # ragged: the reader says how
+            return isinstance(value, Iterable)
+    return False
+
+
+def _masked(value: Any) -> bool:
+    return any(kind.__module__.startswith("numpy.ma") for kind in type(value).__mro__)
+
+
+def _kind(value: Any) -> str:
+    """NumPy's letter for a dtype; of other libraries' arrays, which have none, the one for numbers."""
+    return getattr(value.dtype, "kind", "f") if hasattr(value, "dtype") else "none"
+
+
+def _dimensions(value: Any) -> int:
+    return getattr(value, "ndim", 0)
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, Real):
+        return not _masked(value)
+    return _kind(value) in REAL and _dimensions(value) == 0 and not _masked(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) or (_kind(value) in WHOLE and _is_real(value))
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+
+# Each scalar with its test and its words.
+SCALARS: dict[Any, tuple[Test, str]] = {
+    float: (_is_real, "a number"),
+    int: (_is_whole, "a whole number"),
+    bool: (_is_truth, "True or False"),
+    str: (lambda value: isinstance(value, str), "a text"),
+    complex: (lambda value: isinstance(value, complex) or _is_real(value), "a number"),
+    type(None): (lambda value: value is None, "None"),
+}
+
+
+def _words(hint: Any) -> str:
+    """A hint in words."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint in SCALARS:
+        return SCALARS[hint][1]
+    if _is_array(hint):
+        return "an array of numbers, without a mask"
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_words(arg) for arg in args))
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if hint is Any:
+        return "without a mask"
+    kind = origin or hint
+    if kind is abc.Callable:
+        return "a function"
+    if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
+        return f"several of {_words(args[0])}" if args and args[0] is not Any else "several values"
+    return f"a {getattr(kind, '__name__', kind)}"
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

@@ -1,0 +1,175 @@
+"""Whatever a public function is given, it gives an answer or an error of Surefoot's: no other exception, no warning."""
+
+import enum
+import importlib
+import inspect
+
+import numpy as np
+import pytest
+
+import surefoot as sf
+from surefoot.checks import checked
+from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
+from surefoot.problems import AbsoluteLoss, Hinge, LeastSquares, Logistic, Quadratic, ResidualNorm, Softmax
+
+# Rooms that are held to it; the others check what they need where they need it.
+ROOMS = ("logs", "noise", "operators", "problems", "report", "rules", "spectra", "stability")
+
+BAD = {
+    "None": None,
+    "text": "x",
+    "objects": np.array([object(), None]),
+    "matrix of objects": np.array([[1, None], [2, 3]], dtype=object),
+    "masked vector": np.ma.masked_array([1.0, 2.0], [0, 1]),
+    "masked matrix": np.ma.masked_array([[1.0, 2.0], [2.0, 1.0]], [[0, 1], [0, 0]]),
+    "0-d": np.array(1.5),
+    "empty": np.array([]),
+    "1e160": 1e160,
+    "1e-310": 1e-310,
+    "matrix of 1e160": np.eye(2) * 1e160,
+    "matrix of 1e-310": np.eye(2) * 1e-310,
+    "complex": 1j,
+    "True": True,
+    "nan": float("nan"),
+    "-1": -1,
+    "mixed list": [1, "a"],
+    "mapping": {},
+}
+
+
+def public():
+    """Each public callable once, with its name."""
+    seen = {}
+    for room in ROOMS:
+        module = importlib.import_module(f"surefoot.{room}")
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if callable(value) and not inspect.ismodule(value) and not _is_no_door(value):
+                seen.setdefault(value, f"surefoot.{room}.{name}")
+    return {name: value for value, name in seen.items()}
+
+
+def _is_no_door(value):
+    if not inspect.isclass(value):
+        return False
+    return issubclass(value, BaseException | enum.Enum) or inspect.isabstract(value) or value.__module__ == "typing"
+
+
+CALLABLES = public()
+
+
+def needed(function):
+    """The parameters without a default; None where Python does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def test_the_walk_finds_the_house():
+    assert len(CALLABLES) > 60
+    assert {"surefoot.stability.limits", "surefoot.problems.LeastSquares", "surefoot.logs.read_log"} <= set(CALLABLES)
+
+
+@pytest.mark.parametrize("label", BAD)
+def test_every_door_with_a_bad_value_everywhere(label, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a writer that takes "x" for a name writes here
+    foreign = {}
+    for name, function in CALLABLES.items():
+        parameters = needed(function)
+        if not parameters:
+            continue
+        positional = [BAD[label] for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        named = {p.name: BAD[label] for p in parameters if p.kind is p.KEYWORD_ONLY}
+        try:
+            made = function(*positional, **named)
+        except SurefootError:
+            continue
+        except Exception as error:
+            foreign[name] = f"{type(error).__name__}: {error}"
+        else:
+            getattr(made, "close", lambda: None)()
+    assert foreign == {}
+
+
+LOSSES = {
+    LeastSquares: [0.5, -1.0, 2.0, 0.1],
+    AbsoluteLoss: [0.5, -1.0, 2.0, 0.1],
+    ResidualNorm: [0.5, -1.0, 2.0, 0.1],
+    Logistic: [1, -1, 1, -1],
+    Hinge: [1, -1, 1, -1],
+    Softmax: [0, 1, 2, 0],
+}
+X = np.random.default_rng(0).standard_normal((4, 2))
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e-160, 1e-100, 1e-20, 1e100, 1e149, 1e160, 1e300])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_data_of_any_scale_run_or_are_refused(loss, scale):
+    problem = loss(X * scale, LOSSES[loss])
+    if scale > 1e150:  # the gradient's norm is beyond the floats
+        with pytest.raises(NotFinite):
+            sf.descend(problem, rule=sf.rules.Auto(), steps=20)
+        return
+    run = sf.descend(problem, rule=sf.rules.Auto(), steps=20)
+    assert run.loss <= problem.value(problem.start())
+    assert str(run)
+    if loss not in (LeastSquares, Logistic, Softmax):
+        return
+    if scale < 1e-149:
+        with pytest.raises(InvalidInput, match="rescale"):
+            sf.limits(problem)
+        return
+    lim = sf.limits(problem)
+    assert not np.isnan([lim.stable, lim.safe, lim.optimal, lim.rate]).any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_mask_is_never_lost(loss):
+    with pytest.raises(InvalidType, match="mask"):
+        loss(np.ma.masked_array(X, X > 1), LOSSES[loss])
+    with pytest.raises(InvalidType, match="mask"):
+        loss(X, np.ma.masked_array(LOSSES[loss], [1, 0, 0, 0]))
+    for door in (sf.spectrum, sf.limits, sf.operators.as_operator, sf.operators.gram, Quadratic):
+        with pytest.raises(InvalidType, match="mask"):
+            door(np.ma.masked_array(np.eye(2), np.eye(2)))
+
+
+@pytest.mark.parametrize("method", [None, sf.methods.HeavyBall(0.9), sf.methods.RK4(), sf.methods.Nesterov(0.9)])
+@pytest.mark.parametrize("largest", [5e-324, 1e-310, 1e-299, 1e-160, 1e160, 1e300])
+def test_limits_of_curvatures_at_the_ends_of_the_floats(method, largest):
+    bounds = sf.Bounds.exactly(largest), sf.Bounds.exactly(largest / 2)
+    found = sf.Spectrum(
+        kind="curvature", largest=bounds[0], smallest=bounds[1], size=2, provenance="exact", scope="global"
+    )
+    try:
+        lim = sf.limits(found, method)
+    except SurefootError:
+        assert largest < 1e-300
+        return
+    assert lim.stable * largest == pytest.approx(sf.limits(np.eye(2), method).stable)
+    assert 0 < lim.optimal < np.inf
+
+
+@checked
+def sample(a: float, b: int = 1, c: "str | None" = None, *, d: "list[float] | float" = 0.0, **rest: str):
+    """A function with hints of each kind."""
+    return a, b, c, d, rest
+
+
+def test_the_check_itself():
+    assert sample(np.float32(1), np.int8(2), None, d=np.array([1.0]))[1] == 2
+    assert sample(np.array(1.5), rest_of=3)[0] == 1.5  # what is caught by ** is the function's own business
+    for arguments, says in (
+        (("1",), r"a must be a number; got '1' \(str\)"),
+        ((1.0, 1.5), r"b must be a whole number; got 1.5"),
+        ((1.0, 1, 3), "c must be a text or None; got 3"),
+    ):
+        with pytest.raises(InvalidType, match=says):
+            sample(*arguments)
+    with pytest.raises(InvalidType, match="d must be"):
+        sample(1.0, d=[1.0, "x"])
+    with pytest.raises(TypeError, match="missing"):
+        sample()
+    assert inspect.signature(sample).parameters["a"].annotation is float
