@@ -191,7 +191,7 @@ TRAINING = {
     "ResidualTask": "model, loss, data, *, blocks=None",
     "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.01, failure=1e-06, rng=0",
     "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
-    "PilotLog": "pilot, *, jsonl=None, events=None",
+    "PilotLog": "pilot, *, jsonl=None, events=None, writer=None",
     "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
     "Guard": (

@@ -9,7 +9,7 @@ from torch import nn
 
 import surefoot as sf
 from surefoot.cli import run
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.logs import read_events, read_log
 from surefoot.report.figures import pilot_figure
 from surefoot.training import Moment, Pilot, PilotLog, Task, supervised, train
@@ -225,3 +225,56 @@ def test_wrong_usage_is_said(command, arguments, says):
     code, out, err = command("run", *arguments)
     assert (code, out) == (2, "")
     assert says in err
+
+
+class Scalars:
+    """As TensorBoard's SummaryWriter."""
+
+    def __init__(self):
+        self.seen = []
+
+    def add_scalar(self, tag, value, step):
+        self.seen.append((step, tag, value))
+
+
+class Metrics:
+    """As MLflow and Lightning's loggers."""
+
+    def __init__(self):
+        self.seen = []
+
+    def log_metrics(self, numbers, step):
+        self.seen += [(step, tag, value) for tag, value in numbers.items()]
+
+
+class Run:
+    """As a run of wandb."""
+
+    def __init__(self):
+        self.seen = []
+
+    def log(self, numbers, step):
+        self.seen += [(step, tag, value) for tag, value in numbers.items()]
+
+
+@pytest.mark.parametrize("kind", [Scalars, Metrics, Run])
+def test_a_logger_of_ones_own_gets_the_same_numbers(kind):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 1)
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.1), "constant:0.05", total_steps=10)
+    x = torch.randn(16, 2)
+    writer = kind()
+    with PilotLog(pilot, writer=writer) as log:
+        for _ in range(10):
+            pilot.step(lambda: model(x).square().mean())
+            log.write()
+    losses = [value for _, tag, value in writer.seen if tag == "pilot/loss"]
+    assert losses == [moment.loss for moment in pilot.history]
+    assert {step for step, _, _ in writer.seen} == set(range(10))
+
+
+def test_a_logger_that_takes_no_numbers_is_refused():
+    model = torch.nn.Linear(2, 1)
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.1), total_steps=10)
+    with pytest.raises(InvalidType, match="add_scalar, log_metrics or log"):
+        PilotLog(pilot, writer=[])

@@ -1,11 +1,12 @@
-"""A pilot's moments as a log: JSON lines, TensorBoard's event files, or both."""
+"""A pilot's moments as a log: JSON lines, TensorBoard's event files, or any logger that takes numbers."""
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.logs import EventWriter, JsonLines
 from surefoot.training.loop import Moment
 from surefoot.training.pilot._pilot import Pilot
@@ -35,12 +36,19 @@ class PilotLog:
         A record a line: step, loss, rate, limit, noise, event. An update that was not made has no rate; a number that
         is not finite is null.
     events : path, optional
-        A folder for event files: scalars pilot/loss, pilot/rate, pilot/limit, pilot/noise, those that are finite.
+        A folder for event files: scalars pilot/loss, pilot/rate, pilot/limit, pilot/noise, those that are finite. They
+        are written here, so TensorBoard need not be installed.
+    writer : object, optional
+        A logger of yours, which gets the same numbers: whatever has ``add_scalar(tag, value, step)`` (TensorBoard's
+        SummaryWriter), ``log_metrics(numbers, step=)`` (MLflow, Lightning's loggers) or ``log(numbers, step=)``
+        (wandb). It is not closed here.
 
     Raises
     ------
     InvalidInput
-        If neither is given, or one cannot be written.
+        If none is given, or one cannot be written.
+    InvalidType
+        If the writer has none of these methods.
     """
 
     def __init__(
@@ -49,9 +57,11 @@ class PilotLog:
         *,
         jsonl: str | os.PathLike[str] | None = None,
         events: str | os.PathLike[str] | None = None,
+        writer: Any = None,
     ) -> None:
-        if jsonl is None and events is None:
-            raise InvalidInput("a log needs somewhere to write: give jsonl= (a file) or events= (a folder)")
+        if jsonl is None and events is None and writer is None:
+            raise InvalidInput("a log needs somewhere to write: give jsonl= (a file), events= (a folder) or writer=")
+        self._send = None if writer is None else sender(writer)
         self._pilot = pilot
         self._lines = None if jsonl is None else JsonLines(jsonl)
         self._events = None if events is None else EventWriter(events)
@@ -64,19 +74,21 @@ class PilotLog:
             record = as_record(moment)
             if self._lines is not None:
                 self._lines.write(record)
+            scalars = {TAG + k: record[k] for k in SCALARS if record[k] is not None}
             if self._events is not None:
-                scalars = {TAG + k: record[k] for k in SCALARS if record[k] is not None}
                 self._events.write(moment.step, scalars)
+            if self._send is not None:
+                self._send(scalars, moment.step)
         self._written += len(moments)
 
     def close(self) -> None:
         """Write what is left, and no more; closing twice is once."""
-        if self._lines is not None or self._events is not None:
+        if self._lines is not None or self._events is not None or self._send is not None:
             self.write()
         for file in (self._lines, self._events):
             if file is not None:
                 file.close()
-        self._lines = self._events = None
+        self._lines = self._events = self._send = None
 
     def __enter__(self) -> "PilotLog":
         return self
@@ -85,6 +97,39 @@ class PilotLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def sender(writer: Any) -> Callable[[Mapping[str, float], int], None]:
+    """How a logger takes numbers: by the first of the methods that it has.
+
+    Parameters
+    ----------
+    writer : object
+
+    Returns
+    -------
+    callable
+        (numbers by name, step)
+
+    Raises
+    ------
+    InvalidType
+        If it has none of them.
+    """
+    if callable(add := getattr(writer, "add_scalar", None)):
+
+        def one_by_one(numbers: Mapping[str, float], step: int) -> None:
+            for name, value in numbers.items():
+                add(name, value, step)
+
+        return one_by_one
+    for method in ("log_metrics", "log"):
+        if callable(log := getattr(writer, method, None)):
+            return lambda numbers, step, log=log: log(dict(numbers), step=step)
+    raise InvalidType(
+        f"writer must have add_scalar, log_metrics or log; a {type(writer).__name__} has none: give a SummaryWriter, a "
+        "wandb run, an MLflow module"
+    )
 
 
 def as_record(moment: Moment) -> dict[str, Any]:
