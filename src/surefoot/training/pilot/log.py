@@ -123,9 +123,13 @@ def sender(writer: Any) -> Callable[[Mapping[str, float], int], None]:
                 add(name, value, step)
 
         return one_by_one
-    for method in ("log_metrics", "log"):
-        if callable(log := getattr(writer, method, None)):
-            return lambda numbers, step, log=log: log(dict(numbers), step=step)
+    log: Any = getattr(writer, "log_metrics", None) or getattr(writer, "log", None)
+    if callable(log):
+
+        def at_once(numbers: Mapping[str, float], step: int) -> None:
+            log(dict(numbers), step=step)
+
+        return at_once
     raise InvalidType(
         f"writer must have add_scalar, log_metrics or log; a {type(writer).__name__} has none: give a SummaryWriter, a "
         "wandb run, an MLflow module"
