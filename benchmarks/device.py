@@ -116,7 +116,7 @@ def costs(device, shape, sequences):
     timed("optimizer_limits of AdamW", lambda: f"stable {optimizer_limits(H, adam).curvature_limit:.3g}")
     H.release()
     timed("gradient_noise", lambda: str(gradient_noise(model, language_loss, batch)).splitlines()[2].strip())
-    timed("suggest_groups", lambda: f"{len(suggest_groups(model, language_loss, batch, adam).groups)} groups")
+    timed("suggest_groups", lambda: f"{len(suggest_groups(model, language_loss, batch, adam).param_groups)} groups")
 
 
 def by_hand(model, batch, vectors):

@@ -97,7 +97,8 @@ def test_no_miss_at_the_default_probability(name):
 
 
 @given(
-    values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30),
+    # a product of numbers below the normal ones is rounded to multiples of the least one: no linear map
+    values=st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=1, max_size=30),
     seed=st.integers(0, 10**6),
 )
 @settings(deadline=None, max_examples=60)

@@ -20,6 +20,8 @@ EXTRAS: dict[str, dict[str, str]] = {
     "training": {"torch": "torch"},
     "data": {"sklearn": "scikit-learn", "skimage": "scikit-image"},
     "certify": {"PEPit": "PEPit"},
+    "transformers": {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate"},
+    "lightning": {"torch": "torch", "lightning": "lightning"},
     "imaging": {"pylops": "pylops", "pyproximal": "pyproximal"},
 }
 

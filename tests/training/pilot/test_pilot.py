@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.rules import PI, Autopilot, Confident, Constant, Cosine
+from surefoot.rules import PI, Autopilot, Confident, Constant, Cosine, Sharpness
 from surefoot.rules.training.watch import CONFIRMED
 from surefoot.training import Pilot
 from surefoot.training.loop._line_minimum import line_minimum
@@ -169,8 +169,12 @@ def test_schedules_by_name_and_as_objects():
     assert named.history[25].rate == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("rule", ["sharpness", "along-step"])
-@pytest.mark.parametrize("make", [sgd, adamw])
+# At half the limit (the default) momentum on such noisy batches is chaotic: the last bits of the products decide.
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [(sgd, Sharpness(safety=0.1)), (adamw, "sharpness"), (sgd, "along-step"), (adamw, "along-step")],
+    ids=["sgd-sharpness", "adamw-sharpness", "sgd-along-step", "adamw-along-step"],
+)
 def test_measured_rules_train(rule, make):
     x, y = data()
     torch.manual_seed(0)

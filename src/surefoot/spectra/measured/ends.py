@@ -107,7 +107,12 @@ def measured_ends(
             spent += 1
             # once: an operator that gives a tiny number at any scale, such as differences of a gradient that does not
             # change, would be scaled without end
-            extreme = run.scale > 0 and not SMALLEST < run.scale < LARGEST and not isinstance(operator, _Rescaled)
+            # (a product of nothing but zeros leaves the smallest normal number behind)
+            extreme = (
+                run.scale > run.space.tiny
+                and not SMALLEST < run.scale < LARGEST
+                and not isinstance(operator, _Rescaled)
+            )
             if run.steps == 1 and extreme:
                 other = _Rescaled(operator, 2.0 ** -min(1000, max(-1000, round(math.log2(run.scale)))))
                 ends = measured_ends(

@@ -29,9 +29,11 @@ def wrong(reason: str) -> Verdict:
 def gap_after(Q: Any, step: float, steps: int) -> float:
     """|x| after gradient descent on x'Qx/2 from a start along every direction, over |x| at the start."""
     x = np.ones(len(Q))
-    for _ in range(steps):
-        x = x - step * (Q @ x)
-    return float(np.linalg.norm(x) / math.sqrt(len(Q)))
+    with np.errstate(over="ignore", invalid="ignore"):  # a step that is too large is an answer, not a warning
+        for _ in range(steps):
+            x = x - step * (Q @ x)
+        size = float(np.linalg.norm(x) / math.sqrt(len(Q)))
+    return size if math.isfinite(size) else math.inf
 
 
 def judge_detector(diverged: Answer) -> Verdict:
