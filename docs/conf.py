@@ -56,6 +56,7 @@ ROOMS = [
                 "integrations.lightning",
                 "records",
                 "testing",
+                "checks",
                 "progress",
                 "errors",
             ),

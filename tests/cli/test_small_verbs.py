@@ -110,6 +110,8 @@ def test_an_interrupt_while_it_loads_is_a_line():
     # typer asks for the interrupt itself, so that it comes while the verbs are being loaded
     code = (
         "import os, signal, sys\n"
+        # a process that was started in the background ignores the interrupt unless told otherwise
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'typer':\n"
