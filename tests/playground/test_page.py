@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import subprocess
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from surefoot.errors import InvalidInput
 from surefoot.playground import page, play
 from surefoot.playground._scenes import scenes
+from surefoot.playground._words import LANGUAGES, words
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
@@ -25,15 +27,16 @@ EVERYWHERE = """
   let drawn = 0;
   for (const s of SCENES) {
     open(s.name);
-    const draws = s.tries.map(([, values]) => values);
+    const draws = [...s.tries];
     const anywhere = () => s.sliders.map((k) => [k.name, fromPosition(k, 1000 * next())]);
     for (let i = 0; i < 30; i++) draws.push(Object.fromEntries(anywhere()));
     for (const values of draws) {
       change(values);
-      const [words, mood] = DRAW[s.name](settings, canvases);
+      language = LANGUAGES[drawn % LANGUAGES.length];
+      const { verdict, mood, facts } = DRAW[s.name](settings, canvases);
       drawn++;
-      const told = words && !/NaN|undefined|null/.test(words) && ["good", "bad", "limit"].includes(mood);
-      if (!told) faults.push(s.name + ": " + words);
+      const words = [verdict, ...facts.flat()], whole = words.every((w) => w && !/NaN|undefined|null|[{}]/.test(w));
+      if (!whole || !["good", "bad", "limit"].includes(mood)) faults.push(s.name + ": " + words);
     }
   }
   document.title = JSON.stringify([drawn, faults]);
@@ -57,8 +60,9 @@ def test_a_scene_opens_without_a_fault(tmp_path, name, width):
     assert equal is not None
     assert equal[1] == equal[2]
     assert re.search(r'id="error"[^>]*hidden', seen)
-    assert re.search(r'id="verdict" class="verdict (good|bad|limit)"[^>]*>[A-Z]', seen)
-    assert f'aria-current="page">{next(s.title for s in scenes() if s.name == name)}' in seen
+    assert re.search(r'class="answer (good|bad|limit)"', seen)
+    assert re.search(r'id="verdict"[^>]*>[A-Z]', seen)
+    assert f'aria-current="page">{words()["en"][name + ".title"]}' in seen
 
 
 @needs_browser
@@ -67,7 +71,7 @@ def test_every_scene_has_a_verdict_wherever_its_sliders_stand(tmp_path):
     path.write_text(page().replace("</body>", EVERYWHERE + "</body>"), encoding="utf-8")
     seen = dom(path, NAMES[0], 1280)
     assert re.search(r'id="error"[^>]*hidden', seen)
-    title = re.search(r"<title>(.*?)</title>", seen)
+    title = re.search(r"<title[^>]*>(.*?)</title>", seen)
     assert title is not None
     assert html.unescape(title[1]) == f"[{len(NAMES) * 35},[]]"
 
@@ -86,10 +90,11 @@ def test_the_same_in_python_runs_as_it_stands(name, capsys):
     scene = next(s for s in scenes() if s.name == name)
     code = scene.python
     for slider in scene.sliders:
-        code = code.replace(f"{{{slider.name}}}", f"{slider.value:.6g}")
+        value = slider.shown[int(slider.value - slider.low)] if slider.shown else slider.value
+        code = code.replace(f"{{{slider.name}}}", f"{value:.6g}")
     assert "{" not in code
     exec(compile(code, name, "exec"), {})
-    assert name == "network" or capsys.readouterr().out
+    assert capsys.readouterr().out
 
 
 def test_a_scene_is_whole():
@@ -98,11 +103,46 @@ def test_a_scene_is_whole():
         assert len(scene.tries) == 5
         assert len(scene.exercises) == 3
         assert 2 <= len(scene.pictures) <= 4
-        assert all(set(values) <= names for _, values in scene.tries)
+        assert all(set(values) <= names for values in scene.tries)
         for slider in scene.sliders:
             assert slider.low <= slider.value <= slider.high
-            assert all(slider.low <= values.get(slider.name, slider.low) <= slider.high for _, values in scene.tries)
+            assert all(slider.low <= values.get(slider.name, slider.low) <= slider.high for values in scene.tries)
         assert all(math.isfinite(exercise.answer) and exercise.tolerance > 0 for exercise in scene.exercises)
+
+
+def test_every_word_stands_in_every_language():
+    table = words()["en"]
+    for language in LANGUAGES:
+        assert set(words()[language]) == set(table)
+        for key, text in words()[language].items():
+            assert text.strip(), key
+            assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", table[key])), key
+    # Chinese has its own punctuation
+    assert not [text for text in words()["zh"].values() if re.search(r"[\u4e00-\u9fff][,:;?(]", text)]
+
+
+def test_every_word_is_used():
+    folder = files("surefoot.playground")
+    code = "".join(
+        folder.joinpath(name).read_text(encoding="utf-8")
+        for name in ("page.html", "page.js", "scenes.js", "drawing.js")
+    )
+    wanted = set()
+    for scene in scenes():
+        wanted |= {f"{scene.name}.{part}" for part in ("title", "lead")}
+        wanted |= {f"{scene.name}.slider.{slider.name}" for slider in scene.sliders}
+        wanted |= {
+            f"{scene.name}.option.{slider.name}{i}"
+            for slider in scene.sliders
+            if slider.choice
+            for i in range(int(slider.low), int(slider.high) + 1)
+        }
+        wanted |= {f"{scene.name}.try.{i + 1}" for i in range(len(scene.tries))}
+        wanted |= {f"{scene.name}.picture.{name}{text}" for name in scene.pictures for text in ("", "_text")}
+        wanted |= {f"{scene.name}.exercise.{part}{i + 1}" for i in range(len(scene.exercises)) for part in "qr"}
+    assert wanted <= set(words()["en"])
+    unused = {key for key in set(words()["en"]) - wanted if not re.search(rf"\b{key.split('.')[-1]}\b", code)}
+    assert unused == set()
 
 
 def test_answers():
@@ -117,12 +157,10 @@ def test_answers():
 
 
 def test_the_records_are_what_the_library_gives():
-    import json
-    from importlib.resources import files
-
     from surefoot.dynamics import Cubic, TwoMinima, lyapunov, orbit
+    from surefoot.playground._scenes import records as recorded
 
-    records = json.loads(files("surefoot.playground").joinpath("records.json").read_text())
+    records = recorded()
     where = [50, 100, 250]
     steps = np.linspace(1.0, 3.0, len(records["exponents"]["values"]))[where]
     fresh = lyapunov(Cubic(1.0), steps, 0.3, 4000)

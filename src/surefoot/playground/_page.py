@@ -1,7 +1,9 @@
 """The page put together: one HTML file with its scenes, formulas, records and golden values inside."""
 
+import html
 import json
 import os
+import re
 import webbrowser
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +13,8 @@ from surefoot.errors import InvalidInput
 from surefoot.playground._compute import chebyshev_parameters
 from surefoot.playground._formulas import javascript
 from surefoot.playground._golden import golden_records
-from surefoot.playground._scenes import scenes
+from surefoot.playground._scenes import records, scenes
+from surefoot.playground._words import LANGUAGES, words
 
 __all__ = ["page", "play"]
 
@@ -37,9 +40,12 @@ def page() -> str:
 
     data = {
         "SCENES": [scene.to_dict() for scene in scenes()],
-        "RECORDS": json.loads(text("records.json")),
+        "RECORDS": records(),
         "GOLDEN": list(golden_records(GOLDEN_EACH)),
         "CHEBYSHEV": chebyshev_parameters(),
+        "LANGUAGES": LANGUAGES,
+        "WORDS": words(),
+        "VERSION": __version__,
     }
     # "</" would end the script element wherever it stood; "<\\/" is the same string to JavaScript
     constants = [
@@ -47,7 +53,12 @@ def page() -> str:
     ]
     compute, *others = (text(name).replace('"use strict";', "") for name in SCRIPTS)
     script = "\n".join(['"use strict";', *constants, javascript(), compute, *others])
-    document = text("page.html").replace("/*STYLE*/", text("page.css")).replace("/*VERSION*/", __version__)
+    document = text("page.html").replace("/*STYLE*/", text("page.css"))
+    # The first language stands in the file itself, for whoever reads it without scripts.
+    first = words()[LANGUAGES[0]]
+    document = re.sub(
+        r'data-say="([\w.]+)">', lambda match: match[0] + html.escape(first[match[1]], quote=False), document
+    )
     return document.replace("/*SCRIPT*/", script)
 
 

@@ -1,8 +1,10 @@
 // Pictures on a canvas: axes with round numbers, lines, points, shading. Colours come from the style sheet.
 "use strict";
 
-const FONT = "12px system-ui, sans-serif";
-const MARGIN = { left: 54, right: 12, top: 8, bottom: 34 };
+const FONT = '12px system-ui, -apple-system, "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
+const MARGIN = { left: 50, right: 16, top: 22, bottom: 36 };
+// How far a dot may stand out of the frame: one at its very edge is seen whole.
+const OVER = 7;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -14,7 +16,7 @@ function ticks(low, high, count, log) {
     const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
     const decades = Math.log10(high / low), every = Math.max(1, Math.ceil(decades / count)), found = [];
     for (let k = first; k <= last; k += every) {
-      for (const m of decades < 2 ? [1, 2, 5] : [1]) {
+      for (const m of decades < 2.5 ? [1, 2, 5] : [1]) {
         const value = m * Math.pow(10, k);
         if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) found.push(value);
       }
@@ -28,12 +30,14 @@ function ticks(low, high, count, log) {
   return found;
 }
 
+// As it is set in a text; code has the plain sign.
+const MINUS = "\u2212";
 function number(value, digits = 3) {
-  if (!Number.isFinite(value)) return value > 0 ? "infinity" : "not a number";
+  if (!Number.isFinite(value)) return say(value > 0 ? "page.infinity" : "page.nan");
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(Math.max(0, digits - 2)).replace("e+", "e");
-  return String(Number(value.toPrecision(digits)));
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(Math.max(0, digits - 2)).replace(/\.0+e/, "e").replace("e+", "e").replace("-", MINUS);
+  return String(Number(value.toPrecision(digits))).replace("-", MINUS);
 }
 
 class Picture {
@@ -74,14 +78,14 @@ class Picture {
 
   frame() {
     const { pen } = this, right = this.width - MARGIN.right, bottom = this.height - MARGIN.bottom;
-    pen.strokeStyle = colour("line");
+    pen.strokeStyle = colour("grid");
     pen.fillStyle = colour("muted");
     pen.lineWidth = 1;
     pen.textAlign = "center";
     pen.textBaseline = "top";
     for (const value of ticks(...this.axes.x, Math.max(2, Math.floor(this.width / 90)), this.axes.xlog)) {
       const px = this.x(value);
-      this.segment(px, bottom, px, bottom + 4);
+      this.segment(px, MARGIN.top, px, bottom + 4);
       pen.fillText(number(value), px, bottom + 6);
     }
     pen.textAlign = "right";
@@ -94,6 +98,10 @@ class Picture {
     pen.textAlign = "right";
     pen.textBaseline = "bottom";
     pen.fillText(this.axes.xlabel || "", right, this.height - 1);
+    pen.textAlign = "left";
+    pen.textBaseline = "top";
+    pen.fillText(this.axes.ylabel || "", 0, 1);
+    pen.strokeStyle = colour("edge");
     pen.strokeRect(MARGIN.left, MARGIN.top, right - MARGIN.left, bottom - MARGIN.top);
     return this;
   }
@@ -105,11 +113,11 @@ class Picture {
     this.pen.stroke();
   }
 
-  inside(draw) {
+  inside(draw, over = 0) {
     const { pen } = this;
     pen.save();
     pen.beginPath();
-    pen.rect(MARGIN.left, MARGIN.top, this.width - MARGIN.left - MARGIN.right, this.height - MARGIN.top - MARGIN.bottom);
+    pen.rect(MARGIN.left - over, MARGIN.top - over, this.width - MARGIN.left - MARGIN.right + 2 * over, this.height - MARGIN.top - MARGIN.bottom + 2 * over);
     pen.clip();
     draw(pen);
     pen.restore();
@@ -144,8 +152,10 @@ class Picture {
         pen.beginPath();
         pen.arc(px, py, radius, 0, 7);
         pen.fill();
+        // A rim in the colour of the paper keeps a large dot apart from the lines below it.
+        if (radius >= 4) { pen.strokeStyle = colour("card"); pen.lineWidth = 1.5; pen.stroke(); }
       }
-    });
+    }, radius > 1 ? OVER : 0);
   }
 
   upright(value, options = {}) { return this.line([[value, this.axes.y[0]], [value, this.axes.y[1]]], { name: "limit", dash: [5, 4], ...options }); }
@@ -156,7 +166,11 @@ class Picture {
       pen.fillStyle = colour(name);
       pen.textAlign = align;
       pen.textBaseline = "bottom";
-      pen.fillText(text, this.x(x) + (align === "left" ? 5 : -5), this.y(y) - 4);
+      // A halo in the colour of the paper, so that words on a line can be read.
+      pen.strokeStyle = colour("card");
+      pen.lineWidth = 4;
+      pen.lineJoin = "round";
+      for (const write of ["strokeText", "fillText"]) pen[write](text, this.x(x) + (align === "left" ? 7 : -7), this.y(y) - 5);
     });
   }
 
