@@ -82,7 +82,7 @@ PARAMETERS = {
     "limits": "problem, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
     "audit": "log, plan, *, column=None, tol=0.001",
     "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
-    "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None",
+    "advise": "target, *, rtol=0.01, failure=1e-06, trial_steps=100, rng=0, progress=None, announce=None",
     "operators.as_operator": "source, n=None, *, like=None, kind=None, tolerance=None",
     "operators.gram": "A, weights=None",
     "operators.convolution": "kernel, shape, boundary='periodic'",
@@ -311,7 +311,9 @@ def test_gradient_descent_is_forward_euler():
 
 def test_errors_are_one_family_and_what_a_caller_expects():
     errors = [getattr(sf.errors, name) for name in sf.errors.__all__]
-    assert all(issubclass(error, sf.errors.SurefootError) for error in errors)
+    # Ctrl-C is no error: `except SurefootError` must not catch it
+    assert {error for error in errors if not issubclass(error, sf.errors.SurefootError)} == {sf.errors.Interrupted}
+    assert issubclass(sf.errors.Interrupted, KeyboardInterrupt)
     builtin = {"InvalidInput": ValueError, "InvalidType": TypeError, "MissingExtra": ImportError}
     assert all(issubclass(getattr(sf.errors, name), kind) for name, kind in builtin.items())
 

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "Diverged",
+    "Interrupted",
     "InvalidInput",
     "InvalidType",
     "MissingExtra",
@@ -56,6 +57,22 @@ class UnknownTarget(InvalidInput):
 
 class MissingExtra(SurefootError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a computation that had something to show already.
+
+    It is a KeyboardInterrupt and no `SurefootError`: code that catches errors must not swallow Ctrl-C.
+
+    Parameters
+    ----------
+    partial : result or None
+        What the computation returns, as far as it had come.
+    """
+
+    def __init__(self, partial: Any = None) -> None:
+        super().__init__()
+        self.partial = partial
 
 
 class Diverged(SurefootError, ArithmeticError):

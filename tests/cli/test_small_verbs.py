@@ -126,15 +126,6 @@ def test_an_interrupt_while_it_loads_is_a_line():
     assert done.stderr == "error: interrupted\n"
 
 
-def test_the_first_block_of_the_readme_runs_on_a_plain_install(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("```python\n")[2].partition("```")[0]
-    missing = [name for extra, names in EXTRAS.items() if extra for name in names]
-    code = f"import sys\nfor name in {missing!r}:\n    sys.modules[name] = None\n{block}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-
-
 def test_names_of_targets_are_completed(monkeypatch, capfd):
     monkeypatch.setenv("_SUREFOOT_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "surefoot advise digits-")

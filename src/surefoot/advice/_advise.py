@@ -2,16 +2,17 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from surefoot.advice._findings import finding
+from surefoot.advice._text import best
 from surefoot.advice._types import Advice, Recommendation, Verification
 from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
-from surefoot.errors import InvalidInput, NotFinite
+from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.methods import Method
 from surefoot.operators import Operator
 from surefoot.progress import Progress
@@ -41,6 +42,7 @@ def advise(
     trial_steps: int = 100,
     rng: int = 0,
     progress: Progress | None = None,
+    announce: Callable[[str], object] | None = None,
 ) -> Advice:
     """How big a step to take on a target, with each method that it can run.
 
@@ -61,6 +63,9 @@ def advise(
         Seed of the measurement and of a random start.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
+    announce : callable, optional
+        Called with a sentence when there is a first number, long before the curvature of a network is measured, and
+        whenever a better one is there.
 
     Returns
     -------
@@ -73,6 +78,8 @@ def advise(
         If the target is nothing that can be advised on.
     InvalidInput
         If an argument is out of range, or the operator is not symmetric or not repeatable.
+    Interrupted
+        On Ctrl-C, once a method is done; its `partial` is the advice on the methods so far.
 
     Examples
     --------
@@ -84,7 +91,7 @@ def advise(
     if trial_steps < 1:
         raise InvalidInput(f"trial_steps must be at least 1; got {trial_steps!r}")
     began = time.perf_counter()
-    session = _Session(as_target(target, rng=rng), rtol, failure, trial_steps, rng, progress)
+    session = _Session(as_target(target, rng=rng), rtol, failure, trial_steps, rng, progress, announce)
     return session.advice(began)
 
 
@@ -99,10 +106,13 @@ class _Session:
         trial_steps: int,
         rng: int,
         progress: Progress | None,
+        announce: Callable[[str], object] | None,
     ) -> None:
         self.target = target
         self.rtol, self.failure, self.trial_steps, self.rng = rtol, failure, trial_steps, rng
-        self.progress = progress
+        self.progress, self.announce = progress, announce
+        self.announced = math.inf
+        self.made: list[Recommendation] = []
         self.products = self.runs = self.done = 0
         self.total = 1
         self.trial_seconds: float | None = None
@@ -111,18 +121,32 @@ class _Session:
         self.found: dict[str, dict[float, list[float]]] = {}
 
     def advice(self, began: float) -> Advice:
-        details = self._details()
         initial = self.target.initial_loss()
-        recommendations: tuple[Recommendation, ...] = ()
-        abstained = (
-            "" if math.isfinite(initial) else f"the loss at the start is {initial}; check data and initialisation"
-        )
-        if not abstained:
-            try:
-                recommendations = self._recommendations(initial)
-                abstained = self._hopeless(recommendations)
-            except NotFinite as error:
-                abstained = str(error)
+        if not math.isfinite(initial):
+            return self._whole(
+                initial, began, abstained=f"the loss at the start is {initial}; check data and initialisation"
+            )
+        try:
+            self._first_number(initial)
+            details = self._details()
+            recommendations = self._recommendations(initial)
+        except NotFinite as error:
+            return self._whole(initial, began, abstained=str(error))
+        except KeyboardInterrupt as stop:
+            if not self.made:
+                raise
+            so_far = self._whole(initial, began, self._concluded(self.made, initial))
+            raise Interrupted(so_far) from stop
+        return self._whole(initial, began, recommendations, details, self._hopeless(recommendations))
+
+    def _whole(
+        self,
+        initial: float,
+        began: float,
+        recommendations: tuple[Recommendation, ...] = (),
+        details: tuple[Record, ...] = (),
+        abstained: str = "",
+    ) -> Advice:
         return Advice(
             target=self.target.name,
             description=self.target.describe(),
@@ -147,13 +171,43 @@ class _Session:
     def _recommendations(self, initial: float) -> tuple[Recommendation, ...]:
         candidates = self.target.candidates()
         self.total = len(candidates) * (1 + len(FACTORS) + MOST_RUNS)
-        made: list[Recommendation] = []
         for index, candidate in enumerate(candidates):
             self.done = index * self.total // len(candidates)
-            made.append(self._recommendation(candidate, initial))
-            if made[-1].limits.stable == 0 and self.target.constant_curvature:
+            self.made.append(self._recommendation(candidate, initial))
+            if self.made[-1].limits.stable == 0 and self.target.constant_curvature:
                 break
-        return self._concluded(made, initial)
+            if index + 1 < len(candidates):
+                self._announce_best(initial)
+        return self._concluded(self.made, initial)
+
+    def _first_number(self, initial: float) -> None:
+        """A step by short runs alone: where curvature takes minutes to measure, nobody should wait for a number."""
+        unmeasured = getattr(self.target, "unmeasured", None)
+        if self.announce is None or unmeasured is None:
+            return
+        candidate = unmeasured()
+
+        def run(step: float) -> list[float]:
+            self._tell(f"{candidate.label}: first number, short run at {step:.3g}")
+            return self.target.trial(candidate, step, self.trial_steps)
+
+        trials = assess(search(run, FALLBACK_STEP, initial), initial, self.target.constant_loss())
+        step = suggestion(trials, initial)
+        if step is not None:
+            self._announce(candidate.label, step, next(trial.final for trial in trials if trial.step == step))
+
+    def _announce_best(self, initial: float) -> None:
+        if self.announce is None:
+            return
+        chosen = best(self._concluded(self.made, initial))
+        if chosen is not None and chosen.suggested is not None and chosen.reached < self.announced:
+            self._announce(chosen.label, chosen.suggested, chosen.reached)
+
+    def _announce(self, label: str, step: float, reached: float) -> None:
+        """Say a better answer than the one before, once."""
+        if self.announce is not None:
+            self.announced = reached
+            self.announce(f"so far: {label} at {step:.3g} (loss {reached:.4g} after {self.trial_steps} steps)")
 
     def _concluded(self, made: Sequence[Recommendation], initial: float) -> tuple[Recommendation, ...]:
         """The recommendations with a step from the short runs of each, now that those of all methods are known."""

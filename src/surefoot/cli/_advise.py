@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -55,8 +56,9 @@ def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: Wa
         return
     targets = chosen.targets if uncertain is None else _uncertain(chosen.targets, uncertain)
     with out.progress() as progress:
-        advices = [compute_advice(target, rng=chosen.rng, progress=progress) for target in targets]
-        if density:
+        advise_on = partial(compute_advice, rng=chosen.rng, progress=progress, announce=progress.announce)
+        advices = out.gather(partial(advise_on, target) for target in targets)
+        if density and not out.interrupted:
             advices = [_with_density(a, target, chosen.rng) for a, target in zip(advices, targets, strict=True)]
     deliver(advices, out, failed=not all(map(_has_advice, advices)))
 

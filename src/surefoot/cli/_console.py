@@ -58,6 +58,7 @@ class Meter:
         self._terminal = sys.stderr.isatty()
         self._began = time.monotonic()
         self._warned = False
+        self._news = ""
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -65,6 +66,7 @@ class Meter:
         """What `surefoot.advise` calls."""
         if self._quiet:
             return
+        self._say_news()
         elapsed = time.monotonic() - self._began
         if not self._warned and remaining_seconds is not None and elapsed + remaining_seconds > PREVIEW_SECONDS:
             self._warned = True
@@ -77,6 +79,20 @@ class Meter:
             self._bar.start()
         left = "" if remaining_seconds is None else f"at most {_duration(remaining_seconds)} left"
         self._bar.update(self._task, completed=done, total=total, description=label, left=left)
+
+    def announce(self, text: str) -> None:
+        """A line that stays, once the computation takes long; the last of them until then."""
+        self._news = text
+        self._say_news()
+
+    def _say_news(self) -> None:
+        if self._quiet or not self._news or time.monotonic() - self._began < BAR_AFTER_SECONDS:
+            return
+        if self._bar is None:
+            say(self._news)
+        else:
+            self._bar.console.print(self._news, markup=False, highlight=False)
+        self._news = ""
 
     def __enter__(self) -> "Meter":
         return self

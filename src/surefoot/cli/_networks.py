@@ -1,6 +1,7 @@
 """The verbs `range`, `noise` and `groups`: what can be measured of a network before it is trained."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ def range_(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", step
 
     (task,) = chosen.targets
     with bad_input():
-        found = range_of(task, optimizer, steps=steps, rng=chosen.rng)
+        (found,) = out.gather([partial(range_of, task, optimizer, steps=steps, rng=chosen.rng)])
 
     def figure() -> str:
         from surefoot.report.figures import range_figure

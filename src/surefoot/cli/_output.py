@@ -6,17 +6,20 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import typer
 
 from surefoot.cli._console import Meter, say, show
-from surefoot.cli._failures import FAILED, Stop, bad_input
+from surefoot.cli._failures import FAILED, INTERRUPTED, Stop, bad_input
+from surefoot.records import VERSION
 
 __all__ = ["Output", "deliver"]
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Output:
     """What was asked for beside the answer itself.
 
@@ -26,6 +29,8 @@ class Output:
         The record as JSON instead of text; no progress.
     report, svg, png, csv : Path or None
         Files to write.
+    interrupted : bool
+        Whether the user stopped it, so that the results are what there was until then.
     stdout : text file
         Where results go. While a verb works ``sys.stdout`` is stderr, so that a user's own factory that prints does
         not spoil the JSON.
@@ -37,11 +42,32 @@ class Output:
     svg: Path | None = None
     png: Path | None = None
     csv: Path | None = None
+    interrupted: bool = False
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
 
     def progress(self) -> Meter:
         """Progress of the computation, on stderr."""
         return Meter(quiet=self.quiet)
+
+    def gather(self, computations: Iterable[Callable[[], T]]) -> list[T]:
+        """Results of computations, one after the other; on Ctrl-C those that there are, the last one in part.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C, if there is nothing to show yet.
+        """
+        made: list[T] = []
+        try:
+            for compute in computations:
+                made.append(compute())
+        except KeyboardInterrupt as stop:
+            partial = getattr(stop, "partial", None)
+            made += [] if partial is None else [partial]
+            if not made:
+                raise
+            self.interrupted = True
+        return made
 
     def tell(self, text: str) -> None:
         """Say where something went: beside JSON on stderr."""
@@ -91,9 +117,11 @@ def deliver(
     Raises
     ------
     Exit
-        With the code of failure, if it failed.
+        With the code of failure if it failed, with that of an interrupt if the user stopped it.
     """
     record = _record(results)
+    if out.interrupted:
+        record["interrupted"] = True
     if out.as_json:
         print(json.dumps(record, allow_nan=False), file=out.stdout)
     else:
@@ -109,17 +137,19 @@ def deliver(
         out.tell(f"table: {_write_table(results, out.csv)}")
     if out.report is not None:
         out.tell(f"report: {_report(results, record, figure, out.report)}")
+    if out.interrupted:
+        raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
 
 
 def _record(results: Sequence[Any]) -> dict[str, Any]:
-    """The record of one result; several of a kind are one of its plural."""
+    """The record of one result; several of a kind are one of its plural. Its first entries are kind and version."""
     records = [result.to_dict() for result in results]
     if len(records) == 1:
-        return records[0]
+        return {"kind": records[0]["kind"], "version": VERSION, **records[0]}
     several = f"{records[0]['kind']}s"
-    return {"kind": several, several: records}
+    return {"kind": several, "version": VERSION, several: records}
 
 
 def _draw(figure: Callable[[], str] | None, result: Any, out: Output) -> None:

@@ -1,5 +1,6 @@
 """The verb `race`: rules side by side, with SciPy's methods beside them."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -36,8 +37,9 @@ def race(chosen: Chosen, out: Output, rules: RuleNames = None, steps: Steps = 10
         names = None if rules is None else [name for name in rules.split(",") if name.strip()]
         if names == []:
             raise InvalidInput("--rules is empty; name some, such as auto,bb,armijo, or leave it out")
-        races = [
-            compute_race(
+        races = out.gather(
+            partial(
+                compute_race,
                 target.problem,
                 names,
                 x0=target.start,
@@ -48,5 +50,5 @@ def race(chosen: Chosen, out: Output, rules: RuleNames = None, steps: Steps = 10
                 progress=progress,
             )
             for target in chosen.targets
-        ]
+        )
     deliver(races, out)

@@ -1,5 +1,6 @@
 """The verb `sweep`: one constant rate after the other, and where each leads."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,8 +52,9 @@ def sweep(
     """
     with bad_input(), out.progress() as progress:
         rates = _rates(low, high, count)
-        sweeps = [
-            compute_sweep(
+        sweeps = out.gather(
+            partial(
+                compute_sweep,
                 problem,
                 rates,
                 x0=start,
@@ -64,7 +66,7 @@ def sweep(
                 progress=progress,
             )
             for problem, start in (_problem(target, samples) for target in chosen.targets)
-        ]
+        )
     deliver(sweeps, out)
 
 

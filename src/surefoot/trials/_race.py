@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import InvalidInput, NotFinite
+from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.progress import Progress
@@ -73,6 +73,8 @@ def race(
     InvalidInput
         If a name is unknown or needs what the problem does not know, the problem has no minimum, or the start is one
         or has reached the goal.
+    Interrupted
+        On Ctrl-C, once a rule is done; its `partial` is the race of those that are.
 
     Examples
     --------
@@ -100,16 +102,26 @@ def race(
         where = "at a minimum" if goal is None else f"at the goal {goal:.6g}"
         raise InvalidInput(f"the start is {where} already, f = {initial:.6g}; start elsewhere")
     field = _Field(problem, start, initial, least, steps, tol, progress)
-    entries = field.run(names, baselines_of(problem) if baselines else ())
-    return Race(
-        problem=name or problem.name,
-        initial=initial,
-        least=field.least,
-        steps=steps,
-        tol=tol,
-        entries=entries,
-        seconds=time.perf_counter() - began,
-    )
+
+    def result() -> Race:
+        field.conclude()
+        return Race(
+            problem=name or problem.name,
+            initial=initial,
+            least=field.least,
+            steps=steps,
+            tol=tol,
+            entries=field.entries(),
+            seconds=time.perf_counter() - began,
+        )
+
+    try:
+        field.run(names, baselines_of(problem) if baselines else ())
+    except KeyboardInterrupt as stop:
+        if not field.runs:
+            raise
+        raise Interrupted(result()) from stop
+    return result()
 
 
 def _refuse_without_minimum(problem: Problem) -> None:
@@ -142,20 +154,29 @@ class _Field:
         self.began = time.perf_counter()
         self.done = 0
         self.total = 1
+        self.runs: list[tuple[Entry, Counted]] = []
 
     @property
     def goal(self) -> float:
         return self.least.value + self.tol * (self.initial - self.least.value)
 
-    def run(self, names: Sequence[str], baselines: Sequence[str]) -> tuple[Entry, ...]:
+    def run(self, names: Sequence[str], baselines: Sequence[str]) -> None:
         """All of them, one after the other."""
         known = known_of(self.problem, self.steps, optimum=self.least.value)
         self.total = (len(names) + len(baselines)) * (self.steps + 1)
-        runs = [self._rule(contender(name, known)) for name in names]
-        runs += [self._baseline(name) for name in baselines]
-        lowest = min((loss for _, counted in runs for loss in counted.losses if loss == loss), default=math.inf)
+        for name in names:
+            self.runs.append(self._rule(contender(name, known)))
+        for name in baselines:
+            self.runs.append(self._baseline(name))
+
+    def conclude(self) -> None:
+        """Take the lowest loss that any of them met for f*, where it is lower than what was known."""
+        lowest = min((loss for _, counted in self.runs for loss in counted.losses if loss == loss), default=math.inf)
         self.least = self.least.below(lowest)
-        return tuple(self._with_curve(entry, counted) for entry, counted in runs)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What was run, with its curves."""
+        return tuple(self._with_curve(entry, counted) for entry, counted in self.runs)
 
     def _rule(self, runner: Contender) -> tuple[Entry, Counted]:
         counted, goal, before = Counted(self.problem), self.goal, self.done

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.dynamics import period
-from surefoot.errors import InvalidInput
+from surefoot.errors import Interrupted, InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -211,6 +211,8 @@ def sweep(
     ------
     InvalidInput
         If a number is out of range, or rates are to be chosen and the start has no positive curvature.
+    Interrupted
+        On Ctrl-C, once a rate is done; its `partial` is the sweep of those that are.
     NotFinite
         If the loss is not finite at the start.
 
@@ -235,21 +237,30 @@ def sweep(
     limit = limits(spectrum(problem.hessian(start), which="largest", rng=rng), method).curvature_limit
     chosen = _rates(rates, limit, count)
     outcomes: list[Outcome] = []
-    for i, rate in enumerate(chosen):
-        if progress is not None:
-            left = (time.perf_counter() - began) / i * (len(chosen) - i) if i else None
-            progress(i, len(chosen), f"rate {rate:.4g}", left)
-        outcomes.append(_outcome(problem, start, rate, method, clip, steps, rng))
-    return Sweep(
-        problem=name or problem.name,
-        method=method.name,
-        steps=steps,
-        initial=problem.value(start),
-        limit=limit,
-        clip=clip,
-        outcomes=tuple(outcomes),
-        seconds=time.perf_counter() - began,
-    )
+
+    def result() -> Sweep:
+        return Sweep(
+            problem=name or problem.name,
+            method=method.name,
+            steps=steps,
+            initial=problem.value(start),
+            limit=limit,
+            clip=clip,
+            outcomes=tuple(outcomes),
+            seconds=time.perf_counter() - began,
+        )
+
+    try:
+        for i, rate in enumerate(chosen):
+            if progress is not None:
+                left = (time.perf_counter() - began) / i * (len(chosen) - i) if i else None
+                progress(i, len(chosen), f"rate {rate:.4g}", left)
+            outcomes.append(_outcome(problem, start, rate, method, clip, steps, rng))
+    except KeyboardInterrupt as stop:
+        if not outcomes:
+            raise
+        raise Interrupted(result()) from stop
+    return result()
 
 
 def _rates(rates: ArrayLike | None, limit: float, count: int) -> list[float]:

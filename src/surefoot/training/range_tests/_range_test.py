@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
+from surefoot.errors import Interrupted, InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers import effective_rate
@@ -86,6 +86,8 @@ def range_test(
         positive.
     NotFinite
         If the loss at the start is not finite.
+    Interrupted
+        On Ctrl-C, once a rehearsal is done; its `partial` is what those that are done say.
 
     References
     ----------
@@ -118,8 +120,13 @@ def range_test(
         found = Search(stage.start(repeat))
         if not all(map(math.isfinite, found.start)):
             raise NotFinite(f"the loss at the start is {found.start}; fix the model or the data first")
-        search(found, first, lambda rate, r=repeat, a=allowed: stage.rehearse(rate, r, a))
         searches.append(found)
+        try:
+            search(found, first, lambda rate, r=repeat, a=allowed: stage.rehearse(rate, r, a))
+        except KeyboardInterrupt as stop:
+            if not found.runs:
+                raise
+            raise Interrupted(_result(stage, searches, along, note)) from stop
         first = round(found.centre()) if found.gain(found.best()) > 0 else first
     return _result(stage, searches, along, note)
 

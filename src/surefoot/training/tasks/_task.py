@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType, SurefootError
-from surefoot.methods import Method
+from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
@@ -190,6 +190,12 @@ class Task:
         if self._candidates is None:
             self._candidates = tuple(self._candidate(label, make) for label, make in self._optimizers.items())
         return self._candidates
+
+    def unmeasured(self) -> Candidate:
+        """The optimizer to try before any curvature is measured: AdamW, or the first of the task's own."""
+        label = "AdamW" if "AdamW" in self._optimizers else next(iter(self._optimizers))
+        # a trial asks for `make` alone
+        return Candidate(label, GradientDescent(), "not measured yet", self._optimizers[label])
 
     def operator(self, candidate: Candidate) -> Operator:
         """P^-1/2 (H + w) P^-1/2 at the start, as the candidate sees it; one object for all that see the same.
