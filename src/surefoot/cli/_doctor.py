@@ -22,6 +22,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "certify": {"PEPit": "PEPit"},
     "transformers": {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate"},
     "lightning": {"torch": "torch", "lightning": "lightning"},
+    "jax": {"jax": "jax"},
     "imaging": {"pylops": "pylops", "pyproximal": "pyproximal"},
 }
 

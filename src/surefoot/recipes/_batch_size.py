@@ -226,6 +226,9 @@ def _name_and_settings(optimizer: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(optimizer, str):
         name = optimizer.strip().lower().replace("_", "-")
     else:
+        # frameworks keep the optimizer that does the work as .optimizer of a wrapper
+        while hasattr(inner := getattr(optimizer, "optimizer", None), "param_groups"):
+            optimizer = inner
         groups = getattr(optimizer, "param_groups", None)
         if not groups:
             raise InvalidType(f"optimizer is a name or a torch optimizer; got a {type(optimizer).__name__}")

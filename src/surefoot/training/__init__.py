@@ -24,7 +24,7 @@ from surefoot.training.groups import (
 )
 from surefoot.training.guard import Guard
 from surefoot.training.loop import Event, Moment, SnapshotCost
-from surefoot.training.model import Supervised, supervised
+from surefoot.training.model import Supervised, causal_lm, supervised
 from surefoot.training.noise import gradient_noise, mean_square_limits
 from surefoot.training.optimizers import effective_rate, equivalent_rate, method_of, optimizer_limits
 from surefoot.training.pilot import Pilot, PilotLog
@@ -75,6 +75,7 @@ __all__ = [
     "as_map",
     "as_problem",
     "blocks",
+    "causal_lm",
     "effective_rate",
     "empirical_fisher",
     "equivalent_rate",

@@ -140,7 +140,7 @@ def sample_losses(loss: Supervised, outputs: Tensor, target: Any) -> tuple[Tenso
             f"cannot tell samples apart: outputs of shape {tuple(outputs.shape)} with targets {found}; the model "
             "and the batch need one leading dimension"
         )
-    weights = torch.tensor([loss.weight((None, t)) for t in target.split(1)], device=outputs.device)
+    weights = torch.tensor([loss.weight_of(t) for t in target.split(1)], device=outputs.device)
     kept = weights > 0  # a sample whose labels are all ignored has no loss: 0/0
     losses = _each(loss.criterion, outputs[kept], target[kept])
     weights = weights[kept].to(losses.dtype)

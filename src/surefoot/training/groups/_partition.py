@@ -22,10 +22,10 @@ def partition(
 ) -> dict[str, list[str]]:
     """The trainable parameters by name, each in one group.
 
-    "embeddings": the weights of `nn.Embedding` and `nn.EmbeddingBag`. "biases and norms": what has fewer than two
-    dimensions. Of the rest, "head": the matrices of the output module, if others have matrices too. The others form
-    blocks, named by the module's path up to its first number ("layers.3"), or by the path's first part where it has
-    none.
+    "embeddings": the weights of `nn.Embedding` and `nn.EmbeddingBag`, and the matrices inside what the model calls its
+    input embeddings (adapters). "biases and norms": what has fewer than two dimensions. Of the rest, "head": the
+    matrices of the output module, if others have matrices too. The others form blocks, named by the module's path up to
+    its first number ("layers.3"), or by the path's first part where it has none.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def depths(groups: Iterable[str]) -> dict[str, int]:
 def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
     """The name of the module whose matrix makes the model's output, None where no module's own does.
 
-    The last module with a matrix of its own to run, if what it returns has as many entries as the model's output. Where
+    The one that the model names by ``get_output_embeddings()``, as those of the Hugging Face library do. Else the last
+    module with a matrix of its own to run, if what it returns has as many entries as the model's output. Where
     the output is made with another module's matrix (an embedding used twice, by a function) the last one to run is in
     the middle of the model, and its output has another size.
 
@@ -80,6 +81,9 @@ def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
     loss : callable
     batch : batch of data
     """
+    declared = _declared(model, "get_output_embeddings")
+    if declared is not None:
+        return declared
     last: list[tuple[str, int]] = []
     sizes: list[int] = []
     handles = [
@@ -97,6 +101,20 @@ def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
     return last[-1][0] if last and sizes and last[-1][1] == sizes[-1] > 0 else None
 
 
+def _declared(model: nn.Module, method: str) -> str | None:
+    """The name of the module that a model says plays a part, None where it says nothing."""
+    try:
+        module = getattr(model, method)()
+    except (AttributeError, NotImplementedError):  # no model of that library, or one without that part
+        return None
+    return next((name for name, other in model.named_modules() if other is module), None)
+
+
+def _inside(name: str, module: str | None) -> bool:
+    """Whether a parameter is the module's, or of one inside it (an adapter)."""
+    return module is not None and name.startswith(f"{module}.")
+
+
 def _entries(output: Any) -> int:
     """The number of entries of the first tensor of real numbers, a loss left out."""
     answers = (t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim)
@@ -105,6 +123,7 @@ def _entries(output: Any) -> int:
 
 def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str, str]:
     parameters = dict(model.named_parameters())
+    source = _declared(model, "get_input_embeddings")
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     kinds: dict[str, str] = {}
     matrices: list[str] = []
@@ -113,11 +132,13 @@ def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str
             kinds[name] = EMBEDDINGS
         elif parameters[name].ndim < 2:
             kinds[name] = SMALL
+        elif _inside(name, source):
+            kinds[name] = EMBEDDINGS
         else:
             matrices.append(name)
-    several = len({name.rpartition(".")[0] for name in matrices}) > 1
+    several = any(not _inside(name, output) for name in matrices)
     for name in matrices:
-        kinds[name] = HEAD if several and name.rpartition(".")[0] == output else _block(name)
+        kinds[name] = HEAD if several and _inside(name, output) else _block(name)
     return kinds
 
 

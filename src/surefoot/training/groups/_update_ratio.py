@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import VERSION, Record, encode
+from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
 
@@ -180,6 +181,7 @@ def update_ratios(
     >>> round(ratios.groups()[0].ratio, 6)  # 0.1 / 2
     0.05
     """
+    optimizer = unwrapped(optimizer)
     if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     if every < 1:

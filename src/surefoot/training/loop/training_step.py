@@ -167,6 +167,12 @@ class TrainingStep:
         """Clip; the gradient norm before."""
         if self.clip is None:
             return gradient_norm(self.parameters)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if any(g.is_sparse for g in gradients):  # torch's own clip does not take them
+            length = gradient_norm(self.parameters)
+            for g in gradients:
+                g.mul_(min(1.0, self.clip / (length + 1e-6)))
+            return length
         norm: Any = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         return float(norm.full_tensor() if hasattr(norm, "placements") else norm)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["Loss", "Supervised", "supervised"]
+__all__ = ["Loss", "Supervised", "causal_lm", "supervised"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -38,7 +38,12 @@ ELEMENTS = frozenset({
 })  # fmt: skip
 
 
-def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
+def supervised(
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    *,
+    outputs: str | int | Callable[[Any], Tensor] | None = None,
+    target: str | Callable[[Any], Any] | None = None,
+) -> "Supervised":
     """The mean of a criterion over a batch (x, y), as loss(model, batch).
 
         loss(model, (x, y)) = criterion(model(x), y),    loss(model, {"labels": y, **x}) = criterion(model(**x), y)
@@ -48,13 +53,18 @@ def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
     criterion : callable
         (model output, target) -> mean over the batch: ``torch.nn.functional.cross_entropy``,
         ``torch.nn.MSELoss()``, a `functools.partial` of one, or your own.
+    outputs : str, int or callable, optional
+        What the criterion sees of what the model returns: an entry or attribute by its name, an entry by its place, or
+        a function of the whole. Default: the tensor itself; of an object or a mapping its `logits`.
+    target : str or callable, optional
+        Target of a batch: the name of a mapping's entry, or a function of the whole batch. Default: the last entry of a
+        tuple, the entry "labels" of a mapping.
 
     Returns
     -------
     Supervised
         A callable (model, batch) -> scalar tensor. A batch (x1, x2, y) calls model(x1, x2); of a mapping, such as a
-        tokenizer's, all but the entry "labels" are keywords of the model. Where the model returns an object or a
-        mapping, the criterion sees its `logits`.
+        tokenizer's, all but the target's entry ("labels", if the target is a function) are keywords of the model.
 
     Raises
     ------
@@ -79,14 +89,59 @@ def supervised(criterion: Callable[[Tensor, Tensor], Tensor]) -> "Supervised":
     reduction = _option(criterion, "reduction", "mean")
     if reduction != "mean":
         raise InvalidInput(f"criterion has reduction={reduction!r}; a step size needs the mean: reduction='mean'")
-    return Supervised(criterion)
+    return Supervised(criterion, outputs, target)
+
+
+def causal_lm(ignore_index: int = -100) -> "Supervised":
+    """The cross-entropy of the next token, as loss(model, batch), for a model that returns `logits`.
+
+        mean over (i, t), y_(i, t+1) not ignored, of -log softmax(logits_it)[y_(i, t+1)]
+
+    What a causal language model of the Hugging Face library computes from its labels; here outputs and criterion are
+    told apart, which Gauss-Newton, Fisher and mean-square limits need.
+
+    Parameters
+    ----------
+    ignore_index : int
+        Label that counts for nothing.
+
+    Returns
+    -------
+    Supervised
+        For batches {"input_ids": ..., "labels": ...} or (tokens, labels), labels of shape (n, length); a batch weighs
+        as many as it has labels that count.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training.model.loss import causal_lm
+    >>> model = torch.nn.Embedding(5, 5)  # scores of the next token
+    >>> tokens = torch.tensor([[0, 1, 2, 3]])
+    >>> loss, batch = causal_lm(), (tokens, tokens)
+    >>> loss(model, batch).shape, loss.weight(batch)
+    (torch.Size([]), 3.0)
+    """
+    criterion = functools.partial(nn.functional.cross_entropy, ignore_index=ignore_index)
+    return Supervised(criterion, _scores_of_the_next, _next_tokens)
+
+
+def _scores_of_the_next(returned: Any) -> Tensor:
+    """Scores, shape (n, classes, length - 1): samples stay the first dimension, so that each has its own."""
+    scores = _answer(returned)[:, :-1].transpose(1, 2)
+    # the library's models compute this loss in single precision too
+    return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+
+def _next_tokens(batch: Any) -> Tensor:
+    return _parts(batch)[2][:, 1:]
 
 
 class Supervised:
     """A criterion over batches (x, y); made by `supervised`."""
 
-    def __init__(self, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, criterion: Callable[[Tensor, Tensor], Tensor], outputs: Any = None, target: Any = None) -> None:
         self.criterion = criterion
+        self._outputs, self._target = outputs, target
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
         """The criterion on the model's outputs for a batch."""
@@ -95,14 +150,14 @@ class Supervised:
 
     def outputs(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """What the model returns for the batch's inputs, and the target."""
-        inputs, named, target = _parts(batch)
-        return _answer(model(*inputs, **named)), target
+        inputs, named, target = _parts(batch, self._target)
+        return _answer(model(*inputs, **named), self._outputs), target
 
     def in_double(self) -> "Supervised":
         """The same criterion with its own tensors (class weights) in float64."""
         if not isinstance(self.criterion, nn.Module):
             return self
-        return Supervised(copy.deepcopy(self.criterion).double())
+        return Supervised(copy.deepcopy(self.criterion).double(), self._outputs, self._target)
 
     @property
     def name(self) -> str:
@@ -130,7 +185,14 @@ class Supervised:
         The number of samples; for class labels, of those not ignored, by class weight where there are
         weights.
         """
-        target = _parts(batch)[-1]
+        return self.weight_of(self.target(batch))
+
+    def target(self, batch: Any) -> Any:
+        """The target of a batch."""
+        return _parts(batch, self._target)[2]
+
+    def weight_of(self, target: Any) -> float:
+        """What a batch with this target counts."""
         if not isinstance(target, Tensor):
             return float(len(target))
         if not self._takes_labels or target.is_floating_point():
@@ -144,7 +206,7 @@ class Supervised:
 
         Mean squares over sequences of length 2 and 7: a batch of as many samples of the longer ones counts 3.5 times.
         """
-        targets = [_parts(batch)[2] for batch in batches]
+        targets = [self.target(batch) for batch in batches]
         tensors = [t for t in targets if isinstance(t, Tensor)]
         shapes = {tuple(t.shape[1:]) for t in tensors}
         if self.name in ELEMENTS and len(tensors) == len(targets) and len(shapes) > 1:
@@ -159,7 +221,7 @@ class Supervised:
         """
         if any(_option(self.criterion, name, None) is not None for name in ("weight", "pos_weight")):
             return None
-        target = torch.cat([_parts(batch)[-1].detach().cpu() for batch in batches])
+        target = torch.cat([self.target(batch).detach().cpu() for batch in batches])
         if self._takes_labels and not target.is_floating_point():
             kept = target[target != _option(self.criterion, "ignore_index", -100)]
             if _option(self.criterion, "label_smoothing", 0.0) or not kept.numel():
@@ -182,32 +244,48 @@ class Supervised:
         return f"supervised({self.name})"
 
 
-def _parts(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+def _parts(batch: Any, target: str | Callable[[Any], Any] | None = None) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     """The model's arguments, by place and by name, and the target."""
-    if isinstance(batch, Mapping) and LABELS in batch:
-        named = cast("Mapping[str, Any]", batch)
-        return (), {name: value for name, value in named.items() if name != LABELS}, named[LABELS]
-    if isinstance(batch, tuple | list) and len(batch) >= 2:
-        *inputs, target = batch
-        return tuple(inputs), {}, target
+    entry = target if isinstance(target, str) else LABELS
+    inputs: tuple[Any, ...] = (batch,)
+    named: dict[str, Any] = {}
+    if isinstance(batch, Mapping):
+        mapping = cast("Mapping[str, Any]", batch)
+        inputs, named = (), {name: value for name, value in mapping.items() if name != entry}
+        if not callable(target) and entry in mapping:
+            return inputs, named, mapping[entry]
+    elif isinstance(batch, tuple | list) and len(batch) >= 2:
+        *given, last = batch
+        inputs = tuple(given)
+        if target is None:
+            return inputs, named, last
+    if callable(target):
+        return inputs, named, target(batch)
     size = f" of length {len(batch)}" if isinstance(batch, tuple | list) else ""
     entries = f" with the entries {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+    wanted = f'mappings with an entry "{entry}"'
     raise InvalidType(
-        f'supervised(...) needs batches (x, y) or mappings with an entry "{LABELS}"; got a {type(batch).__name__}{size}'
-        f"{entries}; for other batches write loss(model, batch) yourself"
+        f"supervised(...) needs batches {'(x, y) or ' if target is None else ''}{wanted}; got a "
+        f"{type(batch).__name__}{size}{entries}; say by target= where the target is, or write loss(model, batch)"
     )
 
 
-def _answer(outputs: Any) -> Tensor:
+def _answer(returned: Any, outputs: str | int | Callable[[Any], Tensor] | None = None) -> Tensor:
     """The tensor that a criterion takes, of what a model returns."""
-    if isinstance(outputs, Tensor):
-        return outputs
-    found = outputs.get("logits") if isinstance(outputs, Mapping) else getattr(outputs, "logits", None)
+    if isinstance(returned, Tensor) and outputs is None:
+        return returned
+    if callable(outputs):
+        found = outputs(returned)
+    elif isinstance(outputs, int):
+        found = returned[outputs]
+    else:
+        name = outputs or "logits"
+        found = returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)
     if isinstance(found, Tensor):
         return found
     raise InvalidType(
-        f"the model returns a {type(outputs).__name__} without logits, and a criterion takes one tensor; write "
-        "loss(model, batch) that picks it"
+        f"the model returns a {type(returned).__name__} without {outputs if isinstance(outputs, str) else 'logits'}, "
+        "and a criterion takes one tensor; say by outputs= which, or write loss(model, batch) yourself"
     )
 
 

@@ -202,7 +202,12 @@ def probe_state(
     def step(gradient: Sequence[Tensor | None]) -> None:
         for copy, g in zip(copies.values(), gradient, strict=True):
             copy.grad = None if g is None else g.clone()
-        probe.step()
+        try:
+            probe.step()
+        except RuntimeError as error:
+            if "sparse" not in str(error):
+                raise
+            raise InvalidInput(f"{kind.__name__} cannot train this model: {error}") from error
 
     few: list[Sequence[Tensor | None]] = []
     batches = 0

@@ -12,6 +12,7 @@ from surefoot.errors import Interrupted, InvalidInput, InvalidType, NotFinite, S
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers import effective_rate
+from surefoot.training.optimizers.unwrapped import unwrapped
 from surefoot.training.range_tests._rehearsal import EVALUATION, PRODUCT, Stage, some_batches
 from surefoot.training.range_tests._result import RangeTest, Rehearsal
 from surefoot.training.range_tests._search import APART, PER_DECADE, Search, rate_of, search
@@ -109,6 +110,7 @@ def range_test(
     (True, True)
     """
     model = plain_module(model) if isinstance(model, nn.Module) else model
+    optimizer = unwrapped(optimizer)
     length = _checked(model, loss, optimizer, steps, repeats)
     batches = some_batches(data, loss, repeats * (length + FOLDS))
     stage = Stage(model, loss, optimizer, batches, length, FOLDS, rng)
