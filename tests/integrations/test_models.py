@@ -221,14 +221,16 @@ def test_sparse_gradients_measure_as_dense_ones():
         model = bag(sparse)
         sgd = torch.optim.SGD(model.parameters(), lr=0.1)
         H = hessian(model, loss, data)
-        said.append((
-            sf.spectrum(H).largest,
-            sf.spectrum(gauss_newton(model, loss, data)).largest,
-            optimizer_limits(H, sgd),
-            mean_square_limits(model, loss, data, 8),
-            pytest.approx(range_test(model, loss, batches, sgd).rate, rel=1e-3),
-            suggest_groups(model, loss, batches, sgd),
-        ))
+        said.append(
+            (
+                sf.spectrum(H).largest,
+                sf.spectrum(gauss_newton(model, loss, data)).largest,
+                optimizer_limits(H, sgd),
+                mean_square_limits(model, loss, data, 8),
+                pytest.approx(range_test(model, loss, batches, sgd).rate, rel=1e-3),
+                suggest_groups(model, loss, batches, sgd),
+            )
+        )
     assert said[0] == said[1]
     model = bag(True)
     assert gradient_noise(model, loss, batches).samples == 64
