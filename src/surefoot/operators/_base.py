@@ -167,7 +167,7 @@ class Operator(ABC):
         vector = x.reshape(size)
         y = product(vector if space.on_numpy else space.asarray(vector))
         y = np.asarray(y) if space.on_numpy else space.asarray(y)
-        if y.dtype == np.float32 or y.dtype == np.complex64:
+        if space.on_numpy and y.dtype in (np.float32, np.complex64):
             # a function of another library's, given without `like`, may compute in single precision
             self.precision = max(self.precision, float(np.finfo(np.float32).eps))
         if math.prod(y.shape) != result_size:
