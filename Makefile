@@ -34,7 +34,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) site .doctrees docs/reference docs/_static/figures .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .doctrees docs/reference docs/_static/figures docs/_static/playground.html .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("surefoot needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

@@ -1,8 +1,12 @@
 """The figures of the documentation: one function for each page, run by the library when the site is built."""
 
 import io
+import json
 import re
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -10,6 +14,7 @@ from matplotlib.figure import Figure
 
 import surefoot as sf
 from surefoot import dynamics, methods, noise, problems, recipes, rules, solvers, spectra, trials
+from surefoot.report.figures import save_svg
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
@@ -35,15 +40,16 @@ def shows(page: str, caption: str):
 
     def register(draw: Callable[[], Figure | str]) -> Callable[[], Figure | str]:
         FIGURES[page] = (lambda: svg(draw()), caption)
-        return draw
+        return cache(draw)  # where two pages show it
 
     return register
 
 
 def svg(drawn: Figure | str) -> str:
-    """A figure as SVG text without what changes from day to day."""
+    """A figure as SVG text without what changes from day to day; one of a report in its colours on white."""
     if isinstance(drawn, str):
-        return drawn
+        with tempfile.TemporaryDirectory() as folder:
+            return save_svg(drawn, Path(folder) / "figure.svg").read_text(encoding="utf-8")
     file = io.StringIO()
     drawn.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return re.sub(r"^.*?(?=<svg)", "", file.getvalue(), flags=re.DOTALL)
@@ -70,8 +76,10 @@ def quadratic(kappa: float = 50.0, size: int = 20):
     return problems.Quadratic(np.diag(np.geomspace(1 / kappa, 1.0, size)))
 
 
+@shows("how-big-a-step-zh.md", "同一个二次函数上四种步长的梯度下降：慢、好、略小于极限 2/L、略大于极限。")
 @shows(
-    "index.md", "Gradient descent on one quadratic at four steps: slow, good, just below the limit 2/L, just above it."
+    "how-big-a-step.md",
+    "Gradient descent on one quadratic at four steps: slow, good, just below the limit 2/L, just above it.",
 )
 def four_steps():
     figure, axes = canvas("step", "loss", logy=True)
@@ -618,4 +626,164 @@ def sgd_classifier():
     axes.axvline(told.parameters["eta0"], color=GREEN, label="suggested")
     axes.axvline(told.limit, color=RED, ls="--", label="mean-square limit")
     axes.legend(frameon=False)
+    return figure
+
+
+@shows("words.md", "Where the words sit: the factor per step of gradient descent against the step, kappa = 5.")
+def axis_of_steps():
+    figure, axes = canvas("step, in units of 1/L", "factor per step")
+    steps, mu = np.linspace(0.0, 2.4, 300), 0.2
+    axes.plot(steps, np.maximum(abs(1 - steps * mu), abs(1 - steps)), color=BLUE)
+    axes.axhline(1, color=GREY, lw=1)
+    marks = ((0.12, "too small", GREY), (1.0, "safe: 1/L", GREEN), (2 / (1 + mu), "best: 2/(L + mu)", GREEN))
+    for step, name, colour in marks:
+        height = max(abs(1 - step * mu), abs(1 - step))
+        axes.plot(step, height, "o", color=colour)
+        axes.annotate(name, (step, height), (0, -14), textcoords="offset points", ha="center", va="top", fontsize=10)
+    axes.axvspan(1.0, 2 / (1 + mu), color=GREEN, alpha=0.08, lw=0)
+    axes.axvspan(2.0, 2.4, color=RED, alpha=0.1, lw=0)
+    axes.axvline(2, color=RED, ls="--")
+    axes.annotate("speed limit 2/L", (2, 1.3), (-6, 0), textcoords="offset points", ha="right", fontsize=10)
+    axes.text(2.2, 0.55, "divergence", ha="center", fontsize=10)
+    axes.text((1 + 2 / (1 + mu)) / 2, 1.1, "Goldilocks", ha="center", fontsize=10)
+    axes.set(xlim=(0, 2.4), ylim=(0.5, 1.45))
+    return figure
+
+
+@shows("theory.md", "The factor of both ends of the spectrum against the step, and the worse of the two.")
+def both_ends():
+    figure, axes = canvas("step, in units of 1/L", "factor per step")
+    steps, mu = np.linspace(0.0, 2.3, 300), 0.2
+    axes.plot(steps, abs(1 - steps), "--", color=RED, label="sharpest direction, |1 - step L|")
+    axes.plot(steps, abs(1 - steps * mu), "-.", color=AMBER, label="flattest direction, |1 - step mu|")
+    axes.plot(
+        steps, np.maximum(abs(1 - steps), abs(1 - steps * mu)), color=BLUE, lw=3, alpha=0.4, label="the worse one"
+    )
+    axes.axvline(2 / (1 + mu), color=GREEN, ls=":", label="2/(L + mu)")
+    axes.axhline(1, color=GREY, lw=1)
+    axes.set_ylim(0, 1.9)
+    axes.legend(frameon=False, ncols=2, loc="upper left", fontsize=9)
+    return figure
+
+
+@shows(
+    "measured.md",
+    "The upper end of 200 intervals over the largest eigenvalue, at three stated probabilities of a miss; "
+    "a point below the line is a miss.",
+)
+def upper_ends():
+    figure, axes = canvas("stated probability of a miss", "upper end / largest eigenvalue")
+    rng, stated = np.random.default_rng(0), (1e-6, 0.1, 0.5)
+    for place, (failure, colour) in enumerate(zip(stated, (BLUE, GREEN, AMBER), strict=True)):
+        ratios = []
+        for trial in range(200):
+            values = np.sort(rng.exponential(size=60))
+            operator = sf.operators.as_operator(lambda_map(np.diag(values)))
+            found = sf.spectrum(
+                operator, symmetric=True, which="largest", failure=failure, max_products=8, rtol=0.01, rng=trial
+            )
+            ratios.append(found.largest.upper / values[-1])
+        axes.plot(place + rng.uniform(-0.25, 0.25, 200), ratios, ".", color=colour, alpha=0.6)
+    axes.axhline(1, color=RED)
+    axes.set_xticks(range(3), [f"{failure:g}" for failure in stated])
+    return figure
+
+
+@shows("results.md", "Two runs that were written as JSON and read back: the loss of each after every step.")
+def read_back():
+    figure, axes = canvas("step", "loss less the least", logy=True)
+    problem = logistic()
+    chosen = (
+        ("the safe step", rules.Constant(step=sf.limits(problem).safe)),
+        ("Barzilai-Borwein", rules.BarzilaiBorwein()),
+    )
+    runs = [(name, sf.descend(problem, rule=rule, steps=80)) for name, rule in chosen]
+    read = [(name, type(run).from_dict(json.loads(json.dumps(run.to_dict())))) for name, run in runs]
+    least = min(run.trace.loss.min() for _, run in read)
+    for (name, run), colour, dash in zip(read, (BLUE, GREEN), DASHES, strict=False):
+        axes.plot(run.trace.loss[:-1] - least + 1e-12, dash, color=colour, label=name)
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows(
+    "practices.md",
+    "Practice 2: power iteration errs below the largest eigenvalue, so the limit comes out too large.",
+)
+def power_iteration():
+    figure, axes = canvas("products with the matrix", "2/estimate over the true limit")
+    values = np.linspace(0.01, 1.0, 400)
+    for seed, dash in zip(range(4), DASHES, strict=True):
+        v, seen = np.random.default_rng(seed).standard_normal(400), []
+        for _ in range(40):
+            v = v / np.linalg.norm(v)
+            seen.append(1 / (v @ (values * v)))
+            v = values * v
+        axes.plot(range(1, 41), seen, dash, color=BLUE, alpha=0.8)
+    axes.axhline(1, color=RED, ls="--")
+    axes.text(40, 1.01, "the true limit", color=RED, ha="right", va="bottom")
+    return figure
+
+
+@shows("contributing.md", "What the test of a limit looks at: the error after 1,000 steps on either side of it.")
+def both_sides():
+    figure, axes = canvas("step over the method's limit", "error after 1,000 steps", logy=True)
+    shares = np.linspace(0.99, 1.01, 41)
+    axes.set_xticks([0.99, 0.995, 1.0, 1.005, 1.01])
+    cases = (methods.GradientDescent(), methods.HeavyBall(0.9), methods.Nesterov(0.9))
+    for method, dash, colour in zip(cases, DASHES, (BLUE, RED, GREEN), strict=False):
+        growth = method.amplification(-shares * method.real_limit)
+        axes.plot(shares, growth**1000, dash, color=colour, label=method.name)
+    axes.set_ylim(1e-12, 1e12)
+    axes.axvline(1, color=GREY, lw=1)
+    axes.axhline(1, color=GREY, lw=1)
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows("list.md", "What the registry holds, by kind.")
+def named_targets():
+    rows = [row for row in sf.targets.registry() if row.name != "FILE"]
+    kinds = ("network", "problem", "ode", "map")
+    figure = Figure(figsize=(7.2, 4.2))
+    axes = figure.subplots()
+    for column, (kind, colour) in enumerate(zip(kinds, (BLUE, GREEN, AMBER, RED), strict=True)):
+        names = [row.name for row in rows if row.kind == kind]
+        axes.text(column, 0.7, f"{kind} ({len(names)})", ha="center", weight="bold", color=colour)
+        for place, name in enumerate(names):
+            axes.text(column, -place, name, ha="center", va="center", fontsize=9)
+    axes.set(xlim=(-0.5, 3.6), ylim=(-9.5, 1.3))
+    axes.set_axis_off()
+    return figure
+
+
+@shows("pylops.md", "Landweber's iteration on a blurred signal at four steps around its limit 2/|A|^2.")
+def landweber():
+    figure, axes = canvas("iteration", "sum of squared residuals", logy=True)
+    width = np.exp(-(np.arange(-8, 9) ** 2) / 8.0)
+    A = np.array([np.convolve(row, width / width.sum(), mode="same") for row in np.eye(128)]).T
+    data = A @ (np.arange(128) % 32 < 8) + 1e-3 * np.random.default_rng(0).standard_normal(128)
+    norm = spectra.norm_squared(A).upper
+    for share, dash, colour in zip((0.5, 1.0, 1.95, 2.02), DASHES, (GREY, GREEN, AMBER, RED), strict=True):
+        x, seen = np.zeros(128), []
+        for _ in range(400):
+            residual = A @ x - data
+            seen.append(residual @ residual)
+            x = x - share / norm * (A.T @ residual)
+        axes.plot(seen, dash, color=colour, label=f"{share:g}/|A|²")
+    axes.set_ylim(1e-4, 1e3)
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows("json.md", "How many entries a record of each kind on this page has.")
+def entries():
+    text = (Path(__file__).parent / "json.md").read_text(encoding="utf-8")
+    kinds = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    counts = [(kind, len(re.findall(r"^\| \w", body, flags=re.MULTILINE)) - 1) for kind, body in kinds]
+    counts = sorted((pair for pair in counts if pair[1] > 0), key=lambda pair: pair[1])
+    figure, axes = canvas("entries", "")
+    figure.set_figheight(0.22 * len(counts) + 1)
+    axes.barh([kind for kind, _ in counts], [count for _, count in counts], color=BLUE, alpha=0.6)
+    axes.tick_params(axis="y", labelsize=8)
     return figure

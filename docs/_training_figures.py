@@ -160,3 +160,108 @@ def own_limits():
     ):
         axes.barh(name, method.real_limit / L, color=BLUE)
     return figure
+
+
+@shows("edge.md", "Recorded runs on digits: sharpness moves until it meets 2/rate, and hovers there.")
+def recorded_edge():
+    record = json.loads(files("surefoot.playground").joinpath("records.json").read_text(encoding="utf-8"))["network"]
+    figure, axes = canvas("step", "sharpness, in units of 2/rate")
+    for number, colour, dash in ((9, GREY, ":"), (14, BLUE, "-"), (18, GREEN, "--")):
+        rate, values = record["rates"][number], record["runs"][number]["sharpness"]
+        steps = record["sharpness_every"] * np.arange(len(values))
+        axes.plot(steps, np.array(values, float) * rate / 2, dash, color=colour, label=f"rate {rate:.2g}")
+    axes.axhline(1, color=RED, lw=1)
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows("accelerate.md", "One row of the data is NaN: the loss of the same run without the guard and with it.")
+@shows("trainer.md", "One row of the data is NaN: the loss of the same run without the guard and with it.")
+def one_bad_row():
+    figure, axes = canvas("step", "loss")
+    x, y = blobs()
+    x[7] = float("nan")
+    for guarded, colour, dash in ((False, RED, "--"), (True, GREEN, "-")):
+        model, seen = network(), []
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        guard = training.Guard(model, optimizer)
+        for k in range(120):
+            rows = torch.arange(16) + 16 * ((k + 8) % 16)
+            if guarded:
+                value = guard.step(lambda rows=rows, model=model: nn.functional.cross_entropy(model(x[rows]), y[rows]))
+            else:
+                optimizer.zero_grad()
+                value = nn.functional.cross_entropy(model(x[rows]), y[rows])
+                value.backward()
+                optimizer.step()
+                value = value.item()
+            seen.append(value)
+        finite = [(k, value) for k, value in enumerate(seen) if value == value]  # the bad batch's own loss is NaN
+        name = "with the guard" if guarded else "without: NaN from there on"
+        axes.plot(*zip(*finite, strict=True), dash, color=colour, lw=1.5 if guarded else 3, label=name)
+        if not guarded:
+            axes.plot(*finite[-1], "X", color=colour, ms=9)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows("lightning.md", "The rate of a run under PilotCallback, in units of the one that the rehearsals chose.")
+def rehearsed_rates():
+    from surefoot.integrations._rehearsed import rehearsed
+    from surefoot.training.loop import Loop
+
+    figure, axes = canvas("update", "rate / chosen rate")
+    x, y = blobs()
+    model, total, rates = network(), 120, []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    batches = list(zip(x.split(16), y.split(16), strict=True))
+    rule, _ = rehearsed(model, loss, batches, optimizer, total)
+    loop = Loop(model, optimizer, rule=rule, total_steps=total)
+    for k in range(total):
+        loop.step(lambda k=k: loss(model, batches[k % 16]))
+        rates.append(optimizer.param_groups[0]["lr"])
+    axes.plot(np.asarray(rates) / max(rates), color=BLUE)
+    return figure
+
+
+@shows("models.md", "The largest curvature of the Hessian and of Gauss-Newton along a training.")
+def two_curvatures():
+    figure, axes = canvas("step", "largest eigenvalue")
+    model, (x, y) = network(), blobs()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    seen = []
+    for k in range(60):
+        if k % 10 == 0:
+            operators = (training.hessian(model, loss, (x, y)), training.gauss_newton(model, loss, (x, y)))
+            seen.append((k, *(sf.spectrum(A, which="largest", rtol=0.02).largest.upper for A in operators)))
+        optimizer.zero_grad()
+        loss(model, (x, y)).backward()
+        optimizer.step()
+    steps, hessian, gauss_newton = zip(*seen, strict=True)
+    axes.plot(steps, hessian, "o-", ms=3, color=BLUE, label="Hessian")
+    axes.plot(steps, gauss_newton, "s--", ms=3, color=AMBER, label="Gauss-Newton")
+    axes.legend(frameon=False)
+    return figure
+
+
+@shows("jax.md", "The width of an interval against products: what single precision can still tell, and double.")
+def precisions():
+    figure, axes = canvas("products with the matrix", "width / largest eigenvalue", logy=True)
+    values, products = torch.logspace(-3, 0, 300, dtype=torch.float64), np.arange(6, 80, 12)
+    for kind, colour, dash in ((torch.float32, AMBER, "--"), (torch.float64, BLUE, "-")):
+        held = values.to(kind)
+        operator = sf.operators.as_operator(lambda v, held=held: held * v, 300, like=held)
+        ends = [
+            sf.spectrum(operator, symmetric=True, which="largest", rtol=1e-15, max_products=int(k)).largest
+            for k in products
+        ]
+        axes.plot(
+            products,
+            [end.upper - end.lower for end in ends],
+            dash,
+            color=colour,
+            label=str(kind).removeprefix("torch."),
+        )
+    axes.legend(frameon=False)
+    return figure

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import surefoot
+from surefoot.playground import play
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -24,6 +25,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 exclude_patterns = ["_figures*", "_training*", "practices/*"]
 # Single backquotes in docstrings are names, not cross-references.
 default_role = "code"
@@ -73,11 +75,12 @@ def setup(app):
     app.connect("source-read", adapt)
     app.connect("autodoc-process-docstring", display_equations)
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("html-page-context", set_language)
     return {"parallel_read_safe": False}
 
 
 def write_generated(app):
-    """Write the figures and the pages of the reference: neither is kept in the repository."""
+    """Write the playground, the figures and the pages of the reference: none is kept in the repository."""
     import _figures
     import _training_figures  # noqa: F401  (registers its figures)
 
@@ -85,6 +88,7 @@ def write_generated(app):
     folder.mkdir(parents=True, exist_ok=True)
     for page, (draw, _) in _figures.FIGURES.items():
         (folder / f"{Path(page).stem}.svg").write_text(draw(), encoding="utf-8")
+    play(HERE / "_static" / "playground.html")
     pages = HERE / "reference"
     pages.mkdir(exist_ok=True)
     documented = {}
@@ -171,6 +175,12 @@ def inside_section(lines):
     """Whether the last text line is part of a directive or a field list, whose content is indented too."""
     last = next((line for line in reversed(lines) if line.strip()), "")
     return last.startswith((".. ", ":", "   ")) or last.rstrip().endswith("::")
+
+
+def set_language(app, pagename, templatename, context, doctree):
+    """A page says its language, so that a screen reader reads it aloud in that."""
+    if pagename.endswith("-zh"):
+        context["language"] = "zh"
 
 
 def skip_fields(app, what, name, obj, skip, options):

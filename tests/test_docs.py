@@ -23,6 +23,8 @@ LIBRARIES = {
     "accelerate.md": ("accelerate",), "jax.md": ("jax", "optax"), "lightning.md": ("lightning",),
     "models.md": ("transformers",), "pylops.md": ("pylops", "pyproximal"), "trainer.md": ("transformers",),
 }  # fmt: skip
+# The cards of the home page show what the command prints in a terminal of 80 columns.
+COLUMNS = {"index.md": "80"}
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 CHECKER = doctest.OutputChecker()
 
@@ -66,6 +68,8 @@ def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
         shutil.copy(example, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    if page.name in COLUMNS:
+        monkeypatch.setenv("COLUMNS", COLUMNS[page.name])
     namespace = {"__name__": "__main__"}
     for language, code, line in blocks(page.read_text(encoding="utf-8")):
         if language == "python":
