@@ -1,6 +1,5 @@
 """The plan: a schedule, its length and its warm-up, as rates for arrays of positions."""
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,7 +23,7 @@ from surefoot.rules import (
     StepDecay,
     Warmup,
 )
-from surefoot.rules.named import unknown_rule
+from surefoot.rules.names import Name, parse_name, parse_number
 
 __all__ = ["NAMES", "Plan", "plan_of"]
 
@@ -313,10 +312,9 @@ def _begin(scheduler: Any, stub: _Stub, *, step: bool = True) -> None:
 
 
 def _parse(text: str) -> Plan:
-    word, _, rest = text.strip().partition(":")
-    if word not in NAMES and word != PLATEAU:
-        raise unknown_rule(text, [*NAMES, PLATEAU])
-    values, milestones = _values(text, rest)
+    name = parse_name(text, dict.fromkeys((*NAMES, PLATEAU), "RATE,KEY=VALUE"))
+    word = name.word
+    values, milestones = _values(text, name)
     if word == PLATEAU:
         return _plateau(text, values)
     kind = NAMES[word]
@@ -364,21 +362,14 @@ def _parse(text: str) -> Plan:
     )
 
 
-def _values(text: str, rest: str) -> tuple[dict[str, float], tuple[float, ...] | None]:
+def _values(text: str, name: Name) -> tuple[dict[str, float], tuple[float, ...] | None]:
     """Numbers by key, and the milestones, which are several."""
-    values, milestones = dict[str, float](), None
-    for i, part in enumerate(filter(None, (part.strip() for part in rest.split(",")))):
-        key, equals, number = part.partition("=")
-        if not equals:
-            if i:
-                raise InvalidInput(f"plan {text!r}: {part!r} says nothing; {_EXAMPLE}")
-            key, number = "rate", part
-        key = key.strip()
-        if key == "milestones":
-            milestones = tuple(_number(text, key, each) for each in number.replace("/", "+").split("+"))
-        else:
-            values[key] = _number(text, key, number)
-    return values, milestones
+    texts = ({"rate": name.argument} if name.argument else {}) | dict(name.options)
+    several = texts.pop("milestones", None)
+    values = {key: _number(text, key, each) for key, each in texts.items()}
+    if several is None:
+        return values, None
+    return values, tuple(_number(text, "milestones", each) for each in several.replace("/", "+").split("+"))
 
 
 def _plateau(text: str, values: dict[str, float]) -> Plan:
@@ -404,13 +395,7 @@ def _as_torch(text: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(text: str, key: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InvalidInput(f"plan {text!r}: {key} takes a number; got {value!r}; {_EXAMPLE}")
-    return number
+    return parse_number(value, f"plan {text!r}: {key} takes a number", hint=_EXAMPLE)
 
 
 def _whole(text: str, key: str, value: float) -> int:

@@ -1,14 +1,14 @@
 """Rules by name, for a command line and for a table of contenders: ``bb``, ``constant:0.1``, ``chebyshev``."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Rule
 from surefoot.rules.adaptive import AdGD, Auto, BarzilaiBorwein, Polyak
+from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.rules.schedules import (
     WSD,
     Chebyshev,
@@ -64,14 +64,14 @@ class NamedRule:
     summary : str
         One line.
     build : callable
-        Function from (argument, known) to the rule; the argument is what follows the colon, "" without one.
+        Function from (name, known) to the rule.
     argument : str
         Argument that may follow the colon, for a person; empty if none.
     """
 
     name: str
     summary: str
-    build: Callable[[str, Known], Rule]
+    build: Callable[[Name, Known], Rule]
     argument: str = ""
 
 
@@ -112,30 +112,20 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
     Traceback (most recent call last):
     surefoot.errors.InvalidInput: unknown rule 'amijo'; did you mean armijo?
     """
-    word, _, argument = name.strip().partition(":")
-    for entry in _RULES:
-        if entry.name == word:
-            if argument and not entry.argument:
-                raise InvalidInput(f"the rule {word} takes no argument; got {argument!r}")
-            return entry.build(argument, Known() if known is None else known)
-    raise unknown_rule(name, [entry.name for entry in _RULES])
+    given = parse_name(name, {entry.name: entry.argument for entry in _RULES})
+    entry = next(entry for entry in _RULES if entry.name == given.word)
+    return entry.build(given, Known() if known is None else known)
 
 
-def unknown_rule(name: str, names: Sequence[str]) -> InvalidInput:
-    """The error for a name that is not among those that there are."""
-    near = get_close_matches(name.partition(":")[0].lower(), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}"
-    return InvalidInput(f"unknown rule {name!r}; {hint}")
-
-
-def step_of(rule: str, argument: str, known: Known) -> float:
-    """The step that an argument says.
+def step_of(name: Name, known: Known) -> float:
+    """The step that a name's argument says, or without one the first step that is known.
 
     Raises
     ------
     InvalidInput
         If it is not one, or is said in terms of an L that is not known.
     """
+    rule, argument = name.word, name.argument
     if not argument:
         if known.first is None:
             raise InvalidInput(f"{rule} needs a step; write {rule}:0.1, {rule}:safe or {rule}:1.9/L")
@@ -144,10 +134,10 @@ def step_of(rule: str, argument: str, known: Known) -> float:
     if argument in ("safe", "optimal") or (slash and unit == "L"):
         if known.largest is None:
             raise InvalidInput(
-                f"{rule}:{argument} is said in terms of the largest curvature L, which has no bound here; give a number"
+                f"{name.text} is said in terms of the largest curvature L, which has no bound here; give a number"
             )
         if not 0 < known.largest < math.inf:
-            raise InvalidInput(f"{rule}:{argument}: L = {known.largest:.4g} gives no scale; give the step as a number")
+            raise InvalidInput(f"{name.text}: L = {known.largest:.4g} gives no scale; give the step as a number")
         if argument == "optimal":
             return 2 / (known.largest + (known.smallest or 0.0)) if known.smallest else 1 / known.largest
         return (1.0 if argument == "safe" else _positive(rule, factor)) / known.largest
@@ -155,13 +145,7 @@ def step_of(rule: str, argument: str, known: Known) -> float:
 
 
 def _positive(rule: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise InvalidInput(f"{rule} takes a positive number, such as 0.1; got {text!r}")
-    return value
+    return parse_number(text, f"{rule} takes a positive number, such as 0.1", positive=True)
 
 
 def _smoothness(rule: str, known: Known) -> float:
@@ -170,35 +154,29 @@ def _smoothness(rule: str, known: Known) -> float:
     return known.largest
 
 
-def _polyak(argument: str, known: Known) -> Rule:
-    if argument:
-        try:
-            return Polyak(optimum=float(argument))
-        except ValueError:
-            raise InvalidInput(f"polyak takes the optimal value f*, a number; got {argument!r}") from None
+def _polyak(name: Name, known: Known) -> Rule:
+    if name.argument:
+        return Polyak(optimum=parse_number(name.argument, "polyak takes the optimal value f*, a number"))
     if known.optimum is None:
         raise InvalidInput("polyak is told the optimal value f*, which is not known here; write polyak:0 if f* is 0")
     return Polyak(optimum=known.optimum)
 
 
-def _chebyshev(argument: str, known: Known) -> Rule:
+def _chebyshev(name: Name, known: Known) -> Rule:
     largest = _smoothness("chebyshev", known)
     if not known.smallest:
         raise InvalidInput("chebyshev is told the smallest curvature mu, which is not known to be above 0; try auto")
-    if argument:
-        length = max(1, round(_positive("chebyshev", argument)))
+    if name.argument:
+        length = max(1, round(_positive(name.word, name.argument)))
     else:
         half_angle = math.atanh(min(math.sqrt(known.smallest / largest), 1 - 1e-12))
         length = max(1, min(math.ceil(math.acosh(CHEBYSHEV_GAIN) / (2 * half_angle)), known.steps))
     return Chebyshev(smallest=min(known.smallest, largest), largest=largest, steps=length)
 
 
-Build = Callable[[str, Known], Rule]
-
-
-def _by_step(name: str, make: Callable[[float, int], Rule]) -> Build:
+def _by_step(make: Callable[[float, int], Rule]) -> Callable[[Name, Known], Rule]:
     """A rule made from the step that the argument says, and the number of steps of the run."""
-    return lambda argument, known: make(step_of(name, argument, known), max(known.steps, 1))
+    return lambda name, known: make(step_of(name, known), max(known.steps, 1))
 
 
 _RULES = (
@@ -226,7 +204,7 @@ _RULES = (
         "steps 1/L with an L that is estimated on the way, up and down",
         lambda _, k: Backtracking(first=k.first),
     ),
-    NamedRule("constant", "the same step every time", _by_step("constant", lambda s, _: Constant(step=s)), "STEP"),
+    NamedRule("constant", "the same step every time", _by_step(lambda s, _: Constant(step=s)), "STEP"),
     NamedRule(
         "silver", "the silver schedule: told L, for convex f", lambda _, k: Silver(smoothness=_smoothness("silver", k))
     ),
@@ -235,28 +213,28 @@ _RULES = (
     NamedRule(
         "cosine",
         "half a cosine from STEP to 0 over the run",
-        _by_step("cosine", lambda s, n: Cosine(step=s, steps=n)),
+        _by_step(lambda s, n: Cosine(step=s, steps=n)),
         "STEP",
     ),
     NamedRule(
         "linear",
         "a straight line from STEP to 0 over the run",
-        _by_step("linear", lambda s, n: Linear(step=s, steps=n)),
+        _by_step(lambda s, n: Linear(step=s, steps=n)),
         "STEP",
     ),
     NamedRule(
         "one-cycle",
         "up to STEP and down again",
-        _by_step("one-cycle", lambda s, n: OneCycle(peak=s, steps=max(n, 2))),
+        _by_step(lambda s, n: OneCycle(peak=s, steps=max(n, 2))),
         "STEP",
     ),
-    NamedRule("wsd", "warm up to STEP, stay, decay", _by_step("wsd", lambda s, n: WSD(peak=s, steps=n)), "STEP"),
-    NamedRule("inverse-time", "STEP/(1 + k)", _by_step("inverse-time", lambda s, _: InverseTime(step=s)), "STEP"),
-    NamedRule("inverse-sqrt", "STEP/sqrt(1 + k)", _by_step("inverse-sqrt", lambda s, _: InverseSqrt(step=s)), "STEP"),
+    NamedRule("wsd", "warm up to STEP, stay, decay", _by_step(lambda s, n: WSD(peak=s, steps=n)), "STEP"),
+    NamedRule("inverse-time", "STEP/(1 + k)", _by_step(lambda s, _: InverseTime(step=s)), "STEP"),
+    NamedRule("inverse-sqrt", "STEP/sqrt(1 + k)", _by_step(lambda s, _: InverseSqrt(step=s)), "STEP"),
     NamedRule(
         "subgradient",
         "moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
-        _by_step("subgradient", lambda s, _: Subgradient(length=s)),
+        _by_step(lambda s, _: Subgradient(length=s)),
         "LENGTH",
     ),
 )

@@ -1,13 +1,14 @@
 """What can run by name: every named rule, and momentum with the parameters that theory gives it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.problems import Problem
 from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
-from surefoot.rules.named import step_of, unknown_rule
+from surefoot.rules.named import step_of
+from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.solvers import FISTA
 
 __all__ = ["Contender", "contender", "contender_names", "known_of", "usual_contenders"]
@@ -55,13 +56,10 @@ def contender(name: str, known: Known) -> Contender:
     InvalidInput
         If there is none of that name, its argument is wrong, or it needs to be told what is not known.
     """
-    word, _, argument = name.strip().partition(":")
-    if word in MOMENTUM:
-        rule, method = MOMENTUM[word][1](argument, known)
+    given = parse_name(name, {rule.name: rule.argument for rule in named_rules()} | dict.fromkeys(MOMENTUM, "MOMENTUM"))
+    if given.word in MOMENTUM:
+        rule, method = MOMENTUM[given.word][1](given, known)
         return Contender(name, rule, method)
-    names = [rule.name for rule in named_rules()]
-    if word not in names:
-        raise unknown_rule(name, [*names, *MOMENTUM])
     return Contender(name, named_rule(name, known), GradientDescent())
 
 
@@ -106,43 +104,27 @@ def _smooth(problem: Problem) -> bool:
     return True
 
 
-def _fista(argument: str, known: Known) -> tuple[Rule, Method]:
-    return Constant(step=step_of("fista", argument or "safe", known)), FISTA()
+def _fista(name: Name, known: Known) -> tuple[Rule, Method]:
+    return Constant(step=step_of(replace(name, argument=name.argument or "safe"), known)), FISTA()
 
 
-def _nesterov(argument: str, known: Known) -> tuple[Rule, Method]:
-    mu, top = _ends("nesterov", known)
-    if argument:
-        method = Nesterov(_momentum("nesterov", argument))
-        return Constant(step=method.best_step(mu, top)[0]), method
-    method, step = Nesterov.best(mu, top)
-    return Constant(step=step), method
-
-
-def _heavy_ball(argument: str, known: Known) -> tuple[Rule, Method]:
-    mu, top = _ends("heavy-ball", known)
-    if argument:
-        method = HeavyBall(_momentum("heavy-ball", argument))
-        return Constant(step=method.best_step(mu, top)[0]), method
-    method, step = HeavyBall.best(mu, top)
-    return Constant(step=step), method
-
-
-def _ends(name: str, known: Known) -> tuple[float, float]:
+def _momentum(name: Name, known: Known, kind: type[Nesterov] | type[HeavyBall]) -> tuple[Rule, Method]:
+    """The method with the momentum that was typed, or the best one, at its best step."""
     if known.largest is None or not known.smallest:
-        raise InvalidInput(f"{name} is told mu and L, which are not both known here to be above 0; try fista or auto")
-    return known.smallest, known.largest
+        raise InvalidInput(
+            f"{name.word} is told mu and L, which are not both known here to be above 0; try fista or auto"
+        )
+    mu, top = known.smallest, known.largest
+    if name.argument:
+        momentum = parse_number(name.argument, f"{name.word} takes its momentum, a number in [0, 1)")
+        method = kind(momentum)
+        return Constant(step=method.best_step(mu, top)[0]), method
+    method, step = kind.best(mu, top)
+    return Constant(step=step), method
 
 
-def _momentum(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(f"{name} takes its momentum, a number in [0, 1); got {text!r}") from None
-
-
-MOMENTUM: dict[str, tuple[str, Callable[[str, Known], tuple[Rule, Method]]]] = {
+MOMENTUM: dict[str, tuple[str, Callable[[Name, Known], tuple[Rule, Method]]]] = {
     "fista": ("Nesterov's varying momentum with restart, steps 1/L", _fista),
-    "nesterov": ("Nesterov's constant momentum, the best for mu and L", _nesterov),
-    "heavy-ball": ("Polyak's heavy ball, the best for mu and L", _heavy_ball),
+    "nesterov": ("Nesterov's constant momentum, the best for mu and L", lambda n, k: _momentum(n, k, Nesterov)),
+    "heavy-ball": ("Polyak's heavy ball, the best for mu and L", lambda n, k: _momentum(n, k, HeavyBall)),
 }

@@ -6,7 +6,7 @@ from torch.optim import SGD, Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.rules import AlongStep, Autopilot, Cooldown, Known, Polyak, Rule, Sharpness, named_rule, named_rules
-from surefoot.rules.named import unknown_rule
+from surefoot.rules.names import parse_name
 
 __all__ = ["pilot_rule", "refuse_foreign_steps"]
 
@@ -25,14 +25,10 @@ def pilot_rule(name: str, total_steps: int | None) -> Rule:
     InvalidInput
         If there is none, or a schedule needs a length that is not known.
     """
-    word = name.strip().partition(":")[0]
+    shared = {entry.name: entry.argument for entry in named_rules()}
+    word = parse_name(name, shared | dict.fromkeys(_OWN, "")).word
     if word in _OWN:
-        if word != name.strip():
-            raise InvalidInput(f"the rule {word} takes no argument; got {name!r}")
         return _OWN[word]()
-    shared = [entry.name for entry in named_rules() if entry.name not in _OWN]
-    if word not in shared:
-        raise unknown_rule(name, [*_OWN, *shared])
     if total_steps is None and word in {"cosine", "linear", "one-cycle", "wsd"}:
         raise InvalidInput(f"{word} is a schedule for a run of known length; give total_steps")
     return named_rule(name, Known(steps=total_steps or 1))
