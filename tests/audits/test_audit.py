@@ -607,12 +607,12 @@ def test_the_order_of_simplicity(ran, plan, cause, others):
 
 
 def test_equal_stories_are_ordered_by_weight_and_heavier_ones_are_no_rivals():
+    from surefoot.audits._explanation import Explanation, simplest
     from surefoot.audits._rows import Rows
-    from surefoot.audits._story import Story, simplest
 
     rows = Rows(steps=np.arange(3.0), rates=np.ones(3), largest=1.0, tight=1e-6, loose=1e-3)
-    light, heavy = (Story(word=str(b), says="", fix="", burden=b, worst=1e-7) for b in (1, 2))
-    loose = Story(word="loose", says="", fix="", burden=0, worst=1e-4)
+    light, heavy = (Explanation(word=str(b), says="", fix="", burden=b, worst=1e-7) for b in (1, 2))
+    loose = Explanation(word="loose", says="", fix="", burden=0, worst=1e-4)
     assert [story.word for story in simplest([heavy, loose, light], rows)] == ["1", "2", "loose"]
     # two causes weigh more than either, and more if one of them does
     pairs = [heavy.and_then(heavy), light.and_then(heavy), light.and_then(light)]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from surefoot.tables import align
+
 if TYPE_CHECKING:
     from surefoot.advice._types import Advice, Recommendation
 
@@ -50,7 +52,7 @@ def text(advice: "Advice") -> str:
     if advice.abstained:
         return "\n".join(head)
     order = ranked(advice.recommendations)
-    table = _aligned([HEADINGS, *map(_row, order)])
+    table = align([HEADINGS, *map(_row, order)])
     findings = [f"  {r.label}: {r.finding}" + (f" ({r.note})" if r.note else "") for r in order]
     cost = f"  cost: {advice.products} curvature products, {advice.runs} short runs, {advice.seconds:.1f} s"
     return "\n".join([*head, "", *table, "", *findings, *_claims(advice.recommendations), cost])
@@ -110,10 +112,3 @@ def _claims(recommendations: "Sequence[Recommendation]") -> list[str]:
         for r in reversed(recommendations)
     }
     return [f"{line} ({label})" if len(said) > 1 else line for line, label in reversed(said.items())]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.audits._explanation import PAIR, Explanation, Variant, simplest
 from surefoot.audits._later import from_there_on
 from surefoot.audits._plan import RAMPS, Plan, plan_of
-from surefoot.audits._rows import Array, Rows, spread_indices
+from surefoot.audits._rows import Array, Rows
 from surefoot.audits._series import Series, series_of
 from surefoot.audits._shapes import Table
-from surefoot.audits._story import PAIR, Story, Variant, simplest
 from surefoot.audits._types import Audit
 from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
 from surefoot.errors import InvalidInput
 from surefoot.logs import LogFile, read_log
+from surefoot.tables import spread
 
 __all__ = ["audit"]
 
@@ -27,7 +28,7 @@ _LOOKED_AT = 20_000
 _KEPT = 400
 # Parts of the log at whose beginning the scale of a plan without a rate is looked for.
 _BEGINNINGS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02)
-# With fewer rows from there on, too many stories would fit.
+# With fewer rows from there on, too many explanations would fit.
 _FEW = 3
 # Parts of the log whose beginnings a first cause may explain, where a second one set in later.
 _FIRST_PARTS = (0.7, 0.5, 0.3, 0.15)
@@ -116,21 +117,21 @@ def _compare(series: Series, plan: Any, tol: float) -> Audit:
         wanted = _follow_plateau(wanted, rows)
     # before anything else: a scale of 0 makes every plan fit
     if not rows.rates.any():
-        return _result(series, rows, Variant(plan=wanted), 1.0, story=_all_zero(rows), evidence=[])
+        return _result(series, rows, Variant(plan=wanted), 1.0, explanation=_all_zero(rows), evidence=[])
     given = 1.0 if wanted.rated else None
     held, scale, agreed = _closest_convention(rows, wanted, given)
     if agreed == len(rows) and not _counter_began_again(series):
         worst = float(rows.fit(held.rates(rows.steps), scale)[0])
-        return _result(series, rows, held, scale, story=None, evidence=_as_planned(rows, held, worst))
+        return _result(series, rows, held, scale, explanation=None, evidence=_as_planned(rows, held, worst))
     few = replace(rows, marked=min(agreed, len(rows) - 1)).thin(_LOOKED_AT)
     agreed = few.count_agreeing(held.rates(few.steps), scale, few.loose)
-    stories = _explanations(series, few, wanted, given, (held, scale, agreed))
-    story = stories[0] if stories else _unknown(few, min(agreed, len(few) - 1))
-    if not wanted.rated and story.whole:
-        scale = story.scale
+    explanations = _explanations(series, few, wanted, given, (held, scale, agreed))
+    explanation = explanations[0] if explanations else _unknown(few, min(agreed, len(few) - 1))
+    if not wanted.rated and explanation.whole:
+        scale = explanation.scale
         agreed = few.count_agreeing(held.rates(few.steps), scale, few.loose)
-    evidence, others = _why(few, held, stories, agreed, scale)
-    return _result(series, rows, held, scale, story=story, evidence=evidence, others=others)
+    evidence, others = _why(few, held, explanations, agreed, scale)
+    return _result(series, rows, held, scale, explanation=explanation, evidence=evidence, others=others)
 
 
 def _rows(series: Series, tol: float) -> Rows:
@@ -210,22 +211,25 @@ class _ByStep(Table):
 
 def _explanations(
     series: Series, rows: Rows, plan: Plan, given: float | None, closest: tuple[Variant, float, int]
-) -> list[Story]:
+) -> list[Explanation]:
     held, scale, agreed = closest
     if agreed == len(rows):
         again = [series.steps[i - 1] for i in series.resumes if series.steps[i] <= series.steps[0]]
         return [
-            Story(
+            Explanation(
                 word="restarted",
                 says=f"after step {again[0]:g} the run's own counter went back to {series.steps[0]:g}, and the "
-                "schedule "
-                "with it",
+                "schedule with it",
                 fix="the resumed run began anew: load the checkpoint with its step, and the scheduler's state",
                 burden=1,
             )
         ]
     variants = [Variant(plan=each) for each in plan.conventions()]
-    found = [story for i, variant in enumerate(variants) for story in whole_run(rows, variant, given, stand=i == 0)]
+    found = [
+        explanation
+        for i, variant in enumerate(variants)
+        for explanation in whole_run(rows, variant, given, stand=i == 0)
+    ]
     if _FEW <= agreed <= len(rows) - _FEW:
         found += from_there_on(rows, held, scale, agreed)
     if found:
@@ -237,20 +241,20 @@ def _explanations(
     return simplest(found, rows)
 
 
-def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -> list[Story]:
+def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -> list[Explanation]:
     """Two changes of the whole run: one of them a factor, a step's offset, another pace, or another length."""
-    found: list[Story] = []
+    found: list[Explanation] = []
     if given is not None:
         for variant in variants:
-            for story in whole_run(rows, variant, None, stand=False):
-                if not math.isclose(story.scale, 1, rel_tol=rows.loose):
-                    factor = Story(
+            for explanation in whole_run(rows, variant, None, stand=False):
+                if not math.isclose(explanation.scale, 1, rel_tol=rows.loose):
+                    factor = Explanation(
                         word="constant factor",
-                        says=f"all rates are {story.scale:.6g} times the plan's",
+                        says=f"all rates are {explanation.scale:.6g} times the plan's",
                         fix="the base rate was scaled, or it is another parameter group's",
                         burden=1,
                     )
-                    found.append(_with_curve_of(story.and_then(factor), story))
+                    found.append(_with_curve_of(explanation.and_then(factor), explanation))
     for variant in variants:
         found += _two_lengths(rows, variant, given)
         firsts = [
@@ -269,36 +273,36 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
     return found
 
 
-def _with_curve_of(both: Story, story: Story) -> Story:
+def _with_curve_of(both: Explanation, explanation: Explanation) -> Explanation:
     """The words of both, the curve of the one that has it."""
-    return replace(both, variant=story.variant, worst=story.worst, scale=story.scale, whole=True)
+    return replace(both, variant=explanation.variant, worst=explanation.worst, scale=explanation.scale, whole=True)
 
 
-def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: float) -> list[Story]:
+def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: float) -> list[Explanation]:
     """Another pace, and another total or warm-up."""
     n = factor if factor > 1 else 1 / factor
-    first = Story(
+    first = Explanation(
         word="stepped too often" if factor > 1 else "counted in micro-batches",
         says=f"the schedule advanced {n:g} times per step" if factor > 1 else f"the schedule is {n:g} times too long",
         fix="step it once per optimizer step" if factor > 1 else f"divide its lengths by {n:g}",
         burden=1,
     )
     paced = replace(variant, pace=factor)
-    found: list[Story] = []
+    found: list[Explanation] = []
     few = rows.some()
     for search in (totals, warmups):
-        stories = search(rows, paced, given)
-        for story in stories:
-            if story.variant is None or few.fit(story.variant.rates(few.steps), given)[0] > 2 * rows.loose:
+        explanations = search(rows, paced, given)
+        for explanation in explanations:
+            if explanation.variant is None or few.fit(explanation.variant.rates(few.steps), given)[0] > 2 * rows.loose:
                 continue
-            worst, scale = rows.fit(story.variant.rates(rows.steps), given)
+            worst, scale = rows.fit(explanation.variant.rates(rows.steps), given)
             if worst <= rows.loose:
-                fitted = replace(story, worst=float(worst), scale=float(scale), whole=True)
+                fitted = replace(explanation, worst=float(worst), scale=float(scale), whole=True)
                 found.append(first.and_then(fitted))
     return found
 
 
-def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Story]:
+def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Explanation]:
     """Another total and another warm-up: a grid of both, laid ever closer about its best point."""
     total, planned = variant.plan.total, variant.plan.warmup
     if total is None:
@@ -333,11 +337,10 @@ def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Stor
         return []
     word = "total too long" if found_total > total else "total too short"
     return [
-        Story(
+        Explanation(
             word=f"{word} and wrong warm-up",
             says=f"the schedule was made for {found_total:g} steps, not {total:g}; and the warm-up took "
-            f"{found_warmup:g} steps, "
-            f"not {planned:g}",
+            f"{found_warmup:g} steps, not {planned:g}",
             fix="give it the number of optimizer steps of the whole run, and count the warm-up in them",
             burden=3 + PAIR,
             variant=changed,
@@ -350,17 +353,17 @@ def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Stor
 
 def _one_after_the_other(
     rows: Rows, variants: list[Variant], given: float | None, closest: tuple[Variant, float, int]
-) -> list[Story]:
+) -> list[Explanation]:
     """A change all along, or an event, and an event after it."""
     held, scale, agreed = closest
-    firsts: list[tuple[Story, int]] = []
+    firsts: list[tuple[Explanation, int]] = []
     for part in _FIRST_PARTS:
         head = rows.part(0, max(int(part * len(rows)), 2 * _FEW))
         if len(head) == len(rows):
             continue
         for variant in variants:
-            for story in simplest(whole_run(head, variant, given, stand=False), rows)[:_MOST_FIRST]:
-                firsts.append((story, 0))
+            for explanation in simplest(whole_run(head, variant, given, stand=False), rows)[:_MOST_FIRST]:
+                firsts.append((explanation, 0))
     if _FEW <= agreed <= len(rows) - 2 * _FEW:
         # an event that explains the rates only up to a second one
         for part in _FIRST_PARTS:
@@ -368,25 +371,28 @@ def _one_after_the_other(
             if end < len(rows):
                 head = rows.part(0, end)
                 firsts += [
-                    (story, agreed) for story in simplest(from_there_on(head, held, scale, agreed), rows)[:_MOST_FIRST]
+                    (explanation, agreed)
+                    for explanation in simplest(from_there_on(head, held, scale, agreed), rows)[:_MOST_FIRST]
                 ]
-    found: list[Story] = []
+    found: list[Explanation] = []
     seen: set[tuple[str, int]] = set()
-    for story, begin in firsts:
-        if story.variant is None or (story.says, begin) in seen:
+    for explanation, begin in firsts:
+        if explanation.variant is None or (explanation.says, begin) in seen:
             continue
-        seen.add((story.says, begin))
-        values = story.rates(rows.steps[begin:])
+        seen.add((explanation.says, begin))
+        values = explanation.rates(rows.steps[begin:])
         until = begin + rows.part(begin).count_agreeing(values, 1.0, rows.loose)
         # with fewer rows on either side the second event would explain anything
         if not begin + _FEW <= until <= len(rows) - _FEW:
             continue
-        found += [story.and_then(event) for event in from_there_on(rows, story.variant, story.scale, until)]
+        found += [
+            explanation.and_then(event) for event in from_there_on(rows, explanation.variant, explanation.scale, until)
+        ]
     return found
 
 
-def _all_zero(rows: Rows) -> Story:
-    return Story(
+def _all_zero(rows: Rows) -> Explanation:
+    return Explanation(
         word="rate is 0",
         says=f"the rate is 0 in all {len(rows)} rows: no step was taken",
         fix="look at the first rate of the warm-up, and whether scheduler.step() is called; a total of 0 does it too",
@@ -394,8 +400,8 @@ def _all_zero(rows: Rows) -> Story:
     )
 
 
-def _unknown(rows: Rows, agreed: int) -> Story:
-    return Story(
+def _unknown(rows: Rows, agreed: int) -> Explanation:
+    return Explanation(
         word="unknown",
         says=f"from step {rows.steps[agreed]:g} on the rates follow no variation of the plan that is known, nor two "
         "at once",
@@ -416,16 +422,20 @@ def _as_planned(rows: Rows, held: Variant, worst: float) -> list[str]:
     return said
 
 
-def _why(rows: Rows, held: Variant, stories: list[Story], agreed: int, scale: float) -> tuple[list[str], list[Story]]:
+def _why(
+    rows: Rows, held: Variant, explanations: list[Explanation], agreed: int, scale: float
+) -> tuple[list[str], list[Explanation]]:
     said: list[str] = []
-    others: list[Story] = []
-    if stories:
-        best = stories[0]
+    others: list[Explanation] = []
+    if explanations:
+        best = explanations[0]
         said.append(f"with that, all {len(rows)} rates agree to within {_part(best.worst)} of the largest")
-        for story in stories[1:]:
-            as_good = story.burden <= best.burden and (story.worst <= rows.tight) == (best.worst <= rows.tight)
-            if as_good and story.word != best.word and story.word not in {other.word for other in others}:
-                others.append(story)
+        for explanation in explanations[1:]:
+            as_good = explanation.burden <= best.burden and (explanation.worst <= rows.tight) == (
+                best.worst <= rows.tight
+            )
+            if as_good and explanation.word != best.word and explanation.word not in {other.word for other in others}:
+                others.append(explanation)
         said += [f"or: {other.says}; the log cannot tell" for other in others[:_OTHERS]]
     if _FEW <= agreed < len(rows):
         said.append(f"as planned until step {rows.steps[agreed - 1]:g} ({agreed} rates)")
@@ -442,25 +452,27 @@ def _result(
     held: Variant,
     scale: float,
     *,
-    story: Story | None,
+    explanation: Explanation | None,
     evidence: list[str],
-    others: list[Story] | None = None,
+    others: list[Explanation] | None = None,
 ) -> Audit:
     planned = scale * held.rates(rows.steps)
     differences = np.abs(rows.rates - planned)
     departs = np.nonzero(differences > rows.loose * rows.largest)[0]
     first = int(departs[0]) if len(departs) else None
-    kept = sorted({*spread_indices(len(rows), _KEPT), *(() if first is None else (first,))})
+    kept = sorted({*spread(len(rows), _KEPT), *(() if first is None else (first,))})
     ramp = held.plan.ramp
-    notes = [f"the warm-up that fits best: {ramp}"] if held.plan.warmup and story is None and ramp in RAMPS else []
+    notes = (
+        [f"the warm-up that fits best: {ramp}"] if held.plan.warmup and explanation is None and ramp in RAMPS else []
+    )
     return Audit(
         log=series.name,
         column=series.column,
         plan=held.plan.text,
-        verdict="as planned" if story is None else "departs",
-        cause="" if story is None else story.word,
-        explanation="" if story is None else story.says,
-        fix="" if story is None else story.fix,
+        verdict="as planned" if explanation is None else "departs",
+        cause="" if explanation is None else explanation.word,
+        explanation="" if explanation is None else explanation.says,
+        fix="" if explanation is None else explanation.fix,
         others=tuple(other.word for other in others or ()),
         evidence=(*evidence, *notes, *series.notes),
         rows=len(rows),

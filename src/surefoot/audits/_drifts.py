@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from surefoot.audits._explanation import Explanation, Variant
 from surefoot.audits._rows import Array, Rows
-from surefoot.audits._story import Story, Variant
 
 __all__ = ["drifts"]
 
@@ -17,7 +17,7 @@ FAR = 0.2
 FEW = 8
 
 
-def drifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+def drifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """The schedule got ahead of the steps, or fell behind them, a step at a time, and otherwise followed the plan.
 
     Each rate says at which position the schedule stood, where the plan rises or falls: the inverse of its curve. The
@@ -45,7 +45,7 @@ def drifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
             says = f"the schedule fell behind the steps by {extra:g}, at {times} places"
             fix = "it did not advance on some steps that the log counts: skipped steps (AMP), or an exception caught"
         return [
-            Story(
+            Explanation(
                 word="skipped steps",
                 says=says,
                 fix=fix,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import Array, Rows, nearest_whole
-from surefoot.audits._story import Story, Variant, sift
 from surefoot.audits._whole import lengths
 
 __all__ = ["from_there_on"]
@@ -19,7 +19,7 @@ BEFORE = 6
 _SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
 
 
-def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> list[Story]:
+def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
     """Causes that explain the rates from an index on, where those before it are as the variant says.
 
     Parameters
@@ -48,7 +48,7 @@ def _begin_at(variant: Variant, begin: float) -> Variant:
     return replace(variant, shift=begin)
 
 
-def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Story]:
+def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
     """The schedule began again, perhaps more than once."""
     at, worst, places = first, 0.0, list[float]()
     plain = replace(variant, shift=0.0)
@@ -81,7 +81,7 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
     where = f"step {places[0]:g}" if len(places) == 1 else f"steps {', '.join(f'{p:g}' for p in places[:5])}"
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     return [
-        Story(
+        Explanation(
             word="restarted",
             says=f"the schedule began again from its start at {where}{more}",
             fix=f"the resumed run made a new scheduler: {_SAVE}",
@@ -93,12 +93,12 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[St
     ]
 
 
-def _stop(tail: Rows, variant: Variant) -> list[Story]:
+def _stop(tail: Rows, variant: Variant) -> list[Explanation]:
     low, high = float(tail.rates.min()), float(tail.rates.max())
     if len(tail) < 2 or high - low > tail.tight * tail.largest or np.ptp(variant.rates(tail.steps)) == 0:
         return []
     return [
-        Story(
+        Explanation(
             word="stopped",
             says=f"from step {tail.steps[0]:g} on the rate stayed at {high:.6g}: the schedule no longer advanced",
             fix="after a resume, give the scheduler the optimizer that is stepped, and step both",
@@ -109,7 +109,7 @@ def _stop(tail: Rows, variant: Variant) -> list[Story]:
     ]
 
 
-def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Story]:
+def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanation]:
     """The schedule went on from another position."""
     few = tail.some()
     reach = max(float(np.abs(tail.steps).max()), 1.0)
@@ -118,31 +118,31 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Story]:
     def worst(lag: Array) -> Array:
         return few.fit(variant.rates(few.steps + lag[:, None]), scale)[0]
 
-    found: list[Story] = []
+    found: list[Explanation] = []
     # each side by itself: near the start of a schedule both fit the first rows
     for side in (-far, far):
         lag = nearest_whole(worst, side)
         changed = replace(variant, shift=variant.shift - lag)
         says = f"from step {tail.steps[0]:g} on the schedule is {abs(lag):g} steps "
-        story = Story(
+        explanation = Explanation(
             word="position lost",
             says=says + ("behind" if lag < 0 else "ahead of") + " the plan",
             fix=f"its position and the run's went apart on a resume: {_SAVE} with the step",
             burden=2,
             variant=changed,
         )
-        found += sift(tail, [story], changed.rates(few.steps)[None], scale)
+        found += sift(tail, [explanation], changed.rates(few.steps)[None], scale)
     return found
 
 
-def _carried_rate(tail: Rows, variant: Variant) -> list[Story]:
+def _carried_rate(tail: Rows, variant: Variant) -> list[Explanation]:
     """The schedule went on at the right place from the wrong rate."""
     worst, factor = tail.fit(variant.rates(tail.steps))
     # any single row is a multiple of the plan's, and two often are
     if len(tail) < 3 or worst > tail.loose:
         return []
     return [
-        Story(
+        Explanation(
             word="rate carried over",
             says=f"from step {tail.steps[0]:g} on the rates are {float(factor):.6g} times the plan's",
             fix="the resumed scheduler counts on from the optimizer's current rate: load the optimizer's and the "
@@ -155,7 +155,7 @@ def _carried_rate(tail: Rows, variant: Variant) -> list[Story]:
     ]
 
 
-def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Story]:
+def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation]:
     total = variant.plan.total
     if total is None:
         return []
@@ -168,25 +168,24 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Story]:
     if found == total:
         return []
     changed = replace(variant, plan=replace(variant.plan, total=found))
-    story = Story(
+    explanation = Explanation(
         word="total changed",
         says=f"from step {tail.steps[0]:g} on the rates are those of a schedule of {found:g} steps, not {total:g}",
         fix="the resumed run has another number of steps (epochs, devices or batch size changed): give it the same "
-        "total, "
-        "or plan anew from there",
+        "total, or plan anew from there",
         burden=3,
         variant=changed,
     )
-    return sift(tail, [story], changed.rates(few.steps)[None], scale)
+    return sift(tail, [explanation], changed.rates(few.steps)[None], scale)
 
 
-def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Story]:
+def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Explanation]:
     """The schedule began again, over another number of steps, perhaps those that were left."""
     total = variant.plan.total
     if total is None or len(tail) < 3:
         return []
     few = tail.some()
-    found: list[Story] = []
+    found: list[Explanation] = []
     here = float(tail.steps[0])
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
@@ -198,7 +197,7 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
             length = nearest_whole(worst, np.append(lengths(total), max(total - begin, 1.0)), least=warmup + 1)
             changed = replace(fresh, plan=replace(fresh.plan, total=length))
             left = ", the steps that were left" if length == total - begin else ""
-            story = Story(
+            explanation = Explanation(
                 word="restarted",
                 says=f"at step {begin:g} a new schedule of {length:g} steps began{left}"
                 + ("" if warmup == variant.plan.warmup else ", without warm-up"),
@@ -206,5 +205,5 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
                 burden=3 + (warmup != variant.plan.warmup),
                 variant=changed,
             )
-            found += sift(tail, [story], changed.rates(few.steps)[None], scale)
+            found += sift(tail, [explanation], changed.rates(few.steps)[None], scale)
     return found

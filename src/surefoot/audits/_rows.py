@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Rows", "nearest_whole", "spread_indices"]
+from surefoot.tables import spread
+
+__all__ = ["Array", "Rows", "nearest_whole"]
 
 Array = NDArray[np.float64]
 
@@ -62,7 +64,7 @@ class Rows:
         """So many of them, evenly spread, and the marked one."""
         if len(self) <= most:
             return self
-        return self._of(np.array(sorted({*spread_indices(len(self), most), self.marked})))
+        return self._of(np.array(sorted({*spread(len(self), most), self.marked})))
 
     def fit(self, values: Array, scale: float | None = None) -> tuple[Array, Array]:
         """Largest difference of ``scale * values`` as a part of the largest rate, and the scale.
@@ -118,10 +120,3 @@ def nearest_whole(worst: Callable[[Array], Array], guesses: Array, *, least: flo
         finer = np.unique(np.round(np.linspace(low, high, _ZOOM)))
         # the best one so far stays in the grid, so that a search never loses ground
         grid = np.unique(np.append(finer, grid[at]))
-
-
-def spread_indices(length: int, most: int) -> list[int]:
-    """Indices spread evenly, the first and the last among them."""
-    if length <= most:
-        return list(range(length))
-    return sorted({round(i * (length - 1) / (most - 1)) for i in range(most)})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.records import Record
+from surefoot.tables import align, spread
 
 __all__ = ["Audit", "Verdict"]
 
@@ -69,12 +70,7 @@ class Audit(Record):
         head = f"{self.log}: {self.verdict}" + (f": {cause}" if cause else "")
         lines = [head, f"  plan {self.plan}; {self.rows} rates" + (f" in {self.column}" if self.column else "")]
         table = [("step", "planned", "ran", "ran / planned"), *(self._row(i) for i in self._rows_to_show())]
-        widths = [max(len(row[i]) for row in table) for i in range(4)]
-        lines += [
-            "",
-            *("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table),
-        ]
-        lines.append("")
+        lines += ["", *align(table), ""]
         if self.explanation:
             lines.append(f"  {self.explanation}")
         if self.fix:
@@ -88,8 +84,5 @@ class Audit(Record):
 
     def _rows_to_show(self) -> list[int]:
         """Rows for print: spread evenly, and the first one that departs."""
-        n = len(self.steps)
-        kept = {round(i * (n - 1) / (ROWS - 1)) for i in range(ROWS)} if n > ROWS else set(range(n))
-        if self.first_departure in self.steps:
-            kept.add(self.steps.index(self.first_departure))
-        return sorted(kept)
+        first = [self.steps.index(self.first_departure)] if self.first_departure in self.steps else []
+        return sorted({*spread(len(self.steps), ROWS), *first})

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from surefoot.audits._drifts import drifts
+from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import Array, Rows, nearest_whole
-from surefoot.audits._story import Story, Variant, sift
 
 __all__ = ["lengths", "whole_run"]
 
@@ -20,7 +20,7 @@ GUESSES = 121
 HELD = 2
 
 
-def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool = True) -> list[Story]:
+def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool = True) -> list[Explanation]:
     """Causes that explain all of the rows.
 
     Parameters
@@ -38,13 +38,17 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     families = (*paces(rows, variant), *stairs(rows, variant))
     steps = rows.some().steps
     if families:
-        values = np.stack([story.variant.rates(steps) for story in families if story.variant is not None])
+        values = np.stack(
+            [explanation.variant.rates(steps) for explanation in families if explanation.variant is not None]
+        )
         found += sift(rows, list(families), values, scale)
     for search in (shifts, past_the_end, totals, warmups):
-        stories = search(rows, variant, scale)
-        if stories:
-            values = np.stack([story.variant.rates(steps) for story in stories if story.variant is not None])
-            found += sift(rows, stories, values, scale)
+        explanations = search(rows, variant, scale)
+        if explanations:
+            values = np.stack(
+                [explanation.variant.rates(steps) for explanation in explanations if explanation.variant is not None]
+            )
+            found += sift(rows, explanations, values, scale)
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
         if worst <= rows.loose:
@@ -52,17 +56,17 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     if stand:
         for each in _ends(variant):
             found += drifts(rows, each, scale)
-    return [replace(story, whole=True) for story in found]
+    return [replace(explanation, whole=True) for explanation in found]
 
 
-def standstill(rows: Rows, variant: Variant) -> list[Story]:
+def standstill(rows: Rows, variant: Variant) -> list[Explanation]:
     """Rates that never moved although the plan's do."""
     low, high = float(rows.rates.min()), float(rows.rates.max())
     planned = variant.rates(rows.steps)
     if len(rows) < 2 or high - low > rows.tight * rows.largest or np.ptp(planned) == 0:
         return []
     return [
-        Story(
+        Explanation(
             word="never stepped",
             says=f"the rate stayed at {high:.6g}: the schedule never advanced",
             fix="call scheduler.step() once after each optimizer.step()",
@@ -73,8 +77,8 @@ def standstill(rows: Rows, variant: Variant) -> list[Story]:
     ]
 
 
-def _factor(variant: Variant, factor: float, worst: float) -> Story:
-    return Story(
+def _factor(variant: Variant, factor: float, worst: float) -> Explanation:
+    return Explanation(
         word="constant factor",
         says=f"all rates are {factor:.6g} times the plan's",
         fix="the base rate was scaled (by the number of processes or the batch size?), or it is another parameter "
@@ -98,53 +102,51 @@ def _past(variant: Variant) -> str:
     return ", and rose again after its end, as torch's and transformers' cosine does" if variant.plan.periodic else ""
 
 
-def paces(rows: Rows, variant: Variant) -> list[Story]:
+def paces(rows: Rows, variant: Variant) -> list[Explanation]:
     """N positions for each step, or one for N steps, counted from the log's 0 or 1."""
     if variant.pace != 1 or variant.stair != 1:
         return []
     last = rows.steps[-1]
-    stories: list[Story] = []
+    explanations: list[Explanation] = []
     for n in range(2, MOST + 1):
         for begin in (0, 1, -1):
             for each in _ends(variant):
-                stories.append(
-                    Story(
+                explanations.append(
+                    Explanation(
                         word="stepped too often",
                         says=f"the schedule advanced {n} times per step{_past(each)}",
                         fix=f"step it once per optimizer step; under accelerate (num_processes={n}) leave it out of "
                         f"prepare(), or give it {n} times the total and the warm-up; with accumulation, step it only "
-                        "when "
-                        "the optimizer steps",
+                        "when the optimizer steps",
                         burden=1 + abs(begin) + each.plan.periodic,
                         variant=replace(each, pace=float(n), shift=variant.shift + begin),
                     )
                 )
-            stories.append(
-                Story(
+            explanations.append(
+                Explanation(
                     word="counted in micro-batches",
                     says=f"the schedule is {n} times too long, warm-up included: at step {last:g} it stood where the "
-                    "plan "
-                    f"is at {last / n:.0f}",
+                    f"plan is at {last / n:.0f}",
                     fix=f"its lengths were counted in micro-batches or for {n} processes: divide them by {n} (gradient "
                     "accumulation), or step it so often",
                     burden=1 + abs(begin) + (variant.plan.warmup == 0),
                     variant=replace(variant, pace=1 / n, shift=variant.shift + begin),
                 )
             )
-    return stories
+    return explanations
 
 
-def stairs(rows: Rows, variant: Variant) -> list[Story]:
+def stairs(rows: Rows, variant: Variant) -> list[Explanation]:
     """One position for N steps, or the plan's own, the rate held in between."""
     if variant.pace != 1 or variant.stair != 1:
         return []
     held = _stair_length(rows)
-    stories: list[Story] = []
+    explanations: list[Explanation] = []
     for n in sorted({*range(2, MOST + 1), held} if held >= HELD else set()):
         for begin in (0, 1):
             shift = variant.shift + begin
-            stories += [
-                Story(
+            explanations += [
+                Explanation(
                     word="stepped too seldom",
                     says=f"the schedule advanced once every {n:g} steps",
                     fix="step it with every optimizer step; if the log counts micro-batches, give the plan's total in "
@@ -152,7 +154,7 @@ def stairs(rows: Rows, variant: Variant) -> list[Story]:
                     burden=1 + begin,
                     variant=replace(variant, pace=1 / n, stair=float(n), shift=shift),
                 ),
-                Story(
+                Explanation(
                     word="held between updates",
                     says=f"the rate follows the plan in stairs of {n:g} steps",
                     fix="the schedule is updated once per epoch or per accumulation: harmless where the stairs are "
@@ -161,7 +163,7 @@ def stairs(rows: Rows, variant: Variant) -> list[Story]:
                     variant=replace(variant, stair=float(n), shift=shift),
                 ),
             ]
-    return stories
+    return explanations
 
 
 def _stair_length(rows: Rows) -> float:
@@ -175,7 +177,7 @@ def _stair_length(rows: Rows) -> float:
     return float(lengths[np.argmax(counts)])
 
 
-def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """The same rates some steps late or early."""
     few = rows.some()
     reach = max(float(np.abs(rows.steps).max()), 1.0)
@@ -185,15 +187,15 @@ def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
         return few.fit(variant.rates(few.steps + ahead[:, None]), scale)[0]
 
     best = nearest_whole(worst, np.concatenate([-far, [0.0], far]))
-    stories: list[Story] = []
+    explanations: list[Explanation] = []
     for ahead in (-1.0, 1.0, -2.0, 2.0, best):
         if ahead == 0:
             continue
         late = "behind" if ahead < 0 else "ahead of"
         by = "one step" if abs(ahead) == 1 else f"{abs(ahead):g} steps"
         harmless = "harmless if the log counts from 1" if ahead < 0 else "harmless if the log is written after the step"
-        stories.append(
-            Story(
+        explanations.append(
+            Explanation(
                 word="offset",
                 says=f"the rates are {by} {late} the plan, all along",
                 fix=harmless
@@ -203,14 +205,14 @@ def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
                 variant=replace(variant, shift=variant.shift - ahead),
             )
         )
-    return stories
+    return explanations
 
 
-def past_the_end(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:  # noqa: ARG001 - as the others
+def past_the_end(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:  # noqa: ARG001 - as the others
     """A cosine that rose again."""
     total = variant.plan.total
     return [
-        Story(
+        Explanation(
             word="ran past its end",
             says=f"the run went on after step {total or 0:g}{_past(each)}",
             fix="end the run there, or make the schedule as long as the run",
@@ -227,16 +229,16 @@ def lengths(around: float, least: float = 1.0) -> Array:
     return np.maximum(np.round(around * FAR ** np.linspace(-1, 1, GUESSES)), least)
 
 
-def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """A schedule made for another number of steps."""
     total, warmup = variant.plan.total, variant.plan.warmup
     if total is None:
         return []
     few = rows.some()
-    stories: list[Story] = []
+    explanations: list[Explanation] = []
     if warmup:
-        stories.append(
-            Story(
+        explanations.append(
+            Explanation(
                 word="warm-up added to the total",
                 says=f"the annealing ends at {total + warmup:g}: {total:g} steps after the warm-up, not with it",
                 fix="a total mostly includes the warm-up: subtract it, or run so much longer",
@@ -254,17 +256,17 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
         guesses = np.concatenate([lengths(total), np.array(list(exact))])
         found = nearest_whole(worst, guesses, least=warmup + 1)
         if found != total:
-            stories.append(_wrong_total(rows, each, found, exact.get(found, 0)))
-    return stories
+            explanations.append(_wrong_total(rows, each, found, exact.get(found, 0)))
+    return explanations
 
 
-def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Story:
+def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Explanation:
     plan = each.plan
     total = plan.total or found
     changed = replace(each, plan=replace(plan, total=found))
     if found < total:
         times = f", {-ratio} times too few" if ratio else ""
-        return Story(
+        return Explanation(
             word="total too short",
             says=f"the schedule was made for {found:g} steps, not {total:g}{times}{_past(each)}",
             fix="give it the number of optimizer steps of the whole run"
@@ -277,7 +279,7 @@ def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Story:
     left = float(changed.rates(np.array([reached]))[0]) / high
     never = f": never annealed, at step {reached:g} the rate was {left:.0%} of the peak"
     if ratio:
-        return Story(
+        return Explanation(
             word="counted in micro-batches",
             says=f"the schedule was made for {found:g} steps, {ratio} times {total:g}{never}",
             fix=f"the total was counted in micro-batches: divide it by the {ratio} that are accumulated, or by the "
@@ -285,7 +287,7 @@ def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Story:
             burden=1,
             variant=changed,
         )
-    return Story(
+    return Explanation(
         word="total too long",
         says=f"the schedule was made for {found:g} steps, not {total:g}{never if left > 0.01 else ''}",
         fix="give it the number of optimizer steps of the whole run",
@@ -294,7 +296,7 @@ def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Story:
     )
 
 
-def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
+def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """A warm-up of another length, however much longer than the run."""
     planned, total = variant.plan.warmup, variant.plan.total
     few = rows.some()
@@ -322,7 +324,7 @@ def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Story]:
         times = f", {found / planned:g} times the plan"
     inside = f"; the log ends inside it, at step {rows.steps.max():g}" if found > rows.steps.max() else ""
     return [
-        Story(
+        Explanation(
             word="wrong warm-up",
             says=f"the warm-up {what}, not {planned:g}{times}{inside}",
             fix="count it in optimizer steps, as the total",

@@ -1,6 +1,5 @@
 """Where a verb delivers: text, JSON or a table, figures and a report, and the exit code."""
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ import typer
 from surefoot.cli._console import Meter, say, show
 from surefoot.cli._failures import FAILED, INTERRUPTED, Stop, bad_input
 from surefoot.records import VERSION
+from surefoot.tables import write_csv
 
 __all__ = ["Output", "deliver"]
 
@@ -187,8 +187,7 @@ def _write_table(results: Sequence[Any], path: Path) -> Path:
     """
     path = path.expanduser().absolute()
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(_rows(results))
+        write_csv(_rows(results), path)
     except OSError as error:
         raise Stop(f"cannot write {path}: {error.strerror or error}", "write the table elsewhere") from error
     return path

@@ -1,9 +1,7 @@
 """The road to chaos: the parameters at which the period doubles, one after the other."""
 
-import csv
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +13,7 @@ from surefoot.dynamics._superstable import FEIGENBAUM, feigenbaum_ratios
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
+from surefoot.tables import Table
 
 __all__ = ["Cascade", "Doubling", "bifurcations"]
 
@@ -56,7 +55,7 @@ class Doubling(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade(Record):
+class Cascade(Table):
     """The doublings in order, and why the list ends.
 
     Parameters
@@ -83,19 +82,10 @@ class Cascade(Record):
         lines = [f"  {d.period:>4} -> {2 * d.period:<4} at {d.parameter:.12g}" for d in self.doublings]
         return "\n".join(["period doublings", *lines, f"  {self.reason}"])
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write one row per doubling: parameter, the period before and after.
-
-        Returns
-        -------
-        Path
-        """
-        target = Path(path)
-        with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["parameter", "period", "period_after"])
-            writer.writerows([d.parameter, d.period, 2 * d.period] for d in self.doublings)
-        return target
+    def rows(self) -> Iterator[tuple[str | float, ...]]:
+        """A row (parameter, period, period_after) for each doubling, the heading first."""
+        yield "parameter", "period", "period_after"
+        yield from ((d.parameter, d.period, 2 * d.period) for d in self.doublings)
 
 
 def bifurcations(

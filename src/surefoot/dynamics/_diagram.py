@@ -1,10 +1,7 @@
 """The whole picture in one pass: where orbits go, their period and their exponent, against the parameter."""
 
-import csv
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +11,13 @@ from surefoot.dynamics._orbit import period
 from surefoot.dynamics._tangent import travel
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
-from surefoot.records import Record
+from surefoot.tables import Table
 
 __all__ = ["Diagram", "diagram"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Diagram(Record):
+class Diagram(Table):
     """What orbits do in the long run.
 
     Parameters
@@ -75,18 +72,6 @@ class Diagram(Record):
         columns = self.points.reshape(-1, self.parameters.size).T.tolist()
         rows = zip(self.parameters.tolist(), self.period.tolist(), self.exponent.tolist(), columns, strict=True)
         yield from ((parameter, q, exponent, *points) for parameter, q, exponent, points in rows)
-
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write `rows` as a table.
-
-        Returns
-        -------
-        Path
-        """
-        target = Path(path)
-        with target.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(self.rows())
-        return target
 
 
 def diagram(

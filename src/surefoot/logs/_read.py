@@ -26,8 +26,7 @@ _TEXTS = (".txt", ".log", ".out", ".err", "")
 _FRAMES = (".parquet", ".pq")
 _FORMATS = (
     "a .csv, .tsv, .jsonl, .json, .parquet, .txt or .log file (also .gz), or TensorBoard's event file, or the folder "
-    "of a "
-    "run"
+    "of a run"
 )
 # Lines that a file without a telling name is judged by.
 _PROBE = 40

@@ -160,10 +160,8 @@ _ALL = (
         name="rk4",
         arguments="p q",
         lines=(
-            "r4 = 1 + p / 4\ns4 = q / 4\n"
-            "r3 = 1 + (p * r4 - q * s4) / 3\ns3 = (p * s4 + q * r4) / 3\n"
-            "r2 = 1 + (p * r3 - q * s3) / 2\ns2 = (p * s3 + q * r3) / 2\n"
-            "r = 1 + (p * r2 - q * s2)\ns = p * s2 + q * r2"
+            "r4 = 1 + p / 4\ns4 = q / 4\nr3 = 1 + (p * r4 - q * s4) / 3\ns3 = (p * s4 + q * r4) / 3\nr2 = 1 + (p * r3 "
+            "- q * s3) / 2\ns2 = (p * s3 + q * r3) / 2\nr = 1 + (p * r2 - q * s2)\ns = p * s2 + q * r2"
         ),
         returns="r s",
     ),
@@ -187,13 +185,10 @@ _ALL = (
         # The larger root of r^2 - (1 + 3z/2) r + z/2. The square root of a complex number d takes the sign of its
         # imaginary part, plus where that is 0; the constants keep 0/0 away and change no bit of any other quotient.
         lines=(
-            "br = (1 + 1.5 * p) / 2\nbi = 1.5 * q / 2\n"
-            "dr = br * br - bi * bi - p / 2\ndi = 2 * br * bi - q / 2\n"
-            "m = sqrt(dr * dr + di * di)\n"
-            "sign = di / (abs(di) + 1e-300) + (1 - min(1, abs(di) * 1e300))\n"
-            "cr = sqrt(max((m + dr) / 2, 0))\nci = sqrt(max((m - dr) / 2, 0)) * sign\n"
-            "ur = br + cr\nui = bi + ci\nvr = br - cr\nvi = bi - ci\n"
-            "g = max(sqrt(ur * ur + ui * ui), sqrt(vr * vr + vi * vi))"
+            "br = (1 + 1.5 * p) / 2\nbi = 1.5 * q / 2\ndr = br * br - bi * bi - p / 2\ndi = 2 * br * bi - q / 2\nm = "
+            "sqrt(dr * dr + di * di)\nsign = di / (abs(di) + 1e-300) + (1 - min(1, abs(di) * 1e300))\ncr = sqrt(max((m "
+            "+ dr) / 2, 0))\nci = sqrt(max((m - dr) / 2, 0)) * sign\nur = br + cr\nui = bi + ci\nvr = br - cr\nvi = bi "
+            "- ci\ng = max(sqrt(ur * ur + ui * ui), sqrt(vr * vr + vi * vi))"
         ),
         returns="g",
     ),

@@ -216,7 +216,6 @@ def _check_range(indices: Any, most: int) -> None:
 def _refuse_large(path: Path, size: int) -> None:
     if size > MOST_BYTES:
         raise InvalidInput(
-            f"{path} declares {size / 2**30:.3g} GB, and at most {MOST_BYTES >> 30} GB are read; give a part of it, "
-            "or an "
-            "operator in Python"
+            f"{path} declares {size / 2**30:.3g} GB, and at most {MOST_BYTES >> 30} GB are read; give a part of it, or "
+            "an operator in Python"
         )

@@ -1,7 +1,7 @@
 """The outcome of a race, as values."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from surefoot.records import Record
 from surefoot.solvers import Ending
+from surefoot.tables import Table, align
 from surefoot.trials._minimum import Minimum
 
-__all__ = ["GAPS", "Entry", "Race", "align"]
+__all__ = ["GAPS", "Entry", "Race"]
 
 # The gaps to which gradients are counted: what a rough answer takes and what an exact one does. By convention.
 GAPS = (1e-3, 1e-6)
@@ -74,7 +75,7 @@ class Entry(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Race(Record):
+class Race(Table):
     """Rules side by side on one problem.
 
     Parameters
@@ -172,14 +173,6 @@ class Race(Record):
         for entry in self.entries:
             for k, (seconds, gap) in enumerate(zip(entry.seconds.tolist(), entry.gap.tolist(), strict=True), 1):
                 yield entry.name, k, seconds, gap
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table whose columns are as wide as they have to be."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
 
 
 def duration(seconds: NDArray[np.float64]) -> str:

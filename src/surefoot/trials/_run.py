@@ -18,9 +18,9 @@ from surefoot.solvers import Descent, Ending, descend
 from surefoot.solvers.descend import Callback
 from surefoot.spectra import Spectrum
 from surefoot.stability import limits
+from surefoot.tables import align
 from surefoot.trials._contenders import contender, known_of
 from surefoot.trials._minimum import minimum
-from surefoot.trials._race_result import align
 
 __all__ = ["Run", "run"]
 

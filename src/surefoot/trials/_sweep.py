@@ -1,12 +1,9 @@
 """One constant step after the other: where each leads in the end, as a table against the step."""
 
-import csv
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,7 @@ from surefoot.rules import Clipped, Constant
 from surefoot.solvers import Descent, Ending, descend
 from surefoot.spectra import spectrum
 from surefoot.stability import limits
-from surefoot.trials._race_result import align
+from surefoot.tables import Table, align
 
 __all__ = ["FEWEST_STEPS", "Outcome", "Sweep", "sweep"]
 
@@ -71,7 +68,7 @@ class Outcome(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep(Record):
+class Sweep(Table):
     """Where each of many constant rates leads, from the same start.
 
     Parameters
@@ -148,18 +145,6 @@ class Sweep(Record):
         """A row (rate, loss, best, period, verdict) for each rate, the heading first; nan where the run left."""
         yield "rate", "loss", "best", "period", "verdict"
         yield from ((o.rate, o.loss, o.best, o.period, o.ending) for o in self.outcomes)
-
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write `rows` as a table.
-
-        Returns
-        -------
-        Path
-        """
-        target = Path(path)
-        with target.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(self.rows())
-        return target
 
     def _derived(self) -> Mapping[str, Any]:
         return {"finding": self.finding}

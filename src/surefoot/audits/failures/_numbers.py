@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.audits.failures._run import Look, Run, number
-from surefoot.audits.failures._types import Cause, Finding
+from surefoot.audits.failures._types import Finding
 from surefoot.logs import Curve
 
 __all__ = ["look_at_numbers"]
@@ -46,14 +46,12 @@ def look_at_numbers(run: Run) -> Look:
         name = {"loss": "the loss", "norm": "the gradient's norm", "rate": "the rate"}[role]
         often = f"{found.times} of {found.rows} rows" + (", the last among them" if found.ends else "")
         search = role == "norm" and not found.ends and run.curves.scale is not None and not collapsed
-        look.findings.append(
-            Finding(
-                word=f"{role} not finite",
-                says=f"{name} is not finite first at {run.at(found.step)} ({often})"
-                + ("; single ones while the loss scale is sought are usual" if search else ""),
-                step=found.step,
-                fault=not search,
-            )
+        look.find(
+            word=f"{role} not finite",
+            says=f"{name} is not finite first at {run.at(found.step)} ({often})"
+            + ("; single ones while the loss scale is sought are usual" if search else ""),
+            step=found.step,
+            fault=not search,
         )
         if not search:
             look.marks.append((found.step, f"{role} not finite"))
@@ -74,33 +72,29 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
     """Causes of numbers that came from nowhere; those that grew are the rate's affair."""
     loss, norm = broken.get("loss"), broken.get("norm")
     if "rate" in broken:
-        look.causes.append(
-            Cause(
-                word="rate not finite",
-                says=f"the schedule gave {run.at(broken['rate'].step)} a rate that is not finite",
-                certain=True,
-                try_first=("look at the schedule at that step: a division by 0, or a warm-up of length 0",),
-                measure="print the scheduler's rates before the run",
-                weight=5,
-            )
+        look.suspect(
+            word="rate not finite",
+            says=f"the schedule gave {run.at(broken['rate'].step)} a rate that is not finite",
+            certain=True,
+            try_first=("look at the schedule at that step: a division by 0, or a warm-up of length 0",),
+            measure="print the scheduler's rates before the run",
+            weight=5,
         )
     # with AMP a gradient that is not finite now and then is how the scale is found, and updates are left out there
     gradient_first = norm is not None and (loss is None or norm.step < loss.step)
     if gradient_first and norm is not None and not collapsed and (loss is not None or norm.ends) and run.rise is None:
-        look.causes.append(
-            Cause(
-                word="gradient not finite",
-                says=f"the gradient was not finite at {run.at(norm.step)} while the loss still was"
-                + ("" if loss is None else f" (until {run.at(loss.step)})")
-                + ": an overflow or a division by 0 in the backward pass (sqrt or a norm at 0, fp16)",
-                try_first=(
-                    "leave such updates out: Guard, or a GradScaler that skips them",
-                    f"torch.autograd.set_detect_anomaly(True) for a few updates before {run.at(norm.step)}",
-                    "bfloat16 instead of float16; eps inside of square roots and norms",
-                ),
-                measure="torch.autograd.set_detect_anomaly(True): the operation whose backward pass is not finite",
-                weight=3,
-            )
+        look.suspect(
+            word="gradient not finite",
+            says=f"the gradient was not finite at {run.at(norm.step)} while the loss still was"
+            + ("" if loss is None else f" (until {run.at(loss.step)})")
+            + ": an overflow or a division by 0 in the backward pass (sqrt or a norm at 0, fp16)",
+            try_first=(
+                "leave such updates out: Guard, or a GradScaler that skips them",
+                f"torch.autograd.set_detect_anomaly(True) for a few updates before {run.at(norm.step)}",
+                "bfloat16 instead of float16; eps inside of square roots and norms",
+            ),
+            measure="torch.autograd.set_detect_anomaly(True): the operation whose backward pass is not finite",
+            weight=3,
         )
     if loss is None or run.rise is not None:
         return
@@ -113,39 +107,35 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
         says = (
             f"the loss is finite again after {loss.times} such rows, so the parameters are whole: their batches are not"
         )
-    look.causes.append(
-        Cause(
-            word="bad numbers",
-            says=f"{says}: NaN or inf in the data, a label out of range, log(0) or 0/0 in the loss",
-            certain=False,
-            try_first=(
-                f"look at the batch of {run.at(loss.step)}: NaN, empty sequences, labels out of range",
-                "Guard: it leaves out updates whose loss or gradient is not finite",
-                "compute the loss from logits, with eps where there is a log or a division",
-            ),
-            measure=f"the loss of that batch alone, at a snapshot from before {run.at(loss.step)}",
-            weight=1.5 if gradient_first else 2.5,
-        )
+    look.suspect(
+        word="bad numbers",
+        says=f"{says}: NaN or inf in the data, a label out of range, log(0) or 0/0 in the loss",
+        certain=False,
+        try_first=(
+            f"look at the batch of {run.at(loss.step)}: NaN, empty sequences, labels out of range",
+            "Guard: it leaves out updates whose loss or gradient is not finite",
+            "compute the loss from logits, with eps where there is a log or a division",
+        ),
+        measure=f"the loss of that batch alone, at a snapshot from before {run.at(loss.step)}",
+        weight=1.5 if gradient_first else 2.5,
     )
     # between two rows that are far apart, or at the very start, a fast divergence leaves no trace
     hidden = run.loss is None or run.loss.every > 1 or 0 < loss.row <= AT_ONCE
     if loss.row > 0 and loss.ends and hidden:
         rate = run.rate_at(loss.step)
         between = run.loss is not None and run.loss.every > 1
-        look.causes.append(
-            Cause(
-                word="rate above the limit",
-                says=(
-                    f"the log shows every {number(run.loss.every)}th {run.curves.unit}"
-                    if between and run.loss
-                    else "it broke within a few rows"
-                )
-                + ": a divergence fast enough would not be seen to grow"
-                + ("" if rate is None else f"; the rate was {number(rate)}"),
-                try_first=_lower(rate),
-                measure="log every step around there: a loss that grows by a factor each step is the rate's",
-                weight=2 if loss.row <= AT_ONCE else 1.2,
+        look.suspect(
+            word="rate above the limit",
+            says=(
+                f"the log shows every {number(run.loss.every)}th {run.curves.unit}"
+                if between and run.loss
+                else "it broke within a few rows"
             )
+            + ": a divergence fast enough would not be seen to grow"
+            + ("" if rate is None else f"; the rate was {number(rate)}"),
+            try_first=_lower(rate),
+            measure="log every step around there: a loss that grows by a factor each step is the rate's",
+            weight=2 if loss.row <= AT_ONCE else 1.2,
         )
 
 
@@ -172,33 +162,29 @@ def _scale(run: Run, look: Look) -> bool:
     falls = int((np.diff(values) < 0).sum())
     if falls:
         first = float(curve.steps[1 + int(np.argmax(np.diff(curve.values) < 0))])
-        look.findings.append(
-            Finding(
-                word="loss scale",
-                says=f"the loss scale went from {number(top)} to {number(last)}, down {falls} times, first at "
-                f"{run.at(first)}",
-                step=first,
-                fault=False,
-            )
+        look.find(
+            word="loss scale",
+            says=f"the loss scale went from {number(top)} to {number(last)}, down {falls} times, first at "
+            f"{run.at(first)}",
+            step=first,
+            fault=False,
         )
     # AMP's scale falls at the start of every run: it has collapsed where it still falls in the second half
     late = values[len(values) // 2 :]
     if not (last <= top / COLLAPSE and last <= late[0] and (np.diff(late) < 0).any()) and not (falls and last < 1):
         return False
     look.findings[-1] = Finding(word="loss scale", says=look.findings[-1].says, step=look.findings[-1].step)
-    look.causes.append(
-        Cause(
-            word="fp16 overflow",
-            says=f"the loss scale fell to {number(last)} and did not come back: the backward pass overflows in half "
-            "precision at any scale, or the gradient is NaN whatever the scale",
-            try_first=(
-                "bfloat16 instead of float16: it has the range of float32 and needs no scale",
-                "float32 for the loss, the softmax and the norms",
-                "torch.autograd.set_detect_anomaly(True) where the scale begins to fall",
-            ),
-            measure="the same few updates in float32: if they are finite there, it is the precision",
-            weight=3.5,
-        )
+    look.suspect(
+        word="fp16 overflow",
+        says=f"the loss scale fell to {number(last)} and did not come back: the backward pass overflows in half "
+        "precision at any scale, or the gradient is NaN whatever the scale",
+        try_first=(
+            "bfloat16 instead of float16: it has the range of float32 and needs no scale",
+            "float32 for the loss, the softmax and the norms",
+            "torch.autograd.set_detect_anomaly(True) where the scale begins to fall",
+        ),
+        measure="the same few updates in float32: if they are finite there, it is the precision",
+        weight=3.5,
     )
     return True
 
@@ -210,25 +196,19 @@ def _norms(run: Run, look: Look) -> None:
     top = float(norm.values.max())
     share = float(np.mean(norm.values > (1 - AT_CAP) * top))
     if top > 0 and share > CAPPED and float(np.ptp(norm.values)) > AT_CAP * top:
-        look.findings.append(
-            Finding(
-                word="clipped norms",
-                says=f"the norm stands at its largest value, {number(top)}, in {share:.0%} of rows: it was logged "
-                "after "
-                f"clipping at {number(top)}, which cuts these steps",
-                fault=False,
-            )
+        look.find(
+            word="clipped norms",
+            says=f"the norm stands at its largest value, {number(top)}, in {share:.0%} of rows: it was logged after "
+            f"clipping at {number(top)}, which cuts these steps",
+            fault=False,
         )
-        look.causes.append(
-            Cause(
-                word="clipping sets the step",
-                says=f"{share:.0%} of the gradients are cut to {number(top)}: with plain SGD these moves are rate x "
-                "clip long, "
-                "whatever the gradient",
-                try_first=("log the norm before clipping, and clip at its 95th percentile: clip_advice says it",),
-                measure="clip_advice(norms before clipping, clip=...)",
-                weight=0.8,
-            )
+        look.suspect(
+            word="clipping sets the step",
+            says=f"{share:.0%} of the gradients are cut to {number(top)}: with plain SGD these moves are rate x clip "
+            "long, whatever the gradient",
+            try_first=("log the norm before clipping, and clip at its 95th percentile: clip_advice says it",),
+            measure="clip_advice(norms before clipping, clip=...)",
+            weight=0.8,
         )
     end = float(np.median(norm.values[-max(len(norm) // 10, 3) :]))
     begin = float(np.median(norm.values[: max(len(norm) // 10, 3)]))
@@ -237,25 +217,20 @@ def _norms(run: Run, look: Look) -> None:
     if end <= VANISHED * begin:
         gone = norm.values <= VANISHED * begin if begin > 0 else norm.values <= 0
         since = float(norm.steps[int(np.argmax(gone))])
-        look.findings.append(
-            Finding(
-                word="no gradient",
-                says=f"the gradient's norm is {number(end)} from {run.at(since)} on, at a loss of "
-                f"{number(run.loss.last)}",
-                step=since,
-            )
+        look.find(
+            word="no gradient",
+            says=f"the gradient's norm is {number(end)} from {run.at(since)} on, at a loss of {number(run.loss.last)}",
+            step=since,
         )
-        look.causes.append(
-            Cause(
-                word="no gradient",
-                says="no gradient reaches the parameters: dead units, a saturated output, a detached or frozen part",
-                certain=end == 0,
-                try_first=(
-                    "check requires_grad, detach() and no_grad() between the loss and the parameters",
-                    "start anew at a lower rate: units that died in a step too large do not come back",
-                    "leaky activations, or a smaller initial scale",
-                ),
-                measure="the norm of each parameter's gradient after one backward pass",
-                weight=4,
-            )
+        look.suspect(
+            word="no gradient",
+            says="no gradient reaches the parameters: dead units, a saturated output, a detached or frozen part",
+            certain=end == 0,
+            try_first=(
+                "check requires_grad, detach() and no_grad() between the loss and the parameters",
+                "start anew at a lower rate: units that died in a step too large do not come back",
+                "leaky activations, or a smaller initial scale",
+            ),
+            measure="the norm of each parameter's gradient after one backward pass",
+            weight=4,
         )

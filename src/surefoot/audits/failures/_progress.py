@@ -6,7 +6,7 @@ import numpy as np
 
 from surefoot.audits.failures._run import Look, Run, number
 from surefoot.audits.failures._signal import FAR, level
-from surefoot.audits.failures._types import Cause, Finding
+from surefoot.audits.failures._types import Cause
 
 __all__ = ["look_at_progress"]
 
@@ -115,22 +115,17 @@ def _distance(run: Run) -> np.ndarray:
 def _rate_of_zero(run: Run, look: Look) -> bool:
     if run.rate is None or not run.stands_still():
         return False
-    look.findings.append(
-        Finding(word="rate is 0", says=f"the rate is 0 in all {len(run.rate)} rows: no step was taken", step=None)
-    )
-    look.causes.append(
-        Cause(
-            word="rate is 0",
-            says="an optimizer with a rate of 0 changes nothing",
-            certain=True,
-            try_first=(
-                "print optimizer.param_groups[0]['lr'] before the first step: a warm-up that was never stepped stays "
-                "at 0",
-                "a total of 0 steps, an integer division (1 // steps) or a decay to 0 at the start does it too",
-            ),
-            measure="surefoot audit LOG --plan ...: where the schedule should have been",
-            weight=6,
-        )
+    look.find(word="rate is 0", says=f"the rate is 0 in all {len(run.rate)} rows: no step was taken", step=None)
+    look.suspect(
+        word="rate is 0",
+        says="an optimizer with a rate of 0 changes nothing",
+        certain=True,
+        try_first=(
+            "print optimizer.param_groups[0]['lr'] before the first step: a warm-up that was never stepped stays at 0",
+            "a total of 0 steps, an integer division (1 // steps) or a decay to 0 at the start does it too",
+        ),
+        measure="surefoot audit LOG --plan ...: where the schedule should have been",
+        weight=6,
     )
     return True
 
@@ -142,21 +137,16 @@ def _falls_without_end(run: Run, look: Look) -> bool:
     first, last = thirds[0] - thirds[1], thirds[2] - thirds[3]
     if not (loss.last < 0 and -loss.last > 10 * abs(loss.first) and last > 1.5 * first > 0):
         return False
-    look.findings.append(
-        Finding(
-            word="falls without end",
-            says=f"the loss fell from {number(loss.first)} to {number(loss.last)}, faster and faster",
-        )
+    look.find(
+        word="falls without end",
+        says=f"the loss fell from {number(loss.first)} to {number(loss.last)}, faster and faster",
     )
-    look.causes.append(
-        Cause(
-            word="no minimum",
-            says="a loss that falls faster and faster below 0 has no least value: a sign, a missing square or "
-            "regulariser",
-            try_first=("check the sign of the loss", "a bound or a penalty on what grows"),
-            measure="the curvature along the step: 0 or negative where there is no minimum",
-            weight=4,
-        )
+    look.suspect(
+        word="no minimum",
+        says="a loss that falls faster and faster below 0 has no least value: a sign, a missing square or regulariser",
+        try_first=("check the sign of the loss", "a bound or a penalty on what grows"),
+        measure="the curvature along the step: 0 or negative where there is no minimum",
+        weight=4,
     )
     return True
 
@@ -165,17 +155,12 @@ def _no_progress(run: Run, look: Look) -> None:
     loss = run.loss
     assert loss is not None
     if loss.last == 0:
-        look.findings.append(
-            Finding(word="loss is 0", says="the loss is 0 from the first rows on: nothing is left to learn")
-        )
+        look.find(word="loss is 0", says="the loss is 0 from the first rows on: nothing is left to learn")
         return
-    look.findings.append(
-        Finding(
-            word="no progress",
-            says=f"the loss was {number(loss.first)} at the start and {number(loss.last)} at the end of {len(loss)} "
-            "rows "
-            f"(noise {number(loss.noise)})",
-        )
+    look.find(
+        word="no progress",
+        says=f"the loss was {number(loss.first)} at the start and {number(loss.last)} at the end of {len(loss)} rows "
+        f"(noise {number(loss.noise)})",
     )
     constant = _best_constant(run, loss.last)
     peak, gain = run.peak(), reach(run)
@@ -283,29 +268,24 @@ def _too_small(run: Run, look: Look) -> None:
     loss = run.loss
     assert loss is not None
     peak = run.peak()
-    look.findings.append(
-        Finding(
-            word="still falling",
-            says=f"the loss went from {number(loss.first)} to {number(loss.last)} and falls at the end nearly as fast "
-            "as at "
-            "the beginning",
-        )
+    look.find(
+        word="still falling",
+        says=f"the loss went from {number(loss.first)} to {number(loss.last)} and falls at the end nearly as fast as "
+        "at the beginning",
     )
-    look.causes.append(
-        Cause(
-            word="rate too small",
-            says="a run of this length could have come further: its loss is nearly a straight line"
-            + ("" if peak is None else f"; the largest rate was {number(peak)}"),
-            try_first=(
-                f"a rate of {number(3 * peak)}, then {number(10 * peak)}, instead of {number(peak)}"
-                if peak
-                else "three times the rate",
-                "range_test: short runs at many rates say which one works",
-                "or a longer run, if the rate was chosen with care",
-            ),
-            measure="surefoot.training.range_test(model, loss, data, optimizer)",
-            weight=3,
-        )
+    look.suspect(
+        word="rate too small",
+        says="a run of this length could have come further: its loss is nearly a straight line"
+        + ("" if peak is None else f"; the largest rate was {number(peak)}"),
+        try_first=(
+            f"a rate of {number(3 * peak)}, then {number(10 * peak)}, instead of {number(peak)}"
+            if peak
+            else "three times the rate",
+            "range_test: short runs at many rates say which one works",
+            "or a longer run, if the rate was chosen with care",
+        ),
+        measure="surefoot.training.range_test(model, loss, data, optimizer)",
+        weight=3,
     )
 
 
@@ -319,13 +299,10 @@ def _plateau(run: Run, look: Look) -> None:
     )
     if not still or loss.last < HIGH * loss.first or loss.first <= 0:
         return
-    look.findings.append(
-        Finding(
-            word="plateau",
-            says=f"the loss fell from {number(loss.first)} to {number(middle)} and stayed there from a third of the "
-            "run on",
-            fault=run.entropy is not None and bool(_best_constant(run, loss.last)),
-        )
+    look.find(
+        word="plateau",
+        says=f"the loss fell from {number(loss.first)} to {number(middle)} and stayed there from a third of the run on",
+        fault=run.entropy is not None and bool(_best_constant(run, loss.last)),
     )
     constant = _best_constant(run, loss.last)
     says = (
@@ -344,29 +321,24 @@ def _early_annealing(run: Run, look: Look) -> None:
     begin, end = float(loss.steps[0]), float(loss.steps[-1])
     if end <= begin or (last - begin) / (end - begin) > TOO_EARLY:
         return
-    look.findings.append(
-        Finding(
-            word="annealed early",
-            says=f"the rate is below a thousandth of its peak from {run.at(last)} on, for the last "
-            f"{1 - (last - begin) / (end - begin):.0%} of the run",
-            step=last,
-        )
+    look.find(
+        word="annealed early",
+        says=f"the rate is below a thousandth of its peak from {run.at(last)} on, for the last "
+        f"{1 - (last - begin) / (end - begin):.0%} of the run",
+        step=last,
     )
     look.marks.append((last, "rate nearly 0"))
-    look.causes.append(
-        Cause(
-            word="annealed early",
-            says=f"what ran after {run.at(last)} changed nothing: the schedule took {last - begin:,.0f} "
-            f"{run.curves.unit}s, "
-            f"the run took {end - begin:,.0f}",
-            certain=True,
-            try_first=(
-                f"give the schedule the whole run: total={end - begin:,.0f}",
-                "is it stepped more than once per update (once per process, or per micro-batch)?",
-            ),
-            measure="surefoot audit LOG --plan ...: which of the two it was",
-            weight=3.5,
-        )
+    look.suspect(
+        word="annealed early",
+        says=f"what ran after {run.at(last)} changed nothing: the schedule took {last - begin:,.0f} "
+        f"{run.curves.unit}s, the run took {end - begin:,.0f}",
+        certain=True,
+        try_first=(
+            f"give the schedule the whole run: total={end - begin:,.0f}",
+            "is it stepped more than once per update (once per process, or per micro-batch)?",
+        ),
+        measure="surefoot audit LOG --plan ...: which of the two it was",
+        weight=3.5,
     )
 
 
@@ -380,35 +352,31 @@ def _bump(run: Run, look: Look) -> None:
     if top == 0 or head[top] - begin < max(FAR * loss.noise, 0.1 * abs(begin)) or loss.last >= head[top]:
         return
     step = float(loss.steps[top])
-    look.findings.append(
-        Finding(
-            word="rise at the start",
-            says=f"the loss first rose from {number(begin)} to {number(float(head[top]))} at {run.at(step)}, and "
-            "fell from there",
-            step=step,
-        )
+    look.find(
+        word="rise at the start",
+        says=f"the loss first rose from {number(begin)} to {number(float(head[top]))} at {run.at(step)}, and "
+        "fell from there",
+        step=step,
     )
     look.marks.append((step, "rose first"))
     length = run.warmup_length()
     rate = run.peak()
-    look.causes.append(
-        Cause(
-            word="warm-up too short",
-            says="a loss that rises before it falls met rates above the limit of the start"
-            + (
-                f", after a warm-up of {length:,.0f} {run.curves.unit}s"
-                if length
-                else ", without a warm-up"
-                if run.rate is not None
-                else ""
-            ),
-            try_first=(
-                f"a warm-up of {3 * max(length or 0, step - float(loss.steps[0])):,.0f} {run.curves.unit}s",
-                f"a peak of {number(rate / 2)} instead of {number(rate)}" if rate else "half the peak rate",
-            ),
-            measure="the limit at a few early steps (SharpnessTracker): warmup_advice turns it into a length",
-            weight=3,
-        )
+    look.suspect(
+        word="warm-up too short",
+        says="a loss that rises before it falls met rates above the limit of the start"
+        + (
+            f", after a warm-up of {length:,.0f} {run.curves.unit}s"
+            if length
+            else ", without a warm-up"
+            if run.rate is not None
+            else ""
+        ),
+        try_first=(
+            f"a warm-up of {3 * max(length or 0, step - float(loss.steps[0])):,.0f} {run.curves.unit}s",
+            f"a peak of {number(rate / 2)} instead of {number(rate)}" if rate else "half the peak rate",
+        ),
+        measure="the limit at a few early steps (SharpnessTracker): warmup_advice turns it into a length",
+        weight=3,
     )
 
 
@@ -429,25 +397,20 @@ def _overfit(run: Run, look: Look) -> None:
     training = run.loss.values[run.loss.steps >= steps[best]]
     if len(training) > 3 and level(training, 0.8, 1.0) - level(training, 0, 0.2) > (end - low) / 2:
         return  # both rise: that is no overfitting
-    look.findings.append(
-        Finding(
-            word="overfitting",
-            says=f"the held-out loss was least at {run.at(float(steps[best]))} ({number(low)}) and rose to "
-            f"{number(end)} while the "
-            "training loss did not",
-            step=float(steps[best]),
-        )
+    look.find(
+        word="overfitting",
+        says=f"the held-out loss was least at {run.at(float(steps[best]))} ({number(low)}) and rose to {number(end)} "
+        "while the training loss did not",
+        step=float(steps[best]),
     )
     look.marks.append((float(steps[best]), "least held-out loss"))
-    look.causes.append(
-        Cause(
-            word="overfitting",
-            says="the model learns the training data by heart; the step size is not the fault",
-            try_first=(
-                f"stop at {run.at(float(steps[best]))}",
-                "more data or augmentation, weight decay, dropout, a smaller model",
-            ),
-            measure="the gap between the two losses at other sizes of the data",
-            weight=3,
-        )
+    look.suspect(
+        word="overfitting",
+        says="the model learns the training data by heart; the step size is not the fault",
+        try_first=(
+            f"stop at {run.at(float(steps[best]))}",
+            "more data or augmentation, weight decay, dropout, a smaller model",
+        ),
+        measure="the gap between the two losses at other sizes of the data",
+        weight=3,
     )

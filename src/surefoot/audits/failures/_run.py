@@ -39,6 +39,18 @@ class Look:
     causes: list[Cause] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
 
+    def find(self, *, word: str, says: str, step: float | None = None, fault: bool = True) -> None:
+        """Add a finding; see `Finding`."""
+        self.findings.append(Finding(word=word, says=says, step=step, fault=fault))
+
+    def suspect(
+        self, *, word: str, says: str, try_first: tuple[str, ...], measure: str, weight: float, certain: bool = False
+    ) -> None:
+        """Add a cause; see `Cause`."""
+        self.causes.append(
+            Cause(word=word, says=says, certain=certain, try_first=try_first, measure=measure, weight=weight)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:

@@ -6,7 +6,6 @@ import numpy as np
 
 from surefoot.audits.failures._run import Look, Run, number
 from surefoot.audits.failures._signal import Rise
-from surefoot.audits.failures._types import Cause, Finding
 
 __all__ = ["look_at_stability"]
 
@@ -64,7 +63,7 @@ def _look_at_rise(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> 
         says = f"the loss rose from {number(rise.low)} at {run.at(onset)}{grew} to {number(rise.high)} at {run.at(end)}"
     rate = run.rate_at(onset)
     says += "" if rate is None else f"; the rate was {number(rate)} there"
-    look.findings.append(Finding(word=word, says=says, step=onset))
+    look.find(word=word, says=says, step=onset)
     look.marks.append((onset, f"{word} from here"))
     _norm_with(run, rise, look)
     for make in (_resume, _rate_jump, _warmup_climb, _no_warmup, _above_the_limit, _bad_batch, _collapse):
@@ -85,13 +84,11 @@ def _norm_with(run: Run, rise: Rise, look: Look) -> None:
         return
     usual, most = float(np.median(before[-30:])), float(after.max())
     if most > 2 * usual > 0:
-        look.findings.append(
-            Finding(
-                word="gradient grew",
-                says=f"the gradient's norm went from {number(usual)} to {number(most)} over the same rows",
-                step=float(onset),
-                fault=False,
-            )
+        look.find(
+            word="gradient grew",
+            says=f"the gradient's norm went from {number(usual)} to {number(most)} over the same rows",
+            step=float(onset),
+            fault=False,
         )
 
 
@@ -113,43 +110,36 @@ def _plain_limit(rate: float, rise: Rise) -> str:
 def _resume(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     for step in run.resumes:
         if run.near(step, onset):
-            look.causes.append(
-                Cause(
-                    word="resume lost state",
-                    says=f"the log goes back to {run.at(step)}, where the rise begins: the resumed run lacked "
-                    "something "
-                    "(the optimizer's state, the scheduler's, the loss scale, other weights)",
-                    try_first=(
-                        "load the optimizer's state_dict with the model's, and the scheduler's and scaler's",
-                        "a short warm-up after the resume, if the optimizer's state is lost",
-                    ),
-                    measure="the loss of one fixed batch just before saving and just after loading",
-                    weight=4,
-                )
+            look.suspect(
+                word="resume lost state",
+                says=f"the log goes back to {run.at(step)}, where the rise begins: the resumed run lacked something "
+                "(the optimizer's state, the scheduler's, the loss scale, other weights)",
+                try_first=(
+                    "load the optimizer's state_dict with the model's, and the scheduler's and scaler's",
+                    "a short warm-up after the resume, if the optimizer's state is lost",
+                ),
+                measure="the loss of one fixed batch just before saving and just after loading",
+                weight=4,
             )
 
 
 def _rate_jump(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bool) -> None:  # noqa: ARG001
     for step, top, before, after in run.jumps():
         if step - run.reach() <= onset <= top + run.reach():
-            look.findings.append(
-                Finding(
-                    word="rate jumped",
-                    says=f"the rate went from {number(before)} up to {number(after)} at {run.at(step)}",
-                    step=step,
-                )
+            look.find(
+                word="rate jumped",
+                says=f"the rate went from {number(before)} up to {number(after)} at {run.at(step)}",
+                step=step,
             )
-            look.causes.append(
-                Cause(
-                    word="rate jumped",
-                    says=f"the rise begins where the rate went from {number(before)} to {number(after)}",
-                    try_first=(
-                        f"was the schedule started again there, or a cycle begun? the rate had been {number(before)}",
-                        f"if the jump is meant, a peak of {number(max(after / 3, before))}",
-                    ),
-                    measure="surefoot audit LOG --plan ...: whether the schedule that ran is the one that was planned",
-                    weight=4,
-                )
+            look.suspect(
+                word="rate jumped",
+                says=f"the rise begins where the rate went from {number(before)} to {number(after)}",
+                try_first=(
+                    f"was the schedule started again there, or a cycle begun? the rate had been {number(before)}",
+                    f"if the jump is meant, a peak of {number(max(after / 3, before))}",
+                ),
+                measure="surefoot audit LOG --plan ...: whether the schedule that ran is the one that was planned",
+                weight=4,
             )
             return
 
@@ -165,15 +155,12 @@ def _warmup_climb(run: Run, rise: Rise, look: Look, *, onset: float, from_start:
     longer = f"a warm-up of {3 * (top - begin):,.0f} {run.curves.unit}s instead of {top - begin:,.0f}"
     on_the_way = onset < top
     where = f"at {number(rate)}, on the way to {number(peak)}" if on_the_way else f"when it had reached {number(peak)}"
-    look.causes.append(
-        Cause(
-            word="warm-up climbs above the limit",
-            says=f"the rise begins during the warm-up or at its end, {where}: the peak is too high, or it comes too "
-            "early",
-            try_first=(f"a peak of {number((rate if on_the_way else peak) / 2)} instead of {number(peak)}", longer),
-            measure="the limit at a few steps of the warm-up (SharpnessTracker): warmup_advice turns it into a length",
-            weight=3.5,
-        )
+    look.suspect(
+        word="warm-up climbs above the limit",
+        says=f"the rise begins during the warm-up or at its end, {where}: the peak is too high, or it comes too early",
+        try_first=(f"a peak of {number((rate if on_the_way else peak) / 2)} instead of {number(peak)}", longer),
+        measure="the limit at a few steps of the warm-up (SharpnessTracker): warmup_advice turns it into a length",
+        weight=3.5,
     )
 
 
@@ -183,15 +170,13 @@ def _no_warmup(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bo
     if not early or run.warmup() is not None or run.rate is None:
         return
     rate = run.rate_at(onset)
-    look.causes.append(
-        Cause(
-            word="no warm-up",
-            says=f"it rises from the start, at a rate of {number(rate or 0)} from the first row on: curvature is often "
-            "highest there",
-            try_first=("a warm-up over the first few percent of the run; for Adam 2/(1 - beta2) steps",),
-            measure="the limit at the start: surefoot.training.optimizer_limits(model, loss, data, optimizer)",
-            weight=2,
-        )
+    look.suspect(
+        word="no warm-up",
+        says=f"it rises from the start, at a rate of {number(rate or 0)} from the first row on: curvature is often "
+        "highest there",
+        try_first=("a warm-up over the first few percent of the run; for Adam 2/(1 - beta2) steps",),
+        measure="the limit at the start: surefoot.training.optimizer_limits(model, loss, data, optimizer)",
+        weight=2,
     )
 
 
@@ -213,18 +198,16 @@ def _above_the_limit(run: Run, rise: Rise, look: Look, *, onset: float, from_sta
         weight = min(weight, 2.5)
     if rise.stays and not steady:
         weight = min(weight, 2.0)
-    look.causes.append(
-        Cause(
-            word="rate above the limit",
-            says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
-            try_first=(
-                _lower(rate, rise),
-                f"Guard: it goes back to before {run.at(onset)} and brakes, by itself",
-                _clip(run, onset),
-            ),
-            measure=f"the limit at a snapshot from before {run.at(onset)}: surefoot.training.optimizer_limits",
-            weight=weight,
-        )
+    look.suspect(
+        word="rate above the limit",
+        says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
+        try_first=(
+            _lower(rate, rise),
+            f"Guard: it goes back to before {run.at(onset)} and brakes, by itself",
+            _clip(run, onset),
+        ),
+        measure=f"the limit at a snapshot from before {run.at(onset)}: surefoot.training.optimizer_limits",
+        weight=weight,
     )
 
 
@@ -247,20 +230,17 @@ def _bad_batch(run: Run, rise: Rise, look: Look, *, onset: float, from_start: bo
     if not at_once and not (burst is not None and burst > 3 * BURST and rise.growth is None):
         return
     with_norm = "" if burst is None or burst < BURST else f", and the gradient was {burst:.3g} times the usual"
-    look.causes.append(
-        Cause(
-            word="bad batch",
-            says=f"it came at once: {number(float(loss.values[rise.onset]))} at {run.at(onset)}, {number(after)} in "
-            "the next row"
-            f"{with_norm}: one batch can throw a run off",
-            try_first=(
-                _clip(run, onset),
-                "Guard: it undoes an update after which other batches get worse",
-                f"look at the batch after {run.at(onset)}",
-            ),
-            measure="that batch again at a snapshot from before: does its loss stand out there?",
-            weight=2.8 if burst is not None and burst > BURST else 2.2,
-        )
+    look.suspect(
+        word="bad batch",
+        says=f"it came at once: {number(float(loss.values[rise.onset]))} at {run.at(onset)}, {number(after)} in the "
+        f"next row{with_norm}: one batch can throw a run off",
+        try_first=(
+            _clip(run, onset),
+            "Guard: it undoes an update after which other batches get worse",
+            f"look at the batch after {run.at(onset)}",
+        ),
+        measure="that batch again at a snapshot from before: does its loss stand out there?",
+        weight=2.8 if burst is not None and burst > BURST else 2.2,
     )
 
 
@@ -275,19 +255,16 @@ def _collapse(run: Run, rise: Rise, look: Look, *, onset: float, from_start: boo
         where = f", {number(best)}, what a constant prediction has"
     elif like_start:
         where = f", about that of the start ({number(run.loss.first)})"
-    look.causes.append(
-        Cause(
-            word="collapse",
-            says=f"it came to rest at {number(rise.high)}{where}: units that died or an output that became constant "
-            "do not "
-            "come back by themselves",
-            try_first=(
-                f"go back to a snapshot from before {run.at(onset)}: what died stays dead",
-                _lower(run.rate_at(onset), rise),
-            ),
-            measure="the variation of the model's outputs over a batch: none means it is constant",
-            weight=2.6 if same or like_start else 2.0,
-        )
+    look.suspect(
+        word="collapse",
+        says=f"it came to rest at {number(rise.high)}{where}: units that died or an output that became constant do not "
+        "come back by themselves",
+        try_first=(
+            f"go back to a snapshot from before {run.at(onset)}: what died stays dead",
+            _lower(run.rate_at(onset), rise),
+        ),
+        measure="the variation of the model's outputs over a batch: none means it is constant",
+        weight=2.6 if same or like_start else 2.0,
     )
 
 
@@ -304,29 +281,25 @@ def _spikes(run: Run, look: Look) -> None:
         says += f" and was back after {spike.rows} row{'s' * (spike.rows > 1)}"
         says += f"; the gradient's norm was {burst:.3g} times the usual" if burst is not None and burst > 2 else ""
         says += f"; the rate was {number(rate)}" if rate is not None else ""
-        look.findings.append(Finding(word="spike", says=says, step=step, fault=len(run.spikes) >= SEVERAL))
+        look.find(word="spike", says=says, step=step, fault=len(run.spikes) >= SEVERAL)
         look.marks.append((step, "spike"))
     steps = np.array([float(loss.steps[spike.top]) for spike in run.spikes])
     if len(run.spikes) > SEVERAL:
-        look.findings.append(
-            Finding(word="spikes", says=f"{len(run.spikes)} spikes in all, the last at {run.at(float(steps[-1]))}")
-        )
+        look.find(word="spikes", says=f"{len(run.spikes)} spikes in all, the last at {run.at(float(steps[-1]))}")
     rate = run.rate_at(float(steps[0]))
     early = float(np.mean(steps < loss.steps[0] + 0.15 * np.ptp(loss.steps)))
     if len(run.spikes) < SEVERAL:
         first = run.spikes[0]
-        look.causes.append(
-            Cause(
-                word="bad batch",
-                says=f"a single burst that passed: a batch unlike the others, at {run.at(float(steps[0]))}",
-                try_first=(
-                    _clip(run, float(steps[0]) - 1),
-                    f"look at the batch of {run.at(float(loss.steps[first.top]))}",
-                    "Guard: it leaves such updates out if other batches get worse after them",
-                ),
-                measure="that batch again at a snapshot from before",
-                weight=1.5,
-            )
+        look.suspect(
+            word="bad batch",
+            says=f"a single burst that passed: a batch unlike the others, at {run.at(float(steps[0]))}",
+            try_first=(
+                _clip(run, float(steps[0]) - 1),
+                f"look at the batch of {run.at(float(loss.steps[first.top]))}",
+                "Guard: it leaves such updates out if other batches get worse after them",
+            ),
+            measure="that batch again at a snapshot from before",
+            weight=1.5,
         )
         return
     # rows of the data come again after an epoch, chance does not
@@ -340,43 +313,36 @@ def _spikes(run: Run, look: Look) -> None:
             if at_epoch and epoch
             else (f"every {number(float(np.median(gaps)))} {run.curves.unit}s")
         )
-        look.causes.append(
-            Cause(
-                word="bad rows in the data",
-                says=f"the spikes come {each}: the same rows each time",
-                try_first=(
-                    f"look at the batches of {', '.join(run.at(float(step)) for step in steps[:3])}: what do they "
-                    "share?",
-                    "shuffle anew each epoch: if the spikes stay regular, it is not the data",
-                ),
-                measure="the loss of every row at a snapshot: which stand out?",
-                weight=3,
-            )
-        )
-    look.causes.append(
-        Cause(
-            word="recurring spikes",
-            says=f"{len(run.spikes)} spikes: the rate is close to the limit"
-            + ("" if rate is None else f" ({number(rate)} at the first)")
-            + ", or Adam's second moment forgets too slowly what it needs",
+        look.suspect(
+            word="bad rows in the data",
+            says=f"the spikes come {each}: the same rows each time",
             try_first=(
-                f"a rate of {number(rate / 2)}" if rate else "half the rate",
-                "beta2 = 0.95 instead of 0.999, for Adam",
-                _clip(run, float(steps[0]) - 1),
+                f"look at the batches of {', '.join(run.at(float(step)) for step in steps[:3])}: what do they share?",
+                "shuffle anew each epoch: if the spikes stay regular, it is not the data",
             ),
-            measure="the limit at snapshots along the run: surefoot.training.optimizer_limits",
-            weight=2.5,
+            measure="the loss of every row at a snapshot: which stand out?",
+            weight=3,
         )
+    look.suspect(
+        word="recurring spikes",
+        says=f"{len(run.spikes)} spikes: the rate is close to the limit"
+        + ("" if rate is None else f" ({number(rate)} at the first)")
+        + ", or Adam's second moment forgets too slowly what it needs",
+        try_first=(
+            f"a rate of {number(rate / 2)}" if rate else "half the rate",
+            "beta2 = 0.95 instead of 0.999, for Adam",
+            _clip(run, float(steps[0]) - 1),
+        ),
+        measure="the limit at snapshots along the run: surefoot.training.optimizer_limits",
+        weight=2.5,
     )
     if early > 0.6 and run.rate is not None:
-        look.causes.append(
-            Cause(
-                word="warm-up too short",
-                says="most spikes are in the first part of the run",
-                try_first=("twice the warm-up, at the same peak",),
-                measure="the limit at a few early steps; warmup_advice turns it into a length",
-                weight=2.7,
-            )
+        look.suspect(
+            word="warm-up too short",
+            says="most spikes are in the first part of the run",
+            try_first=("twice the warm-up, at the same peak",),
+            measure="the limit at a few early steps; warmup_advice turns it into a length",
+            weight=2.7,
         )
 
 
@@ -390,41 +356,34 @@ def _oscillation(run: Run, look: Look) -> None:
     steps = period.rows * loss.every
     unit = run.curves.unit
     rate = run.rate_at(float(loss.steps[-1]))
-    look.findings.append(
-        Finding(
-            word="oscillation",
-            says=f"in the second half the loss swings by {number(period.height)} with a period of {number(steps)} "
-            f"{unit}s "
-            f"(autocorrelation {period.share:.2f})",
-            step=float(loss.steps[len(loss) // 2]),
-        )
+    look.find(
+        word="oscillation",
+        says=f"in the second half the loss swings by {number(period.height)} with a period of {number(steps)} {unit}s "
+        f"(autocorrelation {period.share:.2f})",
+        step=float(loss.steps[len(loss) // 2]),
     )
     look.marks.append((float(loss.steps[len(loss) // 2]), f"period {number(steps)}"))
     epoch = run.epoch_length()
     at_epoch = epoch is not None and any(abs(steps / epoch - n) < 2 * AGREE for n in (1, 2))
     cyclic = _rate_period(run, steps)
     if cyclic:
-        look.causes.append(
-            Cause(
-                word="cyclic rate",
-                says=f"the rate has the same period of {number(steps)} {unit}s",
-                try_first=("end with an annealing that does not rise again", "a lower peak of the cycles"),
-                measure="the loss at the lows of the rate alone",
-                weight=4,
-            )
+        look.suspect(
+            word="cyclic rate",
+            says=f"the rate has the same period of {number(steps)} {unit}s",
+            try_first=("end with an annealing that does not rise again", "a lower peak of the cycles"),
+            measure="the loss at the lows of the rate alone",
+            weight=4,
         )
     if at_epoch:
-        look.causes.append(
-            Cause(
-                word="order of the data",
-                says=f"the period is that of the epochs, {number(epoch or steps)} {unit}s",
-                try_first=(
-                    "shuffle the data anew in each epoch",
-                    "a held-out loss: what rises and falls with the order of the data does not show in it",
-                ),
-                measure="the loss on one fixed set of rows along the run",
-                weight=3.5,
-            )
+        look.suspect(
+            word="order of the data",
+            says=f"the period is that of the epochs, {number(epoch or steps)} {unit}s",
+            try_first=(
+                "shuffle the data anew in each epoch",
+                "a held-out loss: what rises and falls with the order of the data does not show in it",
+            ),
+            measure="the loss on one fixed set of rows along the run",
+            weight=3.5,
         )
     # seen through a log of every tenth step, a period of 2 has any other
     fast = period.rows <= 3 and loss.every <= 1
@@ -433,28 +392,24 @@ def _oscillation(run: Run, look: Look) -> None:
         if period.rows == 2 and fast
         else ("a step near the limit, with momentum, swings like this")
     )
-    look.causes.append(
-        Cause(
-            word="rate at the limit",
-            says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
-            try_first=(
-                f"a rate of {number(rate / 2)}" if rate else "half the rate",
-                "anneal: lower the rate along the run, so that it settles",
-                "more samples in a batch, if it is noise that is followed",
-            ),
-            measure="the limit at the end: surefoot.training.optimizer_limits at the last checkpoint",
-            weight=3 if fast else 2,
-        )
+    look.suspect(
+        word="rate at the limit",
+        says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
+        try_first=(
+            f"a rate of {number(rate / 2)}" if rate else "half the rate",
+            "anneal: lower the rate along the run, so that it settles",
+            "more samples in a batch, if it is noise that is followed",
+        ),
+        measure="the limit at the end: surefoot.training.optimizer_limits at the last checkpoint",
+        weight=3 if fast else 2,
     )
     if period.rows > 2 and not at_epoch and not cyclic:
-        look.causes.append(
-            Cause(
-                word="order of the data",
-                says=f"data that come in the same order each {number(steps)} {unit}s do this too",
-                try_first=("shuffle the data anew in each epoch",),
-                measure=f"is an epoch {number(steps)} {unit}s long?",
-                weight=1.8,
-            )
+        look.suspect(
+            word="order of the data",
+            says=f"data that come in the same order each {number(steps)} {unit}s do this too",
+            try_first=("shuffle the data anew in each epoch",),
+            measure=f"is an epoch {number(steps)} {unit}s long?",
+            weight=1.8,
         )
 
 

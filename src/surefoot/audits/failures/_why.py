@@ -209,17 +209,15 @@ def _resumes(run: Run) -> Look:
             )
             jumped = up > max(6 * run.loss.noise, 0.15 * abs(fall(run)))
             says += f", and the loss jumped by {number(up)}" if jumped else ""
-        look.findings.append(Finding(word="resumed", says=says, step=step, fault=jumped))
+        look.find(word="resumed", says=says, step=step, fault=jumped)
         look.marks.append((step, "resumed"))
         if jumped and run.rise is None:
-            look.causes.append(
-                Cause(
-                    word="resume lost state",
-                    says=f"the loss was higher after the resume at {run.at(step)} than before",
-                    try_first=("load the optimizer's, the scheduler's and the scaler's state with the model's",),
-                    measure="the loss of one fixed batch just before saving and just after loading",
-                    weight=3,
-                )
+            look.suspect(
+                word="resume lost state",
+                says=f"the loss was higher after the resume at {run.at(step)} than before",
+                try_first=("load the optimizer's, the scheduler's and the scaler's state with the model's",),
+                measure="the loss of one fixed batch just before saving and just after loading",
+                weight=3,
             )
     return look
 

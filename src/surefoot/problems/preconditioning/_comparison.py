@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from surefoot.records import Record
 from surefoot.stability import Limits
+from surefoot.tables import align
 
 __all__ = ["Comparison"]
 
@@ -28,10 +29,7 @@ class Comparison(Record):
         rows = [("", "before", "after"), *(self._row(name) for name in ("stable", "safe", "optimal", "rate"))]
         rows.append(("condition", _condition(self.before), _condition(self.after)))
         rows.append(("steps to 1e-6", _count(self.before), _count(self.after)))
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [f"step limits of {self.before.method}: {self.change}"]
-        lines += ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join(lines)
+        return "\n".join([f"step limits of {self.before.method}: {self.change}", *align(rows)])
 
     def _row(self, name: str) -> tuple[str, str, str]:
         before, after = (getattr(found, name) for found in (self.before, self.after))

@@ -242,44 +242,38 @@ def _practice(number: int, title: str, task: str, signature: str, page: str, jud
 COURSE: tuple[Practice, ...] = (
     _practice(
         1, "A divergence detector",
-        "Write `diverged(losses)`: the update at which a list of losses shows that the run has "
-        "diverged, or None. NaN and "
-        "infinity are divergence at once; a loss that grows update after update is; one spike that "
-        "is gone again is not.",
+        "Write `diverged(losses)`: the update at which a list of losses shows that the run has diverged, or None. NaN "
+        "and infinity are divergence at once; a loss that grows update after update is; one spike that is gone again "
+        "is not.",
         "diverged(losses)", "guard.md", judge_detector,
     ),
     _practice(
         2, "Power iteration, and why it errs",
-        "Write `power(Q, steps)`: the estimate of the largest eigenvalue of a symmetric matrix after "
-        "so many products, from "
-        "a random start: x <- Qx/|Qx|, then x'Qx/x'x. From which side does it come? Is 2 over it a safe step?",
+        "Write `power(Q, steps)`: the estimate of the largest eigenvalue of a symmetric matrix after so many products, "
+        "from a random start: x <- Qx/|Qx|, then x'Qx/x'x. From which side does it come? Is 2 over it a safe step?",
         "power(Q, steps)", "spectrum.md", judge_power,
     ),
     _practice(
         3, "The limit, from both sides",
-        "Write `largest_step(Q)`: the step above which gradient descent on x'Qx/2 diverges. The "
-        "check runs 0.99 and 1.01 "
-        "times it.",
+        "Write `largest_step(Q)`: the step above which gradient descent on x'Qx/2 diverges. The check runs 0.99 and "
+        "1.01 times it.",
         "largest_step(Q)", "limits.md", judge_limit,
     ),
     _practice(
         4, "Canyon and preconditioning",
-        "Write `scaling(Q)`: positive numbers d, such that in the variables z, x = d z, the valley "
-        "x'Qx/2 is round enough "
-        "for large steps.",
+        "Write `scaling(Q)`: positive numbers d, such that in the variables z, x = d z, the valley x'Qx/2 is round "
+        "enough for large steps.",
         "scaling(Q)", "preconditioning.md", judge_scaling,
     ),
     _practice(
         5, "Clipping's cycle",
-        "Write `cycle_width(a, step, cap)`: from peak to peak, how far gradient descent on a x²/2 "
-        "swings in the long run when "
-        "gradients are cut to [-cap, cap]. Mind the steps at which it settles.",
+        "Write `cycle_width(a, step, cap)`: from peak to peak, how far gradient descent on a x²/2 swings in the long "
+        "run when gradients are cut to [-cap, cap]. Mind the steps at which it settles.",
         "cycle_width(a, step, cap)", "clipping.md", judge_cycle,
     ),
     _practice(
         6, "Momentum's effective rate",
-        "Write `plain_rate(rate, momentum)`: the rate at which gradient descent without momentum is "
-        "as fast along flat "
+        "Write `plain_rate(rate, momentum)`: the rate at which gradient descent without momentum is as fast along flat "
         "directions as v <- momentum v + g, x <- x - rate v.",
         "plain_rate(rate, momentum)", "methods.md", judge_effective,
     ),
@@ -297,9 +291,8 @@ COURSE: tuple[Practice, ...] = (
     ),
     _practice(
         9, "Stiff chemistry",
-        "A reaction's Jacobian has the given negative eigenvalues. Write `choose(eigenvalues, "
-        "span)`: the least number of "
-        "equal Euler steps that stay stable over the time span, and 'explicit' or 'implicit'.",
+        "A reaction's Jacobian has the given negative eigenvalues. Write `choose(eigenvalues, span)`: the least number "
+        "of equal Euler steps that stay stable over the time span, and 'explicit' or 'implicit'.",
         "choose(eigenvalues, span)", "learning-rate-is-a-time-step.md", judge_stiff,
     ),
     _practice(
@@ -310,16 +303,14 @@ COURSE: tuple[Practice, ...] = (
     ),
     _practice(
         11, "A residual network's depth",
-        "A block maps x to x + h W x, W random with variance 1/width. Write `scale(depth)`: the h at "
-        "which a signal through so "
-        "many blocks grows by a constant factor, whatever the depth.",
+        "A block maps x to x + h W x, W random with variance 1/width. Write `scale(depth)`: the h at which a signal "
+        "through so many blocks grows by a constant factor, whatever the depth.",
         "scale(depth)", "residual.md", judge_depth,
     ),
     _practice(
         12, "Which rate for a network of your own",
-        "`trained(lr)` trains a small network with SGD and momentum for 100 steps and returns its "
-        "loss. Write `rate(trained)`: "
-        "a rate that is nearly as good as the best, in at most some twenty trainings.",
+        "`trained(lr)` trains a small network with SGD and momentum for 100 steps and returns its loss. Write "
+        "`rate(trained)`: a rate that is nearly as good as the best, in at most some twenty trainings.",
         "rate(trained)", "range-test.md", judge_rate,
     ),
 )  # fmt: skip

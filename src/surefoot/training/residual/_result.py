@@ -8,6 +8,7 @@ from typing import Any
 from surefoot.records import Record
 from surefoot.spectra import Bounds, Spectrum
 from surefoot.stability import Limits
+from surefoot.tables import align
 
 __all__ = ["DepthScaling", "ResidualBlock", "ResidualStability"]
 
@@ -140,13 +141,13 @@ class ResidualStability(Record):
         chosen = self.blocks if self.depth <= SHOWN else (*self.blocks[: SHOWN - 2], self.blocks[-1])
         rows = [("block", "growth ||I + J||", "||J||", "log norm", "rms growth", "stable h", "contractive h")]
         rows += [_block_row(block) for block in chosen]
-        lines = _align(rows)
+        lines = align(rows)
         if len(chosen) < self.depth:
             lines.insert(-1, f"  ... {self.depth - len(chosen)} more")
         table = [("scale of all", "h", "signal x", "predicted", "gradient x", "predicted", "worst direction", "bound")]
         table += [_scaling_row(scaling) for scaling in self.scalings]
         notes = [f"  {text}" for text in (self.meaning, self.note) if text]
-        return "\n".join([head, *lines, "", *_align(table), *notes])
+        return "\n".join([head, *lines, "", *align(table), *notes])
 
     @property
     def meaning(self) -> str:
@@ -194,8 +195,3 @@ def _scaling_row(scaling: DepthScaling) -> tuple[str, ...]:
 
 def _interval(bounds: Bounds) -> str:
     return f"{bounds.upper:.4g}" if bounds.lower == bounds.upper else f"[{bounds.lower:.4g}, {bounds.upper:.4g}]"
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -93,11 +93,9 @@ class StochasticCurvature(Record):
         level = f"wrong with probability <= {self.failure:g}"
         return (
             f"curvature for {self.method} over {self.draws} mini-batches of {self.batch_size:g} ({self.assumption}; "
-            f"{self.products} products, {self.gradients} gradients)\n"
-            f"  along the step  {self.along:.4g}, at most {self.along_upper:.4g} ({level}): "
-            f"step {self.along_step:.4g}\n"
-            f"  largest         {self.largest:.4g}, of all data at most {self.largest_upper:.4g} ({level}): "
-            f"safe {self.safe:.4g}, stable {self.stable:.4g}"
+            f"{self.products} products, {self.gradients} gradients)\n  along the step  {self.along:.4g}, at most "
+            f"{self.along_upper:.4g} ({level}): step {self.along_step:.4g}\n  largest         {self.largest:.4g}, of "
+            f"all data at most {self.largest_upper:.4g} ({level}): safe {self.safe:.4g}, stable {self.stable:.4g}"
         )
 
 

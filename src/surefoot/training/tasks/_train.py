@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Progress
 from surefoot.records import Record
 from surefoot.solvers import Ending
+from surefoot.tables import align, spread
 from surefoot.training.loop import Moment
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import random_state_kept, threads_for
@@ -74,15 +75,13 @@ class TrainingRun(Record):
 
     def __str__(self) -> str:
         rows = [("step", "loss", "rate", "limit", "")]
-        rows += [_row(self.moments[i]) for i in _spread(len(self.moments))]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        table = ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        rows += [_row(self.moments[i]) for i in spread(len(self.moments), ROWS)]
         against = "" if self.constant is None else f" (a constant: {self.constant:.4g})"
         return "\n".join([
             f"{self.task}: {self.optimizer}, {self.rule}",
             f"  {len(self.moments)} updates in {self.seconds:.2g} s",
             "",
-            *table,
+            *align(rows),
             "",
             f"  {self.ending}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
             *(f"  {finding}" for finding in self.findings),
@@ -207,9 +206,3 @@ def _row(moment: Moment) -> tuple[str, ...]:
     rate = "-" if moment.rate == 0 and moment.event else f"{moment.rate:.4g}"
     limit = f"{moment.limit:.4g}" if math.isfinite(moment.limit) else "-"
     return str(moment.step), f"{moment.loss:.5g}", rate, limit, "*" if moment.event else ""
-
-
-def _spread(length: int) -> Sequence[int]:
-    if length <= ROWS:
-        return range(length)
-    return sorted({round(i * (length - 1) / (ROWS - 1)) for i in range(ROWS)})

@@ -7,7 +7,7 @@ import numpy as np
 from surefoot.audits._plan import Plan
 from surefoot.audits._rows import Array, Rows
 
-__all__ = ["Story", "Variant", "sift", "simplest"]
+__all__ = ["Explanation", "Variant", "sift", "simplest"]
 
 # What two changes weigh more than their sum: a single cause that explains the log always comes first.
 PAIR = 4
@@ -44,7 +44,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class Explanation:
     """One explanation.
 
     Parameters
@@ -85,7 +85,7 @@ class Story:
             return np.full(len(steps), self.constant if self.constant is not None else np.nan)
         return self.scale * self.variant.rates(steps)
 
-    def and_then(self, other: "Story") -> "Story":
+    def and_then(self, other: "Explanation") -> "Explanation":
         """Both: the other one on top of this one."""
         # a schedule that began again over another length is still one kind of cause
         word = self.word if self.word == other.word else f"{self.word} and {other.word}"
@@ -100,32 +100,34 @@ class Story:
         )
 
 
-def sift(rows: Rows, stories: list[Story], values: Array, scale: float | None) -> list[Story]:
-    """Those of some stories whose curves, of a few rows, fit; then those that fit all rows.
+def sift(rows: Rows, explanations: list[Explanation], values: Array, scale: float | None) -> list[Explanation]:
+    """Those of some explanations whose curves, of a few rows, fit; then those that fit all rows.
 
     Parameters
     ----------
     rows : Rows
-    stories : list of Story
+    explanations : list of Explanation
         Each with a variant.
-    values : array, shape (len(stories), n)
+    values : array, shape (len(explanations), n)
         Their curves at the rows of ``rows.some()``.
     scale : float or None
         Factor; None for the best one of each.
     """
     # the best scale for a few rows need not be the best for all: twice the slack
     worst, _ = rows.some().fit(values, scale)
-    found: list[Story] = []
+    found: list[Explanation] = []
     for i in np.nonzero(worst <= 2 * rows.loose)[0]:
-        story = stories[int(i)]
-        if story.variant is None:
+        explanation = explanations[int(i)]
+        if explanation.variant is None:
             continue
-        all_worst, factor = rows.fit(story.variant.rates(rows.steps), scale)
+        all_worst, factor = rows.fit(explanation.variant.rates(rows.steps), scale)
         if all_worst <= rows.loose:
-            found.append(replace(story, worst=float(all_worst), scale=float(factor)))
+            found.append(replace(explanation, worst=float(all_worst), scale=float(factor)))
     return found
 
 
-def simplest(stories: list[Story], rows: Rows) -> list[Story]:
+def simplest(explanations: list[Explanation], rows: Rows) -> list[Explanation]:
     """Those that leave no more than rounding first, of these the lightest, of equally light ones as they came."""
-    return sorted(stories, key=lambda s: (s.worst > rows.tight, s.burden, s.worst if s.worst > rows.tight else 0.0))
+    return sorted(
+        explanations, key=lambda s: (s.worst > rows.tight, s.burden, s.worst if s.worst > rows.tight else 0.0)
+    )

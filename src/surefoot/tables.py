@@ -1,0 +1,56 @@
+"""Results as tables: rows for a file, aligned columns for print, and which of many rows to show."""
+
+import csv
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from surefoot.records import Record
+
+__all__ = ["Table", "align", "spread", "write_csv"]
+
+
+class Table(Record):
+    """A result that is a table as well; a mixin for frozen dataclasses."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def rows(self) -> Iterable[Sequence[Any]]:
+        """The rows, the heading first."""
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write `rows` to a file.
+
+        Returns
+        -------
+        Path
+        """
+        return write_csv(self.rows(), path)
+
+
+def write_csv(rows: Iterable[Sequence[Any]], path: str | os.PathLike[str]) -> Path:
+    """Write rows with commas between their cells."""
+    target = Path(path)
+    with target.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return target
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose columns are as wide as they have to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def spread(length: int, most: int, *, powers: bool = False) -> list[int]:
+    """Indices of at most so many rows, the first and the last among them.
+
+    Evenly spread, or with `powers` evenly over the powers of ten.
+    """
+    if length <= most:
+        return list(range(length))
+    parts = [i / (most - 1) for i in range(most)]
+    return sorted({round(length**part) - 1 if powers else round(part * (length - 1)) for part in parts})
