@@ -29,6 +29,7 @@ ROOMS = {
     "progress.py",
     "recipes",
     "records.py",
+    "tables.py",
     "report",
     "rules",
     "solvers",

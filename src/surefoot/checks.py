@@ -51,9 +51,9 @@ def checked(target: T) -> T:
     """
     if isinstance(target, type):
         made: Any = target
-        made.__init__ = _wrapped(made.__init__)
+        made.__init__ = _wrap(made.__init__)
         return target
-    return typing.cast("T", _wrapped(target))
+    return typing.cast("T", _wrap(target))
 
 
 def real_array(value: Any, name: str) -> Any:
@@ -84,11 +84,11 @@ def refuse_mask(value: Any, name: str) -> None:
     InvalidType
         If it is.
     """
-    if _masked(value):
+    if _has_mask(value):
         raise InvalidType(f"{name} is a masked array, whose mask would be lost; fill or drop what is masked")
 
 
-def _wrapped(function: Any) -> Any:
+def _wrap(function: Any) -> Any:
     signature = inspect.signature(function)
 
     @functools.cache
@@ -111,7 +111,7 @@ def _wrapped(function: Any) -> Any:
         known = tests()
         for name, value in bound.arguments.items():
             if name in known and name not in variadic and not known[name][0](value):
-                raise InvalidType(f"{name} must be {known[name][1]}; got {_shown(value)}")
+                raise InvalidType(f"{name} must be {known[name][1]}; got {_show(value)}")
         return function(*args, **kwargs)
 
     return call
@@ -133,7 +133,7 @@ def _test(hint: Any) -> Test:
         return lambda value: isinstance(value, kinds)
     kind = origin or hint
     if kind is Any or not isinstance(kind, type):  # or a type variable, an alias
-        return lambda value: not _masked(value)
+        return lambda value: not _has_mask(value)
     if kind is abc.Callable:
         return callable
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
@@ -148,7 +148,7 @@ def _iterable(element: Any) -> Test:
     inner = _test(element)
 
     def test(value: Any) -> bool:
-        if isinstance(value, str | bytes | Mapping) or _masked(value) or not isinstance(value, Iterable):
+        if isinstance(value, str | bytes | Mapping) or _has_mask(value) or not isinstance(value, Iterable):
             return False
         if hasattr(value, "dtype"):  # an array: of numbers, where it stands for several of them
             of_numbers = element in SCALARS and _dimensions(value) == 1 and _kind(value) in REAL
@@ -173,7 +173,7 @@ def _reals(value: Any) -> bool:
 def _numbers(value: Any, kinds: str = "buifc") -> bool:
     import numpy as np
 
-    if _masked(value):
+    if _has_mask(value):
         return False
     if not isinstance(value, str | bytes | Mapping) and value is not None:
         try:
@@ -183,7 +183,7 @@ def _numbers(value: Any, kinds: str = "buifc") -> bool:
     return False
 
 
-def _masked(value: Any) -> bool:
+def _has_mask(value: Any) -> bool:
     return any(kind.__module__.startswith("numpy.ma") for kind in type(value).__mro__)
 
 
@@ -198,8 +198,8 @@ def _dimensions(value: Any) -> int:
 
 def _is_real(value: Any) -> bool:
     if isinstance(value, Real):
-        return not _masked(value)
-    return _kind(value) in REAL and _dimensions(value) == 0 and not _masked(value)
+        return not _has_mask(value)
+    return _kind(value) in REAL and _dimensions(value) == 0 and not _has_mask(value)
 
 
 def _is_whole(value: Any) -> bool:
@@ -242,6 +242,6 @@ def _words(hint: Any) -> str:
     return f"a {getattr(kind, '__name__', kind)}"
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

@@ -114,7 +114,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, complex):
         return {"real": encode(value.real), "imag": encode(value.imag)}
     if hasattr(value, "__dataclass_fields__"):
-        return _written(value)
+        return _write(value)
     if isinstance(value, Mapping):
         return {str(k): encode(v) for k, v in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, tuple | list):
@@ -178,7 +178,7 @@ def _word(value: float) -> str:
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
-def _written(value: Any) -> dict[str, Any]:
+def _write(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": _kind(type(value))} if isinstance(value, Record) else {}
     for field in fields(cast("Any", value)):
         name = field.metadata.get(_KEY, field.name)
@@ -294,7 +294,7 @@ def _read(hint: Any, value: Any, where: str, like: Any) -> Any:
             raise _wrong(where, "a mapping", value)
         return {k: _read(args[1], v, _at(where, str(k)), None) for k, v in cast("Mapping[str, Any]", value).items()}
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return [_read(args[0], item, f"{where}[{i}]", None) for i, item in enumerate(_listed(value, where))]
+        return [_read(args[0], item, f"{where}[{i}]", None) for i, item in enumerate(_list(value, where))]
     if _is_array(hint, origin):
         return _read_array(args, value, where)
     raise InvalidType(f"a record cannot hold a {hint}; the entry {where!r} needs another type hint")
@@ -315,7 +315,7 @@ def _read_union(args: tuple[Any, ...], value: Any, where: str, like: Any) -> Any
 
 
 def _read_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    items = _listed(value, where)
+    items = _list(value, where)
     if len(args) == 2 and args[1] is Ellipsis:
         return tuple(_read(args[0], item, f"{where}[{i}]", None) for i, item in enumerate(items))
     if len(items) != len(args):
@@ -325,7 +325,7 @@ def _read_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...
     )
 
 
-def _listed(value: Any, where: str) -> Sequence[Any]:
+def _list(value: Any, where: str) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
         raise _wrong(where, "a list", value)
     return cast("Sequence[Any]", value)
@@ -400,7 +400,7 @@ def _read_array(args: tuple[Any, ...], value: Any, where: str) -> Any:
         whole.real, whole.imag = parts
         return whole
     try:
-        found = np.asarray(_numbers(_listed(value, where), where))
+        found = np.asarray(_numbers(_list(value, where), where))
     except ValueError as error:
         if isinstance(error, InvalidInput):
             raise

@@ -135,7 +135,7 @@ class _Session:
         except KeyboardInterrupt as stop:
             if not self.made:
                 raise
-            so_far = self._whole(initial, began, self._concluded(self.made, initial))
+            so_far = self._whole(initial, began, self._conclude(self.made, initial))
             raise Interrupted(so_far) from stop
         return self._whole(initial, began, recommendations, details, self._hopeless(recommendations))
 
@@ -178,7 +178,7 @@ class _Session:
                 break
             if index + 1 < len(candidates):
                 self._announce_best(initial)
-        return self._concluded(self.made, initial)
+        return self._conclude(self.made, initial)
 
     def _first_number(self, initial: float) -> None:
         """A step by short runs alone: where curvature takes minutes to measure, nobody should wait for a number."""
@@ -199,7 +199,7 @@ class _Session:
     def _announce_best(self, initial: float) -> None:
         if self.announce is None:
             return
-        chosen = best(self._concluded(self.made, initial))
+        chosen = best(self._conclude(self.made, initial))
         if chosen is not None and chosen.suggested is not None and chosen.reached < self.announced:
             self._announce(chosen.label, chosen.suggested, chosen.reached)
 
@@ -209,7 +209,7 @@ class _Session:
             self.announced = reached
             self.announce(f"so far: {label} at {step:.3g} (loss {reached:.4g} after {self.trial_steps} steps)")
 
-    def _concluded(self, made: Sequence[Recommendation], initial: float) -> tuple[Recommendation, ...]:
+    def _conclude(self, made: Sequence[Recommendation], initial: float) -> tuple[Recommendation, ...]:
         """The recommendations with a step from the short runs of each, now that those of all methods are known."""
         # a network's runs may have shown what a constant predictor reaches, where its loss does not say so
         constant = self.target.constant_loss()
@@ -274,10 +274,10 @@ class _Session:
             finding="no short runs: no step is stable",
             amplification=_amplification(candidate.method, found, allowed),
             note=candidate.note,
-            proved=self._proved(candidate, allowed),
+            proved=self._proof(candidate, allowed),
         )
 
-    def _proved(self, candidate: Any, allowed: Limits) -> float | None:
+    def _proof(self, candidate: Any, allowed: Limits) -> float | None:
         """The step below which a theorem says that runs converge, where the target knows one."""
         proof = getattr(self.target, "proved_below", None)
         return None if proof is None else proof(candidate, allowed)

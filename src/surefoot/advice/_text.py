@@ -9,7 +9,7 @@ from surefoot.tables import align
 if TYPE_CHECKING:
     from surefoot.advice._types import Advice, Recommendation
 
-__all__ = ["answer", "best", "ranked", "text"]
+__all__ = ["answer", "best", "rank", "text"]
 
 HEADINGS = (
     "method",
@@ -23,14 +23,14 @@ HEADINGS = (
 )
 
 
-def ranked(recommendations: "Sequence[Recommendation]") -> "list[Recommendation]":
+def rank(recommendations: "Sequence[Recommendation]") -> "list[Recommendation]":
     """Those with a suggestion in the order of what their runs reached, then the others as they are."""
     return sorted(recommendations, key=lambda r: math.inf if r.suggested is None else r.reached)
 
 
 def best(recommendations: "Sequence[Recommendation]") -> "Recommendation | None":
     """The one that reached the lowest loss; None where none has a suggestion."""
-    first = next(iter(ranked(recommendations)), None)
+    first = next(iter(rank(recommendations)), None)
     return None if first is None or first.suggested is None else first
 
 
@@ -51,7 +51,7 @@ def text(advice: "Advice") -> str:
     head += [f"  {facts}"] if facts else []
     if advice.abstained:
         return "\n".join(head)
-    order = ranked(advice.recommendations)
+    order = rank(advice.recommendations)
     table = align([HEADINGS, *map(_row, order)])
     findings = [f"  {r.label}: {r.finding}" + (f" ({r.note})" if r.note else "") for r in order]
     cost = f"  cost: {advice.products} curvature products, {advice.runs} short runs, {advice.seconds:.1f} s"

@@ -83,11 +83,11 @@ def _verification(factor: float, step: float, what: str, expected: str, sizes: S
     first = sizes[0] or 1.0
     values = tuple(float(size) / first for size in sizes)
     return Verification(
-        factor=factor, step=step, what=what, expected=expected, observed=_observed(values), values=values
+        factor=factor, step=step, what=what, expected=expected, observed=_observe(values), values=values
     )
 
 
-def _observed(values: Sequence[float]) -> str:
+def _observe(values: Sequence[float]) -> str:
     """Whether the largest value of the last third is under or over that of the middle third."""
     if not all(map(math.isfinite, values)):
         return "diverges"

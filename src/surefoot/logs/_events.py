@@ -160,7 +160,7 @@ def _scalars(event: bytes) -> list[Scalar]:
     step, summaries = 0, list[bytes]()
     for number, kind, value in fields(event):
         if number == 2 and kind == VARINT:
-            step = _signed(int(value))
+            step = _sign(int(value))
         elif number == 5 and isinstance(value, bytes):
             summaries.append(value)
     found: list[Scalar] = []
@@ -203,7 +203,7 @@ def _unpack(form: str, data: bytes) -> float | None:
     return float(struct.unpack(form, data)[0]) if len(data) == struct.calcsize(form) else None
 
 
-def _signed(value: int) -> int:
+def _sign(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 

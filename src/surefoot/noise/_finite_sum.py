@@ -9,7 +9,7 @@ import numpy as np
 
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
-from surefoot.noise._types import GradientNoise, left_over
+from surefoot.noise._types import GradientNoise, remainder
 from surefoot.noise.source import Source, measure_noise
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -157,7 +157,7 @@ def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, re
     for _, away in terms.deviations(mean):
         total += away.T @ away
     count = terms.problem.terms
-    factor = rate * rate / batch * left_over(batch, None if replacement else count)
+    factor = rate * rate / batch * remainder(batch, None if replacement else count)
     return StepMoments(drift=-rate * mean, covariance=factor / count * total)
 
 

@@ -7,7 +7,7 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
-__all__ = ["GradientNoise", "left_over"]
+__all__ = ["GradientNoise", "remainder"]
 
 # The fields that are intervals, and become records of their own.
 BOUNDS = ("variance_bounds", "square_bounds", "scale_bounds", "curvature_scale_bounds")
@@ -83,7 +83,7 @@ class GradientNoise(Record):
         """
         if not 0 <= rate < math.inf or not batch >= 1:
             raise InvalidInput(f"needs a finite rate >= 0 and a batch >= 1; got {rate!r} and {batch!r}")
-        return rate * rate * self.variance / batch * left_over(batch, of)
+        return rate * rate * self.variance / batch * remainder(batch, of)
 
     def progress(self, batch: float) -> float:
         """The best decrease of a step with batches of this size, over that without noise.
@@ -116,20 +116,20 @@ class GradientNoise(Record):
         level = "" if not self.scale_bounds.failure else f", {100 * (1 - self.scale_bounds.failure):g}% intervals"
         lines = [
             f"gradient noise over {self.samples:,.0f} samples ({self.source}{level})",
-            f"  variance of one sample  {_shown(self.variance, self.variance_bounds)}",
-            f"  |G|^2                   {_shown(self.square, self.square_bounds)}",
-            f"  noise scale             {_shown(self.scale, self.scale_bounds)} samples",
+            f"  variance of one sample  {_show(self.variance, self.variance_bounds)}",
+            f"  |G|^2                   {_show(self.square, self.square_bounds)}",
+            f"  noise scale             {_show(self.scale, self.scale_bounds)} samples",
         ]
         if self.curvature_scale_bounds is not None:
             lines.append(
-                f"  with curvature          {_shown(self.curvature_scale, self.curvature_scale_bounds)} samples"
+                f"  with curvature          {_show(self.curvature_scale, self.curvature_scale_bounds)} samples"
             )
         if self.note:
             lines.append(f"  {self.note}")
         return "\n".join(lines)
 
 
-def left_over(batch: float, of: float | None) -> float:
+def remainder(batch: float, of: float | None) -> float:
     """(n - B)/(n - 1), what drawing without replacement leaves of the variance; 1 with replacement.
 
     Raises
@@ -144,7 +144,7 @@ def left_over(batch: float, of: float | None) -> float:
     return (of - batch) / (of - 1) if of > 1 else 0.0
 
 
-def _shown(value: float | None, bounds: Bounds) -> str:
+def _show(value: float | None, bounds: Bounds) -> str:
     if bounds.lower == bounds.upper:
         return f"{bounds.lower:.4g}"
     if value is None:

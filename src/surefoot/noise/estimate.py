@@ -142,9 +142,9 @@ def exact(plain: Deviations, curved: Deviations | None, *, source: str, gradient
         square=plain.square,
         square_bounds=Bounds.exactly(plain.square),
         scale=scale,
-        scale_bounds=_known(scale),
+        scale_bounds=_bounds_of(scale),
         curvature_scale=curvature_scale,
-        curvature_scale_bounds=None if curved is None else _known(curvature_scale),
+        curvature_scale_bounds=None if curved is None else _bounds_of(curvature_scale),
         samples=float(plain.sizes.sum()),
         groups=len(plain.sizes),
         source=source,
@@ -202,5 +202,5 @@ def _quotient(top: float, bottom: float) -> float | None:
     return top / bottom if bottom > 0 else None
 
 
-def _known(value: float | None) -> Bounds:
+def _bounds_of(value: float | None) -> Bounds:
     return Bounds(0.0, math.inf, "proved", "proved") if value is None else Bounds.exactly(value)

@@ -46,7 +46,7 @@ class Change:
     matrix: Any = None
     block: "Change | None" = None
 
-    def repeated(self, copies: int) -> "Change":
+    def repeat(self, copies: int) -> "Change":
         """The same on each of so many equal parts, one after the other."""
         if copies == 1:
             return self
@@ -221,11 +221,11 @@ def by_operator(source: Any, name: str, size: int) -> Change:
         size=size,
         apply=operator.matvec,
         adjoint=operator.rmatvec,
-        invert=lambda x: _solved(operator, x),
+        invert=lambda x: _solve(operator, x),
     )
 
 
-def _solved(operator: Operator, x: Array) -> Array:
+def _solve(operator: Operator, x: Array) -> Array:
     from scipy.sparse.linalg import LinearOperator, lsqr
 
     if not x.any():

@@ -84,7 +84,7 @@ def binary_labels(value: Any, rows: int, name: str) -> Array:
     seen = set(np.unique(labels).tolist())
     if not (seen <= {0, 1} or seen <= {-1, 1}):
         raise InvalidInput(
-            f"{name} must hold 0 and 1, or -1 and 1; it holds {_shown(labels)}: recode the labels, "
+            f"{name} must hold 0 and 1, or -1 and 1; it holds {_show(labels)}: recode the labels, "
             "or use a softmax, which takes any"
         )
     _need_two_classes(labels, name)
@@ -102,7 +102,7 @@ def class_labels(value: Any, rows: int, name: str) -> tuple[Array, Array]:
     labels = _labels(value, rows, name)
     if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
         raise InvalidInput(
-            f"{name} must hold class labels, whole numbers or text; it holds {_shown(labels)}: "
+            f"{name} must hold class labels, whole numbers or text; it holds {_show(labels)}: "
             "use least squares for real-valued targets"
         )
     _need_two_classes(labels, name)
@@ -154,10 +154,10 @@ def _need_shape(values: Array, size: int, name: str) -> None:
 
 def _need_two_classes(labels: Array, name: str) -> None:
     if np.unique(labels).size < 2:
-        raise InvalidInput(f"{name} holds one class only, {_shown(labels)}: classification needs at least two")
+        raise InvalidInput(f"{name} holds one class only, {_show(labels)}: classification needs at least two")
 
 
-def _shown(labels: Array) -> str:
+def _show(labels: Array) -> str:
     """The first distinct labels, for a message."""
     seen = np.unique(labels).tolist()
     more = f", ... ({len(seen)} distinct)" if len(seen) > LABELS_SHOWN else ""

@@ -147,7 +147,7 @@ class Function(Problem):
         InvalidInput
             If the function given returns another shape.
         """
-        return self._shaped(self._gradient(self.checked(x)), "gradient")
+        return self._check_shape(self._gradient(self.checked(x)), "gradient")
 
     @property
     def has_products(self) -> bool:
@@ -164,7 +164,7 @@ class Function(Problem):
         """
         x, v = self.checked(x), self.checked(v, "v")
         if self._product is not None:
-            return self._shaped(self._product(x, v), "hessian_product")
+            return self._check_shape(self._product(x, v), "hessian_product")
         length = float(np.linalg.norm(v))
         if length == 0:
             return np.zeros(self.size)
@@ -188,7 +188,7 @@ class Function(Problem):
     def curvature(self) -> Spectrum:
         """An estimate from samples around the start, local; computed once."""
         if self._found is None:
-            self._found = self._sampled()
+            self._found = self._sample()
         return self._found
 
     def check_gradient(self, x: Any = None, *, directions: int = 3, rng: int | np.random.Generator = 0) -> float:
@@ -236,7 +236,7 @@ class Function(Problem):
     def _difference(self, x: Array, v: Array, h: float) -> float:
         return (self.value(x + h * v) - self.value(x - h * v)) / (2 * h)
 
-    def _sampled(self) -> Spectrum:
+    def _sample(self) -> Spectrum:
         generator = np.random.default_rng(self._rng)
         points = [self._start, *(_within(generator, self._start, self._radius) for _ in range(SAMPLES))]
         found = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
@@ -263,7 +263,7 @@ class Function(Problem):
             + "what f does elsewhere is not known",
         )
 
-    def _shaped(self, result: Any, role: str) -> Array:
+    def _check_shape(self, result: Any, role: str) -> Array:
         vector = np.asarray(result, dtype=np.float64)
         if vector.shape != (self.size,):
             raise InvalidInput(f"{role} must return shape ({self.size},); it returned {vector.shape}")

@@ -170,7 +170,7 @@ def symmetric_operator(Q: Any) -> Operator:
         raise InvalidType("Q must be real; got complex entries: use the real form [[Re, -Im], [Im, Re]]")
     if operator.symmetric:
         return operator
-    gap = _probed_gap(operator) if operator.entries is None else _entry_gap(operator.entries)
+    gap = _probe_symmetry(operator) if operator.entries is None else _entry_gap(operator.entries)
     if gap:
         raise NotSymmetric(f"Q must be symmetric; {gap}: use (Q + Q.T)/2, which has the same x'Qx")
     return operator
@@ -181,7 +181,7 @@ def _entry_gap(matrix: Any) -> str:
     return f"max |Q - Q'| is {gap:.3g}, max |Q| is {size:.3g}"
 
 
-def _probed_gap(operator: Operator) -> str:
+def _probe_symmetry(operator: Operator) -> str:
     """What random probes of x'Qy - y'Qx show; empty if nothing beyond rounding."""
     generator = np.random.default_rng([0x51, operator.shape[0]])
     n = operator.shape[0]

@@ -70,7 +70,7 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
     made = _constant if rule is None else rule
     _check(problem, made)
 
-    def moved(state: Array, parameter: float) -> Array:
+    def move(state: Array, parameter: float) -> Array:
         parts = tuple(state.reshape(method.memory, -1))
 
         def step_from_here() -> Array:
@@ -86,7 +86,7 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
         size = problem.size * method.memory
         if x.ndim != 2 or x.shape[0] != size:
             raise InvalidInput(f"x must have shape ({size}, p), one state per parameter; got {x.shape}")
-        return np.stack([moved(column, float(p)) for column, p in zip(x.T, parameter, strict=True)], axis=1)
+        return np.stack([move(column, float(p)) for column, p in zip(x.T, parameter, strict=True)], axis=1)
 
     return update
 
@@ -96,10 +96,10 @@ def _constant(step: float) -> Rule:
 
 
 def _step(problem: Problem, rule: Rule, x: Array) -> float:
-    return rule.update(rule.init(), _observed(Sensed(_point(problem, x), 0, problem.hessian_product, None)))[0].step
+    return rule.update(rule.init(), _observe(Sensed(_point(problem, x), 0, problem.hessian_product, None)))[0].step
 
 
-def _observed(seen: Sensed | Arrived) -> Observation:
+def _observe(seen: Sensed | Arrived) -> Observation:
     """The part of an observation that a problem shows; rules that need more have been refused."""
     return cast(Observation, seen)
 
@@ -122,11 +122,11 @@ def _check(problem: Problem, made: Callable[[float], Rule]) -> None:
         )
     there = _point(problem, problem.start())
     here = _point(problem, there.x - TRIAL_STEP * there.gradient)
-    state = rule.update(rule.init(), _observed(Sensed(there, 0, problem.hessian_product, None)))[1]
+    state = rule.update(rule.init(), _observe(Sensed(there, 0, problem.hessian_product, None)))[1]
     fresh = _step(problem, rule, here.x)
     for iteration in ITERATIONS:
         arrived = Arrived(here, there, iteration, TRIAL_STEP, problem.hessian_product)
-        decision, state = rule.update(state, _observed(arrived))
+        decision, state = rule.update(state, _observe(arrived))
         if not decision.accept or decision.step != fresh:
             raise InvalidInput(
                 f"{name} does not answer alike each time it is at one point (step {decision.step:g} after "

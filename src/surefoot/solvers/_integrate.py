@@ -130,17 +130,17 @@ def integrate(
     if not 1 <= max_steps <= MOST_STEPS:
         raise InvalidInput(f"max_steps must be from 1 to {MOST_STEPS}; got {max_steps!r}")
     if method == "RKC":
-        return _stabilised(start, step, rtol, atol, max_steps)
+        return _run_stabilised(start, step, rtol, atol, max_steps)
     if isinstance(method, str):
         return _by_scipy(start, method, step, rtol, atol)
     if method is not None and not isinstance(method, Method):
         raise InvalidType(f"method must be a Method or one of {', '.join(SCIPY)}; got {type(method).__name__}")
     if step is not None and rule is None:
-        return _fixed(start, RK4() if method is None else method, step, max_steps, monitor)
+        return _run_fixed(start, RK4() if method is None else method, step, max_steps, monitor)
     return _adaptive(start, DormandPrince() if method is None else method, step, rule, rtol, atol, max_steps)
 
 
-def _fixed(start: Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
+def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
     count = max(1, math.ceil((start.t1 - start.t0) / step * (1 - 1e-12)))
     if count > max_steps:
         raise InvalidInput(f"{count} steps of {step:g} are needed, more than max_steps={max_steps}; take longer ones")
@@ -249,7 +249,7 @@ def _adaptive(
             times.append(float(z[-1]))
             values.append(z[:-1])
     return Trajectory(
-        *_thinned(np.asarray(times), np.stack(values)),
+        *_thin(np.asarray(times), np.stack(values)),
         method.name,
         len(sizes),
         rejected,
@@ -261,10 +261,10 @@ def _adaptive(
     )
 
 
-def _stabilised(start: Start, first: float | None, rtol: float, atol: float, max_steps: int) -> Trajectory:
+def _run_stabilised(start: Start, first: float | None, rtol: float, atol: float, max_steps: int) -> Trajectory:
     times, values, rejected, message = run_rkc(start, first, rtol, atol, max_steps)
     return Trajectory(
-        *_thinned(np.asarray(times), np.stack(values)),
+        *_thin(np.asarray(times), np.stack(values)),
         "Runge-Kutta-Chebyshev",
         len(times) - 1,
         rejected,
@@ -297,7 +297,7 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
     cap = "" if step is None else f", max_step={step:g}"
     outcome = "finished" if found.success else f"stopped at t = {found.t[-1]:.6g}: {found.message}"
     return Trajectory(
-        *_thinned(np.asarray(found.t), np.asarray(found.y).T),
+        *_thin(np.asarray(found.t), np.asarray(found.y).T),
         f"SciPy {method}",
         len(found.t) - 1,
         0,
@@ -309,6 +309,6 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
     )
 
 
-def _thinned(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _thin(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     kept = np.unique(np.linspace(0, len(t) - 1, min(len(t), MOST_KEPT)).astype(int))
     return t[kept], y[kept]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
 from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
-from surefoot.spectra.measured.jacobian import Fun, checked_fun
+from surefoot.spectra.measured.jacobian import Fun, check_fun
 
 __all__ = ["Start", "first_step"]
 
@@ -37,7 +37,7 @@ class Start:
         if len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf:
             raise InvalidInput(f"span must be (t0, t1) with t0 < t1, finite; got {span!r}")
         y, t0, t1 = y.astype(np.float64), float(span[0]), float(span[1])
-        call = checked_fun(fun, y.size)
+        call = check_fun(fun, y.size)
         value = call(t0, y)
         if not np.array_equal(call(t0, y), value):
             raise NotRepeatable(

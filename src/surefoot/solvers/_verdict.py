@@ -162,7 +162,7 @@ def judge(
         reach = trace.step * trace.curvature
     late = kept[len(kept) // 2 :]
     late = late[late > 0]
-    convergence, rate, order = _fitted(norms)
+    convergence, rate, order = _fit(norms)
     goal = tol * float(trace.gradient_norm[0])
     reversals = float(np.mean(reach[late] > 1)) if late.size else 0.0
     curvatures = trace.curvature[np.isfinite(trace.curvature)]
@@ -218,7 +218,7 @@ def _ending(
     return Ending.TOO_SMALL if reach < TOO_SMALL else Ending.SLOW
 
 
-def _fitted(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
+def _fit(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
     """How the gradient norm falls in the second half: kind, rate, order."""
     k = np.arange(1, len(norms) + 1, dtype=np.float64)[len(norms) // 2 :]
     values = norms[len(norms) // 2 :]

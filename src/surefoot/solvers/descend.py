@@ -236,7 +236,7 @@ class _Engine:
             raise NotFinite(f"the loss or the gradient is not finite at x0: f = {point.loss!r}; start elsewhere")
         self.good = self.best = good = point
         goal = tol * point.gradient_norm if self.penalty is None else -1.0
-        coming = self.rescaled(point, 0)
+        coming = self.rescale(point, 0)
         self.scale = coming[0]
         seen = Sensed(point, 0, product, self.scale)
         standing, accepted, last_loss = moving, 0, point.loss
@@ -264,7 +264,7 @@ class _Engine:
             moving = self.method.update(base, self.flow(good, decision.step))
             point = self.evaluate(moving[0])
             seen = Arrived(point, good, accepted, decision.step, product, self.scale, self.penalty is not None)
-            coming = self.rescaled(point, accepted)
+            coming = self.rescale(point, accepted)
             if self.penalty is not None and goal < 0:
                 goal = tol * self.mapping
             if seen.displacement == 0:
@@ -290,7 +290,7 @@ class _Engine:
 
         return push
 
-    def rescaled(self, point: Point, count: int) -> tuple[Array | None, Array]:
+    def rescale(self, point: Point, count: int) -> tuple[Array | None, Array]:
         """The scale for moves from a point and the memory that goes with it, to be kept if the point is."""
         if self.scaling is None:
             return None, self.memory

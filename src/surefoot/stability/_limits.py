@@ -81,7 +81,7 @@ def limits(
         raise InvalidType(f"method must be a Method such as GradientDescent(); got {type(method).__name__}")
     operator = None if _has_curvature(problem) else as_operator(problem, kind=kind)
     if operator is None:
-        found = _known(problem, kind)
+        found = _spectrum_of(problem, kind)
     else:
         found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
     made = _limits(found, method, operator, clip)
@@ -104,7 +104,7 @@ def _has_curvature(problem: Any) -> bool:
     return isinstance(problem, Spectrum) or callable(getattr(problem, "curvature", None))
 
 
-def _known(problem: Any, kind: Kind | None) -> Spectrum:
+def _spectrum_of(problem: Any, kind: Kind | None) -> Spectrum:
     """A spectrum as it is, or a problem's curvature."""
     found = problem if isinstance(problem, Spectrum) else problem.curvature()
     if not isinstance(found, Spectrum):
@@ -125,7 +125,7 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
     """Real eigenvalues in an interval: a curvature, or minus a symmetric Jacobian."""
     largest, smallest = found.largest, found.smallest
     if found.kind == "jacobian":
-        largest, smallest = _negated(smallest), _negated(largest)
+        largest, smallest = _negate(smallest), _negate(largest)
     negative = smallest.upper < 0
     top = largest.upper
     if 0 < top < SMALLEST:
@@ -214,7 +214,7 @@ def _weakest(*bounds: Bounds) -> Certainty:
     return next(certainty for certainty in reversed(order) if certainty in ends)
 
 
-def _negated(bounds: Bounds) -> Bounds:
+def _negate(bounds: Bounds) -> Bounds:
     return Bounds(-bounds.upper, -bounds.lower, bounds.upper_is, bounds.lower_is, bounds.failure)
 
 

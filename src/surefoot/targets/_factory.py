@@ -47,7 +47,7 @@ def load_factory(name: str, rng: int = 0) -> Any:
     if not all(part.isidentifier() for part in module_name.split(".")) or not attribute.isidentifier():
         raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
     with _current_folder_importable():
-        made = _called(_attribute(_imported(module_name), attribute), name)
+        made = _call(_attribute(_import(module_name), attribute), name)
     if isinstance(made, ODE | Map):
         return made
     if isinstance(made, str):
@@ -70,18 +70,18 @@ def _current_folder_importable() -> Generator[None]:
         sys.path.remove(folder)
 
 
-def _imported(module_name: str) -> ModuleType:
+def _import(module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise _raised(f"importing {module_name}", error) from error
+            raise _failure(f"importing {module_name}", error) from error
         raise UnknownTarget(
             f"there is no module {module_name}; run the command from the folder that holds "
             f"{module_name.replace('.', '/')}.py"
         ) from error
     except (Exception, SystemExit) as error:
-        raise _raised(f"importing {module_name}", error) from error
+        raise _failure(f"importing {module_name}", error) from error
 
 
 def _attribute(module: ModuleType, attribute: str) -> Any:
@@ -93,7 +93,7 @@ def _attribute(module: ModuleType, attribute: str) -> Any:
         raise UnknownTarget(f"{module.__name__} has no {attribute}; {hint}") from error
 
 
-def _called(factory: Any, name: str) -> Any:
+def _call(factory: Any, name: str) -> Any:
     if not inspect.isroutine(factory) and not inspect.isclass(factory):
         return factory
     try:
@@ -110,9 +110,9 @@ def _called(factory: Any, name: str) -> Any:
     except SurefootError:
         raise
     except (Exception, SystemExit) as error:
-        raise _raised(f"{name}()", error) from error
+        raise _failure(f"{name}()", error) from error
 
 
-def _raised(what: str, error: BaseException) -> InvalidInput:
+def _failure(what: str, error: BaseException) -> InvalidInput:
     message = " ".join(str(error).split())
     return InvalidInput(f"{what} raised {type(error).__name__}{': ' if message else ''}{message}")

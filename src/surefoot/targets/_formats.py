@@ -11,13 +11,13 @@ from surefoot.operators import Array
 from surefoot.targets._structure import check_archive, check_array, check_market, sparse_matrix
 from surefoot.targets._tables import read_table
 
-__all__ = ["SUFFIXES", "checked_path", "read_content"]
+__all__ = ["SUFFIXES", "check_path", "read_content"]
 
 SUFFIXES = (".npy", ".npz", ".mtx", ".csv")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 
-def checked_path(path: str | PathLike[str]) -> Path:
+def check_path(path: str | PathLike[str]) -> Path:
     """A path to a file of a known kind that is there and is not empty.
 
     Raises
@@ -55,9 +55,9 @@ def read_content(path: str | PathLike[str]) -> Any:
     Raises
     ------
     InvalidInput
-        If the file cannot be read, by the rules of `checked_path` or of its format.
+        If the file cannot be read, by the rules of `check_path` or of its format.
     """
-    path = checked_path(path)
+    path = check_path(path)
     readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx, ".csv": read_table}
     try:
         return readers[path.suffix.lower()](path)

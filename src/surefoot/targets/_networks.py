@@ -14,7 +14,7 @@ __all__ = ["NETWORKS"]
 RESNET = re.compile(r"resnet-mlp-(\d{1,9})")
 
 
-def _built_by(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
+def _builder(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
     """A builder by the name of its factory in `surefoot.training`, imported when something is built."""
 
     def build(rng: int, **options: Any) -> tuple[Any, ...]:
@@ -41,31 +41,31 @@ NETWORKS = (
         name="digits",
         kind="network",
         summary="a small neural network on images of handwritten digits: SGD, momentum, Adam",
-        build=_built_by("digits_task", "training,data"),
+        build=_builder("digits_task", "training,data"),
     ),
     Entry(
         name="mnist1d-cnn",
         kind="network",
         summary="a convolutional network on one-dimensional signals in ten classes, generated",
-        build=_built_by("mnist1d_cnn_task", "training"),
+        build=_builder("mnist1d_cnn_task", "training"),
     ),
     Entry(
         name="char-transformer",
         kind="network",
         summary="a small transformer that predicts the next character of Python's documentation",
-        build=_built_by("char_transformer_task", "training"),
+        build=_builder("char_transformer_task", "training"),
     ),
     Entry(
         name="digits-rnn",
         kind="network",
         summary="an LSTM that reads the images of digits row by row",
-        build=_built_by("digits_rnn_task", "training,data"),
+        build=_builder("digits_rnn_task", "training,data"),
     ),
     Entry(
         name="resnet-mlp",
         kind="network",
         summary="a residual MLP on the images of digits, 16 blocks; resnet-mlp-64 has 64, and so on from 4 to 256",
-        build=_built_by("resnet_mlp_task", "training,data"),
+        build=_builder("resnet_mlp_task", "training,data"),
         options=(Option(name="depth", type=int, metavar="N", help="the number of residual blocks [16]"),),
         recognise=_resnet,
     ),
@@ -73,6 +73,6 @@ NETWORKS = (
         name="wide-mlp",
         kind="network",
         summary="how the rate must change with width: a ReLU network on digits in three parametrisations",
-        build=_built_by("wide_mlp_task", "training,data"),
+        build=_builder("wide_mlp_task", "training,data"),
     ),
 )

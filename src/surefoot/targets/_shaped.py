@@ -24,20 +24,20 @@ def _log(condition: float, size: int) -> Array:
     return np.geomspace(1.0, condition, size)
 
 
-def _clustered(condition: float, size: int) -> Array:
+def _clusters(condition: float, size: int) -> Array:
     spread, half = min(CLUSTER, condition), size // 2
     return np.r_[np.linspace(1.0, spread, size - half), np.linspace(condition, condition / spread, half)[::-1]]
 
 
-def _spiked(condition: float, size: int) -> Array:
+def _spike(condition: float, size: int) -> Array:
     return np.r_[np.linspace(1.0, min(BULK, condition), size - 1), condition]
 
 
 SHAPES: dict[str, Callable[[float, int], Array]] = {
     "linear": _linear,
     "log": _log,
-    "clustered": _clustered,
-    "spiked": _spiked,
+    "clustered": _clusters,
+    "spiked": _spike,
 }
 
 

@@ -155,13 +155,13 @@ def check_market(path: Path) -> None:
             indices = cells[:2] if coordinate else []
             for index, most in zip(indices, sizes, strict=False):
                 if not index.isdigit() or len(index) > 18 or not 1 <= int(index) <= most:
-                    raise ValueError(f"line {number}: index {_shown(index)} is not in 1..{most}")
+                    raise ValueError(f"line {number}: index {_show(index)} is not in 1..{most}")
             values = cells[len(indices) :]
             if len(indices) < 2 * coordinate or len(values) != width:
                 raise ValueError(f"line {number}: expected {2 * coordinate + width} numbers, got {len(cells)}")
             for value in values:
                 if not ENTRY.fullmatch(value):
-                    raise ValueError(f"line {number}: {_shown(value)} is no number; write it as 1.5e+03")
+                    raise ValueError(f"line {number}: {_show(value)} is no number; write it as 1.5e+03")
         if seen != entries:
             raise ValueError(f"it declares {entries:,} entries and has {seen:,}")
 
@@ -176,11 +176,11 @@ def _dense(rows: int, columns: int, symmetry: str) -> int:
 def _counts(line: bytes, count: int, number: int) -> list[int]:
     cells = line.split()
     if len(cells) != count or not all(cell.isdigit() and len(cell) <= 18 for cell in cells):
-        raise ValueError(f"line {number}: expected {count} sizes, got {_shown(line)}")
+        raise ValueError(f"line {number}: expected {count} sizes, got {_show(line)}")
     return [int(cell) for cell in cells]
 
 
-def _shown(text: bytes) -> str:
+def _show(text: bytes) -> str:
     return repr(text.decode("ascii", "replace").strip()[:40])
 
 

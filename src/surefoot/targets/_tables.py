@@ -65,7 +65,7 @@ class Table:
             row, column = (int(i) for i in bad[0])
             raise InvalidInput(
                 f"line {self.lines[row]}, {self.column_name(columns[column])}: "
-                f"{_said(cells[row][column])} where a finite number is needed ({len(bad)} such cells); "
+                f"{_show(cells[row][column])} where a finite number is needed ({len(bad)} such cells); "
                 "drop or impute them, or name the label column with --label"
             )
         return values
@@ -153,7 +153,7 @@ def column_index(label: str | None, width: int, names: Sequence[str] | None = No
     try:
         index = int(label)
     except ValueError:
-        has = "there is no header" if names is None else f"the header has {_listed(names)}"
+        has = "there is no header" if names is None else f"the header has {_list_names(names)}"
         raise InvalidInput(f"--label {label}: no such column; {has}; give a name or an index from 0") from None
     if not -width <= index < width:
         raise InvalidInput(f"--label {label}: no such column; there are {width}, counted from 0")
@@ -183,11 +183,11 @@ def _is_text(cell: str) -> bool:
     return False
 
 
-def _said(cell: str) -> str:
+def _show(cell: str) -> str:
     shown = cell if len(cell) <= CELL_SHOWN else f"{cell[:CELL_SHOWN]}..."
     return repr(shown) if cell else "an empty cell"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     more = f", ... ({len(names)} columns)" if len(names) > NAMES_SHOWN else ""
     return ", ".join(name[:CELL_SHOWN] for name in names[:NAMES_SHOWN]) + more

@@ -180,7 +180,7 @@ def _levels(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's, on what is odd in a file; the bounds are ours
-            return _decoded(path)
+            return _decode(path)
     except SurefootError:
         raise
     except Exception as error:  # a damaged file makes Pillow raise errors of many kinds
@@ -190,7 +190,7 @@ def _levels(path: Path) -> Any:
         ) from error
 
 
-def _decoded(path: Path) -> Any:
+def _decode(path: Path) -> Any:
     """Its pixels by Pillow; sizes and pages are looked at before any is decoded."""
     with pillow("PIL.Image").open(path, formats=FORMATS) as picture:
         if picture.size[0] * picture.size[1] > MOST_PIXELS:

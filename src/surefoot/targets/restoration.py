@@ -94,12 +94,12 @@ class Restoration:
     beyond: Beyond | None = None
 
     def __str__(self) -> str:
-        told = self._told()
+        told = self._reason()
         if self.psnr is not None:
             told = f"PSNR {self.psnr[0]:.2f} dB before, {self.psnr[1]:.2f} dB after; {told}"
         return told if self.beyond is None else f"{told}\n{self.beyond}"
 
-    def _told(self) -> str:
+    def _reason(self) -> str:
         if not self.enough:
             return f"the residual is still above the noise of {self.noise:.3g}"
         if self.gradients == 1:
@@ -112,7 +112,7 @@ class Restoration:
         """For JSON and for the report: pictures as base64 of a PNG, at most 512 pixels high and wide."""
         pictures = {"before": self.before, "after": self.after, "truth": self.truth}
         return {
-            "said": self._told(),
+            "said": self._reason(),
             "psnr": encode(self.psnr),
             "shape": list(self.before.shape),
             "pictures": {name: _picture(image) for name, image in pictures.items() if image is not None},
@@ -162,12 +162,12 @@ def beyond(target: DeblurTarget, *, progress: Progress | None = None) -> Beyond:
     runs: list[Descent] = []
     for share in (BELOW, ABOVE):
 
-        def moved(made: int, *_: object, share: float = share) -> None:
+        def move(made: int, *_: object, share: float = share) -> None:
             if progress is not None:
                 progress(len(runs) * STEPS + made, 2 * STEPS, f"{share:g} times the limit", None)
 
         black, rule = np.zeros(problem.size), Constant(step=share * limit)
-        runs.append(descend(problem, black, rule=rule, steps=STEPS, tol=0.0, progress=moved, curvature=False))
+        runs.append(descend(problem, black, rule=rule, steps=STEPS, tol=0.0, progress=move, curvature=False))
     below, above = runs
     return Beyond(
         limit=limit,

@@ -38,8 +38,8 @@ def conjugate_gradients(problem: Counted, x0: Array) -> str:
     n = len(x0)
     operator = LinearOperator((n, n), matvec=lambda v: problem.hessian_product(x0, v), dtype=np.float64)
 
-    def iterated(d: Array) -> None:
-        with problem.paused():
+    def count_iterate(d: Array) -> None:
+        with problem.pause():
             loss = problem.value(x0 + d)
         problem.note(loss)
         problem.check()
@@ -48,7 +48,7 @@ def conjugate_gradients(problem: Counted, x0: Array) -> str:
         return f"converged: the loss {loss:.6g} is at its minimum"
     try:
         # atol=0, rtol=0: it ends by the goal, the budget or breakdown
-        cg(operator, -gradient, rtol=0.0, atol=0.0, maxiter=10**9, callback=iterated)
+        cg(operator, -gradient, rtol=0.0, atol=0.0, maxiter=10**9, callback=count_iterate)
     except Enough:
         return ""
     return "converged"

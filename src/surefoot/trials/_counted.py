@@ -106,7 +106,7 @@ class Counted(Problem):
             raise Enough
 
     @contextmanager
-    def paused(self) -> Generator[None]:
+    def pause(self) -> Generator[None]:
         """What is computed in here is for the record only, and takes no time."""
         began = time.perf_counter()
         try:

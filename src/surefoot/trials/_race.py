@@ -181,7 +181,7 @@ class _Field:
     def _rule(self, runner: Contender) -> tuple[Entry, Counted]:
         counted, goal, before = Counted(self.problem), self.goal, self.done
 
-        def moved(made: int, *_: object) -> None:
+        def move(made: int, *_: object) -> None:
             self.done = before + made
             self._tell(runner.name)
 
@@ -193,7 +193,7 @@ class _Field:
             steps=self.steps - 1,
             tol=0.0,
             callback=lambda _, loss: loss <= goal,
-            progress=moved,
+            progress=move,
             curvature=False,
         )
         self.done = before + self.steps + 1

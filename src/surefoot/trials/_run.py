@@ -83,7 +83,7 @@ class Run(Record):
     def __str__(self) -> str:
         trace, run = self.descent.trace, self.descent
         rows = [("point", "loss", "gradient norm", "step", "step x curvature", "")]
-        for k in _shown(len(trace)):
+        for k in _rows_to_show(len(trace)):
             note = "" if trace.accepted[k] else "taken back"
             if trace.reason[k]:
                 note += (": " if note else "") + trace.reason[k]
@@ -168,7 +168,7 @@ def run(
     limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
     began = time.perf_counter()
 
-    def moved(made: int, total: int, *_: object) -> None:
+    def move(made: int, total: int, *_: object) -> None:
         if progress is not None:
             elapsed = time.perf_counter() - began
             remaining = elapsed * (total - made) / made if made > total // 20 else None
@@ -184,7 +184,7 @@ def run(
         steps=steps,
         tol=tol,
         callback=enough,
-        progress=moved,
+        progress=move,
         spectrum=shown,
     )
     if enough is not None and enough(descent.x, descent.loss):
@@ -220,7 +220,7 @@ def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
     return allowed.curvature_limit, allowed.reasons.get("curvature limit", "")
 
 
-def _shown(length: int) -> list[int]:
+def _rows_to_show(length: int) -> list[int]:
     """Rows for print: the first, the last, and some between."""
     if length <= ROWS:
         return list(range(length))

@@ -39,7 +39,7 @@ def look_at_numbers(run: Run) -> Look:
     broken = {
         role: found
         for role, curve in (("loss", run.curves.loss), ("norm", run.curves.norm), ("rate", run.curves.rate))
-        if curve is not None and (found := _broken(curve)) is not None
+        if curve is not None and (found := _find_broken(curve)) is not None
     }
     collapsed = _scale(run, look)
     for role, found in broken.items():
@@ -60,7 +60,7 @@ def look_at_numbers(run: Run) -> Look:
     return look
 
 
-def _broken(curve: Curve) -> Broken | None:
+def _find_broken(curve: Curve) -> Broken | None:
     bad = ~np.isfinite(curve.values)
     if not bad.any():
         return None

@@ -107,10 +107,10 @@ class Deblurring(Problem):
     @property
     def noise(self) -> float:
         """Standard deviation of the noise in each sample: the one given, else the estimate."""
-        return self._estimated if self._given is None else self._given
+        return self._estimate if self._given is None else self._given
 
     @cached_property
-    def _estimated(self) -> float:
+    def _estimate(self) -> float:
         return noise_level(self.as_image(self.data), colour=self.colour)
 
     def start(self) -> Array:

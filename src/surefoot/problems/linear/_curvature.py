@@ -9,14 +9,14 @@ from surefoot.operators import Array, LinearMap, Matrix, gram
 from surefoot.problems._changes import Change
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-__all__ = ["bent_spectrum", "is_diagonal", "least_penalty", "with_ones"]
+__all__ = ["is_diagonal", "least_penalty", "spectrum_of_gram", "with_ones"]
 
 Which = Literal["both", "largest"]
 # An S with entries makes X S, dense, where both have at most this many.
 FORM_ENTRIES = 2e7
 
 
-def bent_spectrum(
+def spectrum_of_gram(
     X: Matrix, bend: float, penalty: Array, intercept: bool, change: Change | None, which: Which = "largest"
 ) -> Spectrum:
     """The spectrum of S'(bend X_1'X_1/n + diag(penalty)) S, X_1 being X with a column of ones for an intercept.
@@ -44,10 +44,10 @@ def bent_spectrum(
     if change is not None:
         small = factor.shape[0] * factor.shape[1] <= FORM_ENTRIES
         if not (is_diagonal(change) or (change.matrix is not None and small)):
-            return _measured_product(factor, penalty, change, which)
+            return _measure_product(factor, penalty, change, which)
         factor = factor @ change.matrix
     if penalty.any():
-        factor = _stacked(factor, _penalty_rows(penalty, change))
+        factor = _stack(factor, _penalty_rows(penalty, change))
     return spectrum(gram(factor), which=which)
 
 
@@ -90,7 +90,7 @@ def _penalty_rows(penalty: Array, change: Change | None) -> Any:
     return (roots if change is None else roots @ change.matrix)[np.flatnonzero(penalty)]
 
 
-def _stacked(above: Any, below: Any) -> Any:
+def _stack(above: Any, below: Any) -> Any:
     if hasattr(above, "tocsr"):
         from scipy.sparse import csr_array, vstack
 
@@ -98,7 +98,7 @@ def _stacked(above: Any, below: Any) -> Any:
     return np.vstack([above, below.toarray() if hasattr(below, "toarray") else below])
 
 
-def _measured_product(factor: Matrix, penalty: Array, change: Change, which: Which) -> Spectrum:
+def _measure_product(factor: Matrix, penalty: Array, change: Change, which: Which) -> Spectrum:
     def product(z: Array) -> Array:
         x = change.apply(z)
         return change.adjoint(factor.T @ (factor @ x) + penalty * x)

@@ -104,8 +104,8 @@ class Huber(LinearModel):
     def _bend(self, scores: Array, change: Array) -> Array:
         return np.where(np.abs(scores - self._targets) <= self._delta, change, 0.0)
 
-    def _measured(self, change: Change | None) -> Spectrum:
-        base = self._bent_gram(1.0, change=change)
+    def _measure(self, change: Change | None) -> Spectrum:
+        base = self._gram_spectrum(1.0, change=change)
         smallest, largest = self._flat_direction(change), base.largest
         formula = f"lambda_max(A'A/n{self._ridge_term})"
         if self._all_within_delta():
@@ -113,7 +113,7 @@ class Huber(LinearModel):
         else:
             formula += " bounds it; lower end from the longest row"
             largest = self._down_to_one_row(largest, smallest, change)
-        return self._closed_form(base, formula, change, largest=largest, smallest=smallest, points=None)
+        return self._state_formula(base, formula, change, largest=largest, smallest=smallest, points=None)
 
     def _down_to_one_row(self, bound: Bounds, smallest: Bounds, change: Change | None) -> Bounds:
         """The interval from lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), for the longest row a, to the bound."""

@@ -82,6 +82,6 @@ class LeastSquares(LinearModel):
     def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the same at all scores
         return change
 
-    def _measured(self, change: Change | None) -> Spectrum:
-        base = self._bent_gram(1.0, "both", change)
-        return self._closed_form(base, f"eigenvalues of A'A/n{self._ridge_term}", change)
+    def _measure(self, change: Change | None) -> Spectrum:
+        base = self._gram_spectrum(1.0, "both", change)
+        return self._state_formula(base, f"eigenvalues of A'A/n{self._ridge_term}", change)

@@ -88,9 +88,9 @@ class Logistic(LinearModel):
     def _bend(self, scores: Array, change: Array) -> Array:
         return sigmoid(scores) * sigmoid(-scores) * change
 
-    def _measured(self, change: Change | None) -> Spectrum:
-        return self._closed_form(
-            self._bent_gram(0.25, change=change),
+    def _measure(self, change: Change | None) -> Spectrum:
+        return self._state_formula(
+            self._gram_spectrum(0.25, change=change),
             f"lambda_max(X'X/(4n){self._ridge_term})",
             change,
             smallest=self._flat_direction(change),

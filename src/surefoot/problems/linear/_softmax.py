@@ -106,15 +106,15 @@ class Softmax(LinearModel):
         p = softmax(scores)
         return p * (change - (p * change).sum(axis=1, keepdims=True))
 
-    def _measured(self, change: Change | None) -> Spectrum:
-        base = self._bent_gram(0.5, change=change)
+    def _measure(self, change: Change | None) -> Spectrum:
+        base = self._gram_spectrum(0.5, change=change)
         largest, formula = base.largest, f"lambda_max(X'X/(2n){self._ridge_term})"
-        if self._attained:
+        if self._is_attained:
             formula += ", the supremum"
         else:
             formula += " bounds it (Bohning 1992); lower end at W = 0"
             largest = self._down_to_the_origin(largest, change)
-        return self._closed_form(
+        return self._state_formula(
             base,
             formula,
             change,
@@ -126,12 +126,12 @@ class Softmax(LinearModel):
 
     def _down_to_the_origin(self, bound: Bounds, change: Change | None) -> Bounds:
         """The interval from the largest curvature at W = 0 to the bound."""
-        at_origin = self._bent_gram(1 / self.classes.size, change=change).largest.lower
+        at_origin = self._gram_spectrum(1 / self.classes.size, change=change).largest.lower
         upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
         return replace(bound, lower=at_origin, lower_is="proved", upper_is=upper_is)
 
     @property
-    def _attained(self) -> bool:
+    def _is_attained(self) -> bool:
         """Whether Bohning's bound is known to be the supremum of the curvature."""
         if self._intercept or self.classes.size == 2:
             return True

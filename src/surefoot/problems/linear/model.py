@@ -13,7 +13,7 @@ from surefoot.operators import Array, Matrix
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import nonnegative
-from surefoot.problems.linear._curvature import bent_spectrum, least_penalty, with_ones
+from surefoot.problems.linear._curvature import least_penalty, spectrum_of_gram, with_ones
 from surefoot.problems.linear.parts import Columns, Followed, column_squares, dense_rows, row_squares
 from surefoot.spectra import Bounds, Spectrum, worst_case
 
@@ -50,7 +50,7 @@ class LinearModel(Problem):
     """
 
     # Why there is no second derivative, for a loss with kinks: such a model defines neither `_sharpest` nor `_bend`
-    # nor `_measured`, and refuses to talk of its curvature.
+    # nor `_measure`, and refuses to talk of its curvature.
     _kinks: ClassVar[str] = ""
 
     def __init__(self, X: Matrix, targets: Array, *, ridge: float, intercept: bool) -> None:
@@ -91,7 +91,7 @@ class LinearModel(Problem):
         """Second derivative of each row's loss in its scores, times a change of scores; shape (n, K)."""
         raise NotSmooth(self._kinks)
 
-    def _measured(self, change: Change | None) -> Spectrum:  # noqa: ARG002 - the contract
+    def _measure(self, change: Change | None) -> Spectrum:  # noqa: ARG002 - the contract
         """What `curvature` returns, computed; of S'HS for a change x = S z that is the same for each row of W."""
         raise NotSmooth(self._kinks)
 
@@ -149,7 +149,7 @@ class LinearModel(Problem):
 
     @cached_property
     def _curvature(self) -> Spectrum:
-        return self._measured(None)
+        return self._measure(None)
 
     def uncertain_curvature(self, fraction: float) -> Spectrum:
         """Worst case of `curvature` over all feature scales within +-fraction.
@@ -164,12 +164,12 @@ class LinearModel(Problem):
         """
         if not 0 <= fraction < 1:
             raise InvalidInput(f"fraction must be in [0, 1), 0.1 for +-10%; got {fraction!r}")
-        extremes = worst_case([self._rescaled(1 - fraction).curvature(), self._rescaled(1 + fraction).curvature()])
+        extremes = worst_case([self._rescale(1 - fraction).curvature(), self._rescale(1 + fraction).curvature()])
         return replace(
             extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size
         )
 
-    def _rescaled(self, factor: float) -> Self:
+    def _rescale(self, factor: float) -> Self:
         """The same model of features times a factor."""
         other = copy.copy(self)
         for cached in ("_curvature", "_columns"):
@@ -180,7 +180,7 @@ class LinearModel(Problem):
     def curvature_in(self, change: Change) -> Spectrum:
         """Bounds on the eigenvalues of S'HS over all x, as sharp as those of H where S treats all classes alike."""
         block = change.on_part(self._targets.shape[1])
-        return super().curvature_in(change) if block is None else self._measured(block)
+        return super().curvature_in(change) if block is None else self._measure(block)
 
     # ---- by its terms and by its coordinates ----------------------------------------------------------
 
@@ -295,13 +295,13 @@ class LinearModel(Problem):
     def _gradient(self, W: Array, scores: Array) -> Array:
         return (self._back(self._slope(scores, self._targets)) + self._penalty * W).ravel()
 
-    def _bent_gram(
+    def _gram_spectrum(
         self, bend: float, which: Literal["both", "largest"] = "largest", change: Change | None = None
     ) -> Spectrum:
         """The spectrum of S'(bend X'X/n + ridge D)S, through a factor: its condition is not squared."""
-        return bent_spectrum(self._X, bend, self._penalty, self._intercept, change, which)
+        return spectrum_of_gram(self._X, bend, self._penalty, self._intercept, change, which)
 
-    def _closed_form(self, base: Spectrum, formula: str, change: Change | None, **changes: Any) -> Spectrum:
+    def _state_formula(self, base: Spectrum, formula: str, change: Change | None, **changes: Any) -> Spectrum:
         """A spectrum of some p x p matrix as the whole problem's curvature."""
         where = "" if change is None else f", in the variables of {change.name}"
         note = f"{formula}{where}; {base.note}" if base.note else formula + where

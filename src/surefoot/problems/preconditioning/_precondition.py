@@ -77,23 +77,23 @@ def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Pre
         raise InvalidType(f"problem must be a Problem such as LeastSquares(A, b); got {type(problem).__name__}")
     point = None if at is None else problem.checked(at, "at")
     if not isinstance(by, str):
-        return _changed(problem, _given(by, problem))
+        return _apply_change(problem, _change_of(by, problem))
     makers = {"jacobi": _jacobi, "columns": _columns, "standardise": _standardise, "cholesky": _cholesky}
     if by not in makers:
         raise InvalidInput(f"by={by!r} is not known; use one of {', '.join(NAMES)}, a scale or a matrix")
     if point is not None and by not in ("jacobi", "cholesky"):
         raise InvalidInput(f"by={by!r} looks at the data only and takes no point; leave out at")
-    return _changed(problem, makers[by](problem, point).repeated(problem.blocks))
+    return _apply_change(problem, makers[by](problem, point).repeat(problem.blocks))
 
 
-def _changed(problem: Problem, change: Change) -> Preconditioned:
+def _apply_change(problem: Problem, change: Change) -> Preconditioned:
     """In the new variables; a change of a change is one change of the first problem."""
     if isinstance(problem, Preconditioned):
         return Preconditioned(problem.problem, problem.change.then(change))
     return Preconditioned(problem, change)
 
 
-def _given(by: Any, problem: Problem) -> Change:
+def _change_of(by: Any, problem: Problem) -> Change:
     size, blocks = problem.size, problem.blocks
     if isinstance(by, Change):
         if by.size != size:
@@ -109,11 +109,11 @@ def _given(by: Any, problem: Problem) -> Change:
         raise InvalidType(f"by must be a name, a scale, a matrix or an operator; got {by!r}") from error
     part = size // blocks
     if values.ndim == 1 and values.size == part:
-        return by_scale(values, "your scale", part).repeated(blocks)
+        return by_scale(values, "your scale", part).repeat(blocks)
     if values.ndim == 1:
         return by_scale(values, "your scale", size)
     if values.shape == (part, part):
-        return by_operator(values, "your matrix", part).repeated(blocks)
+        return by_operator(values, "your matrix", part).repeat(blocks)
     if values.ndim != 2:
         raise InvalidInput(f"by must have shape ({size},) or ({size}, {size}); got {values.shape}")
     return by_operator(values, "your matrix", size)
@@ -127,7 +127,7 @@ def _jacobi(problem: Problem, at: Array | None) -> Change:
             f"the curvature along coordinate {worst} is {diagonal[worst]:.6g}, and its root is needed; add a ridge, or "
             "give a scale of your own"
         )
-    return by_scale(_inverse(np.sqrt(diagonal)), _called("jacobi", at), diagonal.size)
+    return by_scale(_inverse(np.sqrt(diagonal)), _title("jacobi", at), diagonal.size)
 
 
 def _columns(problem: Problem, at: Array | None) -> Change:  # noqa: ARG001 - the contract
@@ -149,7 +149,7 @@ def _standardise(problem: Problem, at: Array | None) -> Change:  # noqa: ARG001 
 def _cholesky(problem: Problem, at: Array | None) -> Change:
     R, shift = upper_factor(problem.hessian_matrix(at), problem.name)
     shifted = f", diagonal raised by {shift:g}" if shift else ""
-    return by_upper_factor(R, _called("cholesky", at) + shifted, R.shape[0])
+    return by_upper_factor(R, _title("cholesky", at) + shifted, R.shape[0])
 
 
 def _linear(problem: Problem, name: str) -> LinearModel:
@@ -163,5 +163,5 @@ def _inverse(sizes: Array) -> Array:
     return np.divide(1.0, sizes, out=np.ones_like(sizes), where=sizes > 0)
 
 
-def _called(name: str, at: Array | None) -> str:
+def _title(name: str, at: Array | None) -> str:
     return name if at is None else f"{name} at a point"

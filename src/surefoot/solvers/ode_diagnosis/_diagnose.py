@@ -14,7 +14,7 @@ from surefoot.solvers.ode_diagnosis._costs import explicit_costs, nearly_real, s
 from surefoot.solvers.ode_diagnosis._rates import sample
 from surefoot.solvers.ode_diagnosis._trials import NEAR, Equation, implicit_kinds
 from surefoot.solvers.ode_diagnosis._types import Cost, Diagnosis, MethodRun
-from surefoot.spectra.measured.jacobian import checked_fun, checked_point
+from surefoot.spectra.measured.jacobian import check_fun, check_point
 
 __all__ = ["diagnose"]
 
@@ -84,9 +84,9 @@ def diagnose(
     """
     if not 0 < span < math.inf:
         raise InvalidInput(f"span must be positive and finite: how far to go from t; got {span!r}")
-    y = checked_point(y)
+    y = check_point(y)
     interval = (float(t), float(t) + float(span))
-    checked = checked_fun(fun, y.size)
+    checked = check_fun(fun, y.size)
     if not np.array_equal(checked(interval[0], y), checked(interval[0], y)):
         raise NotRepeatable("fun gave two different answers at the same point; it must depend on t and y alone")
     equation = Equation(fun, interval, y, jac, sparsity)

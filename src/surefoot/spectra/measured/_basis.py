@@ -62,16 +62,16 @@ class Basis:
             found: Any = 0.0
             for first in range(0, self.size, RUN):
                 piece = vector[first : first + RUN]
-                parts = [block[:, first : first + RUN] @ piece for block in self._filled()]
+                parts = [block[:, first : first + RUN] @ piece for block in self._parts()]
                 found = found + xp.astype(xp.concat(parts), xp.float64)
             return xp.astype(found, space.dtype)
-        parts = [xp.conj(block) @ vector if space.complex else block @ vector for block in self._filled()]
+        parts = [xp.conj(block) @ vector if space.complex else block @ vector for block in self._parts()]
         return parts[0] if len(parts) == 1 else xp.concat(parts)
 
     def subtract(self, vector: Array, coefficients: Array) -> Array:
         """The vector minus the rows, each times its coefficient."""
         first = 0
-        for block in self._filled():
+        for block in self._parts():
             vector = vector - coefficients[first : first + block.shape[0]] @ block
             first += block.shape[0]
         return vector
@@ -81,7 +81,7 @@ class Basis:
         space, used = self.space, weights.shape[1]
         found: Any = None
         first = 0
-        for block in self._filled():
+        for block in self._parts():
             last = min(first + block.shape[0], used)
             part = weights[:, first:last]
             term = (part if space.on_numpy else space.asarray(part)) @ block[: last - first, :]
@@ -91,7 +91,7 @@ class Basis:
                 break
         return found
 
-    def _filled(self) -> list[Any]:
+    def _parts(self) -> list[Any]:
         """The blocks, the last one as far as it is filled."""
         rest = self.rows - self._height * (len(self._blocks) - 1)
         return [*self._blocks[:-1], self._blocks[-1][:rest, :]]

@@ -164,7 +164,7 @@ def density(
     if width is None:
         width = SMOOTHING / steps * ((high - low) or abs(high) or 1.0)
     grid = np.linspace(low - MARGIN * width, high + MARGIN * width, points)
-    each = np.stack([_smoothed(grid, *row, width) for row in zip(nodes, weights, strict=True)])
+    each = np.stack([_smooth(grid, *row, width) for row in zip(nodes, weights, strict=True)])
     mean, error = each.mean(axis=0), np.full(points, np.nan)
     if n_vectors > 1:
         error = each.std(axis=0, ddof=1) / math.sqrt(n_vectors)
@@ -199,7 +199,7 @@ def _table(rows: list[Reals]) -> Reals:
     return table
 
 
-def _smoothed(grid: Reals, nodes: Reals, weights: Reals, width: float) -> Reals:
+def _smooth(grid: Reals, nodes: Reals, weights: Reals, width: float) -> Reals:
     distances = (grid[:, None] - nodes) / width
     return (np.exp(-0.5 * distances**2) @ weights) / (width * math.sqrt(2 * math.pi))
 

@@ -127,13 +127,13 @@ def eigenpairs(
     if max_products is not None and max_products < k:
         raise InvalidInput(f"max_products must be at least k = {k}; got {max_products!r}")
     if which == "smallest":
-        return _mirrored(operator, k, rtol, failure, max_products, rng)
+        return _smallest_pairs(operator, k, rtol, failure, max_products, rng)
     if operator.entries is not None and n <= SOLVED:
-        return _solved(operator, k)
+        return _solve(operator, k)
     generator = private_generator(rng)
     budget = MAX_PRODUCTS if max_products is None else max_products
     run, extreme, spent, converged = _run(operator, k, rtol, failure, min(n, budget), generator, probe=True)
-    found = _found(run, k, extreme, spent, converged)
+    found = _pairs_of(run, k, extreme, spent, converged)
     # the interval of the first value says already that nothing lies above it
     while k > 1 and found.values.size < n and spent < budget:
         beside = _Beside(operator, found.vectors)
@@ -146,7 +146,7 @@ def eigenpairs(
             # the inner end is that of the compression, which has no eigenvalue below the next one of the operator
             rest = replace(rest, lower_is="estimate")
             return replace(found, rest=rest, products=spent, note=found.note or _note(converged, spent))
-        found = _joined(operator, found, run.ritz_pairs(min(above, k))[1], k)
+        found = _join(operator, found, run.ritz_pairs(min(above, k))[1], k)
         spent += found.products
         found = replace(found, products=spent)
     return found
@@ -206,7 +206,7 @@ class _Beside(LinearMap):
         )
 
 
-def _joined(operator: Operator, found: EigenPairs, rows: Array, k: int) -> EigenPairs:
+def _join(operator: Operator, found: EigenPairs, rows: Array, k: int) -> EigenPairs:
     """Rayleigh-Ritz on what was found and new directions together; `products` is what this cost."""
     space = operator.space
     xp = space.xp
@@ -253,7 +253,7 @@ def _extreme(run: Lanczos, delta: float, failure: float) -> Bounds:
     return Bounds(top - slack, max(top, upper) + slack, "proved", "probabilistic", failure)
 
 
-def _found(run: Lanczos, k: int, extreme: Bounds, spent: int, converged: bool) -> EigenPairs:
+def _pairs_of(run: Lanczos, k: int, extreme: Bounds, spent: int, converged: bool) -> EigenPairs:
     values, vectors = run.ritz_pairs(min(k, run.steps))
     return EigenPairs(
         values=values[::-1].copy(),
@@ -269,7 +269,7 @@ def _note(converged: bool, spent: int) -> str:
     return "" if converged else f"stopped after {spent} products: residuals or the interval wider than asked for"
 
 
-def _solved(operator: Operator, k: int) -> EigenPairs:
+def _solve(operator: Operator, k: int) -> EigenPairs:
     matrix: Any = operator.entries
     dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
     values, vectors = np.linalg.eigh(dense)
@@ -284,7 +284,7 @@ def _solved(operator: Operator, k: int) -> EigenPairs:
     )
 
 
-def _mirrored(
+def _smallest_pairs(
     operator: Operator,
     k: int,
     rtol: float,
@@ -293,7 +293,7 @@ def _mirrored(
     rng: int | np.random.Generator,
 ) -> EigenPairs:
     """The smallest eigenvalues are minus the largest of -A."""
-    minus = _negated(operator)
+    minus = _negate(operator)
     found = eigenpairs(minus, k, rtol=rtol, failure=failure, max_products=max_products, rng=rng)
     return replace(
         found,
@@ -307,7 +307,7 @@ def _minus(bounds: Bounds) -> Bounds:
     return Bounds(-bounds.upper, -bounds.lower, bounds.upper_is, bounds.lower_is, bounds.failure)
 
 
-def _negated(operator: Operator) -> Operator:
+def _negate(operator: Operator) -> Operator:
     if operator.entries is not None and operator.space.on_numpy:
         return MatrixOperator(-operator.entries)
     return LinearMap(

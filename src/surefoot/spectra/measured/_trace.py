@@ -114,12 +114,12 @@ def trace(
         return _exact(sum(float(np.real(operator.matvec(e)[i])) for i, e in enumerate(np.eye(n))), n)
     generator = private_generator(rng)
     third = products // 3 if deflate else 0
-    known, basis = _deflated(operator, third, generator)
+    known, basis = _deflate(operator, third, generator)
     samples = [_sample(operator, basis, generator) for _ in range(products - 2 * third)]
-    return _estimated(known, np.array(samples), failure, products, "Hutch++" if deflate else "Hutchinson")
+    return _estimate(known, np.array(samples), failure, products, "Hutch++" if deflate else "Hutchinson")
 
 
-def _deflated(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array | None]:
+def _deflate(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array | None]:
     """The trace of Q'AQ, and Q, shape (n, count), for a basis Q of A times random signs; None for count 0."""
     if not count:
         return 0.0, None
@@ -151,7 +151,7 @@ def _exact(value: float, products: int) -> TraceEstimate:
     )
 
 
-def _estimated(known: float, samples: Reals, failure: float, products: int, method: str) -> TraceEstimate:
+def _estimate(known: float, samples: Reals, failure: float, products: int, method: str) -> TraceEstimate:
     from scipy.special import stdtrit
 
     value = known + float(samples.mean())

@@ -124,7 +124,7 @@ def measured_ends(
                     rng=rng,
                     max_memory=max_memory,
                 )
-                return _restored(ends, other.scale)
+                return _restore(ends, other.scale)
             if operator.black_box and len(runs) == 1 and run.steps == 2 and not run.exhausted and spent < budget:
                 run.probe()
                 spent += 1
@@ -162,7 +162,7 @@ class _Rescaled(LinearMap):
         )
 
 
-def _restored(ends: Ends, scale: float) -> Ends:
+def _restore(ends: Ends, scale: float) -> Ends:
     """What was measured of c A, said of A."""
     largest, smallest = (
         replace(b, lower=b.lower / scale, upper=b.upper / scale) for b in (ends.largest, ends.smallest)

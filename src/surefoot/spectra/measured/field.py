@@ -122,7 +122,7 @@ def measured_field(
     try:
         operator.rmatvec(np.zeros(operator.shape[0]))
     except InvalidInput:
-        return _estimated(operator, max_products or ARNOLDI_STEPS, rng)
+        return _estimate(operator, max_products or ARNOLDI_STEPS, rng)
     # a real operator's field is symmetric about the real axis: the upper half plane's directions are enough
     directions = SIDES if operator.complex else SIDES // 2 + 1
     budget = STEPS if max_products is None else max(2, max_products // (4 * directions))
@@ -143,7 +143,7 @@ def measured_field(
     if short:
         note += f"; {short} of {directions} support lines are looser than rtol={rtol:g}, allow more max_products"
     certainty: Certainty = "proved" if trust == "proved" else "probabilistic"
-    ritz = _eigenvalues(_compressed(operator, budget, rng))
+    ritz = _eigenvalues(_compress(operator, budget, rng))
     return Field(_corners(np.asarray(supports)), certainty, products + ritz.size, note, ritz)
 
 
@@ -179,9 +179,9 @@ def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
     return (supports + 1j * along) * np.exp(1j * theta)
 
 
-def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Field:
+def _estimate(operator: Operator, steps: int, rng: np.random.Generator) -> Field:
     """By Arnoldi: the field of values of V'AV, boundary points."""
-    H = _compressed(operator, steps, rng)
+    H = _compress(operator, steps, rng)
     note = (
         f"an estimate from inside by {len(H)} Arnoldi steps, no bound: without an adjoint product none is possible; "
         "give a matrix, a sparsity pattern or an rmatvec"
@@ -189,7 +189,7 @@ def _estimated(operator: Operator, steps: int, rng: np.random.Generator) -> Fiel
     return Field(_boundary(H), "estimate", len(H), note, _eigenvalues(H))
 
 
-def _compressed(operator: Operator, steps: int, rng: np.random.Generator) -> Array:
+def _compress(operator: Operator, steps: int, rng: np.random.Generator) -> Array:
     """V'AV on a Krylov space, by Arnoldi's recurrence with reorthogonalisation."""
     n = operator.shape[0]
     steps = min(steps, n - 1)

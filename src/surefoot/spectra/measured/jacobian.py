@@ -10,7 +10,7 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
-__all__ = ["Fun", "Jacobian", "checked_fun", "checked_point", "jacobian"]
+__all__ = ["Fun", "Jacobian", "check_fun", "check_point", "jacobian"]
 
 Fun = Callable[[float, Any], ArrayLike]
 Scheme = Literal["auto", "analytic", "dense", "sparse", "products"]
@@ -108,20 +108,20 @@ def jacobian(
     >>> print(f"{sf.limits(J, sf.methods.RK4()).stable:.4f}")
     2.9509
     """
-    y = checked_point(y)
-    checked = checked_fun(fun, y.size)
+    y = check_point(y)
+    checked = check_fun(fun, y.size)
     value = checked(float(t), y)
     if not np.array_equal(checked(float(t), y), value):
         raise NotRepeatable(
             "fun gave two different answers at the same point; it must depend on t and y alone (no counters, caches of "
             "previous calls, or random numbers)"
         )
-    chosen = _chosen(scheme, jac, sparsity, y.size)
+    chosen = _choose(scheme, jac, sparsity, y.size)
     if chosen == "analytic":
         return _analytic(jac, float(t), y)
     calls = 2
 
-    def counted(x: Array) -> Array:
+    def count_calls(x: Array) -> Array:
         nonlocal calls
         calls += 1
         made.evaluations = calls
@@ -130,17 +130,17 @@ def jacobian(
     steps = RELATIVE_STEP * np.maximum(np.abs(y), SMALLEST_SHARE * (np.abs(y).max(initial=0.0) or 1.0))
     if chosen == "products":
         made = Jacobian(y.size)
-        made._derivative = _differentiator(counted, y)
+        made._derivative = _differentiator(count_calls, y)
     else:
         made = Jacobian(y.size)
         pattern = np.ones((y.size, y.size), dtype=bool) if chosen == "dense" else sparsity
-        matrix = _differences(counted, y, steps, pattern, sparse=chosen == "sparse")
+        matrix = _differences(count_calls, y, steps, pattern, sparse=chosen == "sparse")
         made = Jacobian(y.size, matrix=MatrixOperator(matrix, kind="jacobian", tolerance=NOISE))
     made.evaluations = calls
     return made
 
 
-def checked_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float64]]:
+def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float64]]:
     """Fun with its result brought to float64, shape (size,), finite; the errors name what was wrong.
 
     Raises
@@ -168,7 +168,7 @@ def checked_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.floa
     return call
 
 
-def checked_point(y: ArrayLike) -> NDArray[np.float64]:
+def check_point(y: ArrayLike) -> NDArray[np.float64]:
     """The state as a float64 vector.
 
     Raises
@@ -190,7 +190,7 @@ def checked_point(y: ArrayLike) -> NDArray[np.float64]:
     return point.astype(np.float64)
 
 
-def _chosen(scheme: str, jac: Any, sparsity: Any, size: int) -> str:
+def _choose(scheme: str, jac: Any, sparsity: Any, size: int) -> str:
     if scheme == "auto":
         if jac is not None:
             return "analytic"

@@ -164,7 +164,7 @@ class Lanczos:
         if self._basis is None:
             alpha, residual = self._three_terms(product)
         else:
-            alpha, residual = self._orthogonalised(product, self._basis)
+            alpha, residual = self._orthogonalise(product, self._basis)
         self.alphas.append(alpha)
         beta = self.space.norm(residual)
         # A residual at the rounding level of the product has no direction of its own.
@@ -210,7 +210,7 @@ class Lanczos:
         # the stored row, so that a vector is not kept twice
         self._current = basis[basis.rows - 1]
 
-    def _orthogonalised(self, product: Array, basis: Basis) -> tuple[float, Array]:
+    def _orthogonalise(self, product: Array, basis: Basis) -> tuple[float, Array]:
         """alpha, and what is left of a product beside the basis."""
         k = self.steps
         coefficients = basis.project(product)

@@ -105,7 +105,7 @@ class Score(ABC):
     """s = d(-log p(y | z))/dz at a y drawn from p(. | z), for all predictions at once."""
 
     @abstractmethod
-    def drawn(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
         """The score, of the shape of the outputs z; 0 where the target is ignored."""
 
     def predictions(self, z: Tensor, target: Tensor) -> float:  # noqa: ARG002
@@ -120,7 +120,7 @@ class Score(ABC):
 class Gaussian(Score):
     """-log p = (z - y)^2: variance 1/2, s = 2 (z - y)."""
 
-    def drawn(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+    def draw(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         noise = torch.randn(z.shape, generator=generator, dtype=torch.float64)
         return (2**0.5 * noise).to(z)
 
@@ -128,7 +128,7 @@ class Gaussian(Score):
 class Bernoulli(Score):
     """-log p = softplus(z) - y z: s = sigmoid(z) - y."""
 
-    def drawn(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+    def draw(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         p = z.sigmoid()
         uniform = torch.rand(z.shape, generator=generator, dtype=torch.float64).to(z.device)
         return p - (uniform < p).to(z)
@@ -140,7 +140,7 @@ class Categorical(Score):
     def __init__(self, ignored: int) -> None:
         self.ignored = ignored
 
-    def drawn(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
         classes = _class_dimension(z)
         p = z.softmax(classes)
         rows = p.movedim(classes, -1)
@@ -182,7 +182,7 @@ class FisherOf(Curvature):
             raise InvalidInput("targets are class probabilities; draws need class labels: draws=None is exact")
         generator = torch.Generator().manual_seed(self.seed + _fingerprint(batch))
         z = outputs.detach()
-        scores = [self.score.drawn(z, target, generator) for _ in range(self.draws)]
+        scores = [self.score.draw(z, target, generator) for _ in range(self.draws)]
         share = 1 / (self.draws * self.score.predictions(z, target))
 
         def inner(w: Tensor) -> Tensor:

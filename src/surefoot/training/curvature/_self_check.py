@@ -83,7 +83,7 @@ def self_check(operator: "CurvatureOperator") -> str:
     for samples in (batch,) if few is None else (few, batch):
         for in_double in (True, False) if operator.shape[0] <= LARGE else (False,):
             try:
-                found = _checked(operator, samples, in_double=in_double)
+                found = _run_checks(operator, samples, in_double=in_double)
             except NotSmooth:
                 raise
             except SurefootError as error:
@@ -95,12 +95,12 @@ def self_check(operator: "CurvatureOperator") -> str:
     return reason if reason.startswith("not checked") else f"not checked: {reason}"
 
 
-def _checked(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -> str:
+def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -> str:
     model = _without_adjustments(copy.deepcopy(operator.model))
     batch = on_device(batch, operator.block.tensors[0].device)
     curvature = operator.curvature
     if in_double:
-        model, batch, curvature = model.double(), mapped(_doubled, batch), curvature.in_double()
+        model, batch, curvature = model.double(), mapped(_double, batch), curvature.in_double()
     else:
         curvature = curvature.in_full()
     block = select(model, operator.names)
@@ -197,7 +197,7 @@ def _fixed_rows(model: nn.Module) -> dict[int, list[int]]:
     return fixed
 
 
-def _doubled(tensor: Tensor) -> Tensor:
+def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 

@@ -51,10 +51,10 @@ class GaussNewtonOf(Curvature):
         refuse_reentrant_checkpoints(value)
         z = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.loss.criterion(z, target), z, create_graph=True)
-        return Linearised(value.item(), outer_product(outputs, parameters, _bent(slope, z)))
+        return Linearised(value.item(), outer_product(outputs, parameters, _bend(slope, z)))
 
 
-def _bent(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
+def _bend(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
     """W -> C w, from the criterion's derivative in z and its graph."""
 
     def inner(w: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequen
         raise _no_outputs(loss)
     refuse_reentrant_checkpoints(value)
     (slope,) = torch.autograd.grad(value, z, create_graph=True, materialize_grads=True)
-    inner = _bent(slope, z)
+    inner = _bend(slope, z)
     if not _known_to_be_convex(z.detach(), inner):
         raise InvalidInput(
             "the model's own loss is neither a cross-entropy nor a mean square in its logits, so its Gauss-Newton "

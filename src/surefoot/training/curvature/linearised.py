@@ -20,7 +20,7 @@ __all__ = [
     "Linearised",
     "as_scalar",
     "check_differentiable",
-    "explained",
+    "explain",
     "one_sample",
     "refuse_reentrant_checkpoints",
 ]
@@ -205,7 +205,7 @@ def one_sample(error: ValueError, i: int, batches: int) -> Exception:
     )
 
 
-def explained(error: RuntimeError) -> NotSmooth:
+def explain(error: RuntimeError) -> NotSmooth:
     """What a failure inside a second derivative means, and what would fix it."""
     text = str(error)
     if "double backward" in text and "compile" in text:

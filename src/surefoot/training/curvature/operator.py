@@ -18,7 +18,7 @@ from surefoot.training.curvature._autocast import autocast_error
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.curvature._self_check import self_check
 from surefoot.training.curvature.cost import CurvatureCost
-from surefoot.training.curvature.linearised import Curvature, Linearised, explained, one_sample
+from surefoot.training.curvature.linearised import Curvature, Linearised, explain, one_sample
 from surefoot.training.model.batches import Batches, check_weights, gather
 from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
@@ -167,7 +167,7 @@ class CurvatureOperator(Operator):
         """
         model = copy.deepcopy(self.model).double()
         batches = self.batches if samples is None else few(self.batches, samples)
-        items = tuple(mapped(_doubled, on_device(batch, self._device)) for batch in batches.items)
+        items = tuple(mapped(_double, on_device(batch, self._device)) for batch in batches.items)
         return CurvatureOperator(
             model,
             self.curvature.in_double(),
@@ -388,7 +388,7 @@ class CurvatureOperator(Operator):
         except SurefootError:
             raise
         except RuntimeError as error:
-            raise explained(error) from error
+            raise explain(error) from error
 
     def _linearised(self, i: int) -> Linearised:
         batch = on_device(self.batches.items[i], self._device)
@@ -400,7 +400,7 @@ class CurvatureOperator(Operator):
             raise
         except RuntimeError as error:
             if "backward" in str(error) or "derivative" in str(error):
-                raise explained(error) from error
+                raise explain(error) from error
             raise
         except ValueError as error:
             raise one_sample(error, i, len(self.batches.items)) from error
@@ -462,7 +462,7 @@ def few(batches: Batches, samples: int) -> Batches:
     return Batches((batches.items[0] if cut is None else cut,), (1.0,))
 
 
-def _doubled(tensor: Tensor) -> Tensor:
+def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 

@@ -106,7 +106,7 @@ def mean_square_limits(
     device = block.tensors[0].device
     check_repeatable(model, loss, on_device(batches.items[0], device))
     factors = _factors(model, criterion, batches, block, max_memory)
-    reduced = _reduced(factors).reshape(factors.shape[0], factors.shape[1], -1).numpy()
+    reduced = _reduce(factors).reshape(factors.shape[0], factors.shape[1], -1).numpy()
     return mean_square_limits_of(
         reduced, batch, replacement=replacement, scope="local", rtol=rtol, failure=failure, rng=rng
     )
@@ -122,7 +122,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
             alone = on_device(taken(item, torch.tensor([i]), size), device)
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
-            with _told_apart(), undisturbed(model):
+            with _explain_coupling(), undisturbed(model):
                 outputs, target = loss.outputs(model, alone)
                 total += float(loss.criterion(outputs, target).detach())
                 if not found:
@@ -140,7 +140,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
 
 
 @contextmanager
-def _told_apart() -> Generator[None]:
+def _explain_coupling() -> Generator[None]:
     try:
         yield
     except ValueError as error:
@@ -161,7 +161,7 @@ def _root(loss: Supervised, outputs: Tensor, target: Tensor) -> Tensor:
     return values.clamp(min=0).sqrt()[:, None] * vectors.T
 
 
-def _reduced(factors: Tensor) -> Tensor:
+def _reduce(factors: Tensor) -> Tensor:
     """The rows in an orthonormal basis of their span, shape (n r, rank at most n r): lengths and angles are kept."""
     rows = factors.flatten(0, 1)
     if rows.shape[1] <= rows.shape[0]:

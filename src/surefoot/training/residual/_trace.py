@@ -110,7 +110,7 @@ class _Additions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is LERP and len(args) == 3:
-            return self._rescaled(func(*args), *args)
+            return self._rescale(func(*args), *args)
         in_place = func in ADD_IN_PLACE
         pair = _operands(args, kwargs) if in_place or func in ADD else None
         if pair is None:
@@ -123,7 +123,7 @@ class _Additions(TorchFunctionMode):
         self._note(first, pair[1], edges, alpha, result)
         return result
 
-    def _rescaled(self, result: Tensor, x: Tensor, total: Tensor, scale: Any) -> Tensor:
+    def _rescale(self, result: Tensor, x: Tensor, total: Tensor, scale: Any) -> Tensor:
         """A sum x + g(x) that is made x + h g(x) afterwards."""
         known = (step for step in reversed(self.record.steps) if total.requires_grad and step.sum == edge_of(total))
         step = next(known, None)

@@ -134,7 +134,7 @@ def _some(model: nn.Module) -> str:
 def _steps_of(name: str, record: Trace) -> list[Step]:
     """The branches of a module that is a block, or is itself a branch; an error where it is neither."""
     within = _innermost([step for step in record.steps if name in step.inside])
-    produced = [step for step in record.steps if any(name in _returned_by(record, edge) for edge in step.addends)]
+    produced = [step for step in record.steps if any(name in _producers(record, edge) for edge in step.addends)]
     calls = [call for call in record.calls if call.name == name]
     why = next((why for call in calls if (why := _why_no_block(call, within))), "" if calls else "it never ran")
     if why and not produced:
@@ -165,7 +165,7 @@ def _maker(edge: Edge | None) -> str:
     return str(edge[0].name()).removeprefix("torch::autograd::").rstrip("0123456789").removesuffix("Backward")
 
 
-def _returned_by(record: Trace, edge: Edge) -> list[str]:
+def _producers(record: Trace, edge: Edge) -> list[str]:
     return [name for name, _ in record.producers.get(edge, [])]
 
 
@@ -173,7 +173,7 @@ def _names(record: Trace, steps: list[Step]) -> list[str]:
     written = Counter(step.inside[-1] for step in steps)
     names: list[str] = []
     for step in steps:
-        makers = [name for edge in step.addends for name in _returned_by(record, edge)[-1:]]
+        makers = [name for edge in step.addends for name in _producers(record, edge)[-1:]]
         home = step.inside[-1]
         names.append(home if home and written[home] == 1 else " + ".join(makers) or home or "the model")
     seen: Counter[str] = Counter()

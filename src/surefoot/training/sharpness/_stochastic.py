@@ -191,7 +191,7 @@ def stochastic_curvature(
     for H in _operators(model, loss, others, count):
         operator = frozen.curvature(H)
         found = spectrum(
-            _decayed(operator, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
+            _add_decay(operator, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
         )
         largest = largest.with_value(found.largest.upper)
         products += found.products + (rate is None)
@@ -238,7 +238,7 @@ class _Step:
         if on_the_way is None:
             return cls(scale * z, z, frozen)
         model, loss, batch, rate = on_the_way
-        return cls(scale * z, z, frozen, rate, _moved(model, loss, batch, -rate * scale * z))
+        return cls(scale * z, z, frozen, rate, _move(model, loss, batch, -rate * scale * z))
 
     def curvature(self, operator: Operator, H: CurvatureOperator) -> float:
         """That of one mini-batch, d'Hd/d'Pd."""
@@ -259,12 +259,12 @@ def _plain(H: CurvatureOperator) -> Frozen:
     return Frozen(GradientDescent(), np.ones(n), np.zeros(n), np.zeros(n), "")
 
 
-def _decayed(operator: Operator, frozen: Frozen) -> Operator:
+def _add_decay(operator: Operator, frozen: Frozen) -> Operator:
     """Decoupled decay counts as the curvature that gives the largest step exactly."""
     return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
 
 
-def _moved(model: nn.Module, loss: Loss, batch: Any, move: Tensor) -> CurvatureOperator:
+def _move(model: nn.Module, loss: Loss, batch: Any, move: Tensor) -> CurvatureOperator:
     """A copy of the model at the end of the step."""
     copied = copy.deepcopy(model)
     there = hessian(copied, loss, [batch], check=False)

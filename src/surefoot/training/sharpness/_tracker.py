@@ -233,7 +233,7 @@ class SharpnessTracker:
         stale = self._staleness(warm)
         cost = 0 if warm is None else warm.steps
         if warm is None or fresh or (self.recertify and stale):
-            value, residual, bounds, more = self._certified(operator, warm)
+            value, residual, bounds, more = self._certify(operator, warm)
             cost, stale, certified = cost + more, "", True
         else:
             values, vectors = warm.ritz_pairs(2)
@@ -290,7 +290,7 @@ class SharpnessTracker:
             return f"{self._since} updates since the last fresh start, cadence {self.cadence}"
         return ""
 
-    def _certified(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
+    def _certify(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
         """A fresh start, and the lesson for the cadence; products without those of the warm run."""
         rng = np.random.default_rng([STREAM, self.rng, self._certificates])
         ends = measured_ends(

@@ -124,13 +124,13 @@ class DescentMap:
         return torch.stack([self._value(row) for row in columns])
 
     def _value(self, vector: Tensor) -> Tensor:
-        named = self._named(vector)
+        named = self._by_name(vector)
         total = torch.zeros((), dtype=vector.dtype, device=vector.device)
         for item, share in zip(self._items, self._shares, strict=True):
             total = total + share * as_scalar(functional_call(self._whole, named, (item,)))
         return total
 
-    def _named(self, vector: Tensor) -> dict[str, Tensor]:
+    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
         pieces = vector.split([p.numel() for p in self.block.tensors])
         shaped = (piece.view(p.shape) for piece, p in zip(pieces, self.block.tensors, strict=True))
         return {f"model.{name}": piece for name, piece in zip(self.block.names, shaped, strict=True)}

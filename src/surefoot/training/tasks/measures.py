@@ -34,7 +34,7 @@ def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng:
     InvalidInput
         If the task has no such optimizer, or as `range_test`.
     """
-    model, made = _made(task, optimizer, SOME_RATE)
+    model, made = _make(task, optimizer, SOME_RATE)
     return range_test(model, task._loss, task._visits.endless(), made, steps=steps, rng=rng)
 
 
@@ -61,12 +61,12 @@ def suggest_groups_of(task: Task, optimizer: str | None = None, *, rate: float, 
     InvalidInput
         If the task has no such optimizer, or as `suggest_groups`.
     """
-    model, made = _made(task, optimizer, rate)
+    model, made = _make(task, optimizer, rate)
     batches = [batch for batch, _ in zip(task._visits.endless(), range(task._visits.per_pass), strict=False)]
     return suggest_groups(model, task._loss, batches, made, rng=rng)
 
 
-def _made(task: Task, optimizer: str | None, rate: float) -> tuple[nn.Module, Optimizer]:
+def _make(task: Task, optimizer: str | None, rate: float) -> tuple[nn.Module, Optimizer]:
     """A copy of the model and a fresh optimizer for it."""
     model = copy.deepcopy(task._model)
     label = choose_optimizer(task, optimizer)
