@@ -10,18 +10,8 @@ Role = Literal["rate", "loss", "validation", "norm", "scale"]
 
 # The best first: what counts updates before what counts batches.
 STEPS = (
-    *(
-        "step",
-        "global_step",
-        "_step",
-        "steps",
-        "train_step",
-        "current_step",
-        "iteration",
-        "iterations",
-        "iter",
-        "iters",
-    ),
+    *("step", "global_step", "_step", "steps", "train_step", "current_step"),
+    *("iteration", "iterations", "iter", "iters"),
     *("num_updates", "update", "updates", "it", "k", "batches_done", "batch", "t", "s"),
 )
 EPOCHS = ("epoch", "epochs", "current_epoch")

@@ -22,8 +22,7 @@ PAIR = re.compile(
 # Names after which nothing stands but a blank.
 SPACED = re.compile(
     r"(?<![\w-])(?P<name>(?:train|val(?:id(?:ation)?)?|eval|test|lm) loss|loss|learning rate|lr|grad(?:ient)? "
-    r"norm|gnorm"
-    rf"|norm|loss scale)\s+(?P<value>{NUMBER})(?![\w:]|\.\d)",
+    rf"norm|gnorm|norm|loss scale)\s+(?P<value>{NUMBER})(?![\w:]|\.\d)",
     re.IGNORECASE,
 )
 # Epoch and place in it: fairseq "epoch 3: 100 / 2500", timm "Train: 3 [ 100/2500 ( 4%)]", mmengine "[3][100/2500]".
@@ -32,8 +31,8 @@ WITHIN = re.compile(
     re.IGNORECASE,
 )
 STEP = re.compile(
-    r"(?<![\w/-])(?:global[_ "
-    r"]step|step|iter(?:ation)?|update|batch)s?['\"]?\s{0,12}[:=#]?\s{0,12}\[?\s{0,12}(\d+)(?![\w.]|:\d)",
+    r"(?<![\w/-])(?:global[_ ]step|step|iter(?:ation)?|update|batch)s?['\"]?"
+    r"\s{0,12}[:=#]?\s{0,12}\[?\s{0,12}(\d+)(?![\w.]|:\d)",
     re.IGNORECASE,
 )
 BAR = re.compile(r"\|\s*(\d+)/\d+\s*\[")

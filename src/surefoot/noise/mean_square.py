@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.noise._types import remainder
 from surefoot.operators import Array, LinearMap
 from surefoot.problems import Problem
 from surefoot.spectra import spectrum
@@ -146,9 +147,7 @@ def noise_share(batch: int, terms: int, replacement: bool) -> float:
     """
     if batch < 1 or (not replacement and batch > terms):
         raise InvalidInput(f"batch must be at least 1{'' if replacement else f' and at most {terms}'}; got {batch!r}")
-    if replacement:
-        return 1 / batch
-    return (terms - batch) / (batch * (terms - 1)) if terms > 1 else 0.0
+    return remainder(batch, None if replacement else terms) / batch
 
 
 def _second_moments(F: Array, h: Array, ridge: Array, share: float) -> LinearMap:

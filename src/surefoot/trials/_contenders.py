@@ -10,6 +10,7 @@ from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
 from surefoot.rules.named import step_of
 from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.solvers import FISTA
+from surefoot.trials._curvature import global_curvature
 
 __all__ = ["Contender", "contender", "contender_names", "known_of", "usual_contenders"]
 
@@ -78,11 +79,8 @@ def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
 
 def known_of(problem: Problem, steps: int, *, optimum: float | None = None, first: float | None = None) -> Known:
     """What a problem knows of itself: curvature bounds that hold everywhere, where there are some."""
-    try:
-        found = problem.curvature()
-    except (NotSmooth, NotImplementedError):
-        return Known(optimum=optimum, steps=steps, first=first)
-    if found.scope != "global":
+    found = global_curvature(problem)
+    if found is None:
         return Known(optimum=optimum, steps=steps, first=first)
     top, bottom = found.largest.upper, found.smallest.lower
     return Known(

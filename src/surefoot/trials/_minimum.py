@@ -11,6 +11,7 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt, look
 from surefoot.records import Record
+from surefoot.trials._curvature import global_curvature
 
 __all__ = ["Minimum", "minimum"]
 
@@ -147,8 +148,5 @@ def _newton_step(H: Array, gradient: Array) -> Array:
 
 
 def _strong_convexity(problem: Problem) -> float:
-    try:
-        found = problem.curvature()
-    except (NotSmooth, NotImplementedError):
-        return 0.0
-    return max(found.smallest.lower, 0.0) if found.scope == "global" else 0.0
+    found = global_curvature(problem)
+    return 0.0 if found is None else max(found.smallest.lower, 0.0)

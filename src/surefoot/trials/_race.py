@@ -1,7 +1,6 @@
 """Rules side by side on one problem, with SciPy's methods beside them: what each gradient bought."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
-from surefoot.progress import Progress
+from surefoot.progress import Clock, Progress
 from surefoot.solvers import Ending, descend
 from surefoot.trials._baselines import BASELINES, baselines_of
 from surefoot.trials._contenders import Contender, contender, known_of, usual_contenders
@@ -86,7 +85,7 @@ def race(
     """
     if steps < 1 or not 0 < tol < 1:
         raise InvalidInput(f"steps must be at least 1 and tol in (0, 1); got {steps!r} and {tol!r}")
-    began = time.perf_counter()
+    clock = Clock()
     start = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     initial = problem.value(start)
     if not math.isfinite(initial):
@@ -112,7 +111,7 @@ def race(
             steps=steps,
             tol=tol,
             entries=field.entries(),
-            seconds=time.perf_counter() - began,
+            seconds=clock.seconds,
         )
 
     try:
@@ -151,7 +150,7 @@ class _Field:
         self.problem, self.start, self.initial = problem, start, initial
         self.least, self.steps, self.tol = least, steps, tol
         self.progress = progress
-        self.began = time.perf_counter()
+        self.clock = Clock()
         self.done = 0
         self.total = 1
         self.runs: list[tuple[Entry, Counted]] = []
@@ -229,6 +228,4 @@ class _Field:
     def _tell(self, label: str) -> None:
         if self.progress is None:
             return
-        elapsed = time.perf_counter() - self.began
-        remaining = elapsed * (self.total - self.done) / self.done if self.done > self.steps // 10 else None
-        self.progress(self.done, self.total, label, remaining)
+        self.progress(self.done, self.total, label, self.clock.left(self.done, self.total, least=self.steps // 10))

@@ -158,11 +158,7 @@ class Race(Table):
         if self.least.given:
             return self.least.how
         if self.least.error <= 1e-3 * self.tol * (self.initial - self.least.value):
-            return (
-                f"{self.least.how}; proved to {self.least.error:.2g}"
-                if self.least.error
-                else f"{self.least.how}; proved"
-            )
+            return f"{self.least.how}; proved" + (f" to {self.least.error:.2g}" if self.least.error else "")
         if self.least.error < math.inf:
             return f"{self.least.how}; proved only to {self.least.error:.2g}"
         return f"{self.least.how}; no proof of it"

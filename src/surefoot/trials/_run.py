@@ -1,25 +1,25 @@
 """One rule on one problem, told in full: verdict, evidence, and the limit that its steps are to be compared with."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.problems import Problem
-from surefoot.progress import Progress
+from surefoot.progress import Clock, Progress
 from surefoot.records import Record
 from surefoot.rules import Schedule
 from surefoot.solvers import Descent, Ending, descend
 from surefoot.solvers.descend import Callback
 from surefoot.spectra import Spectrum
 from surefoot.stability import limits
-from surefoot.tables import align
+from surefoot.tables import align, spread
 from surefoot.trials._contenders import contender, known_of
+from surefoot.trials._curvature import global_curvature
 from surefoot.trials._minimum import minimum
 
 __all__ = ["Run", "run"]
@@ -83,7 +83,7 @@ class Run(Record):
     def __str__(self) -> str:
         trace, run = self.descent.trace, self.descent
         rows = [("point", "loss", "gradient norm", "step", "step x curvature", "")]
-        for k in _rows_to_show(len(trace)):
+        for k in spread(len(trace), ROWS, powers=True):
             note = "" if trace.accepted[k] else "taken back"
             if trace.reason[k]:
                 note += (": " if note else "") + trace.reason[k]
@@ -164,15 +164,13 @@ def run(
     if rule == "polyak":
         optimum = minimum(problem, problem.start() if x0 is None else problem.checked(x0)).value
     chosen = contender(rule, known_of(problem, steps, optimum=optimum, first=step))
-    found = _spectrum_of(problem)
+    found = global_curvature(problem)
     limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
-    began = time.perf_counter()
+    clock = Clock()
 
     def move(made: int, total: int, *_: object) -> None:
         if progress is not None:
-            elapsed = time.perf_counter() - began
-            remaining = elapsed * (total - made) / made if made > total // 20 else None
-            progress(made, total, rule, remaining)
+            progress(made, total, rule, clock.left(made, total, least=total // 20))
 
     # what has no limit has no rate to predict either
     shown = None if limit is None else found
@@ -198,17 +196,8 @@ def run(
         limit=limit,
         limit_is=limit_is,
         descent=descent,
-        seconds=time.perf_counter() - began,
+        seconds=clock.seconds,
     )
-
-
-def _spectrum_of(problem: Problem) -> Spectrum | None:
-    """Bounds on the curvature that hold everywhere, where there are some."""
-    try:
-        found = problem.curvature()
-    except (NotSmooth, NotImplementedError):
-        return None
-    return found if found.scope == "global" else None
 
 
 def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
@@ -218,13 +207,6 @@ def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
     except InvalidInput:  # a momentum that varies has no amplification factor
         return None, ""
     return allowed.curvature_limit, allowed.reasons.get("curvature limit", "")
-
-
-def _rows_to_show(length: int) -> list[int]:
-    """Rows for print: the first, the last, and some between."""
-    if length <= ROWS:
-        return list(range(length))
-    return np.unique(np.round(np.geomspace(1, length, ROWS)).astype(int) - 1).tolist()
 
 
 def _brief(value: float) -> str:

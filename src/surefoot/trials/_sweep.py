@@ -1,7 +1,6 @@
 """One constant step after the other: where each leads in the end, as a table against the step."""
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from surefoot.errors import Interrupted, InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
 from surefoot.operators import Array
 from surefoot.problems import Problem
-from surefoot.progress import Progress
+from surefoot.progress import Clock, Progress
 from surefoot.records import Record
 from surefoot.rules import Clipped, Constant
 from surefoot.solvers import Descent, Ending, descend
@@ -216,7 +215,7 @@ def sweep(
         raise InvalidInput(f"momentum must be in [0, 1); got {momentum!r}")
     if clip is not None and not 0 < clip < math.inf:
         raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
-    began = time.perf_counter()
+    clock = Clock()
     start = np.asarray(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     method: Method = HeavyBall(momentum) if momentum else GradientDescent()
     limit = limits(spectrum(problem.hessian(start), which="largest", rng=rng), method).curvature_limit
@@ -232,14 +231,13 @@ def sweep(
             limit=limit,
             clip=clip,
             outcomes=tuple(outcomes),
-            seconds=time.perf_counter() - began,
+            seconds=clock.seconds,
         )
 
     try:
         for i, rate in enumerate(chosen):
             if progress is not None:
-                left = (time.perf_counter() - began) / i * (len(chosen) - i) if i else None
-                progress(i, len(chosen), f"rate {rate:.4g}", left)
+                progress(i, len(chosen), f"rate {rate:.4g}", clock.left(i, len(chosen)))
             outcomes.append(_outcome(problem, start, rate, method, clip, steps, rng))
     except KeyboardInterrupt as stop:
         if not outcomes:

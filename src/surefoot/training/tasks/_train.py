@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from surefoot.errors import Diverged, InvalidInput
-from surefoot.progress import Progress
+from surefoot.progress import Clock, Progress
 from surefoot.records import Record
 from surefoot.solvers import Ending
 from surefoot.tables import align, spread
@@ -132,7 +131,7 @@ def train(
     made = task._optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
     pilot = Pilot(model, made, rule=rule, total_steps=steps)
     device = next(model.parameters()).device
-    began, stopped = time.perf_counter(), ""
+    clock, stopped = Clock(), ""
     parameters = sum(p.numel() for p in model.parameters())
     with (
         random_state_kept(),
@@ -150,8 +149,7 @@ def train(
             if writer is not None:
                 writer.write()
             if progress is not None:
-                elapsed = time.perf_counter() - began
-                progress(done, steps, f"{label}, {rule}", elapsed * (steps - done) / done if done > 10 else None)
+                progress(done, steps, f"{label}, {rule}", clock.left(done, steps, least=10))
         final = mean_loss(model, task._loss, task._batches)
     initial, constant = task.initial_loss(), task.constant_loss()
     return TrainingRun(
@@ -164,7 +162,7 @@ def train(
         constant=constant,
         stopped=stopped,
         moments=tuple(pilot.history),
-        seconds=time.perf_counter() - began,
+        seconds=clock.seconds,
     )
 
 

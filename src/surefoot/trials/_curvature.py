@@ -1,0 +1,16 @@
+"""What is known of a problem's curvature everywhere."""
+
+from surefoot.errors import NotSmooth
+from surefoot.problems import Problem
+from surefoot.spectra import Spectrum
+
+__all__ = ["global_curvature"]
+
+
+def global_curvature(problem: Problem) -> Spectrum | None:
+    """Bounds on the curvature that hold everywhere, where there are some."""
+    try:
+        found = problem.curvature()
+    except (NotSmooth, NotImplementedError):  # a kink has none, and a problem of one's own need not know it
+        return None
+    return found if found.scope == "global" else None
