@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.model.agreement import gradient_norm
-from surefoot.training.optimizers.unwrap import unwrap
+from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["TrainingStep", "as_optimizers"]
 
@@ -266,7 +266,7 @@ def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
         If there are none.
     """
     found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
-    found = tuple(unwrap(one) for one in found)
+    found = tuple(unwrapped(one) for one in found)
     for one in found:
         if not isinstance(one, Optimizer):
             raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")

@@ -15,7 +15,7 @@ from surefoot.operators import Array, Operator, scaled, shifted
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
-from surefoot.training.optimizers.unwrap import unwrap
+from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
@@ -93,7 +93,7 @@ def method_of(optimizer: Optimizer) -> Method:
     >>> method_of(torch.optim.AdamW([x]))
     EMAMomentum(beta=0.9)
     """
-    optimizer = unwrap(optimizer)
+    optimizer = unwrapped(optimizer)
     return _common_method(family_of(optimizer), optimizer.param_groups, _steps_taken(optimizer.state.values()))
 
 
@@ -146,7 +146,7 @@ def freeze(
         If it does not train a parameter, maximises, has no rate to express the limit in, or its groups differ
         in momentum.
     """
-    optimizer = unwrap(optimizer)
+    optimizer = unwrapped(optimizer)
     family = family_of(optimizer)
     block = curvature.block
     groups = _groups(optimizer, block)

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from surefoot.rules import Autopilot, Constant, Cooldown, Rule, Watch
 from surefoot.training.loop import Loop, Moment
-from surefoot.training.optimizers.unwrap import tunes_itself
+from surefoot.training.optimizers.unwrapped import tunes_itself
 from surefoot.training.pilot._named import pilot_rule, refuse_foreign_steps
 
 __all__ = ["Pilot"]
