@@ -58,6 +58,7 @@ ROOMS = [
                 "integrations.lightning",
                 "records",
                 "testing",
+                "tables",
                 "checks",
                 "progress",
                 "errors",
