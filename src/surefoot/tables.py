@@ -9,7 +9,8 @@ from typing import Any
 
 from surefoot.records import Record
 
-__all__ = ["Table", "align", "spread", "write_csv"]
+# What a user needs; the functions below serve the house.
+__all__ = ["Table"]
 
 
 class Table(Record):
