@@ -207,7 +207,7 @@ class Watch(Rule):
     def bounds(self, state: WatchState) -> tuple[float, float, float]:
         """The largest loss, gradient norm and change of the buffers that a batch may have; at most the largest float.
 
-        Known before the batch is: a driver may compare on the device.
+        Known before the batch is: a driver may compare on the device, and while it is `calm` read the numbers later.
         """
         usual, reach = state.usual, self.far * state.usual.allowance
         finite = _LARGEST
@@ -218,6 +218,18 @@ class Watch(Rule):
             min(usual.top + reach * span, finite) if span > 0 else finite,
             min(reach * usual.peak, finite) if usual.peak > 0 else finite,
             min(reach * usual.drift, finite) if usual.drift > 0 else finite,
+        )
+
+    def calm(self, state: WatchState) -> bool:
+        """Whether the next batch, whatever its numbers, is taken or left out as the `bounds` say.
+
+        Nothing has to be asked about it then, and no factor is on the rate. Only a state that is broken already can
+        still need a return.
+        """
+        return (
+            not (state.rescues or state.left_out or state.constant)
+            and state.usual.count >= BEGINNING
+            and max(state.lost, state.still) + 1 < self.patience
         )
 
     def follow(self, state: WatchState, past: Any) -> WatchState:

@@ -91,6 +91,11 @@ class ClippedOscillation:
         self._begin(level)
         return turns if news else None
 
+    @property
+    def looks(self) -> bool:
+        """Whether the next update may be one whose gradient is compared."""
+        return self._run >= CLIPPED
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values; comparing begins anew after loading."""
         return {"last": self._last, "run": self._run, "mark": self._mark, "seen": self._seen}

@@ -80,8 +80,7 @@ class Sensors:
 
     def sound(self) -> bool:
         """Whether everything is finite, but for what the batch did to the buffers."""
-        self._step.restore_buffers()
-        return everywhere(self._subject.sound, self.device)
+        return everywhere(self._subject.sound(self._step.before), self.device)
 
     def look(self, direction: Sequence[Tensor]) -> tuple[float, float, float]:
         """<g, d>, d'Hd and |Hd| along a direction."""
@@ -117,13 +116,15 @@ class Sensors:
         limit = self._tracker.update().limit
         return agreed((math.inf if limit is None else limit,), self.device)[0]
 
-    def at_kept(self, loss: float, last: float) -> tuple[float, float]:
+    def at_kept(self, loss: float, last: Tensor | float) -> tuple[float, float]:
         """Loss and gradient norm of this batch at the state that a return would go back to.
 
         Parameters
         ----------
-        loss, last : float
-            Of the batch here, and of its last part, which alone can be evaluated again.
+        loss : float
+            Of the batch here.
+        last : Tensor or float
+            Of its last part, which alone can be evaluated again.
 
         Returns
         -------
@@ -155,7 +156,7 @@ class Sensors:
             self._put(mine)
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g
-        difference = found - (last if self._probe is None else here)
+        difference = found - (float(last) if self._probe is None else here)
         found = loss + difference if math.isfinite(loss) and math.isfinite(difference) else found
         found, norm, answers = agreed((found, norm, float(asked)), self.device)
         if answers < 1:
@@ -218,7 +219,8 @@ class Sensed:
     """
 
     def __init__(
-        self, sensors: Sensors, iteration: int, step: float, rate: float, loss: float, last: float, norm: float,
+        self, sensors: Sensors, iteration: int, step: float, rate: float, loss: float, last: Tensor | float,
+        norm: float,
         variation: float, buffer_change: float, remaining: float, until_cooldown: float, rescues: int,
         losses: tuple[float, ...], update: list[Tensor] | None, previous_slope: float,
     ) -> None:  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -14,12 +15,13 @@ from surefoot.rules import Decision, Rule, Watch
 from surefoot.rules.training.watch import WatchState
 from surefoot.training.loop._clipped_oscillation import ClippedOscillation, Turns, describe, plain_rate
 from surefoot.training.loop._history import Event, History, Moment, diagnosis, thinned
+from surefoot.training.loop._reading import Reading
 from surefoot.training.loop._sensors import SENSED, Sensed, Sensors, moves
 from surefoot.training.loop.copies import Copies
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.snapshots import SnapshotCost, Snapshots
 from surefoot.training.loop.training_step import TrainingStep, as_optimizers
-from surefoot.training.model.agreement import agreed, alone, common_name, local
+from surefoot.training.model.agreement import common_name, local, unread_norm, wide
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.snapshot import Snapshot, Subject
 
@@ -36,6 +38,8 @@ HARDLY = 1e-3
 # What a rule reads of the last move, and what makes it one that may take that move back.
 LOOKING_BACK = frozenset({"displacement", "alignment", "gradient_change", "arrival_slope", "arrival_curvature"})
 UNDOING = frozenset({"loss", "alignment", "gradient_change", "previous_slope"})
+# Gradient norms whose squares stay far inside single precision (its roots are 1e-19 to 1e19): the quick norm is right.
+QUICK = (1e-12, 1e12)
 FORMAT = 2
 
 
@@ -149,8 +153,10 @@ class Loop:
         self._moments: list[Moment] = []
         self._watch_state: WatchState = (watch or Watch()).init()
         self._rule_state: Any = None if rule is None else rule.init()
-        self._parts: list[tuple[float, float]] = []
-        self._alone, self._trying, self._measured = alone(), False, False
+        self._parts: list[tuple[Tensor, float]] = []
+        # an update whose numbers are still on the device, with the rate before it
+        self._unread: tuple[Reading, float] | None = None
+        self._trying, self._measured = False, False
         self._looks_back = rule is not None and not (LOOKING_BACK | UNDOING).isdisjoint(rule.needs)
         self._calls, self._made, self._rescues = 0, 0, 0
         self._taken = math.nan
@@ -166,7 +172,7 @@ class Loop:
         self._previous_slope = math.nan
         self.updates = 0
 
-    def step(self, closure: Callable[[], Tensor], weight: float = 1.0) -> float:
+    def step(self, closure: Callable[[], Tensor], weight: float = 1.0) -> Tensor:
         """One batch: zero the gradients, compute the loss, go backward, and update, leave it out or go back.
 
         Parameters
@@ -179,8 +185,8 @@ class Loop:
 
         Returns
         -------
-        float
-            The loss, as it was, finite or not.
+        Tensor
+            The loss, as it was, finite or not; detached. Only who reads it (``float(value)``) waits for the device.
 
         Raises
         ------
@@ -227,14 +233,16 @@ class Loop:
         Diverged
             After too many returns or batches left out in a row.
         """
-        value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+        value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
+        if not self._settle():
+            return False
         self._note_structure()
         self._rates.settle()  # after a step that the caller left out
         said = self._rates.read()
         if said:
             self._log.remark(self.updates, "rates", said)
         self._step.measure_buffers()
-        decision, go = self._decide(self._sense(value, value, self._sensors.gradient_norm()))
+        decision, go = self._decide(self._sense(self._reading(value, unread_norm(self._step.parameters)), value))
         if go:
             self._rates.lend(decision.step)
             self._made += decision.accept
@@ -268,6 +276,7 @@ class Loop:
     @property
     def events(self) -> list[Event]:
         """What was done beyond plain updates, and what there is to say, oldest first."""
+        self._settle()
         return self._log.events
 
     @property
@@ -278,6 +287,7 @@ class Loop:
     def report(self) -> str:
         """What happened, one line for each event."""
         if self.rule is None:
+            self._settle()
             return str(self._log)
         told = [moment for moment in self._moments if moment.event]
         return "\n".join(m.event if m.event.startswith("step ") else f"step {m.step}: {m.event}" for m in told)
@@ -314,6 +324,7 @@ class Loop:
     @property
     def factor(self) -> float:
         """What the watch multiplies the rates by: 1 unless the brake is on."""
+        self._settle()
         return self._watch_state.factor
 
     @property
@@ -338,6 +349,7 @@ class Loop:
         A long history is thinned, so that it stays below 100 kB beside the tensors. After loading, snapshots are taken
         anew and clipped gradients compared anew: a warning in the making may come up to 20 updates later.
         """
+        self._settle()
         return {
             "format": FORMAT,
             "run": self._run,
@@ -410,7 +422,7 @@ class Loop:
         if self._oscillation is not None and oscillation is not None:
             self._oscillation.load_state_dict(oscillation)
         self._snapshots.restart(self.updates)
-        self._parts = []
+        self._parts, self._unread = [], None
 
     def recover(self, run: str | None = None) -> int | None:
         """After a crash: the newest sound snapshot of the directory given as `keep`, put back.
@@ -435,6 +447,7 @@ class Loop:
         if found is None:
             return None
         self._run, snapshot = found
+        self._unread = None
         note = snapshot.note
         if self.watch is not None:
             self._watch_state = self.watch.load(note["watch"])
@@ -457,6 +470,7 @@ class Loop:
         """Another set of parameters, or another precision, makes what was kept void."""
         if not self._snapshots.subject.changed():
             return
+        self._settle()
         self._copies.end()
         self._trying = False
         self._snapshots.restart(self.updates)
@@ -474,45 +488,52 @@ class Loop:
             self._variation.arm()
             self._measured = True
 
-    def _evaluate(self, closure: Callable[[], Tensor], weight: float) -> float:
+    def _evaluate(self, closure: Callable[[], Tensor], weight: float) -> Tensor:
         """Loss and gradients of one batch, or of a part of one; in every copy during a trial."""
         if not self._trying:
-            return self._step.backward(closure(), weight, fresh=not self._parts).item()
-        scale = self._loss_scale()
+            return self._step.backward(closure(), weight, fresh=not self._parts).detach()
+        scale, value = self._loss_scale(), torch.empty(0)
 
         def part() -> float:
+            nonlocal value
             value = self._step.checked(closure())
             (value * (scale * weight / self._step.accumulate)).backward()
-            return float(value.detach()) * weight
+            value = value.detach()
+            return float(value) * weight
 
-        return self._copies.sense(part, fresh=not self._parts) / weight
+        self._copies.sense(part, fresh=not self._parts)
+        return value  # of the first copy, which comes last
 
     def _complete(self) -> None:
         """All parts of the batch are there: judge, decide, act, write it down."""
-        total = sum(weight for _, weight in self._parts)
-        loss, last = sum(value * weight for value, weight in self._parts) / total, self._parts[-1][0]
-        self._parts = []
-        events = len(self.events)
+        parts, self._parts = self._parts, []
+        total = sum(weight for _, weight in parts)
+        events = len(self._log.events)
         try:
-            moment = self._try(total) if self._trying else self._take(loss, last, self._step.finish(total))
+            moment = self._try(total) if self._trying else self._take(parts, total)
         finally:
             self._rates.settle()
-        if self.rule is not None:
-            self._remember(moment, self.events[events:])
+        if self.rule is not None and moment is not None:
+            self._remember(moment, self._log.events[events:])
         self.updates += 1
 
-    def _sense(self, loss: float, last: float, norm: float) -> Sensed:
-        """What the rules may ask about this update; what every update needs is agreed on at once."""
-        change, variation = self._step.change, math.nan
-        spread, size = self._variation.read() if self._measured else (math.nan, math.nan)
-        if not self._alone:
-            loss, norm, spread, size, change = agreed((loss, norm, spread, size, change), self._sensors.device)
+    def _reading(self, loss: Tensor, norm: Tensor) -> Reading:
+        """What every update needs, unread."""
+        output = self._variation.take() if self._measured else None
+        return Reading(loss, norm, self._step.change, output, self._snapshots.subject.device)
+
+    def _sense(self, reading: Reading, last: Tensor) -> Sensed:
+        """What the rules may ask about this update."""
+        loss, norm, change, spread, size = reading.read()
+        if not 0 < norm < math.inf and self._step.clip is None:
+            norm = self._sensors.gradient_norm()
+        variation = math.nan
         if self._measured:
             variation, self._measured = self._variation.ratio(spread, size), False
         return self._sensed(loss, last, norm, variation, change, (loss,))
 
     def _sensed(
-        self, loss: float, last: float, norm: float, variation: float, change: float, losses: tuple[float, ...]
+        self, loss: float, last: Tensor | float, norm: float, variation: float, change: float, losses: tuple[float, ...]
     ) -> Sensed:
         update = None if self._before is None else moves(self._step.parameters, self._before)
         return Sensed(
@@ -520,9 +541,17 @@ class Loop:
             self.remaining, self.until_cooldown, self._rescues, losses, update, self._previous_slope,
         )  # fmt: skip
 
-    def _take(self, loss: float, last: float, norm: float) -> Moment:
+    def _take(self, parts: Sequence[tuple[Tensor, float]], total: float) -> Moment | None:
         """An update outside trials."""
-        seen = self._sense(loss, last, norm)
+        last = parts[-1][0]
+        loss = last if len(parts) == 1 else torch.stack([v.double() * (w / total) for v, w in parts]).sum()
+        reading = self._reading(loss, self._step.finish(total))
+        if not self._settle():
+            return None  # the gradients at hand were of a state that is gone; so is this batch
+        if self._may_wait():
+            self._send(reading)
+            return None
+        seen = self._sense(reading, last)
         if self._step.scaler is not None and self._step.overflowed(seen.loss, seen.gradient_norm):
             self._step.update()
             return self._moment(seen.loss, 0.0, Decision(step=0.0, reason="the scaled gradient overflowed"))
@@ -547,6 +576,63 @@ class Loop:
         if turns:
             self._warn(turns, seen)
         return self._moment(seen.loss, self._rates.first, decision)
+
+    def _may_wait(self) -> bool:
+        """Whether the device can judge this update alone, and the host read of it at the next one.
+
+        A rule has to see the numbers first, and so has whoever keeps a snapshot, compares directions or evaluates the
+        batch once more.
+        """
+        return (
+            self.rule is None
+            and self.watch is not None
+            and self.watch.calm(self._watch_state)
+            and not self._measured
+            and self.updates < self._snapshots.due
+            and QUICK[0] < self._watch_state.usual.peak < QUICK[1]
+            and (self._oscillation is None or not self._oscillation.looks)
+            and self._step.maskable
+            # the device has to compare as the host does
+            and wide(self._snapshots.subject.device) is torch.float64
+        )
+
+    def _send(self, reading: Reading) -> None:
+        """An update that is masked where its numbers lie beyond the bounds; `_settle` reads them."""
+        assert self.watch is not None
+        bad = reading.beyond(*self.watch.bounds(self._watch_state))
+        reading.send()
+        self._unread = reading, self._taken
+        self._rates.write(1.0)
+        self._step.update_unless(bad)
+        self._made += 1
+        self._taken = self._rates.first
+
+    def _settle(self) -> bool:
+        """Read and judge the update that the device has judged alone, if there is one; whether its state stands."""
+        if self._unread is None or self.watch is None:
+            return True
+        (reading, before_it), self._unread = self._unread, None
+        loss, norm, change, _, _ = reading.read()
+        # as of that update
+        taken, self._taken = self._taken, before_it
+        self.updates, self._made = self.updates - 1, self._made - 1
+        seen = self._sensed(loss, loss, norm, math.nan, change, (loss,))
+        before = self._watch_state
+        decision, self._watch_state = self.watch.update(before, seen)
+        stands = decision.accept or decision.action == "skip"
+        try:
+            if decision.accept:
+                self._accept(decision, seen)
+                self._taken, self._made = taken, self._made + 1
+                if self._oscillation is not None:  # counts; it compares nothing yet
+                    self._oscillation.see(self.updates, norm, self._watch_state.usual.level, ())
+            elif stands:
+                self._record("skip", decision, seen)
+            else:
+                self._refuse(decision, before, seen)
+        finally:
+            self.updates += 1
+        return stands
 
     def _decide(self, seen: Sensed) -> tuple[Decision, bool]:
         """Each rule in turn; whether an update is to be made. What is to be done instead of one is done."""
@@ -628,7 +714,7 @@ class Loop:
         self._rescues += self._watch_state.ceiling < before.ceiling
         self._record(decision.action, decision, seen, undone=undone, sharpness=sharpness)
         if decision.action == "stop":
-            raise Diverged(diagnosis(self.events, before.rescues), self.events)
+            raise Diverged(diagnosis(self._log.events, before.rescues), self._log.events)
         if decision.step < HARDLY <= before.factor:
             self._log.remark(
                 self.updates,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.training.model.agreement import gradient_norm
+from surefoot.training.model.agreement import unread_norm, wide
 from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["TrainingStep", "as_optimizers"]
@@ -19,6 +19,7 @@ OVERFLOWS = 20
 
 _subtract: Any = cast(Any, torch)._foreach_sub
 _norms: Any = cast(Any, torch)._foreach_norm
+_copy: Any = cast(Any, torch)._foreach_copy_
 
 
 class TrainingStep:
@@ -39,8 +40,8 @@ class TrainingStep:
     ----------
     before : list of Tensor or None
         The buffers as they were before the batch; None if there are none.
-    change : float
-        How far the batch moved the floating-point buffers: the norm of the difference, 0 if there are none.
+    change : Tensor or None
+        How far the batch moved the floating-point buffers, unread: the norm of the difference; None if there are none.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TrainingStep:
             i for i, b in enumerate(self._buffers) if b.is_floating_point() and bool(b.detach().isfinite().all())
         ]
         self.before: list[Tensor] | None = None
-        self.change = 0.0
+        self.change: Tensor | None = None
         self._overflows = 0
         self._unscaled = False
         self._seen: list[Any] = []
@@ -95,8 +96,7 @@ class TrainingStep:
         ):
             self.before = [buffer.detach().clone() for buffer in self._buffers]
         else:
-            for kept, buffer in zip(self.before, self._buffers, strict=True):
-                kept.copy_(buffer)
+            _copy(self.before, self._buffers)
         return changed
 
     def renew(self) -> None:
@@ -144,8 +144,8 @@ class TrainingStep:
             ) from error
         return value
 
-    def finish(self, total: float | None = None) -> float:
-        """Unscale, weigh, clip; the gradient norm before clipping.
+    def finish(self, total: float | None = None) -> Tensor:
+        """Unscale, weigh, clip; the gradient norm before clipping, unread.
 
         Parameters
         ----------
@@ -163,28 +163,59 @@ class TrainingStep:
         self.measure_buffers()
         return self.cut()
 
-    def cut(self) -> float:
-        """Clip; the gradient norm before."""
+    def cut(self) -> Tensor:
+        """Clip; the gradient norm before, unread."""
         if self.clip is None:
-            return gradient_norm(self.parameters)
+            return unread_norm(self.parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if any(g.is_sparse for g in gradients):  # torch's own clip does not take them
-            length = gradient_norm(self.parameters)
+            length = unread_norm(self.parameters)
             for g in gradients:
-                g.mul_(min(1.0, self.clip / (length + 1e-6)))
+                g.mul_((self.clip / (length + 1e-6)).clamp(max=1.0).to(g.device, g.dtype))
             return length
         norm: Any = nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        return float(norm.full_tensor() if hasattr(norm, "placements") else norm)
+        return norm.full_tensor() if hasattr(norm, "placements") else norm
 
     def measure_buffers(self) -> None:
         """Set `change`."""
-        self.change = 0.0
+        self.change = None
         if self.before is None or not self._moving:
             return
         now = [self._buffers[i].detach() for i in self._moving]
         parts = _norms(_subtract(now, [self.before[i] for i in self._moving]))
         home = parts[0].device
-        self.change = float(torch.stack([part.to(home, torch.float64) for part in parts]).square().sum().sqrt())
+        self.change = torch.linalg.vector_norm(torch.stack([part.to(home, wide(home)) for part in parts]))
+
+    @property
+    def maskable(self) -> bool:
+        """Whether `update_unless` can be had of all optimizers: the fused ones, which were made for a GradScaler."""
+        return self.scaler is None and all(
+            getattr(optimizer, "_step_supports_amp_scaling", False)
+            and all(group.get("fused") for group in optimizer.param_groups)
+            for optimizer in self.optimizers
+        )
+
+    def update_unless(self, bad: Tensor) -> None:
+        """One step of each optimizer, or none and the buffers as they were, which the device decides by itself.
+
+        Parameters
+        ----------
+        bad : Tensor of one bool
+            Whether to leave the batch out. Nobody waits for it.
+        """
+        found: Any = bad.float()
+        for optimizer in self.optimizers:
+            masked: Any = optimizer
+            # the attributes by which a GradScaler tells a fused optimizer not to step; PyTorch has no other way
+            masked.grad_scale, masked.found_inf = None, found
+            try:
+                optimizer.step()
+            finally:
+                del masked.grad_scale, masked.found_inf
+        if self.before is not None:
+            with torch.no_grad():
+                pairs = zip(self.before, self._buffers, strict=True)
+                _copy(self._buffers, [torch.where(bad.to(b.device), kept, b) for kept, b in pairs])
 
     def update(self) -> None:
         """One step of each optimizer."""

@@ -8,18 +8,24 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["agreed", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of", "rank"]
+__all__ = [
+    "agree", "agreed", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of",
+    "rank", "unread_norm", "wide",
+]  # fmt: skip
 
 # Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
 SMALL = 1 << 15
 # The C++ helper under torch._utils._flatten_dense_tensors: joins in one call.
 _flattened: Any = cast(Any, torch)._C._nn.flatten_dense_tensors
+_norms: Any = cast(Any, torch)._foreach_norm
 FLOATS = (torch.float32, torch.float64)
+# Where torch has double precision; elsewhere numbers are compared in single.
+DOUBLE = ("cpu", "cuda")
 
 
 def gradient_norm(parameters: Sequence[Tensor]) -> float:
     """|g| over all parameters that have a gradient, 0 if none has; not finite if any entry is not."""
-    return norm_of([g for g in [p.grad for p in parameters] if g is not None])
+    return norm_of(_gradients(parameters))
 
 
 def norm_of(gradients: list[Tensor]) -> float:
@@ -28,7 +34,23 @@ def norm_of(gradients: list[Tensor]) -> float:
         return 0.0
     quick = _quick(gradients)
     # a sum of squares over- or underflows where the norm itself need not
-    return quick if 0 < quick < math.inf else _careful(gradients)
+    if quick is not None and 0 < (norm := quick.item()) < math.inf:
+        return norm
+    return _careful(gradients).item()
+
+
+def unread_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """|g| on its device, without waiting for it; 0 or infinite where only `gradient_norm` may know better."""
+    gradients = _gradients(parameters)
+    if not gradients:
+        return torch.zeros((), dtype=wide(parameters[0].device), device=parameters[0].device)
+    quick = _quick(gradients)
+    return _careful(gradients) if quick is None else quick
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """The widest precision that there is on a device."""
+    return torch.float64 if device.type in DOUBLE else torch.float32
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -37,42 +59,49 @@ def local(tensor: Tensor) -> Tensor:
     return sharded.to_local() if hasattr(tensor, "placements") else tensor
 
 
-def _quick(gradients: list[Tensor]) -> float:
-    """The root of the sum of squares, in as few calls as can be; nan where that is not so simple."""
+def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    return [g for g in [p.grad for p in parameters] if g is not None]
+
+
+def _quick(gradients: list[Tensor]) -> Tensor | None:
+    """The norm in as few calls as can be; None where that is not so simple."""
     first = gradients[0]
     dtype, device = first.dtype, first.device
+    if dtype not in FLOATS:
+        return None
     small: list[Tensor] = []
     squares: list[Tensor] = []
     for g in gradients:
         if g.dtype is not dtype or g.device != device or g.layout is not torch.strided or hasattr(g, "placements"):
-            return math.nan
+            return None
         if g.numel() < SMALL:
             small.append(g)
         else:
-            squares.append(_square(g.reshape(-1)))
-    if dtype not in FLOATS:
-        return math.nan
+            squares.append(g)
+    if device.type != "cpu":  # there one kernel goes over all of them
+        return torch.linalg.vector_norm(torch.stack(_norms(gradients)), dtype=wide(device))
+    squares = [_square(g.reshape(-1)) for g in squares]
     if small:
         squares.append(_square(_flattened(small) if len(small) > 1 else small[0].reshape(-1)))
     total = squares[0] if len(squares) == 1 else torch.stack(squares).sum()
-    return math.sqrt(total.item())
+    return total.double().sqrt()
 
 
 def _square(flat: Tensor) -> Tensor:
     return torch.dot(flat, flat)
 
 
-def _careful(gradients: list[Tensor]) -> float:
+def _careful(gradients: list[Tensor]) -> Tensor:
     norms = [_norm(g) for g in gradients]
     home = norms[0].device
-    return torch.linalg.vector_norm(torch.stack([norm.to(home, torch.float64) for norm in norms])).item()
+    return torch.linalg.vector_norm(torch.stack([norm.to(home, wide(home)) for norm in norms]))
 
 
 def _norm(gradient: Tensor) -> Tensor:
     if gradient.layout != torch.strided:
         gradient = gradient.coalesce().values()
-    wide = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
-    norm: Any = torch.linalg.vector_norm(gradient, dtype=wide)
+    single = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
+    norm: Any = torch.linalg.vector_norm(gradient, dtype=single)
     return norm.full_tensor() if hasattr(norm, "placements") else norm
 
 
@@ -88,10 +117,16 @@ def agreed(values: Sequence[float], device: torch.device) -> list[float]:
     """
     if alone():
         return list(values)
-    packed: Any = torch.tensor(list(values), dtype=torch.float64 if device.type == "cpu" else torch.float32)
-    packed = packed.to(device)
-    dist.all_reduce(packed)
-    return [value / dist.get_world_size() for value in packed.tolist()]
+    packed: Any = torch.tensor(list(values), dtype=wide(device)).to(device)
+    return agree(packed).tolist()
+
+
+def agree(numbers: Tensor) -> Tensor:
+    """`agreed` where the numbers are, without waiting for them; changes its argument."""
+    if not alone():
+        dist.all_reduce(numbers)
+        numbers /= dist.get_world_size()
+    return numbers
 
 
 def everywhere(flag: bool, device: torch.device) -> bool:

@@ -52,12 +52,17 @@ class OutputVariation:
 
     def read(self) -> tuple[float, float]:
         """Spread s and size m of the output since `arm`, nan if nothing was measured; one transfer from the device."""
-        self.disarm()
-        if self._variation is None:
+        found = self.take()
+        if found is None:
             return math.nan, math.nan
-        spread, size = self._variation.tolist()
-        self._variation = None
+        spread, size = found.tolist()
         return spread, size
+
+    def take(self) -> Tensor | None:
+        """The same on the device; None if nothing was measured."""
+        self.disarm()
+        found, self._variation = self._variation, None
+        return found
 
     def ratio(self, spread: float, size: float) -> float:
         """The ratio r of what was read; nan if that is not finite."""

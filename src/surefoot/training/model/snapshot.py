@@ -164,9 +164,7 @@ class Subject:
         buffers : sequence of Tensor, optional
             What to store for the model's buffers instead of their present values.
         """
-        tensors = self.tensors()
-        if buffers is not None:
-            tensors[len(tensors) - len(buffers) :] = buffers
+        tensors = self._tensors(buffers)
         self.changed()
         tree: dict[str, Any] = {
             "model": len(tensors),
@@ -207,10 +205,9 @@ class Subject:
         if tree["random states"] is not None and self.random_states:
             _set_random_states(_decoded(tree["random states"], snapshot))
 
-    @property
-    def sound(self) -> bool:
-        """Whether parameters, buffers and optimizer states are finite now."""
-        tensors = self.tensors()
+    def sound(self, buffers: Sequence[Tensor] | None = None) -> bool:
+        """Whether parameters, buffers and optimizer states are finite now; these in place of the buffers, if given."""
+        tensors = self._tensors(buffers)
         checked = [t for i, t in enumerate(tensors) if i not in self._exempt]
         more: list[Tensor] = []
         for optimizer in self.optimizers:
@@ -228,6 +225,12 @@ class Subject:
         for optimizer in self.optimizers:
             found.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
         return [*found.values(), *self.model.buffers()]
+
+    def _tensors(self, buffers: Sequence[Tensor] | None) -> list[Tensor]:
+        tensors = self.tensors()
+        if buffers is not None:
+            tensors[len(tensors) - len(buffers) :] = buffers
+        return tensors
 
     def _digest(self) -> str:
         """Of all that has to agree before values may be exchanged."""

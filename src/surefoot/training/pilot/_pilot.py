@@ -67,7 +67,7 @@ class Pilot(Loop):
     >>> x = torch.randn(64, 2)
     >>> for k in range(50):
     ...     value = pilot.step(lambda: (model(x) - x.sum(1, keepdim=True)).square().mean())
-    >>> value < 1e-3
+    >>> value.item() < 1e-3
     True
     """
 
