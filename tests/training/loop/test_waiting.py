@@ -1,4 +1,7 @@
-"""How often an update waits for the device, and that judging there changes nothing."""
+"""How often an update waits for the device, and that judging there changes nothing.
+
+The device is the CPU, treated as one that works on while the host does.
+"""
 
 import math
 from dataclasses import replace
@@ -13,7 +16,7 @@ from training.guard.guard_runs import adamw, batches, everything, network, same,
 
 from surefoot.rules import Watch
 from surefoot.training import Guard, Pilot
-from surefoot.training.loop import Loop
+from surefoot.training.loop import Loop, _reading
 
 READS = {
     "item",
@@ -71,6 +74,11 @@ class Work(TorchDispatchMode):
             if isinstance(one, torch.Tensor):
                 self._kept[one.untyped_storage().data_ptr()] = one
         return found
+
+
+@pytest.fixture(autouse=True)
+def cpu_ahead(monkeypatch):
+    monkeypatch.setattr(_reading, "AHEAD", ("cpu",))
 
 
 def fused_adamw(model):

@@ -15,13 +15,13 @@ from surefoot.rules import Decision, Rule, Watch
 from surefoot.rules.training.watch import WatchState
 from surefoot.training.loop._clipped_oscillation import ClippedOscillation, Turns, describe, plain_rate
 from surefoot.training.loop._history import Event, History, Moment, diagnosis, thinned
-from surefoot.training.loop._reading import Reading
+from surefoot.training.loop._reading import Reading, runs_ahead
 from surefoot.training.loop._sensors import SENSED, Sensed, Sensors, moves
 from surefoot.training.loop.copies import Copies
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.snapshots import SnapshotCost, Snapshots
 from surefoot.training.loop.training_step import TrainingStep, as_optimizers
-from surefoot.training.model.agreement import common_name, local, unread_norm, wide
+from surefoot.training.model.agreement import common_name, local, unread_norm
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.snapshot import Snapshot, Subject
 
@@ -585,6 +585,7 @@ class Loop:
         """
         return (
             self.rule is None
+            and runs_ahead(self._snapshots.subject.device)
             and self.watch is not None
             and self.watch.calm(self._watch_state)
             and not self._measured
@@ -592,8 +593,6 @@ class Loop:
             and QUICK[0] < self._watch_state.usual.peak < QUICK[1]
             and (self._oscillation is None or not self._oscillation.looks)
             and self._step.maskable
-            # the device has to compare as the host does
-            and wide(self._snapshots.subject.device) is torch.float64
         )
 
     def _send(self, reading: Reading) -> None:

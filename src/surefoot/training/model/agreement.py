@@ -70,25 +70,20 @@ def _quick(gradients: list[Tensor]) -> Tensor | None:
     if dtype not in FLOATS:
         return None
     small: list[Tensor] = []
-    squares: list[Tensor] = []
+    large: list[Tensor] = []
     for g in gradients:
-        if g.dtype is not dtype or g.device != device or g.layout is not torch.strided or hasattr(g, "placements"):
+        if type(g) is not Tensor or g.dtype is not dtype or g.layout is not torch.strided or g.device != device:
             return None
         if g.numel() < SMALL:
             small.append(g)
         else:
-            squares.append(g)
+            large.append(g)
     if device.type != "cpu":  # there one kernel goes over all of them
-        return torch.linalg.vector_norm(torch.stack(_norms(gradients)), dtype=wide(device))
-    squares = [_square(g.reshape(-1)) for g in squares]
+        return torch.linalg.vector_norm(torch.stack(_norms(gradients)))
+    norms = [torch.linalg.vector_norm(g) for g in large]
     if small:
-        squares.append(_square(_flattened(small) if len(small) > 1 else small[0].reshape(-1)))
-    total = squares[0] if len(squares) == 1 else torch.stack(squares).sum()
-    return total.double().sqrt()
-
-
-def _square(flat: Tensor) -> Tensor:
-    return torch.dot(flat, flat)
+        norms.append(torch.linalg.vector_norm(_flattened(small) if len(small) > 1 else small[0]))
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
 
 
 def _careful(gradients: list[Tensor]) -> Tensor:
