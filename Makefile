@@ -24,9 +24,10 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
-# The site, from the pages of docs/ and the docstrings; warnings are errors.
+# The site, from the pages of docs/ and the docstrings; warnings are errors, and so are broken links and invalid HTML.
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d .doctrees docs site
+	$(BIN)/python tools/check_site.py site
 	@echo "open site/index.html"
 
 format: $(STAMP)

@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 import surefoot
 from surefoot.playground import play
 
@@ -77,6 +79,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", display_equations)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", set_language)
+    app.connect("doctree-read", free_lists)
     return {"parallel_read_safe": False}
 
 
@@ -176,6 +179,13 @@ def inside_section(lines):
     """Whether the last text line is part of a directive or a field list, whose content is indented too."""
     last = next((line for line in reversed(lines) if line.strip()), "")
     return last.startswith((".. ", ":", "   ")) or last.rstrip().endswith("::")
+
+
+def free_lists(app, doctree):
+    """Several values that a function returns come as a list in a paragraph, which HTML does not allow."""
+    for paragraph in list(doctree.findall(nodes.paragraph)):
+        if any(isinstance(child, nodes.bullet_list) for child in paragraph.children):
+            paragraph.replace_self(paragraph.children)
 
 
 def set_language(app, pagename, templatename, context, doctree):

@@ -54,3 +54,57 @@ def test_a_page_of_the_reference_has_every_public_name(site):
 
     page = site[0].reference("surefoot.stability", {})
     assert all(f"surefoot.stability.{name}" in page for name in surefoot.stability.__all__)
+
+
+@pytest.fixture(scope="module")
+def checker():
+    sys.path.insert(0, str(DOCS.parent / "tools"))
+    try:
+        yield importlib.import_module("check_site")
+    finally:
+        sys.path.remove(str(DOCS.parent / "tools"))
+
+
+PAGE = '<html lang="en"><body>{}</body></html>'
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<p><ul><li>one</li></ul></p>", "closes nothing"),
+        ("<p><b><ul></ul></b></p>", "stands in a paragraph"),
+        ("<div><span></div>", "closes nothing"),
+        ('<i id="a"></i><i id="a"></i>', "two elements have the id"),
+        ('<img src="here.svg">', "no alternative text"),
+        ('<img src="here.svg" alt="x">', "lacks its xmlns"),
+        ('<a href="other.html">x</a>', "leads nowhere"),
+        ('<a href="#there">x</a>', "no such place"),
+        ('<script src="https://example.org/x.js"></script>', "from elsewhere"),
+        ('<input id="a">', "has no label"),
+        ("<button></button>", "has no label"),
+    ],
+)
+def test_the_check_of_the_site_finds(checker, tmp_path, body, said):
+    (tmp_path / "here.svg").write_text("<svg></svg>")
+    (tmp_path / "page.html").write_text(PAGE.format(body))
+    assert any(said in fault for fault in checker.check(tmp_path))
+
+
+def test_the_check_of_the_site_passes_what_is_right(checker, tmp_path):
+    from surefoot.playground import play
+
+    play(tmp_path / "play.html")
+    body = '<p>one<p>two<br /><label for="a">a</label><input id="a"><button>go</button>'
+    body += '<a href="play.html#scene=ball">x</a>'
+    (tmp_path / "page.html").write_text(PAGE.format(body))
+    assert checker.check(tmp_path) == []
+
+
+def test_a_figure_of_a_report_becomes_a_file_that_a_browser_draws(site):
+    from surefoot import methods
+    from surefoot.report.figures import order_figure
+    from surefoot.solvers import local_error
+
+    drawing = order_figure([local_error(lambda t, y: -y, 0.0, [1.0], methods.RK4(), [0.01, 0.1])])
+    assert 'xmlns="http://www.w3.org/2000/svg"' in site[1].svg(drawing)
+    assert "var(--" not in site[1].svg(drawing)

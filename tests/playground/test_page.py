@@ -45,11 +45,38 @@ EVERYWHERE = """
 """
 
 
+# A page around the page, as wide as a phone: every scene in every language, its width and the size of its controls.
+# A finger needs 44 pixels (Apple's and Google's guides); a slider's track is as long as the page, so 30 do across it.
+PHONE = """
+<!doctype html><title>phone</title>
+<iframe id="phone" style="border:0;width:390px;height:844px" src="playground.html"></iframe>
+<script>
+onload = () => {
+  const page = document.getElementById("phone").contentWindow, faults = [];
+  for (const lang of page.eval("LANGUAGES")) for (const name of page.eval("SCENES.map((s) => s.name)")) {
+    page.eval(`language = "${lang}"; open("${name}")`);
+    const root = page.document.documentElement, wide = root.scrollWidth;
+    if (wide > 390) faults.push(`${name} ${lang} is ${wide} wide`);
+    for (const control of page.document.querySelectorAll("button, select, input")) {
+      const box = control.getBoundingClientRect(), enough = control.type === "range" ? 30 : 44;
+      const large = box.height >= enough && box.width >= 44;
+      if (!control.hidden && !large) faults.push(`${name} ${lang}: ${control.outerHTML.slice(0, 60)}`);
+    }
+  }
+  document.title = JSON.stringify([page.innerWidth, faults]);
+};
+</script>
+"""
+
+
 def dom(path, scene, width):
-    """The page as the browser has it after its scripts ran."""
+    """The page as the browser has it after its scripts ran; nothing may stand on its console."""
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
-    command += ["--virtual-time-budget=5000", "--dump-dom", f"{path.as_uri()}#scene={scene}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    command += ["--virtual-time-budget=5000", "--enable-logging=stderr", "--allow-file-access-from-files"]
+    command += ["--dump-dom", f"{path.as_uri()}#scene={scene}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
 
 
 @needs_browser
@@ -74,6 +101,39 @@ def test_every_scene_has_a_verdict_wherever_its_sliders_stand(tmp_path):
     title = re.search(r"<title[^>]*>(.*?)</title>", seen)
     assert title is not None
     assert html.unescape(title[1]) == f"[{len(NAMES) * 35},[]]"
+
+
+@needs_browser
+def test_every_scene_fits_a_phone_and_a_thumb(tmp_path):
+    play(tmp_path / "playground.html")
+    (tmp_path / "phone.html").write_text(PHONE, encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", dom(tmp_path / "phone.html", NAMES[0], 1280))
+    assert title is not None
+    assert html.unescape(title[1]) == "[390,[]]"
+
+
+def luminance(colour):
+    """The relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_words_can_be_read_in_light_and_in_dark():
+    style = files("surefoot.playground").joinpath("page.css").read_text(encoding="utf-8")
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    for theme in re.findall(r":root {(.*?)}", style, flags=re.DOTALL):
+        colour = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+        for name in ("ink", "muted", "good", "bad", "limit", "accent"):
+            assert contrast(colour[name], colour["card"]) >= 4.5, name
+            assert contrast(colour[name], colour["paper"]) >= 4.5, name
+        assert contrast(colour["ink"], colour["soft"]) >= 4.5
+        assert contrast(colour["edge"], colour["card"]) >= 3  # the frame of a control
 
 
 def test_the_page_is_one_file_and_the_same_each_time():

@@ -24,7 +24,7 @@ class TanhRNN(Landscape):
     Parameters
     ----------
     length : int
-        T.
+        Steps T of the recurrence.
     target, start : float
     """
 

@@ -124,7 +124,7 @@ def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, re
         As in `gradient_noise`.
     rate : float
     batch : int
-        B.
+        Samples in a batch, B.
     replacement : bool
         Whether a term can be drawn twice.
 

@@ -25,9 +25,9 @@ class Preconditioned(Problem):
     Parameters
     ----------
     problem : Problem
-        f.
+        Function f.
     change : Change
-        S.
+        Change of variables S.
     """
 
     def __init__(self, problem: Problem, change: Change) -> None:
