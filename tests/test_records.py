@@ -283,6 +283,17 @@ def test_states_of_wrapped_rules_are_read_by_their_own_shape():
         records.load({"inner": records.dump(state)["inner"] | {"longest": "far"}}, rule.init())
 
 
+# The words of these need numbers that go together; tests of their own print them.
+PRINTED_ELSEWHERE = {"ClippedLimits", "Density"}
+
+
+@pytest.mark.parametrize("kind", all_records(), ids=lambda kind: kind.__qualname__)
+def test_every_result_shows_itself_in_a_notebook(kind):
+    assert callable(kind._repr_html_)
+    if kind.__name__ not in PRINTED_ELSEWHERE:
+        assert sample(kind)._repr_html_().startswith("<pre>")
+
+
 def test_a_result_in_a_notebook_is_the_text_that_print_shows():
     html = surefoot.limits(np.diag([1.0, 4.0]))._repr_html_()
     assert html.startswith("<pre>")

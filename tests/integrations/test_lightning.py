@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput
 from surefoot.integrations.lightning import GuardCallback, PilotCallback
+from surefoot.training import Guard
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -25,10 +26,10 @@ def loss_of(model, batch):
 class Small(pl.LightningModule):
     """A classifier."""
 
-    def __init__(self, rate=0.01, manual=False):
+    def __init__(self, rate=0.01, manual=False, dropout=0.1):
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.1), nn.Linear(16, 2))
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 2))
         self.rate, self.automatic_optimization = rate, not manual
         self.rates = []
 
@@ -54,8 +55,8 @@ def loader(bad=()):
 def fit(callbacks, model=None, bad=(), steps=40, resume=None, **more):
     pl.seed_everything(1, verbose=False)
     trainer = pl.Trainer(
-        max_steps=steps, callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu", **more,
+        max_steps=steps, callbacks=callbacks, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        **{"logger": False, "enable_checkpointing": False, **more},
     )  # fmt: skip
     model = Small() if model is None else model
     trainer.fit(model, loader(bad), ckpt_path=resume)
@@ -72,7 +73,12 @@ def final_loss(model):
         return loss_of(model, loader().dataset.tensors).item()
 
 
-@pytest.mark.parametrize("more", [{}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 0.5}], ids=str)
+ALL = {"precision": "bf16-mixed", "accumulate_grad_batches": 2, "gradient_clip_val": 0.05}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"accumulate_grad_batches": 3}, {"gradient_clip_val": 0.5}, {"precision": "bf16-mixed"}, ALL], ids=str
+)
 def test_where_nothing_happens_the_run_is_the_plain_one(more):
     _, plain = fit([], **more)
     callback = GuardCallback()
@@ -82,14 +88,16 @@ def test_where_nothing_happens_the_run_is_the_plain_one(more):
     assert callback.loop.updates == 40
 
 
-def test_a_bad_row_is_left_out():
-    _, plain = fit([], bad=[3])
+@pytest.mark.parametrize("more", [{}, ALL], ids=["plain", "bf16-mixed, accumulate, clip"])
+def test_a_bad_row_is_left_out(more):
+    trainer, plain = fit([], bad=[3], **more)
     assert torch.isnan(weights(plain)).any()
     callback = GuardCallback()
-    _, guarded = fit([callback], bad=[3])
+    trainer, guarded = fit([callback], bad=[3], **more)
     assert torch.isfinite(weights(guarded)).all()
     assert "not finite" in callback.loop.report()
     assert final_loss(guarded) < 0.6
+    assert trainer.global_step == callback.loop.updates == 40
 
 
 def test_without_a_rate():
@@ -104,17 +112,61 @@ def test_without_a_rate():
 
 
 def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
+    """Lightning keeps no random states, so there is no dropout here; what it saves in the middle of an epoch counts."""
+    keep = {"enable_checkpointing": True, "default_root_dir": tmp_path}
     callback = GuardCallback()
-    _, whole = fit([callback], bad=[3])
-    first = GuardCallback()
-    trainer, _ = fit([first], bad=[3], steps=32)
-    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    saver = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=16, save_top_k=-1)
+    _, whole = fit([callback, saver], Small(dropout=0.0), bad=[3], **keep)
     second = GuardCallback()
-    _, rest = fit([second], Small(), bad=[3], resume=tmp_path / "half.ckpt")
-    assert second.loop.updates == callback.loop.updates == 40
-    assert second.loop.report().startswith(first.loop.report())
-    assert torch.isfinite(weights(rest)).all()
-    assert weights(whole).shape == weights(rest).shape
+    saved = next(path for path in tmp_path.glob("*.ckpt") if "step=32" in path.name)
+    trainer, rest = fit([second], Small(dropout=0.0), bad=[3], resume=saved)
+    assert second.loop.updates == callback.loop.updates == trainer.global_step == 40
+    assert second.loop.report() == callback.loop.report()
+    assert torch.equal(weights(whole), weights(rest))
+
+
+def test_loggers_get_the_rate_that_ran():
+    seen = []
+
+    class Log(pl.loggers.logger.DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            seen.append(metrics.get("surefoot/rate"))
+
+    callback = PilotCallback(loss_of)
+    fit([callback], steps=60, logger=Log(), log_every_n_steps=1)
+    assert len(seen) == 60
+    assert seen[-1] == pytest.approx(callback.loop.rate)
+    assert seen[-1] < 0.2 * max(seen)
+    assert seen[0] < max(seen)
+
+
+class Manual(Small):
+    """Manual optimization as the page shows it."""
+
+    def on_train_start(self):
+        self.guard = Guard(self, self.optimizers())
+
+    def training_step(self, batch, index):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        loss = loss_of(self, batch)
+        self.manual_backward(loss)
+        self.guard.observe(loss)
+        self.clip_gradients(optimizer, gradient_clip_val=0.5)
+        optimizer.step()
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["guard"] = self.guard.state_dict()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_manual_optimization(precision, tmp_path):
+    trainer, model = fit([], Manual(manual=True), bad=[3], precision=precision)
+    assert torch.isfinite(weights(model)).all()
+    assert "batch left out" in model.guard.explain()
+    assert trainer.global_step == model.guard.updates == 40  # max_steps counts as ever
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    assert torch.load(tmp_path / "end.ckpt", weights_only=False)["guard"]["updates"] == 40
 
 
 def test_what_it_cannot_guard_is_said():

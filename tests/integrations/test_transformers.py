@@ -9,7 +9,9 @@ transformers = pytest.importorskip("transformers")
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from surefoot.integrations.transformers import GuardCallback, PilotCallback
+import surefoot as sf
+from surefoot.errors import InvalidInput, InvalidType
+from surefoot.integrations.transformers import GuardCallback, PilotCallback, range_test
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -40,7 +42,7 @@ def rows(bad=()):
     return [{"x": x[i], "labels": y[i]} for i in range(len(x))]
 
 
-def trainer(tmp_path, data, callbacks, **more):
+def trainer(tmp_path, data, callbacks, make=Small, collate=None, **more):
     settings = {
         "output_dir": str(tmp_path),
         "per_device_train_batch_size": 8,
@@ -55,9 +57,10 @@ def trainer(tmp_path, data, callbacks, **more):
         **more,
     }
     return Trainer(
-        model=Small(),
+        model=make(),
         args=TrainingArguments(**settings),
         train_dataset=data,
+        data_collator=collate,
         callbacks=[copy.copy(c) for c in callbacks],
     )
 
@@ -131,9 +134,115 @@ def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
 
 
 def test_a_model_without_a_loss_is_told(tmp_path):
-    from surefoot.errors import InvalidInput
-
     run = trainer(tmp_path, rows(), [GuardCallback()])
     run.compute_loss = lambda model, inputs, **_: nn.functional.cross_entropy(model.net(inputs["x"]), inputs["labels"])
     with pytest.raises(InvalidInput, match="no loss"):
         run.train()
+
+
+def language_model():
+    torch.manual_seed(0)
+    still = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=31, n_positions=16, n_embd=16, n_layer=2, n_head=2, **still)
+    )
+
+
+def adapted():
+    peft = pytest.importorskip("peft")
+    settings = peft.LoraConfig(r=2, target_modules=["c_attn"], task_type="CAUSAL_LM", fan_in_fan_out=True)
+    return peft.get_peft_model(language_model(), settings)
+
+
+def sentences(samples=42):
+    """Of unequal lengths: an update's parts have unequal numbers of tokens."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(4, 10, (samples,), generator=generator).tolist()
+    return [{"input_ids": torch.randint(1, 31, (n,), generator=generator)} for n in lengths]
+
+
+def padded(rows):
+    ids = nn.utils.rnn.pad_sequence([row["input_ids"] for row in rows], batch_first=True)
+    return {"input_ids": ids, "attention_mask": (ids > 0).long(), "labels": ids.masked_fill(ids == 0, -100)}
+
+
+@pytest.mark.parametrize(
+    ("make", "more"),
+    [
+        (language_model, {"bf16": True}),
+        (language_model, {"gradient_accumulation_steps": 4, "num_train_epochs": 1, "max_steps": -1}),
+        (adapted, {"lr_scheduler_type": "cosine", "warmup_steps": 6}),
+    ],
+    ids=["bf16, tied weights", "token-weighted, short last group", "adapters, warm-up from 0"],
+)
+def test_language_models_run_bitwise_as_without(make, more, tmp_path):
+    runs = []
+    for callbacks in ([], [GuardCallback()]):
+        run = trainer(
+            tmp_path, sentences(), callbacks, make, padded, per_device_train_batch_size=4, logging_steps=1,
+            **{"max_steps": 8, **more},
+        )  # fmt: skip
+        seen = watched(run)
+        run.train()
+        runs.append(run)
+    plain, guarded = runs
+    assert torch.equal(weights(plain), weights(guarded))
+    losses = [[entry["loss"] for entry in run.state.log_history if "loss" in entry] for run in runs]
+    assert losses[0] == losses[1]
+    # the loss that is judged is the one that the Trainer logs, whatever the parts weigh
+    assert seen == pytest.approx(losses[1], rel=1e-3)
+    assert guard_of(guarded).loop.updates == guarded.state.global_step
+
+
+def watched(run):
+    """The losses that the guard is shown."""
+    seen = []
+    guards = [c for c in run.callback_handler.callbacks if isinstance(c, GuardCallback)]
+    for guard in guards:
+        made = guard.begin
+
+        def make(*given, made=made):
+            loop = made(*given)
+            observe = loop.observe
+            loop.observe = lambda loss: (seen.append(float(loss)), observe(loss))[1]
+            return loop
+
+        guard.begin = make
+    return seen
+
+
+def test_a_bad_state_is_put_back_in_a_run_with_adapters_in_bf16(tmp_path):
+    class Spoil(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **given):
+            if state.global_step == 20:
+                with torch.no_grad():
+                    next(p for p in given["model"].parameters() if p.requires_grad).fill_(float("nan"))
+
+    run = trainer(
+        tmp_path, sentences(), [GuardCallback(), Spoil()], adapted, padded, per_device_train_batch_size=4, max_steps=30,
+        bf16=True,
+    )  # fmt: skip
+    run.train()
+    assert "rolled back" in guard_of(run).loop.report()
+    assert torch.isfinite(weights(run)).all()
+
+
+def test_a_range_test_of_what_the_trainer_is_about_to_do(tmp_path):
+    run = trainer(
+        tmp_path, sentences(), [], language_model, padded, per_device_train_batch_size=4,
+        gradient_accumulation_steps=4, learning_rate=1e-7, bf16=True,
+    )  # fmt: skip
+    before, state = weights(run), torch.get_rng_state()
+    found = range_test(run)
+    assert torch.equal(before, weights(run))
+    assert torch.equal(state, torch.get_rng_state())
+    assert run.optimizer is None
+    assert 1e-4 < found.rate < 1  # whatever the Trainer was given
+    with pytest.raises(InvalidType, match="Trainer"):
+        range_test(run.model)
+
+
+def test_a_log_history_says_why(tmp_path):
+    run = trainer(tmp_path, rows(bad=[100]), [], max_steps=32, logging_steps=1)
+    run.train()
+    assert "finite" in str(sf.why(run.state.log_history))

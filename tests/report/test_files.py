@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import surefoot as sf
@@ -71,9 +72,26 @@ def test_what_is_wrong_is_said(picture, tmp_path):
 
 def test_density_is_drawn_from_the_value_and_from_its_record(density):
     drawing = density_figure(density)
-    assert drawing == density_figure(density.to_dict()) == drawing._repr_svg_()
+    assert drawing == density_figure(density.to_dict())
     assert "4 vectors x 30 products" in drawing
     assert drawing.startswith("<svg")
+
+
+def test_a_notebook_shows_it_and_axes_of_ones_own_take_it(density):
+    drawing = density_figure(density)
+    shown = drawing._repr_svg_()
+    assert shown.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert "var(--" not in shown
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    assert drawing.plot(axes[0]) is axes[0]
+    ours = drawing.figure.axes[0]
+    assert axes[0].get_xlabel() == ours.get_xlabel()
+    assert len(axes[0].lines) == len(ours.lines) > 0
+    stand_ins = {to_hex(colour) for colour in (*VARIABLES, *SERIES)}
+    assert not stand_ins & {to_hex(line.get_color()) for line in axes[0].lines}
+    with pytest.raises(InvalidInput, match="1 pairs of axes; got 2"):
+        drawing.plot(axes)
 
 
 def test_a_report_has_the_density_that_was_asked_for(tmp_path, capsys):

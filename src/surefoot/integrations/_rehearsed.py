@@ -14,7 +14,7 @@ from surefoot.errors import InvalidInput
 from surefoot.rules import Constant, Cooldown, Rule, Warmup
 from surefoot.training import range_test
 
-__all__ = ["rehearsed"]
+__all__ = ["BATCHES", "rehearsed", "same_random_numbers"]
 
 # Batches that the rehearsals go through, again and again where the rehearsal is longer.
 BATCHES = 64
@@ -51,7 +51,7 @@ def rehearsed(
     InvalidInput
         If the rehearsals found no rate, with their reason.
     """
-    with _same_random_numbers():
+    with same_random_numbers():
         batches = list(islice(_moved(data, model), BATCHES))
     found = range_test(model, loss, batches, optimizer, steps=STEPS)
     if found.abstained:
@@ -61,7 +61,7 @@ def rehearsed(
 
 
 @contextmanager
-def _same_random_numbers() -> Generator[None]:
+def same_random_numbers() -> Generator[None]:
     """What a loader draws for its first batches must not change those of the run."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (augmentations draw from it)
     try:

@@ -1,15 +1,14 @@
 """Lightning: Guard and a rate that is found, as callbacks. Needs lightning (the extra `lightning`)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surefoot.errors import InvalidInput, MissingExtra
-from surefoot.integrations._rehearsed import rehearsed
-from surefoot.rules import Watch
-from surefoot.training.loop import Loop
+from surefoot.integrations._callback import Guarding, Piloting
 
 try:
     from lightning.pytorch import Callback
@@ -19,13 +18,14 @@ except ModuleNotFoundError as error:
 __all__ = ["GuardCallback", "PilotCallback"]
 
 
-class GuardCallback(Callback):
+class GuardCallback(Guarding, Callback):
     """Takes back what goes wrong in a Lightning run: ``Trainer(..., callbacks=[GuardCallback()])``.
 
     At each update the loss and the gradient's norm are judged before the optimizer steps, as `surefoot.training.Guard`
     does. Lightning keeps its loop, its accumulation, clipping, precision and schedulers: gradients are judged before
-    the clip. The state is in Lightning's checkpoints, and a run that is resumed goes on with it. For automatic
-    optimization with one optimizer; in manual optimization use `surefoot.training.Guard` in ``training_step``.
+    the clip. The state is in Lightning's checkpoints, and a run that is resumed goes on with it. Loggers get the rate
+    that ran as "surefoot/rate": a monitor of the optimizer's groups sees the scheduler's own. For automatic
+    optimization with one optimizer; in manual optimization ask `surefoot.training.Guard` in ``training_step``.
 
     Parameters
     ----------
@@ -47,14 +47,8 @@ class GuardCallback(Callback):
         If optimization is manual, or there are several optimizers.
     """
 
-    def __init__(
-        self, *, watch: Watch | None = None, keep: Any = "device", every: int | None = None, random_states: bool = False
-    ) -> None:
-        self._settings: dict[str, Any] = {"keep": keep, "every": every, "random_states": random_states}
-        self._watch = Watch() if watch is None else watch
-        self.loop: Loop | None = None
-        self._loaded: dict[str, Any] = {}
-        self._losses: list[Tensor] = []
+    _loss: Any = None  # what a pilot rehearses with
+    _loaded: Mapping[str, Any] | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the model and the optimizer; go on from a checkpoint."""
@@ -64,10 +58,11 @@ class GuardCallback(Callback):
             raise InvalidInput(
                 f"there are {len(trainer.optimizers)} optimizers, and one is guarded; use surefoot.training.Guard"
             )
-        self.loop = self._make(pl_module, trainer.optimizers[0], trainer)
+        total = trainer.estimated_stepping_batches
+        self.loop = self.begin(pl_module, trainer.optimizers[0], self._loss, trainer.train_dataloader, total)
         if self._loaded:
             self.loop.load_state_dict(self._loaded)
-            self._loaded = {}
+            self._loaded = None
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
         """The loss of a part of the batch: its share, which Lightning has divided by the number of parts."""
@@ -76,9 +71,15 @@ class GuardCallback(Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Judge, and decide whether there is an update: without gradients the optimizer has nothing to step with."""
         if self.loop is not None:
+            self.to_peak(optimizer)
             total = torch.stack(self._losses).sum()
             self._losses = []
             self.loop.observe(total)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """The rate that ran, for the loggers."""
+        if self.loop is not None and math.isfinite(self.loop.rate):
+            pl_module.log("surefoot/rate", self.loop.rate)
 
     def state_dict(self) -> dict[str, Any]:
         """For Lightning's checkpoint."""
@@ -88,11 +89,8 @@ class GuardCallback(Callback):
         """From Lightning's checkpoint; put to use when the training starts, after the optimizer's own state."""
         self._loaded = dict(state_dict)
 
-    def _make(self, model: nn.Module, optimizer: Any, trainer: Any) -> Loop:
-        return Loop(model, optimizer, watch=self._watch, **self._settings)
 
-
-class PilotCallback(GuardCallback):
+class PilotCallback(Piloting, GuardCallback):
     """A Lightning run without a learning rate: ``Trainer(..., callbacks=[PilotCallback(loss)])``.
 
     When the training begins, rehearsals on copies of the model choose a rate (`surefoot.training.range_test`, 100 steps
@@ -122,25 +120,5 @@ class PilotCallback(GuardCallback):
     """
 
     def __init__(self, loss: Any, total_steps: int | None = None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._loss, self._total = loss, total_steps
-        self.said = ""
-
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Judge, decide the rate, and put it into force; the scheduler's own counts for nothing."""
-        _at_peak(optimizer)
-        super().on_before_optimizer_step(trainer, pl_module, optimizer)
-
-    def _make(self, model: nn.Module, optimizer: Any, trainer: Any) -> Loop:
-        total = self._total or trainer.estimated_stepping_batches
-        if not 0 < total < float("inf"):
-            raise InvalidInput("the length of the run is not known; give PilotCallback(loss, total_steps=...)")
-        _at_peak(optimizer)
-        rule, self.said = rehearsed(model, self._loss, trainer.train_dataloader, optimizer, int(total))
-        return Loop(model, optimizer, watch=self._watch, rule=rule, total_steps=int(total), **self._settings)
-
-
-def _at_peak(optimizer: Any) -> None:
-    """Undo what a scheduler did: each group at the rate that it was given."""
-    for group in optimizer.param_groups:
-        group["lr"] = group.get("initial_lr", group["lr"])
+        super().__init__(total_steps=total_steps, **settings)
+        self._loss = loss

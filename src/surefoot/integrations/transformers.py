@@ -1,28 +1,31 @@
-"""Hugging Face Trainer: Guard and a rate that is found, as callbacks. Needs transformers (the extra `transformers`)."""
+"""Hugging Face Trainer: Guard and a rate that is found, as callbacks; a range test. Needs the extra `transformers`."""
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import InvalidInput, MissingExtra
-from surefoot.integrations._rehearsed import rehearsed
-from surefoot.rules import Watch
-from surefoot.training.loop import Loop
+from surefoot.errors import InvalidInput, InvalidType, MissingExtra
+from surefoot.integrations._callback import Guarding, Piloting
+from surefoot.integrations._rehearsed import BATCHES, same_random_numbers
+from surefoot.training.model.batches import sample_count
+from surefoot.training.range_tests import RangeTest
+from surefoot.training.range_tests import range_test as range_test_of
 
 try:
-    from transformers import TrainerCallback
+    from transformers import Trainer, TrainerCallback
 except ModuleNotFoundError as error:
     raise MissingExtra("surefoot.integrations.transformers needs transformers; install it with pip") from error
 
-__all__ = ["GuardCallback", "PilotCallback"]
+__all__ = ["GuardCallback", "PilotCallback", "range_test"]
 
 FILE = "surefoot.pt"
 
 
-class GuardCallback(TrainerCallback):
+class GuardCallback(Guarding, TrainerCallback):
     """Takes back what goes wrong in a Trainer's run: ``Trainer(..., callbacks=[GuardCallback()])``.
 
     At each update the loss and the gradient's norm are judged before the optimizer steps, as `surefoot.training.Guard`
@@ -51,22 +54,18 @@ class GuardCallback(TrainerCallback):
         If the model's outputs have no loss.
     """
 
-    def __init__(
-        self, *, watch: Watch | None = None, keep: Any = "device", every: int | None = None, random_states: bool = False
-    ) -> None:
-        self._settings: dict[str, Any] = {"keep": keep, "every": every, "random_states": random_states}
-        self._watch = Watch() if watch is None else watch
-        self.loop: Loop | None = None
-        self._losses: list[Tensor] = []
-        self._summed = False
-        self._clip = 0.0
-        self._hook: Any = None
-        self._model: Any = None
+    _summed = False  # whether the parts of an update are shares of its mean
+    _clip = 0.0
+    _hook: Any = None
+    _model: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Take the model and the optimizer, and the clipping; go on from a checkpoint."""
         self._model = given["model"]
-        self.loop = self._make(given["model"], given["optimizer"], given.get("train_dataloader"), state)
+        self.loop = self.begin(
+            given["model"], given["optimizer"], lambda model, batch: _loss_of(model(**batch)),
+            given["train_dataloader"], state.max_steps,
+        )  # fmt: skip
         if state.global_step:
             self._go_on(Path(args.resume_from_checkpoint or args.output_dir), args, state)
         self._clip, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
@@ -80,6 +79,7 @@ class GuardCallback(TrainerCallback):
         """Judge; then clip, if the update is to be made."""
         if self.loop is None:
             return
+        self.to_peak(given["optimizer"])
         if not self._losses:
             raise InvalidInput(
                 "the model's outputs have no loss; give it labels, so that it computes one, or guard a loop of your own"
@@ -109,9 +109,6 @@ class GuardCallback(TrainerCallback):
             self._hook = None
             args.max_grad_norm = self._clip
 
-    def _make(self, model: nn.Module, optimizer: Any, data: Any, state: Any) -> Loop:
-        return Loop(model, optimizer, watch=self._watch, **self._settings)
-
     def _rate_that_ran(self, logged: float) -> float:
         return logged * (1.0 if self.loop is None else self.loop.factor)
 
@@ -133,7 +130,7 @@ class GuardCallback(TrainerCallback):
             self._summed = kwargs.get("num_items_in_batch") is not None
 
 
-class PilotCallback(GuardCallback):
+class PilotCallback(Piloting, GuardCallback):
     """A Trainer's run without a learning rate: ``Trainer(..., callbacks=[PilotCallback()])``.
 
     When the training begins, rehearsals on copies of the model choose a rate (`surefoot.training.range_test`, 100 steps
@@ -143,6 +140,8 @@ class PilotCallback(GuardCallback):
 
     Parameters
     ----------
+    total_steps : int, optional
+        Updates of the run; by default the Trainer's own.
     watch, keep, every, random_states
         As in `GuardCallback`.
 
@@ -158,27 +157,64 @@ class PilotCallback(GuardCallback):
         If the rehearsals find no rate, with their reason.
     """
 
-    said: str = ""
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Judge, decide the rate, and put it into force; the scheduler's own counts for nothing."""
-        self._at_peak(given["optimizer"])
-        super().on_pre_optimizer_step(args, state, control, **given)
-
-    def _make(self, model: nn.Module, optimizer: Any, data: Any, state: Any) -> Loop:
-        self._at_peak(optimizer)
-        bare = getattr(optimizer, "optimizer", optimizer)  # as the Trainer prepared it
-        rule, self.said = rehearsed(model, lambda m, batch: _loss_of(m(**batch)), data, bare, state.max_steps)
-        return Loop(model, optimizer, watch=self._watch, rule=rule, total_steps=state.max_steps, **self._settings)
-
     def _rate_that_ran(self, logged: float) -> float:
         return logged if self.loop is None else self.loop.rate
 
-    @staticmethod
-    def _at_peak(optimizer: Any) -> None:
-        """Undo what the scheduler did: each group at the rate that it was given."""
-        for group in optimizer.param_groups:
-            group["lr"] = group.get("initial_lr", group["lr"])
+
+def range_test(trainer: Any, *, steps: int = 100, repeats: int = 1, rng: int = 0) -> RangeTest:
+    """`surefoot.training.range_test` for what a Trainer is about to do: its model, loss, optimizer and batches.
+
+    A batch is what makes an update: gradient accumulation counts, tokens weighed as the Trainer weighs them. Precision
+    (bf16) is the Trainer's.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        Before ``train()``; left as it was.
+    steps, repeats, rng
+        As in `surefoot.training.range_test`.
+
+    Returns
+    -------
+    RangeTest
+        ``trainer.args.learning_rate = found.rate`` takes the suggestion.
+
+    Raises
+    ------
+    InvalidType
+        If it is no Trainer.
+    """
+    if not isinstance(trainer, Trainer):
+        raise InvalidType(f"trainer must be a transformers.Trainer; got a {type(trainer).__name__}")
+    owner: Any = trainer  # its own hints allow what a Trainer that trains has not
+    given = owner.optimizer
+    optimizer = given or owner.create_optimizer()
+    owner.optimizer = given  # made anew in train(), with the rate that it is given until then
+    parts = owner.args.gradient_accumulation_steps
+    with same_random_numbers():
+        loader = iter(owner.get_train_dataloader())
+        batches = list(islice(iter(lambda: list(islice(loader, parts)), []), BATCHES))
+    return range_test_of(owner.model, _UpdateLoss(owner), batches, optimizer, steps=steps, repeats=repeats, rng=rng)
+
+
+class _UpdateLoss:
+    """The loss of the batches that make an update, as a Trainer adds them up."""
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+
+    def __call__(self, model: nn.Module, batches: list[Any]) -> Tensor:
+        trainer = self._trainer
+        _, items = trainer.get_batch_samples(iter(batches), len(batches), trainer.args.device)
+        with trainer.compute_loss_context_manager():
+            losses = [trainer.compute_loss(model, {**batch}, num_items_in_batch=items) for batch in batches]
+        # told how many items there are, each is a share of the mean
+        total = torch.stack(losses).sum()
+        return total if items is not None else total / len(batches)
+
+    def weight(self, batches: list[Any]) -> float:
+        """Samples of the update."""
+        return float(sum(sample_count({**batch}) for batch in batches))
 
 
 def _loss_of(outputs: Any) -> Any:

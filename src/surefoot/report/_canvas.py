@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
+from surefoot.errors import InvalidInput
+
 __all__ = [
     "ACCENT",
     "BAD",
@@ -84,15 +86,48 @@ LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
 
 
 class Drawing(str):
-    """An ``<svg>`` element that remembers the figure it was drawn from, so that it can become pixels too."""
+    """An ``<svg>`` element that remembers how it was drawn: to become pixels, or to be drawn on axes of one's own."""
 
-    __slots__ = ("figure",)
+    __slots__ = ("figure", "paints")
 
     figure: Figure
+    paints: tuple[Callable[[Axes], None], ...]
 
     def _repr_svg_(self) -> str:
-        # without it a notebook shows the text of the element
-        return str(self)
+        # a notebook has no style sheet of ours: the colours of a light page, on white
+        from surefoot.report._save import standalone
+
+        return standalone(self)
+
+    def plot(self, axes: Any) -> Any:
+        """Draw it again on axes of your own.
+
+        Parameters
+        ----------
+        axes : Axes, or sequence of Axes
+            As many as the drawing has.
+
+        Returns
+        -------
+        Axes, or sequence of Axes
+            As given. A legend that several share is yours to place.
+
+        Raises
+        ------
+        InvalidInput
+            If there are more or fewer.
+        """
+        from surefoot.report._save import recolour
+
+        panels: list[Axes] = [axes] if isinstance(axes, Axes) else list(axes)
+        if len(panels) != len(self.paints):
+            raise InvalidInput(f"the drawing has {len(self.paints)} pairs of axes; got {len(panels)}")
+        with _styled():
+            for panel, paint in zip(panels, self.paints, strict=True):
+                paint(panel)
+                for artist in panel.findobj():
+                    recolour(artist)
+        return axes
 
 
 def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3.1, measured: bool = False) -> Drawing:
@@ -127,7 +162,7 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
                 "top": 1 - TOP / height,
             }
             figure.subplots_adjust(**room)
-        return _svg(figure)
+        return _svg(figure, [paint])
 
 
 def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, height: float = 3.6) -> Drawing:
@@ -162,7 +197,7 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
         figure.subplots_adjust(
             left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - top / height, wspace=0.06
         )
-        return _svg(figure)
+        return _svg(figure, paints)
 
 
 def draw_stack(
@@ -204,7 +239,7 @@ def draw_stack(
             top=1 - (TOP + above) / height,
             hspace=0.1,
         )
-        return _svg(figure)
+        return _svg(figure, paints)
 
 
 def log_axis(axes: Axes, which: str) -> None:
@@ -255,13 +290,13 @@ def _styled() -> Generator[None]:
         yield
 
 
-def _svg(figure: Figure) -> Drawing:
+def _svg(figure: Figure, paints: Sequence[Callable[[Axes], None]]) -> Drawing:
     """The figure as an element, in the style that is in force."""
     buffer = BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     drawing = Drawing(_inline(buffer.getvalue().decode("utf-8")))
-    drawing.figure = figure
+    drawing.figure, drawing.paints = figure, tuple(paints)
     return drawing
 
 

@@ -27,7 +27,7 @@ from surefoot.report._canvas import (
     _styled,
 )
 
-__all__ = ["save_figure", "save_png", "save_svg"]
+__all__ = ["recolour", "save_figure", "save_png", "save_svg", "standalone"]
 
 # The colours of a report on a light page.
 LIGHT = {
@@ -114,17 +114,22 @@ def save_svg(svg: str, path: str | os.PathLike[str]) -> Path:
     -------
     Path
     """
+    target = Path(path)
+    target.write_text(standalone(svg), encoding="utf-8")
+    return target
+
+
+def standalone(svg: str) -> str:
+    """An element that needs no page: fixed colours, on white."""
     for stand_in, variable in (VARIABLES | SERIES_VARIABLES).items():
         svg = svg.replace(variable, LIGHT[stand_in])
     opening = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background: #ffffff"'
-    target = Path(path)
-    target.write_text(svg.replace("<svg", opening, 1), encoding="utf-8")
-    return target
+    return svg.replace("<svg", opening, 1)
 
 
 def _pixels(figure: Figure) -> bytes:
     for artist in figure.findobj():
-        _recolour(artist)
+        recolour(artist)
     buffer = BytesIO()
     try:
         with _styled():
@@ -135,7 +140,7 @@ def _pixels(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _recolour(artist: Any) -> None:
+def recolour(artist: Any) -> None:
     """Put the colours of a light page where the stand-ins are; opacity stays."""
     for name in COLOURED:
         read, write = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)

@@ -1,0 +1,117 @@
+"""What the callbacks of every framework are: settings, a loop from the beginning of a training on, a rule for it."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from surefoot.errors import InvalidInput
+from surefoot.integrations._rehearsed import rehearsed
+from surefoot.rules import Watch
+from surefoot.training.loop import Loop
+from surefoot.training.optimizers.unwrapped import unwrapped
+
+__all__ = ["Guarding", "Piloting"]
+
+
+class Guarding:
+    """A loop with a watch, made when the training begins.
+
+    Parameters
+    ----------
+    watch : Watch, optional
+        The thresholds.
+    keep, every, random_states
+        As in `surefoot.training.Guard`.
+    """
+
+    def __init__(
+        self, *, watch: Watch | None = None, keep: Any = "device", every: int | None = None, random_states: bool = False
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "watch": Watch() if watch is None else watch, "keep": keep, "every": every, "random_states": random_states,
+        }  # fmt: skip
+        self.loop: Loop | None = None
+        # of the parts of the update in the making
+        self._losses: list[Tensor] = []
+
+    def begin(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        loss: Callable[[nn.Module, Any], Tensor] | None,
+        data: Iterable[Any],
+        total: float,
+    ) -> Loop:
+        """The loop of this training.
+
+        Parameters
+        ----------
+        model : Module
+        optimizer : Optimizer
+            As the framework prepared it.
+        loss : callable
+            (model, batch) to a scalar tensor.
+        data : iterable of batches
+        total : float
+            Updates of the run, as the framework sees it.
+
+        Returns
+        -------
+        Loop
+        """
+        return Loop(model, optimizer, **self._settings)
+
+    def to_peak(self, optimizer: Any) -> None:
+        """What a scheduler did is left as it is: its rates are the run's."""
+
+
+class Piloting(Guarding):
+    """The same with a rule for the rate, from rehearsals when the training begins.
+
+    Parameters
+    ----------
+    total_steps : int, optional
+        Updates of the run; by default as many as the framework says.
+    **settings
+        As in `Guarding`.
+
+    Attributes
+    ----------
+    said : str
+        What the rehearsals chose.
+    """
+
+    def __init__(self, total_steps: int | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._total = total_steps
+        self.said = ""
+
+    def begin(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        loss: Callable[[nn.Module, Any], Tensor] | None,
+        data: Iterable[Any],
+        total: float,
+    ) -> Loop:
+        """The loop of this training, with the rule that was found; as in `Guarding`.
+
+        Raises
+        ------
+        InvalidInput
+            If the length of the run is not known, or the rehearsals find no rate.
+        """
+        assert loss is not None
+        total = self._total or total
+        if not 0 < total < math.inf:
+            raise InvalidInput("the length of the run is not known; give PilotCallback(total_steps=...)")
+        self.to_peak(optimizer)
+        rule, self.said = rehearsed(model, loss, data, unwrapped(optimizer), int(total))
+        return Loop(model, optimizer, rule=rule, total_steps=int(total), **self._settings)
+
+    def to_peak(self, optimizer: Any) -> None:
+        """Undo what a scheduler did: each group at the rate that it was given; its schedule counts for nothing."""
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
