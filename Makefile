@@ -6,13 +6,17 @@ STAMP := $(VENV)/.installed
 # Processes share the cores among themselves; threads inside each only get in the way of small matrices.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test soak check docs format clean
+.PHONY: demo test bench soak check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto
+
+# The claims of the README on random cases.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/claims.py
 
 # Hostile files for every reader, twenty thousand of each kind: half an hour, from a seed of the day.
 soak: $(STAMP)

@@ -35,27 +35,53 @@ def test_the_solution_is_right_and_the_beginning_is_not(number):
     assert not each.check(scope[each.name])
 
 
-MISTAKES = {
-    1: lambda losses: next((k for k, loss in enumerate(losses) if not loss < 10), None),  # a spike is no divergence
-    2: lambda Q, steps: np.trace(Q),
-    3: lambda Q: 1 / np.linalg.eigvalsh(Q)[-1],  # safe, but not the limit
-    4: lambda Q: 1 / np.diag(Q),
-    5: lambda a, step, cap: step * cap,  # below the limit it settles
-    6: lambda rate, momentum: rate,
-    7: lambda lr, batch, to, optimizer: lr * to / batch,
-    8: lambda network: 2.0,
-    9: lambda eigenvalues, span: (math.ceil(span * -min(eigenvalues) / 2), "explicit"),
-    10: lambda seen, forward, adjoint: seen,
-    11: lambda depth: 1 / depth,
-    12: lambda trained: 3e-4,
-}
+def landweber(step, steps):
+    """An answer to practice 10."""
+
+    def answer(seen, forward, adjoint):
+        x = seen.copy()
+        for _ in range(steps):
+            x = x - step * adjoint(forward(x) - seen)
+        return x
+
+    return answer
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_usual_mistake_is_told(number):
-    verdict = practice(number).check(MISTAKES[number])
+# Number, a usual mistake, and what its reason must name.
+MISTAKES = [
+    (1, lambda losses: next((k for k, loss in enumerate(losses) if not loss < 10), None), "one spike"),
+    (1, lambda losses: next((k for k, loss in enumerate(losses) if math.isnan(loss)), None), "grows by 1.3"),
+    (2, lambda Q, steps: np.linalg.eigvalsh(Q)[-1], "below 1"),
+    (2, lambda Q, steps: np.ones(len(Q)) @ np.linalg.matrix_power(Q, steps) @ np.ones(len(Q)), "Rayleigh"),
+    (3, lambda Q: 1 / np.linalg.eigvalsh(Q)[-1], "there is room"),  # safe, but not the limit
+    (3, lambda Q: 2 / np.linalg.eigvalsh(Q).mean(), "diverges"),
+    (4, lambda Q: 1 / np.diag(Q), "1/sqrt"),
+    (4, lambda Q: np.linalg.inv(Q), "8 positive numbers"),
+    (5, lambda a, step, cap: step * cap, "settles"),  # below the limit nothing is clipped in the end
+    (5, lambda a, step, cap: 2 * step * cap, "swings over 3"),
+    (6, lambda rate, momentum: rate, "momentum reaches"),
+    (6, lambda rate, momentum: rate * (1 + momentum) / (1 - momentum), "momentum reaches"),
+    (7, lambda lr, batch, to, optimizer: lr * to / batch, "does not grow with the gradient"),
+    (7, lambda lr, batch, to, optimizer: lr, "follows the gradient"),
+    (8, lambda network: 2.0, "too small"),
+    (8, lambda network: 2.4, "too large"),
+    (9, lambda eigenvalues, span: (math.ceil(span * -min(eigenvalues) / 2), "explicit"), "implicit"),
+    (9, lambda eigenvalues, span: (math.ceil(span * -max(eigenvalues) / 2), "implicit"), "fastest"),
+    (10, lambda seen, forward, adjoint: seen, "longer"),
+    (10, landweber(2.5, 60), "diverges"),
+    (11, lambda depth: 1 / depth, "grows 1.0"),
+    (11, lambda depth: 1.0, "aim at"),
+    (12, lambda trained: 3e-4, "too small"),
+    (12, lambda trained: 20.0, "too large"),
+    (12, lambda trained: min(np.geomspace(1e-3, 3, 60), key=trained), "60 times"),
+]
+
+
+@pytest.mark.parametrize(("number", "answer", "named"), MISTAKES)
+def test_a_usual_mistake_is_told_with_its_reason(number, answer, named):
+    verdict = practice(number).check(answer)
     assert not verdict
-    assert len(verdict.reason) > 20
+    assert named in verdict.reason
 
 
 def test_an_answer_that_raises_or_is_none():

@@ -14,6 +14,8 @@ from surefoot.testing.practices._practice import Practice, Verdict
 __all__ = ["COURSE"]
 
 Answer = Callable[..., Any]
+# What the last practice allows: its task says some twenty.
+TRAININGS = 25
 
 
 def right(reason: str) -> Verdict:
@@ -53,7 +55,7 @@ def judge_detector(diverged: Answer) -> Verdict:
         if wanted is not None:
             low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted + 1)
             if said is None or not low <= said <= high:
-                return wrong(f"{what}: yours says {said}")
+                return wrong(f"{what} is divergence; yours says {said}")
     return right("it tells a spike from a rise. Guard does more: it judges by what later batches say")
 
 
@@ -62,7 +64,9 @@ def judge_power(power: Answer) -> Verdict:
     Q = np.diag(np.linspace(0.1, 1.0, 200))
     few, many = (float(power(Q, steps)) for steps in (10, 3000))
     if not abs(many - 1.0) < 1e-3:
-        return wrong(f"after 3000 steps the largest eigenvalue 1 should be there; yours is {many:.4f}")
+        return wrong(
+            f"after 3000 steps the largest eigenvalue 1 should be there; yours is {many:.4f}: divide by |Qx| each time"
+        )
     if not 0.3 < few < 1.0 - 1e-6:
         return wrong(f"after 10 steps the estimate is below 1; yours is {few:.4f}: take the Rayleigh quotient x'Qx/x'x")
     return right(
@@ -108,7 +112,8 @@ def judge_cycle(cycle_width: Answer) -> Verdict:
                 seen.append(x)
         true, said = max(seen) - min(seen), float(cycle_width(a, step, cap))
         if not abs(said - true) <= 1e-6 + 0.01 * true:
-            return wrong(f"a = {a:g}, step {step:g}, cap {cap:g}: a run swings over {true:.4g}, yours says {said:.4g}")
+            seen_width = f"swings over {true:.4g}" if true > 1e-6 else "settles, for the step is below 2/a"
+            return wrong(f"a = {a:g}, step {step:g}, cap {cap:g}: a run {seen_width}; yours says {said:.4g}")
     return right("step times cap above the limit 2/a, and nothing below it")
 
 
@@ -132,7 +137,8 @@ def judge_batch(scaled: Answer) -> Verdict:
     for lr, batch, to, optimizer in ((0.1, 32, 256, "sgd"), (3e-4, 256, 1024, "adam"), (0.1, 64, 16, "sgd")):
         true, said = scale_batch(lr, batch, to, optimizer).rate, float(scaled(lr, batch, to, optimizer))
         if not math.isclose(said, true, rel_tol=1e-6):
-            return wrong(f"{optimizer}, {lr:g} at {batch}, for {to}: {true:.4g}, yours {said:.4g}")
+            why = "its step follows the gradient" if optimizer == "sgd" else "its step does not grow with the gradient"
+            return wrong(f"{optimizer}, {lr:g} at {batch}, for {to}: {true:.4g}, yours {said:.4g}; {why}")
     return right("linear for SGD keeps rate/batch; the root for Adam, whose step does not grow with the gradient")
 
 
@@ -142,7 +148,8 @@ def judge_doubling(first_doubling: Answer) -> Verdict:
     true = bifurcations(network, (1.5, 2.5), 1.0, 1).parameters[0]
     said = float(first_doubling(network))
     if not abs(said - true) < 2e-3:
-        return wrong(f"yours is {said:.4f}: just below the rate a run settles to one value, just above it to two")
+        ends = "to two, so it is too large" if said > true else "to one, so it is too small"
+        return wrong(f"at your {said:.4f} a run settles {ends}: it is the rate where one value becomes two")
     return right(f"{true:.6f} = 2/sharpness at the minimum: the stability limit is where chaos begins its road")
 
 
@@ -154,7 +161,10 @@ def judge_stiff(choose: Answer) -> Verdict:
             return wrong("return (steps, method): the least number of Euler steps, and 'explicit' or 'implicit'")
         least = math.ceil(span * max(-min(eigenvalues), 0) / 2)
         if not least <= said[0] <= 1.05 * least + 1:
-            return wrong(f"eigenvalues {eigenvalues} over {span:g}: Euler needs {least} steps, yours {said[0]}")
+            return wrong(
+                f"eigenvalues {eigenvalues} over {span:g}: Euler needs {least} steps, yours {said[0]}; "
+                "a step times the fastest eigenvalue must not pass -2"
+            )
         ratio = min(eigenvalues) / max(eigenvalues)
         wanted = "implicit" if ratio > 1e3 else "explicit"
         if said[1] != wanted and not 1e1 < ratio < 1e3:
@@ -185,10 +195,13 @@ def judge_deblur(deblur: Answer) -> Verdict:
     if result.shape != truth.shape or not np.isfinite(result).all():
         return wrong("the result must be a finite picture of the same shape: is the step below 2/|A|² = 2?")
     before, after = (float(np.mean((each - truth) ** 2)) for each in (seen, result))
+    change = f"the mean squared error went from {before:.2e} to {after:.2e}"
+    if after > 100 * before:
+        return wrong(f"{change}: it diverges, a step must be below 2/|A|² = 2")
+    if after > before:
+        return wrong(f"{change}: so many steps bring the noise back; stop sooner")
     if not after < 0.7 * before:
-        return wrong(
-            f"the mean squared error went from {before:.2e} to {after:.2e}; more steps, or fewer if it has risen"
-        )
+        return wrong(f"{change}: go on for longer, or with a larger step")
     return right(f"the error fell from {before:.2e} to {after:.2e}; far more steps would bring the noise back")
 
 
@@ -203,17 +216,30 @@ def judge_depth(scale: Answer) -> Verdict:
             x = x + h * generator.standard_normal((128, 128)) @ x / math.sqrt(128)
         growth = float(np.linalg.norm(x) / start)
         if not 1.2 < growth < 2.5:
-            return wrong(f"{depth} blocks at h = {h:.3g}: the signal grows {growth:.3g} times; aim at sqrt e = 1.65")
+            return wrong(
+                f"{depth} blocks at h = {h:.3g}: the signal grows {growth:.3g} times; aim at sqrt e = 1.65, "
+                "where each block adds h² to the mean square"
+            )
     return right("h = 1/sqrt(depth): (1 + h²)^depth tends to e")
 
 
 def judge_rate(rate: Answer) -> Verdict:
     """A rate for a network, tried by training with it."""
-    lr = float(rate(trained))
-    mine, best = trained(lr), min(trained(each) for each in np.geomspace(1e-3, 3, 15).tolist())
-    if not mine < 1.5 * best:
-        return wrong(f"at {lr:.3g} the loss ends at {mine:.4f}; some rate reaches {best:.4f}: search on a log scale")
-    return right(f"at {lr:.3g} the loss ends at {mine:.4f}, a sweep of 15 rates reaches {best:.4f}")
+    tried: list[float] = []
+
+    def counted(lr: float) -> float:
+        tried.append(lr)
+        return trained(lr)
+
+    lr = float(rate(counted))
+    if len(tried) > TRAININGS:
+        return wrong(f"yours trained {len(tried)} times; a search on a log scale needs at most {TRAININGS}")
+    sweep = {each: trained(each) for each in np.geomspace(1e-3, 30, 18).tolist()}
+    mine, best = trained(lr), min(sweep, key=lambda each: sweep[each])
+    if not mine < 1.5 * sweep[best]:
+        side = "small" if lr < best else "large"
+        return wrong(f"at {lr:.3g} the loss ends at {mine:.4f}, too {side} a rate: some rate reaches {sweep[best]:.4f}")
+    return right(f"at {lr:.3g} the loss ends at {mine:.4f}, a sweep of {len(sweep)} rates reaches {sweep[best]:.4f}")
 
 
 def trained(lr: float) -> float:
