@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import surefoot as sf
-from surefoot.cli import run
 from surefoot.errors import InvalidInput, InvalidType
 
 # What a writer holds beside step and loss.
@@ -234,18 +233,6 @@ def test_what_is_no_log_is_refused():
 
 
 # the command
-
-
-@pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize(("case", "code"), [("good", 0), ("bad batch", 0), ("slow divergence", 1), ("too small", 1)])

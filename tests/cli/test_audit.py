@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import surefoot as sf
-from surefoot.cli import run
 from surefoot.errors import InvalidInput
 from surefoot.logs import EventWriter, JsonLines, read_events, read_log
 from surefoot.logs._wire import BYTES, VARINT, checksum, field, fields, frame, varint
@@ -19,18 +18,6 @@ PLAN = "cosine:0.01,total=200"
 
 def rate(k):
     return 0.005 * (1 + math.cos(math.pi * k / 200))
-
-
-@pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def written(folder, kind, at=rate):

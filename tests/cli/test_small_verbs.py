@@ -15,18 +15,6 @@ from surefoot.cli._doctor import EXTRAS
 from surefoot.cli._verbs import VERBS
 
 
-@pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 def test_the_doctor_names_what_is_missing_and_how_to_get_it(command, monkeypatch):
     monkeypatch.setattr("surefoot.cli._doctor.find_spec", lambda name: None if name == "torch" else find_spec(name))
     code, out, _ = command("doctor")

@@ -132,10 +132,3 @@ def test_a_run_without_a_limit_has_none_marked():
     assert record["limit"] is None
     assert "limit" not in drawings(render(record))[2]
     assert not math.isnan(record["seconds"])
-
-
-def test_a_long_curve_is_thinned_and_keeps_both_ends():
-    assert race_view._thinned(5) == [0, 1, 2, 3, 4]
-    kept = race_view._thinned(100_000)
-    assert (kept[0], kept[-1]) == (0, 99_999)
-    assert len(kept) <= race_view.MOST_POINTS

@@ -36,6 +36,7 @@ _FIRST_PARTS = (0.7, 0.5, 0.3, 0.15)
 _MOST_FIRST = 6
 # Alternatives that are named beside the cause.
 _OTHERS = 2
+# Heavier than any cause that is known.
 _UNKNOWN = 99
 # Further columns of rates that are tried: by convention, more groups than people tune by hand.
 _MOST_GROUPS = 8

@@ -15,6 +15,7 @@ __all__ = ["Series", "series_of"]
 
 # More backward moves than this part of the rows is a log out of order, not a run resumed so often.
 _SHUFFLED = 0.05
+# Resumes that a short log may have all the same. By convention.
 _FEW = 20
 # Half of the last bit of single precision, which is what TensorBoard keeps, relative.
 _SINGLE = 2.0**-24

@@ -15,6 +15,7 @@ __all__ = ["lengths", "whole_run"]
 MOST = 64
 # A length is looked for between so many times shorter and longer.
 FAR = 100.0
+# Lengths that a search begins with: over that range they are 8% apart.
 GUESSES = 121
 # Rows that a staircase must hold a rate for, at least, to be one.
 HELD = 2

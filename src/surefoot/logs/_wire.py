@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 __all__ = ["BYTES", "DOUBLE", "FLOAT", "VARINT", "checksum", "field", "fields", "frame", "varint"]
 
+# The wire types, by their numbers in the encoding.
 VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
 # Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4), and the mask of TensorFlow's record format.
 _POLYNOMIAL, _MASK = 0x82F63B78, 0xA282EAD8

@@ -11,6 +11,7 @@ Polynomial = tuple[Fraction, ...]
 # Coefficients in the literature have denominators up to five digits. A double that agrees with such a fraction to a
 # few roundings is taken for it; a random double does so with probability 1e-5, and moves by rounding only.
 LARGEST_DENOMINATOR = 100_000
+# A coefficient in double precision is off by one rounding, one that was computed by a few.
 ROUNDINGS = 8 * 2.0**-53
 
 

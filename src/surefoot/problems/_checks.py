@@ -11,6 +11,7 @@ from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
 __all__ = ["binary_labels", "class_labels", "nonnegative", "real_matrix", "real_vector"]
 
+# As many labels as fit in a line of a message.
 LABELS_SHOWN = 6
 
 

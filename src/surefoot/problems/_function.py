@@ -18,6 +18,7 @@ __all__ = ["Function"]
 EPS = float(np.finfo(np.float64).eps)
 # Points of the ball, besides its centre, at which the Hessian's ends are measured.
 SAMPLES = 8
+# To so much each of them is measured: from point to point they differ by more. By convention.
 SAMPLE_RTOL = 0.05
 # The central difference that balances truncation (h^2) and rounding (eps/h).
 CUBE_ROOT = EPS ** (1 / 3)

@@ -15,6 +15,7 @@ from surefoot.spectra import Spectrum, spectrum
 
 __all__ = ["Quadratic"]
 
+# Random probes: an asymmetry shows in the first with probability 1, unless it is near rounding.
 PROBES = 3
 # A probe of x'Qy - y'Qx is a sum of n roundings of the product; this many of them pass as none.
 PROBE_SLACK = 100

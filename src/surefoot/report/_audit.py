@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, Drawing, draw, note_at_top, plain_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Page, Record, Section, Table
+from surefoot.tables import spread
 
 __all__ = ["audit_figure", "page"]
 
@@ -68,7 +69,7 @@ def audit_figure(audit: Record) -> Drawing:
 
 
 def _section(audit: Record) -> Section:
-    shown = sorted({round(i * (len(audit["steps"]) - 1) / (ROWS - 1)) for i in range(ROWS)})
+    shown = spread(len(audit["steps"]), ROWS)
     fix = [f"To fix it: {audit['fix']}"] if audit["fix"] else []
     return Section(
         title=audit["log"],

@@ -10,6 +10,7 @@ from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, log_axis, plain_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Listing, Page, Record, Section, Table
+from surefoot.tables import spread
 
 __all__ = ["page", "pilot_figure"]
 
@@ -72,8 +73,8 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
 
     def losses(axes: Axes) -> None:
         drawn = _column(axes, records, steps, "loss", MUTED, {"marker": ".", "ms": 2.5, "ls": "", "alpha": 0.5})
-        smooth = _smoothed([_number(record["loss"]) for record in records])
-        axes.plot(*_thinned(steps, smooth), color=ACCENT, lw=1.5)
+        smooth = _smooth([_number(record["loss"]) for record in records])
+        axes.plot(*_thin(steps, smooth), color=ACCENT, lw=1.5)
         for step in events:
             axes.axvline(step, color=BAD, lw=0.6, ls=":")
         _range(axes, drawn)
@@ -85,7 +86,7 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
 
 def _section(run: Record) -> Section:
     moments = run["moments"]
-    shown = sorted({round(i * (len(moments) - 1) / (ROWS - 1)) for i in range(ROWS)}) if moments else []
+    shown = spread(len(moments), ROWS)
     outcome = (
         f"Loss on all data {number(run['initial'], 'not finite')} → {number(run['final'], 'not finite')}"
         f" after {len(moments):,} updates with {run['optimizer']}."
@@ -135,7 +136,7 @@ def _column(
         values = [value if value > 0 else math.nan for value in values]
     seen = [value for value in values if math.isfinite(value)]
     if seen:
-        axes.plot(*_thinned(steps, values), color=color, **style)
+        axes.plot(*_thin(steps, values), color=color, **style)
     return seen
 
 
@@ -150,7 +151,7 @@ def _range(axes: Axes, values: Sequence[float]) -> None:
     plain_axis(axes, "y")
 
 
-def _smoothed(values: Sequence[float]) -> list[float]:
+def _smooth(values: Sequence[float]) -> list[float]:
     """An exponential average over a part of the run, without its bias at the start."""
     keep = 1 - min(1.0, SMOOTH / max(len(values), 1))
     total, weight, smooth = 0.0, 0.0, list[float]()
@@ -161,11 +162,8 @@ def _smoothed(values: Sequence[float]) -> list[float]:
     return smooth
 
 
-def _thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
-    length = len(steps)
-    if length <= MOST_POINTS:
-        return list(steps), list(values)
-    kept = sorted({round(i * (length - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)})
+def _thin(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
+    kept = spread(len(steps), MOST_POINTS)
     return [steps[i] for i in kept], [values[i] for i in kept]
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from surefoot.report._canvas import MUTED, SERIES, draw_row, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
+from surefoot.tables import spread
 
 __all__ = ["gap_curves", "page"]
 
@@ -149,13 +150,6 @@ def _highest(entries: Sequence[Record]) -> float:
 def _curve(entry: Record, key: str, floor: float) -> tuple[list[float], list[float]]:
     """Points that a logarithmic axis can take; one that fell below the floor is drawn at it."""
     across = range(1, entry["gradients"] + 1) if key == "gradients" else entry["seconds"]
-    pairs = [(float(across[k]), entry["gap"][k]) for k in _thinned(entry["gradients"])]
+    pairs = [(float(across[k]), entry["gap"][k]) for k in spread(entry["gradients"], MOST_POINTS, powers=True)]
     shown = [(x, max(gap, floor)) for x, gap in pairs if math.isfinite(gap) and x > 0]
     return [x for x, _ in shown], [gap for _, gap in shown]
-
-
-def _thinned(length: int) -> list[int]:
-    """At most `MOST_POINTS` indices below `length`, first and last among them, evenly over the powers of ten."""
-    if length <= MOST_POINTS:
-        return list(range(length))
-    return sorted({round(length ** (i / (MOST_POINTS - 1))) - 1 for i in range(MOST_POINTS)})

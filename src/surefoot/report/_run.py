@@ -10,6 +10,7 @@ from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, log_axis, p
 from surefoot.report._deblur import restoration
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Page, Record, Section, Table
+from surefoot.tables import spread
 
 __all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
 
@@ -96,7 +97,7 @@ def _section(run: Record) -> Section:
     descent, trace = run["descent"], run["descent"]["trace"]
     verdict = descent["verdict"]
     norm = number(descent["gradient_norm"], "not finite")
-    points = _spread(len(trace["loss"]), ROWS)
+    points = spread(len(trace["loss"]), ROWS, powers=True)
     return Section(
         title=run["problem"],
         about=run["rule"],
@@ -169,8 +170,8 @@ def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bo
     """Accepted points as a line or dots, those taken back as crosses."""
     kept = [k for k, accepted in enumerate(trace["accepted"]) if accepted and not math.isnan(values[k])]
     back = [k for k, accepted in enumerate(trace["accepted"]) if not accepted and not math.isnan(values[k])]
-    kept = [kept[i] for i in _even(len(kept), MOST_POINTS)]
-    back = [back[i] for i in _even(len(back), MOST_POINTS // 4)]
+    kept = [kept[i] for i in spread(len(kept), MOST_POINTS)]
+    back = [back[i] for i in spread(len(back), MOST_POINTS // 4)]
     style: dict[str, Any] = {"lw": 1.5} if connected else {"ls": "", "marker": "o", "ms": 2.6, "alpha": 0.75, "mew": 0}
     axes.plot(kept, [values[k] for k in kept], color=ACCENT, **style)
     if back:
@@ -201,16 +202,3 @@ def _drawable(value: float) -> float:
         return math.nan
     size = min(max(abs(value), SMALLEST), LARGEST)
     return math.copysign(size, value) if value else 0.0
-
-
-def _even(length: int, most: int) -> list[int]:
-    if length <= most:
-        return list(range(length))
-    return sorted({round(i * (length - 1) / (most - 1)) for i in range(most)})
-
-
-def _spread(length: int, most: int) -> list[int]:
-    """Indices for a table, the first and the last among them, evenly over the powers of ten."""
-    if length <= most:
-        return list(range(length))
-    return sorted({round(length ** (i / (most - 1))) - 1 for i in range(most)})

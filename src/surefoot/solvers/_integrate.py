@@ -29,6 +29,7 @@ MOST_KEPT = 2000
 CHECKS = 8
 # Of larger systems the monitor would cost more than the run.
 LARGEST_CHECKED = 200
+# By convention: a minute or so of a small system.
 MOST_STEPS = 1_000_000
 
 

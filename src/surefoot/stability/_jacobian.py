@@ -18,12 +18,14 @@ __all__ = ["GROWING", "POWERS_LIMIT", "limits_of_jacobian"]
 GROWING = "no step is stable"
 # Of matrices up to this size the growth of errors is measured, by powers of the iteration matrix.
 POWERS_LIMIT = 200
+# The first powers, among which transient growth mostly peaks, then doublings: up to the 12,288th.
 POWERS, SQUARINGS = 48, 8
 # Powers of a matrix with eigenvectors of this condition may grow by as much before they decay: then the field of
 # values decides what is stable, not the eigenvalues.
 TRUSTED_CONDITION = 1e3
 # A field of values that allows less than this share of the eigenvalue limit is worth a word.
 NOTABLE = 0.9
+# Points on each edge of a polygon with few corners: along a long edge the limit varies. By convention.
 EDGE_POINTS = 12
 
 

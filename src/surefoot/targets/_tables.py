@@ -16,6 +16,7 @@ __all__ = ["Table", "column_index", "read_table"]
 DELIMITERS = ",;\t"
 # By convention: as cells, text takes ten to twenty times as much memory as in a file.
 MOST_BYTES = 128 * 2**20
+# Columns, and characters of a cell, that fit in a line of a message.
 NAMES_SHOWN, CELL_SHOWN = 8, 40
 
 

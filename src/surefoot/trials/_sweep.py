@@ -29,6 +29,7 @@ KEPT = 64
 FEWEST_STEPS = 2 * KEPT
 # A period is looked for in the loss and along this many random directions: an orbit that closes there closes.
 DIRECTIONS = 3
+# By convention looser than what `dynamics.period` takes by default: these runs are shorter.
 TOLERANCE = 1e-5
 # A run that gave back this part of the most that it had gained has collapsed.
 COLLAPSED = 0.5

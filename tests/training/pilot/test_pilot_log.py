@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 import surefoot as sf
-from surefoot.cli import run
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.logs import read_events, read_log
 from surefoot.report.figures import pilot_figure
@@ -151,18 +150,6 @@ def test_the_figure_of_odd_runs_is_drawn(moments):
 
 
 # the command
-
-
-@pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_the_digits_are_run_logged_reported_and_audited(command, tmp_path):

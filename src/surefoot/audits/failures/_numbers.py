@@ -15,6 +15,7 @@ __all__ = ["look_at_numbers"]
 COLLAPSE = 2.0**8
 # Norms that stand at their maximum to three digits, in so many rows: no gradient does that by itself.
 CAPPED, AT_CAP = 0.3, 1e-3
+# Fewer norms say nothing of where they usually are. By convention.
 FEW_ROWS = 20
 # A norm that fell by this factor while the loss did not is a gradient that no longer arrives.
 VANISHED = 1e-6

@@ -9,6 +9,7 @@ from surefoot.training.width.wide import CLASSES, WideMLP, WidthStudy, width_stu
 
 __all__ = ["WideTask", "wide_mlp_task"]
 
+# Sizes that train on two cores while one waits. By convention.
 WIDTH, CURVATURE_SAMPLES = 128, 300
 
 
