@@ -78,3 +78,9 @@ def test_bad_input_is_one_line_and_a_hint(arguments, says, capsys):
     err = capsys.readouterr().err
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("option", "name", "right"), [("--svg", "a.png", "a.svg"), ("--report", "a.pdf", "a.html")])
+def test_the_ending_of_another_format_is_a_slip(option, name, right, tmp_path, capsys):
+    assert run(["region", "rk4", option, str(tmp_path / name)]) == 2
+    assert f"give a name such as {right}" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from report.pages import drawings, without_script
 
 from surefoot.problems import Quadratic
 from surefoot.records import with_floats
@@ -28,10 +29,6 @@ def raced():
 @pytest.fixture(scope="module")
 def searched():
     return with_floats(run(ShapedQuadratic(100, "log", 20), "armijo", steps=80).to_dict())
-
-
-def drawings(html):
-    return re.findall(r"<svg.*?</svg>", html, re.DOTALL)
 
 
 def text(html):
@@ -80,7 +77,7 @@ def test_hostile_names_are_text(raced, searched):
     hostile_run = searched | {"problem": HOSTILE, "rule": HOSTILE, "findings": [HOSTILE], "limit_is": HOSTILE}
     for record in (hostile_race, hostile_run):
         html = render(record)
-        assert "<script" not in html
+        assert "<script" not in without_script(html)
         assert "<img" not in html
         for drawing in drawings(html):
             ElementTree.fromstring(drawing)
@@ -88,7 +85,7 @@ def test_hostile_names_are_text(raced, searched):
 
 def test_nothing_is_fetched(raced, searched):
     for record in (raced, searched):
-        html = render(record)
+        html = without_script(render(record))
         assert "http" not in html
         assert not re.search(r"\bsrc=|@import", html)
 

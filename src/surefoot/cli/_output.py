@@ -11,12 +11,15 @@ import typer
 
 from surefoot.cli._console import Meter, say, show
 from surefoot.cli._failures import FAILED, INTERRUPTED, Stop, bad_input
+from surefoot.errors import InvalidInput
 from surefoot.records import VERSION
 from surefoot.tables import write_csv
 
 __all__ = ["Output", "deliver"]
 
 T = TypeVar("T")
+
+PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,9 +87,14 @@ class Output:
         from surefoot.report import check_destination, check_folder
 
         with bad_input():
-            for path in (self.report, self.svg, self.png):
-                if path is not None:
-                    check_destination(path)
+            for form, path in (("report", self.report), ("svg", self.svg), ("png", self.png)):
+                if path is None:
+                    continue
+                check_destination(path)
+                # a name without an ending is as good as any; the ending of another format is a slip
+                if path.suffix.lower() in PICTURES and path.suffix.lower() != f".{form}":
+                    right = path.with_suffix(".html" if form == "report" else f".{form}").name
+                    raise InvalidInput(f"--{form} does not write {path.suffix}; give a name such as {right}")
             if self.csv is not None:
                 check_folder(self.csv)
 

@@ -27,7 +27,7 @@ VERBS = (
     Verb(
         function=advise,
         takes=("problem", "network", "ode", "target"),
-        examples=("advise breast-cancer", "advise patients.csv --loss logistic --label ill --report patients.html"),
+        examples=("advise breast-cancer", "advise patients.csv --loss logistic --report ill.html"),
     ),
     Verb(
         function=run,

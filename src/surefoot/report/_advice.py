@@ -18,6 +18,19 @@ LIMIT_ROWS = (
     ("rate", "rate", "contraction per step at the optimal step"),
 )
 
+# The methods that targets of this house are tried with, as a line to paste. One of a target's own has none.
+CODE = {
+    "SGD": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g})",
+    "SGD momentum 0.9": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g}, momentum=0.9)",
+    "SGD Nesterov 0.9": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g}, momentum=0.9, nesterov=True)",
+    "AdamW": "optimizer = torch.optim.AdamW(model.parameters(), lr={step:.3g})",
+    "gradient descent": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}))",
+    "heavy ball 0.9": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}), "
+    "method=sf.methods.HeavyBall(0.9))",
+    "Nesterov 0.9": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}), "
+    "method=sf.methods.Nesterov(0.9))",
+}
+
 # A kind of detail, and the module whose `section` shows it.
 DETAILS = {
     "density": "surefoot.report._density",
@@ -91,6 +104,7 @@ def _target(advice: Record, anchor: str) -> Section:
         word="No advice" if advice["abstained"] else answer[:1].upper() + answer[1:],
         mood="good" if chosen else "limit",
         lead=advice["abstained"] or _evidence(chosen, advice["recommendations"]),
+        code="" if chosen is None else CODE.get(chosen["label"], "").format(step=chosen["suggested"]),
         facts=list(advice["description"].items()),
         tables=[Table(heads=heads, rows=rows, notes=[r["finding"] for _, r in order])] if rows else [],
     )
@@ -216,7 +230,7 @@ def _run(run: Record) -> tuple[str, str, str, str, str]:
 
 def _spectrum(record: Record) -> Table:
     return Table(
-        title="Terrain",
+        title="Curvature",
         about=f"{record['provenance']} {record['of']}, {record['size']:,} eigenvalues, {record['products']:,} products",
         heads=("end", "interval", "how sure"),
         rows=[(name, _interval(record[name]), _trust(record[name])) for name in ("largest", "smallest")],

@@ -48,21 +48,21 @@ def overview(rows: Sequence[tuple[str, Record]]) -> str:
             y = len(rows) - 1 - i
             tried = [_drawable(trial["step"]) for trial in record["trials"]]
             if tried:
-                axes.plot([min(tried), max(tried)], [y, y], color=MUTED, lw=1, zorder=1, label="tried" * (not i))
+                axes.plot([min(tried), max(tried)], [y, y], color=MUTED, lw=1, zorder=1, label="_" * (i > 0) + "tried")
             if record["usable"]:
                 low, high = map(_drawable, record["usable"])
                 axes.plot(
                     [low, high], [y, y], color=GOOD, lw=9, alpha=0.35, zorder=2,
-                    solid_capstyle="round", label="usable" if i == _first(rows, "usable") else "",
+                    solid_capstyle="round", label="_" * (i != _first(rows, "usable")) + "usable",
                 )  # fmt: skip
             if record["suggested"]:
                 axes.plot(
                     _drawable(record["suggested"]), y, "o", ms=8, color=GOOD, zorder=4,
-                    label="suggested" if i == _first(rows, "suggested") else "", ls="",
+                    label="_" * (i != _first(rows, "suggested")) + "suggested", ls="",
                 )  # fmt: skip
             limit = _limit(record)
             if limit:
-                axes.plot(limit, y, marker="|", ms=17, mew=2.4, ls="", color=LIMIT, zorder=3, label="")
+                axes.plot(limit, y, marker="|", ms=17, mew=2.4, ls="", color=LIMIT, zorder=3, label="_linear limit")
         axes.plot([], [], marker="|", ms=12, mew=2.4, ls="", color=LIMIT, label="linear limit")
         axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -114,7 +114,8 @@ def verification(record: Record) -> str:
             values = [_drawable(v) if 0 < v < math.inf else math.nan for v in run["values"]]
             finite = [v for v in values if math.isfinite(v)]
             top, bottom = max([top, *finite]), min([bottom, *finite])
-            style = "-" if run["expected"] else "--"
+            # a dash beside the colour: one in twelve men sees green and red as one
+            style = "-" if run["factor"] < 1 else "--"
             label = f"{run['factor']:g} x limit: {run['observed']}"
             axes.plot(values, style, color=GOOD if run["factor"] < 1 else BAD, label=label)
         axes.axhline(1.0, color=MUTED, lw=1, ls=":")
@@ -162,13 +163,13 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
         shown = [(t["step"], t["final"]) for t in trials if t["final"] is not None and t["final"] <= ceiling]
         beyond = [t["step"] for t in trials if t["final"] is None or t["final"] > ceiling]
         axes.plot(*zip(*shown, strict=True), "-", color=ACCENT, lw=1.3, alpha=0.8) if shown else None
-        colors = {"good": GOOD, "slow": ACCENT, "no progress": MUTED, "diverged": BAD}
-        for ending, color in colors.items():
+        styles = {"good": ("o", GOOD), "slow": ("s", ACCENT), "no progress": ("D", MUTED), "diverged": ("v", BAD)}
+        for ending, (marker, color) in styles.items():
             some = [
                 (t["step"], t["final"]) for t in trials if t["ending"] == ending and (t["step"], t["final"]) in shown
             ]
             if some:
-                axes.plot(*zip(*some, strict=True), "o", ms=6, color=color, label=ending)
+                axes.plot(*zip(*some, strict=True), marker, ms=6, color=color, label=ending)
         if beyond:
             axes.plot(
                 beyond, [0.97] * len(beyond), "x", ms=7, mew=1.8, color=BAD, clip_on=False,

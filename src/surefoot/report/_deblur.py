@@ -39,14 +39,14 @@ def restoration(run: Record) -> list[Section]:
 
 def growth(tried: Record) -> str:
     """The loss below and above the limit."""
-    runs = [(tried["below"], tried["losses_below"], GOOD), (tried["above"], tried["losses_above"], BAD)]
+    runs = [(tried["below"], tried["losses_below"], GOOD, "-"), (tried["above"], tried["losses_above"], BAD, "--")]
 
     def paint(axes: Axes) -> None:
-        values = [v for _, losses, _ in runs for v in losses if v > 0]
+        values = [v for _, losses, _, _ in runs for v in losses if v > 0]
         axes.set_ylim(min(values) / 2, max(values) * 2)
         log_axis(axes, "y")
-        for share, losses, color in runs:
-            axes.plot(losses, color=color, label=f"{share:g} × limit")
+        for share, losses, color, dash in runs:
+            axes.plot(losses, color=color, ls=dash, label=f"{share:g} × limit")
         axes.legend(loc="best")
         axes.set_xlabel("step")
         axes.set_ylabel("loss")

@@ -18,7 +18,8 @@ __all__ = ["basins", "cobweb", "orbit_diagram"]
 SHADE = (0.28, 0.53, 0.82)
 # Pixels of the density of orbits; more points than pixels would make a file that no one can open.
 PIXELS = (420, 900)
-REGIONS = ("#2f6db3", "#e0a030", "#1b8a5a", "#8b5fbf", "#c33149", "#68717a")
+# Okabe and Ito's colours, which those who see red and green as one tell apart too.
+REGIONS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 
 
 def orbit_diagram(

@@ -90,6 +90,26 @@ class Figure:
     picture: str | None = None
     wide: bool = False
 
+    @property
+    def plot(self) -> str:
+        """What the drawing shows as JSON, for the page's script; empty for one that does not remember its figure."""
+        figure = getattr(self.drawing, "figure", None)
+        if figure is None:
+            return ""
+        from surefoot.report._plot import plot_of
+
+        return plot_of(figure)
+
+    @property
+    def curves(self) -> list[Table]:
+        """The numbers behind the drawing, a table for each curve."""
+        figure = getattr(self.drawing, "figure", None)
+        if figure is None:
+            return []
+        from surefoot.report._plot import curves_of
+
+        return [Table(heads=heads, rows=rows, about=name) for name, heads, rows in curves_of(figure)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
@@ -120,6 +140,8 @@ class Section:
         The verdict before the lead, and its colour: ``good``, ``limit`` or ``bad``.
     lead : str
         The finding, in a sentence.
+    code : str
+        The line of Python that does what is recommended, with a button that copies it.
     notes : sequence of str
         What should be known with it.
     findings : sequence of str or Listing
@@ -139,6 +161,7 @@ class Section:
     word: str = ""
     mood: str = ""
     lead: str = ""
+    code: str = ""
     notes: Sequence[str] = ()
     findings: Sequence[str | Listing] = ()
     facts: Sequence[tuple[str, str]] = ()

@@ -19,7 +19,8 @@ BELOW_TOLERANCE = 0.1
 HIGHEST = 1e3
 # Points of a curve: a drawing's axes have fewer columns.
 MOST_POINTS = 300
-STYLES = ("--", ":", "-.")
+# Dashes beside the colours, which not everyone tells apart.
+RULES, OUTSIDE = ("-", "--", "-."), (":", "-.")
 
 
 def page(races: Sequence[Record]) -> Page:
@@ -77,9 +78,9 @@ def _styles(entries: Sequence[Record]) -> list[dict[str, Any]]:
         k = counts[entry["baseline"]]
         counts[entry["baseline"]] += 1
         if entry["baseline"]:
-            styles.append({"color": MUTED, "ls": STYLES[k % len(STYLES)], "lw": 1.6})
+            styles.append({"color": MUTED, "ls": OUTSIDE[k % len(OUTSIDE)], "lw": 1.6})
         else:
-            styles.append({"color": SERIES[k % len(SERIES)], "ls": "-" if k < len(SERIES) else "--", "lw": 1.8})
+            styles.append({"color": SERIES[k % len(SERIES)], "ls": RULES[k % len(RULES)], "lw": 1.8})
     return styles
 
 
@@ -97,7 +98,7 @@ def _section(race: Record) -> Section:
     )
     caption = (
         "How far the lowest loss so far is above the least one, as a part of the distance at the start, against "
-        "gradients and against time. SciPy's methods are drawn in grey, dashed."
+        "gradients and against time. SciPy's methods are drawn in grey, dotted."
     )
     return Section(
         title=race["problem"],

@@ -13,7 +13,7 @@ from surefoot.report._page import Figure, Record, Section, Table
 __all__ = ["residual_figure", "section"]
 
 
-COLORS = {"as it is": BAD, "1/sqrt(L)": GOOD, "1/L": ACCENT, "bounded": LIMIT}
+STYLES = {"as it is": (BAD, "x"), "1/sqrt(L)": (GOOD, "o"), "1/L": (ACCENT, "s"), "bounded": (LIMIT, "")}
 # A logarithmic axis over all that a float can hold overflows.
 SMALLEST, LARGEST = 1e-100, 1e100
 
@@ -43,10 +43,10 @@ def residual_figure(record: Record) -> Drawing:
 def _panel(scalings: Sequence[Record], which: str, across: str, up: str) -> Callable[[Axes], None]:
     def paint(axes: Axes) -> None:
         for scaling in scalings:
-            color, label = COLORS[scaling["label"]], f"{scaling['label']}, h = {scaling['scale']:.3g}"
+            (color, marker), label = STYLES[scaling["label"]], f"{scaling['label']}, h = {scaling['scale']:.3g}"
             # often all but equal to 1/sqrt(L): a band behind it
             band = {"lw": 6, "alpha": 0.35} if scaling["label"] == "bounded" else {}
-            _line(axes, scaling[which], color=color, label=label, **band)
+            _line(axes, scaling[which], color=color, marker=marker, ms=3.5, label=label, **band)
             _line(axes, scaling[f"predicted_{which}"], color=color, ls="--", lw=1)
         log_axis(axes, "y")
         axes.set_xlabel(across)

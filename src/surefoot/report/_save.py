@@ -1,6 +1,8 @@
 """A figure as a file of its own, SVG or PNG, in fixed colours on white."""
 
 import os
+import re
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,40 +14,19 @@ from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 
 from surefoot.errors import InvalidInput
-from surefoot.report._canvas import (
-    ACCENT,
-    BAD,
-    GOOD,
-    GRID,
-    INK,
-    LIMIT,
-    MUTED,
-    SERIES,
-    SERIES_VARIABLES,
-    VARIABLES,
-    Drawing,
-    _styled,
-)
+from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, _styled
 
 __all__ = ["recolour", "save_figure", "save_png", "save_svg", "standalone"]
 
-# The colours of a report on a light page.
-LIGHT = {
-    INK: "#1d2329",
-    MUTED: "#68717a",
-    GRID: "#dfe2e4",
-    ACCENT: "#2f6db3",
-    GOOD: "#1b8a5a",
-    LIMIT: "#c26a00",
-    BAD: "#c33149",
-    **dict(
-        zip(
-            SERIES,
-            ("#1b8a5a", "#2f6db3", "#c26a00", "#8b5fbf", "#c33149", "#0e8f9c", "#8a6d3b", "#d16ba5"),
-            strict=True,
-        )
-    ),
-}
+
+def _light() -> dict[str, str]:
+    """The colours of a report on a light page, which its style sheet says first."""
+    css = files("surefoot.report").joinpath("report.css").read_text(encoding="utf-8")
+    said = dict(re.findall(r"--([a-z]+\d?): (#[0-9a-f]{6})", css.partition("@media")[0]))
+    return {color: said[name[len("var(--") : -1]] for color, name in (VARIABLES | SERIES_VARIABLES).items()}
+
+
+LIGHT = _light()
 DOTS_PER_INCH = 160
 # What an artist may be coloured by.
 COLOURED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")

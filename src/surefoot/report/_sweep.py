@@ -15,7 +15,7 @@ __all__ = ["page", "sweep_figure"]
 
 
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
-MARKERS = {"collapsed": "v", "diverged": "x"}
+MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
 MOODS = {"good": "good", "oscillating": "limit", "collapsed": "bad", "diverged": "bad"}
 # A log axis is for losses that are far apart; they must be positive.
 FAR_APART = 20.0
@@ -62,14 +62,16 @@ def sweep_figure(sweep: Any) -> Drawing:
     rates = [o["rate"] for o in outcomes]
 
     def losses(axes: Axes) -> None:
-        shown = [o["loss"] for o in outcomes if math.isfinite(o["loss"])] + [record["initial"]]
+        # where a run that diverged was stopped says nothing: it is drawn at the top
+        kept = [o["loss"] for o in outcomes if math.isfinite(o["loss"]) and o["ending"] != "diverged"]
+        shown = [*kept, record["initial"]]
         top = max(shown)
         axes.axhline(record["initial"], color=MUTED, lw=0.9, ls=":")
         for word, colour in COLOURS.items():
             some = [o for o in outcomes if o["ending"] == word]
-            heights = [o["loss"] if math.isfinite(o["loss"]) else top for o in some]
+            heights = [min(o["loss"], top) if math.isfinite(o["loss"]) else top for o in some]
             if some:
-                axes.plot([o["rate"] for o in some], heights, MARKERS.get(word, "o"), ms=5, color=colour, label=word)
+                axes.plot([o["rate"] for o in some], heights, MARKERS.get(word, "o"), ms=6.5, color=colour, label=word)
         if min(shown) > 0 and top / min(shown) > FAR_APART:
             log_axis(axes, "y")
         axes.set_ylabel("final loss")
@@ -122,6 +124,9 @@ def _section(sweep: Record) -> Section:
         figures=[Figure(drawing=sweep_figure(sweep), caption=caption, wide=True)],
         tables=[
             Table(
+                title="Every rate",
+                about=f"{len(outcomes)} runs",
+                open=True,
                 heads=("rate", "x limit", "final loss", "lowest", "period", "verdict"),
                 rows=[_row(outcome, sweep["limit"]) for outcome in outcomes],
             ),

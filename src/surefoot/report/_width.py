@@ -12,8 +12,8 @@ __all__ = ["rates_against_width", "section"]
 
 
 NAMES = {"standard": "standard", "ntk": "NTK", "mup": "muP"}
-CURVES = (("predicted", LIMIT, "-", "limit, predicted"), ("measured", MUTED, "--", "limit, measured"),
-          ("best", GOOD, "-", "best in short runs"))  # fmt: skip
+CURVES = (("predicted", LIMIT, "-", "s", "limit, predicted"), ("measured", MUTED, "--", "D", "limit, measured"),
+          ("best", GOOD, "-", "o", "best in short runs"))  # fmt: skip
 
 
 def section(study: Record) -> Section:
@@ -72,9 +72,9 @@ def rates_against_width(study: Record) -> str:
             axes.set_ylim(min(rates) / 2, max(rates) * 2)
             log_axis(axes, "x")
             log_axis(axes, "y")
-            for what, color, style, label in CURVES:
+            for what, color, style, marker, label in CURVES:
                 axes.plot(
-                    [p["width"] for p in points], [p[what] for p in points], color=color, ls=style, marker="o", ms=4,
+                    [p["width"] for p in points], [p[what] for p in points], color=color, ls=style, marker=marker, ms=4,
                     label=label,
                 )  # fmt: skip
             axes.set_xlabel(f"width, {_named(name)}")

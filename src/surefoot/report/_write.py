@@ -166,7 +166,9 @@ def as_html(page: Page) -> str:
         raise MissingExtra(INSTALL) from error
     folder = files("surefoot.report")
     environment = Environment(
-        loader=DictLoader({n: folder.joinpath(n).read_text(encoding="utf-8") for n in ("page.html", "report.css")}),
+        loader=DictLoader(
+            {n: folder.joinpath(n).read_text(encoding="utf-8") for n in ("page.html", "report.css", "plot.js")}
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

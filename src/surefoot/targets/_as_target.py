@@ -1,10 +1,13 @@
 """Any object that can be advised on, as a target."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.operators import as_operator
-from surefoot.problems import Problem, Quadratic
+from surefoot.operators import Array, as_operator
+from surefoot.problems import Function, Problem, Quadratic
 from surefoot.targets._base import Target
 from surefoot.targets._entry import KINDS, kind_of
 from surefoot.targets._problem import ProblemTarget
@@ -12,8 +15,9 @@ from surefoot.targets._problem import ProblemTarget
 __all__ = ["as_target"]
 
 ADVISABLE = (
-    "a surefoot.problems problem, a symmetric matrix or operator, a surefoot.training.Task, "
-    "a (model, loss, data) tuple, or an object with the interface of surefoot.targets.Target"
+    "a surefoot.problems problem, a symmetric matrix or operator, a surefoot.training.Task, a (model, loss, data) "
+    "tuple, a function with its start, (f, x0) or (f, gradient, x0), or an object with the interface of "
+    "surefoot.targets.Target"
 )
 
 
@@ -22,14 +26,15 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
 
     Parameters
     ----------
-    source : str, Target, Problem, matrix, operator or (model, loss, data)
+    source : str, Target, Problem, matrix, operator or tuple
         A name stands for what `surefoot.targets.resolve` makes of it, if that is one target. A target is returned as it
-        is; a square symmetric matrix or operator stands for its quadratic; a tuple of a torch model, a loss and data
-        for their training task.
+        is; a square symmetric matrix or operator stands for its quadratic; (model, loss, data) of a
+        torch model for their training task; (f, x0) and (f, gradient, x0) for the function of a vector, whose gradient
+        is taken by central differences where none is given.
     rng : int
         Seed of whatever the target draws: a random start, the order of the samples.
     name : str
-        What to call a (model, loss, data) tuple; default the model's class. Anything else has a name.
+        What to call what a tuple stands for; default the model's class, or "function". Anything else has a name.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
         return source
     if isinstance(source, Problem):
         return ProblemTarget(source, rng=rng)
+    if _is_function_tuple(source):
+        return ProblemTarget(_function(source, name), rng=rng)
     if _is_training_tuple(source):
         return _task(source, rng, name)
     if isinstance(source, str):
@@ -97,6 +104,33 @@ def _instead(name: str) -> str:
 def _is_module(source: Any) -> bool:
     """Whether this looks like a torch module, asked without importing torch."""
     return callable(getattr(source, "named_parameters", None))
+
+
+def _is_function_tuple(source: Any) -> bool:
+    """A function of a vector with where to start; a training task's third is a batch or a list of them, no vector."""
+    if not isinstance(source, tuple) or len(source) not in (2, 3) or not all(map(callable, source[:-1])):
+        return False
+    start = source[-1]
+    numbers = isinstance(start, list) and all(isinstance(v, int | float) for v in start)
+    return numbers or (isinstance(start, np.ndarray) and start.ndim == 1)
+
+
+def _function(source: tuple[Any, ...], name: str) -> Function:
+    value, *gradients, start = source
+    gradient = gradients[0] if gradients else _differences(value)
+    return Function(value, gradient, start=start, name=name or "function")
+
+
+def _differences(value: Callable[[Array], Any]) -> Callable[[Array], Array]:
+    """The gradient of a function by central differences: two values for each unknown, good to about 1e-10."""
+
+    def gradient(x: Array) -> Array:
+        # eps^(1/3) balances the error of the formula, h^2, with that of the values, eps/h
+        steps = np.finfo(np.float64).eps ** (1 / 3) * np.maximum(1.0, np.abs(x))
+        moves = np.diag(steps)
+        return np.asarray([(value(x + h) - value(x - h)) / (2 * s) for h, s in zip(moves, steps, strict=True)], float)
+
+    return gradient
 
 
 def _is_training_tuple(source: Any) -> bool:

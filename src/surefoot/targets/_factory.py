@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surefoot.errors import InvalidInput, InvalidType, SurefootError, UnknownTarget
+from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError, UnknownTarget
 from surefoot.targets._as_target import as_target
 from surefoot.targets._maps import Map
 from surefoot.targets._odes import ODE
@@ -54,6 +54,11 @@ def load_factory(name: str, rng: int = 0) -> Any:
         raise InvalidType(f"{name}() returned a str; return a problem, a matrix, or (model, loss, data)")
     try:
         return as_target(made, rng=rng, name=name)
+    except NotSymmetric as error:
+        raise NotSymmetric(
+            f"{name}() returned a matrix that is not symmetric; if it is the Jacobian of y' = J y, return "
+            "surefoot.targets.ODE.linear(J); if it is a quadratic, (Q + Q.T)/2, which has the same x'Qx"
+        ) from error
     except SurefootError as error:
         raise type(error)(f"{name}() returned a {type(made).__name__}: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.solvers import Diagnosis, diagnose
@@ -66,6 +67,36 @@ class ODE:
         if not -math.inf < self.span[0] < self.span[1] < math.inf:
             raise InvalidInput(f"the span must go from t0 to a later t1; got {self.span!r}")
         object.__setattr__(self, "y0", start)
+
+    @classmethod
+    def linear(cls, jacobian: Any, *, start: Any = None, end: float = 1.0, name: str = "linear") -> "ODE":
+        """The equation y' = J y of a matrix: how a step fares is a question of its eigenvalues alone.
+
+        Parameters
+        ----------
+        jacobian : array, shape (n, n)
+        start : array, shape (n,), optional
+            Default: all ones.
+        end : float
+            Time that it is to run, from 0.
+        name : str
+
+        Raises
+        ------
+        InvalidInput
+            If the matrix is not square.
+
+        Examples
+        --------
+        >>> from surefoot.targets import ODE
+        >>> ODE.linear([[0.0, 1.0], [-1.0, -0.1]]).diagnose().recommendation
+        'explicit'
+        """
+        matrix = real_array(jacobian, "jacobian")
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise InvalidInput(f"a Jacobian is square; got shape {matrix.shape}")
+        first = np.ones(len(matrix)) if start is None else start
+        return cls(name, f"y' = J y, {len(matrix)} unknowns", lambda _, y: matrix @ y, first, (0.0, end))
 
     def diagnose(self, *, rtol: float | None = None, atol: float | None = None) -> Diagnosis:
         """`surefoot.diagnose` on the whole span, with its own accuracy unless told otherwise."""

@@ -54,7 +54,7 @@ OWN = (
     Entry(
         name="MODULE:FACTORY",
         kind=None,
-        summary="a function of yours that returns (model, loss, data), a problem, a matrix, or a targets.ODE or Map",
+        summary="a function of yours: (model, loss, data), (f, x0), a problem, a matrix, a targets.ODE or a Map",
         build=_factory,
         recognise=_names_a_factory,
     ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surefoot.errors import NotFinite, SurefootError
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
-from surefoot.problems import Deblurring, LeastSquares, Problem, precondition
+from surefoot.problems import Deblurring, LeastSquares, Logistic, Problem, precondition
 from surefoot.rules import Constant
 from surefoot.solvers import Trace, descend
 from surefoot.spectra import Spectrum
@@ -25,6 +25,8 @@ __all__ = ["ProblemCandidate", "ProblemTarget"]
 # enough to try it for free.
 UNEVEN = 1000.0
 MOST_SCALED = 500
+# Entries of the data for which a linear program is a second's work.
+MOST_SEPARATED = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class ProblemTarget:
             "convex": "yes" if self.problem.convex else "not known",
             "loss at the start": f"{self.initial_loss():.6g}",
             **_scale_of(self.problem),
+            **_separable(self.problem),
         }
         gain = _gain_by_scaling(self.problem)
         return {**facts, "scaling the unknowns": gain} if gain else facts
@@ -166,6 +169,15 @@ def _scale_of(problem: Problem) -> dict[str, str]:
     if isinstance(problem, Deblurring):
         return {"loss": "the sum of r^2/2 over the pixels"}
     return {} if n is None else {"loss": f"a mean over {n} rows (for the sum divide the step by {n})"}
+
+
+def _separable(problem: Problem) -> dict[str, str]:
+    """Whether a logistic regression has no minimum; asked where the answer is cheap."""
+    if not isinstance(problem, Logistic) or problem.ridge or problem.size * problem.terms > MOST_SEPARATED:
+        return {}
+    if not problem.separable:
+        return {}
+    return {"separable": "yes, so the loss has no minimum and the weights grow for ever; add a ridge"}
 
 
 def _whole(trace: Trace, values: NDArray[np.float64], steps: int) -> list[float]:

@@ -72,6 +72,22 @@ class Logistic(LinearModel):
         super().__init__(matrix, signs, ridge=ridge, intercept=intercept)
 
     @property
+    def separable(self) -> bool:
+        """Whether some w puts every row on its side, t_i x_i'w > 0: without a ridge the loss then has no minimum.
+
+        Scaling such a w scales t_i x_i'w, so the question is whether t_i x_i'w >= 1 has a solution: a linear program.
+        """
+        from scipy.optimize import linprog
+        from scipy.sparse import csr_array, hstack
+
+        rows = csr_array(self._X)
+        if self._intercept:
+            rows = hstack([rows, np.ones((self._rows, 1))])
+        signed = rows.multiply(self._targets)
+        found = linprog(np.zeros(self._width), A_ub=-csr_array(signed), b_ub=-np.ones(self._rows), bounds=(None, None))
+        return bool(found.status == 0)
+
+    @property
     def _sharpest(self) -> float:
         return 0.25
 

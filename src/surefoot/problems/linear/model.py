@@ -103,6 +103,11 @@ class LinearModel(Problem):
         return f"{self._title}, {self._rows} x {self._features}{self._details}{intercept}{ridge}"
 
     @property
+    def ridge(self) -> float:
+        """As given."""
+        return self._ridge
+
+    @property
     def size(self) -> int:
         """Number of coefficients, K p."""
         return self._targets.shape[1] * self._width

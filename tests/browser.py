@@ -1,0 +1,118 @@
+"""Chromium on a pipe: open a page, measure it, press and point, look at it as a phone, in the dark and on paper.
+
+The DevTools protocol over two pipes needs no library: JSON messages that end in a zero byte.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+
+PATH = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe")
+
+
+class Browser:
+    """A headless Chromium with one page.
+
+    `faults` has what the page complained of: exceptions and console errors.
+    """
+
+    def __init__(self, folder):
+        here, there = os.pipe(), os.pipe()
+
+        def wire():
+            # Chromium reads from descriptor 3 and writes to 4; copies far above them, so that neither is overwritten
+            read, write = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (here[0], there[1]))
+            os.dup2(read, 3)
+            os.dup2(write, 4)
+
+        self.process = subprocess.Popen(
+            [PATH, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+            preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(here[0])
+        os.close(there[1])
+        self.write, self.read = here[1], os.fdopen(there[0], "rb")
+        self.count, self.session, self.faults, self.buffer = 0, None, [], b""
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method, **params):
+        """Ask, and wait for the answer."""
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.write, json.dumps(message).encode() + b"\0")
+        return self._until(lambda m: m.get("id") == self.count)["result"]
+
+    def _until(self, wanted):
+        while True:
+            while b"\0" not in self.buffer:
+                chunk = self.read.read1(1 << 16)
+                assert chunk, "the browser left"
+                self.buffer += chunk
+            text, _, self.buffer = self.buffer.partition(b"\0")
+            message = json.loads(text)
+            method = message.get("method", "")
+            if method == "Runtime.exceptionThrown":
+                self.faults.append(message["params"]["exceptionDetails"]["exception"]["description"])
+            if method == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+                self.faults.append(message["params"]["entry"]["text"])
+            assert "error" not in message, message
+            if wanted(message):
+                return message
+
+    def open(self, path, width=1280, height=900, dark=False, paper=False):
+        """Load a file at a width."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.send("Emulation.setEmulatedMedia", media="print" if paper else "", features=features)
+        self.send("Page.navigate", url=path.as_uri())
+        self._until(lambda m: m.get("method") == "Page.loadEventFired")
+
+    def js(self, code):
+        """The value of an expression on the page."""
+        answer = self.send("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]["exception"]["description"]
+        return answer["result"].get("value")
+
+    def move(self, x, y, kind="mouseMoved", **more):
+        """Point somewhere, or press and let go there."""
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def press(self, key):
+        """Press a key, and let it go."""
+        self.send("Input.dispatchKeyEvent", type="keyDown", key=key)
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def picture(self, path):
+        """The whole page as a PNG file."""
+        shot = self.send("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def pdf(self):
+        """The page on A4 paper."""
+        made = self.send("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True)
+        return base64.b64decode(made["data"])
+
+
+@contextmanager
+def browser():
+    """A browser for a while."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        opened = Browser(folder)
+        try:
+            yield opened
+        finally:
+            opened.process.kill()
+            opened.process.wait()
+            opened.read.close()
+            os.close(opened.write)
