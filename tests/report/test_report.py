@@ -296,7 +296,7 @@ def test_a_page_of_ones_own(tmp_path):
     assert html.index("It fell.") < html.index("the first") < html.index("Try first") < html.index("seen once")
     assert "&lt;b&gt;two" in html
     assert ">nothing<" not in html
-    assert '<td class="number bad">3' in html
+    assert '<td data-head="loss" class="number bad">3' in html
     assert "a  b\n1  2</pre>" in html
 
 

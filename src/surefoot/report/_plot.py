@@ -148,29 +148,29 @@ def _segments(axes: Axes, lines: LineCollection) -> Iterator[dict[str, Any]]:
             ys.append(_rounded(y))
         xs.append(None)
         ys.append(None)
-    color = lines.get_colors()[0] if len(lines.get_colors()) else "none"
+    colors: Any = lines.get_colors()
     yield {
         "is": "line", "label": _label(lines), "in": _space(axes, lines), "x": xs, "y": ys,
-        **_paint(color, lines.get_alpha()), "width": float(np.ravel(lines.get_linewidths())[0]), "dash": "",
+        **_paint(colors[0], lines.get_alpha()), "width": float(np.ravel(lines.get_linewidth())[0]), "dash": "",
         "marker": "", "size": 0.0,
     }  # fmt: skip
 
 
 def _areas(axes: Axes, artist: Any) -> Iterator[dict[str, Any]]:
     """The outlines of a filled shape, in its own coordinates."""
-    colors = np.atleast_2d(artist.get_facecolor())
+    colors: Any = np.atleast_2d(artist.get_facecolor())
     if not len(colors) or not colors[0][3]:
         return
     if isinstance(artist, Patch):
         paths = [artist.get_patch_transform().transform_path(artist.get_path())]
     else:
         paths = list(artist.get_paths())
-    rings = [ring for path in paths for ring in path.to_polygons(closed_only=False) if len(ring) > 2]
+    rings = [np.asarray(ring) for path in paths for ring in path.to_polygons(closed_only=False)]
     yield {
         "is": "area",
         "label": _label(artist),
         "in": _space(axes, artist),
-        "rings": [[[_rounded(x), _rounded(y)] for x, y in ring] for ring in rings],
+        "rings": [[[_rounded(x), _rounded(y)] for x, y in ring] for ring in rings if len(ring) > 2],
         **_paint(colors[0], float(colors[0][3])),
     }
 
@@ -182,8 +182,8 @@ def _words(note: Annotation) -> dict[str, Any]:
     top = not isinstance(note.xycoords, str)
     return {
         "is": "words", "text": note.get_text(), "in": "x" if top else "data", "x": _rounded(float(x)),
-        "y": _rounded(float(y)), "dx": float(dx), "dy": float(dy), "right": note.get_ha() == "left",
-        "below": note.get_va() == "top", **_paint(note.get_color(), None),
+        "y": _rounded(float(y)), "dx": float(dx), "dy": float(dy), "right": note.get_horizontalalignment() == "left",
+        "below": note.get_verticalalignment() == "top", **_paint(note.get_color(), None),
     }  # fmt: skip
 
 

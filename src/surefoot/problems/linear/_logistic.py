@@ -80,11 +80,12 @@ class Logistic(LinearModel):
         from scipy.optimize import linprog
         from scipy.sparse import csr_array, hstack
 
-        rows = csr_array(self._X)
+        rows: Any = csr_array(self._X)
         if self._intercept:
-            rows = hstack([rows, np.ones((self._rows, 1))])
-        signed = rows.multiply(self._targets)
-        found = linprog(np.zeros(self._width), A_ub=-csr_array(signed), b_ub=-np.ones(self._rows), bounds=(None, None))
+            ones: Any = csr_array(np.ones((self._rows, 1)))
+            rows = hstack([rows, ones])
+        wrong: Any = csr_array(-rows.multiply(self._targets))
+        found = linprog(np.zeros(self._width), A_ub=wrong, b_ub=-np.ones(self._rows), bounds=(None, None))
         return bool(found.status == 0)
 
     @property
