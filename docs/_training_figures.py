@@ -86,25 +86,26 @@ def rescued():
     return figure
 
 
-@shows("pilot.md", "A run without a learning rate: the loss of each update, and of two fixed rates for comparison.")
+@shows("pilot.md", "The rates of a run: four copies rehearse it side by side, one goes on, holds and cools down.")
 def piloted():
-    figure, axes = canvas("step", "loss", logy=True)
+    figure, axes = canvas("step", "rate", logy=True)
     x, y = blobs()
     model = network()
     pilot = training.Pilot(model, torch.optim.AdamW(model.parameters()), total_steps=200)
-    losses = [float(pilot.step(lambda: nn.functional.cross_entropy(model(x), y))) for _ in range(200)]
-    axes.plot(losses, color=BLUE, label="Pilot")
-    for rate, colour, dash in ((1e-3, GREY, "--"), (3.0, RED, ":")):
-        other = network()
-        optimizer = torch.optim.AdamW(other.parameters(), lr=rate)
-        losses = []
-        for _ in range(200):
-            value = nn.functional.cross_entropy(other(x), y)
-            losses.append(value.item())
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-        axes.plot(losses, dash, color=colour, label=f"AdamW {rate:g}")
+    # the rule's own decisions have the rates of all copies; the history has that of the run
+    rule, state, plans = pilot.rule, None, []
+    for _ in range(200):
+        pilot.step(lambda: nn.functional.cross_entropy(model(x), y))
+        state = rule.load(pilot.state_dict()["rule"])
+        plans.append(state.rates)
+    rates = [moment.rate for moment in pilot.history]
+    last = max(k for k, plan in enumerate(plans) if len(plan) > 1)
+    shape = [rate / plan[0] for rate, plan in zip(rates, plans, strict=True)]
+    for i in range(1, 4):
+        steps = [k for k in range(last + 1) if len(plans[k]) > i]
+        axes.plot(steps, [plans[k][i] * shape[k] for k in steps], ".", color=GREY, markersize=3)
+    axes.plot([], [], ".", color=GREY, label="other copies")
+    axes.plot(rates[:-1], color=BLUE, label="the run")
     axes.legend(frameon=False)
     return figure
 

@@ -92,8 +92,8 @@ def test_guard_goes_back_and_pilot_finds_a_rate(precision):
         guard.step(lambda batch=batch: loss(model, batch))
     assert "rolled back" in guard.explain()
     _, model, optimizer, loader = prepared(precision, rate=1e-9)
-    pilot = Pilot(model, optimizer, total_steps=64)
-    for _ in range(4):
+    pilot = Pilot(model, optimizer, total_steps=160)
+    for _ in range(10):
         for batch in loader:
             value = pilot.step(lambda batch=batch: loss(model, batch))
     assert value < 0.3

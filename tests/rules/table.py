@@ -138,7 +138,7 @@ class Run:
 OBSERVED: dict[str, Rule] = {
     "PI": rules.PI(first=0.1, order=4),
     "AlongStep": rules.AlongStep(),
-    "Autopilot": rules.Autopilot(first=25, length=6),
+    "Autopilot": rules.Autopilot(),
     "Cooldown": rules.Cooldown(rule=rules.Sharpness(every=3)),
     "Sharpness": rules.Sharpness(every=3),
     "Watch": rules.Watch(patience=5),

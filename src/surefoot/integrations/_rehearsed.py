@@ -1,25 +1,25 @@
-"""The rule of a run whose steps a framework owns: one rehearsal at the start, then a warm-up, a hold, a cool-down."""
+"""The rule of a run whose steps a framework owns: a rehearsal at the start, then a warm-up, a hold, a cool-down."""
 
+import copy
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import InvalidInput
+from surefoot.errors import Diverged, InvalidInput
 from surefoot.rules import Constant, Cooldown, Rule, Warmup
-from surefoot.training import range_test
+from surefoot.training import Pilot
+from surefoot.training.model.sandbox import plain_module
 
 __all__ = ["BATCHES", "rehearsed", "same_random_numbers"]
 
-# Batches that the rehearsals go through, again and again where the rehearsal is longer.
+# Batches that the rehearsal goes through, again and again where it is longer: what a loader gives in a second or two.
 BATCHES = 64
-# Steps of a rehearsal: what range_test needs to tell rates apart.
-STEPS = 100
 # The warm-up's share of the run: without one AdamW's first steps are too long (Kalra and Barkeshli 2024).
 WARMUP = 0.1
 
@@ -27,7 +27,7 @@ WARMUP = 0.1
 def rehearsed(
     model: nn.Module, loss: Callable[[nn.Module, Any], Tensor], data: Iterable[Any], optimizer: Any, total: int
 ) -> tuple[Rule, str]:
-    """A rule from rehearsals on copies: nothing of the run changes, the random states included.
+    """A rule from the pilot's rehearsal of this run, on a copy: nothing of the run changes, the random states included.
 
     Parameters
     ----------
@@ -49,15 +49,24 @@ def rehearsed(
     Raises
     ------
     InvalidInput
-        If the rehearsals found no rate, with their reason.
+        If the rehearsal found no rate, with its reason.
     """
     with same_random_numbers():
         batches = list(islice(_moved(data, model), BATCHES))
-    found = range_test(model, loss, batches, optimizer, steps=STEPS)
-    if found.abstained:
-        raise InvalidInput(f"the rehearsals found no rate ({found.abstained}); give one and use GuardCallback")
-    rule = Cooldown(rule=Warmup(rule=Constant(step=found.rate), steps=max(1, round(WARMUP * total))))
-    return rule, f"rehearsals of {STEPS} steps chose {found.rate:.3g}; warm-up over {WARMUP:.0%} of {total} updates"
+        if not batches:
+            raise InvalidInput("the loader gives no batch; give one that does")
+        own, its = copy.deepcopy((plain_module(model), optimizer))
+        pilot = Pilot(own, its, total_steps=total, measure=False)
+        try:
+            for batch in islice(cycle(batches), total):
+                pilot.step(lambda batch=batch: loss(own, batch))
+                if pilot.history[-1].event.startswith("chose"):
+                    break
+        except (InvalidInput, Diverged) as error:
+            raise InvalidInput(f"the rehearsal found no rate ({error}); give one and use GuardCallback") from error
+    rate, steps = pilot.rate, len(pilot.history) - 1
+    rule = Cooldown(rule=Warmup(rule=Constant(step=rate), steps=max(1, round(WARMUP * total))))
+    return rule, f"a rehearsal of {steps} steps chose {rate:.3g}; warm-up over {WARMUP:.0%} of {total} updates"
 
 
 @contextmanager

@@ -54,11 +54,14 @@ def fly(make, steps, *, pilot_steps=None, dropout=0.0, lr=0.1, **settings):
 
 
 def plain(make, steps, rate, dropout=0.0):
+    """The optimizer alone, at one rate or at one for each step."""
     x, y = data()
     model = network(dropout)
-    optimizer = make(model, rate)
+    rates = rate if isinstance(rate, list) else [rate] * steps
+    optimizer = make(model, rates[0])
     torch.manual_seed(7)
-    for a, b in batches(steps, x, y):
+    for (a, b), lr in zip(batches(steps, x, y), rates, strict=True):
+        optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
         cross_entropy(model(a), b).backward()
         optimizer.step()
@@ -77,11 +80,24 @@ def test_a_constant_rate_is_the_plain_optimizer_to_the_bit(make):
 
 
 @pytest.mark.parametrize("make", [sgd, adamw])
-def test_the_copy_that_wins_is_the_plain_run_at_its_rate_to_the_bit(make):
-    model, optimizer, pilot = fly(make, 40, total_steps=400, dropout=0.3)
+def test_the_copy_that_wins_is_the_plain_run_at_its_rates_to_the_bit(make, monkeypatch):
+    decisions, decide = [], Autopilot.update
+
+    def spy(self, state, observation):
+        decision, state = decide(self, state, observation)
+        decisions.append(decision)
+        return decision, state
+
+    monkeypatch.setattr(Autopilot, "update", spy)
+    model, optimizer, pilot = fly(make, 40, total_steps=100, dropout=0.3)
     assert len(pilot.history) == 40
-    assert "chose" in pilot.history[20].event
-    other, its = plain(make, 40, pilot.rate, dropout=0.3)
+    assert "chose" in pilot.history[16].event
+    # from the end back: each copy continued one of those before
+    rates, which = [], 0
+    for decision in reversed(decisions):
+        which, rate = decision.copies[which] if decision.copies else (0, decision.step)
+        rates.append(rate)
+    other, its = plain(make, 40, rates[::-1], dropout=0.3)
     assert same(model, other)
     moments = optimizer.state_dict()["state"], its.state_dict()["state"]
     for mine, theirs in zip(moments[0].values(), moments[1].values(), strict=True):
@@ -390,7 +406,7 @@ def test_a_trial_becomes_part_of_the_one_memory_of_the_run():
     x, y = data()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
-    pilot = Pilot(model, sgd(model, 0.1))
+    pilot = Pilot(model, sgd(model, 0.1), total_steps=125)
     for a, b in batches(21, x, y):
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
     assert "chose" in pilot.history[20].event
