@@ -6,6 +6,7 @@ import pytest
 import surefoot as sf
 from surefoot.errors import InvalidInput, NotRepeatable, NotSymmetric
 from surefoot.operators import LinearMap, as_operator, gram, scaled, shifted
+from surefoot.spectra.measured._certificate import upper_bound
 from surefoot.spectra.measured.lanczos import Lanczos, random_unit
 
 torch = pytest.importorskip("torch")
@@ -57,6 +58,54 @@ def test_no_miss_past_the_loss_of_orthogonality(dtype, max_memory):
         assert found.smallest.contains(values.min())
         # 16 rounding errors on each side and a little more; copies of what converged cost steps
         assert found.largest.width <= 1000 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("delta", [0.1, 1e-3, 3e-5])
+@pytest.mark.parametrize("name", ["negative outliers", "both signs", "spike over a high bulk"])
+def test_the_bound_holds_at_every_step_for_the_least_component(name, delta):
+    """The worst start that the certificate allows, in single precision, past the appearance of copies."""
+    n = 400
+    values = {
+        "negative outliers": [-50, -49, *np.linspace(-1, 0.9, n - 3), 1],
+        "both signs": [-5, -4, -3, *np.linspace(-0.5, 0.5, n - 6), 1, 2, 3],
+        "spike over a high bulk": [*[0.97] * 200, *[0] * 199, 1],
+    }[name]
+    start = np.random.default_rng(0).standard_normal(n)
+    start[-1] = 0
+    start *= np.sqrt(1 - (1.001 * delta) ** 2) / np.linalg.norm(start)
+    start[-1] = 1.001 * delta
+    run = Lanczos(diagonal(values), torch.as_tensor(start, dtype=torch.float32), max_memory=0)
+    bounds = []
+    while run.steps < 60 and not run.exhausted:
+        run.advance()
+        top = float(run.ritz[-1])
+        bound = upper_bound(top, run.alphas, run.betas, delta, run.scale)
+        bounds.append(bound + run.rounding * float(np.abs(run.ritz).max()))
+    assert min(bounds) >= np.float32(max(values))
+    # and it is no bound that holds for being wide
+    assert name == "spike over a high bulk" or bounds[-1] <= max(values) + 0.01 * np.abs(values).max()
+
+
+def test_the_sum_of_polynomials_never_shrinks():
+    """More products never widen the bound above the same eigenvalue; the last polynomial alone did at copies."""
+    values = np.concatenate([[-5.0, -4.0, 3.0], np.linspace(-1, 1, 397)])
+    run = Lanczos(diagonal(values), random_unit(diagonal(values).space, 400, np.random.default_rng(0)), max_memory=0)
+    bounds = []
+    for _ in range(60):
+        run.advance()
+        bounds.append(upper_bound(float(run.ritz[-1]), run.alphas, run.betas, 1e-8, run.scale))
+    assert all(after <= before + 1e-5 for before, after in zip(bounds, bounds[1:], strict=False))
+
+
+def test_a_few_distinct_eigenvalues_are_no_asymmetry():
+    """Small residuals magnify rounding, so that neighbours of a three-term recurrence are not orthogonal."""
+    values = np.concatenate([[1.0], np.full(200, 0.97), np.zeros(199)])
+    start = np.random.default_rng(0).standard_normal(400)
+    start[0] *= 1e-4
+    run = Lanczos(diagonal(values), torch.as_tensor(start / np.linalg.norm(start), dtype=torch.float32), max_memory=0)
+    while run.steps < 40 and not run.exhausted:
+        run.advance()
+    assert run.ritz[-1] == pytest.approx(1, abs=0.04)
 
 
 def test_three_terms_cost_few_products_more():

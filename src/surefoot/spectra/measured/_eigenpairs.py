@@ -249,7 +249,7 @@ def _extreme(run: Lanczos, delta: float, failure: float) -> Bounds:
     top = float(run.ritz[-1])
     if run.complete or scale == 0.0:
         return Bounds(top - slack, top + slack, "proved", "proved")
-    upper = upper_bound(run.ritz, float(np.log(run.betas).sum()), delta, run.scale)
+    upper = upper_bound(top, run.alphas, run.betas, delta, run.scale)
     return Bounds(top - slack, max(top, upper) + slack, "proved", "probabilistic", failure)
 
 

@@ -237,8 +237,11 @@ class Lanczos:
         previous, residual = self._previous, None
         if previous is not None:
             if self.steps <= CHECKED:
-                overlap = space.inner(previous, product)
-                self._check_symmetry(abs(overlap - self.betas[-1]), product)
+                # each small residual magnifies rounding: neighbours that it has turned are not orthogonal, and tell
+                # nothing
+                turned = self.precision * math.prod(self.scale / beta for beta in self.betas)
+                gap = abs(space.inner(previous, product) - self.betas[-1])
+                self._check_symmetry(gap / (1 + turned / math.sqrt(self.precision)), product)
             # the vector before the last is needed no more; the product may be the operator's own and is left alone
             residual = -self.betas[-1] * previous if previous is self._start or self._let_go else previous
             if residual is previous:

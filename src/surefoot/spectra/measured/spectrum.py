@@ -70,7 +70,7 @@ def spectrum(
 
     Small matrices are solved exactly, and operators with a closed form (convolutions, differences and what is made of
     them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz
-    value on the inner side (proved) and the root of the Lanczos polynomial on the outer side (holds but with
+    value on the inner side (proved) and a root made of the Lanczos polynomials on the outer side (holds but with
     probability `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
 
     Parameters

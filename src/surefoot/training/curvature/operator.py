@@ -136,8 +136,8 @@ class CurvatureOperator(Operator):
     def _first_evaluation(self) -> float:
         """Evaluate twice, to see what it costs and whether it repeats; returns the precision seen."""
         with undisturbed(self.model):
-            first, self._batch_bytes, precision, _ = footprint(lambda: self._linearised(0), self.block.tensors)
-            draws = self._refresh(watch=True)
+            first, self._batch_bytes, precision, graph = footprint(lambda: self._linearised(0), self.block.tensors)
+            draws = self._refresh(first=graph)
             self._check_repeatable(first, draws)
             if not coupled(self.model):
                 check_weights(self.batches, self._value_of)
@@ -405,10 +405,11 @@ class CurvatureOperator(Operator):
         except ValueError as error:
             raise one_sample(error, i, len(self.batches.items)) from error
 
-    def _refresh(self, *, watch: bool = False) -> int | None:
+    def _refresh(self, *, first: Linearised | None = None) -> int | None:
         """Rebuild what is kept if the model is no longer at the point where it was built.
 
-        With `watch`: the first batch whose evaluation drew random numbers, of torch, NumPy or Python; None if none did.
+        With `first`, a graph of the first batch, that one is kept and the batch's loss is computed once more. Then
+        returns the first batch whose evaluation drew random numbers, of torch, NumPy or Python; None if none did.
         """
         point = self._point()
         if self._values and point == self._built_at:
@@ -416,10 +417,12 @@ class CurvatureOperator(Operator):
         self._graphs, self._values, self._built_at = [], [], None
         budget, draws = self.max_memory, None
         for i, batch in enumerate(self.batches.items):
-            before = random_states() if watch else None
+            before = random_states() if first is not None else None
             budget -= self.memory_per_sample * self.batches.counts[i]
+            graph = first if i == 0 else None
             if budget >= 0:
-                self._graphs.append(self._linearised(i))
+                self._graphs.append(graph or self._linearised(i))
+            if budget >= 0 and graph is None:
                 self._values.append(self._graphs[-1].value)
             else:
                 with buffers_set_aside(self.model):

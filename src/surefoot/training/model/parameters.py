@@ -1,7 +1,7 @@
 """Which parameters a curvature belongs to, and how they form one vector."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,10 +142,12 @@ def _wanted(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters:
     if isinstance(parameters, str | Tensor):
         parameters = [parameters]
     owned = {id(p): name for name, p in named}
+    # every name of a tied parameter answers, not only its first
+    every = dict(model.named_parameters(remove_duplicate=False))
     wanted: set[int] = set()
     for chosen in parameters:
         if isinstance(chosen, str):
-            wanted |= _by_name(model, chosen)
+            wanted |= _by_name(model, every, chosen)
         elif not isinstance(chosen, Tensor):
             raise InvalidType(f"parameters are names or tensors; got a {type(chosen).__name__}")
         elif id(chosen) not in owned:
@@ -157,9 +159,7 @@ def _wanted(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters:
     return wanted
 
 
-def _by_name(model: nn.Module, name: str) -> set[int]:
-    # every name of a tied parameter answers, not only its first
-    every = dict(model.named_parameters(remove_duplicate=False))
+def _by_name(model: nn.Module, every: Mapping[str, nn.Parameter], name: str) -> set[int]:
     found = [p for full, p in every.items() if full == name or full.startswith(name + ".")]
     if not found:
         near = difflib.get_close_matches(name, [*every, *dict(model.named_modules())], n=3)
