@@ -787,3 +787,16 @@ def entries():
     axes.barh([kind for kind, _ in counts], [count for _, count in counts], color=BLUE, alpha=0.6)
     axes.tick_params(axis="y", labelsize=8)
     return figure
+@shows(
+    "past-one-machine.md",
+    "What a GPU receives for one product with the Hessian of a model of 7 billion parameters, by the sums below.",
+)
+def bytes_received():
+    figure, axes = canvas("GPUs", "gigabytes per product", logx=True)
+    gpus = np.array([1, 2, 4, 8, 16, 32, 64])
+    vector, others = 4 * 7.0, (gpus - 1) / gpus
+    axes.plot(gpus, 3.5 * vector * others, "o-", color=RED, label="received, model in parts")
+    axes.plot(gpus, 2 * vector * others, "o-", color=BLUE, label="received, data in parts")
+    axes.plot(gpus, 8 * vector / gpus, "o--", color=GREY, label="kept: eight vectors in parts")
+    axes.legend(frameon=False)
+    return figure

@@ -1,5 +1,7 @@
 """The same intervals from tensors in single precision, with a stored basis and without, as from NumPy in double."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,7 @@ def test_the_sum_of_polynomials_never_shrinks():
     for _ in range(60):
         run.advance()
         bounds.append(upper_bound(float(run.ritz[-1]), run.alphas, run.betas, 1e-8, run.scale))
-    assert all(after <= before + 1e-5 for before, after in zip(bounds, bounds[1:], strict=False))
+    assert all(after <= before + 1e-5 for before, after in pairwise(bounds))
 
 
 def test_a_few_distinct_eigenvalues_are_no_asymmetry():

@@ -33,6 +33,10 @@ class Source(ABC):
     def passes(self) -> int:
         """Cost, in gradients of the mean loss."""
 
+    def total(self, numbers: Array) -> Array:
+        """Inner products as they are; where several processes hold parts of the gradients, their sum."""
+        return numbers
+
     @abstractmethod
     def mean(self) -> Any:
         """G, shape (P,)."""
@@ -72,9 +76,11 @@ def measure_noise(
     """
     mean = source.mean()
     bent_mean = mean if product is None else product(mean)
-    plain, curved = _Sums(float(mean @ mean)), _Sums(float(mean @ bent_mean))
+    square, bent_square = source.total(np.array([float(mean @ mean), float(mean @ bent_mean)]))
+    plain, curved = _Sums(source, float(square)), _Sums(source, float(bent_square))
     for sizes, away in source.deviations(mean):
-        plain.add(sizes, (away * away).sum(1), away @ mean)
+        # row by row: no array of squares beside the gradients
+        plain.add(sizes, [float(d @ d) for d in away], away @ mean)
         if product is not None:
             squares = [float(d @ product(d)) for d in away]
             curved.add(sizes, squares, away @ bent_mean)
@@ -89,12 +95,12 @@ def measure_noise(
 class _Sums:
     """The numbers that are kept of each gradient, in one inner product."""
 
-    def __init__(self, square: float) -> None:
-        self.square = square
+    def __init__(self, source: Source, square: float) -> None:
+        self.source, self.square = source, square
         self.parts: list[tuple[Array, Array, Array]] = []
 
     def add(self, sizes: Array, squares: Any, projections: Any) -> None:
-        self.parts.append((sizes, _host(squares), _host(projections)))
+        self.parts.append((sizes, *self.source.total(np.stack([_host(squares), _host(projections)]))))
 
     def deviations(self) -> Deviations:
         sizes, squares, projections = (np.concatenate(column) for column in zip(*self.parts, strict=True))

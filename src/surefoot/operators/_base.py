@@ -162,6 +162,9 @@ class Operator(ABC):
     def _checked(self, product: Any, x: Array, size: int, result_size: int) -> Array:
         space, own = self.space, self.space.holds(x)
         x = x if own else np.asarray(x)
+        whole = result_size
+        if own:
+            size, result_size = space.entries(size), space.entries(result_size)
         if tuple(x.shape) not in ((size,), (size, 1)):
             raise InvalidInput(f"this product takes a vector of {size} entries; got shape {tuple(x.shape)}")
         vector = x.reshape(size)
@@ -170,7 +173,7 @@ class Operator(ABC):
         if space.on_numpy and y.dtype in (np.float32, np.complex64):
             # a function of another library's, given without `like`, may compute in single precision
             self.precision = max(self.precision, float(np.finfo(np.float32).eps))
-        if math.prod(y.shape) != result_size:
+        if math.prod(y.shape) != space.entries(whole):
             raise InvalidInput(f"the product returned shape {tuple(y.shape)}; expected ({result_size},)")
         if space.on_numpy:
             y = y.astype(self.dtype, copy=False)

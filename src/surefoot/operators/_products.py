@@ -43,7 +43,7 @@ class Gram(Operator):
 class Shifted(Operator):
     """A + diag(d), known by A and d."""
 
-    def __init__(self, base: Operator, diagonal: Array) -> None:
+    def __init__(self, base: Operator, diagonal: Any) -> None:
         super().__init__(
             base.shape,
             base.dtype,
@@ -58,7 +58,8 @@ class Shifted(Operator):
         self.base = base
         self.diagonal = diagonal
         # a number stays a number: no vector of equal entries
-        self._along: Any = float(diagonal[0]) if diagonal.strides == (0,) else base.space.asarray(diagonal)
+        constant = isinstance(diagonal, np.ndarray) and diagonal.strides == (0,)
+        self._along: Any = float(diagonal[0]) if constant else base.space.asarray(diagonal)
 
     @property
     def note(self) -> str:
@@ -109,7 +110,7 @@ def shifted(operator: Operator, shift: float | Array) -> Shifted:
     NotFinite
         If the shift is NaN or infinite.
     """
-    return Shifted(operator, _vector(shift, _square_size(operator), "shift"))
+    return Shifted(operator, _diagonal(shift, operator, "shift"))
 
 
 @checked
@@ -125,7 +126,7 @@ def scaled(operator: Operator, scale: float | Array) -> Operator:
     NotFinite
         If the scale is NaN or infinite.
     """
-    diagonal = operator.space.asarray(_vector(scale, _square_size(operator), "scale"))
+    diagonal = operator.space.asarray(_diagonal(scale, operator, "scale"))
     return LinearMap(
         operator.shape,
         lambda x: diagonal * operator.matvec(diagonal * x),
@@ -170,6 +171,18 @@ def _vector(value: Any, size: int, name: str) -> Array:
     if not np.isfinite(vector).all():
         raise NotFinite(f"{name} holds NaN or infinity")
     return np.broadcast_to(vector, (size,))
+
+
+def _diagonal(value: Any, operator: Operator, name: str) -> Any:
+    """A diagonal beside an operator: a vector of its own space stays there, anything else becomes a NumPy array."""
+    size, space = _square_size(operator), operator.space
+    if space.on_numpy or not space.holds(value) or value.ndim == 0:
+        return _vector(value, size, name)
+    if tuple(value.shape) != (space.entries(size),):
+        raise InvalidInput(f"{name} must be a number or have shape ({size},); got {tuple(value.shape)}")
+    if not space.finite(value):
+        raise NotFinite(f"{name} holds NaN or infinity")
+    return value
 
 
 def _square_size(operator: Operator) -> int:

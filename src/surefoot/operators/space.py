@@ -98,6 +98,15 @@ class Space:
         """Whether a row of an array can be set in place: JAX's cannot."""
         return not compat.is_jax_namespace(self.xp)
 
+    @property
+    def whole(self) -> bool:
+        """Whether this process has all of a vector's entries: not so where vectors are sharded over several."""
+        return True
+
+    def entries(self, size: int) -> int:
+        """How many entries this process has of a vector of so many."""
+        return size
+
     def holds(self, x: Any) -> bool:
         """Whether x is an array of this library."""
         return bool(compat.is_array_api_obj(x)) and compat.array_namespace(x) is self.xp

@@ -1,6 +1,6 @@
 """Upper bounds on an eigenvalue from the Lanczos polynomials: the certificate behind every measured interval.
 
-Lanczos from a unit vector v1 makes the polynomials that are orthonormal under the weights c_i^2 of v1 on the eigenvalues,
+Lanczos from a unit vector v1 makes the polynomials that are orthonormal under its weights c_i^2 on the eigenvalues,
 
     beta_j p_j(t) = (t - alpha_j) p_(j-1)(t) - beta_(j-1) p_(j-2)(t),    p_0 = 1
 
@@ -30,7 +30,7 @@ __all__ = ["start_component", "upper_bound"]
 BISECTIONS = 24
 # A gap of e^-40 = 4e-18 of the spectrum's size is below the rounding of any sum.
 NO_GAP = 40
-# Sums are brought down before they leave the floats; a step multiplies a polynomial by 1e16 at most (`Lanczos.advance`).
+# Sums are brought down before they leave the floats; a step multiplies a polynomial by about 1e16 at most.
 LARGE, SHRINK = 1e200, 1e-100
 
 

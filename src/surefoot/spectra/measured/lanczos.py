@@ -70,7 +70,8 @@ class Lanczos:
         self._previous: Array | None = None
         self._current: Array = self._start
         basis = Basis(self.space, operator.shape[0])
-        self._basis: Basis | None = basis if basis.bytes_with(min(ROWS, basis.size)) <= max_memory else None
+        fits = self.space.whole and basis.bytes_with(min(ROWS, basis.size)) <= max_memory
+        self._basis: Basis | None = basis if fits else None
         self._let_go = False
         self._store(self._start)
 
@@ -239,7 +240,7 @@ class Lanczos:
             if self.steps <= CHECKED:
                 # each small residual magnifies rounding: neighbours that it has turned are not orthogonal, and tell
                 # nothing
-                turned = self.precision * math.prod(self.scale / beta for beta in self.betas)
+                turned = SLACK * self.precision * math.prod(self.scale / beta for beta in self.betas)
                 gap = abs(space.inner(previous, product) - self.betas[-1])
                 self._check_symmetry(gap / (1 + turned / math.sqrt(self.precision)), product)
             # the vector before the last is needed no more; the product may be the operator's own and is left alone

@@ -174,7 +174,7 @@ class FisherOf(Curvature):
     def value(self, model: nn.Module, batch: Any) -> Tensor:
         return check_differentiable(self.loss(model, batch))
 
-    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
         outputs, target = self.loss.outputs(model, batch)
         value = check_differentiable(self.loss.criterion(outputs, target))
         refuse_reentrant_checkpoints(value)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surefoot.training.curvature.linearised import Product
 
 __all__ = ["outer_product"]
 
 
-def outer_product(outputs: Tensor, parameters: Sequence[nn.Parameter], inner: Callable[[Tensor], Tensor]) -> Product:
+def outer_product(outputs: Tensor, parameters: Sequence[Tensor], inner: Callable[[Tensor], Tensor]) -> Product:
     """V -> J' inner(J v), J the Jacobian of the outputs by the parameters.
 
     J v comes from differentiating u -> J'u, which is linear in the dummy u, so it uses no second derivative of the

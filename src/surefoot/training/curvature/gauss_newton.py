@@ -42,7 +42,7 @@ class GaussNewtonOf(Curvature):
         """The loss of one batch."""
         return check_differentiable(self.loss(model, batch))
 
-    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
         """The loss of one batch, its gradient, and what products with J'CJ need."""
         if not isinstance(self.loss, Supervised):
             return _through_logits(self.loss, model, batch, parameters)
@@ -65,7 +65,7 @@ def _bend(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
     return inner
 
 
-def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
     """The same for a loss that the model computes itself, from the `logits` of what it returns.
 
     Raises

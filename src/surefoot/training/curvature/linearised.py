@@ -66,7 +66,7 @@ class Curvature(ABC):
         """The mean loss on the batch, checked to be a finite differentiable scalar."""
 
     @abstractmethod
-    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
         """Run the model on the batch and prepare the product."""
 
 
@@ -82,9 +82,14 @@ class HessianOf(Curvature):
     name = "Hessian"
     is_derivative = True
 
-    def __init__(self, loss: Loss, autocast: torch.dtype | None = None) -> None:
+    def __init__(self, loss: Loss, autocast: torch.dtype | None = None, weight: float = 1.0) -> None:
         self.loss = loss
         self.autocast = autocast
+        self.weight = weight
+
+    def times(self, weight: float) -> "HessianOf":
+        """The Hessian of weight * loss; `value` and `Linearised.value` are still those of the loss."""
+        return HessianOf(self.loss, self.autocast, weight)
 
     def in_double(self) -> "HessianOf":
         """The same with every number in double precision."""
@@ -99,20 +104,20 @@ class HessianOf(Curvature):
         with autocast_to(self.autocast, model):
             return check_differentiable(self.loss(model, batch))
 
-    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[nn.Parameter]) -> Linearised:
+    def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
         """The loss of one batch, its gradient, and the graph that products need."""
         value = self.value(model, batch)
         refuse_reentrant_checkpoints(value)
         gradients = cast(
             "Sequence[Tensor | None]",
-            torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True),
+            torch.autograd.grad(self.weight * value, parameters, create_graph=True, allow_unused=True),
         )
         # a gradient without a graph is constant in the parameters: no curvature from there
         curved = {i: g for i, g in enumerate(gradients) if g is not None and g.requires_grad}
         return Linearised(value.item(), _directional(list(curved.values()), list(curved), parameters))
 
 
-def _directional(gradients: list[Tensor], where: list[int], parameters: Sequence[nn.Parameter]) -> Product:
+def _directional(gradients: list[Tensor], where: list[int], parameters: Sequence[Tensor]) -> Product:
     if not gradients:
         return lambda _vectors, _keep: [None] * len(parameters)
     chosen: list[Tensor] = []

@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import InvalidInput, NotRepeatable, SurefootError
+from surefoot.errors import InvalidInput, InvalidType, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
 from surefoot.progress import Progress
 from surefoot.spectra.measured.ends import Which, expected_products
@@ -18,7 +19,8 @@ from surefoot.training.curvature._autocast import autocast_error
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.curvature._self_check import self_check
 from surefoot.training.curvature.cost import CurvatureCost
-from surefoot.training.curvature.linearised import Curvature, Linearised, explain, one_sample
+from surefoot.training.curvature.linearised import Curvature, HessianOf, Linearised, explain, one_sample
+from surefoot.training.model.agreement import local
 from surefoot.training.model.batches import Batches, check_weights, gather
 from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
@@ -110,13 +112,21 @@ class CurvatureOperator(Operator):
         self._values: list[float] = []
         self.checked = "not asked for"
         with self.ranks.together():  # an error in one process must not leave the others waiting
-            self.block = select(self.model, parameters)
+            self.block = select(self.model, parameters, sharded=True)
+            self.shards = self.block.shards
+            if self.shards is not None:
+                self.ranks = Ranks(self.shards.group, self.block.tensors[0].device)
+                if not curvature.is_derivative:
+                    raise InvalidType(f"sharded parameters: {curvature.name} is not measured on them; use hessian")
             refuse_hooks(self.block)
             self.batches: Batches = data if isinstance(data, Batches) else gather(data, loss, count)
             self._device = self.block.tensors[0].device
-            precision = self._first_evaluation()
+            if self.shards is not None:
+                self.shards.refuse_uneven(len(self.batches.items))
         self.shares = self.ranks.shares(self.batches)
-        n = self.block.size
+        with self.ranks.together():
+            precision = self._first_evaluation()
+        n = self.block.total
         super().__init__(
             (n, n),
             np.float64,
@@ -129,7 +139,10 @@ class CurvatureOperator(Operator):
         )
         if check:
             with self.ranks.together():
-                self.checked = self_check(self) if curvature.is_derivative else self.checked
+                if self.shards is not None:
+                    self.checked = "not checked: the model's parameters are sharded"
+                elif curvature.is_derivative:
+                    self.checked = self_check(self)
                 if curvature.autocast is not None:
                     self.checked += "; " + autocast_error(self)
 
@@ -137,9 +150,11 @@ class CurvatureOperator(Operator):
         """Evaluate twice, to see what it costs and whether it repeats; returns the precision seen."""
         with undisturbed(self.model):
             first, self._batch_bytes, precision, graph = footprint(lambda: self._linearised(0), self.block.tensors)
+            if self.shards is not None:  # whose own look at what a graph holds hides it from the one above
+                self._batch_bytes, precision = self.shards.kept, self.shards.coarsest
             draws = self._refresh(first=graph)
             self._check_repeatable(first, draws)
-            if not coupled(self.model):
+            if not coupled(self.model) and self.shards is None:
                 check_weights(self.batches, self._value_of)
         return precision
 
@@ -306,7 +321,7 @@ class CurvatureOperator(Operator):
     def gradient_vector(self) -> Tensor:
         """The same as a tensor in the operator's space."""
         with torch.inference_mode(False):
-            return self.ranks.total(self._own_gradient, self.block.zeros())
+            return self._total(self._own_gradient)
 
     def batch_gradients(self, batches: Iterable[Any] | None = None) -> Iterator[Sequence[Tensor | None]]:
         """The gradient of each batch's mean loss in turn; None for a parameter that the loss does not use.
@@ -323,7 +338,7 @@ class CurvatureOperator(Operator):
             as many batches as the one with the fewest has.
         """
         own = iter(self._own_gradients(self.batches.items if batches is None else batches))
-        if not self.ranks.several:
+        if not self.ranks.several or self.shards is not None:
             yield from own
             return
         n = self.block.size
@@ -340,6 +355,10 @@ class CurvatureOperator(Operator):
         while (total := self.ranks.total(row, like))[n] == self.ranks.size:
             yield self.block.split(total[:n] / self.ranks.size)
 
+    def _total(self, part: Callable[[], Tensor]) -> Tensor:
+        """The sum over processes of what each computes; derivatives by sharded parameters are that already."""
+        return part() if self.shards is not None else self.ranks.total(part, self.block.zeros())
+
     def _own_value(self) -> Tensor:
         self._refresh()
         shared = sum(s * v for s, v in zip(self.shares, self._values, strict=True))
@@ -347,32 +366,60 @@ class CurvatureOperator(Operator):
 
     def _own_gradient(self) -> Tensor:
         total = self.block.zeros()
-        for i, gradients in enumerate(self._own_gradients(self.batches.items)):
-            self.block.add(total, gradients, self.shares[i])
+        for i, gradients in enumerate(self._own_gradients(self.batches.items, self.shares)):
+            self.block.add(total, gradients, self._share(i))
             self._report(i, "gradient")
         return total
 
-    def _own_gradients(self, batches: Iterable[Any]) -> Iterator[Sequence[Tensor | None]]:
-        for batch in batches:
-            with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size):
+    def _own_gradients(
+        self, batches: Iterable[Any], weights: Sequence[float] | None = None
+    ) -> Iterator[Sequence[Tensor | None]]:
+        """The gradient of each batch; of sharded parameters that of the processes' mean, or with these weights."""
+        for i, batch in enumerate(self._in_step(batches)):
+            with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size), self._assembled():
                 value = self.curvature.value(self.model, on_device(batch, self._device))
+                if self.shards is not None:
+                    value = value * (weights[i] if weights is not None else 1 / self.shards.size)
                 gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
             yield gradients
 
+    def _in_step(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches, with sharded parameters for as long as every process has one."""
+        own = iter(batches)
+        while True:
+            batch = next(own, None)
+            missing = float(batch is None)
+            if (self.shards.sum_of(missing)[0] if self.shards is not None else missing) > 0:
+                return
+            yield batch
+
+    def _assembled(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.shards is None else self.shards.assembled(self.model)
+
+    def _share(self, i: int) -> float:
+        """What batch i's derivative is multiplied with in the sum: sharded parameters get it with the loss."""
+        return 1.0 if self.shards is not None else self.shares[i]
+
     def _apply(self, x: Any) -> Any:
-        return self.ranks.total(lambda: self._own_product(x), self.block.zeros())
+        return self._total(lambda: self._own_product(x))
 
     def _own_product(self, x: Tensor) -> Tensor:
         kept = len(self._graphs) == len(self.batches.items) and self._point() == self._built_at
+        if self.shards is not None:  # all of them or none: rebuilding is an exchange
+            kept = self.shards.sum_of(float(not kept))[0] == 0
+            if not kept:
+                self.release()
         self._products += 1
         with undisturbed(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
             total = self.block.zeros()
             vectors = self.block.split(x)
             if not kept:
                 self._refresh()
-            for i, share in enumerate(self.shares):
-                self.block.add(total, self._product(i, vectors), share)
+            for i in range(len(self.shares)):
+                self.block.add(total, self._product(i, vectors), self._share(i))
                 self._report(i, f"product {self._products}")
+        if self.shards is not None:
+            self.shards.let_go()
         return total
 
     def _report(self, i: int, what: str) -> None:
@@ -394,8 +441,8 @@ class CurvatureOperator(Operator):
         batch = on_device(self.batches.items[i], self._device)
         try:
             # each batch meets the buffers as they are: what one changes in train mode another must not see
-            with buffers_set_aside(self.model):
-                return self.curvature.linearise(self.model, batch, self.block.tensors)
+            with buffers_set_aside(self.model), self._assembled():
+                return self._curvature_of(i).linearise(self.model, batch, self.block.tensors)
         except SurefootError:
             raise
         except RuntimeError as error:
@@ -404,6 +451,10 @@ class CurvatureOperator(Operator):
             raise
         except ValueError as error:
             raise one_sample(error, i, len(self.batches.items)) from error
+
+    def _curvature_of(self, i: int) -> Curvature:
+        """The curvature of batch i; with sharded parameters of its share in the mean, since derivatives are summed."""
+        return self.curvature if self.shards is None else cast(HessianOf, self.curvature).times(self.shares[i])
 
     def _refresh(self, *, first: Linearised | None = None) -> int | None:
         """Rebuild what is kept if the model is no longer at the point where it was built.
@@ -425,7 +476,7 @@ class CurvatureOperator(Operator):
             if budget >= 0 and graph is None:
                 self._values.append(self._graphs[-1].value)
             else:
-                with buffers_set_aside(self.model):
+                with buffers_set_aside(self.model), self._assembled():
                     value = self.curvature.value(self.model, on_device(batch, self._device))
                 self._values.append(value.item())
             if before is not None and draws is None and not same_states(before, random_states()):
@@ -439,7 +490,7 @@ class CurvatureOperator(Operator):
 
         Versions see in-place changes; norms and sums see those made behind autograd's back, through .data.
         """
-        tensors = [*self.model.parameters(), *self.model.buffers()]
+        tensors = [local(t) for t in (*self.model.parameters(), *self.model.buffers())]
         floating = [t.detach() for t in tensors if t.is_floating_point() and t.numel()]
         prints = [f(t) for t in floating for f in (torch.linalg.vector_norm, torch.sum)]
         return (

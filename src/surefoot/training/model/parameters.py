@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Space
+from surefoot.training.model.shards import ShardedSpace, Shards, is_sharded
 
 __all__ = ["Block", "refuse_hooks", "select"]
 
@@ -24,17 +25,28 @@ class Block:
     ----------
     names : tuple of str
         The names in the model; a tied parameter has its first.
-    tensors : tuple of Parameter
-        The parameters themselves, never copies.
+    tensors : tuple of Tensor
+        The parameters themselves, never copies; of sharded ones this process's parts, in the same memory.
+    owners : tuple of Parameter
+        The model's parameters, as an optimizer knows them: the same where nothing is sharded.
+    shards : Shards, optional
+        How parts and parameters belong together.
     """
 
     names: tuple[str, ...]
-    tensors: tuple[nn.Parameter, ...]
+    tensors: tuple[Tensor, ...]
+    owners: tuple[nn.Parameter, ...]
+    shards: Shards | None = None
 
     @property
     def size(self) -> int:
-        """Number of scalars."""
+        """Number of scalars in this process."""
         return sum(p.numel() for p in self.tensors)
+
+    @property
+    def total(self) -> int:
+        """Number of scalars in all processes."""
+        return sum(p.numel() for p in self.owners)
 
     @property
     def precision(self) -> float:
@@ -47,7 +59,10 @@ class Block:
         dtype = torch.float32
         for p in self.tensors:
             dtype = torch.promote_types(dtype, p.dtype)
-        return Space.of(torch.empty(0, dtype=dtype, device=self.tensors[0].device))
+        space = Space.of(torch.empty(0, dtype=dtype, device=self.tensors[0].device))
+        if self.shards is None:
+            return space
+        return ShardedSpace(space.xp, space.device, space.dtype, shards=self.shards, parameters=self.owners)
 
     def split(self, vector: Tensor | Array) -> list[Tensor]:
         """A vector of shape (size,) as tensors like the parameters: same shapes, dtypes and devices."""
@@ -82,7 +97,7 @@ class Block:
         )
 
 
-def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
+def select(model: nn.Module, parameters: Iterable[Any] | None = None, *, sharded: bool = False) -> Block:
     """The trainable parameters of a model, or the chosen ones among them, in the model's order.
 
     Parameters
@@ -91,6 +106,8 @@ def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
     parameters : iterable of Parameter or str, optional
         A string names a parameter ("head.weight") or a submodule ("head"), whose trainable parameters are all
         taken.
+    sharded : bool
+        Whether the caller can do with parts of parameters.
 
     Returns
     -------
@@ -100,7 +117,8 @@ def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
     Raises
     ------
     InvalidType
-        If the model is no Module, or a parameter is not made of real floating-point numbers.
+        If the model is no Module, a parameter is not made of real floating-point numbers, or parameters are sharded
+        and the caller cannot do with parts.
     InvalidInput
         If no trainable parameter is left, a name or parameter is not of the model, or one chosen is frozen.
     """
@@ -118,7 +136,16 @@ def select(model: nn.Module, parameters: Iterable[Any] | None = None) -> Block:
             raise InvalidType(f"parameter {name} has dtype {p.dtype}; curvature needs real floating-point numbers")
     if not sum(p.numel() for _, p in trainable):
         raise InvalidInput(_nothing_left(model, parameters is not None))
-    return Block(tuple(name for name, _ in trainable), tuple(p for _, p in trainable))
+    names, owners = tuple(name for name, _ in trainable), tuple(p for _, p in trainable)
+    if not any(is_sharded(p) for p in model.parameters()):
+        return Block(names, owners, owners)
+    if not sharded:
+        raise InvalidType(
+            "the model's parameters are sharded (FSDP, DTensor), so no process has all of them; hessian, "
+            "optimizer_limits and gradient_noise take that, here measure on the plain model"
+        )
+    shards = Shards(model, owners)
+    return Block(names, shards.parts_of(owners), owners, shards)
 
 
 def refuse_hooks(block: Block) -> None:

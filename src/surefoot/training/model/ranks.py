@@ -124,17 +124,15 @@ def ranks_of(model: nn.Module) -> Ranks:
     Raises
     ------
     InvalidType
-        If the model's parameters are sharded over processes.
+        If the model is sharded by the first FSDP.
     """
     inner: Any = getattr(model, "_orig_mod", model)
     if not isinstance(inner, nn.Module):
         return Ranks()
-    if any("FullyShardedDataParallel" in type(m).__name__ for m in inner.modules()) or any(
-        hasattr(p, "placements") for p in inner.parameters()
-    ):
+    if any("FullyShardedDataParallel" in type(m).__name__ for m in inner.modules()):
         raise InvalidType(
-            "the model's parameters are sharded (FSDP, DTensor), so no process has all of them; measure on the plain "
-            "model, or on a copy under DistributedDataParallel"
+            "the model's parameters are sharded by the old FullyShardedDataParallel, which keeps no parameter of its "
+            "own; use fully_shard(model) (FSDP2), or measure on a copy under DistributedDataParallel"
         )
     if isinstance(inner, nn.parallel.DistributedDataParallel):
         return Ranks(inner.process_group, next(inner.parameters()).device)

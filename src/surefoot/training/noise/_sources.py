@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,7 @@ REPEATABLE = 256
 
 
 class ModelSource(Source):
-    """Gradients of a model's loss, as float64 vectors where the model is.
+    """Gradients of a model's loss, as vectors where the model is, in its precision (float32 at least).
 
     Parameters
     ----------
@@ -55,8 +56,12 @@ class ModelSource(Source):
             If batch normalisation has nothing to normalise over.
         """
         try:
-            with undisturbed(self.model), threads_for(0, self.block.size):
+            shards = self.block.shards
+            assembled = nullcontext() if shards is None else shards.assembled(self.model)
+            with undisturbed(self.model), threads_for(0, self.block.size), assembled:
                 value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
+                # derivatives by sharded parameters are summed over processes: the mean is asked for
+                value = value if shards is None else value / shards.size
                 found = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -65,8 +70,28 @@ class ModelSource(Source):
                 "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer "
                 "groups, or call model.eval()"
             ) from error
-        pairs = zip(cast("Sequence[Tensor | None]", found), self.block.tensors, strict=True)
-        return finite(torch.cat([_wide(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs]))
+        vector = self.block.zeros()
+        self.block.add(vector, cast("Sequence[Tensor | None]", found), 1.0)
+        return self.finite(vector)
+
+    def total(self, numbers: Array) -> Array:
+        """As `Source.total`."""
+        shards = self.block.shards
+        return numbers if shards is None else np.reshape(shards.sum_of(*numbers.ravel().tolist()), numbers.shape)
+
+    def finite(self, gradients: Tensor) -> Tensor:
+        """The same gradients.
+
+        Raises
+        ------
+        NotFinite
+            If an entry is not finite.
+        """
+        if not self.block.space.finite(gradients):
+            raise NotFinite(
+                "a gradient is not finite at the model's parameters; check the data and the parameters for NaN"
+            )
+        return gradients
 
 
 class MiniBatchSource(ModelSource):
@@ -90,6 +115,9 @@ class MiniBatchSource(ModelSource):
         weigh: Callable[[Any], float] = getattr(loss, "weight", _samples)
         weights = np.array([weigh(part) for part in self.parts], dtype=np.float64)
         self.sizes = weights * (sum(_samples(item) for item in batches.items) / weights.sum())
+        if block.shards is not None:  # each mini-batch is that of all processes
+            block.shards.refuse_uneven(len(self.parts))
+            self.sizes = self.total(self.sizes)
         self._kept: list[Tensor] = []
 
     @property
@@ -169,12 +197,16 @@ class SampleSource(ModelSource):
             for index in torch.arange(size).split(rows):
                 weight = torch.as_tensor(weights[index.numpy()] / self.mean_weight).to(mean)
                 kept = weight > 0  # a sample whose labels are all ignored has no loss: 0/0
-                away = mean.new_zeros(len(index), len(mean))
-                if kept.any():
-                    away[kept] = finite(self._gradients(item, index[kept.cpu()], size)) - mean
-                away *= weight[:, None]
-                rest += away.sum(0)
-                spread += float((away * away).sum())
+                if kept.all():
+                    away = self.finite(self._gradients(item, index, size)).sub_(mean)
+                else:
+                    away = mean.new_zeros(len(index), len(mean))
+                    if kept.any():
+                        away[kept] = self.finite(self._gradients(item, index[kept.cpu()], size)).sub_(mean)
+                if (weight != 1).any():
+                    away *= weight[:, None]
+                rest += away[0] if len(index) == 1 else away.sum(0)
+                spread += sum(float(d @ d) for d in away)
                 yield np.ones(len(index)), away
         samples = sum(self.counts)
         known = max(float(mean.norm()), math.sqrt(spread) / samples)
@@ -183,6 +215,8 @@ class SampleSource(ModelSource):
 
     def _gradients(self, batch: Any, index: Tensor, size: int) -> Tensor:
         """The gradients of the samples named, shape (k, P)."""
+        if len(index) == 1:
+            return self.gradient(taken(batch, index, size))[None]
         batch = on_device(taken(batch, index, size), self.device)
         mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
         whole = _WithLoss(self.model, self.loss)
@@ -196,7 +230,8 @@ class SampleSource(ModelSource):
         with undisturbed(self.model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # operations without a batching rule are slow, not wrong
             each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(mine))
-        return torch.cat([_wide(each[name]).reshape(len(index), -1) for name in parameters], dim=1)
+        wide = self.block.space.dtype
+        return torch.cat([each[name].detach().reshape(len(index), -1).to(wide) for name in parameters], dim=1)
 
 
 class CoupledSamples(InvalidInput):
@@ -236,26 +271,6 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
             raise NotRepeatable(
                 "the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"
             )
-
-
-def finite(gradients: Tensor) -> Tensor:
-    """The same gradients.
-
-    Raises
-    ------
-    NotFinite
-        If an entry is not finite.
-    """
-    if not bool(gradients.isfinite().all()):
-        raise NotFinite("a gradient is not finite at the model's parameters; check the data and the parameters for NaN")
-    return gradients
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """Detached, dense, and in float64: sums of many squares lose half their digits; Apple's devices have no float64."""
-    tensor = tensor.detach()
-    tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
-    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def _samples(batch: Any) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
@@ -59,7 +58,8 @@ def gradient_noise(
     model : Module
         The model in the mode in which it is to be measured. Dropout in train mode is refused. Batch normalisation in
         train mode couples samples, so mini-batches are used, and the noise is that of batches of their size. Under
-        DistributedDataParallel each process measures its own data.
+        DistributedDataParallel each process measures its own data. Under ``fully_shard`` mini-batch i is that of all
+        processes together, equally large in each.
     loss, data, parameters, count
         As in `hessian`. A sample is an index into the leading dimension: a sequence is one, with all its tokens. One
         batch is shuffled before it is cut into mini-batches; several are taken as they come and should be random
@@ -83,8 +83,9 @@ def gradient_noise(
     Returns
     -------
     GradientNoise
-        Its cost is two gradients over the samples, or one by mini-batches of a small model, the products, and two
-        evaluations of the loss on the first batch.
+        Its cost is two gradients over the samples (by sample the second is made one by one where so many gradients of
+        all samples at once would not fit in 64 MB), or one by mini-batches of a small model, the products, and two
+        evaluations of the loss on the first batch. Memory: a few vectors of the model's size, and the 64 MB.
 
     Raises
     ------
@@ -125,19 +126,24 @@ def gradient_noise(
             "whole=True is about the single samples of all the data; leave out groups, samples, curvature"
         )
     model = plain_module(model)
-    block = select(model, parameters)
+    block = select(model, parameters, sharded=True)
     if curvature is not None:
         _check_curvature(curvature, block.names)
     given = data if isinstance(data, Batches) else gather(data, loss, count)
     batches = MiniBatches(given, 1, rng).subset(samples)
-    check_repeatable(model, loss, on_device(batches.items[0], block.tensors[0].device))
+    if block.shards is None:
+        check_repeatable(model, loss, on_device(batches.items[0], block.tensors[0].device))
+    elif whole:
+        raise InvalidInput(
+            "whole=True needs single samples, and sharded parameters have mini-batches only; leave it out"
+        )
 
     def by_batches(reason: str = "") -> GradientNoise:
         fitting = max(LEAST_GROUPS, min(GROUPS, int(sum(batches.counts)) // LEAST_SAMPLES))
         source = MiniBatchSource(model, loss, batches, block, groups=groups or fitting, seed=rng, reason=reason)
         return measure_noise(source, failure=failure, product=None if curvature is None else _product(curvature))
 
-    if groups is not None or curvature is not None:
+    if groups is not None or curvature is not None or block.shards is not None:
         return by_batches()
     try:
         return measure_noise(SampleSource(model, loss, batches, block), failure=None if whole else failure)
@@ -151,7 +157,7 @@ def gradient_noise(
 
 def _product(curvature: CurvatureOperator) -> Callable[[Tensor], Tensor]:
     def product(v: Tensor) -> Tensor:
-        return torch.as_tensor(curvature.matvec(v.cpu().numpy())).to(v)
+        return curvature.matvec(v.to(curvature.space.dtype)).to(v.dtype)
 
     return product
 

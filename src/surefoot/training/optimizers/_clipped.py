@@ -17,10 +17,10 @@ def limits_with_cap(limit: Limits, spec: Spectrum, frozen: Frozen, cap: float) -
         If the cap is not positive.
     """
     unknown = ""
-    if (frozen.preconditioner != 1).any() and frozen.method.memory == 1:
+    if frozen.preconditioner is not None and frozen.method.memory == 1:
         unknown = "a preconditioner or unequal rates act after the cap; not derived"
-    elif (frozen.preconditioner != 1).any():
+    elif frozen.preconditioner is not None:
         unknown = "momentum and a preconditioner act after the cap; not derived"
-    elif frozen.coupled.any() or frozen.decoupled.any():
+    elif any(frozen.decays):
         unknown = "weight decay acts after the cap; not derived"
     return clipped_limits(limit, frozen.method, spec.largest.upper, cap, unknown=unknown)

@@ -86,7 +86,7 @@ def optimizer_limits(
         raise InvalidType(f"H must be a curvature operator from hessian(model, loss, data); got {type(H).__name__}")
     frozen = freeze(H, optimizer)
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
-    if frozen.decoupled.any():
+    if frozen.decays[1]:
         spec = spectrum_with_decay(frozen.curvature(H), frozen, **settings)
         limit = _with_best_step(limits(spec, frozen.method), spec, frozen)
     else:
@@ -104,11 +104,15 @@ def _with_best_step(limit: Limits, spec: Spectrum, frozen: Frozen) -> Limits:
     """The limits of the shifted spectrum, whose own best step is not the method's: the decay shifts its ends apart."""
     reasons = {**limit.reasons, "optimal": "not derived with this decoupled weight decay", "rate": "not derived"}
     reasons.pop("tuned", None)
-    decay, method = float(frozen.decoupled[0]), frozen.method
-    uniform = bool((frozen.decoupled == decay).all())
-    if not uniform:
+    decay, method = frozen.decoupled, frozen.method
+    if not isinstance(decay, float):
         reasons["optimal"] = "not derived where decoupled weight decay differs between parameters"
-    if spec.smallest.lower > 0 and uniform and isinstance(method, EMAMomentum) and 0 < limit.stable < math.inf:
+    if (
+        spec.smallest.lower > 0
+        and isinstance(decay, float)
+        and isinstance(method, EMAMomentum)
+        and 0 < limit.stable < math.inf
+    ):
         smallest, largest = spec.smallest.lower - decay, spec.largest.upper - decay * method.real_limit / 2
         step, rate = best_step_with_decay(smallest, largest, method.beta, decay, limit.stable)
         reasons["optimal"] = f"best worst rate over [{smallest:.6g}, {largest:.6g}] with decoupled decay {decay:g}"
@@ -137,9 +141,9 @@ def spectrum_with_decay(
         Largest end that of the curvature plus decay * R/2, smallest that of the curvature plus decay.
     """
     decay, stretch = frozen.decoupled, frozen.method.real_limit / 2
-    if (decay == decay[0]).all():
+    if isinstance(decay, float):
         spec = spectrum(curvature, rtol=rtol, failure=failure, rng=rng)
-        largest, smallest = spec.largest.shifted(stretch * decay[0]), spec.smallest.shifted(decay[0])
+        largest, smallest = spec.largest.shifted(stretch * decay), spec.smallest.shifted(decay)
     else:
         # where the decay differs between parameters the two ends belong to two different matrices
         settings: dict[str, Any] = {"rtol": rtol, "failure": failure / 2, "rng": rng}

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import Method
-from surefoot.operators import Array, Operator, scaled, shifted
+from surefoot.operators import Operator, scaled, shifted
 from surefoot.training.curvature import CurvatureOperator
+from surefoot.training.model.agreement import local
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
 from surefoot.training.optimizers.unwrapped import unwrapped
@@ -31,20 +31,26 @@ class Frozen:
     ----------
     method : Method
         Acts on P^-1 (gradient + coupled * x).
-    preconditioner : array, shape (n,)
+    preconditioner : Tensor, shape (n,), or None
         P, with the ratio of the first group's rate to each group's own inside: the step is the first group's
-        rate.
-    coupled, decoupled : array, shape (n,)
-        Weight decay that joins the gradient, and that multiplies the parameters (times the ratio of rates).
+        rate. In the space of the curvature's vectors; None for the identity.
+    coupled, decoupled : float or Tensor, shape (n,)
+        Weight decay that joins the gradient, and that multiplies the parameters (times the ratio of rates); a number
+        where it is the same for all.
     note : str
         Remark for a reader.
     """
 
     method: Method
-    preconditioner: Array
-    coupled: Array
-    decoupled: Array
+    preconditioner: Tensor | None
+    coupled: float | Tensor
+    decoupled: float | Tensor
     note: str
+
+    @property
+    def decays(self) -> tuple[bool, bool]:
+        """Whether there is any coupled, and any decoupled weight decay."""
+        return tuple(isinstance(decay, Tensor) or decay != 0 for decay in (self.coupled, self.decoupled))
 
     def curvature(self, hessian: CurvatureOperator) -> Operator:
         """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
@@ -53,15 +59,11 @@ class Frozen:
         gradient of rounding size, so P near eps) the rounding of H would be magnified to the size of the answer; the
         products are then made on a float64 copy of the model, if it runs in float64.
         """
-        moved = self.preconditioner[np.isfinite(self.preconditioner)]
-        if moved.size and hessian.precision * moved.max() > MAGNIFIED * moved.min():
+        if self.preconditioner is not None and hessian.precision * _span(self.preconditioner) > MAGNIFIED:
             hessian = _in_double(hessian)
-        curvature: Operator = shifted(hessian, self.coupled) if self.coupled.any() else hessian
-        if (self.preconditioner == 1).all():
-            return curvature
+        curvature: Operator = shifted(hessian, self.coupled) if self.decays[0] else hessian
         # P is infinite for parameters whose rate is 0: they do not move
-        with np.errstate(divide="ignore"):
-            return scaled(curvature, 1 / np.sqrt(self.preconditioner))
+        return curvature if self.preconditioner is None else scaled(curvature, self.preconditioner.rsqrt())
 
 
 def method_of(optimizer: Optimizer) -> Method:
@@ -152,27 +154,30 @@ def freeze(
     groups = _groups(optimizer, block)
     state: Mapping[Any, Any] = optimizer.state
     notes: list[str] = []
-    if family.preconditioner is not None and not any(state.get(p) for p in block.tensors):
+    if family.preconditioner is not None and not any(state.get(p) for p in block.owners):
         state, note = probe_state(optimizer, family, block, gradients or curvature.batch_gradients())
         notes.append(note)
     ratios, note = _rate_ratios(groups)
     notes.append(note)
-    method = _common_method(family, groups, _steps_taken(state[p] for p in block.tensors if state.get(p)))
+    method = _common_method(family, groups, _steps_taken(state[p] for p in block.owners if state.get(p)))
 
-    pieces: list[Tensor] = []
-    for p, group, ratio in zip(block.tensors, groups, ratios, strict=True):
-        if ratio == 0:
-            pieces.append(torch.full_like(p, torch.inf, dtype=torch.float64))  # not moved at all
-        elif family.preconditioner is None or not state.get(p):
-            pieces.append(torch.full_like(p, 1 / ratio, dtype=torch.float64))
-        else:
-            pieces.append(family.preconditioner(group, state[p]) / ratio)
+    preconditioner: Tensor | None = None
+    if family.preconditioner is not None or any(ratio != 1 for ratio in ratios):
+        preconditioner = block.zeros()
+        pieces = preconditioner.split([p.numel() for p in block.tensors])
+        for p, piece, group, ratio in zip(block.owners, pieces, groups, ratios, strict=True):
+            if ratio == 0:
+                piece.fill_(torch.inf)  # not moved at all
+            elif family.preconditioner is None or not state.get(p):
+                piece.fill_(1 / ratio)
+            else:
+                piece.copy_(local(family.preconditioner(group, state[p])).reshape(-1) / ratio)
     _check_states(curvature, family, state)
     decays = [float(group.get("weight_decay", 0.0)) for group in groups]
     apart = [family.decoupled(group) for group in groups]
     return Frozen(
         method,
-        block.joined(pieces).numpy(),
+        preconditioner,
         _spread(block, [0.0 if a else w for w, a in zip(decays, apart, strict=True)]),
         _spread(block, [r * w if a else 0.0 for r, w, a in zip(ratios, decays, apart, strict=True)]),
         "; ".join(note for note in notes if note),
@@ -194,7 +199,8 @@ def probe_state(
         For the block's own parameters.
     note : str
     """
-    copies = {p: p.detach().clone().requires_grad_() for p in block.tensors}
+    pairs = zip(block.owners, block.tensors, strict=True)
+    copies = {p: part.detach().clone().requires_grad_() for p, part in pairs}
     settings = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     kind: Any = type(optimizer)
     probe = kind([{**settings[id(p)], "params": [copy], "lr": 0.0} for p, copy in copies.items()])
@@ -225,7 +231,7 @@ def probe_state(
 
 
 def _in_double(curvature: CurvatureOperator) -> CurvatureOperator:
-    if not curvature.fits_in_double:
+    if not curvature.fits_in_double or curvature.shards is not None:
         return curvature
     try:
         double = curvature.in_double()
@@ -237,13 +243,13 @@ def _in_double(curvature: CurvatureOperator) -> CurvatureOperator:
 def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
     """The parameter group of each parameter of the block."""
     owner = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    missing = [name for name, p in zip(block.names, block.tensors, strict=True) if id(p) not in owner]
+    missing = [name for name, p in zip(block.names, block.owners, strict=True) if id(p) not in owner]
     if missing:
         raise InvalidInput(
             f"the optimizer does not train {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}; restrict "
             "the curvature to what it trains: hessian(..., parameters=...)"
         )
-    groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.tensors]
+    groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.owners]
     if any(group.get("maximize") for group in groups):
         raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")
     return groups
@@ -275,18 +281,32 @@ def _check_states(curvature: CurvatureOperator, family: Family, state: Mapping[A
     if family.preconditioner is None:
         return
     block = curvature.block
-    lacking = [i for i, p in enumerate(block.tensors) if not state.get(p)]
+    lacking = [i for i, p in enumerate(block.owners) if not state.get(p)]
     if not lacking:
         return
-    edges = np.cumsum([0, *(p.numel() for p in block.tensors)])
-    gradient = curvature.gradient()
-    used = [block.names[i] for i in lacking if gradient[edges[i] : edges[i + 1]].any()]
+    gradients = block.split(curvature.gradient_vector())
+    used = [block.names[i] for i in lacking if gradients[i].any()]
     if used:
         raise InvalidInput(f"{', '.join(used[:4])} has no optimizer state beside others that have; take a step first")
 
 
-def _spread(block: Block, values: Sequence[float]) -> Array:
-    return np.concatenate([np.full(p.numel(), value) for p, value in zip(block.tensors, values, strict=True)])
+def _spread(block: Block, values: Sequence[float]) -> float | Tensor:
+    """A number for each parameter as a vector, or as one number where they are the same."""
+    if len(set(values)) == 1:
+        return float(values[0])
+    spread = block.zeros()
+    for piece, value in zip(spread.split([p.numel() for p in block.tensors]), values, strict=True):
+        piece.fill_(value)
+    return spread
+
+
+def _span(preconditioner: Tensor) -> float:
+    """The largest over the smallest of P, where it is finite."""
+    moved = preconditioner.isfinite()
+    if not moved.any():
+        return 1.0
+    largest = float(preconditioner.where(moved, 0.0).max())
+    return largest / float(preconditioner.min())
 
 
 def _steps_taken(states: Iterable[Mapping[str, Any]]) -> float:

@@ -318,7 +318,7 @@ def _optimizer_view(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     if frozen is None:
         return H
     operator = frozen.curvature(H)
-    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
+    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decays[1] else operator
 
 
 def _descending(vectors: Any) -> Tensor:

@@ -288,7 +288,7 @@ class Task:
         optimizer = make(list(curvature.parameters), SOME_RATE)
         frozen = freeze(curvature, optimizer, self._gradients(curvature))
         operator, note = frozen.curvature(curvature), frozen.note
-        if frozen.decoupled.any():
+        if frozen.decays[1]:
             operator, note = _with_decay(operator, frozen)
         self._operators[label] = operator
         return Candidate(label, frozen.method, note, make)
@@ -342,5 +342,6 @@ def _check_trainable(model: nn.Module) -> nn.Module:
 def _with_decay(curvature: Operator, frozen: Frozen) -> tuple[Operator, str]:
     stretch = frozen.method.real_limit / 2
     weights = frozen.decoupled
-    notes = [frozen.note, f"decoupled decay {weights.max():g} counted as curvature {weights.max() * stretch:.3g}"]
+    most = weights if isinstance(weights, float) else float(weights.max())
+    notes = [frozen.note, f"decoupled decay {most:g} counted as curvature {most * stretch:.3g}"]
     return shifted(curvature, stretch * weights), "; ".join(note for note in notes if note)
