@@ -787,6 +787,8 @@ def entries():
     axes.barh([kind for kind, _ in counts], [count for _, count in counts], color=BLUE, alpha=0.6)
     axes.tick_params(axis="y", labelsize=8)
     return figure
+
+
 @shows(
     "past-one-machine.md",
     "What a GPU receives for one product with the Hessian of a model of 7 billion parameters, by the sums below.",

@@ -15,7 +15,7 @@ from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.parameters import select
 from surefoot.training.model.sandbox import plain_module
-from surefoot.training.model.trees import on_device
+from surefoot.training.model.trees import on_device, spread
 from surefoot.training.noise._sources import MiniBatchSource, SampleSource, check_repeatable
 
 __all__ = ["GROUPS", "gradient_noise"]
@@ -24,6 +24,8 @@ __all__ = ["GROUPS", "gradient_noise"]
 # of freedom is 4% wider than the normal), few enough for a product with each. The mean of fewer than 8 samples is far
 # from normal where gradients are skewed, and the interval assumes that it is.
 GROUPS, LEAST_SAMPLES = 32, 8
+# Samples that the loss is evaluated on twice: what draws random numbers does so on any.
+PROBED = 8
 
 
 def gradient_noise(
@@ -85,7 +87,7 @@ def gradient_noise(
     GradientNoise
         Its cost is two gradients over the samples (by sample the second is made one by one where so many gradients of
         all samples at once would not fit in 64 MB), or one by mini-batches of a small model, the products, and two
-        evaluations of the loss on the first batch. Memory: a few vectors of the model's size, and the 64 MB.
+        evaluations of the loss on a few samples. Memory: a few vectors of the model's size, and the 64 MB.
 
     Raises
     ------
@@ -132,7 +134,9 @@ def gradient_noise(
     given = data if isinstance(data, Batches) else gather(data, loss, count)
     batches = MiniBatches(given, 1, rng).subset(samples)
     if block.shards is None:
-        check_repeatable(model, loss, on_device(batches.items[0], block.tensors[0].device))
+        few = spread(batches.items[0], PROBED)
+        probe = batches.items[0] if few is None else few
+        check_repeatable(model, loss, on_device(probe, block.tensors[0].device))
     elif whole:
         raise InvalidInput(
             "whole=True needs single samples, and sharded parameters have mini-batches only; leave it out"

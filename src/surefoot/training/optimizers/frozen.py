@@ -65,6 +65,10 @@ class Frozen:
         # P is infinite for parameters whose rate is 0: they do not move
         return curvature if self.preconditioner is None else scaled(curvature, self.preconditioner.rsqrt())
 
+    def with_decay(self, operator: Operator) -> Operator:
+        """The operator with decoupled decay counted as the curvature that gives the largest step exactly."""
+        return shifted(operator, self.decoupled * (self.method.real_limit / 2)) if self.decays[1] else operator
+
 
 def method_of(optimizer: Optimizer) -> Method:
     """The method that a torch optimizer is, acting on preconditioned gradients.

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent
-from surefoot.operators import Operator, shifted
+from surefoot.operators import Operator
 from surefoot.records import Record
 from surefoot.rules.adaptive.moments import Moments
 from surefoot.spectra import spectrum
@@ -185,13 +184,13 @@ def stochastic_curvature(
         )
     first, *others = islice(visits.endless(), draws + 1)
     before = hessian(model, loss, [first], count=count)
-    frozen = _plain(before) if optimizer is None else freeze(before, optimizer)
+    frozen = Frozen(GradientDescent(), None, 0.0, 0.0, "") if optimizer is None else freeze(before, optimizer)
     step = _Step.along(before.gradient_vector(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
         operator = frozen.curvature(H)
         found = spectrum(
-            _add_decay(operator, frozen), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
+            frozen.with_decay(operator), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
         )
         largest = largest.with_value(found.largest.upper)
         products += found.products + (rate is None)
@@ -231,7 +230,7 @@ class _Step:
 
     @classmethod
     def along(cls, gradient: Tensor, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
-        scale = torch.as_tensor(1 / np.sqrt(frozen.preconditioner)).to(gradient)
+        scale = 1.0 if frozen.preconditioner is None else frozen.preconditioner.rsqrt().to(gradient)
         z = scale * gradient
         if not z.any():
             raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
@@ -250,18 +249,8 @@ class _Step:
         (there,) = self.end.batch_gradients(H.batches.items)
         change = -H.gradient_vector()
         self.end.block.add(change, there, 1.0)
-        decay = space.inner(space.asarray(self.frozen.coupled), self.d * self.d)
+        decay = space.inner(self.frozen.coupled * self.d, self.d)
         return (decay - space.inner(self.d, change) / self.rate) / square
-
-
-def _plain(H: CurvatureOperator) -> Frozen:
-    n = H.shape[0]
-    return Frozen(GradientDescent(), np.ones(n), np.zeros(n), np.zeros(n), "")
-
-
-def _add_decay(operator: Operator, frozen: Frozen) -> Operator:
-    """Decoupled decay counts as the curvature that gives the largest step exactly."""
-    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decoupled.any() else operator
 
 
 def _move(model: nn.Module, loss: Loss, batch: Any, move: Tensor) -> CurvatureOperator:

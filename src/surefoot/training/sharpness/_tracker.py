@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Operator, shifted
+from surefoot.operators import Operator
 from surefoot.spectra import Bounds
 from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import Lanczos
@@ -318,7 +318,7 @@ def _optimizer_view(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     if frozen is None:
         return H
     operator = frozen.curvature(H)
-    return shifted(operator, frozen.decoupled * (frozen.method.real_limit / 2)) if frozen.decays[1] else operator
+    return frozen.with_decay(operator)
 
 
 def _descending(vectors: Any) -> Tensor:

@@ -13,7 +13,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.methods import GradientDescent, Method
-from surefoot.operators import Operator, shifted
+from surefoot.operators import Operator
 from surefoot.spectra import Spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.loop.run import mean_loss, run
@@ -340,8 +340,7 @@ def _check_trainable(model: nn.Module) -> nn.Module:
 
 
 def _with_decay(curvature: Operator, frozen: Frozen) -> tuple[Operator, str]:
-    stretch = frozen.method.real_limit / 2
-    weights = frozen.decoupled
+    stretch, weights = frozen.method.real_limit / 2, frozen.decoupled
     most = weights if isinstance(weights, float) else float(weights.max())
     notes = [frozen.note, f"decoupled decay {most:g} counted as curvature {most * stretch:.3g}"]
-    return shifted(curvature, stretch * weights), "; ".join(note for note in notes if note)
+    return frozen.with_decay(curvature), "; ".join(note for note in notes if note)
