@@ -263,7 +263,7 @@ class CurvatureOperator(Operator):
     @property
     def parameters(self) -> tuple[nn.Parameter, ...]:
         """The parameters, in the order of the vector."""
-        return self.block.tensors
+        return self.block.owners
 
     @property
     def value(self) -> float:

@@ -21,8 +21,8 @@ __all__ = ["ShardedSpace", "Shards", "is_sharded"]
 # the other, and each would fetch them again. By convention two layers' worth of an attention block.
 HELD = 8
 # torch 2.13 renamed them.
-_all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+_all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor")  # noqa: B009
+_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or getattr(dist, "reduce_scatter_tensor")  # noqa: B009
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -58,7 +58,7 @@ class Shards:
             if hasattr(module, "reshard"):  # FSDP may have kept a layer together after its last use
                 cast("Any", module).reshard()
         every: list[Any] = [p for p in model.parameters() if is_sharded(p)]
-        for p in [*every, *parameters]:
+        for p in [*every, *cast("Sequence[Any]", parameters)]:
             if not _by_rows(p) or p.device_mesh != every[0].device_mesh:
                 raise InvalidType(
                     "parameters must all be sharded along their rows over one mesh of one dimension, as "
@@ -152,7 +152,7 @@ class Shards:
         found = self._alive.get(tensor.untyped_storage().data_ptr())
         # memory that was given back may hold something else by now
         if found is not None and found[0]() is not None and tensor.dtype == self.parts[found[1]].dtype:
-            return _Saved(found[1], tuple(tensor.shape), tensor.stride(), tensor.storage_offset())
+            return _Saved(found[1], tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
         self.kept += tensor.numel() * tensor.element_size()
         return tensor
 

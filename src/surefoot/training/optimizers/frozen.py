@@ -42,15 +42,16 @@ class Frozen:
     """
 
     method: Method
-    preconditioner: Tensor | None
-    coupled: float | Tensor
-    decoupled: float | Tensor
+    preconditioner: Any
+    coupled: Any
+    decoupled: Any
     note: str
 
     @property
     def decays(self) -> tuple[bool, bool]:
         """Whether there is any coupled, and any decoupled weight decay."""
-        return tuple(isinstance(decay, Tensor) or decay != 0 for decay in (self.coupled, self.decoupled))
+        coupled, decoupled = (isinstance(decay, Tensor) or decay != 0 for decay in (self.coupled, self.decoupled))
+        return coupled, decoupled
 
     def curvature(self, hessian: CurvatureOperator) -> Operator:
         """P^-1/2 (H + coupled) P^-1/2; the curvature itself where that changes nothing.
