@@ -1,8 +1,9 @@
 """Certified sharpness of three networks against what people use: products, cost in gradients, errors.
 
-Run: python benchmarks/curvature.py [--quick]. Needs scikit-learn; compares with curvlinops where it is installed
-(pip install curvlinops-for-pytorch). Everything is in one run and on one thread; times are those of the processor,
-which other programs disturb less than the clock, in units of one gradient, g.
+Run: python benchmarks/curvature.py [--quick]. Needs scikit-learn; compares with curvlinops, hessian-eigenthings and
+PyHessian where they are installed (pip install curvlinops-for-pytorch hessian-eigenthings PyHessian). Everything is in
+one run and on one thread; times are those of the processor, which other programs disturb less than the clock, in units
+of one gradient, g.
 """
 
 import statistics
@@ -56,12 +57,38 @@ def peer(model, criterion, batch):
     return HessianLinearOperator(model, mean, list(model.parameters()), [batch]).to_scipy()
 
 
+def others(model, criterion, batch):
+    """Name and a call for the largest eigenvalue, of each further peer that is installed."""
+    try:
+        from hessian_eigenthings import HessianOperator, lanczos, supervised_loss
+
+        yield (
+            "eigenthings",
+            lambda: float(
+                lanczos(
+                    HessianOperator(model, [batch], supervised_loss(criterion)), k=1, which="LA", seed=0
+                ).eigenvalues[0]
+            ),
+        )
+    except ModuleNotFoundError:
+        pass
+    try:
+        from pyhessian import hessian as of_pyhessian
+
+        yield (
+            "PyHessian",
+            lambda: of_pyhessian(model, criterion, data=batch, cuda=False).eigenvalues(top_n=1)[0][0],
+        )
+    except ModuleNotFoundError:
+        pass
+
+
 def uncertified(operator, truth):
     """Products of bare Lanczos until its largest Ritz value is within 1% of the truth, and until it stops to change.
 
     The first it cannot know; the second (by 0.1% in a step, twice in a row) is what people use, and proves nothing.
     """
-    run = Lanczos(operator, random_unit(operator.shape[0], np.random.default_rng(0), is_complex=False))
+    run = Lanczos(operator, random_unit(operator.space, operator.shape[0], np.random.default_rng(0)))
     tops, near = [], 0
     while run.steps < 200:
         run.advance()
@@ -125,6 +152,9 @@ def row(name, steps):
             "peer_product": seconds(lambda: rival @ v.astype(rival.dtype)) / gradient,
             "peer_error": top / reference.largest.midpoint - 1,
         }
+    for peer_name, measure in others(model, criterion, batch):
+        value, spent = once(measure)
+        result[peer_name] = spent / gradient, value / reference.largest.midpoint - 1
     return result
 
 
@@ -137,6 +167,11 @@ def show(results):
             f"{r['products']:>10}{r['near']:>10}{r['stopped']:>10}{r['cost']:>10.1f}{r['setup']:>10.1f}"
             f"{r['product']:>10.2f}{r['double']:>10.2f}{r['bf16']:>10.2f}{r['bf16_error']:>10.1g}"
         )
+    for peer_name in ("eigenthings", "PyHessian"):
+        for r in results:
+            if peer_name in r:
+                spent, error = r[peer_name]
+                print(f"{r['case']:<8}{peer_name:<14}{spent:>8.1f} gradients, error {error:.1g}, no certificate")
     if "peer_cost" not in results[0]:
         print("\ncurvlinops is not installed: no comparison")
         return
