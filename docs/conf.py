@@ -78,8 +78,8 @@ def setup(app):
     app.connect("source-read", adapt)
     app.connect("autodoc-process-docstring", display_equations)
     app.connect("autodoc-skip-member", skip_fields)
-    app.connect("html-page-context", set_language)
-    app.connect("doctree-read", free_lists)
+    app.connect("html-page-context", adapt_page, priority=900)  # after the theme has made its menu
+    app.connect("doctree-resolved", free_lists)
     return {"parallel_read_safe": False}
 
 
@@ -181,17 +181,19 @@ def inside_section(lines):
     return last.startswith((".. ", ":", "   ")) or last.rstrip().endswith("::")
 
 
-def free_lists(app, doctree):
+def free_lists(app, doctree, docname):
     """Several values that a function returns come as a list in a paragraph, which HTML does not allow."""
     for paragraph in list(doctree.findall(nodes.paragraph)):
         if any(isinstance(child, nodes.bullet_list) for child in paragraph.children):
             paragraph.replace_self(paragraph.children)
 
 
-def set_language(app, pagename, templatename, context, doctree):
-    """A page says its language, so that a screen reader reads it aloud in that."""
+def adapt_page(app, pagename, templatename, context, doctree):
+    """What a screen reader asks for: the language of a page, and the level of the menu's headings."""
     if pagename.endswith("-zh"):
         context["language"] = "zh"
+    menu = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def skip_fields(app, what, name, obj, skip, options):

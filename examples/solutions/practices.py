@@ -72,7 +72,7 @@ def choose(eigenvalues, span):
 
 
 def deblur(seen, forward, adjoint):
-    """Landweber, thirty steps of 1.5: the noise is still asleep."""
+    """Landweber, thirty steps of 1.5: stopped before the noise comes back."""
     x = seen.copy()
     for _ in range(30):
         x = x - 1.5 * adjoint(forward(x) - seen)

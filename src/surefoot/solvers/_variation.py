@@ -62,7 +62,7 @@ class SquaredDistance:
     Parameters
     ----------
     point : array, shape (size,)
-        b.
+        Data b.
     weight : float
         >= 0.
 
