@@ -96,7 +96,7 @@ class Copies:
         """One copy, the run as it is now: gradients are there, no update made yet."""
         tensors = self._tensors
         self._home = [t.data for t in tensors]
-        values = [local(t).clone() if _sharded(t) else t.data for t in tensors]
+        values = [local(t.detach()).clone() if _sharded(t) else t.data for t in tensors]
         one = Copy(values, self._borrowed(), largest, loss=loss)
         one.gradients = [p.grad for p in self._parameters]
         self._all, self._on = [one], one
@@ -280,9 +280,10 @@ class Copies:
     def _save(self) -> None:
         """Sharded parameters have their values on the modules; the copy there takes them down."""
         if self._on is not None:
-            for tensor, value in zip(self._tensors, self._on.tensors, strict=True):
-                if _sharded(tensor):
-                    value.copy_(local(tensor.detach()))
+            with torch.no_grad():
+                for tensor, value in zip(self._tensors, self._on.tensors, strict=True):
+                    if _sharded(tensor):
+                        value.copy_(local(tensor))
 
     def _load(self, one: Copy, gradients: Sequence[Tensor | None] | None) -> None:
         """Put a copy on the modules."""
@@ -292,7 +293,8 @@ class Copies:
             if not _sharded(tensor):
                 tensor.data = value
             elif self._on is not one:
-                local(tensor.detach()).copy_(value)
+                with torch.no_grad():
+                    local(tensor).copy_(value)
         self._on = one
         for optimizer, (state, groups) in zip(self._optimizers, one.optimizers, strict=True):
             optimizer.state = state

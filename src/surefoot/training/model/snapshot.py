@@ -339,7 +339,7 @@ def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Sn
     state.clear()
     for key, value in saved["state"]:
         owner = parameters[key] if isinstance(key, int) and key < len(parameters) else key
-        state[owner] = _into(before.get(owner), _decoded(value, snapshot))
+        state[owner] = _in_parts(_into(before.get(owner), _decoded(value, snapshot)), owner)
     for group, entries in zip(optimizer.param_groups, saved["groups"], strict=True):
         for name in [name for name in group if name != "params" and name not in entries]:
             del group[name]
@@ -363,6 +363,19 @@ def _into(present: Any, saved: Any) -> Any:
         kept.update(fresh)
         return kept
     return saved
+
+
+def _in_parts(entries: Any, owner: Any) -> Any:
+    """The state of a sharded parameter, sharded as it is; a fresh optimizer has no such tensors to copy it into."""
+    if hasattr(owner, "placements") and isinstance(entries, dict):
+        found = cast("dict[Any, Any]", entries)
+        for name, value in found.items():
+            if isinstance(value, Tensor) and not hasattr(value, "placements") and value.shape == local(owner).shape:
+                found[name] = type(owner.data).from_local(
+                    value, owner.device_mesh, owner.placements, run_check=False, shape=owner.shape,
+                    stride=owner.stride(),
+                )  # fmt: skip
+    return entries
 
 
 def _random_states() -> dict[str, Any]:
