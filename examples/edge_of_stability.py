@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from surefoot.training import SharpnessTracker, method_of, supervised
+from surefoot.training.loop import Loop
 
 # So few images that a full-batch step is cheap, and rates whose limit the sharpness meets within the run.
 SAMPLES, STEPS = 300, 1600
@@ -30,16 +31,16 @@ def train(make, rate, steps=STEPS, looks=40):
     loss, optimizer = supervised(nn.functional.mse_loss), make(model.parameters(), lr=rate)
     limit = method_of(optimizer).real_limit / rate
     tracker = SharpnessTracker(model, loss, (x, y), optimizer)
+    loop = Loop(model, optimizer)
     ratios, losses = [], []
     for step in range(steps + 1):
-        optimizer.zero_grad()
-        value = loss(model, (x, y))
         # Adam's preconditioner is not known before its first step
-        if step and step % (steps // looks) == 0:
+        look = step and step % (steps // looks) == 0
+        if look:
             ratios.append(tracker.update().value / limit)
+        value = loop.step(lambda: loss(model, (x, y)))
+        if look:
             losses.append(value.item())
-        value.backward()
-        optimizer.step()
     return limit, ratios, losses
 
 

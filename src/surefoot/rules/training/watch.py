@@ -265,8 +265,9 @@ class Watch(Rule):
         if not math.isnan(variation):
             constant = constant + 1 if variation < CONSTANT or (variation < DOUBTFUL and not near) else 0
         keep = near and not lost and not still and not constant and not variation < DOUBTFUL
-        after = replace(
-            state, usual=usual, lost=lost, still=still, constant=constant, left_out=0, beyond=0, since=state.since + 1
+        # in full, since `replace` asks for each field by name, and this is done at every update
+        after = WatchState(
+            usual, lost, still, constant, 0, 0, state.since + 1, state.rescues, state.factor, state.ceiling, state.wait
         )
         if state.rescues and lost == 0:
             after = self._release(after)
@@ -277,6 +278,8 @@ class Watch(Rule):
             return self._back(after, "vanished", reason, seen)
         if lost >= self.patience:
             return self._weigh(after, loss, seen)
+        if after.factor == 1:
+            return GO_ON if keep else GO_ON_UNKEPT, after
         return Decision(step=after.factor, keep=keep), after
 
     def _weigh(self, state: WatchState, loss: float, seen: Observation) -> tuple[Decision, WatchState]:
@@ -389,6 +392,8 @@ class Watch(Rule):
         return replace(state, rescues=0)
 
 
+# What nearly every update gets.
+GO_ON, GO_ON_UNKEPT = Decision(step=1.0, keep=True), Decision(step=1.0, keep=False)
 # JSON and comparisons on a device take it, unlike infinity.
 _LARGEST = 3e38
 

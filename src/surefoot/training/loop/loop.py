@@ -575,7 +575,7 @@ class Loop:
         self._taken = decision.step if self._rates.driven else self._rates.first
         if turns:
             self._warn(turns, seen)
-        return self._moment(seen.loss, self._rates.first, decision)
+        return None if self.rule is None else self._moment(seen.loss, self._rates.first, decision)
 
     def _may_wait(self) -> bool:
         """Whether the device can judge this update alone, and the host read of it at the next one.

@@ -65,7 +65,7 @@ class TrainingStep:
         self.change: Tensor | None = None
         self._overflows = 0
         self._unscaled = False
-        self._seen: list[Any] = []
+        self._seen: Any = None
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -86,7 +86,8 @@ class TrainingStep:
         """
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        seen = [(id(p), p.dtype) for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        groups = [g["params"] for optimizer in self.optimizers for g in optimizer.param_groups]
+        seen = [list(map(id, group)) for group in groups], [p.dtype for group in groups for p in group]
         changed = seen != self._seen
         self._seen = seen
         if not self._buffers:

@@ -65,22 +65,15 @@ def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 def _quick(gradients: list[Tensor]) -> Tensor | None:
     """The norm in as few calls as can be; None where that is not so simple."""
-    first = gradients[0]
-    dtype, device = first.dtype, first.device
-    if dtype not in FLOATS:
+    # sets, not a loop with conditions: this runs at every update, and its instructions are not in the cache then
+    kinds = {(type(g), g.dtype, g.layout, g.device) for g in gradients}
+    kind, dtype, layout, device = kinds.pop()
+    if kinds or kind is not Tensor or dtype not in FLOATS or layout is not torch.strided:
         return None
-    small: list[Tensor] = []
-    large: list[Tensor] = []
-    for g in gradients:
-        if type(g) is not Tensor or g.dtype is not dtype or g.layout is not torch.strided or g.device != device:
-            return None
-        if g.numel() < SMALL:
-            small.append(g)
-        else:
-            large.append(g)
     if device.type != "cpu":  # there one kernel goes over all of them
         return torch.linalg.vector_norm(torch.stack(_norms(gradients)))
-    norms = [torch.linalg.vector_norm(g) for g in large]
+    small = [g for g in gradients if g.numel() < SMALL]
+    norms = [torch.linalg.vector_norm(g) for g in gradients if g.numel() >= SMALL]
     if small:
         norms.append(torch.linalg.vector_norm(_flattened(small) if len(small) > 1 else small[0]))
     return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
