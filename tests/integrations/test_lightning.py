@@ -1,5 +1,6 @@
 """Lightning with the callbacks: rescued, bitwise the same where nothing happens, resumed."""
 
+import contextlib
 import warnings
 
 import pytest
@@ -123,6 +124,28 @@ def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
     assert second.loop.updates == callback.loop.updates == trainer.global_step == 40
     assert second.loop.report() == callback.loop.report()
     assert torch.equal(weights(whole), weights(rest))
+
+
+class Overflowing(Small):
+    """Its first gradients are too large for float16, as with a loss scale that is too high."""
+
+    def on_after_backward(self):
+        if self.trainer.global_step < 3:
+            self.net[0].weight.grad[0, 0] = float("inf")
+
+
+@pytest.mark.parametrize("bad", [[], [100]], ids=["nothing wrong", "a bad row"])
+def test_a_loss_scale_that_is_too_high_is_no_fault(bad):
+    runs = []
+    for callbacks in ([], [GuardCallback()]):
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=4)
+        precision = pl.plugins.MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        precision.forward_context = contextlib.nullcontext  # float16 itself is for devices
+        runs.append(fit(callbacks, Overflowing(), bad=bad, plugins=[precision])[1])
+    plain, guarded = runs
+    assert torch.isfinite(weights(guarded)).all()
+    assert callbacks[0].loop.report().count("not finite") == len(bad)
+    assert torch.equal(weights(plain), weights(guarded))  # a scaler leaves out what is not finite by itself
 
 
 def test_loggers_get_the_rate_that_ran():

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+from integrations.tiny_models import WORDS, gpt2, lora
 from torch import nn
 
 import surefoot as sf
@@ -28,18 +29,10 @@ from surefoot.training import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 logging.getLogger("transformers").setLevel(logging.ERROR)
-WORDS = 31
 
 
 def own(model, batch):
     return model(**batch).loss
-
-
-def gpt2():
-    still = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
-    return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(vocab_size=WORDS, n_positions=16, n_embd=16, n_layer=2, n_head=2, **still)
-    )
 
 
 def llama(tied=False):
@@ -64,15 +57,6 @@ def mamba():
     return transformers.MambaForCausalLM(
         transformers.MambaConfig(vocab_size=WORDS, hidden_size=16, state_size=4, num_hidden_layers=2, conv_kernel=3)
     )
-
-
-def adapted(*modules, model=gpt2):
-    """A model with adapters on these modules: the only parameters that are trained."""
-    peft = pytest.importorskip("peft")
-    settings = peft.LoraConfig(
-        r=2, target_modules=list(modules), lora_dropout=0.0, task_type="CAUSAL_LM", fan_in_fan_out=model is gpt2
-    )
-    return peft.get_peft_model(model(), settings)
 
 
 def seeded(make):
@@ -171,8 +155,8 @@ def test_what_the_criterion_takes_can_be_said():
         (gpt2, {"embeddings", "transformer.h.0", "transformer.h.1"}, {"head"}),  # tied
         (llama, {"embeddings", "model.layers.0", "head"}, set()),
         (lambda: llama(tied=True), {"embeddings", "model.layers.0"}, {"head"}),
-        (lambda: adapted("c_attn", "c_proj"), {"base_model.model.transformer.h.1"}, {"head", "embeddings"}),
-        (lambda: adapted("q_proj", "lm_head", "embed_tokens", model=llama), {"head", "embeddings"}, set()),
+        (lambda: lora("c_attn", "c_proj"), {"base_model.model.transformer.h.1"}, {"head", "embeddings"}),
+        (lambda: lora("q_proj", "lm_head", "embed_tokens", model=llama), {"head", "embeddings"}, set()),
     ],
     ids=["gpt2", "llama", "llama tied", "adapters", "adapters at both ends"],
 )
@@ -190,7 +174,7 @@ def test_groups_by_the_models_own_modules(make, present, absent):
 
 
 def test_adapters_are_advised_on_and_trained():
-    model = seeded(lambda: adapted("c_attn"))
+    model = seeded(lambda: lora("c_attn"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     assert "transformer.h.1" in str(suggest_groups(model, own, [text(2), text(4)], optimizer))
     frozen = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}

@@ -2,13 +2,15 @@
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -122,13 +124,36 @@ def test_a_network_learns_at_the_rate(solver):
     assert loss(rate) < min(loss(rate / 30), loss(rate * 30))
 
 
+@pytest.mark.parametrize("solver", ["sag", "saga"])
+@pytest.mark.parametrize("C", [1e-4, 1.0])
+def test_the_step_of_saga_is_the_librarys_own_and_its_bound_holds(solver, C):
+    from sklearn.linear_model._sag import get_auto_step_size
+
+    X, y = cancer()
+    model = LogisticRegression(solver=solver, C=C, tol=0.0, random_state=0)
+    told = suggest(model, X, y)
+    own = get_auto_step_size(
+        (X**2).sum(1).max(), 1 / (C * len(X)), "log", True, n_samples=len(X), is_saga=solver == "saga"
+    )
+    assert told.limit == pytest.approx(own, rel=1e-12)
+    assert told.parameters == {}
+    if solver == "saga" and C < 1:
+        passes = int(told.reasons[1].split("within ")[1].split()[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            best = LogisticRegression(C=C, tol=1e-12, max_iter=10_000).fit(X, y).coef_
+            after = clone(model).set_params(max_iter=passes).fit(X, y).coef_
+        assert ((after - best) ** 2).sum() < 1e-3 * (best**2).sum()
+
+
 def test_what_has_no_rate_or_no_limit_is_said():
     X, y = cancer()
     assert "optimal" in str(suggest(SGDClassifier(), X, y))  # hinge
     assert suggest(SGDClassifier(), X, y).parameters == {}
     assert "searches its own step" in str(suggest(MLPRegressor(solver="lbfgs"), X, y.astype(float)))
-    with pytest.raises(InvalidType, match="LogisticRegression takes no learning rate"):
-        suggest(LogisticRegression(), X, y)
+    assert "searches its own step" in str(suggest(LogisticRegression(), X, y))
+    with pytest.raises(InvalidType, match="Ridge takes no learning rate"):
+        suggest(Ridge(), X, y)
     with pytest.raises(InvalidType, match="scikit-learn estimator"):
         suggest("sgd", X, y)
 

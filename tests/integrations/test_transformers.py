@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+from integrations.tiny_models import gpt2, lora
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
@@ -140,20 +141,6 @@ def test_a_model_without_a_loss_is_told(tmp_path):
         run.train()
 
 
-def language_model():
-    torch.manual_seed(0)
-    still = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
-    return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(vocab_size=31, n_positions=16, n_embd=16, n_layer=2, n_head=2, **still)
-    )
-
-
-def adapted():
-    peft = pytest.importorskip("peft")
-    settings = peft.LoraConfig(r=2, target_modules=["c_attn"], task_type="CAUSAL_LM", fan_in_fan_out=True)
-    return peft.get_peft_model(language_model(), settings)
-
-
 def sentences(samples=42):
     """Of unequal lengths: an update's parts have unequal numbers of tokens."""
     generator = torch.Generator().manual_seed(0)
@@ -169,9 +156,9 @@ def padded(rows):
 @pytest.mark.parametrize(
     ("make", "more"),
     [
-        (language_model, {"bf16": True}),
-        (language_model, {"gradient_accumulation_steps": 4, "num_train_epochs": 1, "max_steps": -1}),
-        (adapted, {"lr_scheduler_type": "cosine", "warmup_steps": 6}),
+        (gpt2, {"bf16": True}),
+        (gpt2, {"gradient_accumulation_steps": 4, "num_train_epochs": 1, "max_steps": -1}),
+        (lora, {"lr_scheduler_type": "cosine", "warmup_steps": 6}),
     ],
     ids=["bf16, tied weights", "token-weighted, short last group", "adapters, warm-up from 0"],
 )
@@ -219,7 +206,7 @@ def test_a_bad_state_is_put_back_in_a_run_with_adapters_in_bf16(tmp_path):
                     next(p for p in given["model"].parameters() if p.requires_grad).fill_(float("nan"))
 
     run = trainer(
-        tmp_path, sentences(), [GuardCallback(), Spoil()], adapted, padded, per_device_train_batch_size=4, max_steps=30,
+        tmp_path, sentences(), [GuardCallback(), Spoil()], lora, padded, per_device_train_batch_size=4, max_steps=30,
         bf16=True,
     )  # fmt: skip
     run.train()
@@ -229,7 +216,7 @@ def test_a_bad_state_is_put_back_in_a_run_with_adapters_in_bf16(tmp_path):
 
 def test_a_range_test_of_what_the_trainer_is_about_to_do(tmp_path):
     run = trainer(
-        tmp_path, sentences(), [], language_model, padded, per_device_train_batch_size=4,
+        tmp_path, sentences(), [], gpt2, padded, per_device_train_batch_size=4,
         gradient_accumulation_steps=4, learning_rate=1e-7, bf16=True,
     )  # fmt: skip
     before, state = weights(run), torch.get_rng_state()

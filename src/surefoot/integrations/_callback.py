@@ -10,6 +10,8 @@ from surefoot.errors import InvalidInput
 from surefoot.integrations._rehearsed import rehearsed
 from surefoot.rules import Watch
 from surefoot.training.loop import Loop
+from surefoot.training.loop.training_step import OVERFLOWS
+from surefoot.training.model.agreement import gradient_norm
 from surefoot.training.optimizers.unwrapped import unwrapped
 
 __all__ = ["Guarding", "Piloting"]
@@ -35,6 +37,7 @@ class Guarding:
         self.loop: Loop | None = None
         # of the parts of the update in the making
         self._losses: list[Tensor] = []
+        self._overflows = 0
 
     def begin(
         self,
@@ -62,6 +65,31 @@ class Guarding:
         Loop
         """
         return Loop(model, optimizer, **self._settings)
+
+    def judge(self, loss: Tensor, optimizer: Any, scaler: Any) -> bool:
+        """Decide about the update whose gradients are there, unscaled.
+
+        Parameters
+        ----------
+        loss : Tensor
+        optimizer : Optimizer
+            As the framework prepared it.
+        scaler : GradScaler or None
+            What leaves a batch out by itself where its scale was too high for float16. That is no fault of the run.
+
+        Returns
+        -------
+        bool
+            Whether there is an update; if not, the gradients are gone.
+        """
+        assert self.loop is not None
+        self.to_peak(optimizer)
+        if scaler is not None and bool(loss.isfinite()):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self._overflows = 0 if math.isfinite(gradient_norm(parameters)) else self._overflows + 1
+            if 0 < self._overflows <= OVERFLOWS:
+                return True
+        return self.loop.observe(loss)
 
     def to_peak(self, optimizer: Any) -> None:
         """What a scheduler did is left as it is: its rates are the run's."""

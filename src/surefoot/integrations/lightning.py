@@ -65,16 +65,19 @@ class GuardCallback(Guarding, Callback):
             self._loaded = None
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
-        """The loss of a part of the batch: its share, which Lightning has divided by the number of parts."""
-        self._losses.append(loss.detach())
+        """The loss of a part of the batch: its share, which Lightning has divided by the number of parts.
+
+        In float16 it comes multiplied by the loss scale, which changes as the run goes.
+        """
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        self._losses.append(loss.detach() / (1.0 if scaler is None else scaler.get_scale()))
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Judge, and decide whether there is an update: without gradients the optimizer has nothing to step with."""
         if self.loop is not None:
-            self.to_peak(optimizer)
-            total = torch.stack(self._losses).sum()
+            loss = torch.stack(self._losses).sum()
             self._losses = []
-            self.loop.observe(total)
+            self.judge(loss, optimizer, getattr(trainer.precision_plugin, "scaler", None))
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """The rate that ran, for the loggers."""

@@ -19,7 +19,7 @@ from surefoot.trials.bracket import search
 try:
     from sklearn.base import BaseEstimator
     from sklearn.base import clone as sklearn_clone
-    from sklearn.linear_model import SGDClassifier, SGDRegressor
+    from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import Pipeline
 except ModuleNotFoundError as error:
@@ -41,6 +41,8 @@ UNEVEN = 30.0
 REHEARSAL_UPDATES = 400
 # Where the search for a network's rate starts: Adam's default, and a common one of SGD.
 FIRST_RATE = {"adam": 1e-3, "sgd": 1e-2}
+# What the bound on the passes of saga is stated for: two digits of the minimiser. By convention.
+FALL = 1e4
 # A rehearsal that improves the loss by less than this share of it learnt nothing.
 LEARNT = 0.01
 
@@ -92,7 +94,8 @@ def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
     SGD with batches of one (`surefoot.noise.mean_square_limits`), at which the second moment of an error along one
     direction shrinks fastest. For more than 300 unknowns it is half of 2/max_i L_i, L_i the curvature of row i's loss,
     which is never above that limit. For MLPClassifier and MLPRegressor (solvers adam and sgd) short real fits of the
-    estimator itself choose ``learning_rate_init``; that is *tried*, not proved.
+    estimator itself choose ``learning_rate_init``; that is *tried*, not proved. LogisticRegression's sag and saga take
+    their step from the data: `limit` says which, and how many passes that needs.
 
     Parameters
     ----------
@@ -116,6 +119,7 @@ def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
 
     References
     ----------
+    A. Defazio, F. Bach, S. Lacoste-Julien, SAGA, NeurIPS 2014, corollary 1.
     R. Mulayoff, T. Michaeli, Exact mean square linear stability analysis for SGD, COLT 2024, theorem 4.
 
     Examples
@@ -141,6 +145,8 @@ def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
         return _sgd(model, features, targets, prefix, scales, rng)
     if isinstance(model, MLPClassifier | MLPRegressor):
         return _network(model, features, targets, prefix, scales, rng)
+    if isinstance(model, LogisticRegression):
+        return _saga(model, features, targets, scales)
     raise InvalidType(
         f"{type(model).__name__} takes no learning rate that could be suggested; give SGDClassifier, SGDRegressor, "
         "MLPClassifier or MLPRegressor"
@@ -200,6 +206,42 @@ def _limit(problem: Any, rng: int) -> tuple[float, bool]:
     # H_i = f_i f_i' + penalty, so that sum_i H_i^2 <= max_i |H_i| sum_i H_i, and the limit is at least 2/max_i |H_i|
     rows = np.einsum("ij,ij->i", *[np.reshape(factors, (-1, factors.shape[-1]))] * 2)
     return 2.0 / (float(rows.max()) + float(np.max(penalty, initial=0.0) if penalty is not None else 0.0)), False
+
+
+def _saga(model: Any, X: Any, y: Any, scales: tuple[str, ...]) -> Suggestion:
+    """What there is to say of a solver that takes its step from the data itself.
+
+    step = 1/(2 (L + n mu)),    L the largest curvature of a row's loss, mu the penalty's
+    """
+    name = "LogisticRegression"
+    if model.solver not in ("sag", "saga"):
+        reason = f"solver={model.solver!r} searches its own step; there is no rate to choose"
+        return Suggestion(estimator=name, parameters={}, label="none", limit=None, reasons=(reason, *scales))
+    if np.unique(y).size < 2:
+        raise InvalidInput("y must have at least two classes: there is nothing to tell apart")
+    n, mu = len(X), _smooth_share(model) / (float(model.C) * len(X))
+    largest = 0.25 * (float(np.einsum("ij,ij->i", X, X).max()) + bool(model.fit_intercept)) + mu
+    saga = model.solver == "saga"
+    step = 1.0 / (2 * largest + min(2 * n * mu, largest)) if saga else 1.0 / largest
+    reasons = [
+        f"solver={model.solver!r} takes its step from the data: {step:.4g}, by the largest curvature of a row's loss, "
+        f"{largest:.4g}; there is no rate to choose"
+    ]
+    if saga and mu > 0:
+        # corollary 1 at the step 1/(2(mu n + L)), theorem 1 at 1/(3L)
+        shrinks = mu * step if 2 * n * mu <= largest else min(1 / (4 * n), mu / (3 * largest))
+        passes = math.ceil(math.log(FALL) / (n * shrinks))
+        reasons.append(
+            f"the proved bound on the squared error falls by {FALL:g} within {passes} passes; max_iter={model.max_iter}"
+        )
+    label = "PROVED" if saga else "none"
+    return Suggestion(estimator=name, parameters={}, label=label, limit=float(step), reasons=(*reasons, *scales))
+
+
+def _smooth_share(model: Any) -> float:
+    """How much of the penalty is l2; newer versions say it by l1_ratio alone."""
+    ratio = float(getattr(model, "l1_ratio", None) or 0.0)
+    return {"l1": 0.0, None: 0.0, "l2": 1.0}.get(model.penalty, 1.0 - ratio)
 
 
 # ---- networks: short real fits ----------------------------------------------------------------------

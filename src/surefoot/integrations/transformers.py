@@ -79,13 +79,13 @@ class GuardCallback(Guarding, TrainerCallback):
         """Judge; then clip, if the update is to be made."""
         if self.loop is None:
             return
-        self.to_peak(given["optimizer"])
         if not self._losses:
             raise InvalidInput(
                 "the model's outputs have no loss; give it labels, so that it computes one, or guard a loop of your own"
             )
         total = torch.stack(self._losses).sum()
-        if self.loop.observe(total if self._summed else total / len(self._losses)) and self._clip > 0:
+        loss, optimizer = total if self._summed else total / len(self._losses), given["optimizer"]
+        if self.judge(loss, optimizer, getattr(optimizer, "scaler", None)) and self._clip > 0:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
