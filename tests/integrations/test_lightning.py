@@ -13,8 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput
+from surefoot.integrations._rehearsed import rehearsed
 from surefoot.integrations.lightning import GuardCallback, PilotCallback
+from surefoot.rules import Watch
 from surefoot.training import Guard
+from surefoot.training.loop import Loop
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -110,6 +113,21 @@ def test_without_a_rate():
         assert "chose" in callback.said
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # the rate that was given plays no part
     assert losses[0] < 0.3
+
+
+def test_without_a_rate_it_is_the_bare_loop_to_rounding():
+    callback = PilotCallback(loss_of)
+    _, theirs = fit([callback], Small(1e-6, dropout=0.0), steps=64)
+    pl.seed_everything(1, verbose=False)
+    ours = Small(1e-6, dropout=0.0)
+    optimizer = torch.optim.Adam(ours.parameters(), lr=ours.rate)
+    rule, said = rehearsed(ours, loss_of, loader(), optimizer, 64)
+    loop = Loop(ours, optimizer, watch=Watch(), rule=rule, total_steps=64)
+    for _ in range(2):
+        for batch in loader():
+            loop.step(lambda batch=batch: loss_of(ours, batch))
+    assert said == callback.said
+    torch.testing.assert_close(weights(theirs), weights(ours), rtol=1e-4, atol=1e-6)
 
 
 def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):

@@ -96,7 +96,7 @@ class Guarding:
 
 
 class Piloting(Guarding):
-    """The same with a rule for the rate, from rehearsals when the training begins.
+    """The same with a rule for the rate, from a rehearsal when the training begins.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Piloting(Guarding):
     Attributes
     ----------
     said : str
-        What the rehearsals chose.
+        What the rehearsal chose.
     """
 
     def __init__(self, total_steps: int | None = None, **settings: Any) -> None:
@@ -129,7 +129,7 @@ class Piloting(Guarding):
         Raises
         ------
         InvalidInput
-            If the length of the run is not known, or the rehearsals find no rate.
+            If the length of the run is not known, or the rehearsal finds no rate.
         """
         assert loss is not None
         total = self._total or total

@@ -96,10 +96,10 @@ class GuardCallback(Guarding, Callback):
 class PilotCallback(Piloting, GuardCallback):
     """A Lightning run without a learning rate: ``Trainer(..., callbacks=[PilotCallback(loss)])``.
 
-    When the training begins, rehearsals on copies of the model choose a rate (`surefoot.training.range_test`, 100 steps
-    over the first batches). The run then warms up over a tenth of its updates, holds that rate, and cools down to zero
-    over the last fifth; the groups keep the ratios of their rates, and a scheduler counts for nothing. Guarded as by
-    `GuardCallback`.
+    When the training begins, a copy of the model rehearses the run over its first batches, as
+    `surefoot.training.Pilot` does: that chooses the rate. The run then warms up over a tenth of its updates, holds
+    that rate, and cools down to zero over the last fifth; the groups keep the ratios of their rates, and a
+    scheduler counts for nothing. Guarded as by `GuardCallback`.
 
     Parameters
     ----------
@@ -114,12 +114,12 @@ class PilotCallback(Piloting, GuardCallback):
     ----------
     loop : Loop or None
     said : str
-        What the rehearsals chose.
+        What the rehearsal chose.
 
     Raises
     ------
     InvalidInput
-        If the rehearsals find no rate, or the length of the run is not known.
+        If the rehearsal finds no rate, or the length of the run is not known.
     """
 
     def __init__(self, loss: Any, total_steps: int | None = None, **settings: Any) -> None:

@@ -133,10 +133,10 @@ class GuardCallback(Guarding, TrainerCallback):
 class PilotCallback(Piloting, GuardCallback):
     """A Trainer's run without a learning rate: ``Trainer(..., callbacks=[PilotCallback()])``.
 
-    When the training begins, rehearsals on copies of the model choose a rate (`surefoot.training.range_test`, 100 steps
-    over the first batches). The run then warms up over a tenth of its updates, holds that rate, and cools down to zero
-    over the last fifth, whatever rate and scheduler the Trainer was given; the groups keep the ratios of their rates.
-    Guarded as by `GuardCallback`.
+    When the training begins, a copy of the model rehearses the run over its first batches, as
+    `surefoot.training.Pilot` does: that chooses the rate. The run then warms up over a tenth of its updates, holds
+    that rate, and cools down to zero over the last fifth, whatever rate and scheduler the Trainer was given; the
+    groups keep the ratios of their rates. Guarded as by `GuardCallback`.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ class PilotCallback(Piloting, GuardCallback):
     ----------
     loop : Loop or None
     said : str
-        What the rehearsals chose.
+        What the rehearsal chose.
 
     Raises
     ------
     InvalidInput
-        If the rehearsals find no rate, with their reason.
+        If the rehearsal finds no rate, with its reason.
     """
 
     def _rate_that_ran(self, logged: float) -> float:
