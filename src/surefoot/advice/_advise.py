@@ -187,14 +187,18 @@ class _Session:
             return
         candidate = unmeasured()
 
+        found: dict[float, list[float]] = {}
+
         def run(step: float) -> list[float]:
             self._tell(f"{candidate.label}: first number, short run at {step:.3g}")
-            return self.target.trial(candidate, step, self.trial_steps)
+            found[step] = self.target.trial(candidate, step, self.trial_steps)
+            trials = assess(found, initial, self.target.constant_loss())
+            chosen = suggestion(trials, initial)
+            if chosen is not None and score(found[chosen]) < self.announced:
+                self._announce(candidate.label, chosen, score(found[chosen]))
+            return found[step]
 
-        trials = assess(search(run, FALLBACK_STEP, initial), initial, self.target.constant_loss())
-        step = suggestion(trials, initial)
-        if step is not None:
-            self._announce(candidate.label, step, next(trial.final for trial in trials if trial.step == step))
+        search(run, FALLBACK_STEP, initial)
 
     def _announce_best(self, initial: float) -> None:
         if self.announce is None:
