@@ -40,7 +40,7 @@ def fit(text: str, width: int | None) -> str:
     if width is None:
         return text
     width = max(width, NARROWEST)
-    return "\n".join(line for run in _runs(text.splitlines()) for line in _fitted(run, width))
+    return "\n".join(line for run in _runs(text.splitlines()) for line in _fit(run, width))
 
 
 def _runs(lines: Sequence[str]) -> Iterator[list[str]]:
@@ -58,13 +58,13 @@ def _runs(lines: Sequence[str]) -> Iterator[list[str]]:
         yield run
 
 
-def _fitted(run: Sequence[str], width: int) -> list[str]:
+def _fit(run: Sequence[str], width: int) -> list[str]:
     if all(len(line) <= width for line in run):
         return list(run)
     columns = _columns(run)
     if len(run) > 1 and len(columns) > 1 and _is_heading(run[0], columns):
         return _blocks(run, columns, width)
-    return [short for line in run for short in _wrapped(line, width)]
+    return [short for line in run for short in _wrap(line, width)]
 
 
 def _columns(run: Sequence[str]) -> list[tuple[int, int]]:
@@ -93,14 +93,14 @@ def _blocks(run: Sequence[str], columns: Sequence[tuple[int, int]], width: int) 
     heads, *rows = ([line[start:end].strip() for start, end in columns] for line in run)
     lines: list[str] = []
     for name, *cells in rows:
-        lines += _wrapped(indent + (name or heads[0]), width)
+        lines += _wrap(indent + (name or heads[0]), width)
         for head, cell in zip(heads[1:], cells, strict=True):
             if cell:
-                lines += _wrapped(f"{indent}  {head}: {cell}" if head else f"{indent}  {cell}", width)
+                lines += _wrap(f"{indent}  {head}: {cell}" if head else f"{indent}  {cell}", width)
     return lines
 
 
-def _wrapped(line: str, width: int) -> list[str]:
+def _wrap(line: str, width: int) -> list[str]:
     """A line broken at its spaces, what follows set in further; a word that is longer than a line stays whole."""
     if len(line) <= width:
         return [line]

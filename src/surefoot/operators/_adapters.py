@@ -45,7 +45,7 @@ class MatrixOperator(Operator):
     def __init__(
         self, matrix: Matrix, *, psd: bool = False, kind: Kind | None = None, tolerance: float | None = None
     ) -> None:
-        given = _checked(matrix)
+        given = _check(matrix)
         matrix = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64)
         self.asymmetry = asymmetry(matrix)
         symmetric = self.asymmetry == 0 or self.asymmetry <= (rounding(given, kind) if tolerance is None else tolerance)
@@ -183,7 +183,7 @@ def _from_duck(source: Any, like: Any) -> LinearMap:
     return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, precision=precision)
 
 
-def _checked(matrix: Matrix) -> Matrix:
+def _check(matrix: Matrix) -> Matrix:
     """An array or CSR matrix of finite numbers, in the dtype it came in."""
     refuse_mask(matrix, "the matrix")
     if hasattr(matrix, "tocsr"):

@@ -139,7 +139,7 @@ class Operator(ABC):
         NotFinite
             If the product holds NaN or infinity.
         """
-        return self._checked(self._apply, x, self.shape[1], self.shape[0])
+        return self._check(self._apply, x, self.shape[1], self.shape[0])
 
     def rmatvec(self, x: Any) -> Any:
         """A^H x, the adjoint product; shapes as in `matvec` with m and n exchanged.
@@ -151,7 +151,7 @@ class Operator(ABC):
         NotFinite
             If the product holds NaN or infinity.
         """
-        return self._checked(self._apply_adjoint, x, self.shape[0], self.shape[1])
+        return self._check(self._apply_adjoint, x, self.shape[0], self.shape[1])
 
     def __matmul__(self, x: Any) -> Any:
         return self.matvec(x)
@@ -159,7 +159,7 @@ class Operator(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape})"
 
-    def _checked(self, product: Any, x: Array, size: int, result_size: int) -> Array:
+    def _check(self, product: Any, x: Array, size: int, result_size: int) -> Array:
         space, own = self.space, self.space.holds(x)
         x = x if own else np.asarray(x)
         whole = result_size

@@ -26,7 +26,7 @@ class Stacked(Operator):
         super().__init__(
             (sum(block.shape[0] for block in blocks), blocks[0].shape[1]),
             np.complex128 if any(block.complex for block in blocks) else np.float64,
-            **_shared(blocks),
+            **_common_facts(blocks),
             precision=max(block.precision for block in blocks),
         )
 
@@ -54,7 +54,7 @@ class BlockDiagonal(Operator):
         super().__init__(
             (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
             np.complex128 if any(block.complex for block in blocks) else np.float64,
-            **_shared(blocks),
+            **_common_facts(blocks),
             symmetric=True if all(block.symmetric for block in blocks) else None,
             psd=all(block.psd for block in blocks),
             precision=max(block.precision for block in blocks),
@@ -83,7 +83,7 @@ class Kronecker(Operator):
         super().__init__(
             (left.shape[0] * right.shape[0], left.shape[1] * right.shape[1]),
             np.complex128 if left.complex or right.complex else np.float64,
-            **_shared((left, right)),
+            **_common_facts((left, right)),
             symmetric=True if left.symmetric and right.symmetric else None,
             psd=left.psd and right.psd,
             precision=max(left.precision, right.precision),
@@ -195,7 +195,7 @@ def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:
     return [vector[a:b] for a, b in pairwise(edges)]
 
 
-def _shared(blocks: Sequence[Operator]) -> dict[str, Any]:
+def _common_facts(blocks: Sequence[Operator]) -> dict[str, Any]:
     """What a whole takes over from its parts: the space of its vectors, and whether somebody should check it.
 
     Raises

@@ -44,15 +44,15 @@ class Convolution(Operator):
         image = x.reshape(self.image_shape)
         if self.boundary not in ("periodic", "zero"):
             image = np.pad(image, [self.padding(i) for i in range(image.ndim)], mode=BOUNDARIES[self.boundary])
-        return self._filtered(image, self._symbol)[self._window()].ravel()
+        return self._filter(image, self._symbol)[self._window()].ravel()
 
     def _apply_adjoint(self, x: Array) -> Array:
         window = self._window()
         padded = np.zeros([part.stop for part in window])
         padded[window] = x.reshape(self.image_shape)
-        image = self._filtered(padded, self._symbol.conj())
+        image = self._filter(padded, self._symbol.conj())
         for axis in self._axes:
-            image = self._folded(image, axis)
+            image = self._fold(image, axis)
         return image.ravel()
 
     def _length(self, axis: int) -> int:
@@ -67,12 +67,12 @@ class Convolution(Operator):
     def _transformed_kernel(self) -> Array:
         kernel = self.kernel
         for axis, length in zip(self._axes, self._lengths, strict=True):
-            kernel = _wrapped(kernel, axis, length, self._offset(axis))
+            kernel = _wrap(kernel, axis, length, self._offset(axis))
         from scipy.fft import rfftn
 
         return np.asarray(rfftn(kernel, axes=self._axes)) if self._axes else kernel
 
-    def _filtered(self, image: Array, symbol: Array) -> Array:
+    def _filter(self, image: Array, symbol: Array) -> Array:
         if not self._axes:
             return image * symbol
         from scipy.fft import irfftn, rfftn
@@ -90,7 +90,7 @@ class Convolution(Operator):
             starts = [taps - 1 for taps in self.kernel.shape]
         return tuple(slice(start, start + size) for start, size in zip(starts, self.image_shape, strict=True))
 
-    def _folded(self, image: Array, axis: int) -> Array:
+    def _fold(self, image: Array, axis: int) -> Array:
         """The adjoint of going beyond the edge along one axis: what was copied out comes back to where it was."""
         size, (before, after) = self.image_shape[axis], self.padding(axis)
         rows = np.moveaxis(image, axis, 0)
@@ -180,7 +180,7 @@ def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
     return size
 
 
-def _wrapped(kernel: Array, axis: int, length: int, offset: int) -> Array:
+def _wrap(kernel: Array, axis: int, length: int, offset: int) -> Array:
     """The kernel on a circle of so many samples, its first tap at the offset."""
     rows = np.moveaxis(kernel, axis, 0)
     out = np.zeros((length, *rows.shape[1:]))

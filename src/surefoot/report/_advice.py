@@ -120,7 +120,7 @@ def _summary(record: Record, anchor: str) -> tuple[str | Cell, ...]:
         number(record["reached"] if record["suggested"] is not None else None),
         _range(record["usable"]),
         number(record["limits"]["curvature_limit"]),
-        Cell(_checked(record), mood="bad" if wrong else ""),
+        Cell(_agreement(record), mood="bad" if wrong else ""),
         _interval(record["spectrum"]["largest"]),
     )
 
@@ -141,7 +141,7 @@ def _claims(record: Record) -> list[bool]:
     return [run["agrees"] for run in record["verification"] if run["agrees"] is not None]
 
 
-def _checked(record: Record) -> str:
+def _agreement(record: Record) -> str:
     claims = _claims(record)
     return f"{sum(claims)}/{len(claims)} agree" if claims else "–"
 
@@ -162,7 +162,7 @@ def _method(record: Record, advice: Record, anchor: str, about: str) -> Section:
     if record["verification"]:
         heads = ("run at", "step", "theory", "seen", "verdict")
         rows = [_run(run) for run in record["verification"]]
-        tables.append(Table(title="The limit put to the test", about=_checked(record), heads=heads, rows=rows))
+        tables.append(Table(title="The limit put to the test", about=_agreement(record), heads=heads, rows=rows))
     if record["trials"]:
         rows = [(number(t["step"]), number(t["final"], "not finite"), t["ending"]) for t in record["trials"]]
         heads = ("step", "loss at the end", "outcome")
@@ -173,7 +173,7 @@ def _method(record: Record, advice: Record, anchor: str, about: str) -> Section:
         anchor=anchor,
         lead=record["finding"],
         notes=[record["note"]] if record["note"] else [],
-        figures=_drawn(record, advice),
+        figures=_figures(record, advice),
         tables=tables,
     )
 
@@ -197,7 +197,7 @@ def _limits(record: Record) -> Table:
     )
 
 
-def _drawn(record: Record, advice: Record) -> list[Figure]:
+def _figures(record: Record, advice: Record) -> list[Figure]:
     """The figures that there is something to draw for, each with what it shows."""
     drawn = [
         Figure(

@@ -79,7 +79,7 @@ def orbit_diagram(
         axes.set_ylabel("exponent")
         axes.set_xlabel(name)
 
-    def marked(paint: Callable[[Axes], None]) -> Callable[[Axes], None]:
+    def mark(paint: Callable[[Axes], None]) -> Callable[[Axes], None]:
         def both(axes: Axes) -> None:
             paint(axes)
             for value in thresholds:
@@ -89,7 +89,7 @@ def orbit_diagram(
 
         return both
 
-    return draw_stack([marked(states), marked(periods), marked(exponents)], (3.0, 1.0, 1.0))
+    return draw_stack([mark(states), mark(periods), mark(exponents)], (3.0, 1.0, 1.0))
 
 
 def cobweb(

@@ -25,12 +25,12 @@ def section(study: Record) -> Section:
         Of a `WidthStudy`.
     """
     lead = "As the width grows the best rate goes like " + "; ".join(
-        f"width to the power {powers['best']:+.2f} ({_named(name)}; the limit {powers['predicted']:+.2f})"
+        f"width to the power {powers['best']:+.2f} ({_title(name)}; the limit {powers['predicted']:+.2f})"
         for name, powers in study["slopes"].items()
     )
     caption = (
         "The linear limit at the start, predicted and measured, and the rate of the least loss in short runs: "
-        + ", ".join(_named(name) for name in study["slopes"])
+        + ", ".join(_title(name) for name in study["slopes"])
         + " from left to right."
     )
     return Section(
@@ -77,7 +77,7 @@ def rates_against_width(study: Record) -> str:
                     [p["width"] for p in points], [p[what] for p in points], color=color, ls=style, marker=marker, ms=4,
                     label=label,
                 )  # fmt: skip
-            axes.set_xlabel(f"width, {_named(name)}")
+            axes.set_xlabel(f"width, {_title(name)}")
 
         return paint
 
@@ -90,13 +90,13 @@ def rates_against_width(study: Record) -> str:
     return draw_row([first, *panels[1:]])
 
 
-def _named(parametrization: str) -> str:
+def _title(parametrization: str) -> str:
     return NAMES.get(parametrization, parametrization)
 
 
 def _row(point: Record) -> tuple[str, ...]:
     return (
-        _named(point["parametrization"]),
+        _title(point["parametrization"]),
         f"{point['width']:,}",
         number(point["predicted"]),
         number(point["measured"]),

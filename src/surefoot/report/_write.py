@@ -145,7 +145,7 @@ def page_of(record: Mapping[str, Any]) -> Page:
         If Matplotlib is not installed.
     """
     # read as numbers once, so that no view has to know how a record spells infinity
-    records, module = _sorted(with_floats(record))
+    records, module = _sort(with_floats(record))
     try:
         return import_module(module).page(records)
     except ImportError as error:
@@ -182,7 +182,7 @@ def render(record: Mapping[str, Any]) -> str:
     return as_html(page_of(record))
 
 
-def _sorted(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
+def _sort(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
     """The records in a record, of which several have the plural of their kind, and the module of their view."""
     kind = str(record.get("kind"))
     if kind in KINDS:
