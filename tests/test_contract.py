@@ -204,7 +204,7 @@ TRAINING = {
 
 # The options of targets: of files and of quadratic and deblur; of the residual network.
 SHAPES = ("condition", "spectrum", "size", "image", "sigma", "noise")
-FILE = ("loss", "label")
+FILE = ("loss", "label", "ridge", "intercept")
 FILES = ("report", "svg", "png")
 
 VERBS = {

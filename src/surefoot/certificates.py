@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.records import Record
 from surefoot.rules import Rule
@@ -52,6 +53,7 @@ class Certificate(Record):
         return "\n".join(lines)
 
 
+@checked
 def certify(steps: Sequence[float] | Rule, L: float, mu: float = 0.0, *, count: int | None = None) -> Certificate:
     """The exact worst case of gradient descent with given steps over all L-smooth mu-strongly convex functions.
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from surefoot.errors import InvalidType
+from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["checked", "real_array", "refuse_mask"]
+__all__ = ["checked", "random_generator", "real_array", "refuse_mask"]
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
@@ -74,6 +74,21 @@ def real_array(value: Any, name: str) -> Any:
     if array.dtype.kind not in "buif":
         raise InvalidType(f"{name} must hold real numbers; got dtype {array.dtype}")
     return array.astype(np.float64, copy=False)
+
+
+def random_generator(rng: Any) -> Any:
+    """The generator of a seed, or the one that was given.
+
+    Raises
+    ------
+    InvalidInput
+        If the seed is negative.
+    """
+    import numpy as np
+
+    if isinstance(rng, Integral) and rng < 0:
+        raise InvalidInput(f"rng must be a nonnegative seed; got {rng!r}")
+    return np.random.default_rng(rng)
 
 
 def refuse_mask(value: Any, name: str) -> None:
@@ -136,11 +151,12 @@ def _test(hint: Any) -> Test:
         return lambda value: not _has_mask(value)
     if kind is abc.Callable:
         return callable
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        return _row([_test(arg) for arg in args])
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
-        several = kind is not tuple or args[-1:] == (Ellipsis,)
-        return _iterable(args[0] if args and several else Any)
+        return _iterable(args[0] if args else Any)
     if getattr(kind, "_is_protocol", False):
-        return lambda value: not isinstance(value, PLAIN) and not type(value).__module__.startswith("numpy")
+        return _has(getattr(kind, "__protocol_attrs__", ()))
     return lambda value: isinstance(value, kind)
 
 
@@ -155,6 +171,31 @@ def _iterable(element: Any) -> Test:
             of_rows = element is Any or not (isinstance(element, type) or element in SCALARS)
             return of_numbers or (of_rows and _dimensions(value) > 0 and _kind(value) != "O")
         return not isinstance(value, Sequence) or all(map(inner, value[:LOOKED_AT]))
+
+    return test
+
+
+def _row(tests: Sequence[Test]) -> Test:
+    """So many values, each of its kind: a tuple, a list or an array."""
+
+    def test(value: Any) -> bool:
+        if isinstance(value, str | bytes | Mapping) or _masked(value) or not isinstance(value, Sequence | Iterable):
+            return False
+        if hasattr(value, "dtype") and _dimensions(value) != 1:
+            return False
+        members = list(value)
+        return len(members) == len(tests) and all(t(member) for t, member in zip(tests, members, strict=True))
+
+    return test
+
+
+def _has(names: Iterable[str]) -> Test:
+    """What has all attributes of a protocol; looked for in its class first, where no property is computed."""
+
+    def test(value: Any) -> bool:
+        if isinstance(value, PLAIN) or type(value).__module__.startswith("numpy"):
+            return False
+        return all(hasattr(type(value), name) or hasattr(value, name) for name in names)
 
     return test
 
@@ -203,6 +244,8 @@ def _is_real(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
+    if _is_truth(value):  # a number to Python, and a slip where a number is asked for
+        return False
     return isinstance(value, Integral) or (_kind(value) in WHOLE and _is_real(value))
 
 
@@ -226,6 +269,8 @@ def _words(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if hint in SCALARS:
         return SCALARS[hint][1]
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return "(" + ", ".join(map(_words, args)) + ")"
     if _is_array(hint):
         return "an array of numbers, without a mask"
     if origin in (Union, types.UnionType):

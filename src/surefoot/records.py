@@ -23,6 +23,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 
 __all__ = ["Record", "with_floats"]
@@ -128,6 +129,7 @@ def encode(value: Any) -> Any:
     )
 
 
+@checked
 def with_floats(record: Any) -> Any:
     """A record with "inf", "-inf" and "nan" as floats again, for a reader without the classes, such as a report."""
     if isinstance(record, Mapping):

@@ -144,6 +144,23 @@ def test_superstable_orbits_give_feigenbaum_and_the_onset():
     assert (found[1:5] < doublings[1:5]).all()
 
 
+def test_superstable_orbits_from_the_middle_of_the_doublings():
+    """Gradient descent in the double well (x^2 - 1)^2/4: periods 1 and 2 at 1/2 and 3/sqrt 2 - 1, in closed form."""
+
+    def step(x, rate):
+        return x - rate * (x**3 - x)
+
+    def critical(rate):
+        return np.sqrt((1 + rate) / (3 * rate))
+
+    assert superstable(step, critical, (0.3, 1.302), 2) == pytest.approx([0.5, 3 / math.sqrt(2) - 1], rel=1e-12)
+    whole = superstable(step, critical, (0.3, 1.302), 5)
+    assert superstable(step, critical, (0.9, 1.302), 4) == pytest.approx(whole[1:], rel=1e-10)
+    assert superstable(step, critical, (1.2, 1.302), 3) == pytest.approx(whole[2:], rel=1e-10)
+    with pytest.raises(InvalidInput, match="count must be at most 13 from period 2 on"):
+        superstable(step, critical, (0.9, 1.302), 14)
+
+
 def test_fold_superstable_and_unstable_orbits():
     loss = Cubic()
     guess = orbit(loss, 2.835, 0.4, steps=3000, keep=3)

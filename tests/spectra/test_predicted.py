@@ -105,6 +105,17 @@ def test_below_the_threshold_a_spike_is_not_seen():
     assert law.spike(4.0) == pytest.approx(4 * (1 + 0.25 / 3))
 
 
+def test_limits_take_a_law():
+    law = MarchenkoPastur(0.25, variance=2.0)
+    lim = limits(law)
+    assert lim.stable == pytest.approx(2 / law.support[1])
+    assert lim.optimal == pytest.approx(2 / sum(law.support))
+    assert law.curvature().provenance == "predicted"
+    assert "of a large size" in str(law.curvature())
+    assert limits(MarchenkoPastur(4.0)).rate == 1.0  # more features than samples: 0 is an eigenvalue
+    assert limits(Wigner()).stable == 0.0
+
+
 def test_wigner():
     law = Wigner(4.0)
     assert law.support == (-4.0, 4.0)

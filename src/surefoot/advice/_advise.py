@@ -12,6 +12,7 @@ from surefoot.advice._findings import finding
 from surefoot.advice._text import best
 from surefoot.advice._types import Advice, Recommendation, Verification
 from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
+from surefoot.checks import checked
 from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.methods import Method
 from surefoot.operators import Operator
@@ -34,6 +35,7 @@ FAR_BEHIND = 0.1
 MEASURING_PRODUCTS, VERIFYING_PRODUCTS = 50, 2 * MODEL_STEPS
 
 
+@checked
 def advise(
     target: Any,
     *,

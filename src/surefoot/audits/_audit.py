@@ -14,6 +14,7 @@ from surefoot.audits._series import Series, series_of
 from surefoot.audits._shapes import Table
 from surefoot.audits._types import Audit
 from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import LogFile, read_log
 from surefoot.tables import spread
@@ -42,6 +43,7 @@ _UNKNOWN = 99
 _MOST_GROUPS = 8
 
 
+@checked
 def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) -> Audit:
     """Compare the rates that ran with a plan, and say what made the difference.
 

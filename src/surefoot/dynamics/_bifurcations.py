@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.dynamics._closing import ClosedOrbit, at_amplitude, at_multiplier, at_parameter, close, closing, monodromy
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics._orbit import orbit, period
@@ -88,6 +89,7 @@ class Cascade(Table):
         yield from ((d.parameter, d.period, 2 * d.period) for d in self.doublings)
 
 
+@checked
 def bifurcations(
     update: Update, interval: tuple[float, float], x0: ArrayLike, count: int = 5, *, settle: int = 5000
 ) -> Cascade:

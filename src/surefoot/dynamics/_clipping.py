@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
+
 __all__ = ["ClippedQuadratic"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class ClippedQuadratic:
     """One step of clipped gradient descent on a x^2/2, as an update (x, step) for `orbit`.

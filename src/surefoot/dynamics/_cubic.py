@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.dynamics._landscape import Landscape
 from surefoot.errors import InvalidInput
 
 __all__ = ["Cubic"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Cubic(Landscape):
     """The cubic loss, on which gradient descent is the logistic map.

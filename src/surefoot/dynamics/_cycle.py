@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked, real_array
 from surefoot.dynamics._closing import ClosedOrbit, at_multiplier, at_parameter, close, monodromy
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, Update, prepare
@@ -50,6 +51,7 @@ class Cycle(Record):
         return f"{stability} orbit of period {self.period} at {self.parameter:.12g}, largest multiplier {size:.6g}"
 
 
+@checked
 def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: float | None = None) -> Cycle | None:
     """A periodic orbit near a guess, stable or not, to rounding.
 
@@ -85,7 +87,7 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     >>> print(cycle(lambda x, r: r * x * (1 - x), 3.83, [0.16, 0.51, 0.95], multiplier=1.0))
     neutral orbit of period 3 at 3.82842712475, largest multiplier 1
     """
-    guess = np.asarray(points, dtype=np.float64)
+    guess = real_array(points, "points")
     if guess.ndim not in (1, 2) or guess.size == 0:
         raise InvalidInput(f"points must have shape (q,) for a scalar map, (d, q) for a vector map; got {guess.shape}")
     scalar = guess.ndim == 1

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.dynamics._orbit import period
 from surefoot.dynamics._tangent import travel
 from surefoot.dynamics.maps import Real, Update, prepare, whole
@@ -74,6 +75,7 @@ class Diagram(Table):
         yield from ((parameter, q, exponent, *points) for parameter, q, exponent, points in rows)
 
 
+@checked
 def diagram(
     update: Update,
     parameters: ArrayLike,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from surefoot.checks import checked, random_generator, real_array
 from surefoot.dynamics._landscape import Landscape
 from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
@@ -54,6 +55,7 @@ class Escape(Record):
         )
 
 
+@checked
 def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape:
     """From which step gradient descent leaves a minimum over a barrier.
 
@@ -105,6 +107,7 @@ def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape
     return Escape(bottom, top, necessary, math.inf)
 
 
+@checked
 def escape_step(curvature: float, half_width: float, offset: float, step: float) -> float:
     """At which step gradient descent leaves a quadratic well of a half width, started at an offset from its minimum.
 
@@ -133,9 +136,11 @@ def escape_step(curvature: float, half_width: float, offset: float, step: float)
             f"got curvature={curvature!r}, half_width={half_width!r}, offset={offset!r}, step={step!r}"
         )
     growth = abs(1 - step * curvature)
-    return math.inf if growth <= 1 else float(math.ceil(math.log(half_width / offset) / math.log(growth)))
+    # the difference of logarithms: the quotient may leave the floats
+    return math.inf if growth <= 1 else float(math.ceil((math.log(half_width) - math.log(offset)) / math.log(growth)))
 
 
+@checked
 def wander(
     landscape: Landscape,
     schedules: ArrayLike,
@@ -168,13 +173,13 @@ def wander(
     InvalidInput
         If the shapes are wrong, or the noise is negative.
     """
-    rates = np.asarray(schedules, dtype=np.float64)
-    begin = np.asarray(starts, dtype=np.float64)
+    rates = real_array(schedules, "schedules")
+    begin = real_array(starts, "starts")
     if rates.ndim != 2 or begin.ndim != 1 or not rates.size or not begin.size:
         raise InvalidInput(f"schedules must have shape (k, T), starts (n,); got {rates.shape} and {begin.shape}")
     if not 0 <= noise < math.inf:
         raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
-    generator = np.random.default_rng(rng)
+    generator = random_generator(rng)
     x = np.broadcast_to(begin, (len(rates), begin.size)).copy()
     with ignore_overflow():
         for t in range(rates.shape[1]):

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from surefoot.checks import checked
 from surefoot.dynamics._tangent import travel
 from surefoot.dynamics.maps import Real, Update, prepare, whole
 from surefoot.errors import InvalidInput
@@ -10,6 +11,7 @@ from surefoot.errors import InvalidInput
 __all__ = ["lyapunov"]
 
 
+@checked
 def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *, discard: int | None = None) -> Real:
     """The largest Lyapunov exponent of the orbit from x0, one for each parameter.
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
@@ -53,6 +54,7 @@ class Flip(Record):
         return f"stable up to the step {self.step:.6g}; {meaning} (3 f'''^2 - f'' f'''' is {sign})"
 
 
+@checked
 def flip(second: float, third: float, fourth: float) -> Flip:
     """How gradient descent on a loss of one variable loses stability at a minimum with the given derivatives.
 
@@ -88,4 +90,5 @@ def flip(second: float, third: float, fourth: float) -> Flip:
         raise InvalidInput(
             f"second must be positive, and all three derivatives finite; got {second!r}, {third!r}, {fourth!r}"
         )
-    return Flip(2 / second, (third / second) ** 2 - fourth / (3 * second))
+    ratio = third / second
+    return Flip(2 / second, ratio * ratio - fourth / (3 * second))

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import real_array
+from surefoot.checks import checked, real_array
 from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare, whole
 from surefoot.errors import InvalidInput
 
 __all__ = ["orbit", "period"]
 
 
+@checked
 def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, keep: int | None = None) -> Real:
     """The last states of the orbits x_{t+1} = update(x_t, parameter), one orbit for each parameter.
 
@@ -62,6 +63,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, k
     return points if np.ndim(parameters) else points[..., 0]
 
 
+@checked
 def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> NDArray[np.int64]:
     """The period that kept orbits have settled to; 0 where none is seen.
 

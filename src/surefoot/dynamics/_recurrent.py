@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.dynamics._landscape import Landscape
 from surefoot.errors import InvalidInput
 
 __all__ = ["TanhRNN"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TanhRNN(Landscape):
     """The loss of a tanh network that runs for a few time steps with one recurrent weight w.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import real_array
+from surefoot.checks import checked, real_array
 from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare, whole
 from surefoot.errors import InvalidInput
 
@@ -19,17 +19,24 @@ GRID = 4001
 SECANT_STEPS = 60
 # Distances shrink by 4.67 each: after 13 of them 1e-9 of the first is left, and the defect's slope has grown as much.
 LONGEST = 14
+# Where an interval begins in the middle of the doublings; an interval that holds longer periods only is too narrow for
+# the grid to tell them apart. By convention.
+FIRST_PERIODS = (1, 2, 4, 8, 16)
 
 
+@checked
 def superstable(
     update: Update,
     critical: float | Callable[[NDArray[np.float64]], NDArray[np.float64]],
     interval: tuple[float, float],
     count: int,
 ) -> Real:
-    """Parameters at which the critical point of a scalar map lies on an orbit of period 1, 2, 4, ..., 2^(count - 1).
+    """Parameters at which the critical point of a scalar map lies on an orbit of period 1, 2, 4, ...
 
         f^q(c, p) = c,    df/dx(c, p) = 0
+
+    The first is the shortest of these periods (up to 16) that has such an orbit in the interval, each further one has
+    twice the period of the one before.
 
     One equation in one unknown, so that long periods are cheap: the road to chaos, further than `bifurcations` goes.
 
@@ -42,7 +49,8 @@ def superstable(
     interval : (float, float)
         Range of the parameter in which the first two lie.
     count : int
-        Number of orbits, 2 to 14. The distances shrink by 4.67 each, and drown in rounding after that.
+        Number of orbits, 2 to 14, or fewer where the first period is not 1: the longest period is 2^13. The distances
+        shrink by 4.67 each, and drown in rounding after that.
 
     Returns
     -------
@@ -61,8 +69,6 @@ def superstable(
     """
     low, high = (float(end) for end in interval)
     number = whole(count, "count", 2)
-    if number > LONGEST:
-        raise InvalidInput(f"count must be at most {LONGEST}, beyond which distances are rounding; got {number}")
     prepare(update, [low], 0.0)
 
     def defect(parameters: Real, period: int) -> Real:
@@ -73,18 +79,33 @@ def superstable(
                 x = update(x, parameters)
             return np.asarray(x - start, dtype=np.float64)
 
-    orbits = [_first_root(lambda p: defect(p, 1), low, high)]
-    # the orbit of period 1 also has period 2: look beyond it
-    orbits.append(_first_root(lambda p: defect(p, 2), orbits[0] + 1e-3 * (high - orbits[0]), high))
+    period, first = _shortest(defect, low, high)
+    doublings = int(np.log2(period))
+    if number > LONGEST - doublings:
+        raise InvalidInput(
+            f"count must be at most {LONGEST - doublings} from period {period} on, beyond which distances are "
+            f"rounding; got {number}"
+        )
+    # an orbit also has twice its period: look beyond it
+    second = _first_root(lambda p: defect(p, 2 * period), first + 1e-3 * (high - first), high)
+    if second is None:
+        raise InvalidInput(
+            f"no superstable orbit of period {2 * period} in ({first:g}, {high:g}), after that of period {period}; "
+            "widen the interval"
+        )
+    orbits = [first, second]
     for k in range(2, number):
         gap = orbits[-1] - orbits[-2]
         ratio = FEIGENBAUM if k == 2 else (orbits[-2] - orbits[-3]) / gap
-        orbits.append(_secant(lambda p, q=2**k: defect(p, q), orbits[-1] + gap / ratio, 1e-3 * gap))
+        orbits.append(_secant(lambda p, q=period * 2**k: defect(p, q), orbits[-1] + gap / ratio, 1e-3 * gap))
         if not 0 < orbits[-1] - orbits[-2] < gap:
-            raise InvalidInput(f"the superstable orbit of period {2**k} was not found: count must be at most {k}")
+            raise InvalidInput(
+                f"the superstable orbit of period {period * 2**k} was not found: count must be at most {k}"
+            )
     return np.asarray(orbits)
 
 
+@checked
 def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     """Ratios of successive distances, which tend to 4.669201609 for a quadratic maximum (Feigenbaum 1978).
 
@@ -104,6 +125,7 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     return gaps[:-1] / gaps[1:]
 
 
+@checked
 def accumulation(parameters: Sequence[float] | Real) -> float:
     """Where the doublings accumulate and chaos begins: an *estimate* by extrapolating the last three geometrically.
 
@@ -128,7 +150,19 @@ def accumulation(parameters: Sequence[float] | Real) -> float:
     return float(values[-1] + (values[-1] - values[-2]) / (ratio - 1))
 
 
-def _first_root(function: Callable[[Real], Real], low: float, high: float) -> float:
+def _shortest(defect: Callable[[Real, int], Real], low: float, high: float) -> tuple[int, float]:
+    """The shortest period with a superstable orbit in the interval, and the parameter of the first one."""
+    for period in FIRST_PERIODS:
+        found = _first_root(lambda p, q=period: defect(p, q), low, high)
+        if found is not None:
+            return period, found
+    raise InvalidInput(
+        f"no superstable orbit of period {FIRST_PERIODS[0]} to {FIRST_PERIODS[-1]} in ({low:g}, {high:g}); widen the "
+        "interval"
+    )
+
+
+def _first_root(function: Callable[[Real], Real], low: float, high: float) -> float | None:
     from scipy.optimize import brentq
 
     grid = np.linspace(low, high, GRID)
@@ -139,7 +173,7 @@ def _first_root(function: Callable[[Real], Real], low: float, high: float) -> fl
     if at.size and (not crossings.size or at[0] <= crossings[0]):
         return float(grid[at[0]])
     if not crossings.size:
-        raise InvalidInput(f"no superstable orbit of period 1 or 2 in ({low:g}, {high:g}); widen the interval")
+        return None
     left, right = float(grid[crossings[0]]), float(grid[crossings[0] + 1])
     return float(brentq(lambda p: float(function(np.asarray([p]))[0]), left, right, xtol=1e-15, rtol=1e-15))
 

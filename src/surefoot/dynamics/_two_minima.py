@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.dynamics._landscape import Landscape
 from surefoot.errors import InvalidInput
 
 __all__ = ["TwoMinima"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoMinima(Landscape):
     """A flat minimum at 0 and a sharp one near `centre`.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.noise import mean_square_limits
 from surefoot.problems import LeastSquares, Logistic, Problem
@@ -47,6 +48,7 @@ FALL = 1e4
 LEARNT = 0.01
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion(Record):
     """Parameters for an estimator, and why.
@@ -87,6 +89,7 @@ class Suggestion(Record):
         return clone(estimator).set_params(**self.parameters)
 
 
+@checked
 def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
     """Suggest the learning rate of a scikit-learn estimator for these data.
 
@@ -304,6 +307,8 @@ def _short_fit(model: Any, X: Any, y: Any, rate: float, epochs: int, rng: int) -
 def _checked(X: Any, y: Any) -> tuple[Any, Any]:
     features = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
     targets = np.asarray(y)
+    if features.dtype.kind == "c":
+        raise InvalidInput("X must be real; split complex columns into real and imaginary parts")
     try:
         features = features.astype(np.float64)
     except (TypeError, ValueError) as error:

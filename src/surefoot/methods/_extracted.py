@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._rational import Polynomial, add, multiply, rational, trim
@@ -75,6 +76,7 @@ class FromUpdate(Method):
         return self.step(state, flow)
 
 
+@checked
 def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
     """A method from its step function; limits, rate and order follow without algebra.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 
@@ -71,6 +72,7 @@ class _AveragedGradient(Method):
         return step, float(self.amplification(-step * smallest))
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class HeavyBall(_AveragedGradient):
     """Heavy ball (Polyak 1964) as in ``torch.optim.SGD(momentum=b, dampening=d)``.
@@ -144,6 +146,7 @@ class HeavyBall(_AveragedGradient):
         return _pair(method.momentum, step, method.momentum**0.5)
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class EMAMomentum(_AveragedGradient):
     """Momentum as an exponential moving average: Adam's first moment, or SGD with dampening = momentum.
@@ -189,6 +192,7 @@ class EMAMomentum(_AveragedGradient):
         return 1 - self.beta
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Nesterov(Method):
     """Nesterov momentum as in ``torch.optim.SGD(momentum=b, nesterov=True)``.

@@ -5,6 +5,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import _tables
 from surefoot.methods._base import Flow, Method, State
@@ -24,6 +25,7 @@ WEIGHTS: dict[int, tuple[Fraction, ...]] = {
 }
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class AdamsBashforth(Method):
     """One evaluation per step, order k from k of them.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, UnknownTarget
 from surefoot.methods._base import Method
 from surefoot.methods._gradient import ForwardEuler
@@ -62,6 +63,7 @@ def method_names() -> tuple[str, ...]:
     return (*PLAIN, *(f"{prefix}S" for prefix in STAGED))
 
 
+@checked
 def named(name: str) -> Method:
     """The method of a name, capitals and underscores aside.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import _tables
 from surefoot.methods._base import Flow, Method, State
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@checked
 @dataclass(frozen=True, slots=True, repr=False)
 class RungeKutta(Method):
     """The method of a Butcher tableau.
@@ -188,6 +190,7 @@ class DormandPrince(RungeKutta):
         super().__init__(_tables.dormand_prince())
 
 
+@checked
 class SSPRK(RungeKutta):
     """Strong-stability-preserving methods for conservation laws: (3, 3) and (10, 4).
 
@@ -229,6 +232,7 @@ class Trapezoidal(RungeKutta):
         super().__init__(_tables.trapezoidal())
 
 
+@checked
 class RadauIIA(RungeKutta):
     """Order 2 s - 1, always stable, R -> 0 for stiff modes; three stages are SciPy's ``Radau``.
 

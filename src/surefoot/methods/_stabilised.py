@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 
@@ -119,6 +120,7 @@ def _check(stages: int, order: int, least: int) -> None:
         raise InvalidInput(f"stages must be an int from {least} to {MOST_STAGES}; got {stages!r}")
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class RungeKuttaChebyshev(_Stabilised):
     """Runge-Kutta-Chebyshev: s evaluations reach a real limit of about 2 s^2 (order 1) or 0.65 s^2 (order 2).
@@ -230,6 +232,7 @@ class RungeKuttaChebyshev(_Stabilised):
         )
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class RungeKuttaLegendre(_Stabilised):
     """Runge-Kutta-Legendre: real limits s^2 + s (order 1) and (s^2 + s - 2)/2 (order 2), no parameter to choose.

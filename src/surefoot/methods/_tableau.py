@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods._order import HIGHEST_ORDER, order_defect
 from surefoot.methods._rational import Polynomial, rational, trim
@@ -23,6 +24,7 @@ NOTHING = 1e-15
 Number = float | Fraction
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButcherTableau:
     """The coefficients of a Runge-Kutta method, checked at birth.

@@ -37,6 +37,7 @@ class StepMoments(Record):
     covariance: Array
 
 
+@checked
 def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) -> GradientNoise:
     """The noise of the gradients of a finite sum's terms at a point, exactly.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.noise._types import remainder
 from surefoot.operators import Array, LinearMap
@@ -20,6 +21,7 @@ MOST_DIRECTIONS = 800
 NULL = 1e-13
 
 
+@checked
 def mean_square_limits(
     problem: Problem,
     batch: int,

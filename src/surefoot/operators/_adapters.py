@@ -106,6 +106,7 @@ class LinearMap(Operator):
         return super()._apply_adjoint(x) if self._rmatvec is None else self._rmatvec(x)
 
 
+@checked
 def as_operator(
     source: Any, n: int | None = None, *, like: Any = None, kind: Kind | None = None, tolerance: float | None = None
 ) -> Operator:

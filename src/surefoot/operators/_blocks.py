@@ -155,6 +155,7 @@ def block_diagonal(blocks: Sequence[Any]) -> BlockDiagonal:
     return BlockDiagonal(_operators(blocks))
 
 
+@checked
 def kronecker(left: Any, right: Any) -> Kronecker:
     """The Kronecker product A (x) B: A along the rows of an array and B along its columns.
 

@@ -70,6 +70,7 @@ class Divergence(Operator):
         return -self.gradient.matvec(x)
 
 
+@checked
 def gradient(
     shape: Sequence[int],
     edge: Edge = "neumann",
@@ -124,6 +125,7 @@ def gradient(
     return Gradient(size, edge, along, tuple(float(h) for h in steps))
 
 
+@checked
 def divergence(
     shape: Sequence[int],
     edge: Edge = "neumann",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Operator
@@ -73,6 +73,7 @@ class Shifted(Operator):
         return self.base.rmatvec(x) + self._along * x
 
 
+@checked
 def gram(A: Any, weights: Any = None) -> Gram:
     """A^H A, or A^H W A with W = diag(weights), without forming it.
 
@@ -165,7 +166,8 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
 
 
 def _vector(value: Any, size: int, name: str) -> Array:
-    vector = np.asarray(Space.host_space().host(value), dtype=np.float64)
+    # an array of another library comes to the host; what is no array is read here, with its name
+    vector = real_array(Space.host_space().host(value) if hasattr(value, "dtype") else value, name)
     if vector.shape not in ((), (size,)):
         raise InvalidInput(f"{name} must be a number or have shape ({size},); got {vector.shape}")
     if not np.isfinite(vector).all():

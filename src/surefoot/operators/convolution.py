@@ -103,6 +103,7 @@ class Convolution(Operator):
         return np.moveaxis(folded, 0, axis)
 
 
+@checked
 def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodic") -> Convolution:
     """Convolution with a kernel, as a linear map of flattened images; never formed.
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import mkdtemp
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.playground._compute import chebyshev_parameters
 from surefoot.playground._formulas import javascript
@@ -62,6 +63,7 @@ def page() -> str:
     return document.replace("/*SCRIPT*/", script)
 
 
+@checked
 def play(path: str | os.PathLike[str] | None = None, *, show: bool | None = None) -> Path:
     """Write the playground as one HTML file, and open it in a browser.
 

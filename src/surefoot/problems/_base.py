@@ -44,6 +44,11 @@ class Problem(ABC):
         """Whether the Hessian is the same everywhere: f is a quadratic."""
         return False
 
+    @property
+    def loss_is(self) -> str:
+        """What f is a mean or a sum of, since a step has the unit of one over f; empty where there is no choice."""
+        return ""
+
     @abstractmethod
     def value(self, x: Array) -> float:
         """f(x)."""

@@ -26,7 +26,11 @@ def real_matrix(value: Any, name: str) -> Matrix:
     if isinstance(value, Operator) and value.entries is not None:
         value = value.entries
     if hasattr(value, "matvec"):
-        raise InvalidType(f"{name} must be an array or a scipy.sparse matrix, with its entries at hand; got {value!r}")
+        raise InvalidType(
+            f"{name} must be an array or a scipy.sparse matrix, with its entries at hand; got {value!r}; "
+            f"least squares by products alone is Quadratic(gram(A), A.T @ b): the sum of r^2/2, "
+            "so divide both by the number of rows for the mean"
+        )
     try:
         entries = MatrixOperator(value, tolerance=0.0).entries
     except SurefootError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems._base import Problem
@@ -30,6 +31,7 @@ PROBES = tuple(10.0**-k for k in range(2, 8))
 GRADIENT_TOLERANCE = 1e-4
 
 
+@checked
 class Function(Problem):
     """A function given by its value and its gradient: curvature is sampled, an estimate.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotSmooth
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -17,6 +18,7 @@ __all__ = ["PowerSum"]
 KEPT = 0.5
 
 
+@checked
 class PowerSum(Problem):
     """Sum of powers p > 1 of the unknowns' sizes.
 
@@ -63,6 +65,8 @@ class PowerSum(Problem):
 
     def __init__(self, exponent: float, *, size: int | None = None, start: Any = None) -> None:
         self._p = _exponent(exponent)
+        if size is not None and size < 1:
+            raise InvalidInput(f"there must be at least one unknown; got size {size}")
         if start is None:
             start = np.ones(1 if size is None else size)
         self._start = real_vector(start, np.size(start) if size is None else size, "start")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError
 from surefoot.operators import Array, Matrix, Operator, as_operator
 from surefoot.problems._base import Problem
@@ -21,6 +22,7 @@ PROBES = 3
 PROBE_SLACK = 100
 
 
+@checked
 class Quadratic(Problem):
     """A quadratic function, convex or not.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
@@ -102,6 +103,7 @@ class BatchScaling(Record):
         ])  # fmt: skip
 
 
+@checked
 def scale_batch(
     lr: float,
     batch: float,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.records import Record
 
@@ -69,6 +70,7 @@ class ClipAdvice(Record):
         )
 
 
+@checked
 def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile: float = 95.0) -> ClipAdvice:
     """A cap on the gradient's norm as a percentile of measured norms, and what another cap would cut.
 

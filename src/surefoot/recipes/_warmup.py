@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
@@ -46,6 +47,7 @@ class WarmupAdvice(Record):
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 
+@checked
 def warmup_advice(
     rate: float,
     *,

@@ -30,6 +30,7 @@ __all__ = ["Known", "NamedRule", "named_rule", "named_rules"]
 CHEBYSHEV_GAIN = 1e3
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of a problem before a run; a rule that is told something takes it from here.

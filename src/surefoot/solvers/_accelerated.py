@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import Flow, Method
 from surefoot.methods import State as MethodState
@@ -13,6 +14,7 @@ from surefoot.methods import State as MethodState
 __all__ = ["FISTA"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class FISTA(Method):
     """Accelerated (proximal) gradient descent.

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.dynamics.maps import Update
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
@@ -25,6 +26,7 @@ ITERATIONS = (1, 7, 1000, 10**9)
 TRIAL_STEP = 1e-3
 
 
+@checked
 def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, method: Method | None = None) -> Update:
     """One move of a method under a rule as a function (x, parameter), for `surefoot.dynamics`.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import RK4, DormandPrince, Method, RungeKutta
 from surefoot.operators import Array
@@ -33,6 +34,7 @@ LARGEST_CHECKED = 200
 MOST_STEPS = 1_000_000
 
 
+@checked
 def gradient_flow(problem: Problem) -> Fun:
     """The flow x' = -grad f(x) as a function of (t, x): gradient descent is its forward Euler method, bit for bit.
 
@@ -59,6 +61,7 @@ def gradient_flow(problem: Problem) -> Fun:
     return fun
 
 
+@checked
 def integrate(
     fun: Fun,
     span: Sequence[float],

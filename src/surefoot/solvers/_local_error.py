@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import DormandPrince, Method
 from surefoot.records import Record
@@ -43,6 +44,7 @@ class LocalError(Record):
         return f"{self.method}: local error like h^{self.slope:.2f}, order {self.order} predicts h^{self.order + 1}"
 
 
+@checked
 def local_error(fun: Fun, t: float, y: ArrayLike, method: Method, steps: Sequence[float]) -> LocalError:
     """The error of one step from (t, y), for several step sizes.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.problems import Problem
@@ -84,6 +85,7 @@ class PrimalDual(Record):
         )
 
 
+@checked
 def primal_dual(
     problem: Problem | None,
     K: Any,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -26,6 +27,7 @@ class Proximal(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class L1:
     """The lasso's penalty.
@@ -57,6 +59,7 @@ class L1:
         return np.sign(x) * np.maximum(np.abs(x) - tau * self.weight, 0.0)
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Box:
     """Bounds on each entry; the proximal map is the projection, whatever the step.

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -77,6 +78,7 @@ class Repeatable(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SGD:
     """Minus the mean gradient of a random batch.
@@ -163,6 +165,7 @@ class SAGA:
         return direction
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinate:
     """One coordinate at a time, each with its own limit.

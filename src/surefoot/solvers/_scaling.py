@@ -24,6 +24,7 @@ class Scaling(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class AdaGrad:
     """Scale each entry by the root of the sum of its squared gradients.
@@ -49,6 +50,7 @@ class AdaGrad:
         return 1 / (np.sqrt(memory) + self.eps), memory
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class RMSProp:
     """Scale each entry by the root of an average of its squared gradients.

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from surefoot.checks import checked, random_generator
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -21,6 +22,7 @@ __all__ = ["descend_by_parts"]
 SECANT = frozenset({"alignment", "displacement"})
 
 
+@checked
 def descend_by_parts(
     problem: Problem,
     x0: Any = None,
@@ -84,7 +86,7 @@ def descend_by_parts(
     sampler = SAGA() if sampler is None else sampler
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        return _run(problem, x, rule, sampler, passes, tol, callback, np.random.default_rng(rng))
+        return _run(problem, x, rule, sampler, passes, tol, callback, random_generator(rng))
 
 
 def _run(

@@ -11,6 +11,7 @@ from surefoot.operators import Array
 __all__ = ["GroupL1", "SquaredDistance"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class GroupL1:
     """Lengths of vectors, summed: of an image's gradient, its isotropic total variation.

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.methods import Method
 from surefoot.records import Record
 from surefoot.rules.wrappers.clipped import CUT
@@ -110,6 +111,7 @@ class Verdict(Record):
         return parts or ["too few points to say more"]
 
 
+@checked
 def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     """The growth per step of the slowest component at a constant step, asymptotic; local where the spectrum is.
 

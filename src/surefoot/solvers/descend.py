@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
@@ -93,6 +94,7 @@ class Descent(Record):
         )
 
 
+@checked
 def descend(
     problem: Problem,
     x0: Any = None,
@@ -163,8 +165,10 @@ def descend(
     _check(rule, method, steps, tol)
     if penalty is not None and scaling is not None:
         raise InvalidInput("a penalty's proximal map holds for unscaled moves; give either penalty or scaling")
-    if isinstance(scaling, np.ndarray | list):
-        scaling = FixedScaling(np.asarray(scaling))
+    if scaling is not None and not hasattr(scaling, "update"):
+        scaling = FixedScaling(real_array(scaling, "scaling"))
+        if scaling.scale.shape not in ((), (problem.size,)):
+            raise InvalidInput(f"scaling must have shape ({problem.size},); got {scaling.scale.shape}")
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     if penalty is not None and not math.isfinite(penalty_value(penalty, x)):
         x = penalty.prox(x, 1.0)

@@ -90,6 +90,7 @@ class Bounds(Record):
         return f"[{self.lower:.6g}, {self.upper:.6g}]"
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spectrum(Record):
     """The ends of a spectrum, what they cost and where they come from.
@@ -101,7 +102,7 @@ class Spectrum(Record):
     largest, smallest : Bounds
         Of the algebraically largest and smallest eigenvalue; of the real parts for a Jacobian.
     size : int
-        Number of eigenvalues.
+        Number of eigenvalues; 0 for the limit of a large matrix.
     provenance : "exact", "measured", "closed form", "predicted" or "worst case"
         How the numbers were had.
     scope : "global" or "local"
@@ -189,8 +190,9 @@ class Spectrum(Record):
         )
 
     def __str__(self) -> str:
+        size = f"size {self.size}" if self.size else "a large size"
         lines = [
-            f"{self.provenance} {self.kind} spectrum of size {self.size}, {self.scope}",
+            f"{self.provenance} {self.kind} spectrum of {size}, {self.scope}",
             f"  largest   {self.largest}  ({_trust(self.largest)})",
             f"  smallest  {self.smallest}  ({_trust(self.smallest)})",
         ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array, Kind, Operator, as_operator
@@ -21,6 +22,7 @@ __all__ = ["limits"]
 SMALLEST = 1e-300
 
 
+@checked
 def limits(
     problem: Any,
     method: Method | None = None,
@@ -85,6 +87,8 @@ def limits(
     else:
         found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
     made = _limits(found, method, operator, clip)
+    if loss_is := getattr(problem, "loss_is", ""):
+        made = replace(made, reasons={**made.reasons, "loss": f"for f = {loss_is}"})
     if operator is not None and operator.note:
         made = replace(made, reasons={**made.reasons, "matrix": operator.note})
     return made

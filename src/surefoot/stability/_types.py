@@ -40,7 +40,8 @@ class Limits(Record):
     reasons : mapping of str to str
         For each number, where it comes from; "tuned": the best parameters of the method, where they are known;
         "transient": where errors may grow before they decay, because a Jacobian is not normal; "holds": where a
-        local claim holds, if not at one point only; "matrix": what was done to a matrix (made symmetric, by how much).
+        local claim holds, if not at one point only; "matrix": what was done to a matrix (made symmetric, by how much);
+        "loss": what the loss is a mean or a sum of, where the problem says it.
     """
 
     method: str
@@ -88,7 +89,7 @@ class Limits(Record):
         width = max(len(value) for _, value in rows)
         lines = [f"step limits of {self.method} ({claim}{certainty})"]
         lines += [f"  {name:<16} {value:<{width}}  {self.reasons.get(name, '')}".rstrip() for name, value in rows]
-        remarks = ("tuned", "transient", "holds", "matrix")
+        remarks = ("tuned", "transient", "holds", "matrix", "loss")
         lines += [f"  {self.reasons[name]}" for name in remarks if name in self.reasons]
         return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, as_operator
 from surefoot.problems import Function, Problem, Quadratic
@@ -21,6 +22,7 @@ ADVISABLE = (
 )
 
 
+@checked
 def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
     """The target that an object stands for.
 

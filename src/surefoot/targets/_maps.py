@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.targets._entry import Entry, Kind
 
@@ -13,6 +14,7 @@ __all__ = ["MAPS", "Map"]
 AWAY = 1e-3
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Map:
     """An update x -> update(x, step) whose orbits are of interest as the step grows.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import real_array
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.solvers import Diagnosis, diagnose
@@ -19,6 +19,7 @@ __all__ = ["ODE", "ODES"]
 PREFIX = "ode:"
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class ODE:
     """An initial value problem y' = fun(t, y), y(t0) = y0.

@@ -16,10 +16,10 @@ def _names_a_file(name: str) -> Mapping[str, Any] | None:
     return {"path": name} if path.suffix.lower() in SUFFIXES or {"/", "\\"} & set(name) or path.exists() else None
 
 
-def _file(rng: int, path: str, loss: Any = None, label: str | None = None) -> tuple[ProblemTarget, ...]:
+def _file(rng: int, path: str, loss: Any = None, label: str | None = None, **fit: Any) -> tuple[ProblemTarget, ...]:
     from surefoot.targets._files import load_problem
 
-    return (ProblemTarget(load_problem(path, loss=loss, label=label), rng=rng),)
+    return (ProblemTarget(load_problem(path, loss=loss, label=label, **fit), rng=rng),)
 
 
 def _names_a_factory(name: str) -> Mapping[str, Any] | None:
@@ -47,6 +47,8 @@ OWN = (
                 metavar="COLUMN",
                 help="the column to predict, by name or by index from 0 [the last one]",
             ),
+            Option(name="ridge", type=float, metavar="R", help="a ridge, in the unit of the curvature [0]"),
+            Option(name="intercept", type=bool, help="fit a constant as well, which the ridge leaves alone"),
         ),
         whose="a file",
         recognise=_names_a_file,

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked, random_generator
 from surefoot.errors import NotFinite, SurefootError
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.operators import Array, Operator
-from surefoot.problems import Deblurring, LeastSquares, Logistic, Problem, precondition
+from surefoot.problems import Logistic, Problem, precondition
 from surefoot.rules import Constant
 from surefoot.solvers import Trace, descend
 from surefoot.spectra import Spectrum
@@ -38,6 +39,7 @@ class ProblemCandidate:
     note: str = ""
 
 
+@checked
 class ProblemTarget:
     """A `Problem` as a target.
 
@@ -95,7 +97,7 @@ class ProblemTarget:
             "unknowns": f"{self.problem.size}",
             "convex": "yes" if self.problem.convex else "not known",
             "loss at the start": f"{self.initial_loss():.6g}",
-            **_scale_of(self.problem),
+            **({"loss": self.problem.loss_is} if self.problem.loss_is else {}),
             **_separable(self.problem),
         }
         gain = _gain_by_scaling(self.problem)
@@ -159,18 +161,6 @@ class ProblemTarget:
         return run.trace
 
 
-def _scale_of(problem: Problem) -> dict[str, str]:
-    """What the loss is a mean of, since a step has the unit of one over the loss."""
-    n: int | None = getattr(problem, "terms", None)
-    if isinstance(problem, LeastSquares):
-        return {
-            "loss": f"the mean of r^2/2 over {n} rows (halve the step for nn.MSELoss, divide it by {n} for the sum)"
-        }
-    if isinstance(problem, Deblurring):
-        return {"loss": "the sum of r^2/2 over the pixels"}
-    return {} if n is None else {"loss": f"a mean over {n} rows (for the sum divide the step by {n})"}
-
-
 def _separable(problem: Problem) -> dict[str, str]:
     """Whether a logistic regression has no minimum; asked where the answer is cheap."""
     if not isinstance(problem, Logistic) or problem.ridge or problem.size * problem.terms > MOST_SEPARATED:
@@ -210,4 +200,4 @@ def _moving_start(problem: Problem, rng: int) -> Array:
     start = problem.start()
     if np.linalg.norm(problem.gradient(start)) > 0:
         return start
-    return np.random.default_rng(rng).standard_normal(problem.size)
+    return random_generator(rng).standard_normal(problem.size)

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, UnknownTarget
 from surefoot.targets._entry import Entry
 from surefoot.targets._formats import SUFFIXES
@@ -56,6 +57,7 @@ def entry_of(name: str) -> Entry:
     )
 
 
+@checked
 def resolve(name: str, *, rng: int = 0, **options: Any) -> tuple[Any, ...]:
     """Targets that a name stands for.
 

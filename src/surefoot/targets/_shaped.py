@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap
 from surefoot.problems import Quadratic
@@ -41,6 +42,7 @@ SHAPES: dict[str, Callable[[float, int], Array]] = {
 }
 
 
+@checked
 class ShapedQuadratic(Quadratic):
     """A quadratic with its eigenvectors along the axes, the minimum 0 at 0, and the start at (1, ..., 1).
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked, random_generator
 from surefoot.errors import InvalidInput, NotRepeatable, NotSymmetric
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
@@ -34,6 +35,7 @@ class OperatorCheck(Record):
     symmetry: float | None
 
 
+@checked
 def check_operator(
     operator: Any, *, trials: int = 3, tolerance: float | None = None, rng: int | np.random.Generator = 0
 ) -> OperatorCheck:
@@ -70,7 +72,7 @@ def check_operator(
     0.0
     """
     operator = as_operator(operator)
-    generator = np.random.default_rng(rng)
+    generator = random_generator(rng)
     allowed = operator.precision**0.5 if tolerance is None else tolerance
     defects = [_defects(operator, generator, allowed) for _ in range(trials)]
     linearity, adjoint, symmetry = zip(*defects, strict=True)

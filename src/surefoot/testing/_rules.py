@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.operators import Array
@@ -48,6 +49,7 @@ class RuleCheck(Record):
     covariance: float | None
 
 
+@checked
 def check_rule(
     rule: Rule,
     problem: Problem | None = None,

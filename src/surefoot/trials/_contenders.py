@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.problems import Problem
@@ -38,6 +39,7 @@ def contender_names() -> dict[str, str]:
     return rules | {name: summary for name, (summary, _) in MOMENTUM.items()}
 
 
+@checked
 def contender(name: str, known: Known) -> Contender:
     """The contender that a name stands for.
 
@@ -77,6 +79,7 @@ def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
     return (*names, "constant:optimal", *(("chebyshev", "heavy-ball") if known.smallest else ("fista",)))
 
 
+@checked
 def known_of(problem: Problem, steps: int, *, optimum: float | None = None, first: float | None = None) -> Known:
     """What a problem knows of itself: curvature bounds that hold everywhere, where there are some."""
     found = global_curvature(problem)

@@ -81,6 +81,11 @@ class Counted(Problem):
         """The Hessian at x times v, not counted: a method that lives on products notes them itself."""
         return self._inner.hessian_product(x, v)
 
+    @property
+    def loss_is(self) -> str:
+        """That of the problem."""
+        return self._inner.loss_is
+
     def curvature(self) -> Spectrum:
         """That of the problem."""
         return self._inner.curvature()

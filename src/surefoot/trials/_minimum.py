@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -51,6 +52,7 @@ class Minimum(Record):
         return Minimum(value=seen, error=self.error, how="lowest value of any run")
 
 
+@checked
 def minimum(problem: Problem, x0: Array) -> Minimum:
     """The least value: solved for a quadratic, else L-BFGS-B to its end and Newton's method.
 

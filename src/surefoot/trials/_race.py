@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -21,6 +22,7 @@ from surefoot.trials._race_result import Entry, Race
 __all__ = ["race"]
 
 
+@checked
 def race(
     problem: Problem,
     rules: Sequence[str] | None = None,

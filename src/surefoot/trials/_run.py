@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.problems import Problem
@@ -47,6 +48,8 @@ class Run(Record):
         The largest step that is stable everywhere, from the curvature's upper bound; None where there is no bound.
     limit_is : str
         Where the limit comes from.
+    loss_is : str
+        What the loss is a mean or a sum of, where the problem says it: the steps are for that one.
     descent : Descent
         The run itself.
     seconds : float
@@ -59,6 +62,7 @@ class Run(Record):
     method: str
     limit: float | None
     limit_is: str
+    loss_is: str = ""
     descent: Descent = field(repr=False)
     seconds: float
 
@@ -95,6 +99,7 @@ class Run(Record):
         return "\n".join([
             f"{self.problem}: {self.rule}",
             f"  {self.method}{limit}",
+            *([f"  for f = {self.loss_is}"] if self.loss_is else []),
             "",
             *align(rows),
             "",
@@ -106,6 +111,7 @@ class Run(Record):
         return {"findings": self.findings}
 
 
+@checked
 def run(
     problem: Problem,
     rule: str = "auto",
@@ -195,6 +201,7 @@ def run(
         method=chosen.method.name,
         limit=limit,
         limit_is=limit_is,
+        loss_is=problem.loss_is,
         descent=descent,
         seconds=clock.seconds,
     )

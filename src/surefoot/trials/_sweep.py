@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from surefoot.checks import checked, random_generator
 from surefoot.dynamics import period
 from surefoot.errors import Interrupted, InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
@@ -150,6 +151,7 @@ class Sweep(Table):
         return {"finding": self.finding}
 
 
+@checked
 def sweep(
     problem: Problem,
     rates: ArrayLike | None = None,
@@ -265,7 +267,7 @@ def _outcome(
 ) -> Outcome:
     # the rule's cap is on the move, clipping's on the gradient
     rule = Constant(step=rate) if clip is None else Clipped(rule=Constant(step=rate), cap=rate * clip)
-    directions = np.random.default_rng(rng).standard_normal((DIRECTIONS, start.size))
+    directions = random_generator(rng).standard_normal((DIRECTIONS, start.size))
     seen: list[list[float]] = []
 
     def watch(x: Array, loss: float) -> None:

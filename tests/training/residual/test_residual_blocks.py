@@ -94,6 +94,21 @@ def branch_first(self, x):
     return self.a(x).add(x)
 
 
+def descent(self, x):
+    """A step of gradient descent, the sum that it is."""
+    return x - self.a(x)
+
+
+def descent_in_place(self, x):
+    x = self.norm(x)
+    x -= self.a(x)
+    return x
+
+
+def less(self, x):
+    return torch.sub(x, self.a(x), alpha=0.5)
+
+
 def polynomial(self, x):
     """The cubic inside GELU's approximation is x + c x^3, but has no parameters."""
     y = self.a(x)
@@ -117,6 +132,9 @@ def around_all(self, x):
         (grouped, lambda m, x: m.a(x) + m.b(x)),
         (with_alpha, lambda m, x: 0.5 * m.a(x)),
         (branch_first, lambda m, x: m.a(x)),
+        (descent, lambda m, x: -m.a(x)),
+        (descent_in_place, lambda m, x: -m.a(m.norm(x))),
+        (less, lambda m, x: -0.5 * m.a(x)),
         (polynomial, None),
         (around_all, lambda m, x: m.a(m.norm(x))),
     ],
@@ -223,3 +241,9 @@ def test_a_model_without_blocks_says_what_was_seen():
 def test_a_block_that_runs_twice_is_two_steps():
     shared = MLP(4)
     assert list(found(nn.Sequential(shared, shared), inputs(3, 4))) == ["0.outer #1", "0.outer #2"]
+
+
+def test_a_branch_less_its_input_is_no_block():
+    model = written(lambda self, x: self.a(x) - x)
+    with pytest.raises(InvalidInput, match=r"no x \+ g\(x\)"):
+        found(model, inputs(3, 4))

@@ -12,6 +12,7 @@ from surefoot.audits.failures._progress import FAR_TOO_SHORT, FEW, fall, flat, l
 from surefoot.audits.failures._run import Look, Run, number, run_of
 from surefoot.audits.failures._stability import look_at_stability
 from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 
@@ -25,6 +26,7 @@ KEPT = 600
 FAINT = 0.35
 
 
+@checked
 def why(
     log: Any,
     plan: Any = None,

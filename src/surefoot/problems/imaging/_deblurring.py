@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array, Convolution, Operator, convolution, gram, shifted
 from surefoot.operators.convolution import Boundary
@@ -20,6 +21,7 @@ __all__ = ["Deblurring"]
 RTOL = 1e-3
 
 
+@checked
 class Deblurring(Problem):
     """Half the squared distance of a blurred image from the one observed, with a ridge (Tikhonov).
 
@@ -93,6 +95,11 @@ class Deblurring(Problem):
     def size(self) -> int:
         """Number of samples, all channels together."""
         return self.data.size
+
+    @property
+    def loss_is(self) -> str:
+        """The sum of half squares."""
+        return f"the sum of r^2/2 over {self.size} samples (multiply the step by {self.size} for the mean)"
 
     @property
     def convex(self) -> bool:

@@ -33,6 +33,7 @@ class Measured(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Discrepancy:
     """Says when the residual is no larger than the noise; a callback of `surefoot.descend`.

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.operators import Array
 from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.problems.linear.model import LinearModel
@@ -11,6 +12,7 @@ from surefoot.problems.linear.model import LinearModel
 __all__ = ["AbsoluteLoss"]
 
 
+@checked
 class AbsoluteLoss(LinearModel):
     """Mean absolute residual, with a ridge: not smooth.
 

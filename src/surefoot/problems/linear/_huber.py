@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
@@ -21,6 +22,7 @@ FIT_WORK = 1e10
 FIT_STEPS = 100  # of an iteration, for a sparse matrix
 
 
+@checked
 class Huber(LinearModel):
     """Mean of squared residuals that turn linear at delta, with a ridge.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_matrix, real_vector
@@ -13,6 +14,7 @@ from surefoot.spectra import Spectrum
 __all__ = ["LeastSquares"]
 
 
+@checked
 class LeastSquares(LinearModel):
     """Mean squared residual, halved, with a ridge.
 
@@ -59,6 +61,12 @@ class LeastSquares(LinearModel):
         matrix = real_matrix(A, "A")
         targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
         super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
+
+    @property
+    def loss_is(self) -> str:
+        """The mean of half squares."""
+        n = self._rows
+        return f"the mean of r^2/2 over {n} rows (halve the step for nn.MSELoss, divide it by {n} for the sum)"
 
     @property
     def constant_curvature(self) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import binary_labels, real_matrix
@@ -13,6 +14,7 @@ from surefoot.spectra import Spectrum
 __all__ = ["Logistic"]
 
 
+@checked
 class Logistic(LinearModel):
     """Mean log-loss of a linear score, with a ridge.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -14,6 +15,7 @@ from surefoot.spectra import Spectrum
 __all__ = ["ResidualNorm"]
 
 
+@checked
 class ResidualNorm(Problem):
     """Euclidean norm of the residual: not smooth.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import class_labels, real_matrix
@@ -14,6 +15,7 @@ from surefoot.spectra import Bounds, Spectrum
 __all__ = ["Softmax"]
 
 
+@checked
 class Softmax(LinearModel):
     """Mean cross-entropy of K linear scores, with a ridge.
 

@@ -113,6 +113,11 @@ class LinearModel(Problem):
         return self._targets.shape[1] * self._width
 
     @property
+    def loss_is(self) -> str:
+        """A mean over the rows."""
+        return f"a mean over {self._rows} rows (for the sum divide the step by {self._rows})"
+
+    @property
     def convex(self) -> bool:
         """True: a convex loss of a linear map plus a ridge."""
         return True

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.records import Record
 from surefoot.stability import Limits
 from surefoot.tables import align
@@ -9,6 +10,7 @@ from surefoot.tables import align
 __all__ = ["Comparison"]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Comparison(Record):
     """Limits before and after a change of variables, side by side.

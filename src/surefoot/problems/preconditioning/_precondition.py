@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -18,6 +19,7 @@ __all__ = ["precondition"]
 NAMES = ("jacobi", "columns", "standardise", "cholesky")
 
 
+@checked
 def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Preconditioned:
     """The same problem in variables z, x = S z, in which its curvature is more alike in all directions.
 

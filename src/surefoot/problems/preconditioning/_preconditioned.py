@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.methods import Method
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -15,6 +16,7 @@ from surefoot.stability import limits
 __all__ = ["Preconditioned"]
 
 
+@checked
 class Preconditioned(Problem):
     """A problem f in the variables z, x = S z: the same values, other curvatures.
 
@@ -39,6 +41,11 @@ class Preconditioned(Problem):
     def name(self) -> str:
         """The problem's, and what was done."""
         return f"{self.problem.name}, {self.change.name}"
+
+    @property
+    def loss_is(self) -> str:
+        """That of the problem: the values are the same."""
+        return self.problem.loss_is
 
     @property
     def size(self) -> int:

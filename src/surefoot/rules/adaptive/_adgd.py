@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import optional, positive
@@ -21,6 +22,7 @@ class AdGDState:
     ratio: float = math.inf
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGD(Rule):
     """Steps from the local Lipschitz constant L_k = |y|/|s|, growing no faster than the past allows.

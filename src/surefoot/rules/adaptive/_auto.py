@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import optional, positive
 from surefoot.rules.adaptive._barzilai_borwein import secant_steps
@@ -33,6 +34,7 @@ class AutoState:
     threshold: float = THRESHOLD
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(Rule):
     """Secant steps that end a two-dimensional quadratic, guarded by the losses seen.

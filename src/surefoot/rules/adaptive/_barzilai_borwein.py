@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, optional, positive
@@ -21,6 +22,7 @@ class BBState:
     reference: Reference = field(default_factory=lambda: Reference(math.nan))
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarzilaiBorwein(Rule):
     """The inverse curvature along the last move, as the next step.

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.adaptive.moments import Moments
@@ -19,6 +20,7 @@ class ConfidentState:
     step: float = math.nan
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confident(Rule):
     """Steps from an upper confidence bound on the curvature along the moves.

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, optional, whole
@@ -20,6 +21,7 @@ class PolyakState:
     waited: int = 0
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polyak(Rule):
     """The gap to a target value over the squared gradient norm.

@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.rules._checks import positive
 from surefoot.rules.schedules._smooth import Schedule
 
 __all__ = ["Silver"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silver(Schedule):
     """The silver schedule for convex functions with a gradient of Lipschitz constant L.

@@ -45,6 +45,7 @@ class Schedule(Rule):
         return Decision(step=self.at(observation.iteration)), state
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant(Schedule):
     """The same step every time.
@@ -76,6 +77,7 @@ class Constant(Schedule):
         return self.step
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InverseTime(Schedule):
     """Decay like 1/k.
@@ -103,6 +105,7 @@ class InverseTime(Schedule):
         return self.step / (1 + k / self.halving)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InverseSqrt(Schedule):
     """Decay like 1/sqrt(k).
@@ -161,6 +164,7 @@ class StepDecay(Schedule):
         return self.step * self.factor ** (k // self.every)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exponential(Schedule):
     """Geometric decay.

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import positive
@@ -12,6 +13,7 @@ from surefoot.rules.schedules._smooth import ScheduleState
 __all__ = ["Subgradient"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subgradient(Rule):
     """A move of a length fixed in advance along the normalised subgradient.

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
@@ -32,6 +33,7 @@ class SearchState:
     rejected: bool = False
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Armijo(Rule):
     """Shorten a trial until the loss falls by a part of what the slope promises.

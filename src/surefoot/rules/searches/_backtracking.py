@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.searches._armijo import SearchState
@@ -12,6 +13,7 @@ from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, first_step, is_
 __all__ = ["Backtracking"]
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtracking(Rule):
     """Steps 1/L with an L that rises where the quadratic upper bound fails and falls again after.

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, optional, positive
@@ -31,6 +32,7 @@ class WolfeState:
     trials: int = 0
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrongWolfe(Rule):
     """A step that decreases the loss enough and leaves little slope behind.

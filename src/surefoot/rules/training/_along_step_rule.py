@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, positive, whole
 
@@ -19,6 +20,7 @@ class AlongStepState:
     wait: int = 0
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlongStep(Rule):
     """A multiple of the rate that would be best along the last update.

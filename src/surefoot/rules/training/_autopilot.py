@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number
 
@@ -83,6 +84,7 @@ class AutopilotState:
     cooling: bool = False
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autopilot(Rule):
     """Rehearse the whole run in small at several rates side by side, go on as the best, cool down at the end.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 
 __all__ = ["Cooldown", "CooldownState"]
@@ -17,6 +18,7 @@ class CooldownState:
     cooling: bool = False
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cooldown(Rule):
     """Follow a rule, then go in a straight line to zero while the driver says so.

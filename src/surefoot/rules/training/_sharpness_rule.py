@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import number, positive, whole
 
@@ -18,6 +19,7 @@ class SharpnessState:
     wait: int = 0
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpness(Rule):
     """A fixed part of the optimizer's linear stability limit.

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number, whole
 
@@ -127,6 +128,7 @@ class WatchState:
     wait: int = 0
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch(Rule):
     """Judge a noisy run by consequences, and brake it if the rate is to blame.

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import fraction, number
 
@@ -24,6 +25,7 @@ class BrakeState:
     reference: float = math.nan
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brake(Rule):
     """Take a step back when the gradient jumps, go on with shorter ones, return slowly.

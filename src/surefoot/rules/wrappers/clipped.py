@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules._checks import positive
 
@@ -21,6 +22,7 @@ class ClippedState:
     longest: float = math.inf
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clipped(Rule):
     """No move longer than a cap.

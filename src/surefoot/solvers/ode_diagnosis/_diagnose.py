@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotRepeatable
 from surefoot.methods import DormandPrince
 from surefoot.solvers._integrate import Fun
@@ -28,6 +29,7 @@ WORTH = 4.0
 PATIENCE, NO_FACTORS = 3.0, 1.5
 
 
+@checked
 def diagnose(
     fun: Fun,
     t: float,

@@ -154,8 +154,9 @@ def density(
     for name, value, least in (("n_vectors", n_vectors, 1), ("steps", steps, 1), ("points", points, 2)):
         if value < least:
             raise InvalidInput(f"{name} must be at least {least}; got {value!r}")
-    if width is not None and not 0 < width < math.inf:
-        raise InvalidInput(f"width must be positive and finite; got {width!r}")
+    # a density of that height is one over it
+    if width is not None and not (0 < width < math.inf and 1 / width < math.inf):
+        raise InvalidInput(f"width must be positive and finite, and so must one over it; got {width!r}")
     generator = private_generator(rng)
     runs = [_quadrature(operator, steps, generator) for _ in range(n_vectors)]
     nodes, weights = _table([run[0] for run in runs]), _table([run[1] for run in runs])

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
 from surefoot.records import Record
@@ -61,6 +62,7 @@ class EigenPairs(Record):
         return "\n".join([*lines, f"  {self.note}"] if self.note else lines)
 
 
+@checked
 def eigenpairs(
     operator: Any,
     k: int = 5,
@@ -134,9 +136,10 @@ def eigenpairs(
     budget = MAX_PRODUCTS if max_products is None else max_products
     run, extreme, spent, converged = _run(operator, k, rtol, failure, min(n, budget), generator, probe=True)
     found = _pairs_of(run, k, extreme, spent, converged)
+    size = run.scale
     # the interval of the first value says already that nothing lies above it
     while k > 1 and found.values.size < n and spent < budget:
-        beside = _Beside(operator, found.vectors)
+        beside = _Beside(operator, found.vectors, size)
         wanted = k - found.values.size
         run, rest, more, converged = _run(beside, max(wanted, 1), rtol, failure, budget - spent, generator)
         spent += more
@@ -169,7 +172,8 @@ def _run(
         start = operator.project(start)
         start = start / operator.space.norm(start)
     # the vectors are asked for: their basis is stored whatever it takes
-    run = Lanczos(operator, start, max_memory=sys.maxsize)
+    size = operator.size if isinstance(operator, _Beside) else 0.0
+    run = Lanczos(operator, start, max_memory=sys.maxsize, size=size)
     delta = start_component(n, failure, is_complex=operator.complex)
     spent = 0
     while True:
@@ -183,16 +187,21 @@ def _run(
             continue
         residuals = _residuals(run, k)
         extreme = _extreme(run, delta, failure)
-        size = rtol * float(np.abs(run.ritz).max())
-        converged = residuals.size == k and bool((residuals <= size).all()) and extreme.width <= size
+        # what is left beside others is wanted as accurately as they were
+        width = rtol * max(size, float(np.abs(run.ritz).max()))
+        converged = residuals.size == k and bool((residuals <= width).all()) and extreme.width <= width
         if converged or last:
             return run, extreme, spent, converged or run.exhausted
 
 
 class _Beside(LinearMap):
-    """(I - VV') A (I - VV'): what an operator is on the vectors orthogonal to those found."""
+    """(I - VV') A (I - VV'): what an operator is on the vectors orthogonal to those found.
 
-    def __init__(self, operator: Operator, vectors: Array) -> None:
+    Its products are rounded like those of A, whose `size` is max |lambda|, even where nothing is left.
+    """
+
+    def __init__(self, operator: Operator, vectors: Array, size: float) -> None:
+        self.size = size
         adjoint = operator.space.xp.conj(vectors).T
         self.project = lambda x: x - vectors @ (adjoint @ x)
         super().__init__(
@@ -244,7 +253,7 @@ def _residuals(run: Lanczos, k: int) -> NDArray[np.float64]:
 
 
 def _extreme(run: Lanczos, delta: float, failure: float) -> Bounds:
-    scale = float(np.abs(run.ritz).max())
+    scale = max(run.size, float(np.abs(run.ritz).max()))
     slack = run.rounding * scale
     top = float(run.ritz[-1])
     if run.complete or scale == 0.0:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
@@ -51,6 +52,7 @@ class TraceEstimate(Record):
         )
 
 
+@checked
 def trace(
     operator: Any,
     *,

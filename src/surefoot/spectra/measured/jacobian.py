@@ -59,6 +59,7 @@ class Jacobian(Operator):
         return super()._apply_adjoint(x) if self._matrix is None else self._matrix.rmatvec(x)
 
 
+@checked
 def jacobian(
     fun: Fun,
     t: float,
@@ -232,7 +233,10 @@ def _differences(
 ) -> Matrix:
     from scipy.sparse import coo_array, csc_array
 
-    columns: Any = csc_array(pattern)
+    try:
+        columns: Any = csc_array(pattern)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"sparsity must be a matrix, sparse or dense: {error}") from error
     if columns.shape != (y.size, y.size):
         raise InvalidInput(f"sparsity must have shape {(y.size, y.size)}; got {columns.shape}")
     starts = np.asarray(columns.indptr)

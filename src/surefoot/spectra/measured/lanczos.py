@@ -50,6 +50,9 @@ class Lanczos:
     max_memory : int
         Bytes that the basis may take. Where 128 vectors do not fit none is stored; where more turn out to be needed
         than fit, it is let go and the run continues without.
+    size : float
+        What the rounding of a product is relative to, if that is more than the products themselves: max |lambda| of the
+        operator of which this one is what is left beside some vectors.
 
     References
     ----------
@@ -58,8 +61,11 @@ class Lanczos:
     Linear Algebra Appl. 113 (1989) 7-63.
     """
 
-    def __init__(self, operator: Operator, start: Array, *, max_memory: int = MAX_BASIS_BYTES) -> None:
+    def __init__(
+        self, operator: Operator, start: Array, *, max_memory: int = MAX_BASIS_BYTES, size: float = 0.0
+    ) -> None:
         self.operator = operator
+        self.size = size
         self.space: Space = operator.space
         self.alphas: list[float] = []
         self.betas: list[float] = []
@@ -129,7 +135,7 @@ class Lanczos:
             raise InvalidInput("the basis was not stored; ask for a few vectors, or allow more max_memory")
         if self._let_go:
             # T of a run that was orthogonalised in part does not repeat without: make one that does
-            run = Lanczos(self.operator, self._start, max_memory=0)
+            run = Lanczos(self.operator, self._start, max_memory=0, size=self.size)
             while run.steps < self.steps and not run.exhausted:
                 run.advance()
             return run.ritz_pairs(top)
@@ -137,8 +143,8 @@ class Lanczos:
 
     @property
     def scale(self) -> float:
-        """A lower estimate of max |lambda|, from the entries of T."""
-        return max(map(abs, [*self.alphas, *self.betas]), default=0.0)
+        """A lower estimate of max |lambda|, from the entries of T; at least `size`."""
+        return max(map(abs, [self.size, *self.alphas, *self.betas]))
 
     @property
     def precision(self) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, Space, as_operator
 from surefoot.operators.extremes import refuse_extremes
@@ -54,6 +55,7 @@ class Measurement:
         return self._rows(top)
 
 
+@checked
 def spectrum(
     operator: Any,
     *,

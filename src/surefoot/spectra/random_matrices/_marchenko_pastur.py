@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
+from surefoot.spectra.types import Bounds, Spectrum
 
 __all__ = ["MarchenkoPastur", "Wigner"]
 
@@ -68,6 +69,14 @@ class MarchenkoPastur:
     def atom(self) -> float:
         """Mass at 0."""
         return max(0.0, 1 - 1 / self.ratio)
+
+    def curvature(self) -> Spectrum:
+        """The ends as a spectrum, so that `limits` takes the law: those of a large matrix, an *estimate* of any one.
+
+        0 is the smallest for more features than samples. `largest` says how far one matrix departs from its edge.
+        """
+        low, high = self.support
+        return _predicted(0.0 if self.atom else low, high, "the law of Marchenko and Pastur")
 
     def density(self, x: ArrayLike) -> Reals:
         """The continuous part's density at x, of any shape; 0 outside its support."""
@@ -163,6 +172,7 @@ class MarchenkoPastur:
         return (lower_end - here) / (2 * np.pi * self.variance * self.ratio)
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Wigner:
     """Eigenvalues of a large symmetric matrix of independent entries with variance s^2/n.
@@ -192,6 +202,10 @@ class Wigner:
         """Both edges."""
         radius = 2 * math.sqrt(self.variance)
         return -radius, radius
+
+    def curvature(self) -> Spectrum:
+        """The ends as a spectrum, so that `limits` takes the law: those of a large matrix, an *estimate* of any one."""
+        return _predicted(*self.support, "the semicircle law")
 
     def density(self, x: ArrayLike) -> Reals:
         """The density at x, of any shape; 0 outside the support."""
@@ -246,6 +260,17 @@ class Wigner:
             raise InvalidInput(f"size must be at least 2; got {size!r}")
         deviation, scale = math.sqrt(self.variance), size ** (-2 / 3)
         return deviation * (2 + TRACY_WIDOM[0] * scale), deviation * TRACY_WIDOM[1] * scale
+
+
+def _predicted(smallest: float, largest: float, law: str) -> Spectrum:
+    return Spectrum(
+        kind="curvature",
+        largest=Bounds(largest, largest, "estimate", "estimate"),
+        smallest=Bounds(smallest, smallest, "estimate", "estimate"),
+        size=0,
+        provenance="predicted",
+        note=f"{law}, in the limit of a large matrix",
+    )
 
 
 def _positive(value: float, name: str) -> None:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, random_generator, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra.random_matrices._marchenko_pastur import TRACY_WIDOM
 from surefoot.spectra.random_matrices._wide_edge import Layers, top_eigenvalue
@@ -105,7 +106,29 @@ def predict_wide(
     >>> spec.provenance, round(spec.largest.upper, 2)
     ('predicted', 0.17)
     """
-    x = _inputs(inputs, samples, rng)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _prediction(
+            _inputs(inputs, samples, rng),
+            widths,
+            activation,
+            weight_variance,
+            bias_variance,
+            outputs,
+            loss,
+            parametrization,
+        )
+
+
+def _prediction(
+    x: Reals,
+    widths: Sequence[int],
+    activation: str,
+    weight_variance: float | Sequence[float],
+    bias_variance: float | Sequence[float | None] | None,
+    outputs: int,
+    loss: str,
+    parametrization: str,
+) -> Spectrum:
     n, d = x.shape
     sizes = _hidden_sizes(widths, outputs)
     _check_loss(loss, outputs)
@@ -124,6 +147,8 @@ def predict_wide(
     number = sum(a * b for a, b in zip(fans, [*sizes, outputs], strict=True))
     number += sum(size for size, bias in zip([*sizes, outputs], biases, strict=True) if bias is not None)
     value = factor * largest / n
+    if not math.isfinite(value):
+        raise NotFinite("the kernels leave the floats; scale the inputs and the variances")
     smallest = Bounds.exactly(0.0) if number > n * outputs else Bounds(0.0, value, "proved", "estimate")
     return Spectrum(
         kind="curvature",
@@ -206,9 +231,9 @@ def _inputs(inputs: int | ArrayLike, samples: int | None, rng: int | np.random.G
             raise InvalidInput(
                 f"for inputs={inputs!r}, a dimension >= 1, give the number of samples >= 2; got samples={samples!r}"
             )
-        x = np.random.default_rng(rng).standard_normal((samples, int(inputs)))
+        x = random_generator(rng).standard_normal((samples, int(inputs)))
     else:
-        x = np.asarray(inputs, dtype=np.float64)
+        x = real_array(inputs, "inputs")
         if x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 1:
             raise InvalidInput(f"inputs must have shape (n, d) with n >= 2, or be the dimension d; got {x.shape}")
         if samples is not None and samples != len(x):
@@ -234,8 +259,8 @@ def _variances(
     weight: float | Sequence[float], bias: float | Sequence[float | None] | None, layers: int
 ) -> tuple[list[float], list[float | None]]:
     """Both, one per layer of weights."""
-    weights: list[float] = [*weight] if isinstance(weight, Sequence) else [weight] * layers
-    biases: list[float | None] = [*bias] if isinstance(bias, Sequence) else [bias] * layers
+    weights: list[float] = [weight] * layers if isinstance(weight, Real) else [*weight]
+    biases: list[float | None] = [bias] * layers if bias is None or isinstance(bias, Real) else [*bias]
     for name, values in (("weight_variance", weights), ("bias_variance", biases)):
         if len(values) != layers:
             raise InvalidInput(f"{name} must be a number, or {layers}: hidden layers and output; got {len(values)}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -28,6 +28,7 @@ class _DesignSet(UncertaintySet):
         """A random member A."""
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Rectangular(_DesignSet):
     """A'A for lower <= A <= upper entry by entry.
@@ -96,6 +97,7 @@ class Rectangular(_DesignSet):
         return (self.lower + self.upper) / 2, (self.upper - self.lower) / 2
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureRanges(_DesignSet):
     """(A S)'(A S) for S = diag(s), each feature's scale s_j anywhere in [low_j, high_j]: units, drift, calibration.
@@ -121,7 +123,7 @@ class FeatureRanges(_DesignSet):
 
     def __post_init__(self) -> None:
         design = _design(self.design, "design")
-        low, high = np.asarray(self.low, dtype=np.float64), np.asarray(self.high, dtype=np.float64)
+        low, high = real_array(self.low, "low"), real_array(self.high, "high")
         shapes = {low.shape, high.shape} - {(), (design.shape[1],)}
         if shapes or not (np.isfinite(high).all() and (low > 0).all() and (low <= high).all()):
             raise InvalidInput(f"needs positive factors low <= high, numbers or of shape ({design.shape[1]},)")

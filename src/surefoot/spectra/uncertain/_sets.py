@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -159,6 +159,7 @@ class Ball(UncertaintySet):
         return self.center + self.radius * rng.uniform() * direction / size
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Interval(UncertaintySet):
     """All symmetric matrices with lower <= Q <= upper entry by entry. Exact up to n = 12, a bound beyond.
@@ -222,6 +223,7 @@ class Interval(UncertaintySet):
         return Bounds(np.linalg.eigvalsh(member)[-1], bound, "proved", "proved")
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Affine(UncertaintySet):
     """All Q0 + sum_i t_i Q_i with t in a box: a physical parameter known to a tolerance.
@@ -251,7 +253,7 @@ class Affine(UncertaintySet):
         parts = tuple(symmetric(matrix, f"directions[{i}]") for i, matrix in enumerate(self.directions))
         if not parts or any(matrix.shape != self.base.shape for matrix in parts):
             raise InvalidInput(f"needs at least one direction, each of shape {self.base.shape}, that of the base")
-        box = np.asarray(self.box, dtype=np.float64)
+        box = real_array(self.box, "box")
         if box.shape != (len(parts), 2) or not np.isfinite(box).all() or (box[:, 0] > box[:, 1]).any():
             raise InvalidInput(
                 f"box must hold a finite (least, largest) for each of {len(parts)} directions; got {box}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array
 from surefoot.spectra.types import Bounds, Spectrum
@@ -12,6 +13,7 @@ from surefoot.spectra.uncertain._sets import UncertaintySet
 __all__ = ["worst_case"]
 
 
+@checked
 def worst_case(members: UncertaintySet | Sequence[Spectrum]) -> Spectrum:
     """The spectrum whose ends are the extremes over a set.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 
 __all__ = ["Practice", "Verdict", "practice", "practices"]
@@ -78,6 +79,7 @@ class Practice:
             return Verdict(False, f"{self.name} raised {type(error).__name__}: {error}")
 
 
+@checked
 def practice(number: int) -> Practice:
     """One of the twelve practices.
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.training.curvature._jacobian import outer_product
 from surefoot.training.curvature.linearised import (
@@ -26,6 +27,7 @@ __all__ = ["EmpiricalFisherOf", "empirical_fisher"]
 MEAN_AGREES = 1e-3
 
 
+@checked
 def empirical_fisher(
     model: nn.Module,
     loss: Loss,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.curvature._jacobian import outer_product
 from surefoot.training.curvature.gauss_newton import GaussNewtonOf
@@ -25,6 +26,7 @@ from surefoot.training.model.trees import leaves
 __all__ = ["FisherOf", "fisher"]
 
 
+@checked
 def fisher(
     model: nn.Module,
     loss: Loss,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.curvature.linearised import HessianOf
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
@@ -14,6 +15,7 @@ from surefoot.training.model.loss import Loss
 __all__ = ["hessian"]
 
 
+@checked
 def hessian(
     model: nn.Module,
     loss: Loss,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.curvature._jacobian import outer_product
 from surefoot.training.curvature.linearised import (
@@ -121,6 +122,7 @@ def _known_to_be_convex(z: Tensor, inner: Callable[[Tensor], Tensor]) -> bool:
     return False
 
 
+@checked
 def gauss_newton(
     model: nn.Module,
     loss: Loss,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
 from surefoot.progress import Progress
@@ -47,6 +48,7 @@ KEPT, RUN_AGAIN = 2.0, 3.5
 WORKING_VECTORS = 8
 
 
+@checked
 class CurvatureOperator(Operator):
     """A curvature matrix of a model's mean loss over data, at the model's current parameters.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Operator
 from surefoot.training.curvature import CurvatureOperator
@@ -13,6 +14,7 @@ from surefoot.training.optimizers.frozen import freeze
 __all__ = ["blocks", "optimizer_curvature"]
 
 
+@checked
 def blocks(
     H: CurvatureOperator, by: str | Iterable[str] | Mapping[str, Any] = "layers", *, optimizer: Optimizer | None = None
 ) -> dict[str, CurvatureOperator]:
@@ -64,6 +66,7 @@ def blocks(
     return {name: H.restricted(parameters, max_memory=memory) for name, parameters in chosen.items()}
 
 
+@checked
 def optimizer_curvature(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     """The curvature as an optimizer at its current state sees it.
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.noise.estimate import unbiased
 from surefoot.records import Record, left_out
@@ -124,6 +125,7 @@ class GroupAdvice(Record):
         return "\n".join([head, *rows])
 
 
+@checked
 def suggest_groups(
     model: nn.Module,
     loss: Loss,

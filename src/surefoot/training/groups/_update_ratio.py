@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import VERSION, Record, encode
 from surefoot.training.optimizers.unwrapped import unwrapped
@@ -138,6 +139,7 @@ class UpdateRatios:
         self._before = None
 
 
+@checked
 def update_ratios(
     optimizer: Optimizer, *, groups: Mapping[str, Iterable[Tensor]] | None = None, every: int = 1
 ) -> UpdateRatios:

@@ -6,12 +6,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.rules import Watch
 from surefoot.training.loop import Event, Loop
 
 __all__ = ["Guard"]
 
 
+@checked
 class Guard(Loop):
     """Steps an optimizer, and takes back what goes wrong.
 

@@ -214,10 +214,8 @@ def store_for(keep: Any, run: str) -> Store:
     InvalidType
         If it names none.
     """
-    if keep == "device":
-        return MemoryStore()
-    if keep == "cpu":
-        return MemoryStore("cpu")
+    if isinstance(keep, str) and keep in ("device", "cpu"):
+        return MemoryStore() if keep == "device" else MemoryStore("cpu")
     if isinstance(keep, Path):
         own = rank()
         return DirectoryStore(keep if own is None else keep / f"rank-{own}", run)

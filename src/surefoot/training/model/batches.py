@@ -80,7 +80,11 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
     items = _listed(data)
     if not items:
         raise InvalidInput(f"the data holds no batch ({type(data).__name__}); curvature needs at least one")
-    counts = tuple(float(weight) for weight in _weights(items, loss, count))
+    weights = list(_weights(items, loss, count))
+    try:
+        counts = tuple(map(float, weights))
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"count must return a number for each batch; got {weights[0]!r}") from error
     for i, weight in enumerate(counts):
         if not 0 < weight < float("inf"):
             raise InvalidInput(f"batch {i} of {len(items)} weighs {weight:g} samples; drop empty batches")

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 
 __all__ = ["Loss", "Supervised", "causal_lm", "supervised"]
@@ -38,6 +39,7 @@ ELEMENTS = frozenset({
 })  # fmt: skip
 
 
+@checked
 def supervised(
     criterion: Callable[[Tensor, Tensor], Tensor],
     *,

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.noise.mean_square import MOST_DIRECTIONS, mean_square_limits_of
 from surefoot.stability import Limits
@@ -28,6 +29,7 @@ AGREES = 1e-3
 COUPLED = "samples have no curvature of their own (batch normalisation in train mode); call model.eval()"
 
 
+@checked
 def mean_square_limits(
     model: nn.Module,
     loss: Loss,

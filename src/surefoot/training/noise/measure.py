@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.noise import GradientNoise
 from surefoot.noise.estimate import LEAST_GROUPS
@@ -28,6 +29,7 @@ GROUPS, LEAST_SAMPLES = 32, 8
 PROBED = 8
 
 
+@checked
 def gradient_noise(
     model: nn.Module,
     loss: Loss,

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.training.optimizers._methods import NesterovAverage
@@ -12,6 +13,7 @@ from surefoot.training.optimizers.frozen import method_of
 __all__ = ["effective_rate", "equivalent_rate"]
 
 
+@checked
 def effective_rate(method: Method | Optimizer, rate: float | None = None, *, curvature: float = 0.0) -> float:
     """The rate of plain gradient descent that moves slow directions as far.
 
@@ -64,6 +66,7 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
     return rate * gain / (1 - momentum)
 
 
+@checked
 def equivalent_rate(method: Method | Optimizer, other: Method, rate: float | None = None) -> float:
     """The rate with which another method moves slow directions as far: the same effective rate.
 

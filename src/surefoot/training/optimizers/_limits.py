@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidType
 from surefoot.methods import EMAMomentum
 from surefoot.operators import Operator, shifted
@@ -21,6 +22,7 @@ from surefoot.training.optimizers.unwrapped import unwrapped
 __all__ = ["optimizer_limits"]
 
 
+@checked
 def optimizer_limits(
     H: CurvatureOperator,
     optimizer: Optimizer,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import Method
 from surefoot.operators import Operator, scaled, shifted
@@ -71,6 +72,7 @@ class Frozen:
         return shifted(operator, self.decoupled * (self.method.real_limit / 2)) if self.decays[1] else operator
 
 
+@checked
 def method_of(optimizer: Optimizer) -> Method:
     """The method that a torch optimizer is, acting on preconditioned gradients.
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.rules import Autopilot, Constant, Cooldown, Rule, Watch
 from surefoot.training.loop import Loop, Moment
 from surefoot.training.optimizers.unwrapped import tunes_itself
@@ -14,6 +15,7 @@ from surefoot.training.pilot._named import pilot_rule, refuse_foreign_steps
 __all__ = ["Pilot"]
 
 
+@checked
 class Pilot(Loop):
     """Trains with a rate that it finds, holds and anneals itself.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.logs import EventWriter, JsonLines
 from surefoot.training.loop import Moment
@@ -18,6 +19,7 @@ TAG = "pilot/"
 SCALARS = ("loss", "rate", "limit", "noise")
 
 
+@checked
 class PilotLog:
     """Writes what a pilot does while it does it; `surefoot.audit` and TensorBoard read it.
 

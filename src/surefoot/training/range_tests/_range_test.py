@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import Interrupted, InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
@@ -31,6 +32,7 @@ CLEAR = 2.0
 WIDEST = 300.0
 
 
+@checked
 def range_test(
     model: nn.Module,
     loss: Loss,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra import Bounds
 from surefoot.training.model.loss import Loss
@@ -24,6 +25,7 @@ from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 __all__ = ["residual_stability"]
 
 
+@checked
 def residual_stability(
     model: Any,
     data: Any,
@@ -61,8 +63,8 @@ def residual_stability(
     blocks : str, iterable of str or callable, optional
         Modules that are blocks: a pattern (``"layers.*"``), names, or a function (name, module) -> bool. Each must add
         something computed from its input to its input, once or several times (a layer of a pre-norm transformer), or be
-        the module that ends a branch. Default: every sum x + g(x) in the forward pass, g with parameters, that has no
-        other in it.
+        the module that ends a branch. Default: every sum x + g(x) or x - g(x) in the forward pass, g with parameters,
+        that has no other in it.
     samples : int or None
         Measure Jacobians at the first so many samples; None: at all of the batch.
     rtol, failure : float

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import leaves
@@ -46,6 +47,7 @@ class ResidualScales:
         return f"ResidualScales({len(self.scales)} branches, {span if self._handles else 'removed'})"
 
 
+@checked
 def scale_residuals(
     model: nn.Module,
     data: Any,

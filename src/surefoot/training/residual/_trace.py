@@ -1,4 +1,4 @@
-"""One forward pass, and every x + g(x) in it, seen by what is added to what, whatever module the sum is written in."""
+"""One forward pass, and every x + g(x) and x - g(x) in it, by what is added to what, in any module."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -19,6 +19,9 @@ Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: w
 
 ADD = frozenset({torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__})
 ADD_IN_PLACE = frozenset({torch.Tensor.add_, torch.Tensor.__iadd__})
+# A step x - g(x) is x + (-g(x)); g(x) - x is none.
+SUBTRACT = frozenset({torch.sub, torch.subtract, torch.Tensor.sub, torch.Tensor.subtract, torch.Tensor.__sub__})
+SUBTRACT_IN_PLACE = frozenset({torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__})
 # What `scale_residuals` puts around a block: x + h (y - x).
 LERP = torch.Tensor.lerp
 
@@ -100,7 +103,7 @@ def edge_of(tensor: Tensor) -> Edge:
 
 
 class _Additions(TorchFunctionMode):
-    """Sees each addition of two tensors of one shape."""
+    """Sees each addition and subtraction of two tensors of one shape."""
 
     def __init__(self, record: Trace, stack: list[str]) -> None:
         super().__init__()
@@ -111,15 +114,18 @@ class _Additions(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is LERP and len(args) == 3:
             return self._rescale(func(*args), *args)
-        in_place = func in ADD_IN_PLACE
-        pair = _operands(args, kwargs) if in_place or func in ADD else None
+        in_place, minus = (
+            func in ADD_IN_PLACE or func in SUBTRACT_IN_PLACE,
+            func in SUBTRACT or func in SUBTRACT_IN_PLACE,
+        )
+        pair = _operands(args, kwargs) if in_place or minus or func in ADD else None
         if pair is None:
             return func(*args, **kwargs)
         edges = [get_gradient_edge(operand) for operand in pair]
         # what is added to in place loses its value, and its place in the graph
         first = pair[0].clone() if in_place else pair[0]
         result = func(*args, **kwargs)
-        alpha = kwargs.get("alpha", 1)
+        alpha = -kwargs.get("alpha", 1) if minus else kwargs.get("alpha", 1)
         self._note(first, pair[1], edges, alpha, result)
         return result
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.records import Record
@@ -53,6 +54,7 @@ class MiniBatchBias(Record):
         )
 
 
+@checked
 def minibatch_bias(
     H: CurvatureOperator,
     batch_size: int,

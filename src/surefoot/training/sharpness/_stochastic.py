@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent
 from surefoot.operators import Operator
@@ -98,6 +99,7 @@ class StochasticCurvature(Record):
         )
 
 
+@checked
 def stochastic_curvature(
     model: nn.Module,
     loss: Loss,

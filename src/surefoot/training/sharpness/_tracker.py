@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.spectra import Bounds
@@ -34,6 +35,7 @@ MIX = 0.1
 STREAM = 0x7EAC
 
 
+@checked
 class SharpnessTracker:
     """The largest curvature along a training run, as the optimizer sees it.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array
 from surefoot.training.curvature.linearised import as_scalar
@@ -173,6 +174,7 @@ class _Whole(nn.Module):
         return self.loss(self.model, batch)
 
 
+@checked
 def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: float | None = None) -> DescentMap:
     """Full-batch gradient descent of a model as a function (x, rate), for `surefoot.dynamics`.
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.training.model import supervised
 from surefoot.training.model.trees import mapped
@@ -25,6 +26,7 @@ WIDTH = 64
 CURVATURE_SAMPLES = 256
 
 
+@checked
 class ResidualTask(Task):
     """A `Task` whose model is residual: advice on it says what its blocks do to signal and gradient.
 

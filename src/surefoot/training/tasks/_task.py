@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Operator
@@ -69,6 +70,7 @@ class Candidate:
     make: OptimizerFactory = field(repr=False, compare=False)
 
 
+@checked
 class Task:
     """A training problem, frozen at its start: the model is copied, the data is read once.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from surefoot.checks import checked
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Clock, Progress
 from surefoot.records import Record
@@ -90,6 +91,7 @@ class TrainingRun(Record):
         return {"findings": self.findings}
 
 
+@checked
 def train(
     task: Task,
     rule: str = "auto",

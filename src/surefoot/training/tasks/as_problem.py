@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from surefoot.checks import checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems import Problem
@@ -85,6 +86,7 @@ class ModelProblem(Problem):
         raise NotSmooth("nothing bounds a network's curvature everywhere; measure it at a point: problem.hessian(x)")
 
 
+@checked
 def as_problem(model: nn.Module, loss: Loss, data: Any, *, name: str = "") -> ModelProblem:
     """A model's mean loss over all the data as a `surefoot.problems` problem: for `descend`, `race`, `sweep`.
 

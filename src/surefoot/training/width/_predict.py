@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.spectra import Spectrum, predict_wide
 from surefoot.spectra.random_matrices.wide_layers import WIDE, Loss
@@ -36,6 +37,7 @@ REASONS = {
 }
 
 
+@checked
 def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     """The largest Gauss-Newton eigenvalue of a wide fully connected model at initialisation, by `predict_wide`.
 
