@@ -94,6 +94,7 @@ def supervised(
     return Supervised(criterion, outputs, target)
 
 
+@checked
 def causal_lm(ignore_index: int = -100) -> "Supervised":
     """The cross-entropy of the next token, as loss(model, batch), for a model that returns `logits`.
 
