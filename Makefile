@@ -14,16 +14,12 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto
 
-<<<<<<< HEAD
 # The claims of the README on random cases.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/claims.py
 
-# Hostile files for every reader, twenty thousand of each kind: half an hour, from a seed of the day.
-=======
 # Hostile files for every reader, twenty thousand of each kind, ten thousand random operators, and every value in the
 # place of every argument: half an hour, from a seed of the day.
->>>>>>> 89d3af3 (Limits and runs say which loss a step is for; a race says where SciPy is the better tool; ten thousand random operators in make soak)
 soak: $(STAMP)
 	SUREFOOT_SOAK=20000 $(BIN)/python -m pytest -q tests/logs/test_fuzz.py
 	SUREFOOT_SOAK=10000 $(BIN)/python -m pytest -q tests/spectra/test_random_operators.py tests/test_public_edge.py
