@@ -64,3 +64,13 @@ def test_json():
 def test_bad_input(arguments, error, says):
     with pytest.raises(error, match=says):
         certify(*arguments)
+
+
+def test_what_it_will_take_is_said_before():
+    told = []
+    certify([1.0] * 3, 1.0, progress=lambda *seen: told.append(seen))
+    (done, total, label, left), last = told
+    assert (done, total) == (0, 1)
+    assert "3 steps" in label
+    assert 0 < left < 1
+    assert last[:2] == (1, 1)

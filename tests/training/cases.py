@@ -86,6 +86,25 @@ def bag(**options):
     return model, cross_entropy, (torch.randint(11, (6, 5)), torch.randint(3, (6,)))
 
 
+def mobile():
+    """A block of MobileNetV3: expansion, depthwise convolution, squeeze and excitation, projection."""
+
+    def forward(m, x):
+        y = m.deep(m.wide(x))
+        y = m.narrow(y * m.gate(y.mean((2, 3), keepdim=True)))
+        return m.out((x + y).flatten(1))
+
+    model = Lambda(
+        forward,
+        wide=nn.Sequential(nn.Conv2d(2, 6, 1), nn.BatchNorm2d(6), nn.Hardswish()),
+        deep=nn.Sequential(nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.BatchNorm2d(6), nn.Hardswish()),
+        gate=nn.Sequential(nn.Conv2d(6, 2, 1), nn.ReLU(), nn.Conv2d(2, 6, 1), nn.Hardsigmoid()),
+        narrow=nn.Sequential(nn.Conv2d(6, 2, 1), nn.BatchNorm2d(2)),
+        out=nn.Linear(32, 3),
+    )
+    return model, cross_entropy, (torch.randn(5, 2, 4, 4), torch.randint(3, (5,)))
+
+
 def distances(function):
     model = Lambda(function, front=nn.Linear(4, 4))
     model.centres = nn.Parameter(torch.randn(3, 4))
@@ -211,6 +230,8 @@ CASES: dict[str, Callable[[], Case]] = {
     **{f"EmbeddingBag {mode}": (lambda mode=mode: bag(mode=mode)) for mode in ("mean", "sum", "max")},
     "cdist": lambda: distances(lambda m, x: torch.cdist(m.front(x), m.centres)),
     "pdist": lambda: distances(lambda m, x: functional.pdist(m.front(x)).view(7, 3) + 0 * m.centres.sum()),
+    "Hardsigmoid": lambda: activation(nn.Hardsigmoid()),
+    "MobileNetV3 block": mobile,
     "RNN": lambda: recurrent(nn.RNN),
     "LSTM": lambda: recurrent(nn.LSTM),
     "LSTM two layers, both ways": lambda: recurrent(nn.LSTM, num_layers=2, bidirectional=True),
