@@ -179,7 +179,7 @@ def _row(tests: Sequence[Test]) -> Test:
     """So many values, each of its kind: a tuple, a list or an array."""
 
     def test(value: Any) -> bool:
-        if isinstance(value, str | bytes | Mapping) or _masked(value) or not isinstance(value, Sequence | Iterable):
+        if isinstance(value, str | bytes | Mapping) or _has_mask(value) or not isinstance(value, Sequence | Iterable):
             return False
         if hasattr(value, "dtype") and _dimensions(value) != 1:
             return False
