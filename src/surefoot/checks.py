@@ -86,9 +86,12 @@ def random_generator(rng: Any) -> Any:
     """
     import numpy as np
 
-    if isinstance(rng, Integral) and rng < 0:
+    if isinstance(rng, np.random.Generator):
+        return rng
+    seed = int(rng)
+    if seed < 0:
         raise InvalidInput(f"rng must be a nonnegative seed; got {rng!r}")
-    return np.random.default_rng(rng)
+    return np.random.default_rng(seed)
 
 
 def refuse_mask(value: Any, name: str) -> None:
@@ -126,7 +129,7 @@ def _wrap(function: Any) -> Any:
         known = tests()
         for name, value in bound.arguments.items():
             if name in known and name not in variadic and not known[name][0](value):
-                raise InvalidType(f"{name} must be {known[name][1]}; got {_show(value)}")
+                raise InvalidType(f"{name} must be {known[name][1]}; got {_show(value)}{_where(value, known[name][0])}")
         return function(*args, **kwargs)
 
     return call
@@ -253,6 +256,15 @@ def _is_truth(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
+# What to call a class that lives elsewhere than it is imported from, or that a function makes.
+KNOWN = {
+    "numpy.random._generator.Generator": "a numpy.random.Generator",
+    "torch.Tensor": "a torch.Tensor",
+    "torch.nn.modules.module.Module": "a torch.nn.Module",
+    "torch.optim.optimizer.Optimizer": "a torch.optim.Optimizer",
+    "surefoot.training.curvature.operator.CurvatureOperator": "a curvature operator, as hessian makes it",
+}
+
 # Each scalar with its test and its words.
 SCALARS: dict[Any, tuple[Test, str]] = {
     float: (_is_real, "a number"),
@@ -284,7 +296,18 @@ def _words(hint: Any) -> str:
         return "a function"
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
         return f"several of {_words(args[0])}" if args and args[0] is not Any else "several values"
-    return f"a {getattr(kind, '__name__', kind)}"
+    if getattr(kind, "_is_protocol", False):
+        return f"a {kind.__name__}, with {', '.join(sorted(kind.__protocol_attrs__))}"
+    whole = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind)}"
+    return KNOWN.get(whole, f"a {getattr(kind, '__name__', kind)}")
+
+
+def _where(values: Any, test: Test) -> str:
+    """Which of several values is wrong, where the others would do."""
+    if not isinstance(values, list | tuple):
+        return ""
+    wrong = [i for i, value in enumerate(values[:LOOKED_AT]) if not test([value])]
+    return f", of which [{wrong[0]}] is {_show(values[wrong[0]])}" if wrong and len(wrong) < len(values) else ""
 
 
 def _show(value: Any) -> str:

@@ -241,7 +241,7 @@ def test_landscapes_have_the_derivatives_they_say():
         (lambda: orbit(CUBIC, [], 0.0, steps=3), InvalidInput, "parameters"),
         (lambda: orbit(CUBIC, [[1.0]], 0.0, steps=3), InvalidInput, "parameters"),
         (lambda: orbit(CUBIC, [np.inf], 0.0, steps=3), NotFinite, "parameters must be finite"),
-        (lambda: orbit(CUBIC, ["a"], 0.0, steps=3), InvalidType, "real numbers"),
+        (lambda: orbit(CUBIC, ["a"], 0.0, steps=3), InvalidType, "array of numbers"),
         (lambda: orbit(CUBIC, [1, 2], np.zeros((2, 3)), steps=3), InvalidInput, "x0"),
         (lambda: orbit(CUBIC, [1], 0.0, steps=0), InvalidInput, "steps"),
         (lambda: orbit(CUBIC, [1], 0.0, steps=2.5), InvalidInput, "steps"),

@@ -344,7 +344,7 @@ def test_regions(method):
         (lambda: sm.ButcherTableau(name="a", A=[[1, 2, 3]], b=[1], order=1), InvalidInput, "rows of 1 entries"),
         (lambda: sm.ButcherTableau(name="a", A=[[]], b=[], order=1), InvalidInput, "at least one stage"),
         (lambda: sm.ButcherTableau(name="a", A=[[]], b=[math.nan], order=1), InvalidType, "finite numbers"),
-        (lambda: sm.ButcherTableau(name="a", A=[["x"]], b=[1], order=1), InvalidType, "finite numbers"),
+        (lambda: sm.ButcherTableau(name="a", A=[["x"]], b=[1], order=1), InvalidType, "A must be several"),
         (lambda: sm.ButcherTableau(name="a", A=[[]], b=[1], order=9), InvalidInput, "from 1 to 8"),
         (
             lambda: sm.ButcherTableau(name="a", A=[[]], b=[1], order=1, embedded=[0.5], embedded_order=1),

@@ -221,8 +221,8 @@ def test_the_same_seed_draws_the_same_samples():
     ("arguments", "options", "error", "message"),
     [
         ((rosenbrock, rosenbrock_gradient), {}, InvalidInput, "number of unknowns is not known; give size or start"),
-        ((rosenbrock, None), {"size": 2}, InvalidType, "gradient must be a function of x; got None"),
-        ((3.0, rosenbrock_gradient), {"size": 2}, InvalidType, "value must be a function of x; got 3.0"),
+        ((rosenbrock, None), {"size": 2}, InvalidType, "gradient must be a function; got None"),
+        ((3.0, rosenbrock_gradient), {"size": 2}, InvalidType, "value must be a function; got 3.0"),
         ((rosenbrock, rosenbrock_gradient, 7), {"size": 2}, InvalidType, "hessian_product must be a function"),
         ((rosenbrock, rosenbrock_gradient), {"size": 2, "start": [1.0]}, InvalidInput, r"start must have shape \(2,\)"),
         ((rosenbrock, rosenbrock_gradient), {"size": 0}, InvalidInput, "at least one unknown; got size 0"),

@@ -526,7 +526,7 @@ PROBLEM = LeastSquares(X, TARGET)
         (PROBLEM, LinearMap((4, 4), lambda x: x, dtype=complex), InvalidType, "by must be real"),
         (PROBLEM, {"a": 1}, InvalidType, "by must be a name, a scale, a matrix or an operator"),
         (PROBLEM, precondition(Quadratic(np.eye(2))).change, InvalidInput, "changes 2 variables and .* has 4"),
-        (np.eye(2), "jacobi", InvalidType, "problem must be a Problem .*; got ndarray"),
+        (np.eye(2), "jacobi", InvalidType, "problem must be a Problem; got .*ndarray"),
     ],
 )
 def test_refusals(problem, by, error, message):

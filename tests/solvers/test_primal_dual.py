@@ -203,8 +203,8 @@ def test_callback_and_no_steps():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"h": abs}, InvalidType, "h must have a proximal map"),
-        ({"g": 3}, InvalidType, "g must have a proximal map"),
+        ({"h": abs}, InvalidType, "h must be a Proximal, with .*prox"),
+        ({"g": 3}, InvalidType, "g must be a Proximal, with .*prox"),
         ({"K": 1j * K}, InvalidType, "K must be real"),
         ({"problem": Quadratic(np.eye(3))}, InvalidInput, "each of the 3 unknowns"),
         ({"share": 0.0}, InvalidInput, "share must be positive"),

@@ -194,7 +194,7 @@ def test_cfl_conditions():
         (lambda: sf.jacobian("f", 0.0, [1.0]), InvalidType, "function"),
         (lambda: sf.jacobian(pendulum, 0.0, []), InvalidInput, "at least one entry"),
         (lambda: sf.jacobian(pendulum, 0.0, [[1.0, 2.0]]), InvalidInput, "vector"),
-        (lambda: sf.jacobian(pendulum, 0.0, ["a", "b"]), InvalidType, "real numbers"),
+        (lambda: sf.jacobian(pendulum, 0.0, ["a", "b"]), InvalidType, "array of numbers"),
         (lambda: sf.jacobian(pendulum, 0.0, [np.inf, 0.0]), NotFinite, "infinite"),
         (lambda: sf.jacobian(pendulum, 0.0, [1.0, 0.0], jac=np.eye(3)), InvalidInput, r"\(2, 2\)"),
         (lambda: sf.jacobian(pendulum, 0.0, [1.0, 0.0], sparsity=np.eye(3)), InvalidInput, r"\(2, 2\)"),

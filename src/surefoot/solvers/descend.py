@@ -165,20 +165,27 @@ def descend(
     _check(rule, method, steps, tol)
     if penalty is not None and scaling is not None:
         raise InvalidInput("a penalty's proximal map holds for unscaled moves; give either penalty or scaling")
-    if scaling is not None and not hasattr(scaling, "update"):
-        scaling = FixedScaling(real_array(scaling, "scaling"))
-        if scaling.scale.shape not in ((), (problem.size,)):
-            raise InvalidInput(f"scaling must have shape ({problem.size},); got {scaling.scale.shape}")
+    kept = _scaling(scaling, problem.size)
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     if penalty is not None and not math.isfinite(penalty_value(penalty, x)):
         x = penalty.prox(x, 1.0)
-    engine = _Engine(problem, rule, method, penalty, scaling, curvature, average)
+    engine = _Engine(problem, rule, method, penalty, kept, curvature, average)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         stopped = engine.run(x, steps, tol, callback, progress)
         predicted = math.nan
         if spectrum is not None and isinstance(rule, Constant):
             predicted = predicted_rate(spectrum, rule.step, method)
         return engine.outcome(stopped, tol, predicted)
+
+
+def _scaling(scaling: Any, size: int) -> Scaling | None:
+    """What rescales, of positive numbers where it was given by them."""
+    if scaling is None or hasattr(scaling, "update"):
+        return scaling
+    fixed = FixedScaling(real_array(scaling, "scaling"))
+    if fixed.scale.shape not in ((), (size,)):
+        raise InvalidInput(f"scaling must have shape ({size},); got {fixed.scale.shape}")
+    return fixed
 
 
 def _check(rule: Rule, method: Method, steps: int, tol: float) -> None:

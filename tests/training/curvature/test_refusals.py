@@ -51,7 +51,7 @@ def dropout(model, batch):
         (frozen, mse, (x, y), errors.InvalidInput, "frozen; set requires_grad_"),
         (lambda: nn.LazyLinear(2), mse, (x, y), errors.InvalidInput, "lazy"),
         (lambda: nn.Linear(3, 2, dtype=torch.complex64), mse, (x, y), errors.InvalidType, "complex64"),
-        (lambda: "model", mse, (x, y), errors.InvalidType, "torch.nn.Module; got a str"),
+        (lambda: "model", mse, (x, y), errors.InvalidType, "a torch.nn.Module; got 'model'"),
         (poisoned, mse, (x, y), errors.NotFinite, "the loss is nan"),
         (linear, mse, (x / 0, y), errors.NotFinite, "check the data"),
         (linear, mse, [], errors.InvalidInput, "no batch"),
@@ -61,7 +61,7 @@ def dropout(model, batch):
         (linear, mse, x, errors.InvalidType, r"batches \(x, y\).*got a Tensor"),
         (linear, mse, (x,), errors.InvalidType, "of length 1"),
         (linear, nn.MSELoss(), (x, y), errors.InvalidType, r"supervised\(MSELoss\(\)\)"),
-        (linear, "loss", (x, y), errors.InvalidType, "callable"),
+        (linear, "loss", (x, y), errors.InvalidType, "a function"),
         (linear, lambda m, b: (m(b[0]) - b[1]) ** 2, (x, y), errors.InvalidInput, r"shape \(6, 2\): take its mean"),
         (linear, lambda m, b: mse(m, b).item(), (x, y), errors.InvalidType, "got a float"),
         (linear, lambda m, b: mse(m, b).detach(), (x, y), errors.InvalidInput, "detached"),
@@ -153,7 +153,7 @@ def test_frozen_blocks_are_refused():
     [
         (nn.MSELoss, errors.InvalidType, r"give an instance: MSELoss\(\)"),
         (nn.MSELoss(reduction="sum"), errors.InvalidInput, "reduction='mean'"),
-        (3, errors.InvalidType, "callable"),
+        (3, errors.InvalidType, "a function"),
     ],
 )
 def test_criteria_are_checked(criterion, error, says):

@@ -265,7 +265,7 @@ def two_groups(model, first, second):
             "averaged momentum 0.9 and averaged momentum 0.8",
         ),
         (lambda m: optim.SGD(two_groups(m, {"lr": 0.0}, {"lr": 0.1})), ValueError, "first group has rate 0"),
-        (lambda m: "Adam", TypeError, "torch.optim.Optimizer; got a str"),
+        (lambda m: "Adam", TypeError, "a torch.optim.Optimizer; got "),
         (lambda m: type("Mine", (optim.SGD,), {})(m.parameters(), lr=1), TypeError, "no limit for Mine"),
     ],
 )

@@ -344,7 +344,7 @@ def test_accumulated_batches_choose_as_whole_ones_do():
         ({"rule": "auto:3"}, InvalidInput, "no argument"),
         ({"rule": PI(first=0.1, order=4)}, InvalidInput, "cannot supply"),
         ({"rule": "polyak:0"}, InvalidInput, "plain gradients"),
-        ({"rule": 0.1}, InvalidType, "name or a Rule"),
+        ({"rule": 0.1}, InvalidType, "a text or a Rule"),
         ({"total_steps": 0}, InvalidInput, "at least 1"),
         ({"lr": 0.0}, InvalidInput, "no ratio"),
     ],

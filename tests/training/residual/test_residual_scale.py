@@ -166,7 +166,7 @@ def also_elsewhere():
         (lambda: stack(2, 4), ([0.1, 0.2, 0.3],), InvalidInput, "2 branches need as many scales; got 3"),
         (lambda: stack(2, 4), ("1/L^2",), InvalidInput, r"1/sqrt\(L\) or 1/L; got '1/L\^2'"),
         (lambda: stack(2, 4), (None,), InvalidType, "scale must be a number"),
-        (lambda: [lambda x: x], (), InvalidType, "whose modules can be hooked; got a list"),
+        (lambda: [lambda x: x], (), InvalidType, "model must be a torch.nn.Module; got"),
         (lambda: nn.Sequential(MLP(4), nn.Dropout()), (), NotRepeatable, "dropout"),
         (lambda: nn.Sequential(Doubled(4, 4)), (), InvalidInput, "ends in no module whose output a hook could scale"),
         (shared, ([0.1, 0.2],), InvalidInput, "0.outer ends several branches and can have one scale"),

@@ -256,7 +256,7 @@ def test_no_false_alarm(shape, init):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda m: predict_network("model", SQUARE, X), InvalidType, "torch.nn.Module; got a str"),
+        (lambda m: predict_network("model", SQUARE, X), InvalidType, "a torch.nn.Module; got 'model'"),
         (lambda m: predict_network(m, nn.MSELoss(), X), InvalidType, "supervised"),
         (lambda m: predict_network(m, SQUARE, X.numpy()), InvalidType, "ndarray"),
         (lambda m: predict_network(m, SQUARE, X.long()), InvalidType, "int64"),

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -255,12 +254,18 @@ def _hidden_sizes(widths: Sequence[int], outputs: int) -> list[int]:
     return sizes
 
 
+def _each(value: Any, layers: int) -> list[Any]:
+    """One for each layer; a sequence may hold None, an array is one too."""
+    several = isinstance(value, Sequence) or getattr(value, "ndim", 0)
+    return [*value] if several else [value] * layers
+
+
 def _variances(
     weight: float | Sequence[float], bias: float | Sequence[float | None] | None, layers: int
 ) -> tuple[list[float], list[float | None]]:
     """Both, one per layer of weights."""
-    weights: list[float] = [weight] * layers if isinstance(weight, Real) else [*weight]
-    biases: list[float | None] = [bias] * layers if bias is None or isinstance(bias, Real) else [*bias]
+    weights: list[float] = _each(weight, layers)
+    biases: list[float | None] = _each(bias, layers)
     for name, values in (("weight_variance", weights), ("bias_variance", biases)):
         if len(values) != layers:
             raise InvalidInput(f"{name} must be a number, or {layers}: hidden layers and output; got {len(values)}")
