@@ -159,7 +159,7 @@ def _test(hint: Any) -> Test:
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
         return _iterable(args[0] if args else Any)
     if getattr(kind, "_is_protocol", False):
-        return _has(getattr(kind, "__protocol_attrs__", ()))
+        return _has(_members(kind))
     return lambda value: isinstance(value, kind)
 
 
@@ -190,6 +190,13 @@ def _row(tests: Sequence[Test]) -> Test:
         return len(members) == len(tests) and all(t(member) for t, member in zip(tests, members, strict=True))
 
     return test
+
+
+def _members(protocol: Any) -> list[str]:
+    """What an object needs to be one; its own and that of the protocols it extends."""
+    bases = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False) and base.__module__ != "typing"]
+    names = {name for base in bases for name in (*vars(base), *vars(base).get("__annotations__", ()))}
+    return sorted(name for name in names if name == "__call__" or not name.startswith("_"))
 
 
 def _has(names: Iterable[str]) -> Test:
@@ -297,7 +304,7 @@ def _words(hint: Any) -> str:
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
         return f"several of {_words(args[0])}" if args and args[0] is not Any else "several values"
     if getattr(kind, "_is_protocol", False):
-        return f"a {kind.__name__}, with {', '.join(sorted(kind.__protocol_attrs__))}"
+        return f"a {kind.__name__}, with {', '.join(_members(kind))}"
     whole = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind)}"
     return KNOWN.get(whole, f"a {getattr(kind, '__name__', kind)}")
 

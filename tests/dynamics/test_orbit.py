@@ -244,7 +244,7 @@ def test_landscapes_have_the_derivatives_they_say():
         (lambda: orbit(CUBIC, ["a"], 0.0, steps=3), InvalidType, "array of numbers"),
         (lambda: orbit(CUBIC, [1, 2], np.zeros((2, 3)), steps=3), InvalidInput, "x0"),
         (lambda: orbit(CUBIC, [1], 0.0, steps=0), InvalidInput, "steps"),
-        (lambda: orbit(CUBIC, [1], 0.0, steps=2.5), InvalidInput, "steps"),
+        (lambda: orbit(CUBIC, [1], 0.0, steps=2.5), InvalidType, "steps must be a whole number"),
         (lambda: orbit(CUBIC, [1], 0.0, steps=3, keep=4), InvalidInput, "keep"),
         (lambda: diagram(CUBIC, [1], 0.0, steps=3, keep=4), InvalidInput, "keep"),
         (lambda: lyapunov(CUBIC, [1], 0.0, 3, discard=3), InvalidInput, "discard"),
