@@ -302,7 +302,11 @@ def _words(hint: Any) -> str:
     if kind is abc.Callable:
         return "a function"
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
-        return f"several of {_words(args[0])}" if args and args[0] is not Any else "several values"
+        if not args or args[0] is Any:
+            return "several values"
+        one = _words(args[0])
+        plural = one.startswith("a ") and " or " not in one and "," not in one
+        return f"several {one[2:]}s" if plural else f"several of {one}"
     if getattr(kind, "_is_protocol", False):
         return f"a {kind.__name__}, with {', '.join(_members(kind))}"
     whole = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind)}"

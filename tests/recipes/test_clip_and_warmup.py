@@ -70,7 +70,7 @@ def test_drifting_norms_and_few_norms_are_told():
         (lambda: clip_advice([]), InvalidInput, "no norms"),
         (lambda: clip_advice([math.nan]), NotFinite, "Guard"),
         (lambda: clip_advice([-1.0]), InvalidInput, "negative"),
-        (lambda: clip_advice([1.0, "loss"]), InvalidType, r"norms must be several of a number; .*\[1\] is 'loss'"),
+        (lambda: clip_advice([1.0, "loss"]), InvalidType, r"norms must be several numbers; .*\[1\] is 'loss'"),
         (lambda: clip_advice(1.5), InvalidType, "norms must be several"),
         (lambda: clip_advice([1.0], 0.0), InvalidInput, "clip"),
         (lambda: clip_advice([1.0], percentile=0), InvalidInput, "percentile"),
