@@ -15,7 +15,7 @@ from surefoot.solvers.ode_diagnosis._costs import explicit_costs, nearly_real, s
 from surefoot.solvers.ode_diagnosis._rates import sample
 from surefoot.solvers.ode_diagnosis._trials import NEAR, Equation, implicit_kinds
 from surefoot.solvers.ode_diagnosis._types import Cost, Diagnosis, MethodRun
-from surefoot.spectra.measured.jacobian import check_fun, check_point
+from surefoot.spectra.measured.jacobian import check_fun, check_point, check_sparsity
 
 __all__ = ["diagnose"]
 
@@ -86,7 +86,10 @@ def diagnose(
     """
     if not 0 < span < math.inf:
         raise InvalidInput(f"span must be positive and finite: how far to go from t; got {span!r}")
+    if not math.isfinite(t):
+        raise InvalidInput(f"t must be finite; got {t!r}")
     y = check_point(y)
+    sparsity = None if sparsity is None else check_sparsity(sparsity, y.size)
     interval = (float(t), float(t) + float(span))
     checked = check_fun(fun, y.size)
     if not np.array_equal(checked(interval[0], y), checked(interval[0], y)):

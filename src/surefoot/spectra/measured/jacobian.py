@@ -10,7 +10,7 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
-__all__ = ["Fun", "Jacobian", "check_fun", "check_point", "jacobian"]
+__all__ = ["Fun", "Jacobian", "check_fun", "check_point", "check_sparsity", "jacobian"]
 
 Fun = Callable[[float, Any], ArrayLike]
 Scheme = Literal["auto", "analytic", "dense", "sparse", "products"]
@@ -228,17 +228,33 @@ def _differentiator(fun: Callable[[Array], Array], y: Array) -> Callable[[Array]
     return derivative
 
 
-def _differences(
-    fun: Callable[[Array], Array], y: Array, steps: NDArray[np.float64], pattern: Any, *, sparse: bool
-) -> Matrix:
-    from scipy.sparse import coo_array, csc_array
+def check_sparsity(pattern: Any, size: int) -> Any:
+    """Where a Jacobian has entries, as a sparse matrix by columns.
+
+    Raises
+    ------
+    InvalidType
+        If it is no matrix.
+    InvalidInput
+        If its shape is not (size, size).
+    """
+    from scipy.sparse import csc_array
 
     try:
         columns: Any = csc_array(pattern)
     except (TypeError, ValueError) as error:
         raise InvalidType(f"sparsity must be a matrix, sparse or dense: {error}") from error
-    if columns.shape != (y.size, y.size):
-        raise InvalidInput(f"sparsity must have shape {(y.size, y.size)}; got {columns.shape}")
+    if columns.shape != (size, size):
+        raise InvalidInput(f"sparsity must have shape {(size, size)}; got {columns.shape}")
+    return columns
+
+
+def _differences(
+    fun: Callable[[Array], Array], y: Array, steps: NDArray[np.float64], pattern: Any, *, sparse: bool
+) -> Matrix:
+    from scipy.sparse import coo_array
+
+    columns = check_sparsity(pattern, y.size)
     starts = np.asarray(columns.indptr)
     rows = np.asarray(columns.indices)
     groups = _groups(starts, rows, y.size) if sparse else np.arange(y.size)
