@@ -2,6 +2,8 @@
 
 import inspect
 import os
+from collections.abc import Sequence
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from doors import BAD, CALLS, RESULTS, public
 
 import surefoot as sf
-from surefoot.checks import checked
+from surefoot.checks import checked, random_generator
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.problems import AbsoluteLoss, Hinge, LeastSquares, Logistic, Quadratic, ResidualNorm, Softmax
 
@@ -145,3 +147,48 @@ def test_the_check_itself():
     with pytest.raises(TypeError, match="missing"):
         sample()
     assert inspect.signature(sample).parameters["a"].annotation is float
+
+
+class Answering(Protocol):
+    """What has an answer and can be called."""
+
+    answer: int
+
+    def __call__(self) -> int:
+        """The answer."""
+        ...
+
+
+@checked
+def shaped(a: "tuple[float, float]" = (0.0, 1.0), b: "Sequence[int]" = (), c: Answering | None = None, n: int = 1):
+    """A function with hints of several values, and of what an object has."""
+    return a, b, c, n
+
+
+def test_the_check_of_several_values():
+    assert shaped(np.array([1.0, 2.0]), [1, 2])[1] == [1, 2]
+    for arguments, says in (
+        ({"a": (1.0,)}, r"a must be \(a number, a number\); got \(1.0,\)"),
+        ({"a": (1.0, "x")}, r"a must be \(a number, a number\)"),
+        ({"b": [1, 2, 0.5]}, r"b must be several whole numbers; got .*, of which \[2\] is 0.5"),
+        ({"c": len}, "c must be an Answering, with __call__, answer or None"),
+        ({"n": True}, "n must be a whole number; got True"),
+    ):
+        with pytest.raises(InvalidType, match=says):
+            shaped(**arguments)
+
+    class Deep:
+        answer = 42
+
+        def __call__(self):
+            return self.answer
+
+    assert shaped(c=Deep())[2].answer == 42
+
+
+def test_a_seed():
+    with pytest.raises(InvalidInput, match="nonnegative seed; got -1"):
+        random_generator(-1)
+    own = np.random.default_rng(1)
+    assert random_generator(own) is own
+    assert random_generator(np.int64(3)).random() == np.random.default_rng(3).random()

@@ -307,10 +307,11 @@ def _words(hint: Any) -> str:
         one = _words(args[0])
         plural = one.startswith("a ") and " or " not in one and "," not in one
         return f"several {one[2:]}s" if plural else f"several of {one}"
+    name = getattr(kind, "__name__", str(kind))
+    article = "an" if name[0] in "AEIOU" else "a"
     if getattr(kind, "_is_protocol", False):
-        return f"a {kind.__name__}, with {', '.join(_members(kind))}"
-    whole = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', kind)}"
-    return KNOWN.get(whole, f"a {getattr(kind, '__name__', kind)}")
+        return f"{article} {name}, with {', '.join(_members(kind))}"
+    return KNOWN.get(f"{getattr(kind, '__module__', '')}.{name}", f"{article} {name}")
 
 
 def _where(values: Any, test: Test) -> str:
