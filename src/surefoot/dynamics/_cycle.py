@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot.checks import checked, real_array
 from surefoot.dynamics._closing import ClosedOrbit, at_multiplier, at_parameter, close, monodromy
 from surefoot.dynamics._linearised import Linearised
-from surefoot.dynamics.maps import Real, Update, prepare
+from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
@@ -94,7 +94,8 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     values, states = prepare(update, [parameter], guess[0] if scalar else guess[:, 0])
     linearised = Linearised.of(update, states, values, scale=float(np.abs(guess).max()), span=abs(float(parameter)))
     condition = at_parameter(float(parameter)) if multiplier is None else at_multiplier(linearised, multiplier)
-    closed = close(linearised, ClosedOrbit(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
+    with ignore_overflow():
+        closed = close(linearised, ClosedOrbit(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
     if closed is None:
         return None
     eigenvalues = np.linalg.eigvals(monodromy(linearised.jacobian(closed.points, closed.parameter)))
