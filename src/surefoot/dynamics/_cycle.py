@@ -96,9 +96,12 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     condition = at_parameter(float(parameter)) if multiplier is None else at_multiplier(linearised, multiplier)
     with ignore_overflow():
         closed = close(linearised, ClosedOrbit(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
-    if closed is None:
+        if closed is None:
+            return None
+        around = monodromy(linearised.jacobian(closed.points, closed.parameter))
+    if not np.isfinite(around).all():  # an orbit whose growth leaves the floats is none that can be followed
         return None
-    eigenvalues = np.linalg.eigvals(monodromy(linearised.jacobian(closed.points, closed.parameter)))
+    eigenvalues = np.linalg.eigvals(around)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")
     shaped = closed.points[0] if scalar else closed.points
     return Cycle(closed.parameter, shaped, eigenvalues[order].astype(np.complex128))
