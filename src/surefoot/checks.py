@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["checked", "random_generator", "real_array", "refuse_mask"]
+__all__ = ["checked", "real_array", "refuse_mask"]
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
