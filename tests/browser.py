@@ -4,7 +4,6 @@ The DevTools protocol over two pipes needs no library: JSON messages that end in
 """
 
 import base64
-import fcntl
 import json
 import os
 import shutil
@@ -25,15 +24,12 @@ class Browser:
     def __init__(self, folder):
         here, there = os.pipe(), os.pipe()
 
-        def wire():
-            # Chromium reads from descriptor 3 and writes to 4; copies far above them, so that neither is overwritten
-            read, write = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (here[0], there[1]))
-            os.dup2(read, 3)
-            os.dup2(write, 4)
-
+        # Chromium reads from descriptor 3 and writes to 4; a shell puts them there, since code between fork and exec is
+        # unsafe in a process with threads. By way of numbers far above, so that neither is overwritten.
+        wire = f'exec 8<&{here[0]} 9>&{there[1]} && exec 3<&8 4>&9 8<&- 9>&- && exec "$@"'
         self.process = subprocess.Popen(
-            [PATH, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ["bash", "-c", wire, "bash", PATH, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+            pass_fds=(here[0], there[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(here[0])
         os.close(there[1])

@@ -26,7 +26,7 @@ from surefoot.training.width.wide import WidthPoint, WidthStudy
 # Dataclasses that public functions return and that are no results: they act, configure, or
 # hold what a file held.
 NOT_RESULTS = {
-    "Candidate", "Contender", "Curves", "Discrepancy", "Entry", "Known", "LogFile", "NamedRule", "Practice",
+    "Candidate", "Contender", "Curves", "Discrepancy", "Entry", "Known", "LogFile", "NamedRule", "ODE", "Practice",
     "ProblemCandidate", "StabilityPolynomial",
 }  # fmt: skip
 

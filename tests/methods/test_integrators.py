@@ -398,7 +398,7 @@ def test_names():
         sm.named("xyzzy")
     with pytest.raises(InvalidInput, match="stages"):
         sm.named("rkc1")
-    with pytest.raises(InvalidInput, match="string"):
+    with pytest.raises(InvalidType, match="name must be a text; got 4"):
         sm.named(4)
 
 

@@ -109,7 +109,7 @@ def test_blocks_are_their_matrices():
         (lambda: convolution([np.nan], (4,)), NotFinite, "NaN"),
         (lambda: convolution([1], (4,), "wrap"), InvalidInput, "one of periodic, zero, reflect, replicate; got 'wrap'"),
         (lambda: convolution([1], (0,)), InvalidInput, "positive whole"),
-        (lambda: convolution([1], (4.5,)), InvalidType, "a whole number"),
+        (lambda: convolution([1], (4.5,)), InvalidType, "several whole numbers"),
         (lambda: convolution([1], 4), InvalidType, "several whole numbers"),
         (lambda: gradient(()), InvalidInput, "positive whole"),
         (lambda: gradient((3, 3), "zero"), InvalidInput, "'neumann' or 'periodic'"),

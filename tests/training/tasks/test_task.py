@@ -150,7 +150,7 @@ def test_own_optimizers_and_the_optimizers_terrain():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Task("model", mse, blobs()), "a function that makes one; got str"),
+        (lambda: Task("model", mse, blobs()), "a function; got 'model'"),
         (lambda: Task(lambda: 3, mse, blobs()), "factory must return"),
         (lambda: Task(nn.Linear(4, 3), nn.MSELoss(), blobs()), r"see supervised\(\)"),
         (lambda: Task(nn.Linear(4, 3), mse, []), "no batch"),

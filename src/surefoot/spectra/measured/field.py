@@ -172,10 +172,20 @@ def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
 
 
 def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Where neighbouring support lines Re(exp(-i theta) w) = support meet."""
+    """The corners of the polygon that the support lines Re(exp(-i theta) w) = support enclose, counterclockwise.
+
+    Neighbouring lines meet in a corner each. A line that its neighbours make superfluous, since each has a slack of its
+    own, would cut a loop backwards: it is moved in to where those two meet.
+    """
     theta = 2 * np.pi * np.arange(len(supports)) / len(supports)
-    following, step = np.roll(supports, -1), 2 * np.pi / len(supports)
-    along = (following - supports * np.cos(step)) / np.sin(step)
+    step = 2 * np.pi / len(supports)
+    supports = supports.copy()
+    for _ in range(len(supports)):
+        meet = (np.roll(supports, 1) + np.roll(supports, -1)) / (2 * np.cos(step))
+        if (supports <= meet).all():
+            break
+        supports = np.minimum(supports, meet)
+    along = (np.roll(supports, -1) - supports * np.cos(step)) / np.sin(step)
     return (supports + 1j * along) * np.exp(1j * theta)
 
 

@@ -33,7 +33,7 @@ def empirical_fisher(
     loss: Loss,
     data: Any,
     *,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
     progress: Progress | None = None,

@@ -34,7 +34,7 @@ def fisher(
     *,
     draws: int | None = None,
     rng: int = 0,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
     progress: Progress | None = None,

@@ -21,7 +21,7 @@ def hessian(
     loss: Loss,
     data: Any,
     *,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
     check: bool = True,

@@ -128,7 +128,7 @@ def gauss_newton(
     loss: Loss,
     data: Any,
     *,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     count: Callable[[Any], float] | None = None,
     progress: Progress | None = None,

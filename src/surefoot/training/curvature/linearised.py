@@ -143,7 +143,8 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, chosen: list[Tensor], *gradients: Tensor) -> Tensor:
         ctx.chosen = chosen
-        return gradients[0].new_zeros(())
+        # dense, where a gradient is sparse too
+        return torch.zeros((), dtype=gradients[0].dtype, device=gradients[0].device)
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Any:

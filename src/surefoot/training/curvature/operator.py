@@ -95,7 +95,7 @@ class CurvatureOperator(Operator):
         data: Any,
         *,
         loss: Any,
-        parameters: Iterable[Any] | None = None,
+        parameters: str | Iterable[Any] | None = None,
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
         check: bool = True,

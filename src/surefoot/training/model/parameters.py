@@ -97,7 +97,7 @@ class Block:
         )
 
 
-def select(model: nn.Module, parameters: Iterable[Any] | None = None, *, sharded: bool = False) -> Block:
+def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, sharded: bool = False) -> Block:
     """The trainable parameters of a model, or the chosen ones among them, in the model's order.
 
     Parameters

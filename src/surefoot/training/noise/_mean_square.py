@@ -38,7 +38,7 @@ def mean_square_limits(
     *,
     samples: int | None = None,
     replacement: bool = True,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
     rtol: float = 0.01,
     failure: float = 1e-6,

@@ -40,7 +40,7 @@ def gradient_noise(
     samples: int | None = None,
     whole: bool = False,
     failure: float = 0.05,
-    parameters: Iterable[Any] | None = None,
+    parameters: str | Iterable[Any] | None = None,
     count: Callable[[Any], float] | None = None,
     rng: int = 0,
 ) -> GradientNoise:

@@ -107,7 +107,7 @@ class SharpnessTracker:
         recertify: bool = True,
         rtol: float = 0.05,
         failure: float = 1e-3,
-        parameters: Iterable[Any] | None = None,
+        parameters: str | Iterable[Any] | None = None,
         max_memory: int = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
         check: bool = True,
