@@ -181,11 +181,9 @@ def test_a_cycle_on_least_squares_is_gauss_seidel():
 
 def test_following_and_not_following_are_the_same_run():
     problem = SMOOTH["softmax sparse intercept"]
-
     plain = copy.copy(problem)
-    plain.__class__ = type(
-        "Plain", (type(problem),), {"follow": None, "partial": lambda _, i, x: problem.partial(i, x)}
-    )
+    hidden = {"follow": None, "partial": lambda _, i, x: problem.partial(i, x)}
+    plain.__class__ = type("Plain", (type(problem),), hidden)
     runs = [
         descend_by_parts(p, rule=rules.Constant(step=0.7), sampler=Coordinate(), passes=5, tol=0)
         for p in (problem, plain)
