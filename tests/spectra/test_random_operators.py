@@ -187,3 +187,8 @@ def missing_pairs(operator, rng, slack, index):
 def test_no_interval_misses(family):
     for index in range(family, SOAK or 360, len(FAMILIES)):
         assert misses(SEED, index) == [], f"seed {SEED}"
+
+
+def test_small_values_of_a_large_operator_have_its_rounding():
+    # found by the random ones: the largest eigenvalues far below the operator's size, products in single precision
+    assert misses(1795830488, 7735) == []

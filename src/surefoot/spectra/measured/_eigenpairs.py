@@ -149,7 +149,7 @@ def eigenpairs(
             # the inner end is that of the compression, which has no eigenvalue below the next one of the operator
             rest = replace(rest, lower_is="estimate")
             return replace(found, rest=rest, products=spent, note=found.note or _note(converged, spent))
-        found = _join(operator, found, run.ritz_pairs(min(above, k))[1], k)
+        found = _join(operator, found, run.ritz_pairs(min(above, k))[1], k, size)
         spent += found.products
         found = replace(found, products=spent)
     return found
@@ -215,8 +215,11 @@ class _Beside(LinearMap):
         )
 
 
-def _join(operator: Operator, found: EigenPairs, rows: Array, k: int) -> EigenPairs:
-    """Rayleigh-Ritz on what was found and new directions together; `products` is what this cost."""
+def _join(operator: Operator, found: EigenPairs, rows: Array, k: int, size: float) -> EigenPairs:
+    """Rayleigh-Ritz on what was found and new directions together; `products` is what this cost.
+
+    Products are rounded in proportion to the operator's `size`, max |lambda|, however small the values wanted are.
+    """
     space = operator.space
     xp = space.xp
     basis = xp.linalg.qr(xp.concat([found.vectors, rows.T], axis=1))[0]
@@ -228,7 +231,7 @@ def _join(operator: Operator, found: EigenPairs, rows: Array, k: int) -> EigenPa
     vectors = basis @ turn
     scale = values if space.on_numpy else space.asarray(values)
     off = images @ turn - vectors * scale
-    rounding = SLACK * max(operator.precision, space.eps) * float(np.abs(values).max())
+    rounding = SLACK * max(operator.precision, space.eps) * max(size, float(np.abs(values).max()))
     residuals = np.array([space.norm(off[:, i]) for i in range(values.size)]) + rounding
     low = max(found.extreme.lower, float(values[0]) - rounding)
     extreme = replace(found.extreme, lower=low, upper=max(low, found.extreme.upper))
