@@ -198,3 +198,14 @@ def test_copies_that_cannot_be_told_apart_count_alike():
     steep, _ = peaks(lambda rate, k: noise(rate, k) / 20 + 0.4 * abs(math.log10(rate)))
     assert 0.03 < flat < 0.3 * 10
     assert steep == pytest.approx(1.0, rel=0.05)
+
+
+def test_what_counts_is_the_loss_when_all_have_cooled_down():
+    found, _ = peaks(lambda rate, k: 0.1 if rate > 0.2 and k >= 75 else 1.5 if rate > 0.2 else 0.5)
+    assert found > 0.2
+
+
+def test_a_run_shorter_than_the_rehearsal_rehearses_as_long_as_there_is_time():
+    _, said = peaks(basin(0.1), until=8)
+    assert "for 7 updates" in said[0]
+    assert len(said) - 1 == 7

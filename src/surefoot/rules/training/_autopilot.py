@@ -155,6 +155,8 @@ class Autopilot(Rule):
             return _refusal(state, "skip", reason), replace(state, broken=state.broken + 1)
         total = _total(seen.until_cooldown)
         length = max(LEAST, round(self.part * min(total, USUAL) * max(total / USUAL, 1.0) ** LENGTHEN))
+        if seen.until_cooldown < length:  # a short run rehearses as long as there is time, its cool-down too
+            length = max(2, int(seen.until_cooldown) - 1)
         rates = tuple(reach * part for part in RIVALS)
         after = replace(state, rates=rates, losses=((),) * len(rates), first=seen.losses[0], length=length, broken=0)
         return _continue(after, [0] * len(rates), f"rehearsing {_listed(rates)} for {length} updates"), after
