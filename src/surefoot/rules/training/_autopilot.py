@@ -156,7 +156,7 @@ class Autopilot(Rule):
         total = _total(seen.until_cooldown)
         length = max(LEAST, round(self.part * min(total, USUAL) * max(total / USUAL, 1.0) ** LENGTHEN))
         if seen.until_cooldown < length:  # a short run rehearses as long as there is time, its cool-down too
-            length = max(2, int(seen.until_cooldown) - 1)
+            length = int(max(3.0, seen.until_cooldown)) - 1
         rates = tuple(reach * part for part in RIVALS)
         after = replace(state, rates=rates, losses=((),) * len(rates), first=seen.losses[0], length=length, broken=0)
         return _continue(after, [0] * len(rates), f"rehearsing {_listed(rates)} for {length} updates"), after
@@ -170,7 +170,8 @@ class Autopilot(Rule):
             reason = f"held at {rate:.3g} after the rescue"
         if seen.remaining < 1 and not state.cooling:
             state, reason = replace(state, cooling=True), reason or "cool-down begins"
-        return _decision(state, state.rates[0] * max(seen.remaining, 0.0), reason), state
+        left = min(max(0.0, seen.remaining), 1.0)  # in this order NaN is 0: no step on what is not known
+        return _decision(state, state.rates[0] * left, reason), state
 
     def _rehearse(self, state: AutopilotState, seen: Observation) -> tuple[Decision, AutopilotState]:
         if not any(math.isfinite(loss) for loss in seen.losses):
