@@ -1,0 +1,154 @@
+"""The comparisons that documents quote: python -m benchmarks [--list] [--quick] [GROUP ...].
+
+Each group runs in a process of its own with its peers beside it, prints Markdown, and is written into results.json and
+results.md in this folder, with the versions of everything and the machine. `--quick` uses the smallest sizes and writes
+nothing. `--install` gets the peers, one by one; one that cannot be installed is left out. `--docs` writes the tables
+into the documents that show them.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# The scripts in this folder import each other as they do when run alone.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bench import Table, machine, read, section, versions, write
+
+ALWAYS = ("surefoot", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A comparison: what of, whom with (distributions), how long, whether its numbers are times, and the function."""
+
+    compares: str
+    peers: tuple[str, ...]
+    minutes: float
+    timed: bool
+    function: str
+
+
+GROUPS = {
+    "finders": Group(
+        "Range tests: how near the best swept rate, how repeatable",
+        ("torch", "torch-lr-finder", "lightning"), 5, False, "rates:finders",
+    ),
+    "rate-free": Group(
+        "Training without a rate: regret and failures on eighteen tasks",
+        ("torch", "torch-lr-finder", "lightning", "prodigyopt", "schedulefree", "momo-opt", "dog-optimizer"),
+        30, False, "rates:rate_free",
+    ),
+    "overhead": Group(
+        "Time of a training step over the plain optimizer's",
+        ("torch", "prodigyopt", "schedulefree", "momo-opt"), 1, True, "rates:overhead",
+    ),
+}  # fmt: skip
+
+
+def main(argv=None):
+    """Run what is asked for; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="names from --list; all if none is given")
+    parser.add_argument("--list", action="store_true", help="the groups")
+    parser.add_argument("--quick", action="store_true", help="the smallest sizes; writes nothing")
+    parser.add_argument("--timed", action="store_true", help="only groups whose numbers are times")
+    parser.add_argument("--install", action="store_true", help="install the peers")
+    parser.add_argument("--into", help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    unknown = [name for name in chosen.groups if name not in GROUPS]
+    if unknown:
+        parser.error(f"no group {', '.join(unknown)}; --list shows them")
+    names = [n for n in chosen.groups or GROUPS if GROUPS[n].timed or not chosen.timed]
+    if chosen.list:
+        print(listing().markdown())
+    elif chosen.install:
+        install()
+    elif chosen.into:
+        Path(chosen.into).write_text(json.dumps(measure(names[0], chosen.quick), allow_nan=False), encoding="utf-8")
+    else:
+        return run(names, chosen.quick)
+    return 0
+
+
+def listing():
+    """The groups as a table."""
+    rows = [
+        (
+            name,
+            g.compares,
+            ", ".join(g.peers) or "-",
+            f"{g.minutes:g} min",
+            "times" if g.timed else "counts",
+            g.function,
+        )
+        for name, g in GROUPS.items()
+    ]
+    return Table("groups", ("group", "compares", "with", "takes", "numbers", "function"), rows)
+
+
+def run(names, quick):
+    """Each group in a process of its own; how many failed."""
+    failed = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            into = Path(folder) / "group.json"
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks", name, "--into", str(into)]
+            # One thread: what is compared is the work, and other processes take the other cores.
+            environment = {"OMP_NUM_THREADS": "1", **os.environ}
+            print(f"{name}: {GROUPS[name].compares}", flush=True)
+            done = subprocess.run(
+                command + ["--quick"] * quick, cwd=Path(__file__).parents[1], env=environment, check=False
+            )
+            if done.returncode:
+                failed.append(name)
+                continue
+            found = json.loads(into.read_text(encoding="utf-8"))
+        print("\n\n".join(part for t in found["tables"] for part in section(Table.from_dict(t))) + "\n", flush=True)
+        if not quick:
+            # Read anew each time: another group may have been written meanwhile.
+            groups = {**read(), name: found}
+            write({key: groups[key] for key in GROUPS if key in groups})
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return len(failed)
+
+
+def measure(name, quick):
+    """A group's tables and where they come from."""
+    group = GROUPS[name]
+    module, function = group.function.split(":")
+    ran_on, began = machine(), time.perf_counter()
+    tables = getattr(importlib.import_module(module), function)(quick)
+    return {
+        "compares": group.compares,
+        "tables": [table.to_dict() for table in tables],
+        "machine": ran_on,
+        "versions": versions((*ALWAYS, *group.peers)),
+        "seconds": round(time.perf_counter() - began),
+    }
+
+
+def install():
+    """The peers of the extra `bench`, one by one, with the pins of constraints.txt."""
+    for requirement in importlib.metadata.requires("surefoot") or ():
+        name, _, marker = requirement.partition(";")
+        if 'extra == "bench"' not in marker.replace("'", '"'):
+            continue
+        command = [sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt", name.strip()]
+        if subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode:
+            print(f"left out: {name.strip()} cannot be installed")
+    # It comes with curvlinops, which does not use it here, and breaks Lightning where it was built for another torch.
+    subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", "torchvision"], check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

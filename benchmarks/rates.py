@@ -1,0 +1,342 @@
+"""Finding a rate, and training without one, beside what people install: regret, failures, extra gradients, time a step.
+
+Run: python -m benchmarks finders rate-free overhead. Eighteen tasks: the six of guard.py, and the twelve of
+more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its defaults.
+Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (auto.py): 0 is the best rate in hindsight, 100
+no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its first loss,
+or if no rate came out of a finder.
+"""
+
+import contextlib
+import io
+import itertools
+import logging
+import math
+import statistics
+import tempfile
+import time
+import warnings
+
+import torch
+from auto import UNIVERSAL, failed, final, optimizer_of, piloted, plain, reference, regret
+from bench import Table, optional
+from finder import HELD_OUT, suggestion
+from guard import TASKS, Characters, Wide, built
+from more_tasks import twelve
+
+from surefoot.training import Guard
+
+FAMILIES = ("AdamW", "SGD")
+# A rate is near the best swept one within half a decade: the sweep's grid.
+NEAR = 10**0.5
+# In hindsight the best common rate of AdamW with a warm-up and a cosine on the six.
+UNIVERSAL_COSINE = 10**-1.5
+# Updates with which schedule-free weights get running statistics of their own, as its documentation asks.
+RECALIBRATION = 50
+
+
+def outputs_loss(task):
+    """The task's loss as a function of the model's output: (output, y) -> loss."""
+    return lambda output, y: task.loss(lambda _: output, None, y)
+
+
+def by_range_test(task, family, seed):
+    found = suggestion(task, family, seed)
+    return None if found.abstained else found.suggested
+
+
+def by_torch_lr_finder(task, family, seed):
+    """As its README has it: from 1e-7 to 100 in 100 steps, the suggestion of `plot`."""
+    import matplotlib as mpl
+    import torch_lr_finder
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    class Batches(torch_lr_finder.TrainDataLoaderIter):
+        def __init__(self):
+            self.batches = task.batches(seed + 500)
+
+        def __next__(self):
+            return next(self.batches)
+
+    torch.manual_seed(seed)
+    model = task.model()
+    finder = torch_lr_finder.LRFinder(model, optimizer_of(family, model, 1e-7), outputs_loss(task), device="cpu")
+    finder.range_test(Batches(), end_lr=100, num_iter=100)
+    axes = pyplot.figure().add_subplot()
+    try:
+        found = finder.plot(ax=axes)
+    finally:
+        pyplot.close("all")
+    return float(found[1]) if isinstance(found, tuple) else None
+
+
+def by_lightning(task, family, seed):
+    """`Tuner.lr_find` with its defaults."""
+    import lightning
+    from lightning.pytorch.tuner import Tuner
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(seed)
+            self.model, self.lr = task.model(), 1e-3
+
+        def training_step(self, batch, _):
+            return task.loss(self.model, *batch)
+
+        def configure_optimizers(self):
+            return optimizer_of(family, self, self.lr)
+
+    batches = torch.utils.data.DataLoader(list(itertools.islice(task.batches(seed + 500), 100)), batch_size=None)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = lightning.Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=folder,
+        )  # fmt: skip
+        return Tuner(trainer).lr_find(Module(), train_dataloaders=batches).suggestion()
+
+
+# Name -> (function, module that it needs).
+FINDERS = {
+    "Surefoot range_test": (by_range_test, "surefoot"),
+    "torch-lr-finder": (by_torch_lr_finder, "torch_lr_finder"),
+    "Lightning lr_find": (by_lightning, "lightning"),
+}
+
+
+def quiet(function, *arguments):
+    """Its result without what it prints; None if it raises, or if what comes out is no rate."""
+    logging.disable(logging.WARNING)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            found = function(*arguments)
+        except Exception:  # a finder that raises has found no rate, whatever the reason
+            return None
+    return found if found is not None and math.isfinite(found) and found > 0 else None
+
+
+def finders(quick):
+    """How near each finder comes to the best rate of a sweep, and how repeatable it is."""
+    tasks, seeds = list(built((*TASKS, *HELD_OUT))), 3
+    if quick:
+        tasks, seeds = tasks[:1], 1
+    rows = []
+    for name, (find, module) in FINDERS.items():
+        if optional(module) is None:
+            continue
+        near = runs = none = 0
+        spreads, far = [], []
+        for task, (family, best) in itertools.product(tasks, ((f, f == "AdamW") for f in FAMILIES)):
+            found = [quiet(find, task, family, seed) for seed in range(seeds)]
+            rates = [rate for rate in found if rate is not None]
+            offs = [max(rate / task.rates[best], task.rates[best] / rate) for rate in rates]
+            near, runs, none = near + sum(off <= NEAR for off in offs), runs + seeds, none + seeds - len(rates)
+            far += offs
+            spreads += [max(rates) / min(rates)] if rates else []
+        rows.append((name, f"{near} of {runs}", none, max(far, default=None), max(spreads, default=None)))
+        print("  ", *rows[-1], flush=True)
+    columns = ("finder", "near", "no rate", "worst factor off", "largest spread of seeds")
+    note = (
+        f"Near: within a factor {NEAR:.3g} of the best swept rate, {len(tasks)} tasks x SGD and AdamW x {seeds} seeds. "
+        "The design of range_test was settled on six of the tasks."
+    )
+    return [Table("near-the-best", columns, rows, note)]
+
+
+def trained(task, seed, make, *, cosine=False, with_loss=False, average=None):
+    """A run of an optimizer that chooses its own rate: the last loss and the first."""
+    torch.manual_seed(seed)
+    model = task.model()
+    optimizer = make(model.parameters())
+    averager = average(model) if average else None
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, task.steps) if cosine else None
+    if hasattr(optimizer, "eval"):
+        optimizer.train()
+    batches, first = task.batches(seed), None
+    for _ in range(task.steps):
+        x, y = next(batches)
+        optimizer.zero_grad()
+        loss = task.loss(model, x, y)
+        loss.backward()
+        first = loss.item() if first is None else first
+        if not math.isfinite(loss.item()):
+            return math.nan, first
+        optimizer.step(loss=loss.detach()) if with_loss else optimizer.step()
+        if averager:
+            averager.step()
+        if schedule:
+            schedule.step()
+    if hasattr(optimizer, "eval"):
+        optimizer.eval()
+        with torch.no_grad():
+            for x, y in itertools.islice(batches, RECALIBRATION):
+                task.loss(model, x, y)
+    return final(task, averager.averaged_model if averager else model), first
+
+
+def pilot(task, family, seed):
+    loss, used, _, _ = piloted(task, family, seed)
+    return loss, used.history[0].loss
+
+
+def at_rate(rate, schedule):
+    def run(task, family, seed):
+        return plain(task, family, seed, rate, schedule)[0], math.inf
+
+    return run
+
+
+def after(finder):
+    """A cosine at the rate that a finder gives."""
+
+    def run(task, family, seed):
+        rate = quiet(finder, task, family, seed)
+        return (math.nan, math.inf) if rate is None else (plain(task, family, seed, rate, "cosine")[0], math.inf)
+
+    return run
+
+
+def free(module, make, **how):
+    """An optimizer of another library."""
+
+    def run(task, family, seed):
+        try:
+            return trained(task, seed, lambda parameters: make(optional(module), parameters), **how)
+        except (
+            AssertionError,
+            RuntimeError,
+            TypeError,
+        ) as error:  # what these raise on a gradient that they do not take
+            print(f"  {module}, {task.name}: {type(error).__name__}: {error}", flush=True)
+            return math.nan, math.inf
+
+    return run
+
+
+def contenders(family):
+    """Name -> (run, module that it needs)."""
+    finders = {f"{name}, cosine": (after(find), module) for name, (find, module) in FINDERS.items()}
+    prodigy = free("prodigyopt", lambda m, p: m.Prodigy(p), cosine=True)
+    dog = free("dog", lambda m, p: m.DoG(p), average=lambda model: optional("dog").PolynomialDecayAverager(model))
+    if family == "AdamW":
+        return {"Surefoot Pilot": (pilot, "surefoot"), **finders,
+                "Prodigy, cosine": (prodigy, "prodigyopt"),
+                "MoMo-Adam": (free("momo", lambda m, p: m.MomoAdam(p), with_loss=True), "momo"),
+                "schedule-free AdamW": (free("schedulefree", lambda m, p: m.AdamWScheduleFree(p)), "schedulefree"),
+                "constant 0.01": (at_rate(UNIVERSAL["AdamW"], "constant"), "surefoot"),
+                "cosine 0.032": (at_rate(UNIVERSAL_COSINE, "cosine"), "surefoot")}  # fmt: skip
+    return {"Surefoot Pilot": (pilot, "surefoot"), **finders,
+            "DoG, averaged": (dog, "dog"),
+            "MoMo": (free("momo", lambda m, p: m.Momo(p), with_loss=True), "momo"),
+            "schedule-free SGD": (free("schedulefree", lambda m, p: m.SGDScheduleFree(p)), "schedulefree"),
+            "cosine 0.32": (at_rate(UNIVERSAL["SGD"], "cosine"), "surefoot")}  # fmt: skip
+
+
+def rate_free(quick):
+    """Regret and failures of whole runs, a table over the tasks and one of each task, for both families."""
+    tasks, seeds = [*built(TASKS), *twelve()], 2
+    if quick:
+        tasks, seeds = tasks[:2], 1
+    return [table for family in FAMILIES for table in regrets(family, tasks, seeds)]
+
+
+def regrets(family, tasks, seeds):
+    methods = {name: run for name, (run, module) in contenders(family).items() if optional(module) is not None}
+    means, failures = {name: [] for name in methods}, dict.fromkeys(methods, 0)
+    for task in tasks:
+        best, constant = reference(task, family)
+        for name, run in methods.items():
+            found = []
+            for seed in range(seeds):
+                loss, first = run(task, family, seed)
+                failures[name] += failed(loss, first, constant)
+                # beyond a constant nobody asks how far
+                found.append(min(regret(loss, best, constant), 100.0) if math.isfinite(loss) else 100.0)
+            means[name].append(statistics.fmean(found))
+        said = ", ".join(f"{name} {values[-1]:.3g}" for name, values in means.items())
+        print(f"  {family}, {task.name}: {said}", flush=True)
+    summary = [
+        (name, statistics.median(v), sum(r <= 1 for r in v), sum(r <= 3 for r in v), sum(r <= 10 for r in v),
+         max(v), f"{failures[name]} of {len(tasks) * seeds}")
+        for name, v in means.items()
+    ]  # fmt: skip
+    whole = Table(
+        family,
+        ("with", "median regret %", "at most 1%", "at most 3%", "at most 10%", "worst %", "runs failed"),
+        summary,
+        f"{len(tasks)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The constant "
+        "and the common cosine are the best of the first six tasks in hindsight.",
+    )
+    rows = [(task.name, *(means[name][i] for name in methods)) for i, task in enumerate(tasks)]
+    return [whole, Table(f"{family}-by-task", ("mean regret %", *methods), rows)]
+
+
+def overhead(quick):
+    """Time of a step with each, over the plain optimizer's, in blocks of ten steps in turn."""
+    kinds, rounds = ((Characters,), 3) if quick else ((Characters, Wide), 40)
+    tables = []
+    for task in built(kinds):
+        sides = {"plain AdamW": stepper(task, "plain"), "Surefoot Guard": stepper(task, "guard")}
+        for name, module, make, with_loss in (
+            ("Prodigy", "prodigyopt", lambda m, p: m.Prodigy(p), False),
+            ("MoMo-Adam", "momo", lambda m, p: m.MomoAdam(p), True),
+            ("schedule-free AdamW", "schedulefree", lambda m, p: m.AdamWScheduleFree(p), False),
+        ):
+            if (found := optional(module)) is not None:
+                sides[name] = stepper(task, "plain", lambda p, f=found, m=make: m(f, p), with_loss)
+        spent = in_blocks(sides, rounds)
+        plain_time = spent["plain AdamW"]
+        rows = []
+        for name, times in spent.items():
+            over = [100 * (a / b - 1) for a, b in zip(times, plain_time, strict=True)]
+            rows.append((name, 100 * statistics.median(times), statistics.median(over), *quartiles(over)))
+        columns = ("a step with", "ms", "over plain, median %", "a quarter below", "a quarter above")
+        tables.append(Table(task.name.replace(" ", "-"), columns, rows, f"{rounds} blocks of ten steps in turn."))
+    return tables
+
+
+def quartiles(values):
+    low, _, high = statistics.quantiles(values, n=4)
+    return low, high
+
+
+def in_blocks(sides, rounds, block=10):
+    """Processor seconds of blocks of steps, each side once in every round, three rounds not counted."""
+    spent = {name: [] for name in sides}
+    for _ in range(rounds + 3):
+        for name, step in sides.items():
+            began = time.process_time()
+            for _ in range(block):
+                step()
+            spent[name].append(time.process_time() - began)
+    return {name: times[3:] for name, times in spent.items()}
+
+
+def stepper(task, kind, make=None, with_loss=False):
+    """A call that makes one step of a run of its own."""
+    torch.manual_seed(0)
+    model = task.model()
+    optimizer = make(model.parameters()) if make else optimizer_of("AdamW", model, 1e-3)
+    if hasattr(optimizer, "eval"):
+        optimizer.train()
+    batches = task.batches(0)
+    guard = Guard(model, optimizer) if kind == "guard" else None
+
+    def step():
+        x, y = next(batches)
+        if guard is not None:
+            guard.step(lambda: task.loss(model, x, y))
+            return
+        optimizer.zero_grad()
+        loss = task.loss(model, x, y)
+        loss.backward()
+        optimizer.step(loss=loss.detach()) if with_loss else optimizer.step()
+
+    return step
