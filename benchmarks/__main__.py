@@ -92,7 +92,7 @@ def listing():
         )
         for name, g in GROUPS.items()
     ]
-    return Table("groups", ("group", "compares", "with", "takes", "numbers", "function"), rows)
+    return Table("groups", ("group", "compares", "with", "minutes", "numbers", "function"), rows)
 
 
 def run(names, quick):

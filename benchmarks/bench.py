@@ -1,4 +1,4 @@
-"""What the benchmarks share: tables as Markdown and JSON, calls timed in turn, the machine, peers that may be missing."""
+"""What the benchmarks share: tables as Markdown and JSON, calls timed in turn, the machine, optional peers."""
 
 import importlib
 import importlib.metadata

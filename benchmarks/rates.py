@@ -206,14 +206,14 @@ def after(finder):
 def free(module, make, **how):
     """An optimizer of another library."""
 
-    def run(task, family, seed):
+    def run(task, _, seed):
         try:
             return trained(task, seed, lambda parameters: make(optional(module), parameters), **how)
         except (
             AssertionError,
             RuntimeError,
             TypeError,
-        ) as error:  # what these raise on a gradient that they do not take
+        ) as error:  # a gradient that it does not take
             print(f"  {module}, {task.name}: {type(error).__name__}: {error}", flush=True)
             return math.nan, math.inf
 
@@ -271,8 +271,8 @@ def regrets(family, tasks, seeds):
         family,
         ("with", "median regret %", "at most 1%", "at most 3%", "at most 10%", "worst %", "runs failed"),
         summary,
-        f"{len(tasks)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The constant "
-        "and the common cosine are the best of the first six tasks in hindsight.",
+        f"{len(tasks)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The "
+        "constant and the common cosine are the best of the first six tasks in hindsight.",
     )
     rows = [(task.name, *(means[name][i] for name in methods)) for i, task in enumerate(tasks)]
     return [whole, Table(f"{family}-by-task", ("mean regret %", *methods), rows)]
