@@ -2,8 +2,9 @@
 
 import inspect
 import os
+import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from doors import BAD, CALLS, RESULTS, public
 
 import surefoot as sf
-from surefoot.checks import checked, random_generator
+from surefoot.checks import Count, Positive, Range, checked, random_generator
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.problems import AbsoluteLoss, Hinge, LeastSquares, Logistic, Quadratic, ResidualNorm, Softmax
 
@@ -192,3 +193,28 @@ def test_a_seed():
     own = np.random.default_rng(1)
     assert random_generator(own) is own
     assert random_generator(np.int64(3)).random() == np.random.default_rng(3).random()
+
+
+def test_a_range_is_part_of_a_hint():
+    @checked
+    def f(
+        step: Positive, part: Annotated[float, Range("[0, 1)")] = 0.0, count: Count = 1, first: Positive | None = None
+    ):
+        return step, part, count, first
+
+    assert f(np.float32(0.5), 0, np.int64(3), None) == (0.5, 0.0, 3, None)
+    assert [type(x) for x in f(2, 0, np.int64(3), np.array(1))] == [float, float, int, float]
+    wrong = {
+        "step must be positive and finite; got 0": {"step": 0},
+        "step must be positive and finite; got nan": {"step": float("nan")},
+        "step must be positive and finite; got 1000": {"step": 10**400},
+        "part must be in [0, 1); got 1": {"step": 1, "part": 1},
+        "count must be a whole number >= 1; got 0": {"step": 1, "count": 0},
+        "first must be positive and finite; got inf": {"step": 1, "first": float("inf")},
+    }
+    for message, arguments_ in wrong.items():
+        with pytest.raises(InvalidInput, match=re.escape(message)):
+            f(**arguments_)
+    with pytest.raises(InvalidInput, match="from 1 to 12; got 13"):
+        Range("[1, 12]").clean(13, "k", whole=True)
+    assert [Range(r).clean(1, "x", whole=False) for r in ("[1, 2]", "(0, 1]")] == [1, 1]

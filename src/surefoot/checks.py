@@ -1,17 +1,20 @@
 """What every public function asks of its arguments' types, by its own hints: one check for all rooms.
 
 A function decorated with `checked` refuses an argument that its annotation does not allow, by name, before anything is
-computed with it. Values (ranges, shapes) are the function's own business.
+computed with it. A number's range is a part of its annotation (`Positive`, or ``Annotated[float, Range("[0, 1)")]``);
+shapes, and what ties one argument to another, are the function's own business.
 """
 
 import functools
 import inspect
+import math
 import types
 import typing
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from surefoot.errors import InvalidInput, InvalidType
 
@@ -27,8 +30,56 @@ LOOKED_AT = 100
 PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(None))
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers that an argument may be, as mathematicians write an interval: "(0, inf)", "[0, 1)", "[1, 12]".
+
+    Never infinity or NaN. A function gets what it was given as a plain float, or as an int where its hint is one.
+    """
+
+    interval: str
+
+    def clean(self, value: Any, name: str, *, whole: bool) -> float:
+        """The number, if it lies in the interval.
+
+        Raises
+        ------
+        InvalidInput
+            If it does not.
+        """
+        low, high = (float(end) for end in self.interval[1:-1].split(","))
+        try:
+            number = value.__index__() if whole else float(value)
+        except OverflowError:  # an int that no float can hold
+            number = math.inf
+        above = low < number or (low == number and self.interval[0] == "[")
+        below = number < high or (number == high and self.interval[-1] == "]")
+        if not (above and below and -math.inf < number < math.inf):
+            raise InvalidInput(f"{name} must {self._words(low, high, whole)}; got {value!r}")
+        return number
+
+    def _words(self, low: float, high: float, whole: bool) -> str:
+        if whole:
+            return (
+                f"be a whole number >= {low:g}" if high == math.inf else f"be a whole number from {low:g} to {high:g}"
+            )
+        plain = {
+            "(0, inf)": "be positive and finite", "(0, 1)": "lie strictly between 0 and 1",
+            "(-inf, inf)": "be a finite number", "[0, inf)": "be finite and >= 0",
+        }  # fmt: skip
+        return plain.get(self.interval, f"be in {self.interval}")
+
+
+# The ranges that are asked for most often.
+Positive = Annotated[float, Range("(0, inf)")]
+Nonnegative = Annotated[float, Range("[0, inf)")]
+Fraction = Annotated[float, Range("(0, 1)")]
+Finite = Annotated[float, Range("(-inf, inf)")]
+Count = Annotated[int, Range("[1, inf)")]
+
+
 def checked(target: T) -> T:
-    """A function, or a class's constructor, that refuses arguments of the wrong type.
+    """A function, or a class's constructor, that refuses arguments of the wrong type or out of range.
 
     A number of NumPy is a number, and so is an array without dimensions; a masked array is never taken, because its
     mask would be lost.
@@ -36,7 +87,9 @@ def checked(target: T) -> T:
     Raises
     ------
     InvalidType
-        When it is called with such an argument.
+        When it is called with an argument of the wrong type.
+    InvalidInput
+        When a number is out of its range.
 
     Examples
     --------
@@ -110,13 +163,13 @@ def _wrap(function: Any) -> Any:
     signature = inspect.signature(function)
 
     @functools.cache
-    def tests() -> dict[str, tuple[Test, str]]:
+    def tests() -> dict[str, tuple[Test, str, Any]]:
         # at the first call: hints may name what is imported later
         try:
-            hints = typing.get_type_hints(function)
+            hints = typing.get_type_hints(function, include_extras=True)
         except NameError:  # a name for type checkers only
             return {}
-        return {name: (_test(hint), _words(hint)) for name, hint in hints.items() if name != "return"}
+        return {name: (_test(hint), _words(hint), _ranged(hint)) for name, hint in hints.items() if name != "return"}
 
     variadic = {p.name for p in signature.parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
@@ -128,16 +181,34 @@ def _wrap(function: Any) -> Any:
             return function(*args, **kwargs)  # Python's own words for a missing or unknown argument
         known = tests()
         for name, value in bound.arguments.items():
-            if name in known and name not in variadic and not known[name][0](value):
-                raise InvalidType(f"{name} must be {known[name][1]}; got {_show(value)}{_where(value, known[name][0])}")
-        return function(*args, **kwargs)
+            if name not in known or name in variadic:
+                continue
+            test, words, ranged = known[name]
+            if not test(value):
+                raise InvalidType(f"{name} must be {words}; got {_show(value)}{_where(value, test)}")
+            if ranged is not None and value is not None:
+                of, interval = ranged
+                bound.arguments[name] = interval.clean(value, name, whole=of is int)
+        return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _ranged(hint: Any) -> tuple[Any, Range] | None:
+    """The type and the range of a hint that has one, ``Positive`` or ``Positive | None``."""
+    if get_origin(hint) is Annotated:
+        of, *extras = get_args(hint)
+        return next(((of, extra) for extra in extras if isinstance(extra, Range)), None)
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(filter(None, map(_ranged, get_args(hint))), None)
+    return None
 
 
 def _test(hint: Any) -> Test:
     """Whether a value may be what a hint says; True where that cannot be told."""
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _test(args[0])
     if hint in SCALARS:
         return SCALARS[hint][0]
     if _is_array(hint):
@@ -286,6 +357,8 @@ SCALARS: dict[Any, tuple[Test, str]] = {
 def _words(hint: Any) -> str:
     """A hint in words."""
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _words(args[0])
     if hint in SCALARS:
         return SCALARS[hint][1]
     if origin is tuple and args and args[-1] is not Ellipsis:

@@ -9,12 +9,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from surefoot.errors import InvalidInput
 from surefoot.records import dump, load
 
-__all__ = ["Decision", "Observation", "Rule"]
+__all__ = ["Decision", "Observation", "Rule", "Wrapper"]
 
 
 class Observation(Protocol):
@@ -223,6 +223,11 @@ class Decision:
         if not isinstance(self.step, float | int) or not 0 <= self.step < math.inf:
             raise InvalidInput(f"a rule must answer with a finite step >= 0; got {self.step!r}; fix its update")
 
+    @classmethod
+    def undo(cls, step: float, reason: str) -> "Decision":
+        """Go back to the last accepted point and take another step from there, without momentum."""
+        return cls(step=step, accept=False, restart=True, reason=reason)
+
 
 class Rule(ABC):
     """Decides steps: a frozen configuration with pure `init` and `update`.
@@ -231,10 +236,8 @@ class Rule(ABC):
     and keeps its shape: what is a nested state in `init()` stays one of the same class.
     """
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Names of the `Observation` values it reads; a driver that cannot supply one refuses at construction."""
-        return frozenset()
+    # Names of the `Observation` values it reads; a driver that cannot supply one refuses at construction.
+    needs: frozenset[str] = frozenset()
 
     @abstractmethod
     def init(self) -> Any:
@@ -257,3 +260,17 @@ class Rule(ABC):
             If the data are not of a state of this rule.
         """
         return load(data, self.init())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper(Rule):
+    """A rule that changes another rule's decisions, and has its state inside its own."""
+
+    rule: Rule
+    # What the wrapper looks at besides.
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What the rule needs, and what the wrapper looks at."""
+        return self.rule.needs | self.reads

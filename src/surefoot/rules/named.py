@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
@@ -175,67 +176,49 @@ def _chebyshev(name: Name, known: Known) -> Rule:
     return Chebyshev(smallest=min(known.smallest, largest), largest=largest, steps=length)
 
 
+def _search(make: Callable[..., Rule], **settings: Any) -> Callable[[Name, Known], Rule]:
+    """A rule that finds its own steps, told the first one to try."""
+    return lambda _, known: make(first=known.first, **settings)
+
+
 def _by_step(make: Callable[[float, int], Rule]) -> Callable[[Name, Known], Rule]:
     """A rule made from the step that the argument says, and the number of steps of the run."""
     return lambda name, known: make(step_of(name, known), max(known.steps, 1))
 
 
 _RULES = (
-    NamedRule(
-        "auto",
-        "when nothing is known: secant steps that adapt, guarded by the losses",
-        lambda _, k: Auto(first=k.first),
-    ),
-    NamedRule(
-        "bb",
-        "Barzilai and Borwein's steps, long and short in turn, guarded",
-        lambda _, k: BarzilaiBorwein(first=k.first),
-    ),
-    NamedRule("bb-long", "the long ones only", lambda _, k: BarzilaiBorwein(kind="long", first=k.first)),
-    NamedRule("bb-short", "the short ones only", lambda _, k: BarzilaiBorwein(kind="short", first=k.first)),
-    NamedRule(
-        "adgd",
-        "adaptive gradient descent: local smoothness, no search, proved for convex f",
-        lambda _, k: AdGD(first=k.first),
-    ),
-    NamedRule("armijo", "backtracking line search whose trials grow again", lambda _, k: Armijo(first=k.first)),
-    NamedRule("wolfe", "line search for the strong Wolfe conditions", lambda _, k: StrongWolfe(first=k.first)),
-    NamedRule(
-        "backtracking",
-        "steps 1/L with an L that is estimated on the way, up and down",
-        lambda _, k: Backtracking(first=k.first),
-    ),
+    NamedRule("auto", "when nothing is known: secant steps that adapt, guarded by the losses", _search(Auto)),
+    NamedRule("bb", "Barzilai and Borwein's steps, long and short in turn, guarded", _search(BarzilaiBorwein)),
+    NamedRule("bb-long", "the long ones only", _search(BarzilaiBorwein, kind="long")),
+    NamedRule("bb-short", "the short ones only", _search(BarzilaiBorwein, kind="short")),
+    NamedRule("adgd", "adaptive gradient descent: local smoothness, no search, proved for convex f", _search(AdGD)),
+    NamedRule("armijo", "backtracking line search whose trials grow again", _search(Armijo)),
+    NamedRule("wolfe", "line search for the strong Wolfe conditions", _search(StrongWolfe)),
+    NamedRule("backtracking", "steps 1/L with an L that is estimated on the way, up and down", _search(Backtracking)),
     NamedRule("constant", "the same step every time", _by_step(lambda s, _: Constant(step=s)), "STEP"),
     NamedRule(
-        "silver", "the silver schedule: told L, for convex f", lambda _, k: Silver(smoothness=_smoothness("silver", k))
+        "silver", "the silver schedule: told L, for convex f",
+        lambda _, k: Silver(smoothness=_smoothness("silver", k)),
     ),
     NamedRule("chebyshev", "the best fixed steps for a quadratic: told mu and L", _chebyshev, "LENGTH"),
     NamedRule("polyak", "from the gap to f*: told f*", _polyak, "OPTIMUM"),
     NamedRule(
-        "cosine",
-        "half a cosine from STEP to 0 over the run",
-        _by_step(lambda s, n: Cosine(step=s, steps=n)),
-        "STEP",
+        "cosine", "half a cosine from STEP to 0 over the run",
+        _by_step(lambda s, n: Cosine(step=s, steps=n)), "STEP",
     ),
     NamedRule(
-        "linear",
-        "a straight line from STEP to 0 over the run",
-        _by_step(lambda s, n: Linear(step=s, steps=n)),
-        "STEP",
+        "linear", "a straight line from STEP to 0 over the run",
+        _by_step(lambda s, n: Linear(step=s, steps=n)), "STEP",
     ),
     NamedRule(
-        "one-cycle",
-        "up to STEP and down again",
-        _by_step(lambda s, n: OneCycle(peak=s, steps=max(n, 2))),
-        "STEP",
+        "one-cycle", "up to STEP and down again",
+        _by_step(lambda s, n: OneCycle(peak=s, steps=max(n, 2))), "STEP",
     ),
     NamedRule("wsd", "warm up to STEP, stay, decay", _by_step(lambda s, n: WSD(peak=s, steps=n)), "STEP"),
     NamedRule("inverse-time", "STEP/(1 + k)", _by_step(lambda s, _: InverseTime(step=s)), "STEP"),
     NamedRule("inverse-sqrt", "STEP/sqrt(1 + k)", _by_step(lambda s, _: InverseSqrt(step=s)), "STEP"),
     NamedRule(
-        "subgradient",
-        "moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
-        _by_step(lambda s, _: Subgradient(length=s)),
-        "LENGTH",
+        "subgradient", "moves of length LENGTH/sqrt(k) along the normalised subgradient, for f that is not smooth",
+        _by_step(lambda s, _: Subgradient(length=s)), "LENGTH",
     ),
-)
+)  # fmt: skip

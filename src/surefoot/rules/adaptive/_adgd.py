@@ -1,14 +1,13 @@
 """Adaptive gradient descent without descent: local smoothness instead of a search."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import optional, positive
-from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FIRST_STEP_NEEDS, FirstStepState, first_step, is_finite
+from surefoot.rules._base import Decision, Observation
+from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FirstStepState, SearchingRule, is_finite
 
 __all__ = ["AdGD", "AdGDState"]
 
@@ -17,14 +16,14 @@ __all__ = ["AdGD", "AdGDState"]
 class AdGDState:
     """The search for a first step, the last step and its ratio to the one before."""
 
-    search: FirstStepState = field(default_factory=FirstStepState)
+    search: FirstStepState
     step: float = math.nan
     ratio: float = math.inf
 
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdGD(Rule):
+class AdGD(SearchingRule):
     """Steps from the local Lipschitz constant L_k = |y|/|s|, growing no faster than the past allows.
 
         2020:  eta_k = min( sqrt(1 + theta) eta,     1/(2 L_k) )
@@ -49,34 +48,24 @@ class AdGD(Rule):
     """
 
     version: Literal[2020, 2023] = 2023
-    first: float | None = None
+    first: Positive | None = None
 
     def __post_init__(self) -> None:
         if self.version not in (2020, 2023):
             raise InvalidInput(f"version must be 2020 or 2023; got {self.version!r}")
-        optional(positive, self, "first")
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """The secant; the loss for the first step."""
-        return FIRST_STEP_NEEDS
+    def begin(self, search: FirstStepState) -> AdGDState:
+        """No step yet."""
+        return AdGDState(search)
 
-    def init(self) -> AdGDState:
-        """Nothing seen yet."""
-        return AdGDState()
-
-    def update(self, state: AdGDState, observation: Observation) -> tuple[Decision, AdGDState]:
+    def decide(self, state: AdGDState, observation: Observation, *, fresh: bool) -> tuple[Decision, AdGDState]:
         """The next step; a point that is not finite is taken back."""
-        if not state.search.done:
-            decision, search = first_step(state.search, observation, self.first)
-            if decision is not None:
-                return decision, AdGDState(search)
+        if fresh:
             step = inverse_smoothness(observation) * (0.5 if self.version == 2020 else math.sqrt(0.5))
             # the papers' theta_0: unlimited growth, and 1/3, which caps the second step's growth at 1
-            return Decision(step=step), AdGDState(search, step, math.inf if self.version == 2020 else 1 / 3)
+            return Decision(step=step), AdGDState(state.search, step, math.inf if self.version == 2020 else 1 / 3)
         if not is_finite(observation):
-            step = AFTER_NOT_FINITE * observation.step
-            return Decision(step=step, accept=False, restart=True, reason="not finite"), state
+            return Decision.undo(AFTER_NOT_FINITE * observation.step, "not finite"), state
         previous = observation.step
         local = inverse_smoothness(observation)
         if self.version == 2020:

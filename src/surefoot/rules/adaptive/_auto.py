@@ -1,14 +1,13 @@
 """The rule to reach for when nothing is known."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import optional, positive
+from surefoot.checks import Positive, checked
+from surefoot.rules._base import Decision, Observation
 from surefoot.rules.adaptive._barzilai_borwein import secant_steps
 from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
-from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, first_step
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule
 
 __all__ = ["Auto", "AutoState"]
 
@@ -27,8 +26,8 @@ AVERAGING = 0.99
 class AutoState:
     """The search for a first step, what trials are compared with, the last secant's steps and the threshold."""
 
-    search: FirstStepState = field(default_factory=FirstStepState)
-    reference: Reference = field(default_factory=lambda: Reference(math.nan))
+    search: FirstStepState
+    reference: Reference
     long: float = math.nan
     short: float = math.nan
     threshold: float = THRESHOLD
@@ -36,7 +35,7 @@ class AutoState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auto(Rule):
+class Auto(SearchingRule):
     """Secant steps that end a two-dimensional quadratic, guarded by the losses seen.
 
     With Barzilai and Borwein's a = |s|^2/<s, y> and b = <s, y>/|y|^2, and a', b' those of the move before:
@@ -66,31 +65,18 @@ class Auto(Rule):
     True
     """
 
-    first: float | None = None
+    first: Positive | None = None
+    needs = FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
 
-    def __post_init__(self) -> None:
-        optional(positive, self, "first")
+    def begin(self, search: FirstStepState) -> AutoState:
+        """Trials are compared with the loss at the start."""
+        return AutoState(search, Reference(search.loss))
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss and secant."""
-        return FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
-
-    def init(self) -> AutoState:
-        """Nothing seen yet."""
-        return AutoState()
-
-    def update(self, state: AutoState, observation: Observation) -> tuple[Decision, AutoState]:
+    def decide(self, state: AutoState, observation: Observation, *, fresh: bool) -> tuple[Decision, AutoState]:  # noqa: ARG002
         """The next step from here, or a shorter one from the last accepted point."""
-        if not state.search.done:
-            decision, search = first_step(state.search, observation, self.first)
-            state = AutoState(search, Reference(search.loss))
-            if decision is not None:
-                return decision, state
         reference = next_reference(state.reference, observation, DECREASE, AVERAGING)
         if reference is None:
-            shorter = shorter_step(observation)
-            return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
+            return Decision.undo(shorter_step(observation), "loss rose too far"), state
         long, short = secant_steps(observation)
         if short >= state.threshold * long:
             step, threshold, reason = long, state.threshold * ADAPTATION, ""

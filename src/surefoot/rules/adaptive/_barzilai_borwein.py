@@ -1,15 +1,14 @@
 """Barzilai and Borwein's steps: the secant's curvature, and enough caution to make them safe."""
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, Range, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import number, optional, positive
+from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
-from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, first_step, secant_long
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule, secant_long
 
 __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 
@@ -18,13 +17,13 @@ __all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
 class BBState:
     """The search for a first step, and what trials are compared with."""
 
-    search: FirstStepState = field(default_factory=FirstStepState)
-    reference: Reference = field(default_factory=lambda: Reference(math.nan))
+    search: FirstStepState
+    reference: Reference
 
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BarzilaiBorwein(Rule):
+class BarzilaiBorwein(SearchingRule):
     """The inverse curvature along the last move, as the next step.
 
         long: |s|^2/<s, y>        short: <s, y>/|y|^2        s = x - x-,  y = g - g-
@@ -59,36 +58,24 @@ class BarzilaiBorwein(Rule):
     """
 
     kind: Literal["long", "short", "alternating"] = "alternating"
-    first: float | None = None
-    decrease: float = 1e-4
-    averaging: float = 0.99
+    first: Positive | None = None
+    decrease: Annotated[float, Range("[0, 1)")] = 1e-4
+    averaging: Annotated[float, Range("[0, 1]")] = 0.99
+    needs = FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
 
     def __post_init__(self) -> None:
         if self.kind not in ("long", "short", "alternating"):
             raise InvalidInput(f"kind must be 'long', 'short' or 'alternating'; got {self.kind!r}")
-        optional(positive, self, "first")
-        number(self, "decrease", "averaging", least=0, most=1)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss and secant."""
-        return FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
+    def begin(self, search: FirstStepState) -> BBState:
+        """Trials are compared with the loss at the start."""
+        return BBState(search, Reference(search.loss))
 
-    def init(self) -> BBState:
-        """Nothing seen yet."""
-        return BBState()
-
-    def update(self, state: BBState, observation: Observation) -> tuple[Decision, BBState]:
+    def decide(self, state: BBState, observation: Observation, *, fresh: bool) -> tuple[Decision, BBState]:  # noqa: ARG002
         """The secant's step from here, or a shorter one from the last accepted point."""
-        if not state.search.done:
-            decision, search = first_step(state.search, observation, self.first)
-            state = BBState(search, Reference(search.loss))
-            if decision is not None:
-                return decision, state
         reference = next_reference(state.reference, observation, self.decrease, self.averaging)
         if reference is None:
-            shorter = shorter_step(observation)
-            return Decision(step=shorter, accept=False, restart=True, reason="loss rose too far"), state
+            return Decision.undo(shorter_step(observation), "loss rose too far"), state
         long, short = secant_steps(observation)
         if self.kind == "alternating":
             step = short if observation.iteration % 2 else long

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, optional, positive
 from surefoot.rules.adaptive.moments import Moments
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
@@ -68,23 +68,13 @@ class Confident(Rule):
     True
     """
 
-    first: float
-    confidence: float = 0.95
-    memory: float = 0.9
-    growth: float = 1.5
-    longest: float | None = None
-    width: float | None = None
-
-    def __post_init__(self) -> None:
-        positive(self, "first")
-        fraction(self, "confidence", "memory")
-        number(self, "growth", least=1.0)
-        optional(positive, self, "longest", "width")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The secant along the last move."""
-        return frozenset({"alignment", "displacement"})
+    first: Positive
+    confidence: Fraction = 0.95
+    memory: Fraction = 0.9
+    growth: Annotated[float, Range("[1, inf)")] = 1.5
+    longest: Positive | None = None
+    width: Positive | None = None
+    needs = frozenset({"alignment", "displacement"})
 
     def init(self) -> ConfidentState:
         """Nothing seen yet."""
@@ -98,7 +88,7 @@ class Confident(Rule):
         kappa = observation.alignment / length / length if length > 0 else math.nan
         if not math.isfinite(observation.alignment) or not length < math.inf:
             step = AFTER_NOT_FINITE * state.step
-            return Decision(step=step, accept=False, restart=True, reason="not finite"), replace(state, step=step)
+            return Decision.undo(step, "not finite"), replace(state, step=step)
         seen = state.seen.with_value(kappa, self.memory) if math.isfinite(kappa) else state.seen
         bound = seen.upper(self.confidence, self.width)
         # a value that the past does not explain may be a cliff: it counts whole, not as one of many in the mean

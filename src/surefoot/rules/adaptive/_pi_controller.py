@@ -2,12 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput
+from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, positive, whole
 
 __all__ = ["PI", "PIState"]
 
@@ -53,23 +51,12 @@ class PI(Rule):
         If a parameter is out of range.
     """
 
-    first: float
-    order: int
-    safety: float = 0.9
-    shrink: float = 0.2
-    grow: float = 5.0
-
-    def __post_init__(self) -> None:
-        positive(self, "first", "grow")
-        fraction(self, "safety", "shrink")
-        whole(self, "order", least=1)
-        if self.grow <= 1:
-            raise InvalidInput(f"grow must be above 1; got {self.grow!r}")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The scaled local error."""
-        return frozenset({"error"})
+    first: Positive
+    order: Count
+    safety: Fraction = 0.9
+    shrink: Fraction = 0.2
+    grow: Annotated[float, Range("(1, inf)")] = 5.0
+    needs = frozenset({"error"})
 
     def init(self) -> PIState:
         """No step yet."""
@@ -83,9 +70,8 @@ class PI(Rule):
         seen: Any = observation
         error, step = float(seen.error), observation.step
         if not math.isfinite(error):
-            return Decision(step=self.shrink * step, accept=False, reason="the trial is not finite"), replace(
-                state, rejected=True
-            )
+            decision = Decision(step=self.shrink * step, accept=False, reason="the trial is not finite")
+            return decision, replace(state, rejected=True)
         error = max(error, SMALLEST_ERROR)
         power = 1 / (self.order + 1)
         if error > 1:

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Finite, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import number, optional, whole
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
 __all__ = ["Polyak", "PolyakState"]
@@ -56,26 +56,19 @@ class Polyak(Rule):
     1.0
     """
 
-    optimum: float | None = None
-    lower_bound: float | None = None
-    relaxation: float = 1.0
-    patience: int = 10
+    optimum: Finite | None = None
+    lower_bound: Finite | None = None
+    # at 0 nothing moves, at 2 the distance to the minimiser need not fall
+    relaxation: Annotated[float, Range("(0, 2)")] = 1.0
+    patience: Count = 10
+    needs = frozenset({"loss", "gradient_norm"})
 
     def __post_init__(self) -> None:
-        optional(number, self, "optimum", "lower_bound")
-        # open ends: at 0 nothing moves, at 2 the distance to the minimiser need not fall
-        number(self, "relaxation", least=1e-12, most=2 - 1e-12)
-        whole(self, "patience")
         if (self.optimum is None) == (self.lower_bound is None):
             raise InvalidInput(
                 f"Polyak needs either optimum or lower_bound; got {self.optimum!r} and {self.lower_bound!r}; "
                 "for a sum of squares or a logistic loss lower_bound=0 will do"
             )
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss and gradient norm."""
-        return frozenset({"loss", "gradient_norm"})
 
     def init(self) -> PolyakState:
         """Nothing seen yet."""

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._checks import positive, whole
 from surefoot.rules.schedules._smooth import Schedule
 
 __all__ = ["Chebyshev"]
@@ -48,13 +47,11 @@ class Chebyshev(Schedule):
     0.5
     """
 
-    smallest: float
-    largest: float
-    steps: int
+    smallest: Positive
+    largest: Positive
+    steps: Count
 
     def __post_init__(self) -> None:
-        positive(self, "smallest", "largest")
-        whole(self, "steps")
         if self.smallest > self.largest:
             raise InvalidInput(f"smallest must not exceed largest={self.largest!r}; got {self.smallest!r}")
 

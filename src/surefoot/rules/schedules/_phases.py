@@ -1,10 +1,10 @@
 """Schedules in phases: up, hold, anneal. For runs of a known length."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Nonnegative, Positive, Range, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._checks import fraction, number, positive, whole
 from surefoot.rules.schedules._smooth import Schedule, half_wave
 
 __all__ = ["WSD", "HighThenLow", "OneCycle"]
@@ -31,17 +31,11 @@ class OneCycle(Schedule):
         The peak over the first and over the last step, >= 1.
     """
 
-    peak: float
-    steps: int
-    rise: float = 0.3
-    start: float = 25.0
-    end: float = 1e4
-
-    def __post_init__(self) -> None:
-        positive(self, "peak")
-        whole(self, "steps", least=2)
-        fraction(self, "rise")
-        number(self, "start", "end", least=1)
+    peak: Positive
+    steps: Annotated[int, Range("[2, inf)")]
+    rise: Fraction = 0.3
+    start: Annotated[float, Range("[1, inf)")] = 25.0
+    end: Annotated[float, Range("[1, inf)")] = 1e4
 
     def at(self, k: int) -> float:
         """On the cycle at k."""
@@ -77,15 +71,12 @@ class HighThenLow(Schedule):
         If low > high.
     """
 
-    high: float
-    low: float
-    steps: int
-    explore: float = 0.5
+    high: Positive
+    low: Positive
+    steps: Count
+    explore: Fraction = 0.5
 
     def __post_init__(self) -> None:
-        positive(self, "high", "low")
-        whole(self, "steps")
-        fraction(self, "explore")
         if self.low > self.high:
             raise InvalidInput(f"low must not exceed high={self.high!r}; got {self.low!r}; exchange them")
 
@@ -121,17 +112,13 @@ class WSD(Schedule):
         If warm-up and decay together are longer than the run.
     """
 
-    peak: float
-    steps: int
-    warmup: float = 0.05
-    decay: float = 0.3
-    final: float = 0.0
+    peak: Positive
+    steps: Count
+    warmup: Nonnegative = 0.05
+    decay: Nonnegative = 0.3
+    final: Nonnegative = 0.0
 
     def __post_init__(self) -> None:
-        positive(self, "peak")
-        whole(self, "steps")
-        number(self, "warmup", "decay", least=0, most=1)
-        number(self, "final", least=0)
         if self.warmup + self.decay > 1:
             raise InvalidInput(f"warmup + decay must be at most 1; got {self.warmup!r} + {self.decay!r}")
 

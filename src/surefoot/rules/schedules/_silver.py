@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from surefoot.checks import checked
-from surefoot.rules._checks import positive
+from surefoot.checks import Positive, checked
 from surefoot.rules.schedules._smooth import Schedule
 
 __all__ = ["Silver"]
@@ -33,10 +32,7 @@ class Silver(Schedule):
     [1.4142, 2.0, 1.4142, 3.4142]
     """
 
-    smoothness: float
-
-    def __post_init__(self) -> None:
-        positive(self, "smoothness")
+    smoothness: Positive
 
     def at(self, k: int) -> float:
         """The k-th step."""

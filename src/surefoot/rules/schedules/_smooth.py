@@ -7,9 +7,8 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Nonnegative, Positive, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, positive, whole
 
 __all__ = [
     "Constant",
@@ -67,10 +66,7 @@ class Constant(Schedule):
     0.1
     """
 
-    step: float
-
-    def __post_init__(self) -> None:
-        positive(self, "step")
+    step: Positive
 
     def at(self, k: int) -> float:  # noqa: ARG002 - the contract of a schedule
         """The step."""
@@ -94,11 +90,8 @@ class InverseTime(Schedule):
         Number of steps after which it is halved.
     """
 
-    step: float
-    halving: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive(self, "step", "halving")
+    step: Positive
+    halving: Positive = 1.0
 
     def at(self, k: int) -> float:
         """The step divided by 1 + k/halving."""
@@ -122,11 +115,8 @@ class InverseSqrt(Schedule):
         Number of steps before the decay sets in.
     """
 
-    step: float
-    offset: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive(self, "step", "offset")
+    step: Positive
+    offset: Positive = 1.0
 
     def at(self, k: int) -> float:
         """The step divided by sqrt(1 + k/offset)."""
@@ -150,14 +140,9 @@ class StepDecay(Schedule):
         Factor of the step at each drop, in (0, 1).
     """
 
-    step: float
-    every: int
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        positive(self, "step")
-        whole(self, "every")
-        fraction(self, "factor")
+    step: Positive
+    every: Count
+    factor: Fraction = 0.1
 
     def at(self, k: int) -> float:
         """The step after floor(k/every) drops."""
@@ -182,12 +167,8 @@ class Exponential(Schedule):
         Factor of the step from one to the next, in (0, 1).
     """
 
-    step: float
-    factor: float
-
-    def __post_init__(self) -> None:
-        positive(self, "step")
-        fraction(self, "factor")
+    step: Positive
+    factor: Fraction
 
     def at(self, k: int) -> float:
         """The step times factor^k."""
@@ -211,14 +192,9 @@ class Linear(Schedule):
         Last step, >= 0.
     """
 
-    step: float
-    steps: int
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        positive(self, "step")
-        whole(self, "steps")
-        number(self, "final", least=0)
+    step: Positive
+    steps: Count
+    final: Nonnegative = 0.0
 
     def at(self, k: int) -> float:
         """On the line at k."""
@@ -244,14 +220,9 @@ class Cosine(Schedule):
         Last step, >= 0.
     """
 
-    step: float
-    steps: int
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        positive(self, "step")
-        whole(self, "steps")
-        number(self, "final", least=0)
+    step: Positive
+    steps: Count
+    final: Nonnegative = 0.0
 
     def at(self, k: int) -> float:
         """On the half wave at k."""

@@ -4,13 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import positive
 from surefoot.rules.schedules._smooth import ScheduleState
 
 __all__ = ["Subgradient"]
+
+# Moves shorten like k to this power.
+POWERS = {"constant": 0.0, "sqrt": 0.5, "square summable": 1.0}
 
 
 @checked
@@ -38,18 +40,13 @@ class Subgradient(Rule):
         If the decay is unknown.
     """
 
-    length: float
+    length: Positive
     decay: Literal["constant", "sqrt", "square summable"] = "sqrt"
+    needs = frozenset({"gradient_norm"})
 
     def __post_init__(self) -> None:
-        positive(self, "length")
-        if self.decay not in ("constant", "sqrt", "square summable"):
-            raise InvalidInput(f"decay must be 'constant', 'sqrt' or 'square summable'; got {self.decay!r}")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The norm of the subgradient."""
-        return frozenset({"gradient_norm"})
+        if self.decay not in POWERS:
+            raise InvalidInput(f"decay must be {' or '.join(map(repr, POWERS))}; got {self.decay!r}")
 
     def init(self) -> ScheduleState:
         """Nothing to remember."""
@@ -60,6 +57,5 @@ class Subgradient(Rule):
         norm, k = observation.gradient_norm, observation.iteration
         if not norm > 0:
             return Decision(step=0.0, reason="the subgradient is 0"), state
-        power = {"constant": 0.0, "sqrt": 0.5, "square summable": 1.0}[self.decay]
-        step = self.length / ((k + 1) ** power * norm)
+        step = self.length / ((k + 1) ** POWERS[self.decay] * norm)
         return Decision(step=step if step < math.inf else 0.0), state

@@ -1,18 +1,18 @@
 """Armijo's backtracking line search, as proposals that are accepted or taken back."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, optional, positive
+from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import loss_change
 from surefoot.rules.searches.first_step import (
     AFTER_NOT_FINITE,
     FIRST_STEP_NEEDS,
     FirstStepState,
-    first_step,
+    SearchingRule,
     is_finite,
     secant_long,
 )
@@ -28,14 +28,14 @@ LEAST_SHRINK = 0.1
 class SearchState:
     """The search for a first step, the loss to improve on, and whether a trial was rejected since."""
 
-    search: FirstStepState = field(default_factory=FirstStepState)
-    loss: float = math.nan
+    search: FirstStepState
+    loss: float
     rejected: bool = False
 
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Armijo(Rule):
+class Armijo(SearchingRule):
     """Shorten a trial until the loss falls by a part of what the slope promises.
 
         f(x + eta d) <= f(x) + decrease * eta <g, d>
@@ -60,48 +60,33 @@ class Armijo(Rule):
         If shrink <= 0.1.
     """
 
-    decrease: float = 1e-4
-    shrink: float = 0.5
-    grow: float = 2.0
-    first: float | None = None
+    decrease: Fraction = 1e-4
+    shrink: Fraction = 0.5
+    grow: Annotated[float, Range("[1, inf)")] = 2.0
+    first: Positive | None = None
+    needs = FIRST_STEP_NEEDS | {"previous_slope"}
 
     def __post_init__(self) -> None:
-        fraction(self, "decrease", "shrink")
-        number(self, "grow", least=1)
-        optional(positive, self, "first")
         if self.shrink <= LEAST_SHRINK:
             raise InvalidInput(f"shrink must exceed {LEAST_SHRINK}; got {self.shrink!r}")
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss, slope and secant."""
-        return FIRST_STEP_NEEDS | {"previous_slope"}
+    def begin(self, search: FirstStepState) -> SearchState:
+        """No trial yet."""
+        return SearchState(search, search.loss)
 
-    def init(self) -> SearchState:
-        """Nothing seen yet."""
-        return SearchState()
-
-    def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
+    def decide(self, state: SearchState, observation: Observation, *, fresh: bool) -> tuple[Decision, SearchState]:
         """Accept the trial and propose the next, or propose a shorter one."""
-        searching = not state.search.done
-        if searching:
-            decision, search = first_step(state.search, observation, self.first)
-            state = SearchState(search, search.loss)
-            if decision is not None:
-                return decision, state
         trial, promised = observation.step, observation.step * observation.previous_slope
         rejected = SearchState(state.search, state.loss, rejected=True)
         if not is_finite(observation):
-            step = AFTER_NOT_FINITE * trial
-            return Decision(step=step, accept=False, restart=True, reason="not finite"), rejected
+            return Decision.undo(AFTER_NOT_FINITE * trial, "not finite"), rejected
         change = loss_change(state.loss, observation, promised)
         if change > self.decrease * promised:
             minimum = -0.5 * promised / (change - promised) if change > promised else self.shrink
             factor = min(max(minimum, LEAST_SHRINK), self.shrink)
-            return Decision(step=factor * trial, accept=False, restart=True, reason="too little decrease"), rejected
+            return Decision.undo(factor * trial, "too little decrease"), rejected
         # growth right after a rejection would propose what was just refused
         grown = trial if state.rejected else self.grow * trial
-        if searching:
+        if fresh:
             grown = max(grown, secant_long(observation))
-        step = grown if grown < math.inf else trial
-        return Decision(step=step), SearchState(state.search, observation.loss)
+        return Decision(step=grown if grown < math.inf else trial), SearchState(state.search, observation.loss)

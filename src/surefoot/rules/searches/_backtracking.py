@@ -2,20 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, optional, positive
+from surefoot.checks import Fraction, Positive, Range, checked
+from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches._armijo import SearchState
 from surefoot.rules.searches.acceptance import loss_change
-from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, first_step, is_finite, secant_long
+from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule, is_finite, secant_long
 
 __all__ = ["Backtracking"]
 
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backtracking(Rule):
+class Backtracking(SearchingRule):
     """Steps 1/L with an L that rises where the quadratic upper bound fails and falls again after.
 
         f(x+) <= f(x) + <g, s> + |s|^2/(2 eta),    s = x+ - x
@@ -33,39 +33,23 @@ class Backtracking(Rule):
         First step to try; None for a move of length 1, corrected by what it shows.
     """
 
-    shrink: float = 0.5
-    grow: float = 1.2
-    first: float | None = None
+    shrink: Fraction = 0.5
+    grow: Annotated[float, Range("[1, inf)")] = 1.2
+    first: Positive | None = None
+    needs = FIRST_STEP_NEEDS | {"previous_slope"}
 
-    def __post_init__(self) -> None:
-        fraction(self, "shrink")
-        number(self, "grow", least=1)
-        optional(positive, self, "first")
+    def begin(self, search: FirstStepState) -> SearchState:
+        """No trial yet."""
+        return SearchState(search, search.loss)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss, slope and secant."""
-        return FIRST_STEP_NEEDS | {"previous_slope"}
-
-    def init(self) -> SearchState:
-        """Nothing seen yet."""
-        return SearchState()
-
-    def update(self, state: SearchState, observation: Observation) -> tuple[Decision, SearchState]:
+    def decide(self, state: SearchState, observation: Observation, *, fresh: bool) -> tuple[Decision, SearchState]:
         """Accept and grow, or shrink."""
-        searching = not state.search.done
-        if searching:
-            decision, search = first_step(state.search, observation, self.first)
-            state = SearchState(search, search.loss)
-            if decision is not None:
-                return decision, state
         trial = observation.step
         if not is_finite(observation) or self._exceeds_bound(state.loss, observation):
             reason = "the upper bound fails" if is_finite(observation) else "not finite"
-            step = self.shrink * trial
-            return Decision(step=step, accept=False, restart=True, reason=reason), state
+            return Decision.undo(self.shrink * trial, reason), state
         step = self.grow * trial
-        if searching:
+        if fresh:
             step = max(step, secant_long(observation))
         return Decision(step=step if step < math.inf else trial), SearchState(state.search, observation.loss)
 

@@ -1,14 +1,20 @@
 """A strong Wolfe line search, as proposals that are accepted or taken back."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, optional, positive
+from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import loss_change
-from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FIRST_STEP_NEEDS, FirstStepState, first_step, is_finite
+from surefoot.rules.searches.first_step import (
+    AFTER_NOT_FINITE,
+    FIRST_STEP_NEEDS,
+    FirstStepState,
+    SearchingRule,
+    is_finite,
+)
 
 __all__ = ["StrongWolfe", "WolfeState"]
 
@@ -24,8 +30,8 @@ MOST_TRIALS = 30
 class WolfeState:
     """The bracket [low, high] of the step sought, and what is known at its lower end."""
 
-    search: FirstStepState = field(default_factory=FirstStepState)
-    loss: float = math.nan
+    search: FirstStepState
+    loss: float
     low: float = 0.0
     low_slope: float = math.nan
     high: float = math.inf
@@ -34,7 +40,7 @@ class WolfeState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrongWolfe(Rule):
+class StrongWolfe(SearchingRule):
     """A step that decreases the loss enough and leaves little slope behind.
 
         f(x + eta d) <= f(x) + decrease * eta <g, d>        |<g(x + eta d), d>| <= curvature * |<g, d>|
@@ -59,35 +65,22 @@ class StrongWolfe(Rule):
         If decrease >= curvature.
     """
 
-    decrease: float = 1e-4
-    curvature: float = 0.1
-    grow: float = 4.0
-    first: float | None = None
+    decrease: Fraction = 1e-4
+    curvature: Fraction = 0.1
+    grow: Annotated[float, Range(f"[{LEAST_GROWTH}, inf)")] = 4.0
+    first: Positive | None = None
+    needs = FIRST_STEP_NEEDS | {"previous_slope", "arrival_slope"}
 
     def __post_init__(self) -> None:
-        fraction(self, "decrease", "curvature")
-        number(self, "grow", least=LEAST_GROWTH)
-        optional(positive, self, "first")
         if self.decrease >= self.curvature:
             raise InvalidInput(f"decrease must be below curvature={self.curvature!r}; got {self.decrease!r}")
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss, both slopes and the secant."""
-        return FIRST_STEP_NEEDS | {"previous_slope", "arrival_slope"}
+    def begin(self, search: FirstStepState) -> WolfeState:
+        """No bracket yet."""
+        return WolfeState(search, search.loss)
 
-    def init(self) -> WolfeState:
-        """Nothing seen yet."""
-        return WolfeState()
-
-    def update(self, state: WolfeState, observation: Observation) -> tuple[Decision, WolfeState]:
+    def decide(self, state: WolfeState, observation: Observation, *, fresh: bool) -> tuple[Decision, WolfeState]:
         """Accept the trial and propose the next, or narrow the bracket."""
-        searching = not state.search.done
-        if searching:
-            decision, search = first_step(state.search, observation, self.first)
-            state = WolfeState(search, search.loss)
-            if decision is not None:
-                return decision, state
         trial, slope = observation.step, observation.previous_slope
         state = replace(state, trials=state.trials + 1)
         if not is_finite(observation):
@@ -102,9 +95,10 @@ class StrongWolfe(Rule):
             return self._narrow(replace(state, high=trial), target, "past the minimum along the line")
         elif arrival < -self.curvature * abs(slope) and state.trials < MOST_TRIALS:
             # the first trial is there to tell the scale, by whatever factor
-            farthest = target if searching and target < math.inf else self.grow * trial
+            farthest = target if fresh and target < math.inf else self.grow * trial
             return self._narrow(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
-        return self._accept(state, observation)
+        reason = "no step in the bracket fulfils both conditions" if state.trials >= MOST_TRIALS else ""
+        return Decision(step=trial, reason=reason), WolfeState(state.search, observation.loss)
 
     def _narrow(
         self, state: WolfeState, target: float, reason: str, farthest: float = math.inf
@@ -116,12 +110,7 @@ class StrongWolfe(Rule):
             step = min(max(target, state.low + room), state.high - room)
         if not step < math.inf:
             step = state.low  # longer overflows: the last trial that was good enough
-        return Decision(step=step, accept=False, restart=True, reason=reason), state
-
-    @staticmethod
-    def _accept(state: WolfeState, seen: Observation) -> tuple[Decision, WolfeState]:
-        reason = "no step in the bracket fulfils both conditions" if state.trials >= MOST_TRIALS else ""
-        return Decision(step=seen.step, reason=reason), WolfeState(state.search, seen.loss)
+        return Decision.undo(step, reason), state
 
 
 def secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:

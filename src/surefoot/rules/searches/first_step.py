@@ -6,11 +6,15 @@ the next step is longer. One to three trials find the scale over sixteen orders 
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
-from surefoot.rules._base import Decision, Observation
+from surefoot.rules._base import Decision, Observation, Rule
 
-__all__ = ["AFTER_NOT_FINITE", "FIRST_STEP_NEEDS", "FirstStepState", "first_step", "is_finite", "secant_long"]
+__all__ = [
+    "AFTER_NOT_FINITE", "FIRST_STEP_NEEDS", "FirstStepState", "SearchingRule", "first_step", "is_finite", "secant_long",
+]  # fmt: skip
 
 FIRST_STEP_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "gradient_change", "alignment"})
 
@@ -39,6 +43,35 @@ class FirstStepState:
     done: bool = False
 
 
+class SearchingRule(Rule):
+    """A rule that begins with the search for a first step; in its state the search is named `search`."""
+
+    first: float | None
+    needs = FIRST_STEP_NEEDS
+
+    @abstractmethod
+    def begin(self, search: FirstStepState) -> Any:
+        """The state while the search goes on and when it ends; `search.loss` is the loss to improve on."""
+
+    @abstractmethod
+    def decide(self, state: Any, observation: Observation, *, fresh: bool) -> tuple[Decision, Any]:
+        """The decision when a step has shown the scale; `fresh` where it is the one that led here."""
+
+    def init(self) -> Any:
+        """The search has not begun."""
+        return self.begin(FirstStepState())
+
+    def update(self, state: Any, observation: Observation) -> tuple[Decision, Any]:
+        """The search's decision, or the rule's own."""
+        fresh = not state.search.done
+        if fresh:
+            decision, search = first_step(state.search, observation, self.first)
+            state = self.begin(search)
+            if decision is not None:
+                return decision, state
+        return self.decide(state, observation, fresh=fresh)
+
+
 def first_step(state: FirstStepState, seen: Observation, first: float | None) -> tuple[Decision | None, FirstStepState]:
     """The decision while searching for a first step; None when the step that led here shows the scale.
 
@@ -61,10 +94,10 @@ def first_step(state: FirstStepState, seen: Observation, first: float | None) ->
     trial = replace(state, trials=state.trials + 1)
     if not is_finite(seen):
         step = FIRST_AFTER_NOT_FINITE * seen.step
-        return Decision(step=step, accept=False, restart=True, reason="not finite"), trial
+        return Decision.undo(step, "not finite"), trial
     if seen.loss > state.loss:
         shrink = min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK) if seen.step > 0 else LEAST_SHRINK
-        return Decision(step=shrink * seen.step, accept=False, restart=True, reason="first trial too long"), trial
+        return Decision.undo(shrink * seen.step, "first trial too long"), trial
     longer = GROWTH * seen.step
     if seen.gradient_change < VISIBLE * seen.gradient_norm and longer < math.inf:
         return Decision(step=longer, reason="curvature not visible yet"), replace(trial, loss=seen.loss)

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import number, positive, whole
 
 __all__ = ["AlongStep", "AlongStepState"]
 
@@ -47,22 +47,13 @@ class AlongStep(Rule):
         > 0.
     """
 
-    sigma: float = 1.0
-    every: int = 5
-    smoothing: float = 0.8
-    within: float = 1.25
-    start: float = 0.1
-
-    def __post_init__(self) -> None:
-        positive(self, "sigma", "start")
-        whole(self, "every")
-        number(self, "smoothing", least=0, most=1 - 1e-9)
-        number(self, "within", least=1)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Slope and curvature along the update made, and along the first one before it is made."""
-        return frozenset({"arrival_slope", "arrival_curvature", "slope", "curvature", "direction_norm"})
+    sigma: Positive = 1.0
+    every: Count = 5
+    smoothing: Annotated[float, Range("[0, 1)")] = 0.8
+    within: Annotated[float, Range("[1, inf)")] = 1.25
+    start: Positive = 0.1
+    # along the update made; slope and curvature, along the first one, before it is made
+    needs = frozenset({"arrival_slope", "arrival_curvature", "slope", "curvature", "direction_norm"})
 
     def init(self) -> AlongStepState:
         """Nothing seen yet."""

@@ -120,10 +120,7 @@ class Autopilot(Rule):
         fraction(self, "part")
         number(self, "retreat", least=1 + 1e-9)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Losses of all copies, the first update's reach, and how long the run is."""
-        return frozenset({"losses", "gradient_norm", "reach", "remaining", "until_cooldown", "rescues"})
+    needs = frozenset({"losses", "gradient_norm", "reach", "remaining", "until_cooldown", "rescues"})
 
     def init(self) -> AutopilotState:
         """Nothing seen yet."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["Cooldown", "CooldownState"]
 
@@ -20,7 +20,7 @@ class CooldownState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cooldown(Rule):
+class Cooldown(Wrapper):
     """Follow a rule, then go in a straight line to zero while the driver says so.
 
         eta_k = (the rule's last step) * remaining,   remaining falling from 1 to 0 over the cool-down
@@ -35,12 +35,7 @@ class Cooldown(Rule):
         The rule to end.
     """
 
-    rule: Rule
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """How much of the cool-down is left, and what the rule needs."""
-        return self.rule.needs | {"remaining"}
+    reads = frozenset({"remaining"})
 
     def init(self) -> CooldownState:
         """The rule's."""

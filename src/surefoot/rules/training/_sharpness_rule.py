@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import number, positive, whole
 
 __all__ = ["Sharpness", "SharpnessState"]
 
@@ -41,19 +41,10 @@ class Sharpness(Rule):
         >= 1.
     """
 
-    safety: float = 0.5
-    every: int = 10
-    within: float = 1.5
-
-    def __post_init__(self) -> None:
-        positive(self, "safety")
-        whole(self, "every")
-        number(self, "within", least=1)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The limit."""
-        return frozenset({"limit"})
+    safety: Positive = 0.5
+    every: Count = 10
+    within: Annotated[float, Range("[1, inf)")] = 1.5
+    needs = frozenset({"limit"})
 
     def init(self) -> SharpnessState:
         """Nothing measured yet."""

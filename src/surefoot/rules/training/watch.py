@@ -2,11 +2,10 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, whole
 
 __all__ = ["CONFIRMED", "CONSTANT", "Watch", "WatchState"]
 
@@ -173,25 +172,16 @@ class Watch(Rule):
         Returns in a row after which to give up, >= 1.
     """
 
-    far: float = 10.0
-    shrink: float = 0.25
-    grow: float = 1.05
-    patience: int = 20
-    leave_out: int = 100
-    rescues: int = 10
-
-    def __post_init__(self) -> None:
-        number(self, "far", "grow", least=1)
-        fraction(self, "shrink")
-        whole(self, "patience", "leave_out", "rescues", least=1)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss, gradient norm, and what only a training run senses."""
-        return frozenset({
-            "loss", "gradient_norm", "output_variation", "buffer_change", "sound", "kept_loss", "kept_gradient_norm",
-            "kept_limit",
-        })  # fmt: skip
+    far: Annotated[float, Range("[1, inf)")] = 10.0
+    shrink: Fraction = 0.25
+    grow: Annotated[float, Range("[1, inf)")] = 1.05
+    patience: Count = 20
+    leave_out: Count = 100
+    rescues: Count = 10
+    needs = frozenset({
+        "loss", "gradient_norm", "output_variation", "buffer_change", "sound", "kept_loss", "kept_gradient_norm",
+        "kept_limit",
+    })  # fmt: skip
 
     def init(self) -> WatchState:
         """At full rate, with nothing seen."""

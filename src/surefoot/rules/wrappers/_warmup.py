@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import whole
+from surefoot.checks import Count, checked
+from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["Warmup", "WarmupState"]
 
@@ -19,7 +18,7 @@ class WarmupState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warmup(Rule):
+class Warmup(Wrapper):
     """Scale a rule's first steps up from almost nothing.
 
         eta_k = min((k + 1)/steps, 1) * (what the rule says)
@@ -32,16 +31,7 @@ class Warmup(Rule):
         Length of the warm-up, >= 1.
     """
 
-    rule: Rule
-    steps: int
-
-    def __post_init__(self) -> None:
-        whole(self, "steps")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What the rule needs."""
-        return self.rule.needs
+    steps: Count
 
     def init(self) -> WarmupState:
         """The rule's."""

@@ -3,11 +3,10 @@
 import math
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number
+from surefoot.checks import Fraction, Range, checked
+from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["Brake", "BrakeState"]
 
@@ -27,7 +26,7 @@ class BrakeState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brake(Rule):
+class Brake(Wrapper):
     """Take a step back when the gradient jumps, go on with shorter ones, return slowly.
 
         |g(x)| > ratio * r,  or a value that is not finite:   back to x-,  factor <- shrink * factor
@@ -52,20 +51,11 @@ class Brake(Rule):
         Growth of the remembered norm per step, >= 1; 1 never forgets the least one.
     """
 
-    rule: Rule
-    ratio: float = 10.0
-    shrink: float = 0.25
-    grow: float = 1.05
-    forget: float = 1.02
-
-    def __post_init__(self) -> None:
-        number(self, "ratio", "grow", "forget", least=1)
-        fraction(self, "shrink")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Loss, gradient norm and what the rule needs."""
-        return self.rule.needs | {"loss", "gradient_norm"}
+    ratio: Annotated[float, Range("[1, inf)")] = 10.0
+    shrink: Fraction = 0.25
+    grow: Annotated[float, Range("[1, inf)")] = 1.05
+    forget: Annotated[float, Range("[1, inf)")] = 1.02
+    reads = frozenset({"loss", "gradient_norm"})
 
     def init(self) -> BrakeState:
         """The rule's, at full speed."""
@@ -78,8 +68,7 @@ class Brake(Rule):
         if observation.iteration > 0 and (broken or norm > self.ratio * reference > 0):
             factor = max(self.shrink * state.factor, LEAST_FACTOR)
             reason = "brake: not finite" if broken else f"brake: the gradient grew {norm / reference:.3g} times"
-            decision = Decision(step=factor * state.step, accept=False, restart=True, reason=reason)
-            return decision, replace(state, factor=factor)
+            return Decision.undo(factor * state.step, reason), replace(state, factor=factor)
         decision, inner = self.rule.update(state.inner, observation)
         if not decision.accept:
             # the rule's own undo: it saw the true step, so its answer is not scaled again

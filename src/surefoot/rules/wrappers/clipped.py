@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from surefoot.checks import checked
-from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import positive
+from surefoot.checks import Positive, checked
+from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["CUT", "Clipped", "ClippedState"]
 
@@ -24,7 +23,7 @@ class ClippedState:
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clipped(Rule):
+class Clipped(Wrapper):
     """No move longer than a cap.
 
         eta_k = min(what the rule says, cap/|d_k|)
@@ -40,16 +39,8 @@ class Clipped(Rule):
         Largest |step * direction|, > 0, unit of x.
     """
 
-    rule: Rule
-    cap: float
-
-    def __post_init__(self) -> None:
-        positive(self, "cap")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The length of the direction and what the rule needs."""
-        return self.rule.needs | {"direction_norm"}
+    cap: Positive
+    reads = frozenset({"direction_norm"})
 
     def init(self) -> ClippedState:
         """The rule's."""
