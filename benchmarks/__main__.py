@@ -38,14 +38,32 @@ class Group:
 
 
 GROUPS = {
+    "claims": Group("Four claims on random cases", (), 0.5, False, "claims:claims"),
+    "spectra": Group(
+        "The largest eigenvalue of matrices: ARPACK, power iteration", (), 0.5, True, "spectra:spectra_of_matrices"
+    ),
+    "norms": Group(
+        "|A|² of operators: a closed form, PyLops, svds, power iteration", ("pylops",), 3, True, "norms:norms"
+    ),
+    "deblurring": Group(
+        "Deblurring runs that stop by themselves", ("pylops", "pyproximal", "scikit-image"), 2, False,
+        "norms:deblurring",
+    ),
+    "limits": Group("Stability limits of Runge-Kutta methods", ("nodepy",), 0.5, False, "limits:limits"),
+    "orbits": Group("Orbit diagrams against a plain loop", (), 1, True, "orbits:orbits"),
     "finders": Group(
         "Range tests: how near the best swept rate, how repeatable",
         ("torch", "torch-lr-finder", "lightning"), 5, False, "rates:finders",
     ),
-    "rate-free": Group(
-        "Training without a rate: regret and failures on eighteen tasks",
-        ("torch", "torch-lr-finder", "lightning", "prodigyopt", "schedulefree", "momo-opt", "dog-optimizer"),
-        30, False, "rates:rate_free",
+    "rate-free-adamw": Group(
+        "Training without a rate: regret and failures on eighteen tasks, Adam's directions",
+        ("torch", "torch-lr-finder", "lightning", "prodigyopt", "schedulefree", "momo-opt", "mnist1d"),
+        20, False, "rates:rate_free_adamw",
+    ),
+    "rate-free-sgd": Group(
+        "Training without a rate: regret and failures on eighteen tasks, the gradient's direction",
+        ("torch", "torch-lr-finder", "lightning", "schedulefree", "momo-opt", "dog-optimizer", "mnist1d"),
+        20, False, "rates:rate_free_sgd",
     ),
     "overhead": Group(
         "Time of a training step over the plain optimizer's",

@@ -1,11 +1,12 @@
-"""Four claims of the README, each put to the test on random cases: python benchmarks/claims.py, half a minute.
+"""Four claims of the README, each put to the test on random cases: python -m benchmarks claims, half a minute.
 
-Each line says how often the claim held; nothing is timed, and the same numbers come each time.
+Each row says how often the claim held; nothing is timed, and the same numbers come each time.
 """
 
 import math
 
 import numpy as np
+from bench import Table
 from scipy.sparse.linalg import LinearOperator
 
 import surefoot as sf
@@ -25,10 +26,10 @@ def spectrum(rng):
     return np.sort(kinds[int(rng.integers(3))])
 
 
-def intervals(rng):
+def intervals(rng, cases):
     """How often an interval holds the largest eigenvalue, and how often power iteration's limit is too large."""
     held = too_large = 0
-    for trial in range(CASES):
+    for trial in range(cases):
         values = spectrum(rng)
         products = LinearOperator((values.size,) * 2, matvec=lambda v, values=values: values * np.ravel(v), dtype=float)
         largest = sf.spectrum(products, symmetric=True, which="largest", rtol=0.01, rng=trial).largest
@@ -51,10 +52,10 @@ def both_sides():
     return right
 
 
-def schedules(rng):
+def schedules(rng, cases):
     """How often the audit finds by which factor a cosine was stepped too often, and agrees with one that was not."""
     right = 0
-    for _ in range(CASES):
+    for _ in range(cases):
         total, rate, factor = int(rng.integers(200, 2000)), 10 ** rng.uniform(-5, -1), int(rng.choice([1, 2, 3, 4, 8]))
         ran = [rate * (1 + math.cos(math.pi * min(factor * k / total, 1))) / 2 for k in range(0, total)]
         found = sf.audit(ran, f"cosine:total={total},rate={rate!r}")
@@ -62,10 +63,10 @@ def schedules(rng):
     return right
 
 
-def clips(rng):
+def clips(rng, cases):
     """How often a clipped run past its limit swings over the width that is predicted, to within rounding."""
     right = 0
-    for _ in range(CASES):
+    for _ in range(cases):
         a, cap = 10 ** rng.uniform(-2, 2, size=2)
         step = rng.uniform(2.05, 8.0) / a
         seen = orbit(ClippedQuadratic(a, cap), step, 0.7 * cap / a, steps=3000)[-2:]
@@ -74,16 +75,18 @@ def clips(rng):
     return right
 
 
-def main():
-    """Print the four lines."""
-    rng = np.random.default_rng(0)
-    held, too_large = intervals(rng)
-    print(f"intervals that hold the largest eigenvalue: {held} of {CASES}; 20 products of power iteration give")
-    print(f"  a limit that is too large in {too_large} of {CASES}")
-    print(f"methods whose runs shrink at 0.99 and grow at 1.01 times the limit: {both_sides()} of {len(METHODS)}")
-    print(f"schedules stepped 1, 2, 3, 4 or 8 times an update, told apart from the log: {schedules(rng)} of {CASES}")
-    print(f"clipped runs past their limit that swing over step x cap, to within rounding: {clips(rng)} of {CASES}")
-
-
-if __name__ == "__main__":
-    main()
+def claims(quick):
+    """The four, and beside the first what twenty products of power iteration give."""
+    rng, cases = np.random.default_rng(0), 30 if quick else CASES
+    held, too_large = intervals(rng, cases)
+    power = f"(20 products of power iteration gave a limit too large in {too_large})"
+    rows = [
+        (f"The interval holds the largest eigenvalue. {power}", f"{held} of {cases}"),
+        ("A run shrinks at 0.99 times the limit and grows at 1.01 times", f"{both_sides()} of {len(METHODS)} methods"),
+        (
+            "A log tells by which factor a schedule was stepped too often, or that it was not",
+            f"{schedules(rng, cases)} of {cases}",
+        ),
+        ("A clipped run past its limit swings over exactly step x cap", f"{clips(rng, cases)} of {cases}"),
+    ]
+    return [Table("claims", ("claim", "held in"), rows)]

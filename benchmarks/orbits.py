@@ -1,48 +1,50 @@
 """Orbit diagram, period and exponent of a scalar map for 2,000 parameters over 2,000 steps, against a plain loop.
 
-Run: python benchmarks/orbits.py. Prints ratios; seconds depend on the machine.
+Run: python -m benchmarks orbits.
 """
 
 import math
-import time
+import statistics
 
 import numpy as np
+from bench import Table, in_turn, ratio
 
 from surefoot.dynamics import Cubic, TanhRNN, bifurcations, diagram
 
 PARAMETERS, STEPS, KEEP = 2000, 2000, 128
-LOOP_PARAMETERS = 200
+# The plain loop runs one parameter in so many, and its time is multiplied: all of them take half a minute.
+SHARE = 10
 
 
-def best(call, repeats=5):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def plain_loop(rates):
+def plain_loop(rates, steps):
+    """What one writes by hand: iterate, add up logarithms of slopes, look for a period at the end."""
     for rate in rates:
         x, total, kept = 0.37, 0.0, []
-        for t in range(STEPS):
+        for t in range(steps):
             total += math.log(abs(1 - rate * (1 - 2 * x)) + 1e-300)
             x = x - rate * (x - x * x)
-            if t >= STEPS - KEEP:
+            if t >= steps - KEEP:
                 kept.append(x)
         next((q for q in range(1, 65) if all(abs(a - b) < 1e-6 for a, b in zip(kept, kept[q:], strict=False))), 0)
 
 
-def main():
-    rates = np.linspace(1.5, 2.99, PARAMETERS)
-    fast = best(lambda: diagram(Cubic(), rates, 0.37, steps=STEPS, keep=KEEP))
-    loop = best(lambda: plain_loop(rates[:: PARAMETERS // LOOP_PARAMETERS].tolist()), 2) * PARAMETERS / LOOP_PARAMETERS
-    what = f"diagram, period and exponent, {PARAMETERS} x {STEPS}"
-    print(f"{what}: {fast:.3f} s; plain loop {loop:.1f} s: {loop / fast:.0f} x")
-    network = best(lambda: bifurcations(TanhRNN(), (1.0, 6.0), 1.0, 5), 3)
-    print(f"five doublings of the tanh network: {network:.2f} s")
-
-
-if __name__ == "__main__":
-    main()
+def orbits(quick):
+    """Time of both, and of finding five doublings of a network's map."""
+    parameters, repeats = (200, 1) if quick else (PARAMETERS, 5)
+    rates = np.linspace(1.5, 2.99, parameters)
+    some = rates[::SHARE].tolist()
+    spent = in_turn(
+        {
+            "diagram": lambda: diagram(Cubic(), rates, 0.37, steps=STEPS, keep=KEEP),
+            "loop": lambda: plain_loop(some, STEPS),
+            "doublings": lambda: bifurcations(TanhRNN(), (1.0, 6.0), 1.0, 5),
+        },
+        repeats,
+    )
+    rows = [
+        ("surefoot.dynamics.diagram", statistics.median(spent["diagram"]), 1.0),
+        ("plain loop", SHARE * statistics.median(spent["loop"]), SHARE * ratio(spent, "loop", "diagram")),
+        ("five doublings of a tanh network", statistics.median(spent["doublings"]), None),
+    ]
+    note = f"Orbits, periods and exponents of {parameters} parameters over {STEPS} steps."
+    return [Table("orbits", ("with", "seconds", "times as long"), rows, note)]

@@ -1,6 +1,6 @@
 """Finding a rate, and training without one, beside what people install: regret, failures, extra gradients, time a step.
 
-Run: python -m benchmarks finders rate-free overhead. Eighteen tasks: the six of guard.py, and the twelve of
+Run: python -m benchmarks finders rate-free-adamw rate-free-sgd overhead. Eighteen tasks: the six of guard.py, and the twelve of
 more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its defaults.
 Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (auto.py): 0 is the best rate in hindsight, 100
 no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its first loss,
@@ -239,43 +239,61 @@ def contenders(family):
             "cosine 0.32": (at_rate(UNIVERSAL["SGD"], "cosine"), "surefoot")}  # fmt: skip
 
 
-def rate_free(quick):
-    """Regret and failures of whole runs, a table over the tasks and one of each task, for both families."""
+def rate_free_adamw(quick):
+    """Regret and failures of whole runs with Adam's directions."""
+    return regrets("AdamW", quick)
+
+
+def rate_free_sgd(quick):
+    """The same with the gradient's, and momentum where a method has it."""
+    return regrets("SGD", quick)
+
+
+def regrets(family, quick):
+    """A table over the tasks and one of each task. Ctrl-C ends it with the tasks that are done."""
     tasks, seeds = [*built(TASKS), *twelve()], 2
     if quick:
         tasks, seeds = tasks[:2], 1
-    return [table for family in FAMILIES for table in regrets(family, tasks, seeds)]
-
-
-def regrets(family, tasks, seeds):
     methods = {name: run for name, (run, module) in contenders(family).items() if optional(module) is not None}
-    means, failures = {name: [] for name in methods}, dict.fromkeys(methods, 0)
-    for task in tasks:
-        best, constant = reference(task, family)
-        for name, run in methods.items():
-            found = []
-            for seed in range(seeds):
-                loss, first = run(task, family, seed)
-                failures[name] += failed(loss, first, constant)
-                # beyond a constant nobody asks how far
-                found.append(min(regret(loss, best, constant), 100.0) if math.isfinite(loss) else 100.0)
-            means[name].append(statistics.fmean(found))
-        said = ", ".join(f"{name} {values[-1]:.3g}" for name, values in means.items())
-        print(f"  {family}, {task.name}: {said}", flush=True)
+    means, failures, done = {name: [] for name in methods}, dict.fromkeys(methods, 0), []
+    try:
+        for task in tasks:
+            results = {name: outcome(run, task, family, seeds) for name, run in methods.items()}
+            for name, (mean, bad) in results.items():
+                means[name].append(mean)
+                failures[name] += bad
+            done.append(task.name)
+            print(
+                f"  {task.name}: " + ", ".join(f"{name} {mean:.3g}" for name, (mean, _) in results.items()), flush=True
+            )
+    except KeyboardInterrupt:
+        print(f"  stopped after {len(done)} of {len(tasks)} tasks", flush=True)
     summary = [
-        (name, statistics.median(v), sum(r <= 1 for r in v), sum(r <= 3 for r in v), sum(r <= 10 for r in v),
-         max(v), f"{failures[name]} of {len(tasks) * seeds}")
+        (name, statistics.median(v), *(sum(r <= most for r in v) for most in (1, 3, 10)), max(v),
+         f"{failures[name]} of {len(done) * seeds}")
         for name, v in means.items()
     ]  # fmt: skip
     whole = Table(
         family,
         ("with", "median regret %", "at most 1%", "at most 3%", "at most 10%", "worst %", "runs failed"),
         summary,
-        f"{len(tasks)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The "
+        f"{len(done)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The "
         "constant and the common cosine are the best of the first six tasks in hindsight.",
     )
-    rows = [(task.name, *(means[name][i] for name in methods)) for i, task in enumerate(tasks)]
+    rows = [(name, *(means[method][i] for method in methods)) for i, name in enumerate(done)]
     return [whole, Table(f"{family}-by-task", ("mean regret %", *methods), rows)]
+
+
+def outcome(run, task, family, seeds):
+    """The mean regret over seeds, and how many failed."""
+    best, constant = reference(task, family)
+    found, bad = [], 0
+    for seed in range(seeds):
+        loss, first = run(task, family, seed)
+        bad += failed(loss, first, constant)
+        # beyond a constant nobody asks how far
+        found.append(min(regret(loss, best, constant), 100.0) if math.isfinite(loss) else 100.0)
+    return statistics.fmean(found), bad
 
 
 def overhead(quick):

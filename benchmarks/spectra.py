@@ -1,12 +1,10 @@
 """Certified largest eigenvalue against what people use: products, time and on which side each errs.
 
-Run: python benchmarks/spectra.py [size]. Prints a table; times are ratios to ARPACK in the same run.
+Run: python -m benchmarks spectra. Times are ratios to ARPACK in the same run.
 """
 
-import sys
-import time
-
 import numpy as np
+from bench import Table, in_turn, ratio
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import surefoot as sf
@@ -55,26 +53,31 @@ def power_iteration(operator, steps, rng):
     return estimate
 
 
-def main():
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    print(f"n = {size}; estimate over the true largest eigenvalue; 2/estimate is safe only where it is >= 1\n")
-    header = ("spectrum", "surefoot upper", "products", "time", "ARPACK tol .01", "products", "power 20", "power 100")
-    print("{:<26}{:>15}{:>10}{:>7}{:>16}{:>10}{:>10}{:>11}".format(*header))
+def spectra_of_matrices(quick):
+    """Estimates over the true largest eigenvalue: a step of 2/estimate is stable only where that is at least 1."""
+    size, repeats = (2000, 1) if quick else (20_000, 3)
+    rows = []
     for name, product, truth in spectra(size):
         ours, peer, rival = (Counted(product, size) for _ in range(3))
-        began = time.perf_counter()
-        found = sf.spectrum(ours, which="largest", symmetric=True)
-        middle = time.perf_counter()
+        upper = sf.spectrum(ours, which="largest", symmetric=True).largest.upper
         arpack = eigsh(peer, k=1, which="LA", tol=0.01, return_eigenvectors=False, v0=np.ones(size))[0]
-        ended = time.perf_counter()
+        counts = ours.count, peer.count
+        spent = in_turn(
+            {
+                "ours": lambda o=ours: sf.spectrum(o, which="largest", symmetric=True),
+                "ARPACK": lambda p=peer: eigsh(
+                    p, k=1, which="LA", tol=0.01, return_eigenvectors=False, v0=np.ones(size)
+                ),
+            },
+            repeats,
+        )
         rng = np.random.default_rng(1)
         short, long = (power_iteration(rival, steps, rng) for steps in (20, 100))
-        ratio = (middle - began) / (ended - middle)
-        print(
-            f"{name:<26}{found.largest.upper / truth:>15.4f}{ours.count:>10}{ratio:>7.2f}"
-            f"{arpack / truth:>16.4f}{peer.count:>10}{short / truth:>10.4f}{long / truth:>11.4f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        # rounded down: an estimate below the truth must not show as 1
+        shares = [f"{np.floor(1e4 * x / truth) / 1e4:.4f}" for x in (arpack, short, long)]
+        rows.append((name, f"{upper / truth:.4f}", counts[0], ratio(spent, "ours", "ARPACK"), shares[0], counts[1],
+                     *shares[1:]))  # fmt: skip
+    columns = ("spectrum", "Surefoot, upper end", "products", "time over ARPACK's", "ARPACK, tol 0.01", "products",
+               "power, 20", "power, 100")  # fmt: skip
+    note = f"n = {size}. Estimates over the true value: 2/estimate is a stable step only where it is at least 1."
+    return [Table("largest", columns, rows, note)]
