@@ -40,7 +40,8 @@ def counted_blur(side, boundary="zero"):
     operator = convolution(gaussian_kernel(3.0), (side, side), boundary)
     counter = itertools.count()
     for name in ("matvec", "rmatvec"):
-        setattr(operator, name, lambda x, product=getattr(operator, name): (next(counter), product(x))[1])
+        product = getattr(operator, name)
+        setattr(operator, name, lambda x, product=product: (next(counter), product(x))[1])
     return operator, counter
 
 
