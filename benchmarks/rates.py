@@ -1,10 +1,10 @@
 """Finding a rate, and training without one, beside what people install: regret, failures, time a step.
 
 Run: python -m benchmarks finders rate-free-adamw rate-free-sgd overhead. Eighteen tasks: the six of guard.py, and
-the twelve of more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its defaults.
-Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (auto.py): 0 is the best rate in hindsight, 100
-no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its first loss,
-or if no rate came out of a finder.
+the twelve of more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its
+defaults. Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (auto.py): 0 is the best rate in
+hindsight, 100 no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its
+first loss, or if no rate came out of a finder.
 """
 
 import contextlib
