@@ -22,6 +22,7 @@ __all__ = ["checked", "real_array", "refuse_mask"]
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
+Clean = Callable[[Any, str], Any]
 
 # NumPy's letters for the dtypes of real and of whole numbers.
 REAL, WHOLE = frozenset("buif"), frozenset("iu")
@@ -163,13 +164,13 @@ def _wrap(function: Any) -> Any:
     signature = inspect.signature(function)
 
     @functools.cache
-    def tests() -> dict[str, tuple[Test, str, Any]]:
+    def tests() -> dict[str, tuple[Test, str, Clean | None]]:
         # at the first call: hints may name what is imported later
         try:
             hints = typing.get_type_hints(function, include_extras=True)
         except NameError:  # a name for type checkers only
             return {}
-        return {name: (_test(hint), _words(hint), _ranged(hint)) for name, hint in hints.items() if name != "return"}
+        return {name: (_test(hint), _words(hint), _clean(hint)) for name, hint in hints.items() if name != "return"}
 
     variadic = {p.name for p in signature.parameters.values() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
@@ -183,25 +184,33 @@ def _wrap(function: Any) -> Any:
         for name, value in bound.arguments.items():
             if name not in known or name in variadic:
                 continue
-            test, words, ranged = known[name]
+            test, words, clean = known[name]
             if not test(value):
                 raise InvalidType(f"{name} must be {words}; got {_show(value)}{_where(value, test)}")
-            if ranged is not None and value is not None:
-                of, interval = ranged
-                bound.arguments[name] = interval.clean(value, name, whole=of is int)
+            if clean is not None and value is not None:
+                bound.arguments[name] = clean(value, name)
         return function(*bound.args, **bound.kwargs)
 
     return call
 
 
-def _ranged(hint: Any) -> tuple[Any, Range] | None:
-    """The type and the range of a hint that has one, ``Positive`` or ``Positive | None``."""
-    if get_origin(hint) is Annotated:
-        of, *extras = get_args(hint)
-        return next(((of, extra) for extra in extras if isinstance(extra, Range)), None)
-    if get_origin(hint) in (Union, types.UnionType):
-        return next(filter(None, map(_ranged, get_args(hint))), None)
+def _clean(hint: Any) -> Clean | None:
+    """What makes of a value and its name the value to go on with, or an error, where a hint says what is allowed."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated and isinstance(args[1], Range):
+        return functools.partial(args[1].clean, whole=args[0] is int)
+    if origin is Literal:
+        return functools.partial(_choose, args)
+    if origin in (Union, types.UnionType):
+        return next(filter(None, map(_clean, args)), None)
     return None
+
+
+def _choose(choices: Sequence[Any], value: Any, name: str) -> Any:
+    if isinstance(value, type(choices[0])) and value not in choices:
+        *others, last = map(repr, choices)
+        raise InvalidInput(f"{name} must be {', '.join(others)} or {last}; got {value!r}")
+    return value
 
 
 def _test(hint: Any) -> Test:

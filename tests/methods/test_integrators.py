@@ -353,7 +353,7 @@ def test_regions(method):
         ),
         (lambda: sm.RungeKutta("RK4"), InvalidType, "ButcherTableau"),
         (lambda: sm.SSPRK(5, 5), InvalidInput, r"\(10, 4\)"),
-        (lambda: sm.RadauIIA(4), InvalidInput, "1, 2 or 3"),
+        (lambda: sm.RadauIIA(4), InvalidInput, "from 1 to 3"),
         (lambda: sm.AdamsBashforth(6), InvalidInput, "1 to 5"),
         (lambda: sm.RungeKuttaChebyshev(1), InvalidInput, "stages"),
         (lambda: sm.RungeKuttaChebyshev(5, -1.0), InvalidInput, "damping"),

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
 from surefoot.methods._base import Flow, Method, State
-from surefoot.methods._rational import Polynomial, add, multiply, rational, trim
+from surefoot.methods._rational import characteristic_polynomial, snap
 from surefoot.methods._stability import StabilityPolynomial
 
 __all__ = ["FromUpdate", "extract", "from_update"]
@@ -22,8 +22,6 @@ LENGTHS = (8, 32, 128)
 # Two evaluations of one step differ by rounding only, some 1e-15 per operation and stage; what is not linear, or not a
 # polynomial, is off by 1e-2 on the points below.
 AGREEMENT = 1e-9
-# What rounding leaves of a coefficient that cancels, relative to the largest of its polynomial.
-NOTHING = 1e-15
 # The determinant costs memory^4 products of polynomials: six seconds for a full matrix at 12.
 MOST_MEMORY = 12
 # Any few points in general position: off the axes, of modulus near 1, so that no power of them is large or vanishes.
@@ -77,7 +75,7 @@ class FromUpdate(Method):
 
 
 @checked
-def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
+def from_update(update: Update, memory: Annotated[int, Range(f"[1, {MOST_MEMORY}]")] = 1, *, name: str = "") -> Method:
     """A method from its step function; limits, rate and order follow without algebra.
 
     The step is run once per memory array on polynomials in z, for which the flow x -> z x is a shift of coefficients:
@@ -115,10 +113,6 @@ def from_update(update: Update, memory: int = 1, *, name: str = "") -> Method:
     >>> round(extragradient.real_limit, 12), round(extragradient.imaginary_limit, 12), extragradient.order
     (1.0, 1.0, 1)
     """
-    if not callable(update):
-        raise InvalidType(f"update must be a function of (state, f); got {type(update).__name__}")
-    if isinstance(memory, bool) or not isinstance(memory, int) or not 1 <= memory <= MOST_MEMORY:
-        raise InvalidInput(f"memory must be an int from 1 to {MOST_MEMORY}; got {memory!r}")
     label = name or getattr(update, "__name__", "") or "custom step"
     _check_linear(update, memory)
     polynomial = extract(update, memory)
@@ -140,8 +134,10 @@ def extract(update: Update, memory: int) -> StabilityPolynomial | None:
                 return None
             # a last power that is taken may be one of many that the shift pushed out: try more of them
             if not powers[..., -1].any() and _agrees(update, powers):
-                matrix = [[_polynomial(entry) for entry in row] for row in powers]
-                return StabilityPolynomial(_characteristic_polynomial(matrix))
+                polynomial = characteristic_polynomial([[snap(entry) for entry in row] for row in powers.tolist()])
+                while len(polynomial) > 2 and not any(polynomial[0]):
+                    del polynomial[0]  # a root r = 0: memory that the step does not use
+                return StabilityPolynomial(tuple(polynomial))
     return None
 
 
@@ -165,41 +161,6 @@ def _agrees(update: Update, coefficients: NDArray[np.float64]) -> bool:
         if not np.abs(result - expected).max() <= AGREEMENT * max(1.0, float(np.abs(expected).max())):
             return False
     return True
-
-
-def _polynomial(coefficients: NDArray[np.float64]) -> Polynomial:
-    size = float(np.abs(coefficients).max(initial=0.0))
-    return trim([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in coefficients.tolist()])
-
-
-def _characteristic_polynomial(M: list[list[Polynomial]]) -> tuple[Polynomial, ...]:
-    """Coefficients in r of det(r I - M), ascending (Faddeev, LeVerrier)."""
-    n = len(M)
-    one, nothing = (Fraction(1),), (Fraction(0),)
-    coefficients: list[Polynomial] = [one]
-    product = [[one if i == j else nothing for j in range(n)] for i in range(n)]
-    for k in range(1, n + 1):
-        columns = [[row[j] for row in product] for j in range(n)]
-        product = [[_dot(M[i], columns[j]) for j in range(n)] for i in range(n)]
-        trace: Polynomial = nothing
-        for i in range(n):
-            trace = add(trace, product[i][i])
-        latest = tuple(-c / k for c in trace)
-        coefficients.append(latest)
-        for i in range(n):
-            product[i][i] = add(product[i][i], latest)
-    while len(coefficients) > 2 and not any(coefficients[-1]):
-        coefficients.pop()  # a root r = 0: memory that the step does not use
-    return tuple(reversed(coefficients))
-
-
-def _dot(row: list[Polynomial], column: list[Polynomial]) -> Polynomial:
-    total: Polynomial = (Fraction(0),)
-    for a, b in zip(row, column, strict=True):
-        # most entries of a step's matrix are 0, and fractions are slow
-        if any(a) and any(b):
-            total = add(total, multiply(a, b))
-    return total
 
 
 def _check_linear(update: Update, memory: int) -> None:

@@ -6,20 +6,18 @@ serves optimisers and flows. With a constant step that is the same iteration.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 
 __all__ = ["EMAMomentum", "HeavyBall", "Nesterov"]
 
-
-def _check_fraction(value: float, name: str) -> None:
-    if not 0 <= value < 1:
-        raise InvalidInput(f"{name} must be in [0, 1); got {value!r}")
+Share = Annotated[float, Range("[0, 1)")]
 
 
 def _check_ends(smallest: float, largest: float) -> None:
@@ -33,15 +31,9 @@ class _AveragedGradient(Method):
     The roots r of r^2 - (1 + b - gain y) r + b, y = step * curvature, give every closed form below.
     """
 
-    @property
     @abstractmethod
-    def _decay(self) -> float:
-        """The share b of the velocity that is kept."""
-
-    @property
-    @abstractmethod
-    def _gain(self) -> float:
-        """The weight of the new gradient."""
+    def _weights(self) -> tuple[float, float]:
+        """The share b of the velocity that is kept, and the gain."""
 
     @property
     def memory(self) -> int:
@@ -50,17 +42,20 @@ class _AveragedGradient(Method):
     def update(self, state: State, flow: Flow) -> State:
         """One step of (iterate, velocity)."""
         x, velocity = state
-        velocity = self._decay * velocity + self._gain * flow(x)
+        decay, gain = self._weights()
+        velocity = decay * velocity + gain * flow(x)
         return x + velocity, velocity
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
         """Larger root modulus of r^2 - (1 + b + gain z) r + b."""
-        return larger_root(1 + self._decay + self._gain * np.asarray(z, dtype=np.complex128), self._decay)
+        decay, gain = self._weights()
+        return larger_root(1 + decay + gain * np.asarray(z, dtype=np.complex128), decay)
 
     @property
     def real_limit(self) -> float:
         """2 (1 + b) / gain: where a root passes -1."""
-        return 2 * (1 + self._decay) / self._gain
+        decay, gain = self._weights()
+        return 2 * (1 + decay) / gain
 
     def best_step(self, smallest: float, largest: float) -> tuple[float, float]:
         """2 (1 + b) / (gain (L + mu)), where both ends of the spectrum have roots of equal modulus.
@@ -68,7 +63,7 @@ class _AveragedGradient(Method):
         Between the ends the roots are no larger. Where (L - mu)/(L + mu) <= 2 sqrt(b)/(1 + b) all roots have modulus
         sqrt(b) and a range of steps is equally good; this one is its middle.
         """
-        step = 2 * (1 + self._decay) / (self._gain * (largest + smallest))
+        step = self.real_limit / (largest + smallest)
         return step, float(self.amplification(-step * smallest))
 
 
@@ -101,12 +96,8 @@ class HeavyBall(_AveragedGradient):
     3.8
     """
 
-    momentum: float = 0.9
-    dampening: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_fraction(self.momentum, "momentum")
-        _check_fraction(self.dampening, "dampening")
+    momentum: Share = 0.9
+    dampening: Share = 0.0
 
     @property
     def name(self) -> str:
@@ -114,13 +105,8 @@ class HeavyBall(_AveragedGradient):
         damped = f", dampening {self.dampening:g}" if self.dampening else ""
         return f"heavy ball {self.momentum:g}{damped}"
 
-    @property
-    def _decay(self) -> float:
-        return self.momentum
-
-    @property
-    def _gain(self) -> float:
-        return 1 - self.dampening
+    def _weights(self) -> tuple[float, float]:
+        return self.momentum, 1 - self.dampening
 
     @classmethod
     def best(cls, smallest: float, largest: float) -> tuple["HeavyBall", float]:
@@ -173,23 +159,15 @@ class EMAMomentum(_AveragedGradient):
     38.0
     """
 
-    beta: float = 0.9
-
-    def __post_init__(self) -> None:
-        _check_fraction(self.beta, "beta")
+    beta: Share = 0.9
 
     @property
     def name(self) -> str:
         """``averaged momentum`` with its parameter."""
         return f"averaged momentum {self.beta:g}"
 
-    @property
-    def _decay(self) -> float:
-        return self.beta
-
-    @property
-    def _gain(self) -> float:
-        return 1 - self.beta
+    def _weights(self) -> tuple[float, float]:
+        return self.beta, 1 - self.beta
 
 
 @checked
@@ -219,10 +197,7 @@ class Nesterov(Method):
     1.357143
     """
 
-    momentum: float = 0.9
-
-    def __post_init__(self) -> None:
-        _check_fraction(self.momentum, "momentum")
+    momentum: Share = 0.9
 
     @property
     def name(self) -> str:

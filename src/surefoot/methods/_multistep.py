@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput
-from surefoot.methods import _tables
+from surefoot.checks import Range, checked
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._stability import StabilityPolynomial
+from surefoot.methods._tables import tableau
 
 __all__ = ["AdamsBashforth", "Leapfrog"]
 
@@ -52,11 +51,7 @@ class AdamsBashforth(Method):
     [False, True, True, False]
     """
 
-    steps: int = 2
-
-    def __post_init__(self) -> None:
-        if self.steps not in WEIGHTS:
-            raise InvalidInput(f"AdamsBashforth has 1 to 5 steps; got {self.steps!r}")
+    steps: Annotated[int, Range("[1, 5]")] = 2
 
     @property
     def name(self) -> str:
@@ -139,7 +134,7 @@ def _back(x: Any, flow: Flow) -> Any:
     """One step of order 5 back in time."""
     from surefoot.methods._runge_kutta import RungeKutta
 
-    return RungeKutta(_tables.dormand_prince()).update((x,), lambda y: -flow(y))[0]
+    return RungeKutta(tableau("dormand-prince")).update((x,), lambda y: -flow(y))[0]
 
 
 @cache

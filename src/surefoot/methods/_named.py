@@ -5,7 +5,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, UnknownTarget
+from surefoot.errors import UnknownTarget
 from surefoot.methods._base import Method
 from surefoot.methods._gradient import ForwardEuler
 from surefoot.methods._momentum import EMAMomentum, HeavyBall, Nesterov
@@ -91,8 +91,6 @@ def named(name: str) -> Method:
     >>> named("rkc1-10").real_limit > 190
     True
     """
-    if not isinstance(name, str):
-        raise InvalidInput(f"a method's name is a string; got {type(name).__name__}")
     wanted = name.strip().lower().replace("_", "-")
     if wanted in PLAIN:
         return PLAIN[wanted]()

@@ -1,9 +1,10 @@
 """Exact rational arithmetic on coefficients: what decides a stability limit near 0 must not be rounding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import zip_longest
 
-__all__ = ["Polynomial", "add", "multiply", "rational", "trim"]
+__all__ = ["Polynomial", "characteristic_polynomial", "rational", "snap"]
 
 # A polynomial in z by ascending powers.
 Polynomial = tuple[Fraction, ...]
@@ -13,6 +14,9 @@ Polynomial = tuple[Fraction, ...]
 LARGEST_DENOMINATOR = 100_000
 # A coefficient in double precision is off by one rounding, one that was computed by a few.
 ROUNDINGS = 8 * 2.0**-53
+# What rounding leaves of a coefficient that cancels, relative to the largest of its polynomial: the least one of a
+# ten-stage method's stability function is 1e-11.
+NOTHING = 1e-15
 
 
 def rational(value: float | Fraction) -> Fraction:
@@ -24,7 +28,42 @@ def rational(value: float | Fraction) -> Fraction:
     return simple if abs(simple - exact) <= ROUNDINGS * abs(exact) else exact
 
 
-def trim(polynomial: Sequence[Fraction]) -> Polynomial:
+def snap(coefficients: Iterable[float | Fraction]) -> Polynomial:
+    """Simple fractions where they are meant: 1/k! up to a method's order, on which all depends near 0."""
+    values = [float(c) for c in coefficients]
+    size = max(map(abs, values))
+    return _trim([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in values])
+
+
+def characteristic_polynomial(M: Sequence[Sequence[Polynomial]]) -> list[Polynomial]:
+    """Coefficients in r of det(r I - M), ascending (Faddeev, LeVerrier)."""
+    n = len(M)
+    one, nothing = (Fraction(1),), (Fraction(0),)
+    coefficients: list[Polynomial] = [one]
+    product = [[one if i == j else nothing for j in range(n)] for i in range(n)]
+    for k in range(1, n + 1):
+        columns = list(zip(*product, strict=True))
+        product = [[_dot(row, column) for column in columns] for row in M]
+        trace: Polynomial = nothing
+        for i in range(n):
+            trace = _add(trace, product[i][i])
+        latest = tuple(-c / k for c in trace)
+        coefficients.append(latest)
+        for i in range(n):
+            product[i][i] = _add(product[i][i], latest)
+    return coefficients[::-1]
+
+
+def _dot(row: Sequence[Polynomial], column: Sequence[Polynomial]) -> Polynomial:
+    total: Polynomial = (Fraction(0),)
+    for a, b in zip(row, column, strict=True):
+        # most entries of a step's matrix are 0, and fractions are slow
+        if any(a) and any(b):
+            total = _add(total, _multiply(a, b))
+    return total
+
+
+def _trim(polynomial: Sequence[Fraction]) -> Polynomial:
     """Without leading zeros; the zero polynomial keeps one coefficient."""
     last = len(polynomial)
     while last > 1 and not polynomial[last - 1]:
@@ -32,20 +71,14 @@ def trim(polynomial: Sequence[Fraction]) -> Polynomial:
     return tuple(polynomial[:last])
 
 
-def add(p: Polynomial, q: Polynomial) -> Polynomial:
-    """P + q."""
-    size = max(len(p), len(q))
-    zero = Fraction(0)
-    return trim([
-        (p[i] if i < len(p) else zero) + (q[i] if i < len(q) else zero) for i in range(size)
-    ])  # fmt: skip
+def _add(p: Polynomial, q: Polynomial) -> Polynomial:
+    return _trim([a + b for a, b in zip_longest(p, q, fillvalue=Fraction(0))])
 
 
-def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
-    """P q."""
+def _multiply(p: Polynomial, q: Polynomial) -> Polynomial:
     product = [Fraction(0)] * (len(p) + len(q) - 1)
     for i, a in enumerate(p):
         if a:
             for j, b in enumerate(q):
                 product[i + j] += a * b
-    return trim(product)
+    return _trim(product)

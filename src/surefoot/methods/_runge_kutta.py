@@ -1,18 +1,18 @@
 """Runge-Kutta methods: a tableau makes a method."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
-from surefoot.methods import _tables
+from surefoot.checks import Range, checked
+from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._implicit import implicit_stages
 from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods._tableau import ButcherTableau
+from surefoot.methods._tables import tableau
 
 __all__ = [
     "RK4",
@@ -54,10 +54,6 @@ class RungeKutta(Method):
     """
 
     tableau: ButcherTableau
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.tableau, ButcherTableau):
-            raise InvalidType(f"tableau must be a ButcherTableau; got {type(self.tableau).__name__}")
 
     def __repr__(self) -> str:
         return f"RungeKutta({self.tableau!r})" if type(self) is RungeKutta else f"{type(self).__name__}()"
@@ -127,34 +123,34 @@ class RungeKutta(Method):
         return x
 
 
-class Midpoint(RungeKutta):
+class _Named(RungeKutta):
+    """The method of a row of the table."""
+
+    row: ClassVar[str]
+
+    def __init__(self) -> None:
+        RungeKutta.__init__(self, tableau(self.row))
+
+
+class Midpoint(_Named):
     """Runge's midpoint rule: order 2, real limit 2."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.midpoint())
+    row = "midpoint"
 
 
-class Heun(RungeKutta):
+class Heun(_Named):
     """Heun's method, the explicit trapezoidal rule: order 2, real limit 2."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.heun())
+    row = "heun"
 
 
-class Kutta3(RungeKutta):
+class Kutta3(_Named):
     """Kutta's third-order method: real limit 2.5127, imaginary limit sqrt(3)."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.kutta())
+    row = "kutta"
 
 
-class RK4(RungeKutta):
+class RK4(_Named):
     """The Runge-Kutta method of order 4.
 
     Real limit 2.7853, imaginary limit 2 sqrt(2).
@@ -166,28 +162,19 @@ class RK4(RungeKutta):
     (2.785293563405, 2.828427124746)
     """
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.classical())
+    row = "classical"
 
 
-class BogackiShampine(RungeKutta):
+class BogackiShampine(_Named):
     """The pair of order 3(2) of Bogacki and Shampine, SciPy's ``RK23``."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.bogacki_shampine())
+    row = "bogacki-shampine"
 
 
-class DormandPrince(RungeKutta):
+class DormandPrince(_Named):
     """The pair of order 5(4) of Dormand and Prince, SciPy's ``RK45``: real limit 3.3066, imaginary limit 0.9972."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.dormand_prince())
+    row = "dormand-prince"
 
 
 @checked
@@ -205,31 +192,22 @@ class SSPRK(RungeKutta):
         For another pair.
     """
 
-    __slots__ = ()
-
     def __init__(self, stages: int = 3, order: int = 3) -> None:
-        tables = {(3, 3): _tables.ssp3, (10, 4): _tables.ssp4}
-        if (stages, order) not in tables:
+        if (stages, order) not in ((3, 3), (10, 4)):
             raise InvalidInput(f"SSPRK has (stages, order) (3, 3) and (10, 4); got {(stages, order)}")
-        super().__init__(tables[stages, order]())
+        super().__init__(tableau(f"ssp {stages} {order}"))
 
 
-class BackwardEuler(RungeKutta):
+class BackwardEuler(_Named):
     """R = 1/(1 - z): order 1, stable for every decaying mode at every step."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.radau(1))
+    row = "radau 1"
 
 
-class Trapezoidal(RungeKutta):
+class Trapezoidal(_Named):
     """R = (1 + z/2)/(1 - z/2): order 2, always stable, and stiff modes ring (R -> -1)."""
 
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_tables.trapezoidal())
+    row = "trapezoidal"
 
 
 @checked
@@ -247,9 +225,5 @@ class RadauIIA(RungeKutta):
         For another number.
     """
 
-    __slots__ = ()
-
-    def __init__(self, stages: int = 3) -> None:
-        if stages not in (1, 2, 3):
-            raise InvalidInput(f"RadauIIA has 1, 2 or 3 stages; got {stages!r}")
-        super().__init__(_tables.radau(stages))
+    def __init__(self, stages: Annotated[int, Range("[1, 3]")] = 3) -> None:
+        super().__init__(tableau(f"radau {stages}"))

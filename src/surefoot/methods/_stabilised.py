@@ -2,16 +2,18 @@
 
 import math
 from abc import abstractmethod
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
+from surefoot.methods.search import bisect_crossing
 
 __all__ = ["RungeKuttaChebyshev", "RungeKuttaLegendre"]
 
@@ -21,12 +23,12 @@ MOST_STAGES = 10_000
 ROUNDING = 1e-12
 # Samples per stage along a ray: |R| oscillates s times over the region, fastest at its ends.
 SAMPLES = 40
-# Halvings of a bracket down to rounding.
-BISECTIONS = 60
 # Rays sampled in one array: 64 x 40 s numbers of 16 bytes, 40 MB at a thousand stages.
 RAYS_AT_A_TIME = 64
 # By order, as Sommeijer, Shampine, Verwer 1998 take it: costs 3% and 2% of the real limit.
 STANDARD_DAMPING = {1: 0.05, 2: 2 / 13}
+
+Stages = Annotated[int, Range(f"[1, {MOST_STAGES}]")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,48 @@ class Recurrence:
 class _Stabilised(Method):
     """A method whose stages follow a three-term recurrence."""
 
-    __slots__ = ()
+    stages: int
 
     @property
     @abstractmethod
     def _recurrence(self) -> Recurrence:
         """The coefficients."""
+
+    @property
+    def evaluations(self) -> int:
+        """One per stage."""
+        return self.stages
+
+    @classmethod
+    def covering(cls, reach: float, **settings: Any) -> Self:
+        """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
+
+        Parameters
+        ----------
+        reach : float
+        **settings
+            Of the method: the order (default 2), the damping.
+
+        Raises
+        ------
+        InvalidInput
+            If that takes more than 10000 stages, or reach is not finite and positive.
+        """
+        build: Any = cls
+        if not 0 < reach < math.inf:
+            raise InvalidInput(f"reach must be positive and finite; got {reach!r}")
+        least = most = settings.get("order", 2)
+        while build(most, **settings).real_limit < reach:
+            least, most = most, 2 * most
+            if most > MOST_STAGES:
+                raise InvalidInput(
+                    f"more than {MOST_STAGES} stages for step * eigenvalue = {reach:.3g}; use an implicit method"
+                )
+        return build(bisect_left(range(most), reach, least, key=lambda s: build(s, **settings).real_limit), **settings)
+
+    def _check(self) -> None:
+        if self.stages < self.order:
+            raise InvalidInput(f"order {self.order} takes at least as many stages; got {self.stages}")
 
     def update(self, state: State, flow: Flow) -> State:
         """One step of (iterate,): one evaluation per stage, three vectors of storage whatever their number."""
@@ -95,12 +133,7 @@ class _Stabilised(Method):
         # Chebyshev points, dense at both ends where |R| oscillates fastest; no ray reaches further than the real one
         radii = 1.1 * self.real_limit * (1 - np.cos(np.linspace(0, np.pi, count))) / 2
         first = (self.amplification(rays[:, None] * radii) > 1 + ROUNDING).argmax(axis=1)
-        inside, outside = radii[np.maximum(first - 1, 0)], radii[first]
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (inside + outside)
-            grows = self.amplification(middle * rays) > 1 + ROUNDING
-            inside, outside = np.where(grows, inside, middle), np.where(grows, middle, outside)
-        return inside
+        return bisect_crossing(self.amplification, rays, radii, first, ROUNDING)
 
     def _grows_at_once(self, ray: complex) -> bool:
         """By the first term of |R|^2 - 1; on the imaginary axis of order y^2 or y^4."""
@@ -111,13 +144,6 @@ class _Stabilised(Method):
         c = self.update((c,), lambda x: np.concatenate([[0.0], x[:-1]]))[0]
         terms = (c[1] ** 2 - 2 * c[2], c[2] ** 2 - 2 * c[1] * c[3] + 2 * c[4])
         return next((bool(t > 0) for t in terms if abs(t) > ROUNDING), False)
-
-
-def _check(stages: int, order: int, least: int) -> None:
-    if order not in (1, 2):
-        raise InvalidInput(f"order must be 1 or 2; got {order!r}")
-    if isinstance(stages, bool) or not isinstance(stages, int) or not least <= stages <= MOST_STAGES:
-        raise InvalidInput(f"stages must be an int from {least} to {MOST_STAGES}; got {stages!r}")
 
 
 @checked
@@ -159,26 +185,19 @@ class RungeKuttaChebyshev(_Stabilised):
     193.654661
     """
 
-    stages: int = 10
-    damping: float | None = None
-    order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
+    stages: Stages = 10
+    damping: Nonnegative | None = None
+    order: Literal[1, 2] = 2  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
-        _check(self.stages, self.order, self.order)
-        damping = STANDARD_DAMPING[self.order] if self.damping is None else float(self.damping)
-        if not 0 <= damping < math.inf:
-            raise InvalidInput(f"damping must be finite and >= 0; got {self.damping!r}")
-        object.__setattr__(self, "damping", damping)
+        self._check()
+        if self.damping is None:
+            object.__setattr__(self, "damping", STANDARD_DAMPING[self.order])
 
     @property
     def name(self) -> str:
         """``Runge-Kutta-Chebyshev`` with stages and order."""
         return f"Runge-Kutta-Chebyshev {self.order}, {self.stages} stages"
-
-    @property
-    def evaluations(self) -> int:
-        """One per stage."""
-        return self.stages
 
     @property
     def _recurrence(self) -> Recurrence:
@@ -191,17 +210,6 @@ class RungeKuttaChebyshev(_Stabilised):
         if r.a == 0 or s % 2 == 0:
             return 2 * r.w0 / r.w1
         return (r.w0 + math.cosh(math.acosh((1 + r.a) / r.b) / s)) / r.w1
-
-    @classmethod
-    def covering(cls, reach: float, *, damping: float | None = None, order: int = 2) -> Self:
-        """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
-
-        Raises
-        ------
-        InvalidInput
-            If that takes more than 10000 stages, or reach is not finite and positive.
-        """
-        return _fewest_stages(lambda s: cls(s, damping, order), reach, order)
 
     @classmethod
     def best(cls, smallest: float, largest: float, stages: int) -> tuple[Self, float, float]:
@@ -259,21 +267,16 @@ class RungeKuttaLegendre(_Stabilised):
     mixed equations, J. Comput. Phys. 257 (2014) 594-626.
     """
 
-    stages: int = 9
-    order: int = 2  # pyright: ignore[reportIncompatibleMethodOverride]
+    stages: Stages = 9
+    order: Literal[1, 2] = 2  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self) -> None:
-        _check(self.stages, self.order, self.order)
+        self._check()
 
     @property
     def name(self) -> str:
         """``Runge-Kutta-Legendre`` with stages and order."""
         return f"Runge-Kutta-Legendre {self.order}, {self.stages} stages"
-
-    @property
-    def evaluations(self) -> int:
-        """One per stage."""
-        return self.stages
 
     @property
     def _recurrence(self) -> Recurrence:
@@ -286,38 +289,11 @@ class RungeKuttaLegendre(_Stabilised):
         if r.a == 0 or s % 2 == 0:
             return 2 / r.w1
         # |P_s(x)| = (1 + a)/b, x > 1, P_s increasing there
-        low, high = 1.0, 2.0
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if _legendre_value(s, middle) < (1 + r.a) / r.b else (low, middle)
-        return (1 + low) / r.w1
+        from scipy.optimize import brentq
+        from scipy.special import eval_legendre
 
-    @classmethod
-    def covering(cls, reach: float, *, order: int = 2) -> Self:
-        """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
-
-        Raises
-        ------
-        InvalidInput
-            If that takes more than 10000 stages, or reach is not finite and positive.
-        """
-        return _fewest_stages(lambda s: cls(s, order), reach, order)
-
-
-def _fewest_stages(build, reach: float, order: int):  # type: ignore[no-untyped-def]
-    if not 0 < reach < math.inf:
-        raise InvalidInput(f"reach must be positive and finite; got {reach!r}")
-    low, high = order - 1, order
-    while build(high).real_limit < reach:
-        low, high = high, 2 * high
-        if high > MOST_STAGES:
-            raise InvalidInput(
-                f"more than {MOST_STAGES} stages for step * eigenvalue = {reach:.3g}; use an implicit method"
-            )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if build(middle).real_limit >= reach else (middle, high)
-    return build(high)
+        edge = brentq(lambda x: float(eval_legendre(s, x)) - (1 + r.a) / r.b, 1.0, 2.0, xtol=1e-15, rtol=1e-15)
+        return (1 + float(edge)) / r.w1
 
 
 @lru_cache(maxsize=512)
@@ -362,10 +338,3 @@ def _legendre(s: int, order: int) -> Recurrence:
         mu = (2 * j - 1) / j * b[j] / b[j - 1]
         rows.append((mu, (1 - j) / j * b[j] / b[j - 2], mu * w1, -(1 - b[j - 1]) * mu * w1))
     return Recurrence(1 - b[s], b[s], 1.0, w1, b[1] * w1, tuple(rows))
-
-
-def _legendre_value(s: int, x: float) -> float:
-    before, value = 1.0, x
-    for j in range(2, s + 1):
-        before, value = value, ((2 * j - 1) * x * value - (j - 1) * before) / j
-    return value

@@ -70,7 +70,7 @@ class StabilityPolynomial:
         """Largest |r|, for a complex array z of any shape; infinite at a pole."""
         z = np.asarray(z, dtype=np.complex128)
         with np.errstate(all="ignore"):
-            p = [_horner(row, z) for row in self._table]
+            p = np.polynomial.polynomial.polyval(z, self._table.T)
             if self.degree == 1:
                 return np.where(p[1] == 0, np.inf, np.abs(p[0]) / np.abs(p[1]))
             monic = [row / p[-1] for row in p[:-1]]
@@ -224,13 +224,6 @@ class StabilityPolynomial:
             if before == after or abs(value - 1) < 1e-16:  # nothing left to gain, or to divide by
                 break
         return root
-
-
-def _horner(coefficients: NDArray[np.float64], z: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    value = np.full(z.shape, coefficients[-1], dtype=np.complex128)
-    for c in coefficients[-2::-1]:
-        value = value * z + c
-    return value
 
 
 def _resultant(p: NDArray[np.complex128], q: NDArray[np.complex128]) -> NDArray[np.complex128]:

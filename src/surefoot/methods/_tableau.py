@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from operator import mul
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +13,13 @@ from numpy.typing import NDArray
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods._order import HIGHEST_ORDER, order_defect
-from surefoot.methods._rational import Polynomial, rational, trim
+from surefoot.methods._rational import characteristic_polynomial, rational, snap
 from surefoot.methods._stability import StabilityPolynomial
 
 __all__ = ["ButcherTableau"]
 
 # Published coefficients in double precision satisfy their order conditions to a few hundred roundings.
 CONSISTENCY = 1e-12
-# A coefficient of a stability function below this is what rounding left of 0: the least of a ten-stage method is 1e-11.
-NOTHING = 1e-15
 
 Number = float | Fraction
 
@@ -160,30 +160,20 @@ def _numbers(values: Sequence[Number], what: str) -> tuple[Fraction, ...]:
 
 @lru_cache(maxsize=256)
 def _stability(tableau: ButcherTableau) -> StabilityPolynomial:
-    A, b = tableau.matrix, np.asarray([float(v) for v in tableau.b])
+    A, b = cast("tuple[tuple[Fraction, ...], ...]", tableau.A), cast("tuple[Fraction, ...]", tableau.b)
     if tableau.explicit:
-        denominator: Polynomial = (Fraction(1),)
-        numerator, vector = [1.0], np.ones(len(b))
+        # b'A^k 1, exactly
+        numerator, vector = [Fraction(1)], [Fraction(1) for _ in b]
         for _ in b:
-            numerator.append(float(b @ vector))
-            vector = A @ vector
+            numerator.append(sum(map(mul, b, vector), Fraction(0)))
+            vector = [sum(map(mul, row, vector), Fraction(0)) for row in A]
+        denominator = (Fraction(1),)
     else:
-        denominator = _snap(_determinant(A))
-        numerator = _determinant(A - np.outer(np.ones(len(b)), b))
-    return StabilityPolynomial((tuple(-n for n in _snap(numerator)), denominator))
+        denominator = snap(_determinant(A))
+        numerator = _determinant([[a - weight for a, weight in zip(row, b, strict=True)] for row in A])
+    return StabilityPolynomial((tuple(-n for n in snap(numerator)), denominator))
 
 
-def _determinant(M: NDArray[np.float64]) -> list[float]:
-    """det(I - z M) by ascending powers of z (Faddeev, LeVerrier)."""
-    coefficients = [1.0]
-    product = np.eye(len(M))
-    for k in range(1, len(M) + 1):
-        product = M @ product
-        coefficients.append(-float(np.trace(product)) / k)
-        product = product + coefficients[-1] * np.eye(len(M))
-    return coefficients
-
-
-def _snap(coefficients: Sequence[float]) -> Polynomial:
-    """Simple fractions where they are meant: 1/k! up to the order, on which all depends near 0."""
-    return trim([rational(c) if abs(c) > NOTHING else Fraction(0) for c in coefficients])
+def _determinant(M: Sequence[Sequence[Fraction]]) -> list[Fraction]:
+    """det(I - z M) by ascending powers of z."""
+    return [p[0] for p in reversed(characteristic_polynomial([[(entry,) for entry in row] for row in M]))]

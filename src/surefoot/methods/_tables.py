@@ -1,118 +1,69 @@
-"""Coefficients of the built-in Runge-Kutta methods, built when first asked for."""
+"""Coefficients of the built-in Runge-Kutta methods; each becomes a tableau, and is checked, when first asked for."""
 
 from fractions import Fraction
 from functools import cache
 
 from surefoot.methods._tableau import ButcherTableau
 
-__all__ = ["bogacki_shampine", "classical", "dormand_prince", "heun", "kutta", "midpoint", "radau", "ssp3", "ssp4"]
+__all__ = ["tableau"]
 
-F = Fraction
+# Of the three stages of Radau IIA: irrational, so in double precision.
+_R = 6**0.5
+_RADAU = f"{(16 - _R) / 36} {(16 + _R) / 36} 1/9"
+_STARTS = " ; 1/6; 1/6 1/6; 1/6 1/6 1/6; 1/6 1/6 1/6 1/6"
+_FIFTHS = "1/15 1/15 1/15 1/15 1/15"
+_DORMAND = "35/384 0 500/1113 125/192 -2187/6784 11/84"
+
+# The name, the order, the rows of A, b, and for a pair the weights of the second formula, and its order.
+_ROWS: dict[str, tuple[str, int, str, str, str, int]] = {
+    # Runge 1895
+    "midpoint": ("midpoint", 2, " ; 1/2", "0 1", "", 0),
+    # the explicit trapezoidal rule; Euler embedded
+    "heun": ("Heun", 2, " ; 1", "1/2 1/2", "1 0", 1),
+    # Kutta 1901, both
+    "kutta": ("Kutta 3", 3, " ; 1/2; -1 2", "1/6 2/3 1/6", "", 0),
+    "classical": ("RK4", 4, " ; 1/2; 0 1/2; 0 0 1", "1/6 1/3 1/3 1/6", "", 0),
+    # 1989: SciPy's RK23
+    "bogacki-shampine": (
+        "Bogacki-Shampine 3(2)", 3, " ; 1/2; 0 3/4; 2/9 1/3 4/9", "2/9 1/3 4/9 0", "7/24 1/4 1/3 1/8", 2,
+    ),
+    # 1980: SciPy's RK45
+    "dormand-prince": (
+        "Dormand-Prince 5(4)", 5,
+        " ; 1/5; 3/40 9/40; 44/45 -56/15 32/9; 19372/6561 -25360/2187 64448/6561 -212/729;"
+        f"9017/3168 -355/33 46732/5247 49/176 -5103/18656; {_DORMAND}",
+        f"{_DORMAND} 0",
+        "5179/57600 0 7571/16695 393/640 -92097/339200 187/2100 1/40", 4,
+    ),
+    # Shu, Osher 1988; Ketcheson 2008
+    "ssp 3 3": ("SSPRK(3,3)", 3, " ; 1; 1/4 1/4", "1/6 1/6 2/3", "", 0),
+    "ssp 10 4": (
+        "SSPRK(10,4)", 4,
+        ";".join([_STARTS, *(f"{_FIFTHS} {row}" for row in _STARTS.split(";"))]), "1/10 " * 10, "", 0,
+    ),
+    # Hairer, Wanner 1996, section IV.5; one stage is backward Euler
+    "radau 1": ("backward Euler", 1, "1", "1", "", 0),
+    "radau 2": ("Radau IIA 3", 3, "5/12 -1/12; 3/4 1/4", "3/4 1/4", "", 0),
+    "radau 3": (
+        "Radau IIA 5", 5,
+        f"{(88 - 7 * _R) / 360} {(296 - 169 * _R) / 1800} {(-2 + 3 * _R) / 225};"
+        f"{(296 + 169 * _R) / 1800} {(88 + 7 * _R) / 360} {(-2 - 3 * _R) / 225}; {_RADAU}",
+        _RADAU, "", 0,
+    ),
+    # Crank, Nicolson 1947
+    "trapezoidal": ("trapezoidal", 2, "0 0; 1/2 1/2", "1/2 1/2", "", 0),
+}  # fmt: skip
 
 
 @cache
-def midpoint() -> ButcherTableau:
-    """Runge 1895."""
-    return ButcherTableau(name="midpoint", A=[[], [F(1, 2)]], b=[0, 1], order=2)
-
-
-@cache
-def heun() -> ButcherTableau:
-    """The explicit trapezoidal rule; Euler embedded."""
-    half = F(1, 2)
-    return ButcherTableau(name="Heun", A=[[], [1]], b=[half, half], order=2, embedded=[1, 0], embedded_order=1)
-
-
-@cache
-def kutta() -> ButcherTableau:
-    """Kutta 1901."""
-    return ButcherTableau(name="Kutta 3", A=[[], [F(1, 2)], [-1, 2]], b=[F(1, 6), F(2, 3), F(1, 6)], order=3)
-
-
-@cache
-def classical() -> ButcherTableau:
-    """Kutta 1901: the Runge-Kutta method."""
-    half = F(1, 2)
+def tableau(key: str) -> ButcherTableau:
+    """The tableau of a row."""
+    name, order, A, b, second, second_order = _ROWS[key]
     return ButcherTableau(
-        name="RK4", A=[[], [half], [0, half], [0, 0, 1]], b=[F(1, 6), F(1, 3), F(1, 3), F(1, 6)], order=4
-    )
+        name=name, A=[_numbers(row) for row in A.split(";")], b=_numbers(b), order=order,
+        embedded=_numbers(second) or None, embedded_order=second_order,
+    )  # fmt: skip
 
 
-@cache
-def bogacki_shampine() -> ButcherTableau:
-    """Bogacki, Shampine 1989: SciPy's RK23."""
-    b = [F(2, 9), F(1, 3), F(4, 9)]
-    return ButcherTableau(
-        name="Bogacki-Shampine 3(2)",
-        A=[[], [F(1, 2)], [0, F(3, 4)], b],
-        b=[*b, 0],
-        order=3,
-        embedded=[F(7, 24), F(1, 4), F(1, 3), F(1, 8)],
-        embedded_order=2,
-    )
-
-
-@cache
-def dormand_prince() -> ButcherTableau:
-    """Dormand, Prince 1980: SciPy's RK45."""
-    b = [F(35, 384), 0, F(500, 1113), F(125, 192), -F(2187, 6784), F(11, 84)]
-    return ButcherTableau(
-        name="Dormand-Prince 5(4)",
-        A=[
-            [],
-            [F(1, 5)],
-            [F(3, 40), F(9, 40)],
-            [F(44, 45), -F(56, 15), F(32, 9)],
-            [F(19372, 6561), -F(25360, 2187), F(64448, 6561), -F(212, 729)],
-            [F(9017, 3168), -F(355, 33), F(46732, 5247), F(49, 176), -F(5103, 18656)],
-            b,
-        ],
-        b=[*b, 0],
-        order=5,
-        embedded=[F(5179, 57600), 0, F(7571, 16695), F(393, 640), -F(92097, 339200), F(187, 2100), F(1, 40)],
-        embedded_order=4,
-    )
-
-
-@cache
-def ssp3() -> ButcherTableau:
-    """Shu, Osher 1988."""
-    return ButcherTableau(name="SSPRK(3,3)", A=[[], [1], [F(1, 4), F(1, 4)]], b=[F(1, 6), F(1, 6), F(2, 3)], order=3)
-
-
-@cache
-def ssp4() -> ButcherTableau:
-    """Ketcheson 2008: ten stages, order 4."""
-    sixth, fifteenth = F(1, 6), F(1, 15)
-    early = [[sixth] * i for i in range(5)]
-    late = [[fifteenth] * 5 + [sixth] * i for i in range(5)]
-    return ButcherTableau(name="SSPRK(10,4)", A=[*early, *late], b=[F(1, 10)] * 10, order=4)
-
-
-@cache
-def radau(stages: int) -> ButcherTableau:
-    """Radau IIA of 1 to 3 stages (Hairer, Wanner 1996, section IV.5); one stage is backward Euler."""
-    if stages == 1:
-        return ButcherTableau(name="backward Euler", A=[[1]], b=[1], order=1)
-    if stages == 2:
-        b = [F(3, 4), F(1, 4)]
-        return ButcherTableau(name="Radau IIA 3", A=[[F(5, 12), -F(1, 12)], b], b=b, order=3)
-    root = 6**0.5
-    last = [(16 - root) / 36, (16 + root) / 36, 1 / 9]
-    return ButcherTableau(
-        name="Radau IIA 5",
-        A=[
-            [(88 - 7 * root) / 360, (296 - 169 * root) / 1800, (-2 + 3 * root) / 225],
-            [(296 + 169 * root) / 1800, (88 + 7 * root) / 360, (-2 - 3 * root) / 225],
-            last,
-        ],
-        b=last,
-        order=5,
-    )
-
-
-@cache
-def trapezoidal() -> ButcherTableau:
-    """Crank, Nicolson 1947."""
-    half = F(1, 2)
-    return ButcherTableau(name="trapezoidal", A=[[0, 0], [half, half]], b=[half, half], order=2)
+def _numbers(text: str) -> list[Fraction]:
+    return [Fraction(word) for word in text.split()]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best_step", "first_crossing"]
+__all__ = ["best_step", "bisect_crossing", "first_crossing"]
 
 Amplification = Callable[[NDArray[np.complex128]], NDArray[np.float64]]
 
@@ -32,13 +32,25 @@ def first_crossing(amplification: Amplification, directions: NDArray[np.complex1
     rays = directions.reshape(-1)
     radii = np.concatenate([[0.0], np.geomspace(NEAREST, FARTHEST, GRID)])
     first = np.asarray([int((amplification(radii * ray) > 1 + ROUNDING).argmax()) for ray in rays])
+    inside = bisect_crossing(amplification, rays, radii, first, ROUNDING)
+    limits = np.where(first == 0, np.inf, np.where(first == 1, 0.0, inside))
+    return limits.reshape(directions.shape)
+
+
+def bisect_crossing(
+    amplification: Amplification,
+    rays: NDArray[np.complex128],
+    radii: NDArray[np.float64],
+    first: NDArray[np.intp],
+    rounding: float,
+) -> NDArray[np.float64]:
+    """The last |z| without growth along each ray, between the sample where growth is first seen and that before."""
     inside, outside = radii[np.maximum(first - 1, 0)], radii[first]
     for _ in range(BISECTIONS):
         middle = 0.5 * (inside + outside)
-        grows = amplification(middle * rays) > 1 + ROUNDING
+        grows = amplification(middle * rays) > 1 + rounding
         inside, outside = np.where(grows, inside, middle), np.where(grows, middle, outside)
-    limits = np.where(first == 0, np.inf, np.where(first == 1, 0.0, inside))
-    return limits.reshape(directions.shape)
+    return inside
 
 
 def best_step(amplification: Amplification, eigenvalues: NDArray[np.complex128], longest: float) -> tuple[float, float]:

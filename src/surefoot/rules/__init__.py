@@ -1,6 +1,6 @@
 """Controllers: from what was observed to how far to go next. Numbers only."""
 
-from surefoot.rules._base import Decision, Observation, Rule
+from surefoot.rules._base import Decision, Observation, Rule, Wrapper
 from surefoot.rules.adaptive import PI, AdGD, Auto, BarzilaiBorwein, Confident, Polyak
 from surefoot.rules.named import Known, NamedRule, named_rule, named_rules
 from surefoot.rules.schedules import (

@@ -15,16 +15,12 @@ from surefoot.methods import Method
 from surefoot.operators import Array
 from surefoot.problems import Problem, Quadratic
 from surefoot.records import Record
-from surefoot.rules import Decision, Observation, Rule
-from surefoot.solvers import descend
+from surefoot.rules import Decision, Observation, Rule, Wrapper
+from surefoot.solvers.descend import SUPPLIED, descend
 from surefoot.spectra import Spectrum
 
 __all__ = ["RuleCheck", "check_rule"]
 
-OBSERVED = frozenset({
-    "alignment", "arrival_slope", "curvature", "direction_norm", "displacement", "gradient_change", "gradient_norm",
-    "loss", "previous_slope", "slope",
-})  # fmt: skip
 # A power of 16: scaling by it, and the square root of it, is exact in floating point.
 UNIT = float(2**20)
 
@@ -103,16 +99,16 @@ def check_rule(
     if observe is not None:
         if problem is not None or rescaled is not None or method is not None:
             raise InvalidInput("observe takes the place of a run; give no problem, method or rescaled rule with it")
-        _walk(_Examined(rule), observe, steps)
+        _walk(_Examined(rule=rule), observe, steps)
         _survive_bad_news(rule, observe)
         return RuleCheck(decrease=None, evaluations=0, covariance=None)
     problem = Quadratic(np.diag([1.0, 10.0]), np.ones(2)) if problem is None else problem
-    unknown = rule.needs - OBSERVED
+    unknown = rule.needs - SUPPLIED
     if unknown:
         raise InvalidInput(
             f"{_name(rule)}.needs names {sorted(unknown)}, which no problem shows; give observations by `observe`"
         )
-    plain = descend(problem, rule=_Examined(rule), method=method, steps=steps, tol=0.0)
+    plain = descend(problem, rule=_Examined(rule=rule), method=method, steps=steps, tol=0.0)
     first, least = float(plain.trace.loss[0]), float(np.nanmin(plain.trace.loss))
     if not least < first:
         raise InvalidInput(f"{_name(rule)} never got below the first loss {first:g} in {steps} steps")
@@ -143,15 +139,8 @@ def _deviation(steps: Array, others: Array) -> float:
     return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)
 
 
-class _Examined(Rule):
+class _Examined(Wrapper):
     """Asks everything twice, the second time with a state that went through JSON, and hands out what was declared."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.rule.needs
 
     def init(self) -> Any:
         return self.rule.init()

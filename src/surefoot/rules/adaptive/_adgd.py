@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.checks import Positive, checked
-from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FirstStepState, SearchingRule, is_finite
 
@@ -49,10 +48,6 @@ class AdGD(SearchingRule):
 
     version: Literal[2020, 2023] = 2023
     first: Positive | None = None
-
-    def __post_init__(self) -> None:
-        if self.version not in (2020, 2023):
-            raise InvalidInput(f"version must be 2020 or 2023; got {self.version!r}")
 
     def begin(self, search: FirstStepState) -> AdGDState:
         """No step yet."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from surefoot.checks import Positive, Range, checked
-from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
 from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule, secant_long
@@ -62,10 +61,6 @@ class BarzilaiBorwein(SearchingRule):
     decrease: Annotated[float, Range("[0, 1)")] = 1e-4
     averaging: Annotated[float, Range("[0, 1]")] = 0.99
     needs = FIRST_STEP_NEEDS | ACCEPTANCE_NEEDS
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("long", "short", "alternating"):
-            raise InvalidInput(f"kind must be 'long', 'short' or 'alternating'; got {self.kind!r}")
 
     def begin(self, search: FirstStepState) -> BBState:
         """Trials are compared with the loss at the start."""

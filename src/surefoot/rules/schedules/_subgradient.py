@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.checks import Positive, checked
-from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules.schedules._smooth import ScheduleState
 
@@ -43,10 +42,6 @@ class Subgradient(Rule):
     length: Positive
     decay: Literal["constant", "sqrt", "square summable"] = "sqrt"
     needs = frozenset({"gradient_norm"})
-
-    def __post_init__(self) -> None:
-        if self.decay not in POWERS:
-            raise InvalidInput(f"decay must be {' or '.join(map(repr, POWERS))}; got {self.decay!r}")
 
     def init(self) -> ScheduleState:
         """Nothing to remember."""
