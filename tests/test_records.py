@@ -174,7 +174,7 @@ def test_a_record_goes_to_strict_json_and_back(kind):
 def test_every_entry_that_is_wrong_or_missing_is_named(kind):
     result = sample(kind)
     record = json.loads(json.dumps(result.to_dict()))
-    derived = set(result._derived())
+    derived = set(result.derived())
     assert not derived & {key_of(field) for field in fields(kind)}
     hints = {key_of(f): typing.get_type_hints(kind)[f.name] for f in fields(kind)}
     for name in record:

@@ -75,7 +75,7 @@ class Record:
         """
         return cast("Self", _read_record(cls, data, "", None))
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         """Entries that follow from the fields, for readers that do not have the class: a report, another language."""
         return {}
 
@@ -187,7 +187,7 @@ def _write(value: Any) -> dict[str, Any]:
         if name is not None:
             found[name] = encode(getattr(value, field.name))
     if isinstance(value, Record):
-        found |= {k: encode(v) for k, v in value._derived().items()}
+        found |= {k: encode(v) for k, v in value.derived().items()}
     return found
 
 
@@ -241,7 +241,7 @@ def _read_record(cls: type, data: Any, where: str, like: Any) -> Any:
         made = cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"the entry {where or _kind(cls)!r}: {error}") from error
-    derived = made._derived() if isinstance(made, Record) else ()
+    derived = made.derived() if isinstance(made, Record) else ()
     unknown = [name for name in given if name not in derived]
     if unknown:
         known = sorted(name for f in fields(cls) if (name := f.metadata.get(_KEY, f.name)) is not None)

@@ -46,7 +46,7 @@ class Verification(Record):
             return None
         return self.expected == self.observed
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"agrees": self.agrees}
 
 
@@ -108,7 +108,7 @@ class Recommendation(Record):
             return ""
         return "PROVED" if self.proved is not None and self.suggested < self.proved else "TRIED"
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"label_of_step": self.label_of_step, "reached": self.reached}
 
 
@@ -161,7 +161,7 @@ class Advice(Record):
         """The recommendation whose runs reached the lowest loss; None where there is none."""
         return None if self.abstained else best(self.recommendations)
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"answer": self.answer}
 
     def report(self, path: str | Path) -> Path:

@@ -122,7 +122,7 @@ class Drawing(str):
         panels: list[Axes] = [axes] if isinstance(axes, Axes) else list(axes)
         if len(panels) != len(self.paints):
             raise InvalidInput(f"the drawing has {len(self.paints)} pairs of axes; got {len(panels)}")
-        with _style():
+        with style():
             for panel, paint in zip(panels, self.paints, strict=True):
                 paint(panel)
                 for artist in panel.findobj():
@@ -147,7 +147,7 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
     Drawing
         An ``<svg>`` element, the same for the same drawing.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
@@ -180,7 +180,7 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
     Drawing
         An ``<svg>`` element.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         panels = figure.subplots(1, len(paints), sharey=True, squeeze=False)[0]
@@ -226,7 +226,7 @@ def draw_stack(
     Drawing
         An ``<svg>`` element.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(width, height), layout=None)
         FigureCanvasSVG(figure)
         panels = figure.subplots(len(paints), 1, sharex=True, gridspec_kw={"height_ratios": list(heights)})
@@ -283,7 +283,7 @@ def _power(value: float, _: int | None = None) -> str:
 
 
 @contextmanager
-def _style() -> Generator[None]:
+def style() -> Generator[None]:
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # the browser draws the text, with fonts of its own
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)

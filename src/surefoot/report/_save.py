@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 
 from surefoot.errors import InvalidInput
-from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, _style
+from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, style
 
 __all__ = ["recolour", "save_figure", "save_png", "save_svg", "standalone"]
 
@@ -113,7 +113,7 @@ def _pixels(figure: Figure) -> bytes:
         recolour(artist)
     buffer = BytesIO()
     try:
-        with _style():
+        with style():
             FigureCanvasAgg(figure)
             figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="#ffffff", metadata={"Software": None})
     finally:

@@ -68,7 +68,7 @@ class Entry(Record):
         there = np.flatnonzero(self.gap <= gap)
         return int(there[0]) + 1 if there.size else None
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {
             "gradients": self.gradients,
             "final": self.final,
@@ -164,7 +164,7 @@ class Race(Table):
         name = f"{entry.name} (SciPy)" if entry.baseline else entry.name
         return name, *counts, f"{entry.final:.2g}", duration(entry.seconds), entry.ending
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"finding": self.finding, "trust": self._trust}
 
     @property

@@ -107,7 +107,7 @@ class Run(Record):
             *(f"  {finding}" for finding in self.findings),
         ])  # fmt: skip
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"findings": self.findings}
 
 

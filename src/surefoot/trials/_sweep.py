@@ -147,7 +147,7 @@ class Sweep(Table):
         yield "rate", "loss", "best", "period", "verdict"
         yield from ((o.rate, o.loss, o.best, o.period, o.ending) for o in self.outcomes)
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"finding": self.finding}
 
 

@@ -32,5 +32,6 @@ class Trial(Record):
         """The loss on all the data at the end."""
         return self.losses[-1]
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
+        """The loss at the end."""
         return {"final": self.final}

@@ -94,7 +94,7 @@ def test_the_callers_model_is_never_touched():
     assert all(module.training for module in model.modules())
     with torch.no_grad():
         model[0].weight.zero_()  # and the task keeps its own start
-    assert task.initial_loss() == Task(task._model, cross_entropy, blobs()).initial_loss()
+    assert task.initial_loss() == Task(task.model, cross_entropy, blobs()).initial_loss()
 
 
 def test_dropout_is_off_for_curvature_and_said_to_be():

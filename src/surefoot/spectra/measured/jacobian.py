@@ -34,14 +34,21 @@ class Jacobian(Operator):
     Made by `jacobian`.
     """
 
-    def __init__(self, size: int, *, matrix: MatrixOperator | None = None, precision: float = PRECISION) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        matrix: MatrixOperator | None = None,
+        derivative: Callable[[Array], Array] | None = None,
+        precision: float = PRECISION,
+    ) -> None:
         symmetric = None if matrix is None else matrix.symmetric
         super().__init__(
             (size, size), symmetric=symmetric, kind="jacobian", precision=precision, scope="local"
         )  # fmt: skip
         self.evaluations = 0
         self._matrix = matrix
-        self._derivative: Callable[[Array], Array] | None = None
+        self._derivative = derivative
 
     @property
     def entries(self) -> Matrix | None:
@@ -130,8 +137,7 @@ def jacobian(
 
     steps = RELATIVE_STEP * np.maximum(np.abs(y), SMALLEST_SHARE * (np.abs(y).max(initial=0.0) or 1.0))
     if chosen == "products":
-        made = Jacobian(y.size)
-        made._derivative = _differentiator(count_calls, y)
+        made = Jacobian(y.size, derivative=_differentiator(count_calls, y))
     else:
         made = Jacobian(y.size)
         pattern = np.ones((y.size, y.size), dtype=bool) if chosen == "dense" else sparsity

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import NotSmooth, SurefootError
 from surefoot.training.curvature._memory import footprint
+from surefoot.training.model.internals import forward_pre_hooks
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import coupled, undisturbed
 from surefoot.training.model.trees import first_sizes, mapped, on_device, spread
@@ -140,7 +141,7 @@ def _without_adjustments(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             module.max_norm = None
-        hooks = [type(hook).__name__ for hook in module._forward_pre_hooks.values()]
+        hooks = [type(hook).__name__ for hook in forward_pre_hooks(module).values()]
         if type(module).__name__ == "_SpectralNorm" or "SpectralNorm" in hooks:
             module.training = False
     return model

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from surefoot.training.model._corrections import Corrected
+from surefoot.training.model.internals import BatchNorm, Dropout, buffer_table
 
 __all__ = [
     "buffers_set_aside",
@@ -91,9 +92,9 @@ def buffers_set_aside(model: nn.Module) -> Generator[None]:
     clones: dict[int, Tensor] = {}
     originals: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
     for module in model.modules():
-        for name, buffer in module._buffers.items():
+        for name, buffer in buffer_table(module).items():
             if buffer is not None:
-                originals.append((module._buffers, name, buffer))
+                originals.append((buffer_table(module), name, buffer))
     try:
         for buffers, name, buffer in originals:
             buffers[name] = clones.setdefault(id(buffer), buffer.detach().clone())
@@ -153,7 +154,7 @@ def threads_for(memory: float, parameters: int) -> Generator[None]:
 
 def random_modules(model: nn.Module) -> dict[str, nn.Module]:
     """The modules, by name, that draw random numbers in the mode they are in: dropout in train mode."""
-    kinds = (nn.modules.dropout._DropoutNd, nn.RReLU)
+    kinds = (Dropout, nn.RReLU)
     named_so = ("Dropout", "DropPath", "DropBlock", "StochasticDepth", "GaussianNoise")
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
@@ -170,7 +171,7 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 def coupled(model: nn.Module) -> bool:
     """Whether samples of a batch see each other through the model: batch normalisation in train mode."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in model.modules())
+    return any(isinstance(m, BatchNorm) and m.training for m in model.modules())
 
 
 def plain_module(model: nn.Module) -> nn.Module:

@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Space
+from surefoot.training.model.internals import forward_hooks, forward_pre_hooks, parameter_table
 
 __all__ = ["ShardedSpace", "Shards", "is_sharded"]
 
@@ -123,15 +124,15 @@ class Shards:
 
     @contextmanager
     def _whole_in(self, unit: nn.Module, places: Sequence[tuple[nn.Module, str, int]]) -> Generator[None]:
-        own = [(module, name, module._parameters[name]) for module, name, _ in places]
+        own = [(module, name, parameter_table(module)[name]) for module, name, _ in places]
 
         def before(*_: Any) -> None:
             for module, name, i in places:
-                module._parameters[name] = cast("Any", self._note(_Assemble.apply(self.parts[i], self, i), i))
+                parameter_table(module)[name] = self._note(_Assemble.apply(self.parts[i], self, i), i)
 
         def after(*_: Any) -> None:
             for module, name, parameter in own:
-                module._parameters[name] = parameter
+                parameter_table(module)[name] = parameter
 
         handles = [unit.register_forward_pre_hook(before), unit.register_forward_hook(after)]
         try:
@@ -328,7 +329,7 @@ def _units(model: nn.Module, index: dict[int, int]) -> Iterator[tuple[nn.Module,
     def places(module: nn.Module, *, top: bool) -> Iterator[tuple[nn.Module, str, int]]:
         if not top and _is_unit(module):
             return
-        for name, p in module._parameters.items():
+        for name, p in parameter_table(module).items():
             if p is not None and id(p) in index:
                 yield module, name, index[id(p)]
         for child in module.children():
@@ -350,8 +351,7 @@ def _without_hooks(model: nn.Module) -> Generator[None]:
     """FSDP's own hooks put parameters together in a way that is differentiated once only."""
     taken: list[tuple[dict[int, Any], dict[int, Any]]] = []
     for module in model.modules():
-        for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            table = cast("dict[int, Any]", hooks)
+        for table in (forward_pre_hooks(module), forward_hooks(module)):
             taken.append((table, dict(table)))
             for key, hook in list(table.items()):
                 if getattr(hook, "__module__", "").startswith("torch.distributed.fsdp"):

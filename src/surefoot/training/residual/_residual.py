@@ -11,6 +11,7 @@ from torch import nn
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra import Bounds
+from surefoot.training.model.internals import BatchNorm
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import first_sizes, taken
 from surefoot.training.residual._growth import bounded_scale, predict_growth
@@ -200,7 +201,7 @@ def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[An
     if samples is None or len(sizes) != 1 or samples >= size:
         return batch, size
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None):
+        if isinstance(module, BatchNorm) and (module.training or module.running_mean is None):
             raise InvalidInput(
                 f"{name} normalises over the batch, so that {samples} of {size} samples are another model; call "
                 "model.eval(), or samples=None to measure at all of them"

@@ -161,7 +161,7 @@ class ResidualStability(Record):
             )
         return f"no eigenvalue of J has a positive real part: each block, repeated, is stable up to its h{gap}"
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"meaning": self.meaning}
 
 

@@ -60,5 +60,5 @@ class SharpnessReading(Record):
             text += f"; rate {self.rate:.3g} is {self.ratio:.3g} x the limit"
         return f"{text}; stale: {self.stale}" if self.stale else text
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"ratio": self.ratio}

@@ -44,9 +44,9 @@ class ResidualTask(Task):
 
     def details(self) -> tuple[ResidualStability, ...]:
         """The blocks at the start as Euler steps, in double precision and eval mode, on the curvature's samples."""
-        model = copy.deepcopy(self._model).double().eval()
+        model = copy.deepcopy(self.model).double().eval()
         batch = mapped(_to_double, self._curvature_data.items[0])
-        return (residual_stability(model, batch, loss=self._loss, blocks=self._blocks, rng=self._seed),)
+        return (residual_stability(model, batch, loss=self.loss, blocks=self._blocks, rng=self.seed),)
 
 
 def resnet_mlp_task(rng: int = 0, *, depth: int = DEPTH) -> ResidualTask:

@@ -135,14 +135,14 @@ class Task:
                 raise InvalidInput(f"{label} must be at least 1; got {value!r}")
         if not callable(loss) or isinstance(loss, nn.Module):
             raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
-        self._model = _check_trainable(_start(model, rng))
-        self._loss = loss
-        self._batches = gather(data, loss)
-        self._name = name or type(self._model).__name__
-        self._optimizers = dict(OPTIMIZERS if optimizers is None else optimizers)
-        self._seed = rng
-        self._visits = MiniBatches(self._batches, batch_size, rng)
-        self._curvature_data = self._visits.subset(curvature_samples)
+        self.model = _check_trainable(_start(model, rng))
+        self.loss = loss
+        self.batches = gather(data, loss)
+        self._name = name or type(self.model).__name__
+        self.optimizers = dict(OPTIMIZERS if optimizers is None else optimizers)
+        self.seed = rng
+        self.visits = MiniBatches(self.batches, batch_size, rng)
+        self._curvature_data = self.visits.subset(curvature_samples)
         self._curvature: CurvatureOperator | None = None
         self._candidates: tuple[Candidate, ...] | None = None
         self._operators: dict[str, Operator] = {}
@@ -169,41 +169,41 @@ class Task:
 
     def describe(self) -> dict[str, str]:
         """Facts for a reader."""
-        trainable = [p for p in self._model.parameters() if p.requires_grad]
-        frozen = sum(p.numel() for p in self._model.parameters()) - sum(p.numel() for p in trainable)
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        frozen = sum(p.numel() for p in self.model.parameters()) - sum(p.numel() for p in trainable)
         facts = {
-            "model": type(self._model).__name__,
+            "model": type(self.model).__name__,
             "parameters": f"{sum(p.numel() for p in trainable):,}" + (f" ({frozen:,} frozen)" if frozen else ""),
             "precision": ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in trainable})),
-            "loss": repr(self._loss) if hasattr(self._loss, "criterion") else getattr(self._loss, "__name__", "own"),
-            "samples": f"{sum(self._batches.counts):,.0f}",
-            "batch size": f"{self._visits.size:,.0f}",
+            "loss": repr(self.loss) if hasattr(self.loss, "criterion") else getattr(self.loss, "__name__", "own"),
+            "samples": f"{sum(self.batches.counts):,.0f}",
+            "batch size": f"{self.visits.size:,.0f}",
             "loss at start": f"{self.initial_loss():.6g}",
         }
         measured = sum(self._curvature_data.counts)
-        if measured < sum(self._batches.counts):
+        if measured < sum(self.batches.counts):
             facts["curvature measured on"] = f"{measured:,.0f} samples"
-        spread = _uneven(self._batches.items[0])
+        spread = _uneven(self.batches.items[0])
         if spread:
             facts["scale the features"] = spread
         noise = self._noise_scale()
         if noise:
             facts["gradient noise scale"] = noise
-        if random_modules(self._model):
+        if random_modules(self.model):
             facts["dropout"] = "off while curvature is measured, on in the short runs"
         return facts
 
     def candidates(self) -> tuple[Candidate, ...]:
         """The optimizers, in the order in which they were given."""
         if self._candidates is None:
-            self._candidates = tuple(self._candidate(label, make) for label, make in self._optimizers.items())
+            self._candidates = tuple(self._candidate(label, make) for label, make in self.optimizers.items())
         return self._candidates
 
     def unmeasured(self) -> Candidate:
         """The optimizer to try before any curvature is measured: AdamW, or the first of the task's own."""
-        label = "AdamW" if "AdamW" in self._optimizers else next(iter(self._optimizers))
+        label = "AdamW" if "AdamW" in self.optimizers else next(iter(self.optimizers))
         # a trial asks for `make` alone
-        return Candidate(label, GradientDescent(), "not measured yet", self._optimizers[label])
+        return Candidate(label, GradientDescent(), "not measured yet", self.optimizers[label])
 
     def operator(self, candidate: Candidate) -> Operator:
         """P^-1/2 (H + w) P^-1/2 at the start, as the candidate sees it; one object for all that see the same.
@@ -237,13 +237,11 @@ class Task:
         """
         if steps < 1:
             raise InvalidInput(f"steps must be at least 1; got {steps!r}")
-        model = copy.deepcopy(self._model)
+        model = copy.deepcopy(self.model)
         optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
-        with threads_for(self.curvature().memory_per_sample * self._visits.size, self.curvature().block.size):
+        with threads_for(self.curvature().memory_per_sample * self.visits.size, self.curvature().block.size):
             variation = OutputVariation(model)
-            losses = run(
-                model, self._loss, optimizer, self._visits.endless(), steps, self._batches, self._seed, variation
-            )
+            losses = run(model, self.loss, optimizer, self.visits.endless(), steps, self.batches, self.seed, variation)
         if variation.ratio(*variation.read()) < COLLAPSED and math.isfinite(losses[-1]):
             self._as_constant = min(self._as_constant, losses[-1])
         return losses
@@ -251,7 +249,7 @@ class Task:
     def initial_loss(self) -> float:
         """The loss at the start, on all the data."""
         if self._initial is None:
-            self._initial = mean_loss(self._model, self._loss, self._batches)
+            self._initial = mean_loss(self.model, self.loss, self.batches)
         return self._initial
 
     def constant_loss(self) -> float | None:
@@ -260,24 +258,24 @@ class Task:
         A trial whose outputs no longer depend on the inputs has become a constant predictor, and its last loss is what
         one reaches. None while neither is known.
         """
-        known = getattr(self._loss, "constant_loss", None)
-        loss = None if known is None else known(list(self._batches.items))
+        known = getattr(self.loss, "constant_loss", None)
+        loss = None if known is None else known(list(self.batches.items))
         return self._as_constant if loss is None and math.isfinite(self._as_constant) else loss
 
     def curvature(self) -> CurvatureOperator:
         """The Hessian at the start, dropout off."""
         if self._curvature is None:
-            model = copy.deepcopy(self._model)
+            model = copy.deepcopy(self.model)
             for module in random_modules(model).values():
                 module.eval()
             data = list(self._curvature_data.items)
-            self._curvature = hessian(model, self._loss, data)
+            self._curvature = hessian(model, self.loss, data)
         return self._curvature
 
     def _noise_scale(self) -> str:
         """In words, at the start with dropout off; one or two gradients of the data. Empty where it cannot be had."""
         try:
-            noise = gradient_noise(self.curvature().model, self._loss, self._batches, groups=GROUPS, rng=self._seed)
+            noise = gradient_noise(self.curvature().model, self.loss, self.batches, groups=GROUPS, rng=self.seed)
         except SurefootError:
             return ""
         bounds, level = noise.scale_bounds, f"{100 * (1 - noise.scale_bounds.failure):g}%"
@@ -297,8 +295,8 @@ class Task:
 
     def _gradients(self, curvature: CurvatureOperator) -> Iterator[Sequence[Tensor | None]]:
         """Mini-batch gradients at the start, as an optimizer would meet them in one pass."""
-        visited = min(self._visits.per_pass, PROBING_BATCHES)
-        return curvature.batch_gradients(islice(self._visits.endless(), visited))
+        visited = min(self.visits.per_pass, PROBING_BATCHES)
+        return curvature.batch_gradients(islice(self.visits.endless(), visited))
 
     def __repr__(self) -> str:
         return f"Task({self._name!r})"

@@ -87,7 +87,7 @@ class TrainingRun(Record):
             *(f"  {finding}" for finding in self.findings),
         ])  # fmt: skip
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
         return {"findings": self.findings}
 
 
@@ -129,8 +129,8 @@ def train(
     if steps < 1:
         raise InvalidInput(f"steps must be at least 1; got {steps!r}")
     label = choose_optimizer(task, optimizer)
-    model = copy.deepcopy(task._model)
-    made = task._optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
+    model = copy.deepcopy(task.model)
+    made = task.optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
     pilot = Pilot(model, made, rule=rule, total_steps=steps)
     device = next(model.parameters()).device
     clock, stopped = Clock(), ""
@@ -140,11 +140,11 @@ def train(
         threads_for(0.0, parameters),
         nullcontext() if log is None else _log(pilot, log) as writer,
     ):
-        torch.manual_seed(task._seed)
-        for done, batch in zip(range(1, steps + 1), task._visits.endless(), strict=False):
+        torch.manual_seed(task.seed)
+        for done, batch in zip(range(1, steps + 1), task.visits.endless(), strict=False):
             batch = on_device(batch, device)
             try:
-                pilot.step(lambda batch=batch: task._loss(model, batch))
+                pilot.step(lambda batch=batch: task.loss(model, batch))
             except Diverged as error:
                 stopped = str(error)
                 break
@@ -152,7 +152,7 @@ def train(
                 writer.write()
             if progress is not None:
                 progress(done, steps, f"{label}, {rule}", clock.left(done, steps, least=10))
-        final = mean_loss(model, task._loss, task._batches)
+        final = mean_loss(model, task.loss, task.batches)
     initial, constant = task.initial_loss(), task.constant_loss()
     return TrainingRun(
         task=task.name,
@@ -170,7 +170,7 @@ def train(
 
 def choose_optimizer(task: Task, name: str | None) -> str:
     """Label of the optimizer that a person names; AdamW by default."""
-    labels = list(task._optimizers)
+    labels = list(task.optimizers)
     if name is None:
         return SHORT["adamw"] if SHORT["adamw"] in labels else labels[0]
     wanted = SHORT.get(name.strip().lower(), name.strip())

@@ -37,7 +37,7 @@ class WideTask(Task):
 
     def details(self) -> tuple[WidthStudy, ...]:
         """Limits and best rates of widths 64 to 256 in three parametrisations."""
-        return (width_study(self._data, rng=self._seed),)
+        return (width_study(self._data, rng=self.seed),)
 
 
 def wide_mlp_task(rng: int = 0) -> WideTask:

@@ -132,9 +132,9 @@ def full_batch(task: Task, samples: int | None = None) -> ModelProblem:
     samples : int, optional
         Number of samples; default all.
     """
-    model = copy.deepcopy(task._model)
+    model = copy.deepcopy(task.model)
     for module in random_modules(model).values():
         module.eval()
-    batches = task._visits.subset(samples)
+    batches = task.visits.subset(samples)
     name = f"{task.name}, {sum(batches.counts):,.0f} samples"
-    return ModelProblem(DescentMap(model, task._loss, batches), name)
+    return ModelProblem(DescentMap(model, task.loss, batches), name)

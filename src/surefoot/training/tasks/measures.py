@@ -35,12 +35,12 @@ def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng:
         If the task has no such optimizer, or as `range_test`.
     """
     model, made = _make(task, optimizer, SOME_RATE)
-    return range_test(model, task._loss, task._visits.endless(), made, steps=steps, rng=rng)
+    return range_test(model, task.loss, task.visits.endless(), made, steps=steps, rng=rng)
 
 
 def noise_of(task: Task, *, rng: int = 0) -> GradientNoise:
     """`gradient_noise` of a task at its start, dropout off; the task is left as it is."""
-    return gradient_noise(task.curvature().model, task._loss, list(task._batches.items), rng=rng)
+    return gradient_noise(task.curvature().model, task.loss, list(task.batches.items), rng=rng)
 
 
 def suggest_groups_of(task: Task, optimizer: str | None = None, *, rate: float, rng: int = 0) -> GroupAdvice:
@@ -62,15 +62,15 @@ def suggest_groups_of(task: Task, optimizer: str | None = None, *, rate: float, 
         If the task has no such optimizer, or as `suggest_groups`.
     """
     model, made = _make(task, optimizer, rate)
-    batches = [batch for batch, _ in zip(task._visits.endless(), range(task._visits.per_pass), strict=False)]
-    return suggest_groups(model, task._loss, batches, made, rng=rng)
+    batches = [batch for batch, _ in zip(task.visits.endless(), range(task.visits.per_pass), strict=False)]
+    return suggest_groups(model, task.loss, batches, made, rng=rng)
 
 
 def _make(task: Task, optimizer: str | None, rate: float) -> tuple[nn.Module, Optimizer]:
     """A copy of the model and a fresh optimizer for it."""
-    model = copy.deepcopy(task._model)
+    model = copy.deepcopy(task.model)
     label = choose_optimizer(task, optimizer)
-    return model, task._optimizers[label]([p for p in model.parameters() if p.requires_grad], rate)
+    return model, task.optimizers[label]([p for p in model.parameters() if p.requires_grad], rate)
 
 
 def device_in_words() -> str:

@@ -144,7 +144,8 @@ class WidthStudy(Record):
             rows.append(f"  {name:<9} {cells}  as width to the power {powers}")
         return "\n".join(rows)
 
-    def _derived(self) -> Mapping[str, Any]:
+    def derived(self) -> Mapping[str, Any]:
+        """The slopes, by parametrization."""
         return {
             "slopes": {
                 n: {w: self.slope(n, w) for w in ("predicted", "measured", "best")}
