@@ -196,7 +196,7 @@ def test_adam_traces_the_same_loss_by_the_square_root_rule_and_not_by_the_linear
         ({"to": math.inf}, "to must be positive"),
         ({"optimizer": "adan"}, "no rule for the optimizer 'adan'"),
         ({"noise_scale": 0}, "noise_scale must be positive"),
-        ({"steps": 0}, "at least 1"),
+        ({"steps": 0}, "whole number >= 1"),
         ({"warmup": -1}, "whole number"),
         ({"momentum": 1.0}, "momentum must be in"),
         ({"betas": (0.9, 1.0), "optimizer": "adam"}, "betas must be in"),

@@ -1,14 +1,13 @@
 """The noise of a finite sum's gradients, exactly: all its terms are known."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.checks import Count, Positive, checked
+from surefoot.errors import InvalidType, NotFinite
 from surefoot.noise._types import GradientNoise, remainder
 from surefoot.noise.source import Source, measure_noise
 from surefoot.operators import Array
@@ -114,7 +113,9 @@ class _Terms(Source):
 
 
 @checked
-def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, replacement: bool = True) -> StepMoments:
+def step_moments(
+    problem: Problem, x: Any = None, *, rate: Positive, batch: Count, replacement: bool = True
+) -> StepMoments:
     """Drift and diffusion of one step of SGD, x <- x - rate g_B, exactly.
 
         drift = -rate G,    covariance = rate^2 Sigma/B;    without replacement, times (n - B)/(n - 1)
@@ -151,8 +152,6 @@ def step_moments(problem: Problem, x: Any = None, *, rate: float, batch: int, re
     >>> moments.drift, moments.covariance
     (array([1.]), array([[0.25]]))
     """
-    if not 0 < rate < math.inf or batch < 1:
-        raise InvalidInput(f"needs a positive finite rate and a batch >= 1; got {rate!r} and {batch!r}")
     terms = _Terms(problem, _point(problem, x))
     mean, total = terms.mean(), np.zeros((problem.size, problem.size))
     for _, away in terms.deviations(mean):

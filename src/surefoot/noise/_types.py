@@ -2,15 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+from surefoot.checks import Nonnegative, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
 __all__ = ["GradientNoise", "remainder"]
 
-# The fields that are intervals, and become records of their own.
-BOUNDS = ("variance_bounds", "square_bounds", "scale_bounds", "curvature_scale_bounds")
+Batch = Annotated[float, Range("[1, inf)")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ class GradientNoise(Record):
     gradients: int
     note: str = ""
 
-    def diffusion(self, rate: float, batch: float, *, of: float | None = None) -> float:
+    @checked
+    def diffusion(self, rate: Nonnegative, batch: Batch, *, of: float | None = None) -> float:
         """The trace of the covariance of one SGD step x <- x - rate g_B; its mean is -rate G.
 
             rate^2 tr(Sigma)/B;    without replacement from n samples, times (n - B)/(n - 1)
@@ -81,11 +83,10 @@ class GradientNoise(Record):
         InvalidInput
             If a number is out of range.
         """
-        if not 0 <= rate < math.inf or not batch >= 1:
-            raise InvalidInput(f"needs a finite rate >= 0 and a batch >= 1; got {rate!r} and {batch!r}")
         return rate * rate * self.variance / batch * remainder(batch, of)
 
-    def progress(self, batch: float) -> float:
+    @checked
+    def progress(self, batch: Batch) -> float:
         """The best decrease of a step with batches of this size, over that without noise.
 
             1/(1 + scale/B)
@@ -107,8 +108,6 @@ class GradientNoise(Record):
         InvalidInput
             If the batch is smaller than 1.
         """
-        if not batch >= 1:
-            raise InvalidInput(f"batch must be at least 1; got {batch!r}")
         scale = self.scale if self.curvature_scale is None else self.curvature_scale
         return math.nan if scale is None else 1 / (1 + scale / batch)
 

@@ -170,21 +170,14 @@ def _second_moments(F: Array, h: Array, ridge: Array, share: float) -> LinearMap
 
 
 def _limits(batch: int, largest: float, full: float, failure: float, scope: Any) -> Limits:
-    flat = not math.isfinite(largest)
-    stable = math.inf if flat else 2 / largest
-    reason = (
-        "there is no positive curvature"
-        if flat
-        else f"mean square: 2/l, l <= {largest:.6g}; without noise 2/L = {2 / full:.6g}"
-    )
+    stable, reason = math.inf, "there is no positive curvature"
+    if math.isfinite(largest):
+        stable = 2 / largest
+        reason = f"mean square: 2/l, l <= {largest:.6g}; without noise 2/L = {2 / full:.6g}"
     return Limits(
         method=f"SGD, batches of {batch}",
         stable=stable,
         curvature_limit=stable,
-        safe=None,
-        optimal=None,
-        rate=1.0,
-        condition=None,
         scope=scope,
         failure=failure,
         reasons={

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
@@ -23,6 +23,7 @@ DECOUPLED = ("adamw", "lion", "lamb")
 BETAS, EPS = (0.9, 0.999), 1e-8
 # Beyond a tenth of the noise scale the simple rule is off by more than a tenth.
 FAR_BELOW = 0.1
+DECAY = "it is multiplied by the rate, and their product sums up to the same over the run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +106,17 @@ class BatchScaling(Record):
 
 @checked
 def scale_batch(
-    lr: float,
-    batch: float,
-    to: float,
+    lr: Positive,
+    batch: Positive,
+    to: Positive,
     optimizer: Any = "sgd",
     noise_scale: Any = None,
-    steps: int | None = None,
-    warmup: int | None = None,
-    momentum: float | None = None,
+    steps: Count | None = None,
+    warmup: Annotated[int, Range("[0, inf)")] | None = None,
+    momentum: Annotated[float, Range("[0, 1)")] | None = None,
     *,
     betas: Sequence[float] | None = None,
-    eps: float | None = None,
+    eps: Positive | None = None,
 ) -> BatchScaling:
     """The learning rate for another batch size.
 
@@ -172,25 +173,22 @@ def scale_batch(
     0.248...
     """
     name, found = _name_and_settings(optimizer)
-    lr, batch, to = (_positive(k, v) for k, v in (("lr", lr), ("batch", batch), ("to", to)))
     noise = _noise(noise_scale)
-    for key, value in (("steps", steps), ("warmup", warmup)):
-        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < 0):
-            raise InvalidInput(f"{key} must be a whole number >= 0; got {value!r}")
-    if steps is not None and steps < 1:
-        raise InvalidInput("steps must be at least 1; got 0")
     linear = name in LINEAR
     k = to / batch
     gain = k if noise is None else (1 + noise / batch) / (1 + noise / to)
     rate = lr * (gain if linear else math.sqrt(gain))
     samples = 1.0 if noise is None else (1 + to / noise) / (1 + batch / noise)
     momentum = found.get("momentum") if momentum is None else momentum
-    if momentum is not None and not 0 <= momentum < 1:
-        raise InvalidInput(f"momentum must be in [0, 1); got {momentum!r}")
     if linear and betas is not None:
         raise InvalidInput(f"{name} has no betas; leave them out")
     pair, epsilon, notes = (None, None, []) if linear else _adam(name, found, betas, eps, k)
-    if not linear and momentum:
+    if momentum and linear:
+        notes.append(f"momentum {momentum:g}: as it is; rate/(1 - momentum) is what counts at small rates")
+        if k > 1:
+            batches = k / (1 - momentum)
+            notes.append(f"it now averages over {k:.3g} x the samples, {batches:.3g} batches of the old size")
+    elif momentum:
         notes.append(
             f"momentum {momentum:g}: as it is; it counts updates, so it now averages over {k:.3g} x the samples"
         )
@@ -215,9 +213,8 @@ def scale_batch(
             *_rule(name, linear, k),
             *_range(linear, batch, to, noise, samples),
             *_lengths(k, steps, warmup, samples),
-            *_memory(linear, momentum, k),
             *notes,
-            *_decay(decay),
+            *([] if decay == 1 else [f"weight decay x {decay:.4g}: {DECAY}"]),
         ),
     )
 
@@ -240,16 +237,6 @@ def _name_and_settings(optimizer: Any) -> tuple[str, dict[str, Any]]:
     return name, found
 
 
-def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidType(f"{name} must be a positive number; got {value!r}") from None
-    if not 0 < number < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite; got {number!r}")
-    return number
-
-
 def _noise(given: Any) -> float | None:
     if given is None:
         return None
@@ -259,7 +246,12 @@ def _noise(given: Any) -> float | None:
                 "this noise has no scale: the mean gradient cannot be told from 0; measure it on more samples"
             )
         given = given.scale
-    return _positive("noise_scale", given)
+    return _scale(given)
+
+
+@checked
+def _scale(noise_scale: Positive) -> float:
+    return noise_scale
 
 
 def _adam(
@@ -275,7 +267,7 @@ def _adam(
     before = tuple(float(beta) for beta in (known if betas is None else betas))
     if not all(0 <= beta < 1 for beta in before):
         raise InvalidInput(f"betas must be in [0, 1); got {before}")
-    floor = _positive("eps", found.get("eps", EPS) if eps is None else eps)
+    floor = float(found.get("eps", EPS)) if eps is None else eps
     after = tuple(max(1 - k * (1 - beta), 0.0) for beta in before)
     notes = [f"1 - beta' = {k:.4g} (1 - beta), eps' = eps/sqrt({k:.4g}): the averages reach over the same samples"]
     for beta in before:
@@ -307,9 +299,11 @@ def _range(linear: bool, batch: float, to: float, noise: float | None, samples: 
             "holds while both batches are far below the gradient noise scale, which was not given, and the rate stays "
             "below the stability limit: measure both (gradient_noise, optimizer_limits)"
         ]
-    form = "rate = c/(1 + B/batch)" if linear else "rate = c/sqrt(1 + B/batch)"
+    most = 1 + noise / batch
+    form, most = ("(1 + B/batch)", most) if linear else ("sqrt(1 + B/batch)", math.sqrt(most))
     said = [
-        f"with the noise scale B = {noise:.4g}: {form} (McCandlish et al. 2018), at most {_most(linear, batch, noise)}"
+        f"with the noise scale B = {noise:.4g}: rate = c/{form} (McCandlish et al. 2018), at most {most:.4g} x the "
+        "present rate at any batch size"
     ]
     if max(batch, to) <= FAR_BELOW * noise:
         said.append("both batches are far below it: the simple rule is all but exact")
@@ -322,11 +316,6 @@ def _range(linear: bool, batch: float, to: float, noise: float | None, samples: 
     return said
 
 
-def _most(linear: bool, batch: float, noise: float) -> str:
-    most = 1 + noise / batch
-    return f"{most if linear else math.sqrt(most):.4g} x the present rate at any batch size"
-
-
 def _lengths(k: float, steps: int | None, warmup: int | None, samples: float) -> list[str]:
     said: list[str] = []
     if steps is not None or warmup is not None:
@@ -335,20 +324,3 @@ def _lengths(k: float, steps: int | None, warmup: int | None, samples: float) ->
     if k > 1 and not warmup:
         said.append("a warm-up of a few percent of the run: the larger rate is least safe at the start")
     return said
-
-
-def _memory(linear: bool, momentum: float | None, k: float) -> list[str]:
-    if not linear or not momentum:
-        return []
-    said = [f"momentum {momentum:g}: as it is; rate/(1 - momentum) is what counts at small rates"]
-    if k > 1:
-        said.append(f"it now averages over {k:.3g} x the samples, {k / (1 - momentum):.3g} batches of the old size")
-    return said
-
-
-def _decay(decay: float) -> list[str]:
-    if decay == 1:
-        return []
-    return [
-        f"weight decay x {decay:.4g}: it is multiplied by the rate, and their product sums up to the same over the run"
-    ]

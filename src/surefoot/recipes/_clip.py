@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from surefoot.checks import checked
+import numpy as np
+
+from surefoot.checks import Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.operators import Array
 from surefoot.records import Record
 
 __all__ = ["ClipAdvice", "clip_advice"]
@@ -71,7 +74,9 @@ class ClipAdvice(Record):
 
 
 @checked
-def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile: float = 95.0) -> ClipAdvice:
+def clip_advice(
+    norms: Iterable[float], clip: Positive | None = None, *, percentile: Annotated[float, Range("(0, 100]")] = 95.0
+) -> ClipAdvice:
     """A cap on the gradient's norm as a percentile of measured norms, and what another cap would cut.
 
     The percentile is a choice, not a theorem: a cap near the upper end leaves typical steps alone and holds bursts back
@@ -106,36 +111,30 @@ def clip_advice(norms: Iterable[float], clip: float | None = None, *, percentile
     clip at 7: the 95th percentile of 100 norms (median 5.5, largest 7), cuts 0% of steps
       clip=1 would cut 100% of steps: every step is a normalised gradient; plain SGD then sees rate x clip only
     """
-    if not 0 < percentile <= 100:
-        raise InvalidInput(f"percentile must be in (0, 100], such as 95; got {percentile!r}")
-    if clip is not None and not 0 < clip < math.inf:
-        raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
-    if not isinstance(norms, Iterable):
-        raise InvalidType(f"norms must be numbers in a row; got a {type(norms).__name__}")
     given = [_norm(value, i) for i, value in enumerate(norms)]
     if not given:
         raise InvalidInput("there are no norms; collect what clip_grad_norm_(parameters, inf) returns at each step")
-    finite = [value for value in given if math.isfinite(value)]
-    if not finite:
+    finite = np.array([value for value in given if math.isfinite(value)])
+    if not finite.size:
         raise NotFinite(f"none of {len(given)} norms is finite: no cap fixes that; look at the loss, or use Guard")
-    ordered = sorted(finite)
-    value = _quantile(ordered, percentile / 100)
+    value = float(np.percentile(finite, percentile))
+    clip_cut = None if clip is None else _above(finite, clip)
     return ClipAdvice(
         steps=len(finite),
         not_finite=len(given) - len(finite),
-        median=_quantile(ordered, 0.5),
-        largest=ordered[-1],
+        median=float(np.median(finite)),
+        largest=float(finite.max()),
         value=value,
-        percentile=float(percentile),
+        percentile=percentile,
         cut=_above(finite, value),
-        clip=None if clip is None else float(clip),
-        clip_percentile=None if clip is None else 100 * (1 - _above(finite, clip)),
-        clip_cut=None if clip is None else _above(finite, clip),
-        reasons=tuple(_reasons(finite, ordered, len(given) - len(finite), value, clip)),
+        clip=clip,
+        clip_percentile=None if clip_cut is None else 100 * (1 - clip_cut),
+        clip_cut=clip_cut,
+        reasons=tuple(_reasons(finite, len(given) - len(finite), value, clip)),
     )
 
 
-def _reasons(finite: list[float], ordered: list[float], broken: int, value: float, clip: float | None) -> Iterable[str]:
+def _reasons(finite: Array, broken: int, value: float, clip: float | None) -> Iterable[str]:
     if value == 0:
         yield "most gradients are 0: no cap can be had from them; measure where the model learns"
     if len(finite) < FEW:
@@ -145,7 +144,7 @@ def _reasons(finite: list[float], ordered: list[float], broken: int, value: floa
     third = len(finite) // 3
     if third:
         ends = finite[:third], finite[-third:]
-        first, last = (_quantile(sorted(end), 0.5) for end in ends)
+        first, last = (float(np.median(end)) for end in ends)
         cut_first, cut_last = (_percent(_above(end, value)) for end in ends)
         if max(first, last) > DRIFT * min(first, last):
             yield (
@@ -153,17 +152,17 @@ def _reasons(finite: list[float], ordered: list[float], broken: int, value: floa
                 f"{cut_first} of the first and {cut_last} of the last; measure again along the run"
             )
     if clip is not None:
-        yield f"clip={clip:g} would cut {_percent(_above(finite, clip))} of steps: {_verdict(finite, ordered, clip)}"
+        yield f"clip={clip:g} would cut {_percent(_above(finite, clip))} of steps: {_verdict(finite, clip)}"
 
 
-def _verdict(finite: list[float], ordered: list[float], clip: float) -> str:
+def _verdict(finite: Array, clip: float) -> str:
     cut = _above(finite, clip)
     if cut == 1:
         return "every step is a normalised gradient; plain SGD then sees rate x clip only"
     if cut > MOSTLY:
         return "most steps are normalised; it sets the length of moves rather than guarding against bursts"
     if cut == 0:
-        return f"it never acts; the largest norm is {ordered[-1]:.4g}"
+        return f"it never acts; the largest norm is {finite.max():.4g}"
     return "it holds back the larger gradients and leaves most alone"
 
 
@@ -177,16 +176,8 @@ def _norm(value: Any, place: int) -> float:
     return found
 
 
-def _above(values: list[float], cap: float) -> float:
-    return sum(value > cap for value in values) / len(values)
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """Between the two neighbours, linearly."""
-    place = share * (len(ordered) - 1)
-    low = min(int(place), len(ordered) - 1)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+def _above(values: Array, cap: float) -> float:
+    return float(np.mean(values > cap))
 
 
 def _percent(share: float) -> str:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
@@ -49,12 +49,12 @@ class WarmupAdvice(Record):
 
 @checked
 def warmup_advice(
-    rate: float,
+    rate: Positive,
     *,
     limits: Iterable[tuple[int, float]] | None = None,
-    beta2: float | None = None,
-    total: int | None = None,
-    margin: float = 1.0,
+    beta2: Fraction | None = None,
+    total: Count | None = None,
+    margin: Annotated[float, Range("(0, 1]")] = 1.0,
 ) -> WarmupAdvice:
     """The shortest linear warm-up that keeps the rate under the measured limit; else Adam's rule of thumb.
 
@@ -104,35 +104,30 @@ def warmup_advice(
     >>> warmup_advice(1e-3, beta2=0.999).steps
     2000
     """
-    for name, value in (("rate", rate), ("margin", margin)):
-        if not 0 < value < math.inf:
-            raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
-    if margin > 1:
-        raise InvalidInput(f"margin is a part of the limit, at most 1; got {margin!r}")
-    if beta2 is not None and not 0 < beta2 < 1:
-        raise InvalidInput(f"beta2 must lie strictly between 0 and 1; got {beta2!r}")
-    if total is not None and total < 1:
-        raise InvalidInput(f"total must be at least 1 step; got {total!r}")
     if limits is not None:
-        advice = _from_limits(rate, _record(limits), margin)
+        source, (steps, reason) = "limits", _from_limits(rate, _record(limits), margin)
     elif beta2 is not None:
-        steps = max(1, round(2 / (1 - beta2)))
+        source, steps = "second moment", max(1, round(2 / (1 - beta2)))
         reason = f"2/(1 - beta2) with beta2 = {beta2:g}: until then Adam's second moment is mostly noise"
-        advice = WarmupAdvice(steps=steps, rate=float(rate), source="second moment", reasons=(reason,))
     else:
+        source, steps = "none", None
         reason = "nothing was measured; give limits along a run (SharpnessTracker), or Adam's beta2"
-        advice = WarmupAdvice(steps=None, rate=float(rate), source="none", reasons=(reason,))
-    return _in_proportion(advice, total)
+    reasons = [reason]
+    if total is not None and steps is not None and steps > LONG * total:
+        reasons.append(f"that is {100 * steps / total:.3g}% of a run of {total} steps")
+        if source == "second moment":
+            beta = max(1 - 2 / max(LONG * total, 3), 0.0)
+            reasons[-1] += f"; with beta2 = {beta:.4g} it would be {100 * LONG:g}%"
+    return WarmupAdvice(steps=steps, rate=rate, source=source, reasons=tuple(reasons))
 
 
-def _from_limits(rate: float, record: list[tuple[int, float]], margin: float) -> WarmupAdvice:
+def _from_limits(rate: float, record: list[tuple[int, float]], margin: float) -> tuple[int | None, str]:
     last_step, last = record[-1]
     if rate > margin * last:
-        reason = (
+        return None, (
             f"the record ends at step {last_step} with the limit {last:.4g}: the rate never fits; "
             f"{margin * last:.4g} is the most it supports"
         )
-        return WarmupAdvice(steps=None, rate=float(rate), source="limits", reasons=(reason,))
     needed, reason = 1, f"the limit is {min(limit for _, limit in record):.4g} or more all along"
     for step, limit in _stretches(record):
         allowed = margin * limit / rate
@@ -140,7 +135,7 @@ def _from_limits(rate: float, record: list[tuple[int, float]], margin: float) ->
         if allowed < 1 and (length := math.ceil((step + 1) / allowed * (1 - 1e-12))) > needed:
             needed = length
             reason = f"at step {step} the limit is {limit:.4g} and allows {100 * allowed:.3g}% of the rate"
-    return WarmupAdvice(steps=needed, rate=float(rate), source="limits", reasons=(reason,))
+    return needed, reason
 
 
 def _stretches(record: list[tuple[int, float]]) -> Iterable[tuple[int, float]]:
@@ -166,12 +161,3 @@ def _record(limits: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
     if bad is not None:
         raise InvalidInput(f"a limit must be positive (inf where nothing limits); got {bad!r}")
     return record
-
-
-def _in_proportion(advice: WarmupAdvice, total: int | None) -> WarmupAdvice:
-    if total is None or advice.steps is None or advice.steps <= LONG * total:
-        return advice
-    text = f"that is {100 * advice.steps / total:.3g}% of a run of {total} steps"
-    if advice.source == "second moment":
-        text += f"; with beta2 = {max(1 - 2 / max(LONG * total, 3), 0.0):.4g} it would be {100 * LONG:g}%"
-    return WarmupAdvice(steps=advice.steps, rate=advice.rate, source=advice.source, reasons=(*advice.reasons, text))

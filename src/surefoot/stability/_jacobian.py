@@ -75,26 +75,13 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
         optimal, rate = best_step(method.amplification, decaying, longest)
     reasons["optimal"] = "fastest decay; accuracy may ask for less" if optimal is not None else "none: no certain decay"
     reasons["rate"] = "decay per step at the optimal step" if optimal is not None else "no decay"
-    reasons["safe"] = "known for gradient descent on a curvature only"
-    return Limits(
-        method=method.name,
-        stable=stable,
-        curvature_limit=reach.step,
-        safe=None,
-        optimal=optimal,
-        rate=rate,
-        condition=None,
-        scope=found.scope,
-        failure=found.failure,
-        reasons=reasons,
-    )
+    return _answer(found, method, stable, reach, reasons, optimal, rate)
 
 
 def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
     """Eigenvalues are estimated at best; a convex set that holds them decides."""
     ritz = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
     reach = largest_step(ritz[ritz.real <= 0], method) if ritz.size else field
-    guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
     reason = f"{found.note or 'field of values'}; set by its point {_complex(field.point)}"
     if found.largest.upper > 0:
         reason += (
@@ -102,23 +89,30 @@ def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
         )
     if field.step == 0 < reach.step:
         reason = f"no step is certified: the field of values may reach the imaginary axis at {_complex(field.point)}"
+    guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
+    reasons = {"stable": reason, "curvature limit": guess, "rate": "not known"}
+    reasons["optimal"] = "none: the slowest mode is not known"
+    return _answer(found, method, min(field.step, reach.step), reach, reasons)
+
+
+def _answer(
+    found: Spectrum,
+    method: Method,
+    stable: float,
+    reach: Reach,
+    reasons: dict[str, str],
+    optimal: float | None = None,
+    rate: float = 1.0,
+) -> Limits:
     return Limits(
         method=method.name,
-        stable=min(field.step, reach.step),
+        stable=stable,
         curvature_limit=reach.step,
-        safe=None,
-        optimal=None,
-        rate=1.0,
-        condition=None,
+        optimal=optimal,
+        rate=rate,
         scope=found.scope,
         failure=found.failure,
-        reasons={
-            "stable": reason,
-            "curvature limit": guess,
-            "safe": "known for gradient descent on a curvature only",
-            "optimal": "none: the slowest mode is not known",
-            "rate": "not known",
-        },
+        reasons={**reasons, "safe": "known for gradient descent on a curvature only"},
     )
 
 

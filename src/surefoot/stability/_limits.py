@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -79,33 +79,24 @@ def limits(
       condition        2.61803   L/mu
     """
     method = GradientDescent() if method is None else method
-    if not isinstance(method, Method):
-        raise InvalidType(f"method must be a Method such as GradientDescent(); got {type(method).__name__}")
-    operator = None if _has_curvature(problem) else as_operator(problem, kind=kind)
+    known = isinstance(problem, Spectrum) or callable(getattr(problem, "curvature", None))
+    operator = None if known else as_operator(problem, kind=kind)
     if operator is None:
         found = _spectrum_of(problem, kind)
     else:
         found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
-    made = _limits(found, method, operator, clip)
-    if loss_is := getattr(problem, "loss_is", ""):
-        made = replace(made, reasons={**made.reasons, "loss": f"for f = {loss_is}"})
-    if operator is not None and operator.note:
-        made = replace(made, reasons={**made.reasons, "matrix": operator.note})
-    return made
-
-
-def _limits(found: Spectrum, method: Method, operator: Operator | None, clip: float | None) -> Limits:
+    if clip is not None and found.kind == "jacobian":
+        raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
+    not_real = found.field_of_values is not None or (found.points is not None and np.iscomplexobj(found.points))
+    if clip is None and not_real:
+        made = limits_of_jacobian(found, method, _small_matrix(operator))
+    else:
+        made = _of_curvature(found, method)
     if clip is not None:
-        if found.kind == "jacobian":
-            raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
-        return clipped_limits(_of_curvature(found, method), method, found.largest.upper, clip)
-    if found.field_of_values is not None or (found.points is not None and np.iscomplexobj(found.points)):
-        return limits_of_jacobian(found, method, _small_matrix(operator))
-    return _of_curvature(found, method)
-
-
-def _has_curvature(problem: Any) -> bool:
-    return isinstance(problem, Spectrum) or callable(getattr(problem, "curvature", None))
+        made = clipped_limits(made, method, found.largest.upper, clip)
+    said = {"loss": f"for f = {getattr(problem, 'loss_is', '')}", "matrix": getattr(operator, "note", "")}
+    said = {name: text for name, text in said.items() if text not in ("", "for f = ")}
+    return replace(made, reasons={**made.reasons, **said}) if said else made
 
 
 def _spectrum_of(problem: Any, kind: Kind | None) -> Spectrum:
@@ -129,45 +120,44 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
     """Real eigenvalues in an interval: a curvature, or minus a symmetric Jacobian."""
     largest, smallest = found.largest, found.smallest
     if found.kind == "jacobian":
-        largest, smallest = _negate(smallest), _negate(largest)
-    negative = smallest.upper < 0
-    top = largest.upper
+        largest, smallest = (
+            replace(b, lower=-b.upper, upper=-b.lower, lower_is=b.upper_is, upper_is=b.lower_is)
+            for b in (smallest, largest)
+        )
+    top, mu = largest.upper, smallest.lower
     if 0 < top < SMALLEST:
         raise InvalidInput(f"the largest curvature is {top:.3g}, and 1/L leaves the floats; rescale the problem")
-    reasons: dict[str, str] = {}
-
-    curvature_limit = method.real_limit / top if top > 0 else math.inf
-    reasons["curvature limit"] = (
-        f"{_coefficient(method.real_limit)}/L, L <= {top:.6g}" if top > 0 else "there is no positive curvature"
-    )
-    stable = 0.0 if negative else curvature_limit
-    reasons["stable"] = _stable_reason(smallest, negative, reasons["curvature limit"])
-
     descends = isinstance(method, GradientDescent) and found.kind == "curvature"
+    limit = method.real_limit / top if top > 0 else math.inf
     safe = (1 / top if top > 0 else math.inf) if descends else None
-    reasons["safe"] = "1/L: best guaranteed decrease" if descends else "known for gradient descent only"
-
-    optimal, rate = safe, 1.0
-    if smallest.lower > 0:
-        optimal, rate = method.best_step(smallest.lower, top)
+    optimal, rate = method.best_step(mu, top) if mu > 0 else (safe, 1.0)
+    condition = _condition(largest, smallest)
+    source = f"{method.real_limit:.6g}/L, L <= {top:.6g}" if top > 0 else "there is no positive curvature"
+    reasons = {
+        "stable": source,
+        "curvature limit": source,
+        "safe": "1/L: best guaranteed decrease" if descends else "known for gradient descent only",
+        "condition": "L/mu" if condition is not None else "not defined without positive curvature only",
+    }
+    if mu > 0:
         formula = "2/(L + mu)" if isinstance(method, GradientDescent) else "best worst rate over [mu, L]"
-        reasons["optimal"] = f"{formula}, mu >= {smallest.lower:.6g}"
-        reasons["rate"] = "error per step at the optimal step"
-        tuned = method.tuned(smallest.lower, top)
-        if tuned:
+        reasons |= {"optimal": f"{formula}, mu >= {mu:.6g}", "rate": "error per step at the optimal step"}
+        if tuned := method.tuned(mu, top):
             reasons["tuned"] = tuned
     else:
         reasons["optimal"] = "the safe step" if descends else "none: no positive lower bound on the curvature"
-        reasons["rate"] = _sublinear_reason(found, smallest, negative)
-
+        reasons["rate"] = _sublinear_reason(found)
+    if smallest.upper < 0:
+        reasons |= {"stable": f"{GROWING}: negative curvature {smallest}", "rate": "no linear rate: negative curvature"}
+    elif mu < 0:
+        reasons["stable"] += f"; if no curvature is negative: the sign of the smallest, in {smallest}, is undecided"
+        reasons["rate"] = "no linear rate is certified: the smallest curvature may be 0 or less"
     if found.region:
         reasons["holds"] = f"holds {found.region}"
-    condition = _condition(largest, smallest)
-    reasons["condition"] = "L/mu" if condition is not None else "not defined without positive curvature only"
     return Limits(
         method=method.name,
-        stable=stable,
-        curvature_limit=curvature_limit,
+        stable=0.0 if smallest.upper < 0 else limit,
+        curvature_limit=limit,
         safe=safe,
         optimal=optimal,
         rate=rate,
@@ -178,49 +168,23 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
     )
 
 
-def _stable_reason(smallest: Bounds, negative: bool, otherwise: str) -> str:
-    if negative:
-        return f"{GROWING}: negative curvature {smallest}"
-    if smallest.lower < 0:
-        return f"{otherwise}; if no curvature is negative: the sign of the smallest, in {smallest}, is undecided"
-    return otherwise
-
-
-def _sublinear_reason(found: Spectrum, smallest: Bounds, negative: bool) -> str:
-    if negative:
-        return "no linear rate: negative curvature"
-    if smallest.lower < 0:
-        return "no linear rate is certified: the smallest curvature may be 0 or less"
+def _sublinear_reason(found: Spectrum) -> str:
     text = "sublinear in general: the smallest curvature is 0"
-    if found.points is not None and found.scope == "global":
-        positive = np.abs(found.points[found.points != 0])
-        if positive.size:
-            text += (
-                f"; on a quadratic linear at the smallest positive eigenvalue {positive.min():.6g}: "
-                f"1 - {positive.min() / positive.max():.3g} per safe step"
-            )
-    return text
+    positive = np.abs(found.points[found.points != 0]) if found.points is not None else np.empty(0)
+    if found.scope == "local" or not positive.size:
+        return text
+    return (
+        f"{text}; on a quadratic linear at the smallest positive eigenvalue {positive.min():.6g}: "
+        f"1 - {positive.min() / positive.max():.3g} per safe step"
+    )
 
 
 def _condition(largest: Bounds, smallest: Bounds) -> Bounds | None:
     if smallest.upper < 0 or largest.upper <= 0:
         return None
-    trust = _weakest(largest, smallest)
-    failure = largest.failure + smallest.failure
+    # as certain as the least certain of the four ends
+    ends: set[Certainty] = {largest.lower_is, largest.upper_is, smallest.lower_is, smallest.upper_is}
+    trust = max(ends, key=get_args(Certainty).index)
     upper = largest.upper / smallest.lower if smallest.lower > 0 else math.inf
     lower = max(1.0, largest.lower / smallest.upper) if smallest.upper > 0 else math.inf
-    return Bounds(min(lower, upper), upper, trust, trust, failure)
-
-
-def _weakest(*bounds: Bounds) -> Certainty:
-    order: tuple[Certainty, ...] = ("exact", "proved", "probabilistic", "estimate")
-    ends = {end for b in bounds for end in (b.lower_is, b.upper_is)}
-    return next(certainty for certainty in reversed(order) if certainty in ends)
-
-
-def _negate(bounds: Bounds) -> Bounds:
-    return Bounds(-bounds.upper, -bounds.lower, bounds.upper_is, bounds.lower_is, bounds.failure)
-
-
-def _coefficient(value: float) -> str:
-    return f"{value:.6g}"
+    return Bounds(min(lower, upper), upper, trust, trust, largest.failure + smallest.failure)

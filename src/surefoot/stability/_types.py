@@ -47,10 +47,10 @@ class Limits(Record):
     method: str
     stable: float
     curvature_limit: float
-    safe: float | None
-    optimal: float | None
-    rate: float
-    condition: Bounds | None
+    safe: float | None = None
+    optimal: float | None = None
+    rate: float = 1.0
+    condition: Bounds | None = None
     scope: Literal["global", "local"]
     failure: float
     reasons: Mapping[str, str] = field(repr=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.records import Record
@@ -59,7 +59,8 @@ class ClippedLimits(Limits):
     cap: float
     sharpness: float | None
 
-    def oscillation(self, rate: float) -> ClippedOscillation | None:
+    @checked
+    def oscillation(self, rate: Positive) -> ClippedOscillation | None:
         """What a rate leads to along the sharpest direction, as `clipped_oscillation`; None if it does not oscillate.
 
         Other directions use up part of the cap, so in a network this is an *estimate* from above.
@@ -69,8 +70,6 @@ class ClippedLimits(Limits):
         InvalidInput
             If the rate is not positive, or the method is one whose oscillation is not known.
         """
-        if not 0 < rate < float("inf"):
-            raise InvalidInput(f"rate must be positive and finite; got {rate!r}")
         if self.sharpness is None:
             raise InvalidInput(f"the oscillation is not known: {self.reasons['clip']}")
         return None if rate <= self.curvature_limit else _oscillation(self.sharpness, rate, self.cap)
@@ -80,7 +79,7 @@ class ClippedLimits(Limits):
 
 
 @checked
-def clipped_oscillation(curvature: float, step: float, cap: float) -> ClippedOscillation | None:
+def clipped_oscillation(curvature: Positive, step: Positive, cap: Positive) -> ClippedOscillation | None:
     """What gradient descent with a clipped gradient norm does on a quadratic above the limit 2/curvature.
 
         f = a x^2/2,  eta > 2/a,  |gradient| cut to C:    {x, x - eta C},  C/a <= |x|, |x - eta C| <= eta C - C/a
@@ -114,9 +113,6 @@ def clipped_oscillation(curvature: float, step: float, cap: float) -> ClippedOsc
     >>> print(clipped_oscillation(curvature=10.0, step=0.5, cap=1.0))
     clipped: alternates over a distance of 0.5, mean distance from the minimum 0.25, each point between 0.1 and 0.4
     """
-    for name, value in (("curvature", curvature), ("step", step), ("cap", cap)):
-        if not 0 < value < float("inf"):
-            raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
     return None if step * curvature <= 2 else _oscillation(curvature, step, cap)
 
 
@@ -162,10 +158,6 @@ def clipped_limits(limit: Limits, method: Method, top: float, cap: float, *, unk
             f"above {limit.curvature_limit:.6g} divergence becomes a bounded oscillation along the sharpest direction, "
             f"peak to peak rate x {cap:g}, mean distance half of that"
         )
-    values = _values(limit)
+    values: dict[str, Any] = {field.name: getattr(limit, field.name) for field in fields(limit)}
     values["reasons"] = {**limit.reasons, "clip": reason}
     return ClippedLimits(**values, cap=cap, sharpness=sharpness)
-
-
-def _values(limit: Limits) -> dict[str, Any]:
-    return {field.name: getattr(limit, field.name) for field in fields(limit)}
