@@ -11,9 +11,14 @@ from surefoot.report._canvas import (
     BAD,
     GOOD,
     INK,
+    LARGEST,
     LIMIT,
     MUTED,
+    SMALLEST,
     draw,
+    drawable,
+    fit_axis,
+    legend_above,
     log_axis,
     note_at_top,
     plain_axis,
@@ -28,8 +33,6 @@ DECADES = 18
 # A diverged run may end anywhere; what lies this far above the start is drawn at the upper edge instead.
 HEADROOM = 1.25
 MOST_POINTS = 600
-# Numbers beyond these are drawn at them: a logarithmic axis over all that a float can hold overflows.
-SMALLEST, LARGEST = 1e-100, 1e100
 
 Record = Mapping[str, Any]
 
@@ -46,18 +49,18 @@ def overview(rows: Sequence[tuple[str, Record]]) -> str:
     def paint(axes: Axes) -> None:
         for i, (_, record) in enumerate(rows):
             y = len(rows) - 1 - i
-            tried = [_drawable(trial["step"]) for trial in record["trials"]]
+            tried = [drawable(trial["step"]) for trial in record["trials"]]
             if tried:
                 axes.plot([min(tried), max(tried)], [y, y], color=MUTED, lw=1, zorder=1, label="_" * (i > 0) + "tried")
             if record["usable"]:
-                low, high = map(_drawable, record["usable"])
+                low, high = map(drawable, record["usable"])
                 axes.plot(
                     [low, high], [y, y], color=GOOD, lw=9, alpha=0.35, zorder=2,
                     solid_capstyle="round", label="_" * (i != _first(rows, "usable")) + "usable",
                 )  # fmt: skip
             if record["suggested"]:
                 axes.plot(
-                    _drawable(record["suggested"]), y, "o", ms=8, color=GOOD, zorder=4,
+                    drawable(record["suggested"]), y, "o", ms=8, color=GOOD, zorder=4,
                     label="_" * (i != _first(rows, "suggested")) + "suggested", ls="",
                 )  # fmt: skip
             limit = _limit(record)
@@ -71,7 +74,7 @@ def overview(rows: Sequence[tuple[str, Record]]) -> str:
         axes.spines["left"].set_visible(False)
         log_axis(axes, "x")
         axes.set_xlabel("step")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handlelength=1.6)
+        legend_above(axes, 4, side="left")
 
     return draw(paint, width=10.4, height=1.05 + 0.34 * len(rows), measured=True)
 
@@ -93,7 +96,7 @@ def spectrum(record: Record) -> str:
             axes.set_ylim(0, 1.45)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
-        _eigenvalue_axis(axes, finite)
+        fit_axis(axes, "x", finite, far_apart=WIDE)
         if not points:
             axes.axvspan(min(finite), max(finite), color=ACCENT, alpha=0.1, lw=0)
         for name, end in ends.items():
@@ -111,7 +114,7 @@ def verification(record: Record) -> str:
     def paint(axes: Axes) -> None:
         top = bottom = 1.0
         for run in record["verification"]:
-            values = [_drawable(v) if 0 < v < math.inf else math.nan for v in run["values"]]
+            values = [drawable(v) if v > 0 else math.nan for v in run["values"]]
             finite = [v for v in values if math.isfinite(v)]
             top, bottom = max([top, *finite]), min([bottom, *finite])
             # a dash beside the colour: one in twelve men sees green and red as one
@@ -154,7 +157,7 @@ def amplification(record: Record) -> str:
 def final_loss(record: Record, initial: float | None, constant: float | None) -> str:
     """Final loss of the short real runs against the step."""
     trials: list[dict[str, Any]] = [
-        {"step": _drawable(t["step"]), "ending": t["ending"], "final": _level(t["final"])} for t in record["trials"]
+        {"step": drawable(t["step"]), "ending": t["ending"], "final": _level(t["final"])} for t in record["trials"]
     ]
     initial, constant = _level(initial), _level(constant)
     ceiling = _ceiling(trials, initial, constant)
@@ -176,7 +179,8 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
                 transform=axes.get_xaxis_transform(), label="diverged, off the scale",
             )  # fmt: skip
         _loss_lines(axes, initial, constant, ceiling)
-        _loss_axes(axes, [final for _, final in shown], initial, constant, ceiling)
+        levels = (*(final for _, final in shown), initial, constant)
+        fit_axis(axes, "y", (v for v in levels if v is not None and v <= ceiling), headroom=2.0)
         _step_marks(axes, record, [t["step"] for t in trials])
         axes.set_xlabel("step")
         axes.set_ylabel("loss at the end of a short run")
@@ -191,21 +195,9 @@ def _loss_lines(axes: Axes, initial: float | None, constant: float | None, ceili
             axes.axhline(value, color=MUTED, lw=1, ls=style, label=text)
 
 
-def _loss_axes(axes: Axes, finals: list[float], initial: float | None, constant: float | None, ceiling: float) -> None:
-    levels = [v for v in (*finals, initial, constant) if v is not None and v <= ceiling]
-    low, high = min(levels, default=0.0), max(levels, default=1.0)
-    if low > 0 and high / low > 30:
-        axes.set_ylim(low / 2, high * 3)
-        log_axis(axes, "y")
-        return
-    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
-    axes.set_ylim(low - margin, high + 2.5 * margin)
-    plain_axis(axes, "y")
-
-
 def _step_marks(axes: Axes, record: Record, steps: list[float]) -> None:
     if record["usable"]:
-        axes.axvspan(*map(_drawable, record["usable"]), color=GOOD, alpha=0.14, lw=0, label="usable")
+        axes.axvspan(*map(drawable, record["usable"]), color=GOOD, alpha=0.14, lw=0, label="usable")
     marks = [(_limit(record), "linear limit", LIMIT, "-"), (record["suggested"], "suggested", GOOD, "--")]
     for value, text, color, style in marks:
         if value and SMALLEST < value < LARGEST:
@@ -252,18 +244,6 @@ def _interval(axes: Axes, name: str, end: Record) -> None:
     note_at_top(axes, known[0] if low_side else known[-1], f"{name}\n{text}", LIMIT, right=low_side)
 
 
-def _eigenvalue_axis(axes: Axes, values: list[float]) -> None:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    size = max(abs(low), abs(high)) or 1.0
-    if low > 0 and high / low > WIDE:
-        axes.set_xlim(low / 2, high * 2)
-        log_axis(axes, "x")
-        return
-    margin = 0.06 * (high - low) or 0.5 * size
-    axes.set_xlim(low - margin, high + margin)
-    plain_axis(axes, "x")
-
-
 def _limit(record: Record) -> float | None:
     """The linear limit where it is a positive number."""
     value = record["limits"]["curvature_limit"]
@@ -272,13 +252,7 @@ def _limit(record: Record) -> float | None:
 
 def _level(value: float | None) -> float | None:
     """A loss that has a place on an axis."""
-    return None if value is None or not math.isfinite(value) else _drawable(value)
-
-
-def _drawable(value: float) -> float:
-    """The value, or the nearest one that an axis can take; the tables have the value itself."""
-    size = min(max(abs(value), SMALLEST), LARGEST)
-    return math.copysign(size, value) if value else 0.0
+    return None if value is None or not math.isfinite(value) else drawable(value)
 
 
 def _first(rows: Sequence[tuple[str, Record]], key: str) -> int:

@@ -1,39 +1,18 @@
 """The view of audits: the verdict with its cause, rows, and the figure of planned and run rates."""
 
 import math
-from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from surefoot.report._canvas import ACCENT, BAD, LIMIT, Drawing, draw, note_at_top, plain_axis
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, Drawing, draw, legend_above, note_at_top, plain_axis
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Page, Record, Section, Table
+from surefoot.report._page import Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
 __all__ = ["audit_figure", "page"]
 
 
 ROWS = 20
-
-
-def page(audits: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    audits : sequence of mapping
-        Records of kind "audit".
-    """
-    return Page(
-        title="Did the schedule run as planned?",
-        subject=" · ".join(audit["log"] for audit in audits),
-        sections=[_section(audit) for audit in audits],
-        trust=[
-            "A cause is named only if it explains every rate of the log to within the tolerance, and the simplest one "
-            "is; where the log cannot tell two apart, both are named. An audit sees what was logged: a schedule and a "
-            "log that go wrong together look right."
-        ],
-    )
 
 
 def audit_figure(audit: Record) -> Drawing:
@@ -60,7 +39,7 @@ def audit_figure(audit: Record) -> Drawing:
             axes.axvline(departs, color=BAD, lw=1.0, ls=":")
             left = departs > sum(axes.get_xlim()) / 2
             note_at_top(axes, departs, f"departs at {departs}", BAD, right=not left)
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handlelength=1.8)
+        legend_above(axes, 2)
         plain_axis(axes, "y")
         axes.set_xlabel("step")
         axes.set_ylabel("rate")
@@ -107,3 +86,15 @@ def _row(audit: Record, i: int) -> tuple[str, ...]:
     planned, ran = audit["planned"][i], audit["ran"][i]
     ratio = ran / planned if planned else math.nan
     return f"{audit['steps'][i]:,}", number(planned), number(ran), number(ratio if math.isfinite(ratio) else None)
+
+
+page = view(
+    title="Did the schedule run as planned?",
+    name=lambda audit: audit["log"],
+    sections=lambda audit: [_section(audit)],
+    trust=(
+        "A cause is named only if it explains every rate of the log to within the tolerance, and the simplest one "
+        "is; where the log cannot tell two apart, both are named. An audit sees what was logged: a schedule and a "
+        "log that go wrong together look right."
+    ),
+)

@@ -1,11 +1,12 @@
 """Matplotlib figures as inline SVG that takes its colours and fonts from the page."""
 
+import math
 import re
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -19,16 +20,22 @@ from surefoot.errors import InvalidInput
 __all__ = [
     "ACCENT",
     "BAD",
+    "FAR_APART",
     "GOOD",
     "GRID",
     "INK",
+    "LARGEST",
     "LIMIT",
     "MUTED",
     "SERIES",
+    "SMALLEST",
     "Drawing",
     "draw",
     "draw_row",
     "draw_stack",
+    "drawable",
+    "fit_axis",
+    "legend_above",
     "log_axis",
     "note_at_top",
     "plain_axis",
@@ -83,6 +90,10 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Room for the labels around axes, in inches. Measuring the text instead would double the time of a drawing, for a font
 # that is not the browser's.
 LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
+# Values so many times apart crowd into a corner of a linear axis: of thirty the least is a thirtieth of its height.
+FAR_APART = 30.0
+# Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 class Drawing(str):
@@ -148,20 +159,11 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
         An ``<svg>`` element, the same for the same drawing.
     """
     with style():
-        figure = Figure(figsize=(width, height), layout=None)
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        paint(axes)
+        figure = _paint([paint], width, height, nrows=1)
         if measured:
             figure.tight_layout(pad=0.6)
         else:
-            room = {
-                "left": LEFT / width,
-                "right": 1 - RIGHT / width,
-                "bottom": BOTTOM / height,
-                "top": 1 - TOP / height,
-            }
-            figure.subplots_adjust(**room)
+            _make_room(figure)
         return _svg(figure, [paint])
 
 
@@ -181,22 +183,15 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
         An ``<svg>`` element.
     """
     with style():
-        figure = Figure(figsize=(width, height), layout=None)
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(1, len(paints), sharey=True, squeeze=False)[0]
-        for axes, paint in zip(panels, paints, strict=True):
-            paint(axes)
-        handles, labels = panels[0].get_legend_handles_labels()
+        figure = _paint(paints, width, height, ncols=len(paints), sharey=True)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
         columns = min(len(labels), 9)
         rows = -(-len(labels) // columns) if columns else 0
         figure.legend(
             handles, labels, loc="upper left", bbox_to_anchor=(LEFT / width, 1.0), ncols=columns or 1,
             borderaxespad=0.1, columnspacing=1.6, handlelength=1.8,
         )  # fmt: skip
-        top = TOP + 0.19 * rows
-        figure.subplots_adjust(
-            left=LEFT / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=1 - top / height, wspace=0.06
-        )
+        _make_room(figure, above=0.19 * rows, wspace=0.06)
         return _svg(figure, paints)
 
 
@@ -227,19 +222,71 @@ def draw_stack(
         An ``<svg>`` element.
     """
     with style():
-        figure = Figure(figsize=(width, height), layout=None)
-        FigureCanvasSVG(figure)
-        panels = figure.subplots(len(paints), 1, sharex=True, gridspec_kw={"height_ratios": list(heights)})
-        for axes, paint in zip(panels, paints, strict=True):
-            paint(axes)
-        figure.subplots_adjust(
-            left=LEFT / width,
-            right=1 - RIGHT / width,
-            bottom=BOTTOM / height,
-            top=1 - (TOP + above) / height,
-            hspace=0.1,
-        )
+        ratios = {"height_ratios": list(heights)}
+        figure = _paint(paints, width, height, nrows=len(paints), sharex=True, gridspec_kw=ratios)
+        _make_room(figure, above=above, hspace=0.1)
         return _svg(figure, paints)
+
+
+def _paint(paints: Sequence[Callable[[Axes], None]], width: float, height: float, **grid: Any) -> Figure:
+    """A figure with a pair of axes for each, painted."""
+    figure = Figure(figsize=(width, height), layout=None)
+    FigureCanvasSVG(figure)
+    for axes, paint in zip(figure.subplots(squeeze=False, **grid).flat, paints, strict=True):
+        paint(axes)
+    return figure
+
+
+def _make_room(figure: Figure, *, above: float = 0.0, **gaps: float) -> None:
+    """Room for labels around the axes, and so many inches above them for a legend."""
+    width, height = figure.get_size_inches()
+    bottom, top = BOTTOM / height, 1 - (TOP + above) / height
+    figure.subplots_adjust(left=LEFT / width, right=1 - RIGHT / width, bottom=bottom, top=top, **gaps)
+
+
+def fit_axis(
+    axes: Axes, which: str, values: Iterable[float], *, far_apart: float = FAR_APART, headroom: float = 1.0
+) -> None:
+    """An axis over some values and a margin: logarithmic where they are positive and far apart, else linear.
+
+    Parameters
+    ----------
+    axes : Axes
+    which : str
+        ``x`` or ``y``.
+    values : iterable of float
+        Finite.
+    far_apart : float
+        Ratio of the largest to the smallest from which on a linear axis would crowd the small ones into a corner.
+    headroom : float
+        Margins at the upper end.
+    """
+    known = list(values)
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    set_limits = getattr(axes, f"set_{which}lim")
+    if low > 0 and high / low > far_apart:
+        set_limits(low / 2, high * 2**headroom)
+        log_axis(axes, which)
+        return
+    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
+    set_limits(low - margin, high + headroom * margin)
+    plain_axis(axes, which)
+
+
+def legend_above(axes: Axes, columns: int, *, side: Literal["left", "right"] = "right") -> None:
+    """The legend over the axes, where no point can hide it; none where nothing is named."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(
+            loc="lower right" if side == "right" else "lower left", bbox_to_anchor=(float(side == "right"), 1.0),
+            ncols=columns, borderaxespad=0.2, handlelength=1.7,
+        )  # fmt: skip
+
+
+def drawable(value: float | None) -> float:
+    """The value, or the nearest one that an axis can take; NaN, which leaves a gap, where there is none."""
+    if value is None or not math.isfinite(value):
+        return math.nan
+    return math.copysign(min(max(abs(value), SMALLEST), LARGEST), value) if value else 0.0
 
 
 def log_axis(axes: Axes, which: str) -> None:

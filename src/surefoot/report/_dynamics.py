@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.dynamics import Diagram
 from surefoot.errors import InvalidInput
-from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw, draw_stack, plain_axis
+from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw, draw_stack, legend_above, plain_axis
 
 __all__ = ["basins", "cobweb", "orbit_diagram"]
 
@@ -134,7 +134,7 @@ def cobweb(
         axes.set_ylim(low, high)
         axes.set_xlabel("now")
         axes.set_ylabel("next")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+        legend_above(axes, 2, side="left")
 
     return draw(paint, width=4.4, height=4.2, measured=True)
 
@@ -198,7 +198,7 @@ def basins(
         axes.set_xlabel(name)
         axes.set_ylabel("start")
         plain_axis(axes, "x")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+        legend_above(axes, 3, side="left")
 
     return draw(paint, width=6.4, height=3.8, measured=True)
 

@@ -1,12 +1,12 @@
 """What a page is made of: a title, sections, and a word on trust. Views build these; one template shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from surefoot.checks import checked
 
-__all__ = ["Cell", "Figure", "Listing", "Page", "Record", "Section", "Table"]
+__all__ = ["Cell", "Figure", "Listing", "Page", "Record", "Section", "Table", "view"]
 
 Record = Mapping[str, Any]
 
@@ -209,3 +209,31 @@ class Page:
             again = counts[name] > 1
             told.append(replace(section, title=f"{section.title} ({counts[name]})") if again else section)
         object.__setattr__(self, "sections", told)
+
+
+def view(
+    title: str, name: Callable[[Record], str], sections: Callable[[Record], Sequence[Section]], trust: str
+) -> Callable[[Sequence[Record]], Page]:
+    """What makes the page of several records of a kind, each record in sections of its own.
+
+    Parameters
+    ----------
+    title : str
+        The question that the page answers.
+    name : callable
+        A record's name.
+    sections : callable
+        A record's sections.
+    trust : str
+        A paragraph on how far to trust it.
+    """
+
+    def page(records: Sequence[Record]) -> Page:
+        return Page(
+            title=title,
+            subject=" · ".join(map(name, records)),
+            sections=[section for record in records for section in sections(record)],
+            trust=[trust],
+        )
+
+    return page

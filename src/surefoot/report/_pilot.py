@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from surefoot.records import with_floats
-from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, log_axis, plain_axis
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, drawable, fit_axis, legend_above
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Listing, Page, Record, Section, Table
+from surefoot.report._page import Figure, Listing, Record, Section, Table, view
 from surefoot.tables import spread
 
 __all__ = ["page", "pilot_figure"]
@@ -19,28 +19,6 @@ MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
 ROWS, MOST_POINTS = 20, 1500
 # A part of the run that the loss is averaged over for the line; single batches are dots.
 SMOOTH = 40
-WIDE = 10.0
-# Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
-SMALLEST, LARGEST = 1e-30, 1e30
-
-
-def page(runs: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    runs : sequence of mapping
-        Records of kind "training run".
-    """
-    return Page(
-        title="How did the training go?",
-        subject=" · ".join(f"{run['task']}, {run['rule']}" for run in runs),
-        sections=[_section(run) for run in runs],
-        trust=[
-            "One run from one start: another seed would differ. The loss of a mini-batch is noisy; the verdict is on "
-            "all the data. The limit is the rule's own estimate at that moment, not a bound."
-        ],
-    )
 
 
 def pilot_figure(moments: Sequence[Any]) -> Drawing:
@@ -63,21 +41,20 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     def rates(axes: Axes) -> None:
         drawn = _column(axes, records, steps, "rate", ACCENT, {"lw": 1.5, "label": "rate"})
         drawn += _column(axes, records, steps, "limit", LIMIT, {"lw": 1.1, "ls": "--", "label": "limit"})
-        _range(axes, drawn)
+        fit_axis(axes, "y", drawn)
         if events:
             mark: dict[str, Any] = {"marker": "v", "ms": 6, "ls": "", "clip_on": False, "color": BAD, "label": "event"}
             axes.plot(events, [1.0] * len(events), transform=axes.get_xaxis_transform(), **mark)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1.02), ncols=3, borderaxespad=0.2, handlelength=1.8)
+        legend_above(axes, 3)
         axes.set_ylabel("rate")
 
     def losses(axes: Axes) -> None:
         drawn = _column(axes, records, steps, "loss", MUTED, {"marker": ".", "ms": 2.5, "ls": "", "alpha": 0.5})
-        smooth = _smooth([_number(record["loss"]) for record in records])
+        smooth = _smooth([drawable(record["loss"]) for record in records])
         axes.plot(*_thin(steps, smooth), color=ACCENT, lw=1.5)
         for step in events:
             axes.axvline(step, color=BAD, lw=0.6, ls=":")
-        _range(axes, drawn)
+        fit_axis(axes, "y", drawn)
         axes.set_ylabel("loss")
         axes.set_xlabel("step")
 
@@ -131,24 +108,13 @@ def _column(
     axes: Axes, records: Sequence[Record], steps: Sequence[int], key: str, color: str, style: Mapping[str, Any]
 ) -> list[float]:
     """Draw one of the numbers, gaps where there is none; what was drawn."""
-    values = [_number(record.get(key)) for record in records]
+    values = [drawable(record.get(key)) for record in records]
     if key == "rate":
         values = [value if value > 0 else math.nan for value in values]
     seen = [value for value in values if math.isfinite(value)]
     if seen:
         axes.plot(*_thin(steps, values), color=color, **style)
     return seen
-
-
-def _range(axes: Axes, values: Sequence[float]) -> None:
-    low, high = min(values, default=0.1), max(values, default=1.0)
-    if low > 0 and high / low > WIDE:
-        axes.set_ylim(low / 1.5, high * 1.5)
-        log_axis(axes, "y")
-        return
-    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
-    axes.set_ylim(low - margin, high + margin)
-    plain_axis(axes, "y")
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -167,9 +133,12 @@ def _thin(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], lis
     return [steps[i] for i in kept], [values[i] for i in kept]
 
 
-def _number(value: Any) -> float:
-    """The value as an axis can take it; nan for none."""
-    found = math.nan if value is None else float(value)
-    if not math.isfinite(found):
-        return math.nan
-    return math.copysign(min(max(abs(found), SMALLEST), LARGEST), found) if found else 0.0
+page = view(
+    title="How did the training go?",
+    name=lambda run: f"{run['task']}, {run['rule']}",
+    sections=lambda run: [_section(run)],
+    trust=(
+        "One run from one start: another seed would differ. The loss of a mini-batch is noisy; the verdict is on "
+        "all the data. The limit is the rule's own estimate at that moment, not a bound."
+    ),
+)

@@ -19,6 +19,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator
 
 from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES
+from surefoot.tables import spread
 
 __all__ = ["curves_of", "plot_of"]
 
@@ -201,8 +202,7 @@ def _paint(color: Any, alpha: float | None) -> dict[str, Any]:
 
 
 def _thinned(points: Sequence[T]) -> list[T]:
-    last = len(points) - 1
-    return [points[i] for i in sorted({round(i * last / (ROWS - 1)) for i in range(ROWS)})] if points else []
+    return [points[i] for i in spread(len(points), ROWS)]
 
 
 def _label(artist: Artist) -> str:

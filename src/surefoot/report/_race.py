@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from surefoot.report._canvas import MUTED, SERIES, draw_row, log_axis
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
+from surefoot.report._page import Cell, Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
 __all__ = ["gap_curves", "page"]
@@ -21,28 +21,6 @@ HIGHEST = 1e3
 MOST_POINTS = 300
 # Dashes beside the colours, which not everyone tells apart.
 RULES, OUTSIDE = ("-", "--", "-."), (":", "-.")
-
-
-def page(races: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    races : sequence of mapping
-        Records of kind "race".
-    """
-    return Page(
-        title="Which rule gets there first?",
-        subject=" · ".join(race["problem"] for race in races),
-        sections=[_section(race) for race in races],
-        trust=[
-            "One gradient is one unit: a value comes with it for nothing, and a product with the Hessian of a "
-            "quadratic counts the same. Trials that a rule takes back are counted. Counts are the same on every "
-            "machine; times are this one's, and include what the rule itself costs. The gap is judged by a least loss "
-            "that was computed beforehand by other means; each table says how, and whether that is proved. One start "
-            "and one problem: another may rank them otherwise."
-        ],
-    )
 
 
 def gap_curves(race: Record) -> str:
@@ -154,3 +132,17 @@ def _curve(entry: Record, key: str, floor: float) -> tuple[list[float], list[flo
     pairs = [(float(across[k]), entry["gap"][k]) for k in spread(entry["gradients"], MOST_POINTS, powers=True)]
     shown = [(x, max(gap, floor)) for x, gap in pairs if math.isfinite(gap) and x > 0]
     return [x for x, _ in shown], [gap for _, gap in shown]
+
+
+page = view(
+    title="Which rule gets there first?",
+    name=lambda race: race["problem"],
+    sections=lambda race: [_section(race)],
+    trust=(
+        "One gradient is one unit: a value comes with it for nothing, and a product with the Hessian of a "
+        "quadratic counts the same. Trials that a rule takes back are counted. Counts are the same on every "
+        "machine; times are this one's, and include what the rule itself costs. The gap is judged by a least loss "
+        "that was computed beforehand by other means; each table says how, and whether that is proved. One start "
+        "and one problem: another may rank them otherwise."
+    ),
+)

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from surefoot.records import with_floats
-from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, Drawing, draw_row, log_axis
+from surefoot.report._canvas import ACCENT, BAD, GOOD, LARGEST, LIMIT, SMALLEST, Drawing, draw_row, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
 
@@ -14,8 +14,6 @@ __all__ = ["residual_figure", "section"]
 
 
 STYLES = {"as it is": (BAD, "x"), "1/sqrt(L)": (GOOD, "o"), "1/L": (ACCENT, "s"), "bounded": (LIMIT, "")}
-# A logarithmic axis over all that a float can hold overflows.
-SMALLEST, LARGEST = 1e-100, 1e100
 
 
 def residual_figure(record: Record) -> Drawing:

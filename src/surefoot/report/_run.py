@@ -6,43 +6,18 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, log_axis, plain_axis
+from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, drawable, fit_axis, legend_above
 from surefoot.report._deblur import restoration
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Page, Record, Section, Table
+from surefoot.report._page import Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
 __all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
 
 
 MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
-# Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
-SMALLEST, LARGEST = 1e-50, 1e250
 # More points than this are thinned: no screen has more columns.
 MOST_POINTS, ROWS = 1200, 20
-# A ratio of losses that a linear axis would crowd into a corner.
-WIDE = 30.0
-
-
-def page(runs: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    runs : sequence of mapping
-        Records of kind "run".
-    """
-    return Page(
-        title="How did the run go?",
-        subject=" · ".join(f"{run['problem']}, {run['rule']}" for run in runs),
-        sections=[section for run in runs for section in (_section(run), *restoration(run))],
-        trust=[
-            "The verdict is read off the run: the rate is fitted to its second half, and the moves still needed are an "
-            "extrapolation of it. The curvature along a move is its average, from the change of the gradient: exact "
-            "for a quadratic, local elsewhere. A limit is a claim about constant steps; for a problem whose curvature "
-            "varies it is a bound over all points, and the path may bear more."
-        ],
-    )
 
 
 def losses(run: Record) -> str:
@@ -61,12 +36,12 @@ def steps(run: Record) -> str:
     bound = [limit] if limit is not None and 0 < limit < math.inf else []
 
     def paint(axes: Axes) -> None:
-        kept = [v for v in map(_drawable, trace["step"]) if not math.isnan(v) and v > 0]
-        _y_range(axes, [*kept, *bound], positive=True)
-        _points(axes, trace, [v if v > 0 else math.nan for v in map(_drawable, trace["step"])], connected=False)
+        moves = [v if v > 0 else math.nan for v in map(drawable, trace["step"])]
+        fit_axis(axes, "y", [*(v for v in moves if not math.isnan(v)), *bound])
+        _points(axes, trace, moves, connected=False)
         for value in bound:
             axes.axhline(value, color=LIMIT, lw=1.4, label=f"limit {value:.4g}")
-        _legend(axes)
+        legend_above(axes, 3)
         axes.set_xlabel("point")
         axes.set_ylabel("step")
 
@@ -82,11 +57,11 @@ def reaches(run: Record) -> str:
     ]
 
     def paint(axes: Axes) -> None:
-        _y_range(axes, [v for v in values if not math.isnan(v)] + [0.5, 4.0], positive=True)
+        fit_axis(axes, "y", [0.5, 4.0, *(v for v in values if not math.isnan(v))])
         _points(axes, trace, values, connected=False)
         axes.axhline(2.0, color=LIMIT, lw=1.4, label="2: as high as before")
         axes.axhline(1.0, color=MUTED, lw=1.2, ls=":", label="1: the minimum")
-        _legend(axes)
+        legend_above(axes, 3)
         axes.set_xlabel("point")
         axes.set_ylabel("step × curvature along the move")
 
@@ -153,13 +128,12 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
 
 def _against_points(run: Record, key: str, label: str) -> str:
     trace = run["descent"]["trace"]
-    values = [_drawable(value) for value in trace[key]]
+    values = [drawable(value) for value in trace[key]]
 
     def paint(axes: Axes) -> None:
-        kept = [v for v in values if not math.isnan(v)]
-        _y_range(axes, kept, positive=all(v > 0 for v in kept))
+        fit_axis(axes, "y", (v for v in values if not math.isnan(v)))
         _points(axes, trace, values)
-        _legend(axes)
+        legend_above(axes, 3)
         axes.set_xlabel("point")
         axes.set_ylabel(label)
 
@@ -179,26 +153,14 @@ def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bo
     axes.set_xlim(0, max(len(values) - 1, 1) + 0.5)
 
 
-def _legend(axes: Axes) -> None:
-    """Above the axes, where no point can hide it."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2, handlelength=1.6)
-
-
-def _y_range(axes: Axes, values: Sequence[float], *, positive: bool) -> None:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    if positive and low > 0 and high / low > WIDE:
-        axes.set_ylim(low / 2, high * 2)
-        log_axis(axes, "y")
-        return
-    margin = 0.08 * (high - low) or 0.5 * abs(high) or 1.0
-    axes.set_ylim(low - margin, high + margin)
-    plain_axis(axes, "y")
-
-
-def _drawable(value: float) -> float:
-    """The value, or the nearest one that an axis can take; nan for none."""
-    if not math.isfinite(value):
-        return math.nan
-    size = min(max(abs(value), SMALLEST), LARGEST)
-    return math.copysign(size, value) if value else 0.0
+page = view(
+    title="How did the run go?",
+    name=lambda run: f"{run['problem']}, {run['rule']}",
+    sections=lambda run: [_section(run), *restoration(run)],
+    trust=(
+        "The verdict is read off the run: the rate is fitted to its second half, and the moves still needed are an "
+        "extrapolation of it. The curvature along a move is its average, from the change of the gradient: exact "
+        "for a quadratic, local elsewhere. A limit is a claim about constant steps; for a problem whose curvature "
+        "varies it is a bound over all points, and the path may bear more."
+    ),
+)

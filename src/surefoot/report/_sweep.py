@@ -1,15 +1,27 @@
 """The view of sweeps: every number as text, and one figure for each."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 
 from surefoot.records import with_floats
-from surefoot.report._canvas import ACCENT, BAD, GOOD, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
+from surefoot.report._canvas import (
+    ACCENT,
+    BAD,
+    GOOD,
+    LIMIT,
+    MUTED,
+    Drawing,
+    draw_stack,
+    fit_axis,
+    legend_above,
+    log_axis,
+    note_at_top,
+)
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
+from surefoot.report._page import Cell, Figure, Record, Section, Table, view
 
 __all__ = ["page", "sweep_figure"]
 
@@ -17,31 +29,8 @@ __all__ = ["page", "sweep_figure"]
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
 MOODS = {"good": "good", "oscillating": "limit", "collapsed": "bad", "diverged": "bad"}
-# A log axis is for losses that are far apart; they must be positive.
-FAR_APART = 20.0
 # Room beyond the outermost rates.
 MARGIN = 1.15
-
-
-def page(sweeps: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    sweeps : sequence of mapping
-        Records of kind "sweep".
-    """
-    return Page(
-        title="Where does each rate lead?",
-        subject=" · ".join(sweep["problem"] for sweep in sweeps),
-        sections=[_section(sweep) for sweep in sweeps],
-        trust=[
-            "Each run is a real one, from the same start, with the gradient of all the data that was given. The "
-            "stability limit is a linear claim at the start: curvature changes on the way, so rates above it may do "
-            "well and rates below it fail. A period is seen within a tolerance; a run that still creeps, and one that "
-            "never repeats itself, show none."
-        ],
-    )
 
 
 def sweep_figure(sweep: Any) -> Drawing:
@@ -72,10 +61,9 @@ def sweep_figure(sweep: Any) -> Drawing:
             heights = [min(o["loss"], top) if math.isfinite(o["loss"]) else top for o in some]
             if some:
                 axes.plot([o["rate"] for o in some], heights, MARKERS.get(word, "o"), ms=6.5, color=colour, label=word)
-        if min(shown) > 0 and top / min(shown) > FAR_APART:
-            log_axis(axes, "y")
+        fit_axis(axes, "y", shown)
         axes.set_ylabel("final loss")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, borderaxespad=0.1, columnspacing=1.2)
+        legend_above(axes, 6, side="left")
 
     def periods(axes: Axes) -> None:
         seen = [o for o in outcomes if o["period"]]
@@ -148,3 +136,16 @@ def _row(outcome: Record, limit: float) -> tuple[str | Cell, ...]:
         f"{outcome['period']}" if outcome["period"] else "-",
         Cell(outcome["ending"], mood=MOODS.get(outcome["ending"], "")),
     )
+
+
+page = view(
+    title="Where does each rate lead?",
+    name=lambda sweep: sweep["problem"],
+    sections=lambda sweep: [_section(sweep)],
+    trust=(
+        "Each run is a real one, from the same start, with the gradient of all the data that was given. The "
+        "stability limit is a linear claim at the start: curvature changes on the way, so rates above it may do "
+        "well and rates below it fail. A period is seen within a tolerance; a run that still creeps, and one that "
+        "never repeats itself, show none."
+    ),
+)

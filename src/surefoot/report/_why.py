@@ -6,38 +6,28 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw_stack, log_axis, note_at_top
-from surefoot.report._page import Figure, Listing, Page, Record, Section
+from surefoot.report._canvas import (
+    ACCENT,
+    BAD,
+    FAR_APART,
+    INK,
+    LIMIT,
+    MUTED,
+    Drawing,
+    draw_stack,
+    legend_above,
+    log_axis,
+    note_at_top,
+)
+from surefoot.report._page import Figure, Listing, Record, Section, view
 
 __all__ = ["page", "why_figure"]
 
 
 MOODS = {"good": "good", "too small": "limit", "oscillating": "limit", "diverging": "bad", "cannot tell": "limit"}
-# A log axis is for values that are far apart; they must be positive.
-FAR_APART = 30.0
 # More words than these over one another cannot be read.
 MARKS = 5
 LABELS = {"loss": "loss", "norm": "gradient norm", "rate": "rate", "scale": "loss scale"}
-
-
-def page(answers: Sequence[Record]) -> Page:
-    """Everything on the page.
-
-    Parameters
-    ----------
-    answers : sequence of mapping
-        Records of kind "why".
-    """
-    return Page(
-        title="What became of the run?",
-        subject=" · ".join(answer["log"] for answer in answers),
-        sections=[_section(answer) for answer in answers],
-        trust=[
-            "What the log shows is read off it. Causes are conclusions from that, ordered by how much speaks for them; "
-            "only a cause that the log shows by itself, such as a rate of 0, is called one without reserve. A log sees "
-            "what was logged: what happened between two rows, or in a quantity that was not written down, is not in it."
-        ],
-    )
 
 
 def why_figure(answer: Record) -> Drawing:
@@ -71,7 +61,7 @@ def _panel(answer: Record, role: str, *, last: bool, first: bool) -> Callable[[A
         if held_out is not None and held_out["values"]:
             axes.plot(held_out["steps"], held_out["values"], color=INK, lw=1.2, ls="--", label="held-out loss")
             shown += held_out["values"]
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
+            legend_above(axes, 2)
         axes.margins(y=0.12)  # room for the words at the top
         if shown and min(shown) > 0 and max(shown) / min(shown) > FAR_APART:
             log_axis(axes, "y")
@@ -129,3 +119,15 @@ def _section(answer: Record) -> Section:
         facts=[("", note) for note in answer["notes"]],
         figures=[figure] if answer["curves"] else [],
     )
+
+
+page = view(
+    title="What became of the run?",
+    name=lambda answer: answer["log"],
+    sections=lambda answer: [_section(answer)],
+    trust=(
+        "What the log shows is read off it. Causes are conclusions from that, ordered by how much speaks for them; "
+        "only a cause that the log shows by itself, such as a rate of 0, is called one without reserve. A log sees "
+        "what was logged: what happened between two rows, or in a quantity that was not written down, is not in it."
+    ),
+)
