@@ -118,7 +118,7 @@ def rehearsed():
     optimizer = torch.optim.AdamW(model.parameters())
     x, y = blobs()
     batches = [(x[i : i + 64], y[i : i + 64]) for i in range(0, 256, 64)]
-    return range_figure(training.range_test(model, loss, batches, optimizer, steps=60).to_dict())
+    return range_figure(training.range_test(model, loss, batches, optimizer, steps=100).to_dict())
 
 
 @shows(

@@ -380,7 +380,7 @@ CALLS: dict[str, Call] = {
     "training.optimizer_curvature": curvature_and_optimizer,
     "training.optimizer_limits": curvature_and_optimizer,
     "training.predict_network": lambda: {"model": wide(), "loss": criterion(), "inputs": features()},
-    "training.range_test": lambda: with_optimizer(steps=57),
+    "training.range_test": lambda: with_optimizer(steps=77),
     "training.residual_stability": residual,
     "training.scale_residuals": residual,
     "training.stochastic_curvature": lambda: training(batch_size=2, draws=2),

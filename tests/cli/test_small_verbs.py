@@ -33,13 +33,13 @@ def test_the_doctor_knows_every_extra():
     brought = {"": project["dependencies"], **project["optional-dependencies"]}
     for extra, packages in EXTRAS.items():
         assert {line.partition(">")[0] for line in brought[extra]} == set(packages.values())
-    assert set(brought) - {"all", "dev", "docs"} <= set(EXTRAS)
+    assert set(brought) - {"all", "bench", "dev", "docs"} <= set(EXTRAS)
 
 
 def test_a_range_test_by_name(command, tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
-    code, out, err = command("range", "digits", "--steps", "60", "--png", "range.png", "--report", "range.html")
+    code, out, err = command("range", "digits", "--steps", "80", "--png", "range.png", "--report", "range.html")
     assert (code, err) == (0, "")
     assert out.startswith("digits, adamw\nAdamW: peak rate 0.0")
     assert (tmp_path / "range.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import pytest
 
 from surefoot.errors import InvalidInput
 from surefoot.rules import Autopilot
-from surefoot.rules.training._autopilot import BROKEN, RIVALS
+from surefoot.rules.training.autopilot import BROKEN, RIVALS
 
 NAN = math.nan
 

@@ -15,15 +15,23 @@ __all__ = ["groups", "noise", "range_"]
 OptimizerName = Annotated[
     str, typer.Option("--optimizer", metavar="NAME", help="One of adamw, sgd, momentum and nesterov.")
 ]
-Budget = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Budget in optimizer steps.")]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--steps", min=1, metavar="N", help="Budget in optimizer steps [64% of the run, or of 500].", show_default=False
+    ),
+]
+Total = Annotated[int, typer.Option("--total-steps", min=1, metavar="N", help="Updates of the run the rate is for.")]
 Rate = Annotated[
     float | None,
     typer.Option("--lr", metavar="RATE", help="The rate that suits the whole [by a range test].", show_default=False),
 ]
 
 
-def range_(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", steps: Budget = 100) -> None:
-    """Find the peak rate for TARGET, a network, by short rehearsals of its training with warm-up and decay.
+def range_(
+    chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", total_steps: Total = 500, steps: Budget = None
+) -> None:
+    """Find the peak rate for TARGET, a network, by rehearsing its training in small at several rates side by side.
 
     Exit code 0: a rate; 1: none, with the reason; 2: wrong usage or bad input.
     """
@@ -31,7 +39,9 @@ def range_(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", step
 
     (task,) = chosen.targets
     with bad_input():
-        (found,) = out.gather([partial(range_of, task, optimizer, steps=steps, rng=chosen.rng)])
+        (found,) = out.gather(
+            [partial(range_of, task, optimizer, total_steps=total_steps, steps=steps, rng=chosen.rng)]
+        )
 
     def figure() -> str:
         from surefoot.report.figures import range_figure

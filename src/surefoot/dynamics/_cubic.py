@@ -1,10 +1,12 @@
 """The cubic loss: gradient descent that takes the whole road to chaos, exactly."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from surefoot.checks import Positive, checked
+from surefoot.checks import checked
 from surefoot.dynamics._landscape import Landscape
+from surefoot.errors import InvalidInput
 
 __all__ = ["Cubic"]
 
@@ -37,7 +39,11 @@ class Cubic(Landscape):
       found all 2
     """
 
-    a: Positive = 1.0
+    a: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.a < math.inf:
+            raise InvalidInput(f"a must be positive and finite; got {self.a!r}")
 
     def value(self, x: Any) -> Any:
         """f(x) = a (x^2/2 - x^3/3)."""

@@ -1,8 +1,7 @@
 """The rule of a run whose steps a framework owns: a rehearsal at the start, then a warm-up, a hold, a cool-down."""
 
-import copy
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import Diverged, InvalidInput
-from surefoot.rules import Constant, Cooldown, Rule, Warmup
-from surefoot.training import Pilot
+from surefoot.errors import InvalidInput
+from surefoot.rules import Autopilot, Constant, Cooldown, Rule, Warmup
 from surefoot.training.model.sandbox import plain_module
+from surefoot.training.range_tests.small_run import SmallRun
 
 __all__ = ["BATCHES", "rehearsed", "same_random_numbers"]
 
@@ -52,21 +51,16 @@ def rehearsed(
         If the rehearsal found no rate, with its reason.
     """
     with same_random_numbers():
-        batches = list(islice(_moved(data, model), BATCHES))
-        if not batches:
-            raise InvalidInput("the loader gives no batch; give one that does")
-        own, its = copy.deepcopy((plain_module(model), optimizer))
-        pilot = Pilot(own, its, total_steps=total, measure=False)
-        try:
-            for batch in islice(cycle(batches), total):
-                pilot.step(lambda batch=batch: loss(own, batch))
-                if pilot.history[-1].event.startswith("chose"):
-                    break
-        except (InvalidInput, Diverged) as error:
-            raise InvalidInput(f"the rehearsal found no rate ({error}); give one and use GuardCallback") from error
-    rate, steps = pilot.rate, len(pilot.history) - 1
-    rule = Cooldown(rule=Warmup(rule=Constant(step=rate), steps=max(1, round(WARMUP * total))))
-    return rule, f"a rehearsal of {steps} steps chose {rate:.3g}; warm-up over {WARMUP:.0%} of {total} updates"
+        batches = list(islice(data, BATCHES))
+    if not batches:
+        raise InvalidInput("the loader gives no batch; give one that does")
+    run = SmallRun(plain_module(model), loss, optimizer, Autopilot(), total, seed=torch.initial_seed())
+    trouble = run.rehearse(cycle(batches))
+    if trouble:
+        raise InvalidInput(f"the rehearsal found no rate ({trouble}); give one and use GuardCallback")
+    rule = Cooldown(rule=Warmup(rule=Constant(step=run.rate), steps=max(1, round(WARMUP * total))))
+    said = f"a rehearsal of {run.state.clock} steps chose {run.rate:.3g}; warm-up over {WARMUP:.0%} of {total} updates"
+    return rule, said
 
 
 @contextmanager
@@ -79,20 +73,3 @@ def same_random_numbers() -> Generator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
-
-
-def _moved(data: Iterable[Any], model: nn.Module) -> Iterator[Any]:
-    """Batches on the model's device."""
-    device = next(model.parameters()).device
-    for batch in data:
-        yield _to(batch, device)
-
-
-def _to(batch: Any, device: torch.device) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, dict) or hasattr(batch, "items"):
-        return {name: _to(value, device) for name, value in batch.items()}
-    if isinstance(batch, list | tuple):
-        return type(batch)(_to(value, device) for value in batch)
-    return batch

@@ -1,5 +1,6 @@
 """Hugging Face Trainer: Guard and a rate that is found, as callbacks; a range test. Needs the extra `transformers`."""
 
+import math
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -161,7 +162,7 @@ class PilotCallback(Piloting, GuardCallback):
         return logged if self.loop is None else self.loop.rate
 
 
-def range_test(trainer: Any, *, steps: int = 100, repeats: int = 1, rng: int = 0) -> RangeTest:
+def range_test(trainer: Any, *, total_steps: int | None = None, steps: int | None = None, rng: int = 0) -> RangeTest:
     """`surefoot.training.range_test` for what a Trainer is about to do: its model, loss, optimizer and batches.
 
     A batch is what makes an update: gradient accumulation counts, tokens weighed as the Trainer weighs them. Precision
@@ -171,7 +172,9 @@ def range_test(trainer: Any, *, steps: int = 100, repeats: int = 1, rng: int = 0
     ----------
     trainer : transformers.Trainer
         Before ``train()``; left as it was.
-    steps, repeats, rng
+    total_steps : int, optional
+        By default the updates that ``train()`` will make.
+    steps, rng
         As in `surefoot.training.range_test`.
 
     Returns
@@ -194,7 +197,15 @@ def range_test(trainer: Any, *, steps: int = 100, repeats: int = 1, rng: int = 0
     with same_random_numbers():
         loader = iter(owner.get_train_dataloader())
         batches = list(islice(iter(lambda: list(islice(loader, parts)), []), BATCHES))
-    return range_test_of(owner.model, _UpdateLoss(owner), batches, optimizer, steps=steps, repeats=repeats, rng=rng)
+    total = total_steps or _updates(owner, parts)
+    return range_test_of(owner.model, _UpdateLoss(owner), batches, optimizer, total_steps=total, steps=steps, rng=rng)
+
+
+def _updates(trainer: Any, parts: int) -> int:
+    """What ``train()`` will make."""
+    if trainer.args.max_steps > 0:
+        return trainer.args.max_steps
+    return max(1, math.ceil(trainer.args.num_train_epochs * math.ceil(len(trainer.get_train_dataloader()) / parts)))
 
 
 class _UpdateLoss:

@@ -317,6 +317,11 @@ class Loop:
             self._said = why
 
     @property
+    def rule_state(self) -> Any:
+        """The state of the rule for the rate; None where there is no rule."""
+        return self._rule_state
+
+    @property
     def rate(self) -> float:
         """The rate of the last update: what the rule decided, times the factor; nan before the first."""
         return self._taken

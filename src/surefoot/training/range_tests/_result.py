@@ -12,26 +12,23 @@ __all__ = ["RangeTest", "Rehearsal"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal(Record):
-    """One short run from the start, its rate raised and annealed as in a whole training.
+    """One copy of the run at one peak rate: warmed up, held and cooled down, beside the others on the same batches.
 
     Parameters
     ----------
     rate : float
         The peak.
-    repeat : int
-        Counted from 0: rehearsals of one repeat see the same batches.
     losses : tuple of float
-        Of the mini-batches as they were met; finite.
+        Of the batches as they were met, from where this rate began.
     finals : tuple of float
-        After the last step, on each held-out fold; empty if the run was stopped.
+        Of the last batches, at which the rate has nearly cooled down to zero; empty if the run was stopped.
     stopped : str
         Why the run was not finished; empty if it was.
     ending : Ending
-        ``good`` within 7% of the best gain of its repeat, ``slow``, ``no progress``, ``collapsed`` or ``diverged``.
+        ``good`` within the interval of the range test, ``slow`` or ``diverged``.
     """
 
     rate: float
-    repeat: int
     losses: tuple[float, ...]
     finals: tuple[float, ...] = ()
     stopped: str = ""
@@ -39,7 +36,7 @@ class Rehearsal(Record):
 
     @property
     def final(self) -> float:
-        """The mean over the folds; inf if the run was stopped."""
+        """The mean over the last batches; inf if the run was stopped."""
         return sum(self.finals) / len(self.finals) if self.finals else math.inf
 
 
@@ -52,23 +49,21 @@ class RangeTest(Record):
     suggested : float
         The peak rate, of the first parameter group; 0.0 if abstained. See `rate`.
     interval : tuple of float
-        (lower, upper): every rate among those tried that either half of the held-out mini-batches of some repeat found
-        as good as its best, within 7% of the gain; an *estimate*. (0.0, 0.0) if abstained.
+        (lower, upper): the best rate and those next to it, half a decade apart, as far as they did no worse than the
+        standard error of the difference and 5% of the gain; the suggestion is in it. An *estimate*. (0.0, 0.0) if
+        abstained.
     abstained : str
         Why nothing is suggested; empty if something is.
     reason : str
         How the suggestion came about.
-    limit : float
-        The largest linearly stable rate along the first update, at the start: method's limit * g.u/(u'Hu). From a
-        Rayleigh quotient, so an *estimate from above*. inf where none could be measured.
     cliff : float
-        The smallest rate tried at and above which a rehearsal failed; inf if none did.
+        The smallest rate tried at which a rehearsal failed; inf if none did.
     start : float
-        The loss at the start, on the held-out folds.
+        The loss at the start, on the batches that judge.
     rehearsals : tuple of Rehearsal
-        In the order in which they were run.
+        By their rates.
     steps : float
-        Spent in all, in optimizer steps: a product counts as three, an evaluation as a third.
+        Spent in all, in optimizer steps: forward and backward are one, an evaluation is a third.
     optimizer : str
         Its class.
     """
@@ -77,7 +72,6 @@ class RangeTest(Record):
     interval: tuple[float, float]
     abstained: str
     reason: str
-    limit: float
     cliff: float
     start: float
     rehearsals: tuple[Rehearsal, ...]
@@ -98,7 +92,7 @@ class RangeTest(Record):
         return self.suggested
 
     def __str__(self) -> str:
-        spent = f"{len(self.rehearsals)} rehearsals, {self.steps:.4g} steps in all"
+        spent = f"{len(self.rehearsals)} rates, {self.steps:.4g} steps in all"
         if self.abstained:
             return f"{self.optimizer}: no rate suggested: {self.abstained} ({spent})"
         low, high = self.interval
@@ -109,9 +103,5 @@ class RangeTest(Record):
         if self.cliff < math.inf:
             lines.append(
                 f"  rehearsals fail from {self.cliff:.3g} on, {self.cliff / self.suggested:.3g} x the suggestion"
-            )
-        if self.limit < math.inf:
-            lines.append(
-                f"  linear limit along the first update {self.limit:.3g}: of the start only, an estimate from above"
             )
         return "\n".join(lines)

@@ -16,7 +16,9 @@ from surefoot.training.tasks._train import choose_optimizer
 __all__ = ["device_in_words", "noise_of", "range_of", "suggest_groups_of"]
 
 
-def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng: int = 0) -> RangeTest:
+def range_of(
+    task: Task, optimizer: str | None = None, *, total_steps: int = 500, steps: int | None = None, rng: int = 0
+) -> RangeTest:
     """`range_test` of a task with one of its optimizers; the task is left as it is.
 
     Parameters
@@ -24,8 +26,10 @@ def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng:
     task : Task
     optimizer : str, optional
         adamw, sgd, momentum, nesterov or a label of the task's own; default adamw.
-    steps : int
-        Budget in optimizer steps.
+    total_steps : int
+        Updates of the run that the rate is for.
+    steps : int, optional
+        Budget in optimizer steps; by default that of `range_test`.
     rng : int
         Seed.
 
@@ -35,7 +39,7 @@ def range_of(task: Task, optimizer: str | None = None, *, steps: int = 100, rng:
         If the task has no such optimizer, or as `range_test`.
     """
     model, made = _make(task, optimizer, SOME_RATE)
-    return range_test(model, task.loss, task.visits.endless(), made, steps=steps, rng=rng)
+    return range_test(model, task.loss, task.visits.endless(), made, total_steps=total_steps, steps=steps, rng=rng)
 
 
 def noise_of(task: Task, *, rng: int = 0) -> GradientNoise:

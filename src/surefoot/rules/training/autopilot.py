@@ -1,20 +1,19 @@
 """The pilot's own rule: the run rehearses itself at several rates side by side, and goes on as the best of them."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number
+from surefoot.rules._checks import fraction, number, whole
+from surefoot.rules.training.choice import JUDGES, SPACING, choose, mean_loss
 
 __all__ = ["Autopilot", "AutopilotState"]
 
 # The rates a rehearsal begins with, over the reach of the first update; the first stands for the run meanwhile. Whole
 # runs of six small tasks went best at 0.2 to 20 times the reach, some others at 100 times: what is above, it climbs to.
 RIVALS = (1.0, 10**-0.5, 0.1, 10**0.5)
-SPACING = 10**0.5
 # Parts of a rehearsal: the warm-up ends at the first, rates are climbed to until the second, the cool-down begins at
 # the third. Seven other settings, and moving down as well as up, left more regret on thirteen tasks.
 WARM, CLIMB, HOLD = 0.2, 0.6, 0.7
@@ -24,9 +23,6 @@ CLIMBS = 8
 EVERY = 5
 # Batches of the shortest rehearsal: four looks, and a cool-down that judges. By convention.
 LEAST = 16
-# Batches at the end of the cool-down that judge: the last four, in which the rate is below a fifth of its peak. Seven
-# let in more of the noise of high rates.
-JUDGES = 4
 # Losses in the mean that says whether a copy is lost, from so many batches on, and how far above the first loss it is.
 SHORT, EARLY, LOST = 3, 5, 0.5
 # Updates of a run whose rehearsal is `part` of it; longer runs have longer ones by a power of their length, so what the
@@ -37,11 +33,6 @@ UNKNOWN = 1000
 # Long runs prefer lower rates than short ones (Wu et al. 2018): by this power of the length. On three tasks at six
 # times their length 0.25 did as well as 0 or better; 0.5 did better for AdamW and worse for SGD.
 HORIZON = 0.25
-# Copies that differ by less than this part of the progress, beside the error of the difference, count as equal: their
-# mean log rate varies less from seed to seed than the best of a grid. 2% let single runs with AdamW go as far wrong.
-SAME = 0.05
-# Where the next rate above fails the best is next to a cliff: so many half decades away from it.
-AWAY = 0.25
 # Batches in a row that no copy survives, or that offer no descent, before something else has to say why.
 BROKEN = 10
 
@@ -70,6 +61,8 @@ class AutopilotState:
         Batches in a row that no copy survived.
     cooling : bool
         Whether the run's own cool-down has begun.
+    tried : tuple of (float, tuple of float)
+        Peak rates of the copies that the choice was between, each with the losses that judged it.
     """
 
     rates: tuple[float, ...] = ()
@@ -82,6 +75,7 @@ class AutopilotState:
     rescues: int = 0
     broken: int = 0
     cooling: bool = False
+    tried: tuple[tuple[float, tuple[float, ...]], ...] = ()
 
 
 @checked
@@ -111,20 +105,30 @@ class Autopilot(Rule):
         500, times (T/500)^(1/4).
     retreat : float
         Divisor of the rate after a rescue, > 1.
+    length : int, optional
+        Updates of the rehearsal, >= 16; by default from `part`.
     """
 
     part: float = 0.16
     retreat: float = 2.0
+    length: int | None = None
 
     def __post_init__(self) -> None:
         fraction(self, "part")
         number(self, "retreat", least=1 + 1e-9)
+        if self.length is not None:
+            whole(self, "length", least=LEAST)
 
     needs = frozenset({"losses", "gradient_norm", "reach", "remaining", "until_cooldown", "rescues"})
 
     def init(self) -> AutopilotState:
         """Nothing seen yet."""
         return AutopilotState()
+
+    def rehearsal(self, total: float) -> int:
+        """Updates of the rehearsal of a run of so many."""
+        usual = max(LEAST, round(self.part * min(total, USUAL) * max(total / USUAL, 1.0) ** LENGTHEN))
+        return usual if self.length is None else self.length
 
     def update(self, state: AutopilotState, observation: Observation) -> tuple[Decision, AutopilotState]:
         """Open, compare or hold."""
@@ -150,8 +154,7 @@ class Autopilot(Rule):
                 )
                 return _refusal(state, "stop", reason), state
             return _refusal(state, "skip", reason), replace(state, broken=state.broken + 1)
-        total = _total(seen.until_cooldown)
-        length = max(LEAST, round(self.part * min(total, USUAL) * max(total / USUAL, 1.0) ** LENGTHEN))
+        length = self.rehearsal(_total(seen.until_cooldown))
         if seen.until_cooldown < length:  # a short run rehearses as long as there is time, its cool-down too
             length = int(max(3.0, seen.until_cooldown)) - 1
         rates = tuple(reach * part for part in RIVALS)
@@ -193,7 +196,7 @@ class Autopilot(Rule):
 
     def _climb(self, state: AutopilotState, alive: list[int]) -> list[int]:
         """The copies to go on with: the highest twice, and without the lowest, if its loss is the least of all."""
-        scores = _means(state, EVERY)
+        scores = [mean_loss(past, EVERY) for past in state.losses]
         order = sorted(alive, key=lambda i: state.rates[i])
         top = order[-1]
         # what has failed once is not tried again, but for rounding
@@ -208,21 +211,13 @@ class Autopilot(Rule):
 
     def _choose(self, state: AutopilotState, alive: list[int], total: float) -> tuple[Decision, AutopilotState]:
         """Go on with the best copy, at the rate that its losses and its neighbours' point to."""
-        scores = _means(state, JUDGES)
-        order = sorted(range(len(scores)), key=lambda i: state.rates[i])
-        best = min(alive, key=lambda i: (scores[i], state.rates[i]))
-        place = order.index(best)
-        near = [i for i in order[max(place - 1, 0) : place + 2] if i in alive and math.isfinite(scores[i])]
-        weights = [_weight(state, best, i, max(state.first - scores[best], 0.0)) for i in near]
-        logs = [weight * math.log(state.rates[i]) for i, weight in zip(near, weights, strict=True)]
-        rate = math.exp(sum(logs) / sum(weights)) if near else state.rates[best]
-        above = order[place + 1 :]
-        if state.rates[best] * SPACING > 0.99 * state.failed or (above and not math.isfinite(scores[above[0]])):
-            rate *= SPACING**-AWAY
-        rate *= max(total / USUAL, 1.0) ** -HORIZON
-        said = ", ".join(f"{state.rates[i]:.3g}: {scores[i]:.4g}" for i in order)
-        after = replace(state, rates=(rate,), losses=((),))
-        return _fork(after, [(best, rate)], f"chose {rate:.3g} (losses {said})"), after
+        rates, losses = [state.rates[i] for i in alive], [state.losses[i][-JUDGES:] for i in alive]
+        choice = choose(rates, losses, state.first, state.failed)
+        rate = choice.rate * max(total / USUAL, 1.0) ** -HORIZON
+        tried = tuple(sorted(zip(rates, losses, strict=True)))
+        said = ", ".join(f"{one:.3g}: {mean_loss(its):.4g}" for one, its in tried)
+        after = replace(state, rates=(rate,), losses=((),), tried=tried)
+        return _fork(after, [(alive[choice.best], rate)], f"chose {rate:.3g} (losses {said})"), after
 
     def _broken(self, state: AutopilotState) -> tuple[Decision, AutopilotState]:
         """Leave the batch out; too often in a row, end the rehearsal with the lowest rate."""
@@ -239,31 +234,20 @@ def _total(until_cooldown: float) -> float:
     return until_cooldown / 0.8 if until_cooldown < math.inf else UNKNOWN
 
 
-def _means(state: AutopilotState, window: int) -> list[float]:
-    """The mean of the last losses of each copy; infinite where one is not finite."""
-    means = [sum(past[-window:]) / len(past[-window:]) for past in state.losses]
-    return [mean if math.isfinite(mean) else math.inf for mean in means]
-
-
 def _alive(state: AutopilotState) -> list[int]:
     """The copies that are not lost; where all are, those whose loss is finite, or all."""
-    scores = _means(state, SHORT)
+    scores = [mean_loss(past, SHORT) for past in state.losses]
     finite = [i for i, score in enumerate(scores) if score < math.inf]
     if state.clock < EARLY:
         return finite or list(range(len(scores)))
-    most = state.first + LOST * abs(state.first)
-    return [i for i in finite if scores[i] <= most] or finite or list(range(len(scores)))
-
-
-def _weight(state: AutopilotState, best: int, i: int, progress: float) -> float:
-    """How much a copy counts beside the best: by what it lacks, over what that is uncertain by and what is the same."""
-    if i == best:
-        return 1.0
-    pairs = zip(state.losses[best][-JUDGES:], state.losses[i][-JUDGES:], strict=False)
-    lacks = [theirs - its for its, theirs in pairs]
-    error = statistics.stdev(lacks) / math.sqrt(len(lacks)) if len(lacks) > 1 else 0.0
-    width = error + SAME * progress
-    return math.exp(-statistics.fmean(lacks) / width) if width > 0 else 0.0
+    # small batches differ: the first one may begin at almost no loss, so what all met before they moved counts too
+    began = min(max(past[:EARLY]) for past in state.losses)
+    top = max((most for most in (state.first, began) if most < math.inf), default=math.inf)
+    best = min(finite, key=lambda i: scores[i], default=0)
+    # a rate below the best one's is not too high, only slow
+    return [i for i in finite if scores[i] <= top + LOST * abs(top) or state.rates[i] < state.rates[best]] or list(
+        range(len(scores))
+    )
 
 
 def _factor(state: AutopilotState) -> float:
