@@ -18,6 +18,7 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --install
 	$(BIN)/python -m benchmarks $(GROUPS)
+	$(BIN)/python -m benchmarks --docs
 
 # Hostile files for every reader, twenty thousand of each kind, ten thousand random operators, and every value in the
 # place of every argument: half an hour, from a seed of the day.

@@ -21,6 +21,7 @@ from pathlib import Path
 # The scripts in this folder import each other as they do when run alone.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import quotes
 from bench import Table, machine, read, section, versions, write
 
 ALWAYS = ("surefoot", "numpy", "scipy")
@@ -49,8 +50,19 @@ GROUPS = {
         "Deblurring runs that stop by themselves", ("pylops", "pyproximal", "scikit-image"), 2, False,
         "norms:deblurring",
     ),
+    "curvature": Group(
+        "The largest eigenvalue of networks' Hessians",
+        ("torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian"), 4, True, "own:curvature",
+    ),
+    "growth": Group("How the cost of an interval grows", ("torch",), 5, True, "own:growth"),
+    "rules": Group("Auto against the best rule in hindsight; SciPy on raw data", (), 2, False, "hindsight:auto"),
+    "overhead-of-rules": Group("Time of a move over a bare loop's", (), 0.5, True, "hindsight:overhead"),
+    "scipy": Group("Auto against SciPy's minimisers", (), 1, False, "quasi_newton:against_scipy"),
+    "integrators": Group("The recommended integrator against SciPy's others", (), 2, False, "own:integrators"),
+    "noise": Group("How often a bound on noisy curvature holds", ("torch",), 1, False, "noise_coverage:coverage"),
     "limits": Group("Stability limits of Runge-Kutta methods", ("nodepy",), 0.5, False, "limits:limits"),
     "orbits": Group("Orbit diagrams against a plain loop", (), 1, True, "orbits:orbits"),
+    "guard": Group("Runs at too high a rate, guarded and not", ("torch",), 4, False, "own:rescues"),
     "finders": Group(
         "Range tests: how near the best swept rate, how repeatable",
         ("torch", "torch-lr-finder", "lightning"), 5, False, "rates:finders",
@@ -80,6 +92,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="the smallest sizes; writes nothing")
     parser.add_argument("--timed", action="store_true", help="only groups whose numbers are times")
     parser.add_argument("--install", action="store_true", help="install the peers")
+    parser.add_argument("--docs", action="store_true", help="write the tables into the documents that show them")
     parser.add_argument("--into", help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
     unknown = [name for name in chosen.groups if name not in GROUPS]
@@ -88,6 +101,9 @@ def main(argv=None):
     names = [n for n in chosen.groups or GROUPS if GROUPS[n].timed or not chosen.timed]
     if chosen.list:
         print(listing().markdown())
+    elif chosen.docs:
+        for page in quotes.PAGES:
+            page.write_text(quotes.rendered(page.read_text(encoding="utf-8"), read()), encoding="utf-8")
     elif chosen.install:
         install()
     elif chosen.into:

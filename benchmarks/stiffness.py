@@ -184,7 +184,7 @@ EQUATIONS: dict[str, Callable[[], Equation]] = {
 }
 
 
-def right(found: sf.solvers.Diagnosis) -> bool:
+def right(found: "sf.solvers.Diagnosis") -> bool:
     """Whether the recommended run is near the reference and no other such run took a third of its work."""
     best, *others = found.trials
     near = [t.work for t in others if t.finished and t.error <= max(0.05, best.error)]
