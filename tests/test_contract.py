@@ -190,7 +190,8 @@ TRAINING = {
     "wide_mlp_task": "rng=0",
     "resnet_mlp_task": "rng=0, *, depth=16",
     "ResidualTask": "model, loss, data, *, blocks=None",
-    "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.01, failure=1e-06, rng=0",
+    "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.05, failure=0.001, "
+    "max_products=40, rng=0",
     "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
     "PilotLog": "pilot, *, jsonl=None, events=None, writer=None",
     "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from surefoot.checks import checked
-from surefoot.dynamics._closing import ClosedOrbit, at_amplitude, at_multiplier, at_parameter, close, closing, monodromy
+from surefoot.checks import Count, Range, checked
+from surefoot.dynamics._closing import ClosedOrbit, around, at_amplitude, at_multiplier, at_parameter, close
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics._orbit import orbit, period
 from surefoot.dynamics._superstable import FEIGENBAUM, feigenbaum_ratios
-from surefoot.dynamics.maps import Real, Update, prepare, whole
+from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.tables import Table
@@ -91,7 +92,12 @@ class Cascade(Table):
 
 @checked
 def bifurcations(
-    update: Update, interval: tuple[float, float], x0: ArrayLike, count: int = 5, *, settle: int = 5000
+    update: Update,
+    interval: tuple[float, float],
+    x0: ArrayLike,
+    count: Count = 5,
+    *,
+    settle: Annotated[int, Range("[128, inf)")] = 5000,
 ) -> Cascade:
     """The period doublings of the orbit from x0, as the parameter grows.
 
@@ -139,9 +145,8 @@ def bifurcations(
     low, high = (float(end) for end in interval)
     if not low < high:
         raise InvalidInput(f"interval must be (low, high) with low < high; got {interval!r}")
-    wanted = whole(count, "count")
     values, states = prepare(update, [low], x0)
-    points = orbit(update, [low], x0, steps=whole(settle, "settle", 128))
+    points = orbit(update, [low], x0, steps=settle)
     scale = float(max(np.abs(points).max(), np.abs(states).max()))
     linearised = Linearised.of(update, states, values, scale=scale, span=high - low)
     here = _first_orbit(linearised, low, points[-128:])
@@ -153,8 +158,8 @@ def bifurcations(
         if isinstance(end, str):
             return Cascade(tuple(doublings), end)
         doublings.append(Doubling(end.parameter, end.period, tuple(map(tuple, end.points.T.tolist()))))
-        if len(doublings) == wanted:
-            return Cascade(tuple(doublings), f"found all {wanted}")
+        if len(doublings) == count:
+            return Cascade(tuple(doublings), f"found all {count}")
         if len(doublings) > 1:
             reach = doublings[-1].parameter - doublings[-2].parameter
         branch = _branch(linearised, end, reach / FEIGENBAUM)
@@ -168,7 +173,7 @@ def _first_orbit(linearised: Linearised, low: float, points: Real) -> ClosedOrbi
     q = int(period(points)[0])
     if q:
         closed = close(linearised, ClosedOrbit(points[-q:, ..., 0].reshape(q, -1).T, low), at_parameter(low))
-        if closed is not None and np.abs(_multipliers(linearised, closed) - 1).min() > ALONE:
+        if closed is not None and np.abs(np.linalg.eigvals(around(linearised, closed)) - 1).min() > ALONE:
             return closed
         raise InvalidInput(
             f"the orbit at {low:g} settles to period {q}, but not to one orbit that stands alone: where there is a "
@@ -222,15 +227,12 @@ def _follow(linearised: Linearised, start: ClosedOrbit, step: float, high: float
 
 def _distance_to_flip(linearised: Linearised, orbit_: ClosedOrbit) -> float:
     """det(M + I): positive on the stable side of a doubling, 0 there."""
-    return closing(linearised.jacobian(orbit_.points, orbit_.parameter), -1.0)
+    matrix = around(linearised, orbit_)
+    return float(np.linalg.det(matrix + np.eye(len(matrix))))
 
 
 def _radius(linearised: Linearised, orbit_: ClosedOrbit) -> float:
-    return float(np.abs(_multipliers(linearised, orbit_)).max())
-
-
-def _multipliers(linearised: Linearised, orbit_: ClosedOrbit) -> NDArray[np.complex128]:
-    return np.linalg.eigvals(monodromy(linearised.jacobian(orbit_.points, orbit_.parameter))).astype(np.complex128)
+    return float(np.abs(np.linalg.eigvals(around(linearised, orbit_))).max())
 
 
 def _distance_of_halves(orbit_: ClosedOrbit) -> float:
@@ -245,7 +247,12 @@ def _no_doubling(period: int, high: float) -> str:
 
 def _branch(linearised: Linearised, doubling: ClosedOrbit, reach: float) -> ClosedOrbit | str:
     """A point of the doubled orbit a little beyond the doubling, or why there is none."""
-    directions = _eigenvectors(linearised.jacobian(doubling.points, doubling.parameter))
+    # the right singular vector of the least singular value: exact where M + I is singular, as it is here, to rounding
+    vectors = [np.linalg.svd(around(linearised, doubling) + np.eye(len(doubling.points)))[2][-1]]
+    jacobians = linearised.jacobian(doubling.points, doubling.parameter)
+    for i in range(doubling.period - 1):
+        vectors.append(jacobians[:, :, i] @ vectors[-1])
+    directions = np.stack(vectors, axis=1)
     sizes = np.linalg.norm(directions, axis=0)
     index = int(sizes.argmax())
     directions = directions / sizes[index]
@@ -267,17 +274,6 @@ def _branch(linearised: Linearised, doubling: ClosedOrbit, reach: float) -> Clos
         else:
             return entered
     return f"no orbit of period {2 * doubling.period} found beyond the doubling at {doubling.parameter:.10g}"
-
-
-def _eigenvectors(jacobians: Real) -> Real:
-    """The eigenvector of the multiplier -1, carried along the orbit, shape (d, q)."""
-    size, _, number = jacobians.shape
-    # the right singular vector of the least singular value: exact where M + I is singular, as it is here, to rounding
-    _, _, vh = np.linalg.svd(monodromy(jacobians) + np.eye(size))
-    vectors = [vh[-1]]
-    for i in range(number - 1):
-        vectors.append(jacobians[:, :, i] @ vectors[-1])
-    return np.stack(vectors, axis=1)
 
 
 def _extrapolate(before: ClosedOrbit | None, here: ClosedOrbit, step: float) -> ClosedOrbit:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 
 __all__ = ["ClippedQuadratic"]
 
@@ -21,8 +21,8 @@ class ClippedQuadratic:
         Curvature and largest gradient, positive.
     """
 
-    a: float
-    cap: float
+    a: Positive
+    cap: Positive
 
     def __call__(self, x: Any, step: Any) -> Any:
         """One step: x - step * clip(a x)."""

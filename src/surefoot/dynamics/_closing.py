@@ -8,7 +8,7 @@ import numpy as np
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, ignore_overflow
 
-__all__ = ["ClosedOrbit", "at_amplitude", "at_multiplier", "at_parameter", "close", "closing", "monodromy"]
+__all__ = ["ClosedOrbit", "around", "at_amplitude", "at_multiplier", "at_parameter", "close"]
 
 # Newton's method doubles the digits: what has not settled after this many steps will not.
 NEWTON_STEPS = 25
@@ -112,26 +112,24 @@ def at_multiplier(linearised: Linearised, value: float) -> Condition:
         change = ((up - down).reshape(size, size, period, size)) / (2 * nudge.T)
         before, after = _partial_products(jacobians)
         gradient = np.zeros(points.size + 1)
-        base = monodromy(jacobians)
+        base = _product(jacobians)
         for i in range(period):
             for j in range(size):
                 gradient[i * size + j] = _determinant_slope(base, after[i] @ change[:, :, i, j] @ before[i], value)
         step = NUDGE * max(abs(parameter), linearised.span)
-        ahead, behind = (monodromy(linearised.jacobian(points, parameter + s)) for s in (step, -step))
+        ahead, behind = (_product(linearised.jacobian(points, parameter + s)) for s in (step, -step))
         gradient[-1] = _determinant_slope(base, (ahead - behind) / (2 * step), value)
-        return closing(jacobians, value), gradient
+        return float(np.linalg.det(base - value * np.eye(size))), gradient
 
     return condition
 
 
-def closing(jacobians: Real, value: float) -> float:
-    """det(M - value I), M the derivative around the orbit: zero where it has the multiplier `value`."""
-    matrix = monodromy(jacobians)
-    return float(np.linalg.det(matrix - value * np.eye(len(matrix))))
+def around(linearised: Linearised, orbit: ClosedOrbit) -> Real:
+    """The derivative around an orbit, J_q ... J_2 J_1, shape (d, d); its eigenvalues are the multipliers."""
+    return _product(linearised.jacobian(orbit.points, orbit.parameter))
 
 
-def monodromy(jacobians: Real) -> Real:
-    """J_q ... J_2 J_1, shape (d, d), from jacobians of shape (d, d, q)."""
+def _product(jacobians: Real) -> Real:
     product = np.eye(jacobians.shape[0])
     for i in range(jacobians.shape[2]):
         product = jacobians[:, :, i] @ product

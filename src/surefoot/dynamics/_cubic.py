@@ -1,12 +1,10 @@
 """The cubic loss: gradient descent that takes the whole road to chaos, exactly."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.dynamics._landscape import Landscape
-from surefoot.errors import InvalidInput
 
 __all__ = ["Cubic"]
 
@@ -39,11 +37,7 @@ class Cubic(Landscape):
       found all 2
     """
 
-    a: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.a < math.inf:
-            raise InvalidInput(f"a must be positive and finite; got {self.a!r}")
+    a: Positive = 1.0
 
     def value(self, x: Any) -> Any:
         """f(x) = a (x^2/2 - x^3/3)."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from surefoot.checks import checked, real_array
-from surefoot.dynamics._closing import ClosedOrbit, at_multiplier, at_parameter, close, monodromy
+from surefoot.dynamics._closing import ClosedOrbit, around, at_multiplier, at_parameter, close
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
@@ -98,10 +98,10 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
         closed = close(linearised, ClosedOrbit(guess.reshape(-1, guess.shape[-1]), float(parameter)), condition)
         if closed is None:
             return None
-        around = monodromy(linearised.jacobian(closed.points, closed.parameter))
-    if not np.isfinite(around).all():  # an orbit whose growth leaves the floats is none that can be followed
+        matrix = around(linearised, closed)
+    if not np.isfinite(matrix).all():  # an orbit whose growth leaves the floats is none that can be followed
         return None
-    eigenvalues = np.linalg.eigvals(around)
+    eigenvalues = np.linalg.eigvals(matrix)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")
     shaped = closed.points[0] if scalar else closed.points
     return Cycle(closed.parameter, shaped, eigenvalues[order].astype(np.complex128))

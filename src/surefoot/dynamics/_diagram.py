@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, Range, checked
 from surefoot.dynamics._orbit import period
 from surefoot.dynamics._tangent import travel
-from surefoot.dynamics.maps import Real, Update, prepare, whole
+from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 from surefoot.tables import Table
 
@@ -81,10 +81,10 @@ def diagram(
     parameters: ArrayLike,
     x0: ArrayLike,
     *,
-    steps: int = 2000,
-    keep: int = 128,
-    tolerance: float = 1e-6,
-    longest: int = 64,
+    steps: Annotated[int, Range("[2, inf)")] = 2000,
+    keep: Annotated[int, Range("[2, inf)")] = 128,
+    tolerance: Positive = 1e-6,
+    longest: Count = 64,
 ) -> Diagram:
     """Orbits, periods and exponents for many parameters, in one pass over the orbits.
 
@@ -117,7 +117,6 @@ def diagram(
       left          1
     """
     values, states = prepare(update, parameters, x0)
-    steps, keep = whole(steps, "steps", 2), whole(keep, "keep", 2)
     if keep > steps:
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
     points, exponent = travel(update, values, states, steps=steps, discard=steps // 2, keep=keep)

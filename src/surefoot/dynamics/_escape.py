@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.checks import checked, random_generator, real_array
+from surefoot.checks import Nonnegative, Positive, checked, random_generator, real_array
 from surefoot.dynamics._landscape import Landscape
 from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
@@ -108,7 +108,7 @@ def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape
 
 
 @checked
-def escape_step(curvature: float, half_width: float, offset: float, step: float) -> float:
+def escape_step(curvature: Positive, half_width: Positive, offset: Positive, step: Positive) -> float:
     """At which step gradient descent leaves a quadratic well of a half width, started at an offset from its minimum.
 
         ceil(ln(w/d) / ln|1 - eta a|)
@@ -130,11 +130,8 @@ def escape_step(curvature: float, half_width: float, offset: float, step: float)
     InvalidInput
         If an argument is out of range.
     """
-    if not (0 < offset < half_width < math.inf and 0 < curvature < math.inf and 0 < step < math.inf):
-        raise InvalidInput(
-            "curvature, step and 0 < offset < half_width must be positive and finite; "
-            f"got curvature={curvature!r}, half_width={half_width!r}, offset={offset!r}, step={step!r}"
-        )
+    if offset >= half_width:
+        raise InvalidInput(f"offset must be below half_width={half_width!r}: inside the well; got {offset!r}")
     growth = abs(1 - step * curvature)
     # the difference of logarithms: the quotient may leave the floats
     return math.inf if growth <= 1 else float(math.ceil((math.log(half_width) - math.log(offset)) / math.log(growth)))
@@ -146,7 +143,7 @@ def wander(
     schedules: ArrayLike,
     starts: ArrayLike,
     *,
-    noise: float = 0.0,
+    noise: Nonnegative = 0.0,
     rng: int | np.random.Generator = 0,
 ) -> Real:
     """Where noisy gradient descent ends, for many schedules and starts at once.
@@ -177,8 +174,6 @@ def wander(
     begin = real_array(starts, "starts")
     if rates.ndim != 2 or begin.ndim != 1 or not rates.size or not begin.size:
         raise InvalidInput(f"schedules must have shape (k, T), starts (n,); got {rates.shape} and {begin.shape}")
-    if not 0 <= noise < math.inf:
-        raise InvalidInput(f"noise must be finite and >= 0; got {noise!r}")
     generator = random_generator(rng)
     x = np.broadcast_to(begin, (len(rates), begin.size)).copy()
     with ignore_overflow():

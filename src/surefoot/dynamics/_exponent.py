@@ -1,18 +1,27 @@
 """Whether two nearby orbits part: the largest Lyapunov exponent."""
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Range, checked
 from surefoot.dynamics._tangent import travel
-from surefoot.dynamics.maps import Real, Update, prepare, whole
+from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 
 __all__ = ["lyapunov"]
 
 
 @checked
-def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *, discard: int | None = None) -> Real:
+def lyapunov(
+    update: Update,
+    parameters: ArrayLike,
+    x0: ArrayLike,
+    steps: Count,
+    *,
+    discard: Annotated[int, Range("[0, inf)")] | None = None,
+) -> Real:
     """The largest Lyapunov exponent of the orbit from x0, one for each parameter.
 
         (1/n) ln |J(x_{n-1}) ... J(x_1) J(x_0) v|,    J the Jacobian of x -> update(x, parameter)
@@ -48,8 +57,7 @@ def lyapunov(update: Update, parameters: ArrayLike, x0: ArrayLike, steps: int, *
     [-0.69  0.69]
     """
     values, states = prepare(update, parameters, x0)
-    steps = whole(steps, "steps")
-    discard = steps // 2 if discard is None else whole(discard, "discard", 0)
+    discard = steps // 2 if discard is None else discard
     if discard >= steps:
         raise InvalidInput(f"discard must be less than steps = {steps}; got {discard}")
     _, exponent = travel(update, values, states, steps=steps, discard=discard, keep=1)

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput
+from surefoot.checks import Finite, Positive, checked
 from surefoot.records import Record
 
 __all__ = ["Flip", "flip"]
@@ -45,17 +44,16 @@ class Flip(Record):
         return math.sqrt(excess / self.coefficient)
 
     def __str__(self) -> str:
-        sign = {"bounded": "positive", "escape": "negative", "undecided": "zero"}[self.outcome]
-        meaning = {
-            "bounded": "past it a bounded oscillation between two points",
-            "escape": "past it the orbit leaves this minimum at once",
-            "undecided": "higher derivatives decide what follows",
+        sign, meaning = {
+            "bounded": ("positive", "past it a bounded oscillation between two points"),
+            "escape": ("negative", "past it the orbit leaves this minimum at once"),
+            "undecided": ("zero", "higher derivatives decide what follows"),
         }[self.outcome]
         return f"stable up to the step {self.step:.6g}; {meaning} (3 f'''^2 - f'' f'''' is {sign})"
 
 
 @checked
-def flip(second: float, third: float, fourth: float) -> Flip:
+def flip(second: Positive, third: Finite, fourth: Finite) -> Flip:
     """How gradient descent on a loss of one variable loses stability at a minimum with the given derivatives.
 
         g(x) = x - eta f'(x),  eta = 2/f'':    c = g''^2/4 + g'''/6 = (f'''/f'')^2 - f''''/(3 f'')
@@ -86,9 +84,5 @@ def flip(second: float, third: float, fourth: float) -> Flip:
     >>> print(flip(1.0, 0.0, 1.0).outcome)
     escape
     """
-    if not (0 < second < math.inf and math.isfinite(third) and math.isfinite(fourth)):
-        raise InvalidInput(
-            f"second must be positive, and all three derivatives finite; got {second!r}, {third!r}, {fourth!r}"
-        )
     ratio = third / second
     return Flip(2 / second, ratio * ratio - fourth / (3 * second))

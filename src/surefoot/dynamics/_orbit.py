@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked, real_array
-from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare, whole
+from surefoot.checks import Count, Positive, checked, real_array
+from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 
 __all__ = ["orbit", "period"]
 
 
 @checked
-def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, keep: int | None = None) -> Real:
+def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count, keep: Count | None = None) -> Real:
     """The last states of the orbits x_{t+1} = update(x_t, parameter), one orbit for each parameter.
 
     Parameters
@@ -49,8 +49,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, k
            [ 0.125, -8.   ]])
     """
     values, states = prepare(update, parameters, x0)
-    steps = whole(steps, "steps")
-    keep = steps if keep is None else whole(keep, "keep")
+    keep = steps if keep is None else keep
     if keep > steps:
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
     points = np.empty((keep, *states.shape))
@@ -64,7 +63,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: int, k
 
 
 @checked
-def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> NDArray[np.int64]:
+def period(points: ArrayLike, *, tolerance: Positive = 1e-6, longest: Count = 64) -> NDArray[np.int64]:
     """The period that kept orbits have settled to; 0 where none is seen.
 
         the least q with |x_{t+q} - x_t| <= tolerance * max(1, max_t |x_t|) for all kept t
@@ -99,12 +98,10 @@ def period(points: ArrayLike, *, tolerance: float = 1e-6, longest: int = 64) -> 
     kept = real_array(points, "points")
     if kept.ndim not in (1, 2, 3) or kept.shape[0] < 2:
         raise InvalidInput(f"points must have shape (keep, p) or (keep, d, p) with keep >= 2; got {kept.shape}")
-    if not tolerance > 0:
-        raise InvalidInput(f"tolerance must be positive; got {tolerance!r}")
     alone = kept.ndim == 1
     kept = kept[:, None] if alone else kept
     kept = kept[:, None, :] if kept.ndim == 2 else kept
-    longest = min(whole(longest, "longest"), kept.shape[0] // 2)
+    longest = min(longest, kept.shape[0] // 2)
     periods = np.zeros(kept.shape[-1], dtype=np.int64)
     with ignore_overflow():
         scale = np.abs(kept).max(axis=(0, 1))

@@ -1,14 +1,12 @@
 """A recurrent network with one weight, trained by full-batch gradient descent: real training that becomes chaotic."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Finite, checked
 from surefoot.dynamics._landscape import Landscape
-from surefoot.errors import InvalidInput
 
 __all__ = ["TanhRNN"]
 
@@ -30,15 +28,9 @@ class TanhRNN(Landscape):
     target, start : float
     """
 
-    length: int = 3
-    target: float = 0.5
-    start: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.length < 1:
-            raise InvalidInput(f"length must be at least 1; got {self.length!r}")
-        if not (math.isfinite(self.target) and math.isfinite(self.start)):
-            raise InvalidInput(f"target and start must be finite; got {self.target!r}, {self.start!r}")
+    length: Count = 3
+    target: Finite = 0.5
+    start: Finite = 1.0
 
     def value(self, x: Any) -> Any:
         """The loss at the weight x."""

@@ -1,12 +1,13 @@
 """Superstable orbits, from which Feigenbaum's ratio and the onset of chaos follow."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked, real_array
-from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare, whole
+from surefoot.checks import Range, checked, real_array
+from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 
 __all__ = ["FEIGENBAUM", "accumulation", "feigenbaum_ratios", "superstable"]
@@ -29,7 +30,7 @@ def superstable(
     update: Update,
     critical: float | Callable[[NDArray[np.float64]], NDArray[np.float64]],
     interval: tuple[float, float],
-    count: int,
+    count: Annotated[int, Range("[2, inf)")],
 ) -> Real:
     """Parameters at which the critical point of a scalar map lies on an orbit of period 1, 2, 4, ...
 
@@ -68,7 +69,6 @@ def superstable(
     array([2.        , 3.23606798, 3.4985617 ])
     """
     low, high = (float(end) for end in interval)
-    number = whole(count, "count", 2)
     prepare(update, [low], 0.0)
 
     def defect(parameters: Real, period: int) -> Real:
@@ -81,10 +81,10 @@ def superstable(
 
     period, first = _shortest(defect, low, high)
     doublings = int(np.log2(period))
-    if number > LONGEST - doublings:
+    if count > LONGEST - doublings:
         raise InvalidInput(
             f"count must be at most {LONGEST - doublings} from period {period} on, beyond which distances are "
-            f"rounding; got {number}"
+            f"rounding; got {count}"
         )
     # an orbit also has twice its period: look beyond it
     second = _first_root(lambda p: defect(p, 2 * period), first + 1e-3 * (high - first), high)
@@ -94,7 +94,7 @@ def superstable(
             "widen the interval"
         )
     orbits = [first, second]
-    for k in range(2, number):
+    for k in range(2, count):
         gap = orbits[-1] - orbits[-2]
         ratio = FEIGENBAUM if k == 2 else (orbits[-2] - orbits[-3]) / gap
         orbits.append(_secant(lambda p, q=period * 2**k: defect(p, q), orbits[-1] + gap / ratio, 1e-3 * gap))

@@ -1,14 +1,12 @@
 """A wide valley with a narrow dent: the smallest landscape with a sharp and a flat minimum."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Finite, Positive, checked
 from surefoot.dynamics._landscape import Landscape
-from surefoot.errors import InvalidInput
 
 __all__ = ["TwoMinima"]
 
@@ -28,15 +26,9 @@ class TwoMinima(Landscape):
         Shape of the dent; depth and width positive.
     """
 
-    depth: float = 0.1
-    centre: float = 1.0
-    width: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not (0 < self.depth < math.inf and 0 < self.width < math.inf and math.isfinite(self.centre)):
-            raise InvalidInput(
-                f"depth and width must be positive, centre finite; got {self.depth!r}, {self.width!r}, {self.centre!r}"
-            )
+    depth: Positive = 0.1
+    centre: Finite = 1.0
+    width: Positive = 0.05
 
     def value(self, x: Any) -> Any:
         """The loss."""

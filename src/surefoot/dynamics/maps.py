@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 
-__all__ = ["Real", "Update", "check_states", "ignore_overflow", "prepare", "whole"]
+__all__ = ["Real", "Update", "check_states", "ignore_overflow", "prepare"]
 
 Update = Callable[[Any, Any], Any]
 Real = NDArray[np.float64]
@@ -58,19 +58,6 @@ def check_states(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
             "NumPy operations, the coordinates of a state along the first axis and the parameters along the last"
         )
     return after
-
-
-def whole(value: Any, name: str, least: int = 1) -> int:
-    """A whole number >= least.
-
-    Raises
-    ------
-    InvalidInput
-        If it is less, or not whole.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InvalidInput(f"{name} must be a whole number >= {least}; got {value!r}")
-    return int(value)
 
 
 def ignore_overflow() -> np.errstate:

@@ -174,7 +174,13 @@ class Space:
         xp = self.xp
         if self.on_numpy or self.complex:
             return bool(xp.all(xp.isfinite(x)))
-        return math.isfinite(float(xp.max(x))) and math.isfinite(float(xp.min(x)))
+        return math.isfinite(self._largest(x))
+
+    def _largest(self, x: Array) -> float:
+        """The largest magnitude in a real vector, without a second array; not finite where an entry is not."""
+        xp = self.xp
+        low, high = map(float, xp.aminmax(x) if compat.is_torch_namespace(xp) else (xp.min(x), xp.max(x)))
+        return max(high, -low) if not math.isnan(low) else low
 
     def norm(self, x: Array) -> float:
         """The Euclidean norm, without under- or overflow of the squares."""
@@ -182,8 +188,7 @@ class Space:
             largest = float(np.abs(x).max())
             return 0.0 if largest == 0.0 else largest * float(np.linalg.norm(x / largest))
         xp = self.xp
-        # max and min of a real vector need no second array, abs does
-        largest = float(xp.max(xp.abs(x))) if self.complex else max(float(xp.max(x)), -float(xp.min(x)))
+        largest = float(xp.max(xp.abs(x))) if self.complex else self._largest(x)
         if largest == 0.0 or not math.isfinite(largest):
             return largest
         if 1 / PLAIN < largest < PLAIN:

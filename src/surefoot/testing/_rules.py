@@ -13,11 +13,10 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.operators import Array
-from surefoot.problems import Problem, Quadratic
+from surefoot.problems import Function, Problem, Quadratic
 from surefoot.records import Record
 from surefoot.rules import Decision, Observation, Rule, Wrapper
 from surefoot.solvers.descend import SUPPLIED, descend
-from surefoot.spectra import Spectrum
 
 __all__ = ["RuleCheck", "check_rule"]
 
@@ -115,7 +114,7 @@ def check_rule(
     _survive_bad_news(rule, lambda k, _: _Ones(k))
     deviation = None
     if rescaled is not None:
-        other = descend(_Scaled(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
+        other = descend(_scaled(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
         deviation = _deviation(plain.trace.step, UNIT * other.trace.step)
         if not deviation <= tolerance:
             raise InvalidInput(
@@ -221,36 +220,11 @@ def _survive_bad_news(rule: Rule, observe: Callable[[int, Decision | None], Any]
                 raise InvalidInput(f"{_name(rule)} fails where its sensors say {value!r}: {error}") from error
 
 
-class _Scaled(Problem):
-    """A problem with its loss in another unit."""
-
-    def __init__(self, problem: Problem, factor: float) -> None:
-        self.problem = problem
-        self.factor = factor
-
-    @property
-    def name(self) -> str:
-        return f"{self.factor:g} x {self.problem.name}"
-
-    @property
-    def size(self) -> int:
-        return self.problem.size
-
-    def value(self, x: Array) -> float:
-        return self.factor * self.problem.value(x)
-
-    def gradient(self, x: Array) -> Array:
-        return self.factor * self.problem.gradient(x)
-
-    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
-        value, gradient = self.problem.value_and_gradient(x)
-        return self.factor * value, self.factor * gradient
-
-    def hessian_product(self, x: Array, v: Array) -> Array:
-        return self.factor * self.problem.hessian_product(x, v)
-
-    def curvature(self) -> Spectrum:
-        return self.problem.curvature().scaled(self.factor)
-
-    def start(self) -> Array:
-        return self.problem.start()
+def _scaled(problem: Problem, factor: float) -> Problem:
+    """The problem with its loss in another unit."""
+    return Function(
+        lambda x: factor * problem.value(x),
+        lambda x: factor * problem.gradient(x),
+        lambda x, v: factor * problem.hessian_product(x, v),
+        start=problem.start(),
+    )

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator, Space
+from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator
+from surefoot.spectra.measured._basis import Basis
 from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import random_unit
 from surefoot.spectra.types import Certainty
@@ -203,17 +204,17 @@ def _compress(operator: Operator, steps: int, rng: np.random.Generator) -> Array
     """V'AV on a Krylov space, by Arnoldi's recurrence with reorthogonalisation."""
     n = operator.shape[0]
     steps = min(steps, n - 1)
-    basis = np.zeros((steps + 1, n), dtype=operator.dtype)
+    space, basis = operator.space, Basis(operator.space, n)
     compressed = np.zeros((steps + 1, steps), dtype=operator.dtype)
-    basis[0] = operator.space.host(random_unit(operator.space, n, rng))
+    basis.append(random_unit(space, n, rng))
     for k in range(steps):
         w = operator.matvec(basis[k])
         for _ in range(2):
-            coefficients = basis[: k + 1].conj() @ w
-            compressed[: k + 1, k] += coefficients
-            w = w - coefficients @ basis[: k + 1]
-        compressed[k + 1, k] = Space.host_space().norm(w)
-        if abs(compressed[k + 1, k]) <= operator.precision * np.abs(compressed).max():
+            coefficients = basis.project(w)
+            compressed[: k + 1, k] += space.host(coefficients)
+            w = basis.subtract(w, coefficients)
+        size = compressed[k + 1, k] = space.norm(w)
+        if size <= operator.precision * np.abs(compressed).max():
             return compressed[: k + 1, : k + 1]
-        basis[k + 1] = w / compressed[k + 1, k]
+        basis.append(w / size)
     return compressed[:steps, :steps]

@@ -18,7 +18,7 @@ ROWS = 128
 
 
 class JacobianOf(Operator):
-    """The derivative of a tensor, m entries, by another in its graph, n entries.
+    """The derivative of a tensor, m entries, by another in its graph, n entries; vectors live where they do.
 
     J v by reverse mode twice, J'u by once.
 
@@ -34,11 +34,11 @@ class JacobianOf(Operator):
 
     def __init__(self, output: Tensor, stream: GradientEdge, like: Tensor) -> None:
         precision = float(torch.finfo(like.dtype).eps)
-        super().__init__((output.numel(), like.numel()), kind="jacobian", precision=precision, scope="local")
+        super().__init__((output.numel(), like.numel()), kind="jacobian", precision=precision, scope="local", like=like)
         self._output, self._stream, self._like = output, stream, like
         self._forward: tuple[Tensor, Tensor | None] | None = None
 
-    def _apply(self, x: Array) -> Array:
+    def _apply(self, x: Any) -> Any:
         # J v = d/du (J'u)'v: two reverse passes, since few layers have a rule for forward mode
         with twice_differentiable():
             if self._forward is None:
@@ -48,14 +48,14 @@ class JacobianOf(Operator):
                 self._forward = dummy, pulled if pulled is not None and pulled.requires_grad else None
             dummy, pulled = self._forward
             if pulled is None:
-                return np.zeros(self.shape[0])
-            (pushed,) = torch.autograd.grad(pulled, dummy, self._tensor(x, pulled), retain_graph=True)
-        return self._array(pushed)
+                return x.new_zeros(self.shape[0])
+            (pushed,) = torch.autograd.grad(pulled, dummy, x.to(pulled).reshape(pulled.shape), retain_graph=True)
+        return pushed.detach().reshape(-1)
 
-    def _apply_adjoint(self, x: Array) -> Array:
+    def _apply_adjoint(self, x: Any) -> Any:
         with twice_differentiable():
-            (pulled,) = self._pull(self._tensor(x, self._output))
-        return np.zeros(self.shape[1]) if pulled is None else self._array(pulled)
+            (pulled,) = self._pull(x.to(self._output).reshape(self._output.shape))
+        return x.new_zeros(self.shape[1]) if pulled is None else pulled.detach().reshape(-1)
 
     def rows(self, start: int, stop: int) -> Array:
         """Rows start to stop of the matrix: one backward pass where the layers allow it, else one each."""
@@ -66,22 +66,16 @@ class JacobianOf(Operator):
                 warnings.simplefilter("ignore")  # of slow loops in place of a batched rule
                 (pulled,) = self._pull(units.reshape(-1, *self._output.shape), is_grads_batched=True)
         except RuntimeError:
-            return np.stack([self.rmatvec(unit) for unit in units.double().numpy()])
+            return np.stack([self.space.host(self.rmatvec(unit)) for unit in units])
         if pulled is None:
             return np.zeros((stop - start, self.shape[1]))
-        return pulled.detach().reshape(stop - start, -1).double().cpu().numpy()
+        return self.space.host(self.space.asarray(pulled)).reshape(stop - start, -1)
 
     def _pull(self, cotangent: Tensor, **options: Any) -> tuple[Tensor | None, ...]:
         gradients = torch.autograd.grad(
             self._output, [cast("Tensor", self._stream)], cotangent, retain_graph=True, allow_unused=True, **options
         )
         return cast("tuple[Tensor | None, ...]", gradients)
-
-    def _tensor(self, x: Array, like: Tensor) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(x)).to(like).reshape(like.shape)
-
-    def _array(self, x: Tensor) -> Array:
-        return x.detach().reshape(-1).double().cpu().numpy()
 
 
 def form(jacobian: JacobianOf) -> MatrixOperator:

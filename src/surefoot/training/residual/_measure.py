@@ -1,12 +1,13 @@
 """One residual branch, measured: the spectrum, norm and logarithmic norm of its Jacobian."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from surefoot.methods import ForwardEuler
-from surefoot.operators import Array, LinearMap, MatrixOperator, Operator, shifted
-from surefoot.spectra import Bounds, Spectrum, norm_squared, spectrum
+from surefoot.operators import Array, LinearMap, MatrixOperator, Operator, gram, shifted
+from surefoot.spectra import Bounds, Spectrum, spectrum
 from surefoot.spectra.measured.field import measured_field
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.stability import limits
@@ -24,31 +25,28 @@ ARNOLDI_STEPS = 60
 PROBES = 16
 
 
-def measure_block(name: str, step: Step, *, rtol: float, failure: float, rng: int) -> ResidualBlock:
+def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
     """The block's Jacobian, exactly where it is small and by certified intervals where it is not.
 
     Parameters
     ----------
     name : str
     step : Step
-    rtol, failure
-        Relative width and failure probability of each interval.
-    rng : int
+    settings
+        rtol, failure, max_products and rng of each interval, as in `surefoot.spectrum`.
 
     Returns
     -------
     ResidualBlock
     """
-    jacobian = JacobianOf(step.branch, step.stream, step.x)
-    J = matrix_or_products(jacobian)
-    size = norm(J, rtol, failure, rng)
-    log_norm = spectrum(
-        _hermitian_part(J), which="largest", kind="curvature", rtol=rtol, failure=failure, rng=rng
-    ).largest
+    J = matrix_or_products(JacobianOf(step.branch, step.stream, step.x))
+    space, rng = J.space, settings["rng"]
+    size = norm(J, **settings)
+    log_norm = spectrum(_hermitian_part(J), which="largest", kind="curvature", **settings).largest
     eigenvalues = spectrum(J, kind="jacobian") if J.entries is not None else _ritz(J, size, log_norm, rng)
     falling = -log_norm.upper  # the certified end: a step is called contractive only if it is
-    x = step.x.reshape(-1).double().cpu().numpy()
-    g = step.branch.detach().reshape(-1).double().cpu().numpy()
+    x, g = (space.asarray(tensor.reshape(-1)) for tensor in (step.x, step.branch))
+    square = space.inner(g, g)
     mean, mean_square = _moments(J, rng)
     return ResidualBlock(
         name=name,
@@ -57,11 +55,11 @@ def measure_block(name: str, step: Step, *, rtol: float, failure: float, rng: in
         limits=limits(eigenvalues, ForwardEuler()),
         norm=size,
         log_norm=log_norm,
-        growth=norm(_one_plus(J), rtol, failure, rng),
+        growth=norm(_one_plus(J), **settings),
         contractive=2 * falling / size.upper**2 if falling > 0 else 0.0,
         mean=mean,
         mean_square=mean_square,
-        degree=float(g @ J.matvec(x) / (g @ g)) if (g @ g) > 0 else 1.0,
+        degree=space.inner(g, J.matvec(x)) / square if square > 0 else 1.0,
     )
 
 
@@ -70,19 +68,18 @@ def matrix_or_products(jacobian: JacobianOf) -> Operator:
     return form(jacobian) if max(jacobian.shape) <= FORMED else jacobian
 
 
-def norm(A: Operator, rtol: float, failure: float, rng: int) -> Bounds:
+def norm(A: Operator, **settings: Any) -> Bounds:
     """Bounds on the largest singular value."""
-    squared = norm_squared(A, rtol=rtol, failure=failure, rng=rng)
+    squared = spectrum(gram(A), which="largest", **settings).largest
     low, high = (math.sqrt(max(0.0, end)) for end in (squared.lower, squared.upper))
     return Bounds(low, high, squared.lower_is, squared.upper_is, squared.failure)
 
 
 def _ritz(J: Operator, size: Bounds, log_norm: Bounds, rng: int) -> Spectrum:
     """Ritz values of J', which has the same eigenvalues and the cheaper product; real parts lie under the log norm."""
-    transposed = LinearMap(J.shape, J.rmatvec, symmetric=False, kind="jacobian", precision=J.precision, scope="local")
-    field = measured_field(
-        transposed, rtol=1.0, failure=0.5, max_products=ARNOLDI_STEPS, rng=private_generator(rng)
-    )  # fmt: skip
+    transposed = LinearMap(J.shape, J.rmatvec, symmetric=False, precision=J.precision, like=J.space)
+    generator = private_generator(rng)
+    field = measured_field(transposed, rtol=1.0, failure=0.5, max_products=ARNOLDI_STEPS, rng=generator)
     trust, failure = log_norm.upper_is, log_norm.failure + size.failure
     real = Bounds(min(-size.upper, log_norm.upper), log_norm.upper, size.upper_is, trust, failure / 2)
     return Spectrum(
@@ -107,7 +104,7 @@ def _hermitian_part(J: Operator) -> Operator:
     def half(x: Array) -> Array:
         return (J.matvec(x) + J.rmatvec(x)) / 2
 
-    return LinearMap(J.shape, half, symmetric=True, precision=J.precision, scope="local")
+    return LinearMap(J.shape, half, symmetric=True, precision=J.precision, scope="local", like=J.space)
 
 
 def _one_plus(J: Operator) -> Operator:
@@ -119,7 +116,9 @@ def _moments(J: Operator, rng: int) -> tuple[float, float]:
     n = J.shape[0]
     if J.entries is not None:
         return float(np.trace(J.entries)) / n, float(np.sum(J.entries**2)) / n
-    signs = np.random.default_rng(rng).choice([-1.0, 1.0], (PROBES, n))
-    products = [J.rmatvec(v) for v in signs]
-    pairs = list(zip(signs, products, strict=True))
-    return float(np.mean([v @ p for v, p in pairs])) / n, float(np.mean([p @ p for _, p in pairs])) / n
+    space, generator, trace, square = J.space, np.random.default_rng(rng), 0.0, 0.0
+    for _ in range(PROBES):
+        signs = space.xp.sign(space.normal(n, generator))
+        product = J.rmatvec(signs)
+        trace, square = trace + space.inner(signs, product), square + space.inner(product, product)
+    return trace / (PROBES * n), square / (PROBES * n)
