@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes share the cores among themselves; threads inside each only get in the way of small matrices.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test bench soak check docs format clean
+.PHONY: demo test bench soak mutate check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
@@ -25,6 +25,14 @@ bench: $(STAMP)
 soak: $(STAMP)
 	SUREFOOT_SOAK=20000 $(BIN)/python -m pytest -q tests/logs/test_fuzz.py
 	SUREFOOT_SOAK=10000 $(BIN)/python -m pytest -q tests/spectra/test_random_operators.py tests/test_public_edge.py
+
+# A sample of each room's code broken one place at a time: what no test notices is printed. An hour a room on two cores.
+MUTANTS ?= 150
+SEED ?= 0
+mutate: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[mutate]'
+	-for room in stability methods rules training/loop; do \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/mutate.py $$room --sample $(MUTANTS) --seed $(SEED); done
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -94,14 +94,16 @@ PARAMETERS = {
     "targets.resolve": "name, *, rng=0, **options",
     "targets.entry_of": "name",
     "trials.race": (
-        "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, goal=None, baselines=True, name='', progress=None"
+        "problem, rules=None, *, x0=None, steps=1000, tol=1e-08, goal=None, baselines=True, name='', "
+        "workers=None, progress=None"
     ),
     "trials.run": (
         "problem, rule='auto', *, x0=None, steps=1000, step=None, tol=1e-08, name='', enough=None, progress=None"
     ),
     "solvers.as_map": "problem, rule=None, *, method=None",
     "trials.sweep": (
-        "problem, rates=None, *, x0=None, steps=500, count=24, momentum=0.0, clip=None, name='', rng=0, progress=None"
+        "problem, rates=None, *, x0=None, steps=500, count=24, momentum=0.0, clip=None, name='', rng=0, "
+        "workers=None, progress=None"
     ),
     "rules.named_rule": "name, known=None",
     "targets.as_target": "source, rng=0, *, name=''",
@@ -214,7 +216,7 @@ VERBS = {
         *("target", "rule", "steps", "step", "tol", "output", "optimizer", "log", *SHAPES, "depth", *FILE),
         *("as_json", *FILES, "rng", "quiet"),
     ],
-    "race": ["target", "rules", "steps", "tol", *SHAPES, *FILE, "as_json", *FILES, "csv", "rng", "quiet"],
+    "race": ["target", "rules", "steps", "tol", "workers", *SHAPES, *FILE, "as_json", *FILES, "csv", "rng", "quiet"],
     "region": ["method", "as_json", *FILES, "csv", "quiet"],
     "scale": [
         *("lr", "batch", "to", "optimizer", "noise_scale", "steps", "warmup", "momentum", "betas", "eps"),
@@ -224,7 +226,7 @@ VERBS = {
     "why": ["log", "plan", "loss", "norm", "rate", "entropy", "as_json", *FILES, "quiet"],
     "orbit": ["target", "low", "high", "count", "as_json", *FILES, "csv", "rng", "quiet"],
     "sweep": [
-        *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", *SHAPES, "depth", *FILE),
+        *("target", "low", "high", "count", "steps", "samples", "momentum", "clip", "workers", *SHAPES, "depth", *FILE),
         *("as_json", *FILES, "csv", "rng", "quiet"),
     ],
     "list": ["as_json", "csv", "quiet"],

@@ -33,7 +33,7 @@ def test_the_doctor_knows_every_extra():
     brought = {"": project["dependencies"], **project["optional-dependencies"]}
     for extra, packages in EXTRAS.items():
         assert {line.partition(">")[0] for line in brought[extra]} == set(packages.values())
-    assert set(brought) - {"all", "bench", "dev", "docs"} <= set(EXTRAS)
+    assert set(brought) - {"all", "bench", "dev", "docs", "mutate"} <= set(EXTRAS)
 
 
 def test_a_range_test_by_name(command, tmp_path):

@@ -19,6 +19,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "report": {"jinja2": "jinja2", "matplotlib": "matplotlib"},
     "training": {"torch": "torch"},
     "data": {"sklearn": "scikit-learn", "skimage": "scikit-image"},
+    "workers": {"joblib": "joblib"},
     "certify": {"PEPit": "PEPit"},
     "transformers": {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate"},
     "lightning": {"torch": "torch", "lightning": "lightning"},

@@ -7,7 +7,7 @@ import typer
 
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
-from surefoot.cli._verb import Chosen
+from surefoot.cli._verb import Chosen, Workers
 from surefoot.errors import InvalidInput
 from surefoot.trials import race as compute_race
 
@@ -26,7 +26,14 @@ Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gr
 Gap = Annotated[float, typer.Option("--tol", help="Relative gap at which a rule is done.")]
 
 
-def race(chosen: Chosen, out: Output, rules: RuleNames = None, steps: Steps = 1000, tol: Gap = 1e-8) -> None:
+def race(
+    chosen: Chosen,
+    out: Output,
+    rules: RuleNames = None,
+    steps: Steps = 1000,
+    tol: Gap = 1e-8,
+    workers: Workers = None,
+) -> None:
     """Run rules side by side on TARGET and count what each gradient bought.
 
     SciPy's L-BFGS-B, and its conjugate gradients on a quadratic, run beside them.
@@ -47,6 +54,7 @@ def race(chosen: Chosen, out: Output, rules: RuleNames = None, steps: Steps = 10
                 tol=tol,
                 goal=target.goal,
                 name=target.name,
+                workers=workers,
                 progress=progress,
             )
             for target in chosen.targets

@@ -8,7 +8,7 @@ import typer
 
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
-from surefoot.cli._verb import Chosen
+from surefoot.cli._verb import Chosen, Workers
 from surefoot.errors import InvalidInput
 from surefoot.problems import Problem
 from surefoot.targets import ProblemTarget, Target
@@ -43,6 +43,7 @@ def sweep(
     samples: Samples = 512,
     momentum: Momentum = 0.0,
     clip: Clip = None,
+    workers: Workers = None,
 ) -> None:
     """Run TARGET at one constant rate after the other: final loss, verdict and period against the rate.
 
@@ -63,6 +64,7 @@ def sweep(
                 momentum=momentum,
                 clip=clip,
                 rng=chosen.rng,
+                workers=workers,
                 progress=progress,
             )
             for problem, start in (_problem(target, samples) for target in chosen.targets)

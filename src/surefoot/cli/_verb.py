@@ -15,7 +15,7 @@ from surefoot.cli._output import Output
 from surefoot.errors import InvalidInput
 from surefoot.targets import KINDS, Entry, Kind, Option, entry_of, kind_of, registry, resolve
 
-__all__ = ["Chosen", "Verb", "command_of"]
+__all__ = ["Chosen", "Verb", "Workers", "command_of"]
 
 
 def _names_from(incomplete: str) -> list[str]:
@@ -33,6 +33,10 @@ TargetName = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Runs at once, by joblib; -1 for one a core [1].", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no cost preview on stderr.")]
 FILES = {

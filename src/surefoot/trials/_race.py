@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from surefoot.trials._contenders import Contender, contender, known_of, usual_co
 from surefoot.trials._counted import Counted
 from surefoot.trials._minimum import Minimum, minimum
 from surefoot.trials._race_result import Entry, Race
+from surefoot.trials._workers import Here, each
 
 __all__ = ["race"]
 
@@ -33,6 +35,7 @@ def race(
     goal: float | None = None,
     baselines: bool = True,
     name: str = "",
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Race:
     """Run rules on one problem from one start, and count what each gradient bought.
@@ -62,6 +65,9 @@ def race(
         Run SciPy's L-BFGS-B as well, and its conjugate gradients on a convex quadratic.
     name : str
         What to call the problem; its own name by default.
+    workers : int, optional
+        Rules that run at once, by joblib; -1 for one a core. Default: what a surrounding ``joblib.parallel_config``
+        says, else one after the other, where alone `Entry.seconds` are comparable.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
 
@@ -96,30 +102,37 @@ def race(
     # names first: a mistake in one is said before anything is computed
     told = known_of(problem, steps, optimum=initial)
     names = tuple(usual_contenders(problem, told) if rules is None else rules)
-    for each in names:
-        contender(each, told)
+    for rule in names:
+        contender(rule, told)
     least = minimum(problem, start) if goal is None else Minimum(value=goal, error=0.0, how="given", given=True)
     if not least.value < initial:
         where = "at a minimum" if goal is None else f"at the goal {goal:.6g}"
         raise InvalidInput(f"the start is {where} already, f = {initial:.6g}; start elsewhere")
-    field = _Field(problem, start, initial, least, steps, tol, progress)
+    known = known_of(problem, steps, optimum=least.value)
+    runners: list[Contender | str] = [contender(rule, known) for rule in names]
+    runners += baselines_of(problem) if baselines else ()
+    field = _Field(problem, start, initial, least, steps, tol, len(runners), Here(progress))
+    made: list[_Made] = []
 
     def result() -> Race:
-        field.conclude()
+        final = least.below(min((loss for run in made for loss in run.losses if loss == loss), default=math.inf))
         return Race(
             problem=name or problem.name,
             initial=initial,
-            least=field.least,
+            least=final,
             steps=steps,
             tol=tol,
-            entries=field.entries(),
+            entries=tuple(run.with_curve(initial, final) for run in made),
             seconds=clock.seconds,
         )
 
     try:
-        field.run(names, baselines_of(problem) if baselines else ())
+        with closing(each(field.run, list(enumerate(runners)), workers)) as runs:
+            for run in runs:
+                made.append(run)
+                field.tell(len(made), run.entry.name)
     except KeyboardInterrupt as stop:
-        if not field.runs:
+        if not made:
             raise
         raise Interrupted(result()) from stop
     return result()
@@ -136,8 +149,25 @@ def _refuse_without_minimum(problem: Problem) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A run that is over, with the loss at each of its gradients and when: its gap waits for the final f*."""
+
+    entry: Entry
+    losses: list[float]
+    seconds: list[float]
+
+    def with_curve(self, initial: float, least: Minimum) -> Entry:
+        """The entry with its curve, now that f* is final: the lowest loss that any of the runs met, at most."""
+        losses = np.asarray(self.losses, dtype=np.float64)
+        losses = np.where(np.isfinite(losses), losses, np.inf)
+        best = np.minimum.accumulate(losses) - least.value
+        gap = np.maximum(best / (initial - least.value), 0.0)
+        return replace(self.entry, gap=gap, seconds=np.asarray(self.seconds, dtype=np.float64))
+
+
 class _Field:
-    """The runs of one race."""
+    """What the runs of one race have in common; a run leaves it as it is, so a worker may have a copy."""
 
     def __init__(
         self,
@@ -147,45 +177,22 @@ class _Field:
         least: Minimum,
         steps: int,
         tol: float,
-        progress: Progress | None,
+        runs: int,
+        progress: Here,
     ) -> None:
-        self.problem, self.start, self.initial = problem, start, initial
-        self.least, self.steps, self.tol = least, steps, tol
+        self.problem, self.start = problem, start
+        self.goal = least.value + tol * (initial - least.value)
+        self.steps, self.runs = steps, runs
         self.progress = progress
         self.clock = Clock()
-        self.done = 0
-        self.total = 1
-        self.runs: list[tuple[Entry, Counted]] = []
 
-    @property
-    def goal(self) -> float:
-        return self.least.value + self.tol * (self.initial - self.least.value)
+    def run(self, numbered: tuple[int, Contender | str]) -> _Made:
+        """One run: of a rule, or of a method of SciPy's by its name."""
+        i, runner = numbered
+        return self._baseline(i, runner) if isinstance(runner, str) else self._rule(i, runner)
 
-    def run(self, names: Sequence[str], baselines: Sequence[str]) -> None:
-        """All of them, one after the other."""
-        known = known_of(self.problem, self.steps, optimum=self.least.value)
-        self.total = (len(names) + len(baselines)) * (self.steps + 1)
-        for name in names:
-            self.runs.append(self._rule(contender(name, known)))
-        for name in baselines:
-            self.runs.append(self._baseline(name))
-
-    def conclude(self) -> None:
-        """Take the lowest loss that any of them met for f*, where it is lower than what was known."""
-        lowest = min((loss for _, counted in self.runs for loss in counted.losses if loss == loss), default=math.inf)
-        self.least = self.least.below(lowest)
-
-    def entries(self) -> tuple[Entry, ...]:
-        """What was run, with its curves."""
-        return tuple(self._with_curve(entry, counted) for entry, counted in self.runs)
-
-    def _rule(self, runner: Contender) -> tuple[Entry, Counted]:
-        counted, goal, before = Counted(self.problem), self.goal, self.done
-
-        def move(made: int, *_: object) -> None:
-            self.done = before + made
-            self._tell(runner.name)
-
+    def _rule(self, i: int, runner: Contender) -> _Made:
+        counted, goal = Counted(self.problem), self.goal
         run = descend(
             counted,
             self.start,
@@ -194,10 +201,9 @@ class _Field:
             steps=self.steps - 1,
             tol=0.0,
             callback=lambda _, loss: loss <= goal,
-            progress=move,
+            progress=lambda steps, *_: self.tell(i, runner.name, steps),
             curvature=False,
         )
-        self.done = before + self.steps + 1
         reached = run.loss <= goal or run.converged
         entry = Entry(
             name=runner.name,
@@ -207,27 +213,19 @@ class _Field:
             evidence=str(run.verdict),
             rejected=run.verdict.rejected,
         )
-        return entry, counted
+        return _Made(entry, counted.losses, counted.seconds)
 
-    def _baseline(self, name: str) -> tuple[Entry, Counted]:
+    def _baseline(self, i: int, name: str) -> _Made:
         counted = Counted(self.problem, self.goal, self.steps)
-        self._tell(name)
+        self.tell(i, name)
         with np.errstate(all="ignore"):
             stopped = BASELINES[name](counted, self.start)
-        self.done += self.steps + 1
         reached = min((loss for loss in counted.losses if loss == loss), default=math.inf) <= self.goal
         ending = Ending.GOOD if reached else Ending.SLOW
-        return Entry(name=name, baseline=True, ending=ending, stopped="" if reached else stopped), counted
+        entry = Entry(name=name, baseline=True, ending=ending, stopped="" if reached else stopped)
+        return _Made(entry, counted.losses, counted.seconds)
 
-    def _with_curve(self, entry: Entry, counted: Counted) -> Entry:
-        """The same with its curve, now that f* is final."""
-        losses = np.asarray(counted.losses, dtype=np.float64)
-        losses = np.where(np.isfinite(losses), losses, np.inf)
-        best = np.minimum.accumulate(losses) - self.least.value
-        gap = np.maximum(best / (self.initial - self.least.value), 0.0)
-        return replace(entry, gap=gap, seconds=np.asarray(counted.seconds, dtype=np.float64))
-
-    def _tell(self, label: str) -> None:
-        if self.progress is None:
-            return
-        self.progress(self.done, self.total, label, self.clock.left(self.done, self.total, least=self.steps // 10))
+    def tell(self, runs: int, label: str, steps: int = 0) -> None:
+        """So many runs are over, and so many steps of the next."""
+        done, total = runs * (self.steps + 1) + steps, self.runs * (self.steps + 1)
+        self.progress(done, total, label, self.clock.left(done, total, least=self.steps // 10))

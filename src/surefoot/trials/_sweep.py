@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from surefoot.solvers import Descent, Ending, descend
 from surefoot.spectra import spectrum
 from surefoot.stability import limits
 from surefoot.tables import Table, align
+from surefoot.trials._workers import each
 
 __all__ = ["FEWEST_STEPS", "Outcome", "Sweep", "sweep"]
 
@@ -163,6 +166,7 @@ def sweep(
     clip: float | None = None,
     name: str = "",
     rng: int = 0,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
     """Run a constant rate after the other from the same start, and say where each leads.
@@ -187,6 +191,9 @@ def sweep(
         Default: the problem's.
     rng : int
         Seed of the measurement and of the directions in which a period is looked for.
+    workers : int, optional
+        Rates tried at once, by joblib; -1 for one a core. Default: what a surrounding ``joblib.parallel_config`` says,
+        else one after the other.
     progress : callable, optional
         Called with (rates done, rates, what is being done, seconds left).
 
@@ -238,10 +245,12 @@ def sweep(
         )
 
     try:
-        for i, rate in enumerate(chosen):
-            if progress is not None:
-                progress(i, len(chosen), f"rate {rate:.4g}", clock.left(i, len(chosen)))
-            outcomes.append(_outcome(problem, start, rate, method, clip, steps, rng))
+        run = partial(_outcome, problem, start, method=method, clip=clip, steps=steps, rng=rng)
+        with closing(each(run, chosen, workers)) as found:
+            for i, rate in enumerate(chosen):
+                if progress is not None:
+                    progress(i, len(chosen), f"rate {rate:.4g}", clock.left(i, len(chosen)))
+                outcomes.append(next(found))
     except KeyboardInterrupt as stop:
         if not outcomes:
             raise
@@ -263,7 +272,7 @@ def _rates(rates: ArrayLike | None, limit: float, count: int) -> list[float]:
 
 
 def _outcome(
-    problem: Problem, start: Array, rate: float, method: Method, clip: float | None, steps: int, rng: int
+    problem: Problem, start: Array, rate: float, *, method: Method, clip: float | None, steps: int, rng: int
 ) -> Outcome:
     # the rule's cap is on the move, clipping's on the gradient
     rule = Constant(step=rate) if clip is None else Clipped(rule=Constant(step=rate), cap=rate * clip)
