@@ -1,17 +1,17 @@
 """Bracket the best rate by short real runs from the same start: the only source of a suggestion.
 
-Rates are the places of a logarithmic grid, rate = first * ratio^place, and `next_place` says where to run next: for
-`advise` as for the range test, each with what it calls a gain.
+Rates are the places of a logarithmic grid, rate = first * ratio^place; `search` says where to run next.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
-__all__ = ["COARSE", "MOST_RUNS", "assess", "next_place", "plateau", "score", "search", "suggestion", "usable_range"]
+__all__ = ["MOST_RUNS", "assess", "score", "search", "suggestion", "usable_range"]
 
 Rate = TypeVar("Rate", int, float)
 
@@ -32,9 +32,7 @@ NO_PROGRESS_SHARE = 0.001
 SAME_FLOOR = 1e-3
 
 
-def next_place(
-    gains: Mapping[int, float], best: int, *, same: float, below: Sequence[int], leap: int = COARSE
-) -> int | None:
+def _next_place(gains: Mapping[int, float], best: int) -> int | None:
     """Where on the grid to run next: up by coarse steps to the end of what is as good as the best, then beside it.
 
     Parameters
@@ -43,12 +41,6 @@ def next_place(
         Place to what its run gained; 0 or less where it gained nothing, -inf where it failed.
     best : int
         The place that counts as the best.
-    same : float
-        Share of the best gain within which another is as good.
-    below : sequence of int
-        So many places below the best one, at or beyond each, there has to be a run.
-    leap : int
-        Places to go up from the highest one while it is as good as the best.
 
     Returns
     -------
@@ -59,9 +51,9 @@ def next_place(
     if not gains[best] > 0:
         # nothing is gained at rates that are too large, whatever the reason, and at none if they are too small
         return lowest - COARSE
-    low, high = plateau(gains, best, same)
+    low, high = _plateau(gains, best)
     if high == highest:
-        return highest + leap
+        return highest + COARSE
     if best == lowest:
         return lowest - COARSE
     beside = [i for i in (best - 1, best + 1) if i not in gains]
@@ -69,23 +61,17 @@ def next_place(
     beside += [i for i in (high + 1, low - 1) if i not in gains and i - 1 in gains and i + 1 in gains]
     if beside:
         return max(beside, key=lambda i: _beyond(gains, best, i))
-    return next((best - gap for gap in below if lowest > best - gap), None)
+    return next((best - gap for gap in BELOW if lowest > best - gap), None)
 
 
-def plateau(gains: Mapping[int, float], best: int, same: float) -> tuple[int, int]:
+def _plateau(gains: Mapping[int, float], best: int) -> tuple[int, int]:
     """The first and the last place around the best one, of those that were tried, that are as good."""
     tried = sorted(gains)
-    enough = gains[best] - same * abs(gains[best])
-    low = high = best
-    for i in reversed(tried[: tried.index(best)]):
-        if gains[i] < enough:
-            break
-        low = i
-    for i in tried[tried.index(best) + 1 :]:
-        if gains[i] < enough:
-            break
-        high = i
-    return low, high
+    place = tried.index(best)
+    enough = gains[best] - SAME_FLOOR * abs(gains[best])
+    below = takewhile(lambda i: gains[i] >= enough, reversed(tried[:place]))
+    above = takewhile(lambda i: gains[i] >= enough, tried[place + 1 :])
+    return min(below, default=best), max(above, default=best)
 
 
 def _beyond(gains: Mapping[int, float], best: int, i: int) -> float:
@@ -116,7 +102,7 @@ def search(run: Callable[[float], list[float]], guess: float, initial: float) ->
     while place is not None and len(found) < MOST_RUNS:
         found[place] = run(guess * RATIO**place)
         gains = {i: initial - score(losses) for i, losses in found.items()}
-        place = next_place(gains, best_of(found, initial), same=SAME_FLOOR, below=BELOW)
+        place = _next_place(gains, best_of(found, initial))
     return {guess * RATIO**i: losses for i, losses in found.items()}
 
 
