@@ -789,6 +789,20 @@ def entries():
     return figure
 
 
+@shows("benchmarks.md", "Training without a rate: how many of eighteen tasks end with at most 1, 3 and 10% regret.")
+def regrets():
+    results = json.loads((Path(__file__).parents[1] / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    figure, axes = canvas("tasks", "")
+    rows = [row for family in ("adamw", "sgd") for row in results[f"rate-free-{family}"]["tables"][0]["rows"][::-1]]
+    figure.set_figheight(0.22 * len(rows) + 1)
+    places = [i + (i >= len(rows) // 2) for i in range(len(rows))]
+    for column, colour, label in ((4, GREY, "at most 10%"), (3, BLUE, "3%"), (2, GREEN, "1%")):
+        axes.barh(places, [row[column] for row in rows], color=colour, alpha=0.7, label=label)
+    axes.set_yticks(places, [row[0] for row in rows], fontsize=8)
+    axes.legend(frameon=False)
+    return figure
+
+
 @shows(
     "past-one-machine.md",
     "What a GPU receives for one product with the Hessian of a model of 7 billion parameters, by the sums below.",

@@ -92,12 +92,11 @@ def piloted():
     x, y = blobs()
     model = network()
     pilot = training.Pilot(model, torch.optim.AdamW(model.parameters()), total_steps=200)
-    # the rule's own decisions have the rates of all copies; the history has that of the run
-    rule, state, plans = pilot.rule, None, []
+    # the rule's state has the peak rates of all copies; the history has the rate of the run
+    plans = []
     for _ in range(200):
         pilot.step(lambda: nn.functional.cross_entropy(model(x), y))
-        state = rule.load(pilot.state_dict()["rule"])
-        plans.append(state.rates)
+        plans.append(pilot.rule_state.rates)
     rates = [moment.rate for moment in pilot.history]
     last = max(k for k, plan in enumerate(plans) if len(plan) > 1)
     shape = [rate / plan[0] for rate, plan in zip(rates, plans, strict=True)]

@@ -25,7 +25,7 @@ COMMANDS = {
     "doctor": "doctor",
     "list": "list",
     "play": "play --save page.html",
-    "range": "range small:task --steps 60",
+    "range": "range small:task --steps 80",
     "noise": "noise small:task",
     "groups": "groups small:task --lr 0.01",
 }

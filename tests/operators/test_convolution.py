@@ -107,7 +107,7 @@ def test_blocks_are_their_matrices():
         (lambda: convolution([1j], (4,)), InvalidType, "real numbers; got dtype complex"),
         (lambda: convolution(["a"], (4,)), InvalidType, "real numbers"),
         (lambda: convolution([np.nan], (4,)), NotFinite, "NaN"),
-        (lambda: convolution([1], (4,), "wrap"), InvalidInput, "one of periodic, zero, reflect, replicate; got 'wrap'"),
+        (lambda: convolution([1], (4,), "wrap"), InvalidInput, "'reflect' or 'replicate'; got 'wrap'"),
         (lambda: convolution([1], (0,)), InvalidInput, "positive whole"),
         (lambda: convolution([1], (4.5,)), InvalidType, "several whole numbers"),
         (lambda: convolution([1], 4), InvalidType, "several whole numbers"),

@@ -208,7 +208,7 @@ KERNEL = np.ones((3, 3)) / 9
         (lambda: Deblurring([[1], [1, 2]], KERNEL), InvalidInput, "cannot read"),
         (lambda: Deblurring(np.full((3, 3), np.nan), KERNEL), NotFinite, "9 NaN or infinite samples of 9"),
         (lambda: Deblurring(np.zeros((3, 3), complex), KERNEL), InvalidType, "real numbers"),
-        (lambda: Deblurring(np.zeros((3, 3)), KERNEL, "wrap"), InvalidInput, "boundary must be one of"),
+        (lambda: Deblurring(np.zeros((3, 3)), KERNEL, "wrap"), InvalidInput, "boundary must be 'periodic'"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, noise=-1), InvalidInput, "noise must be finite and >= 0"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, ridge=-1), InvalidInput, "ridge must be finite and >= 0"),
         (lambda: discrepancy(Deblurring(np.zeros((3, 3)), KERNEL), tau=0.9), InvalidInput, "at least 1; got 0.9"),
