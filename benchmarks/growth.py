@@ -1,9 +1,12 @@
-"""How the cost of an interval grows: with parameters, with data, with the size of a sparse matrix.
+"""How costs grow: of an interval with parameters, data and a sparse matrix's size; of a report with the run's length.
 
-Run: python benchmarks/growth.py [small]. Each row is a process of its own, so that its peak memory is its own. Times
-are processor times over that of one gradient (or of one product) in the same process; `small` takes a minute.
+Run: python benchmarks/growth.py [--quick] [--json FILE] [AXIS ...]. Each row is a process of its own, so that its peak
+memory is its own. Times are processor times over that of one gradient (or of one product) in the same process, on one
+thread.
 """
 
+import argparse
+import json
 import math
 import resource
 import subprocess
@@ -11,27 +14,47 @@ import sys
 import time
 from pathlib import Path
 
-PARAMETERS = {"small": (2, 3), "full": (2, 3, 4, 5, 6)}  # powers of two of 32: the width of a transformer
+from bench import Table
+
+# Sizes of each axis; "parameters" are powers of two of 8, the width of a transformer of four layers.
+PARAMETERS = {"small": (0, 2), "full": (0, 2, 4, 6)}
 DATA = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
 SIZES = {"small": (1000, 10_000), "full": (1000, 10_000, 100_000, 1_000_000, 10_000_000)}
-LENGTH, VOCABULARY, LAYERS = 32, 256, 4
+STEPS = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
+# 12 layers of 256, 4 heads, 512 tokens, 4 x 64 of them: what the cost of an interval is bounded on.
+LARGE = {"small": (), "full": (12,)}
+INTERVAL = ("unit, s", "products", "time in units", "peak MB")
+AXES = {
+    "parameters": (PARAMETERS, INTERVAL, "Largest end of a transformer's Hessian, 1% at 1e-6; the unit is a gradient."),
+    "transformer": (LARGE, INTERVAL, "The same with 12 layers of 256: parameters in all."),
+    "data": (DATA, INTERVAL, "Largest end of a perceptron's Hessian on so many samples; the unit is a gradient."),
+    "sparse": (SIZES, INTERVAL, "Largest end of a random sparse matrix, 4 entries a row; the unit is a product."),
+    "report": (STEPS, ("run, s", "report, s", "KB"), "A descent of so many steps, and its report."),
+}
 
 
-def main(scale="full"):
-    for axis, values in (("parameters", PARAMETERS), ("data", DATA), ("sparse", SIZES)):
-        rows = [measured_apart(axis, value) for value in values[scale]]
-        print(f"{axis:<12}{'size':>12}{'unit s':>10}{'products':>10}{'in units':>10}{'peak MB':>10}")
-        for row in rows:
-            print(f"{'':<12}{row[0]:>12.0f}{row[1]:>10.2g}{row[2]:>10.0f}{row[3]:>10.1f}{row[4]:>10.0f}")
-        names = ("unit", "products", "in units", "peak")
-        slopes = [slope([row[0] for row in rows], [row[i] for row in rows]) for i in range(1, 5)]
-        print(f"{'':<12}log-log slope: " + ", ".join(f"{n} {s:.2f}" for n, s in zip(names, slopes, strict=True)))
+def growth(quick=False, axes=tuple(AXES)):
+    """A table for each axis, the slopes of its columns in the last row."""
+    tables = []
+    for axis in axes:
+        sizes, columns, note = AXES[axis]
+        rows = [measured_apart(axis, value) for value in sizes["small" if quick else "full"]]
+        shown = [
+            (int(row[0]), *(int(v) if c == "products" else v for c, v in zip(columns, row[1:], strict=True)))
+            for row in rows
+        ]
+        if len(rows) > 1:
+            slopes = [slope([row[0] for row in rows], [row[i] for row in rows]) for i in range(1, len(columns) + 1)]
+            shown.append(("log-log slope", *slopes))
+        if rows:
+            tables.append(Table(axis, ("size", *columns), shown, note))
+    return tables
 
 
 def measured_apart(axis, value):
     """A row of the table, from a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__)), axis, str(value)], capture_output=True, text=True, check=True
+        [sys.executable, str(Path(__file__)), "--row", axis, str(value)], capture_output=True, text=True, check=True
     )
     return [float(number) for number in done.stdout.split()]
 
@@ -44,24 +67,46 @@ def slope(sizes, values):
     return sum((a - mean) * (b - level) for a, b in zip(x, y, strict=True)) / spread
 
 
-def network(width, sequences):
-    """The largest end of a transformer's Hessian: size, seconds of a gradient, products, gradients."""
+def transformer(layers, width, vocabulary, sequences, length):
+    """The largest end of a transformer's Hessian."""
     import torch
-    from models import Transformer, gradient_of, language_batch, language_loss
+    from models import Transformer, language_batch, language_loss
+
+    torch.manual_seed(0)
+    model = Transformer(vocabulary, width, layers, 4, length)
+    return network(model, language_loss, language_batch(vocabulary, sequences, length))
+
+
+def network(model, loss, batch):
+    """The largest end of a Hessian: parameters, seconds of a gradient, products, gradients, set-up among them."""
+    import torch
+    from models import gradient_of
 
     import surefoot as sf
     from surefoot.training import hessian
 
-    torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = Transformer(VOCABULARY, width, LAYERS, 4, LENGTH)
-    whole = language_batch(VOCABULARY, sequences, LENGTH)
-    batches = list(zip(whole[0].split(64), whole[1].split(64), strict=True))
-    gradient_of(model, language_loss, batches[0])
-    unit = seconds(lambda: [gradient_of(model, language_loss, batch) for batch in batches])
+    gradient_of(model, loss, batch)
+    before = [seconds(lambda: gradient_of(model, loss, batch)) for _ in range(5)]
     found = []
-    spent = seconds(lambda: found.append(sf.spectrum(hessian(model, language_loss, batches), which="largest")))
+    spent = seconds(lambda: found.append(sf.spectrum(hessian(model, loss, batch), which="largest")))
+    # before and after: how fast the machine is may change on the way
+    after = [seconds(lambda: gradient_of(model, loss, batch)) for _ in range(5)]
+    unit = sorted([*before, *after])[len(before)]
     return sum(p.numel() for p in model.parameters()), unit, found[0].products, spent / unit
+
+
+def perceptron(samples):
+    """The largest end of the Hessian of a small perceptron on so many samples."""
+    import torch
+    from torch.nn import functional
+
+    from surefoot.training import supervised
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4))
+    x = torch.randn(samples, 16)
+    return samples, *network(model, supervised(functional.cross_entropy), (x, x[:, :4].argmax(1)))[1:]
 
 
 def sparse(n):
@@ -72,14 +117,34 @@ def sparse(n):
     import surefoot as sf
 
     rng = np.random.default_rng(0)
-    half = scipy.sparse.coo_array((rng.standard_normal(4 * n), rng.integers(0, n, (2, 4 * n))), shape=(n, n)).tocsr()
+    half = scipy.sparse.coo_array((rng.standard_normal(2 * n), rng.integers(0, n, (2, 2 * n))), shape=(n, n)).tocsr()
     matrix = half + half.T
+    del half
     x = rng.standard_normal(n)
     unit = max(seconds(lambda: [matrix @ x for _ in range(5)]) / 5, 1e-7)
     operator = sf.operators.LinearMap((n, n), matrix.__matmul__, symmetric=True)
     found = []
     spent = seconds(lambda: found.append(sf.spectrum(operator, which="largest")))
     return n, unit, found[0].products, spent / unit
+
+
+def report(steps):
+    """A descent and its report: steps, seconds of each, size of the file."""
+    import tempfile
+
+    import numpy as np
+
+    from surefoot.problems import Quadratic
+    from surefoot.report import write_report
+    from surefoot.trials import run
+
+    problem = Quadratic(np.diag(np.logspace(-8, 0, 20)))
+    found = []
+    ran = seconds(lambda: found.append(run(problem, "constant:1", x0=np.ones(20), steps=steps, tol=1e-300)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.html"
+        wrote = seconds(lambda: write_report(found[0].to_dict(), path))
+        return steps, ran, wrote, path.stat().st_size / 1000
 
 
 def seconds(function):
@@ -91,19 +156,36 @@ def seconds(function):
 
 def row(axis, value):
     """Printed by the process of a row."""
-    if axis == "sparse":
-        numbers = sparse(value)
-    elif axis == "data":
-        _, *rest = network(32, value)
-        numbers = (value, *rest)
-    else:
-        numbers = network(32 * 2**value // 4, 16)
+    measure = {
+        "parameters": lambda: transformer(4, 8 * 2**value, 256, 4, 32),
+        "transformer": lambda: transformer(value, 256, 512, 4, 64),
+        "data": lambda: perceptron(value),
+        "sparse": lambda: sparse(value),
+        "report": lambda: report(value),
+    }[axis]
     # Linux counts in KiB
-    print(*numbers, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    numbers = measure()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(*numbers, *(() if axis == "report" else (peak,)))
+
+
+def main(argv=None):
+    """Print the tables; the numbers as JSON too, where a file is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("axes", nargs="*", metavar="AXIS", help=", ".join(AXES))
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--json", metavar="FILE", help="write the tables there too")
+    parser.add_argument("--row", nargs=2, metavar=("AXIS", "SIZE"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    if chosen.row:
+        row(chosen.row[0], int(chosen.row[1]))
+        return
+    tables = growth(chosen.quick, chosen.axes or tuple(AXES))
+    for table in tables:
+        print(f"{table.name}: {table.note}\n\n{table.markdown()}\n", flush=True)
+    if chosen.json:
+        Path(chosen.json).write_text(json.dumps([table.to_dict() for table in tables]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        row(sys.argv[1], int(sys.argv[2]))
-    else:
-        main(*sys.argv[1:])
+    main()

@@ -16,6 +16,12 @@ from surefoot.training import gauss_newton, gradient_noise, hessian, optimizer_l
 loss = supervised(functional.cross_entropy)
 
 
+def weighted(model, batch):
+    """A loss with a factor that depends on the parameters and is held constant: not the derivative of any loss."""
+    value = loss(model, batch)
+    return value * value.detach()
+
+
 class Layer(nn.Module):
     """Attention and a perceptron; `MultiheadAttention` uses its projection's weight without calling it."""
 
@@ -103,6 +109,7 @@ def main(rank, size, rendezvous, out):
 
     H = hessian(model, loss, batches)
     x0 = H.space.normal(H.shape[0], np.random.default_rng(0))
+    record["checked"] = H.checked
     record["entries"], record["n"] = x0.numel(), H.shape[0]
     H.matvec(x0)
     moved = H.shards.moved
@@ -115,6 +122,7 @@ def main(rank, size, rendezvous, out):
     for name, call in {
         "uneven": lambda: hessian(model, loss, batches[: 1 + (rank == 0)]),
         "other": lambda: gauss_newton(model, loss, batches),
+        "constant": lambda: hessian(model, weighted, batches),
     }.items():
         try:
             call()

@@ -73,6 +73,14 @@ def test_no_process_has_the_whole_model(records):
 
 
 @pytest.mark.slow
+def test_the_second_derivative_is_checked_in_place(records):
+    for record in records:
+        assert record["checked"].startswith("agrees with a difference of gradients")
+        assert "float64" in record["checked"]
+        assert "second derivative is wrong" in record["constant"]
+
+
+@pytest.mark.slow
 def test_bytes_of_a_product(records):
     """Received by each process: v and the weights put together, the result handed out; all parts but its own."""
     share = (len(records) - 1) / len(records)

@@ -13,6 +13,7 @@ from surefoot.training.curvature._memory import footprint
 from surefoot.training.model.internals import forward_pre_hooks
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import coupled, undisturbed
+from surefoot.training.model.shards import Shards
 from surefoot.training.model.trees import first_sizes, mapped, on_device, spread
 
 if TYPE_CHECKING:
@@ -73,12 +74,14 @@ def self_check(operator: "CurvatureOperator") -> str:
     NotSmooth
         If differences agree with each other and not with the product.
     """
-    if not operator.fits_in_double:
-        return "not checked: a float64 copy of the model would not fit in max_memory"
     batch = operator.batches.items[0]
     # batch normalisation in train mode needs two samples
     least = 2 if coupled(operator.model) else 1
     few = spread(batch, max(least, min(SAMPLES, min(first_sizes(batch), default=0) // SHARE)))
+    if operator.shards is not None:
+        return _check_in_place(operator, batch if few is None else few, operator.shards)
+    if not operator.fits_in_double:
+        return "not checked: a float64 copy of the model would not fit in max_memory"
     reason = ""
     # in double precision, else in the model's own, on a few samples; on the whole batch where it cannot be cut
     for samples in (batch,) if few is None else (few, batch):
@@ -115,22 +118,60 @@ def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -
         block.add(product, linearised.product(block.split(direction), False), 1.0)
         del linearised  # it holds a gradient's worth of memory
 
-    moved = block.split(direction)
-    at = 0.0
+    def value() -> Tensor:
+        with undisturbed(model):
+            return curvature.value(model, batch)
+
+    return _verdict(precision, product, _gradient_along(block, direction, value), block.space.norm)
+
+
+def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -> str:
+    """The check on sharded parameters, which are moved and put back: a copy would need an exchange of its own.
+
+    Derivatives and norms are summed over processes, so all of them come to the same end.
+    """
+    model, block, curvature = operator.model, operator.block, operator.curvature.in_full()
+    batch = on_device(batch, block.tensors[0].device)
+    before = [p.detach().clone() for p in block.tensors]
+    direction = _direction(model, block)
+
+    def value() -> Tensor:
+        with undisturbed(model), shards.assembled(model):
+            return curvature.value(model, batch)
+
+    try:
+        with undisturbed(model), shards.assembled(model):
+            linearised = curvature.linearise(model, batch, block.tensors)
+        coarsest = shards.coarsest
+        if coarsest > SINGLE_EPS:
+            return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
+        precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
+        product = block.zeros()
+        block.add(product, linearised.product(block.split(direction), False), 1.0)
+        del linearised
+        return _verdict(precision, product, _gradient_along(block, direction, value), block.space.norm)
+    finally:
+        shards.let_go()
+        for p, values in zip(block.tensors, before, strict=True):
+            p.data.copy_(values)
+
+
+def _gradient_along(block: Block, direction: Tensor, value: Callable[[], Tensor]) -> Callable[[float], Tensor]:
+    """The gradient of a value so many times a direction away; the parameters stay there."""
+    moved, at = block.split(direction), 0.0
 
     def gradient(step: float) -> Tensor:
         nonlocal at
         total = block.zeros()
-        with undisturbed(model):
-            with torch.no_grad():  # from where the copy is to where it is wanted: no second copy of the parameters
-                for p, d in zip(block.tensors, moved, strict=True):
-                    p.add_(d, alpha=step - at)
-            at = step
-            value = curvature.value(model, batch)
-            block.add(total, torch.autograd.grad(value, block.tensors, allow_unused=True), 1.0)
+        # from where they are to where they are wanted: no second copy of the parameters. Not by p itself, so that
+        # graphs made before stay valid where the values come back
+        for p, d in zip(block.tensors, moved, strict=True):
+            p.data.add_(d, alpha=step - at)
+        at = step
+        block.add(total, torch.autograd.grad(value(), block.tensors, allow_unused=True), 1.0)
         return total
 
-    return _verdict(precision, product, gradient)
+    return gradient
 
 
 def _without_adjustments(model: nn.Module) -> nn.Module:
@@ -147,19 +188,25 @@ def _without_adjustments(model: nn.Module) -> nn.Module:
     return model
 
 
-def _verdict(precision: Precision, product: Tensor, gradient: Callable[[float], Tensor]) -> str:
+def _verdict(
+    precision: Precision, product: Tensor, gradient: Callable[[float], Tensor], norm: Callable[[Tensor], float]
+) -> str:
+    def distance(a: Tensor, b: Tensor) -> float:
+        size = max(norm(a), norm(b))
+        return norm(a - b) / size if size else 0.0
+
     errors: list[float] = []
     differences: list[Tensor] = []
     for step in precision.steps:
         difference = gradient(step).sub_(gradient(-step)).div_(2 * step)
-        if not product.any() and not difference.any():
+        if norm(product) == norm(difference) == 0:
             # no evidence: a function without curvature, or samples that see none
             return "not decided: product and difference of gradients are both 0 on the samples of the check"
-        errors.append(_distance(product, difference))
+        errors.append(distance(product, difference))
         if errors[-1] <= precision.tolerance:
             return f"agrees with a difference of gradients to {errors[-1]:.1g} ({precision.name}, one direction)"
         differences.append(difference)
-    drift = min(_distance(a, b) for i, a in enumerate(differences) for b in differences[:i])
+    drift = min(distance(a, b) for i, a in enumerate(differences) for b in differences[:i])
     if drift <= precision.tolerance:
         raise NotSmooth(
             f"the second derivative is wrong by {100 * min(errors):.3g}% along a random direction: differences of the "
@@ -177,13 +224,16 @@ def _direction(model: nn.Module, block: Block) -> Tensor:
     sizes = [float(torch.linalg.vector_norm(p.detach())) / max(p.numel(), 1) ** 0.5 for p in block.tensors]
     typical = max(sizes) or 1.0
     fixed = _fixed_rows(model)
+    # of a parameter that is held in parts the rows of this process's part
+    starts = [0 if block.shards is None else block.shards.rows_of(p)[0] for p in block.owners]
     found = block.zeros()
     first = 0
-    for p, size in zip(block.tensors, sizes, strict=True):
+    for p, owner, start, size in zip(block.tensors, block.owners, starts, sizes, strict=True):
         # any direction does; uniform ones are the cheapest to draw
         piece = torch.rand(p.shape, generator=generator).sub_(0.5).mul_(3 * (size or typical))
-        for row in fixed.get(id(p), ()):
-            piece[row] = 0
+        for row in fixed.get(id(owner), ()):
+            if 0 <= row - start < len(piece):
+                piece[row - start] = 0
         found[first : first + p.numel()].copy_(piece.reshape(-1))
         first += p.numel()
     return found
@@ -200,8 +250,3 @@ def _fixed_rows(model: nn.Module) -> dict[int, list[int]]:
 
 def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    size = max(float(torch.linalg.vector_norm(v)) for v in (a, b))
-    return float(torch.linalg.vector_norm(a - b)) / size if size else 0.0

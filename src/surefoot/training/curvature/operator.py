@@ -141,9 +141,7 @@ class CurvatureOperator(Operator):
         )
         if check:
             with self.ranks.together():
-                if self.shards is not None:
-                    self.checked = "not checked: the model's parameters are sharded"
-                elif curvature.is_derivative:
+                if curvature.is_derivative:
                     self.checked = self_check(self)
                 if curvature.autocast is not None:
                     self.checked += "; " + autocast_error(self)
