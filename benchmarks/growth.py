@@ -38,16 +38,15 @@ def growth(quick=False, axes=tuple(AXES)):
     tables = []
     for axis in axes:
         sizes, columns, note = AXES[axis]
-        rows = [measured_apart(axis, value) for value in sizes["small" if quick else "full"]]
-        shown = [
-            (int(row[0]), *(int(v) if c == "products" else v for c, v in zip(columns, row[1:], strict=True)))
-            for row in rows
-        ]
+        rows = []
+        for value in sizes["small" if quick else "full"]:
+            rows.append(measured_apart(axis, value))
+            print("  ", axis, *rows[-1], flush=True)
         if len(rows) > 1:
-            slopes = [slope([row[0] for row in rows], [row[i] for row in rows]) for i in range(1, len(columns) + 1)]
-            shown.append(("log-log slope", *slopes))
+            first, *others = zip(*rows, strict=True)
+            rows.append(("log-log slope", *(slope(first, column) for column in others)))
         if rows:
-            tables.append(Table(axis, ("size", *columns), shown, note))
+            tables.append(Table(axis, ("size", *columns), rows, note))
     return tables
 
 
@@ -56,7 +55,7 @@ def measured_apart(axis, value):
     done = subprocess.run(
         [sys.executable, str(Path(__file__)), "--row", axis, str(value)], capture_output=True, text=True, check=True
     )
-    return [float(number) for number in done.stdout.split()]
+    return json.loads(done.stdout)
 
 
 def slope(sizes, values):
@@ -166,7 +165,7 @@ def row(axis, value):
     # Linux counts in KiB
     numbers = measure()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(*numbers, *(() if axis == "report" else (peak,)))
+    print(json.dumps([*numbers, *(() if axis == "report" else (peak,))]))
 
 
 def main(argv=None):
