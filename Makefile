@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes share the cores among themselves; threads inside each only get in the way of small matrices.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test bench soak mutate check docs format clean
+.PHONY: demo test bench soak mutate compat check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
@@ -33,6 +33,10 @@ mutate: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[mutate]'
 	-for room in stability methods rules training/loop; do \
 	    PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/mutate.py $$room --sample $(MUTANTS) --seed $(SEED); done
+
+# The tests under every Python on the path, each in an environment of its own with the newest packages allowed.
+compat:
+	$(PYTHON) tools/compat.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["checked", "real_array", "refuse_mask"]
+__all__ = ["checked", "real_array", "refuse_mask", "spell_out"]
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
@@ -194,8 +194,17 @@ def _wrap(function: Any) -> Any:
     return call
 
 
+def spell_out(hint: Any) -> Any:
+    """What an alias made by a ``type`` statement stands for, as NDArray and ArrayLike are from NumPy 2.5 on."""
+    origin = get_origin(hint)
+    if hasattr(origin, "__value__"):
+        return spell_out(origin.__value__[get_args(hint)])
+    return spell_out(hint.__value__) if hasattr(hint, "__value__") else hint
+
+
 def _clean(hint: Any) -> Clean | None:
     """What makes of a value and its name the value to go on with, or an error, where a hint says what is allowed."""
+    hint = spell_out(hint)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated and isinstance(args[1], Range):
         return functools.partial(args[1].clean, whole=args[0] is int)
@@ -215,6 +224,7 @@ def _choose(choices: Sequence[Any], value: Any, name: str) -> Any:
 
 def _test(hint: Any) -> Test:
     """Whether a value may be what a hint says; True where that cannot be told."""
+    hint = spell_out(hint)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _test(args[0])
@@ -292,6 +302,7 @@ def _has(names: Iterable[str]) -> Test:
 
 def _is_array(hint: Any) -> bool:
     """NumPy's arrays and what becomes one; told by name, because rooms without NumPy load this module."""
+    hint = spell_out(hint)
     if "_SupportsArray" in str(hint):  # ArrayLike, a union of what has an array inside
         return get_origin(hint) in (Union, types.UnionType)
     return "numpy.ndarray" in (str(hint), str(get_origin(hint))) or "'numpy.ndarray'" in str(get_origin(hint) or hint)
@@ -365,6 +376,7 @@ SCALARS: dict[Any, tuple[Test, str]] = {
 
 def _words(hint: Any) -> str:
     """A hint in words."""
+    hint = spell_out(hint)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _words(args[0])

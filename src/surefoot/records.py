@@ -23,7 +23,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from surefoot.checks import checked
+from surefoot.checks import checked, spell_out
 from surefoot.errors import InvalidInput, InvalidType
 
 __all__ = ["Record", "with_floats"]
@@ -274,6 +274,7 @@ def _below(cls: type) -> list[type]:
 
 def _read(hint: Any, value: Any, where: str, like: Any) -> Any:
     """A JSON value as what the type hint says."""
+    hint = spell_out(hint)
     origin, args = get_origin(hint), get_args(hint)
     if hint is Any:
         return value if like is None or not is_dataclass(like) else _read_record(type(like), value, where, like)

@@ -106,7 +106,7 @@ def test_large_operators_are_enclosed_by_their_field_of_values():
     rng = np.random.default_rng(3)
     decay, turn = -1 - 4 * rng.random(n // 2), 3 * rng.random(n // 2)
     blocks = [np.asarray([[a, b], [-b, a]]) for a, b in zip(decay, turn, strict=True)]
-    A = scipy.sparse.block_diag(blocks).tocsr()
+    A = scipy.sparse.block_diag([scipy.sparse.coo_array(block) for block in blocks]).tocsr()
     for operator in (A, LinearMap((n, n), A.__matmul__, A.T.__matmul__, symmetric=False, kind="jacobian")):
         found = sf.spectrum(operator, kind="jacobian")
         eigenvalues = np.concatenate([decay + 1j * turn, decay - 1j * turn])

@@ -111,3 +111,9 @@ def test_what_has_no_known_oscillation_says_so():
     for bad in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(InvalidInput, match="clip"):
             sf.limits([[1.0]], GradientDescent(), clip=bad)
+
+
+def test_an_oscillation_begins_at_two_over_the_curvature():
+    assert stability.clipped_oscillation(10.0, 0.99 * 0.2, 1.0) is None
+    above = stability.clipped_oscillation(10.0, 1.01 * 0.2, 1.0)
+    assert (above.peak_to_peak, above.lowest, above.highest) == pytest.approx((0.202, 0.1, 0.102))

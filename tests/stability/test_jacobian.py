@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import surefoot as sf
 from surefoot.errors import InvalidInput
 from surefoot.methods import RK4, AdamsBashforth, ForwardEuler, HeavyBall, Leapfrog, RungeKuttaChebyshev
+from surefoot.stability.largest_step import largest_step
 
 METHODS = [ForwardEuler(), RK4(), AdamsBashforth(3), RungeKuttaChebyshev(6), HeavyBall(0.5)]
 NAMED = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
@@ -162,3 +163,73 @@ def test_an_empty_spectrum():
     )
     with pytest.raises(InvalidInput, match="spectrum is empty"):
         sf.limits(nothing)
+
+
+@pytest.mark.parametrize("method", [RungeKuttaChebyshev(6), RK4(), ForwardEuler()], ids=lambda m: m.name)
+def test_a_ray_that_its_bundle_overlooks(method):
+    """Of two neighbouring rays the longer one stands for both, though the other one leaves the region first."""
+    rays = np.exp(1j * (np.pi / 2 + np.linspace(0.05, 1.5, 300)))
+    limits = method.limit_along(rays)
+    for k in range(5, 60):
+        sizes = np.full(300, 0.2)
+        sizes[k], sizes[k + 1 if limits[k + 1] > limits[k] else k - 1] = 1.0, 1.0001
+        step = largest_step(rays * sizes, method).step
+        assert growth(method, rays * sizes, 0.999 * step) <= 1 + 1e-9
+
+
+def of_field(corners, ritz, real=(-0.5, -0.4), note=""):
+    """A spectrum of which a convex set is certain and some values are guessed."""
+    return sf.Spectrum(
+        kind="jacobian",
+        largest=sf.Bounds(*real),
+        smallest=sf.Bounds(-9.0, -3.0),
+        size=9,
+        provenance="measured",
+        points=np.asarray(ritz, dtype=complex),
+        field_of_values=np.asarray(corners, dtype=complex),
+        note=note,
+    )
+
+
+def test_a_field_of_values_decides_where_eigenvalues_are_guessed():
+    corners = np.asarray([-0.5, -2 + 1j, -3, -2 - 1j])
+    lim = sf.limits(of_field(corners, [-1.0]))
+    edges = (corners[:, None] + np.linspace(0, 1, 2001) * (np.roll(corners, -1) - corners)[:, None]).ravel()
+    assert lim.stable == pytest.approx((-2 * edges.real / np.abs(edges) ** 2).min(), rel=0.01)
+    assert lim.curvature_limit == 2.0
+    assert lim.reasons["stable"] == "field of values; set by its point -3"
+    assert sf.limits(of_field(corners, [-1.0], note="a set")).reasons["stable"] == "a set; set by its point -3"
+    # a guess on the axis allows Euler's method no step at all
+    assert sf.limits(of_field(corners, [-1.0, 2j])).curvature_limit == 0.0
+
+
+def test_a_field_of_values_that_reaches_the_axis():
+    lim = sf.limits(of_field([2j, -3, -2j], [-1.0]))
+    assert lim.stable == 0.0
+    assert lim.reasons["stable"].startswith("no step is certified")
+    undecided = sf.limits(of_field([0.5 + 1j, -3, 0.5 - 1j], [-1.0], real=(-0.1, 0.5)), RK4())
+    assert "real parts up to 0.5" in undecided.reasons["stable"]
+    assert "set by its point" in undecided.reasons["stable"]
+    assert undecided.stable > 0
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.93, False), (0.87, True)])
+def test_a_field_of_values_is_worth_a_word_below_nine_tenths(share, said):
+    """The field of [[-1, c], [0, -1.05]] is an ellipse, whose leftmost point is where Euler's step ends."""
+    left = 1.05 / share - 1.025
+    lim = sf.limits([[-1.0, 2 * np.sqrt(left**2 - 0.025**2)], [0.0, -1.05]], kind="jacobian")
+    assert ("transient" in lim.reasons) == said
+
+
+def test_the_growth_that_is_said_is_the_largest_norm_of_a_power():
+    """Of eigenvalues -0.98 and 0.98 the first power is the largest: the next has no corner."""
+    matrix = np.asarray([[-1.0, 20.0], [0.0, -0.01]])
+    expected = np.linalg.norm(np.eye(2) + 1.98 * matrix, 2)
+    assert f"measured at 1.98: {expected:.3g}-fold" in sf.limits(matrix, kind="jacobian").reasons["transient"]
+
+
+def test_the_eigenvalue_one_grows_like_any_other():
+    lim = sf.limits([[1.0, 1.0], [0.0, -2.0]], kind="jacobian")
+    assert lim.stable == 0.0
+    assert lim.reasons["stable"] == "no step is stable: growing mode 1"
+    assert lim.curvature_limit == 1.0

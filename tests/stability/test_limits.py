@@ -1,6 +1,7 @@
 """Spectrum x method = limits: closed forms, both sides, signs, covariance."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ def test_negative_curvature_has_no_stable_step():
 def test_no_curvature_has_no_limit():
     flat = sf.limits(np.zeros((3, 3)))
     assert flat.stable == flat.curvature_limit == np.inf
+    assert flat.reasons["stable"] == "there is no positive curvature"
     concave = sf.limits(-np.eye(2))
     assert concave.stable == 0.0
     assert concave.curvature_limit == np.inf
@@ -120,6 +122,17 @@ def test_the_safe_step_comes_from_the_upper_end_and_failures_of_both_ends_add():
     assert lim.condition.upper == 10.0
     assert lim.condition.lower == 1.0  # 4/6 is no condition number
     assert lim.condition.failure == pytest.approx(1.1e-3)
+    # minus a symmetric Jacobian is a curvature, end for end
+    mirrored = sf.Spectrum(
+        kind="jacobian",
+        largest=sf.Bounds(-6.0, -0.5, "proved", "probabilistic", 1e-4),
+        smallest=sf.Bounds(-5.0, -4.0, "probabilistic", "proved", 1e-3),
+        size=3,
+        provenance="measured",
+    )
+    of_jacobian = sf.limits(mirrored)
+    assert (of_jacobian.stable, of_jacobian.optimal, of_jacobian.rate) == (lim.stable, lim.optimal, lim.rate)
+    assert of_jacobian.condition == lim.condition
 
 
 def test_the_upper_end_is_used():
@@ -178,6 +191,8 @@ def test_print_and_json():
         assert "stable" in str(lim)
         again = sf.Limits.from_dict(json.loads(json.dumps(lim.to_dict(), allow_nan=False)))
         assert again == lim
+    assert "(linear claim at this point)" in str(sf.limits(replace(sf.spectrum(np.eye(2)), scope="local")))
+    assert "(for the whole problem)" in str(sf.limits(np.eye(2)))
     assert "best pair" in str(sf.limits(np.diag([1.0, 100.0]), HeavyBall()))
 
 
@@ -186,5 +201,6 @@ def test_bad_input():
         sf.limits(np.eye(2), "sgd")
     with pytest.raises(InvalidType, match="str"):
         sf.limits("matrix")
-    with pytest.raises(InvalidInput, match="tolerance"):
-        sf.limits(np.eye(2)).iterations(2.0)
+    for tolerance in (0.0, 1.0, 1.5):
+        with pytest.raises(InvalidInput, match="tolerance"):
+            sf.limits(np.eye(2)).iterations(tolerance)
