@@ -21,10 +21,12 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks --docs
 
 # Hostile files for every reader, twenty thousand of each kind, ten thousand random operators, and every value in the
-# place of every argument: half an hour, from a seed of the day.
+# place of every argument: half an hour, from a seed of the day; then MINUTES of a pilot under random faults.
+MINUTES ?= 20
 soak: $(STAMP)
 	SUREFOOT_SOAK=20000 $(BIN)/python -m pytest -q tests/logs/test_fuzz.py
 	SUREFOOT_SOAK=10000 $(BIN)/python -m pytest -q tests/spectra/test_random_operators.py tests/test_public_edge.py
+	SUREFOOT_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/training/pilot/test_pilot_faults.py
 
 # A sample of each room's code broken one place at a time: what no test notices is printed. An hour a room on two cores.
 MUTANTS ?= 150

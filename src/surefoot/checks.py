@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["checked", "real_array", "refuse_mask", "spell_out"]
+__all__ = ["checked", "real_array", "refuse_mask"]
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
