@@ -100,27 +100,27 @@ class Explanation:
         )
 
 
-def sift(rows: Rows, explanations: list[Explanation], values: Array, scale: float | None) -> list[Explanation]:
+def sift(rows: Rows, explanations: list[Explanation], scale: float | None) -> list[Explanation]:
     """Those of some explanations whose curves, of a few rows, fit; then those that fit all rows.
 
     Parameters
     ----------
     rows : Rows
     explanations : list of Explanation
-        Each with a variant.
-    values : array, shape (len(explanations), n)
-        Their curves at the rows of ``rows.some()``.
+        One without a variant is left out.
     scale : float or None
         Factor; None for the best one of each.
     """
-    # the best scale for a few rows need not be the best for all: twice the slack
-    worst, _ = rows.some().fit(values, scale)
+    few = rows.some()
+    curves = [(each, each.variant) for each in explanations if each.variant is not None]
+    if not curves:
+        return []
+    worst, _ = few.fit(np.stack([variant.rates(few.steps) for _, variant in curves]), scale)
     found: list[Explanation] = []
+    # the best scale for a few rows need not be the best for all: twice the slack
     for i in np.nonzero(worst <= 2 * rows.loose)[0]:
-        explanation = explanations[int(i)]
-        if explanation.variant is None:
-            continue
-        all_worst, factor = rows.fit(explanation.variant.rates(rows.steps), scale)
+        explanation, variant = curves[int(i)]
+        all_worst, factor = rows.fit(variant.rates(rows.steps), scale)
         if all_worst <= rows.loose:
             found.append(replace(explanation, worst=float(all_worst), scale=float(factor)))
     return found

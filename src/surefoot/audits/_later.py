@@ -1,6 +1,7 @@
 """What could have happened to the rates from one step on: a run that was resumed, and a schedule that was not."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -44,15 +45,11 @@ def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> lis
     ]
 
 
-def _begin_at(variant: Variant, begin: float) -> Variant:
-    return replace(variant, shift=begin)
-
-
 def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
     """The schedule began again, perhaps more than once."""
     at, worst, places = first, 0.0, list[float]()
     plain = replace(variant, shift=0.0)
-    last = _begin_at(variant, 0.0)
+    last = plain
     while at < len(rows):
         if len(places) == MOST_RESTARTS:
             return []
@@ -68,7 +65,7 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Ex
         reach = np.where(off.any(axis=1), np.argmax(off, axis=1), len(head))
         close = np.max(np.where(np.arange(len(head)) < reach[:, None], np.abs(scale * values - head.rates), 0), axis=1)
         best = float(begins[np.lexsort((close, -reach))[0]])
-        last = _begin_at(variant, best)
+        last = replace(variant, shift=best)
         agreed = tail.count_agreeing(last.rates(tail.steps), scale, rows.loose)
         if not agreed:
             return []
@@ -114,14 +111,10 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanati
     few = tail.some()
     reach = max(float(np.abs(tail.steps).max()), 1.0)
     far: Array = np.round(np.power(1.3, np.arange(0.0, 2 + int(np.log(reach) / np.log(1.3))))).astype(np.float64)
-
-    def worst(lag: Array) -> Array:
-        return few.fit(variant.rates(few.steps + lag[:, None]), scale)[0]
-
     found: list[Explanation] = []
     # each side by itself: near the start of a schedule both fit the first rows
     for side in (-far, far):
-        lag = nearest_whole(worst, side)
+        lag = nearest_whole(few, lambda lag: variant.rates(few.steps + lag), scale, side)
         changed = replace(variant, shift=variant.shift - lag)
         says = f"from step {tail.steps[0]:g} on the schedule is {abs(lag):g} steps "
         explanation = Explanation(
@@ -131,7 +124,7 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanati
             burden=2,
             variant=changed,
         )
-        found += sift(tail, [explanation], changed.rates(few.steps)[None], scale)
+        found += sift(tail, [explanation], scale)
     return found
 
 
@@ -160,11 +153,8 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
     if total is None:
         return []
     few = tail.some()
-
-    def worst(length: Array) -> Array:
-        return few.fit(variant.rates(few.steps, total=length[:, None]), scale)[0]
-
-    found = nearest_whole(worst, lengths(total), least=variant.plan.warmup + 1)
+    curve = partial(variant.rates, few.steps)
+    found = nearest_whole(few, curve, scale, lengths(total), least=variant.plan.warmup + 1)
     if found == total:
         return []
     changed = replace(variant, plan=replace(variant.plan, total=found))
@@ -176,7 +166,7 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
         burden=3,
         variant=changed,
     )
-    return sift(tail, [explanation], changed.rates(few.steps)[None], scale)
+    return sift(tail, [explanation], scale)
 
 
 def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Explanation]:
@@ -189,12 +179,9 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
     here = float(tail.steps[0])
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
-            fresh = replace(_begin_at(variant, begin), plan=replace(variant.plan, warmup=warmup))
-
-            def worst(length: Array, fresh: Variant = fresh) -> Array:
-                return few.fit(fresh.rates(few.steps, total=length[:, None]), scale)[0]
-
-            length = nearest_whole(worst, np.append(lengths(total), max(total - begin, 1.0)), least=warmup + 1)
+            fresh = replace(variant, shift=begin, plan=replace(variant.plan, warmup=warmup))
+            guesses = np.append(lengths(total), max(total - begin, 1.0))
+            length = nearest_whole(few, partial(fresh.rates, few.steps), scale, guesses, least=warmup + 1)
             changed = replace(fresh, plan=replace(fresh.plan, total=length))
             left = ", the steps that were left" if length == total - begin else ""
             explanation = Explanation(
@@ -205,5 +192,5 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
                 burden=3 + (warmup != variant.plan.warmup),
                 variant=changed,
             )
-            found += sift(tail, [explanation], changed.rates(few.steps)[None], scale)
+            found += sift(tail, [explanation], scale)
     return found

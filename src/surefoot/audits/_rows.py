@@ -106,14 +106,27 @@ class Rows:
         )
 
 
-def nearest_whole(worst: Callable[[Array], Array], guesses: Array, *, least: float = -np.inf) -> float:
+def nearest_whole(
+    rows: Rows, curve: Callable[[Array], Array], scale: float | None, guesses: Array, *, least: float = -np.inf
+) -> float:
     """The whole number at which a curve fits best: the best of some guesses, then ever closer between its neighbours.
 
     The number of evaluations grows with the logarithm of the range, whatever the numbers are.
+
+    Parameters
+    ----------
+    rows : Rows
+    curve : callable
+        Whole numbers, shape (m, 1), to rates at the rows, shape (m, n).
+    scale : float or None
+        Factor of the curves; None for the best one of each.
+    guesses : array, shape (m,)
+    least : float
+        The least number that is allowed.
     """
     grid = np.unique(np.maximum(np.round(guesses), least))
     while True:
-        at = int(np.argmin(worst(grid)))
+        at = int(np.argmin(rows.fit(curve(grid[:, None]), scale)[0]))
         low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
         if high - low <= 2:
             return float(grid[at])  # its neighbours are in the grid, and worse

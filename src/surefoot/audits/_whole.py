@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -36,20 +37,9 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     """
     found = standstill(rows, variant) if stand else []
     # families without a search are one matrix of curves
-    families = (*paces(rows, variant), *stairs(rows, variant))
-    steps = rows.some().steps
-    if families:
-        values = np.stack(
-            [explanation.variant.rates(steps) for explanation in families if explanation.variant is not None]
-        )
-        found += sift(rows, list(families), values, scale)
+    found += sift(rows, [*paces(rows, variant), *stairs(rows, variant)], scale)
     for search in (shifts, past_the_end, totals, warmups):
-        explanations = search(rows, variant, scale)
-        if explanations:
-            values = np.stack(
-                [explanation.variant.rates(steps) for explanation in explanations if explanation.variant is not None]
-            )
-            found += sift(rows, explanations, values, scale)
+        found += sift(rows, search(rows, variant, scale), scale)
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
         if worst <= rows.loose:
@@ -183,11 +173,8 @@ def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     few = rows.some()
     reach = max(float(np.abs(rows.steps).max()), 1.0)
     far = np.round(1.3 ** np.arange(0, 1 + int(np.log(reach) / np.log(1.3)) + 1))
-
-    def worst(ahead: Array) -> Array:
-        return few.fit(variant.rates(few.steps + ahead[:, None]), scale)[0]
-
-    best = nearest_whole(worst, np.concatenate([-far, [0.0], far]))
+    guesses = np.concatenate([-far, [0.0], far])
+    best = nearest_whole(few, lambda ahead: variant.rates(few.steps + ahead), scale, guesses)
     explanations: list[Explanation] = []
     for ahead in (-1.0, 1.0, -2.0, 2.0, best):
         if ahead == 0:
@@ -250,12 +237,8 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     n = np.arange(2, MOST + 1)
     exact = {float(m * total): int(m) for m in n} | {float(total // m): -int(m) for m in n if total >= m}
     for each in _ends(variant):
-
-        def worst(length: Array, each: Variant = each) -> Array:
-            return few.fit(each.rates(few.steps, total=length[:, None]), scale)[0]
-
         guesses = np.concatenate([lengths(total), np.array(list(exact))])
-        found = nearest_whole(worst, guesses, least=warmup + 1)
+        found = nearest_whole(few, partial(each.rates, few.steps), scale, guesses, least=warmup + 1)
         if found != total:
             explanations.append(_wrong_total(rows, each, found, exact.get(found, 0)))
     return explanations
@@ -309,14 +292,15 @@ def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanati
         [[0.0], np.round(np.geomspace(1, longest, GUESSES)), n * planned, np.floor(planned / n), np.arange(1, 9)]
     )
 
-    def worst(length: Array) -> Array:
-        return few.fit(variant.rates(few.steps, warmup=length[:, None]), scale)[0]
+    def curve(length: Array) -> Array:
+        return variant.rates(few.steps, warmup=length)
 
-    found = nearest_whole(worst, guesses[guesses <= longest])
+    found = nearest_whole(few, curve, scale, guesses[guesses <= longest])
     # beyond the total the schedule is all warm-up: that too is a warm-up of another length
     if total is not None and rows.steps.max() < FAR * reach:
-        beyond = nearest_whole(worst, np.round(np.geomspace(max(total, 2.0), FAR * reach, GUESSES)))
-        found = beyond if worst(np.array([beyond]))[0] < 0.5 * worst(np.array([found]))[0] else found
+        beyond = nearest_whole(few, curve, scale, np.geomspace(max(total, 2.0), FAR * reach, GUESSES))
+        better, best = few.fit(curve(np.array([[beyond], [found]])), scale)[0]
+        found = beyond if better < 0.5 * best else found
     if found == planned:
         return []
     what = f"took {found:g} steps" if found else "is missing"

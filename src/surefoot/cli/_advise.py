@@ -28,7 +28,6 @@ Uncertain = Annotated[
         "--uncertain",
         metavar="PERCENT",
         help="Limits that hold while every feature's scale is off by up to so much, such as 10%.",
-        show_default=False,
     ),
 ]
 WantsDensity = Annotated[

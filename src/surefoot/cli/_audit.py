@@ -17,7 +17,6 @@ LogPaths = Annotated[
         metavar="LOG",
         help="A log file (.csv, .tsv, .jsonl, .json, .parquet, text; also .gz), a TensorBoard event file, or the "
         "folder of a run; several are read one after the other, as of a run that was resumed.",
-        show_default=False,
     ),
 ]
 PlanText = Annotated[
@@ -27,12 +26,9 @@ PlanText = Annotated[
         metavar="PLAN",
         help="NAME[:RATE][,key=value...], such as cosine:total=10000,warmup=500 or linear:3e-4,total=1000; or another "
         "log.",
-        show_default=False,
     ),
 ]
-Column = Annotated[
-    str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.", show_default=False)
-]
+Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.")]
 Tolerance = Annotated[float, typer.Option("--tol", help="Part of the largest rate that is let pass.")]
 
 

@@ -24,7 +24,7 @@ Budget = Annotated[
 Total = Annotated[int, typer.Option("--total-steps", min=1, metavar="N", help="Updates of the run the rate is for.")]
 Rate = Annotated[
     float | None,
-    typer.Option("--lr", metavar="RATE", help="The rate that suits the whole [by a range test].", show_default=False),
+    typer.Option("--lr", metavar="RATE", help="The rate that suits the whole [by a range test]."),
 ]
 
 

@@ -15,8 +15,8 @@ from surefoot.targets import Map
 
 __all__ = ["orbit"]
 
-Low = Annotated[float | None, typer.Option("--low", help="Smallest step.", show_default=False)]
-High = Annotated[float | None, typer.Option("--high", help="Largest step.", show_default=False)]
+Low = Annotated[float | None, typer.Option("--low", help="Smallest step.")]
+High = Annotated[float | None, typer.Option("--high", help="Largest step.")]
 Count = Annotated[int, typer.Option("--count", min=1, max=12, help="Period doublings to find.")]
 
 

@@ -14,7 +14,7 @@ __all__ = ["play"]
 
 SavePath = Annotated[
     Path | None,
-    typer.Option("--save", metavar="PATH", help="Write the page here and do not open it.", show_default=False),
+    typer.Option("--save", metavar="PATH", help="Write the page here and do not open it."),
 ]
 
 

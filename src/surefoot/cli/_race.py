@@ -19,7 +19,6 @@ RuleNames = Annotated[
         "--rules",
         metavar="A,B,...",
         help="Names of rules, such as auto,bb,constant:1.9/L. Those worth seeing on the target by default.",
-        show_default=False,
     ),
 ]
 Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gradients of each.")]

@@ -17,22 +17,15 @@ LogPath = Annotated[
     Path,
     typer.Argument(metavar="LOG", help="A log with the gradient's norm at each step, before clipping."),
 ]
-Cap = Annotated[float | None, typer.Option("--clip", metavar="C", help="A cap of yours to judge.", show_default=False)]
+Cap = Annotated[float | None, typer.Option("--clip", metavar="C", help="A cap of yours to judge.")]
 Percentile = Annotated[float, typer.Option("--percentile", help="Percentile of the norms that is advised as the cap.")]
-Column = Annotated[
-    str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the norm.", show_default=False)
-]
-Beta2 = Annotated[
-    float | None, typer.Option("--beta2", help="Adam's beta2, for its rule of thumb.", show_default=False)
-]
-Total = Annotated[int | None, typer.Option("--total", min=1, metavar="N", help="Steps of the run.", show_default=False)]
+Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the norm.")]
+Beta2 = Annotated[float | None, typer.Option("--beta2", help="Adam's beta2, for its rule of thumb.")]
+Total = Annotated[int | None, typer.Option("--total", min=1, metavar="N", help="Steps of the run.")]
 LimitsPath = Annotated[
     Path | None,
     typer.Option(
-        "--limits",
-        metavar="LOG",
-        help="A log with the columns step and limit, as surefoot run --log writes it.",
-        show_default=False,
+        "--limits", metavar="LOG", help="A log with the columns step and limit, as surefoot run --log writes it."
     ),
 ]
 
@@ -49,7 +42,7 @@ def clip(out: Output, log: LogPath, cap: Cap = None, percentile: Percentile = 95
 
 def warmup(
     out: Output,
-    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="The peak rate.", show_default=False)],
+    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="The peak rate.")],
     limits: LimitsPath = None,
     beta2: Beta2 = None,
     total: Total = None,

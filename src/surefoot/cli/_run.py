@@ -23,48 +23,29 @@ __all__ = ["run"]
 STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
     str | None,
-    typer.Option(
-        "--rule",
-        metavar="RULE",
-        help="Such as auto, bb, armijo, constant:0.1 or constant:1.9/L [auto].",
-        show_default=False,
-    ),
+    typer.Option("--rule", metavar="RULE", help="Such as auto, bb, armijo, constant:0.1 or constant:1.9/L [auto]."),
 ]
-Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, metavar="N", help=f"Most moves [{STEPS}].", show_default=False)
-]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help=f"Most moves [{STEPS}].")]
 Step = Annotated[
     float | None,
-    typer.Option("--step", help="The step of a schedule; the first one that another rule tries.", show_default=False),
+    typer.Option("--step", help="The step of a schedule; the first one that another rule tries."),
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option(
-        "--tol",
-        help=f"For a problem: stop when the gradient norm fell to this part of its first [{TOL:g}].",
-        show_default=False,
-    ),
+    typer.Option("--tol", help=f"For a problem: stop when the gradient norm fell to this part of its first [{TOL:g}]."),
 ]
 PicturePath = Annotated[
     Path | None,
-    typer.Option("--output", metavar="PATH", help="For deblur: write the result as PNG.", show_default=False),
+    typer.Option("--output", metavar="PATH", help="For deblur: write the result as PNG."),
 ]
 OptimizerName = Annotated[
     str | None,
-    typer.Option(
-        "--optimizer",
-        metavar="NAME",
-        help="For a network: adamw, sgd, momentum or nesterov [adamw].",
-        show_default=False,
-    ),
+    typer.Option("--optimizer", metavar="NAME", help="For a network: adamw, sgd, momentum or nesterov [adamw]."),
 ]
 LogPath = Annotated[
     Path | None,
     typer.Option(
-        "--log",
-        metavar="PATH",
-        help="For a network: a .jsonl file, or a folder for TensorBoard's event files.",
-        show_default=False,
+        "--log", metavar="PATH", help="For a network: a .jsonl file, or a folder for TensorBoard's event files."
     ),
 ]
 # What each kind of target is run with.

@@ -11,29 +11,25 @@ from surefoot.recipes import scale_batch
 
 __all__ = ["scale"]
 
-Betas = Annotated[
-    str | None, typer.Option("--betas", metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].", show_default=False)
-]
+Betas = Annotated[str | None, typer.Option("--betas", metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].")]
 NoiseScale = Annotated[
     float | None,
-    typer.Option("--noise-scale", metavar="B", help="The gradient noise scale, in samples.", show_default=False),
+    typer.Option("--noise-scale", metavar="B", help="The gradient noise scale, in samples."),
 ]
 
 
 def scale(
     out: Output,
-    lr: Annotated[float, typer.Option("--lr", help="The rate that is good now.", show_default=False)],
-    batch: Annotated[float, typer.Option("--batch", help="Samples per update now.", show_default=False)],
-    to: Annotated[float, typer.Option("--to", help="Samples per update then.", show_default=False)],
+    lr: Annotated[float, typer.Option("--lr", help="The rate that is good now.")],
+    batch: Annotated[float, typer.Option("--batch", help="Samples per update now.")],
+    to: Annotated[float, typer.Option("--to", help="Samples per update then.")],
     optimizer: Annotated[str, typer.Option("--optimizer", metavar="NAME", help="Such as sgd or adamw.")] = "sgd",
     noise_scale: NoiseScale = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Updates of the run now.", show_default=False)] = None,
-    warmup: Annotated[int | None, typer.Option("--warmup", help="Those that warm up.", show_default=False)] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of SGD.", show_default=False)] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates of the run now.")] = None,
+    warmup: Annotated[int | None, typer.Option("--warmup", help="Those that warm up.")] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of SGD.")] = None,
     betas: Betas = None,
-    eps: Annotated[
-        float | None, typer.Option("--eps", help="Epsilon of Adam's family [1e-8].", show_default=False)
-    ] = None,
+    eps: Annotated[float | None, typer.Option("--eps", help="Epsilon of Adam's family [1e-8].")] = None,
 ) -> None:
     """Say the learning rate for another batch size, with the rule, its reason, and where it stops.
 

@@ -19,18 +19,16 @@ __all__ = ["sweep"]
 
 Low = Annotated[
     float | None,
-    typer.Option("--low", help="Lowest rate [0.1 x the stability limit at the start].", show_default=False),
+    typer.Option("--low", help="Lowest rate [0.1 x the stability limit at the start]."),
 ]
-High = Annotated[float | None, typer.Option("--high", help="Highest rate [4 x that limit].", show_default=False)]
+High = Annotated[float | None, typer.Option("--high", help="Highest rate [4 x that limit].")]
 Count = Annotated[int, typer.Option("--count", min=2, metavar="N", help="How many rates, evenly by their ratio.")]
 Steps = Annotated[int, typer.Option("--steps", min=FEWEST_STEPS, metavar="N", help="Steps of each run.")]
 Samples = Annotated[
     int, typer.Option("--samples", min=1, metavar="N", help="For a network: samples in the full batch, at most.")
 ]
 Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of heavy ball.")]
-Clip = Annotated[
-    float | None, typer.Option("--clip", metavar="C", help="Cut gradients to this norm.", show_default=False)
-]
+Clip = Annotated[float | None, typer.Option("--clip", metavar="C", help="Cut gradients to this norm.")]
 
 
 def sweep(

@@ -182,13 +182,11 @@ def _owners(verb: Verb, option: str) -> str:
 def _option(option: Option, owners: str) -> Any:
     flag = f"--{option.name.replace('_', '-')}"
     text = f"For {owners}: {option.help}."
-    return Annotated[
-        option.type | None, typer.Option(flag, metavar=option.metavar or None, help=text, show_default=False)
-    ]
+    return Annotated[option.type | None, typer.Option(flag, metavar=option.metavar or None, help=text)]
 
 
 def _path(name: str) -> Any:
-    return Annotated[Path | None, typer.Option(f"--{name}", metavar="PATH", help=FILES[name], show_default=False)]
+    return Annotated[Path | None, typer.Option(f"--{name}", metavar="PATH", help=FILES[name])]
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

@@ -17,21 +17,14 @@ PlanText = Annotated[
         "--plan",
         metavar="PLAN",
         help="The schedule that was meant, as **surefoot audit** takes it, such as cosine:total=10000,warmup=500.",
-        show_default=False,
     ),
 ]
-LossColumn = Annotated[
-    str | None, typer.Option("--loss", metavar="NAME", help="The column (tag) of the loss.", show_default=False)
-]
-NormColumn = Annotated[
-    str | None, typer.Option("--norm", metavar="NAME", help="The column of the gradient's norm.", show_default=False)
-]
-RateColumn = Annotated[
-    str | None, typer.Option("--rate", metavar="NAME", help="The column of the rate.", show_default=False)
-]
+LossColumn = Annotated[str | None, typer.Option("--loss", metavar="NAME", help="The column (tag) of the loss.")]
+NormColumn = Annotated[str | None, typer.Option("--norm", metavar="NAME", help="The column of the gradient's norm.")]
+RateColumn = Annotated[str | None, typer.Option("--rate", metavar="NAME", help="The column of the rate.")]
 Entropy = Annotated[
     float | None,
-    typer.Option("--entropy", metavar="NATS", help="Loss of the best constant prediction.", show_default=False),
+    typer.Option("--entropy", metavar="NATS", help="Loss of the best constant prediction."),
 ]
 
 
