@@ -36,7 +36,7 @@ def test_no_uncertainty_is_the_nominal_case():
 
 def test_advice_with_uncertain_features_is_smaller():
     target = sf.targets.as_target(CASES["logistic"](X))
-    nominal, robust = sf.advise(target), sf.advise(target.made_uncertain(0.2))
+    nominal, robust = sf.advise(target), sf.advise(target.with_uncertainty(0.2))
     for plain, safe in zip(nominal.recommendations, robust.recommendations, strict=True):
         assert safe.limits.stable < plain.limits.stable
         assert "within +-20%" in safe.spectrum.note

@@ -10,7 +10,7 @@ from surefoot.errors import InvalidInput
 from surefoot.problems import Deblurring
 from surefoot.targets import resolve
 from surefoot.targets.deblur import DeblurTarget, deblur_target, gaussian_kernel
-from surefoot.targets.images import read_image, shrunk, write_png
+from surefoot.targets.images import read_image, shrink, write_png
 from surefoot.targets.restoration import beyond, restoration
 from surefoot.trials import race
 
@@ -100,11 +100,11 @@ def test_the_kernel_sums_to_one():
 
 def test_shrinking_takes_means():
     image = np.arange(35.0).reshape(5, 7)
-    np.testing.assert_allclose(shrunk(image, 2)[0, 0], image[:2, :2].mean())
-    assert shrunk(image, 2).shape == (2, 3)
-    assert shrunk(image[..., None] * np.ones(3), 3).shape == (1, 2, 3)
-    np.testing.assert_array_equal(shrunk(image, 1), image)
-    assert shrunk(image, 100) == pytest.approx(image.mean())
+    np.testing.assert_allclose(shrink(image, 2)[0, 0], image[:2, :2].mean())
+    assert shrink(image, 2).shape == (2, 3)
+    assert shrink(image[..., None] * np.ones(3), 3).shape == (1, 2, 3)
+    np.testing.assert_array_equal(shrink(image, 1), image)
+    assert shrink(image, 100) == pytest.approx(image.mean())
 
 
 def test_what_happens_above_the_limit_is_what_is_predicted(small):

@@ -58,7 +58,7 @@ def advise(
         A `surefoot.problems` problem, a symmetric matrix (its quadratic), a `surefoot.training.Task`, or any object
         with the interface of `surefoot.targets.Target`.
     rtol, failure : float
-        Of the curvature's interval, as in `surefoot.spectrum`.
+        Relative width of the curvature's interval, and the probability that it is wrong, as in `surefoot.spectrum`.
     trial_steps : int
         Length of a short real run.
     rng : int
@@ -184,10 +184,10 @@ class _Session:
 
     def _first_number(self, initial: float) -> None:
         """A step by short runs alone: where curvature takes minutes to measure, nobody should wait for a number."""
-        unmeasured = getattr(self.target, "unmeasured", None)
-        if self.announce is None or unmeasured is None:
+        make = getattr(self.target, "first_candidate", None)
+        if self.announce is None or make is None:
             return
-        candidate = unmeasured()
+        candidate = make()
 
         found: dict[float, list[float]] = {}
 

@@ -70,7 +70,7 @@ class Recommendation(Record):
     usable : (float, float) or None
         Steps between which the short runs were good; None if none was.
     suggested : float or None
-        From the short runs alone; None where Surefoot abstains.
+        Step from the short runs alone; None where Surefoot abstains.
     finding : str
         What the numbers say together: agreement or disagreement of limit and runs.
     amplification : tuple of (step, worst growth per step)

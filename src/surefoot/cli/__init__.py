@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from surefoot.cli._failures import Stop, complain, interrupted, of_any
+from surefoot.cli._failures import Stop, complain, of_any, say_interrupted
 
 __all__ = ["main", "run"]
 
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Stop as stop:
         return complain(stop)
     except KeyboardInterrupt:
-        return interrupted()
+        return say_interrupted()
     except BrokenPipeError:
         # the reader left (head, less): nothing to say, and nowhere to say it when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -56,4 +56,4 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("SUREFOOT_TRACEBACK"):
             raise
         return complain(of_any(error))
-    return interrupted() if code == 130 else int(code or 0)
+    return say_interrupted() if code == 130 else int(code or 0)

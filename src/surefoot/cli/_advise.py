@@ -1,7 +1,7 @@
 """The verb `advise`: how big a step, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,10 +10,9 @@ import typer
 from surefoot.advice import Advice
 from surefoot.advice import advise as compute_advice
 from surefoot.cli._failures import bad_input
-from surefoot.cli._output import Output, deliver
+from surefoot.cli._output import Named, Output, deliver
 from surefoot.cli._verb import Chosen
 from surefoot.errors import InvalidInput
-from surefoot.solvers import Diagnosis
 from surefoot.spectra import density as spectral_density
 from surefoot.targets import ODE, ProblemTarget, Target
 
@@ -51,7 +50,7 @@ def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: Wa
         with bad_input():
             if uncertain is not None or density:
                 raise InvalidInput("--uncertain and --density do not go with a differential equation; leave them out")
-        deliver([Diagnosed(equation, equation.diagnose()) for equation in chosen.targets], out)
+        deliver([_diagnose(equation) for equation in chosen.targets], out)
         return
     targets = chosen.targets if uncertain is None else _uncertain(chosen.targets, uncertain)
     with out.progress() as progress:
@@ -62,20 +61,9 @@ def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: Wa
     deliver(advices, out, failed=not all(map(_has_advice, advices)))
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosed:
-    """A differential equation with what was found of it."""
-
-    equation: ODE
-    found: Diagnosis
-
-    def __str__(self) -> str:
-        return f"{self.equation.name}: {self.equation.summary}\n{self.found}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON and for the report."""
-        about = {"kind": "diagnosis", "target": self.equation.name, "summary": self.equation.summary}
-        return {**self.found.to_dict(), **about}
+def _diagnose(equation: ODE) -> Named:
+    about = {"kind": "diagnosis", "summary": equation.summary}
+    return Named(equation.name, equation.diagnose(), about)
 
 
 def _has_advice(advice: Advice) -> bool:
@@ -99,4 +87,4 @@ def _uncertain(targets: Sequence[Any], percent: str) -> tuple[ProblemTarget, ...
             raise InvalidInput(f"--uncertain takes a percentage such as 10%; got {percent!r}") from error
         if not all(isinstance(target, ProblemTarget) for target in targets):
             raise InvalidInput("--uncertain works on problems with features; a network has none of known scale")
-        return tuple(target.made_uncertain(fraction) for target in targets)
+        return tuple(target.with_uncertainty(fraction) for target in targets)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra, SurefootError
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Stop", "bad_input", "complain", "interrupted", "of_any"]
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Stop", "bad_input", "complain", "of_any", "say_interrupted"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 # Clauses after the last semicolon of a message that belong to what was wrong rather than say what would fix it.
@@ -53,7 +53,7 @@ def of_any(error: Exception) -> Stop:
     if usage is not None:  # how Typer (and Click, which older ones build on) says that the command line is wrong
         return _usage(error, usage())
     if isinstance(error, RuntimeError) and type(error).__name__ == "Abort":
-        return Stop("interrupted", code=INTERRUPTED)
+        return Stop("say_interrupted", code=INTERRUPTED)
     if isinstance(error, ImportError) and error.name:
         return Stop(f"the package {error.name} is not installed", f"pip install {error.name}")
     if isinstance(error, MemoryError):
@@ -73,9 +73,9 @@ def complain(stop: Stop) -> int:
     return stop.code
 
 
-def interrupted() -> int:
+def say_interrupted() -> int:
     """Say that the user stopped it."""
-    return complain(Stop("interrupted", code=INTERRUPTED))
+    return complain(Stop("say_interrupted", code=INTERRUPTED))
 
 
 def _usage(error: Exception, message: str) -> Stop:

@@ -1,13 +1,12 @@
 """The verbs `range`, `noise` and `groups`: what can be measured of a network before it is trained."""
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from surefoot.cli._failures import bad_input
-from surefoot.cli._output import Output, deliver
+from surefoot.cli._output import Named, Output, deliver
 from surefoot.cli._verb import Chosen
 
 __all__ = ["groups", "noise", "range_"]
@@ -74,18 +73,3 @@ def groups(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", lr: 
         rate = range_of(task, optimizer, rng=chosen.rng).rate if lr is None else lr
         found = suggest_groups_of(task, optimizer, rate=rate, rng=chosen.rng)
     deliver([Named(f"{chosen.name}, {optimizer} at {rate:.3g}", found)], out)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A result with what it is of."""
-
-    name: str
-    found: Any
-
-    def __str__(self) -> str:
-        return f"{self.name}\n{self.found}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**self.found.to_dict(), "target": self.name}

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -15,11 +15,36 @@ from surefoot.errors import InvalidInput
 from surefoot.records import VERSION
 from surefoot.tables import write_csv
 
-__all__ = ["Output", "deliver"]
+__all__ = ["Named", "Output", "deliver"]
 
 T = TypeVar("T")
 
 PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A result that does not know what it is of: the target's name, and what else stands in its record.
+
+    Parameters
+    ----------
+    name : str
+    found : Record
+    about : mapping
+        Entries of the record; its summary, if there is one, stands beside the name.
+    """
+
+    name: str
+    found: Any
+    about: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __str__(self) -> str:
+        summary = self.about.get("summary")
+        return f"{self.name}{f': {summary}' if summary else ''}\n{self.found}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and for the report."""
+        return {**self.found.to_dict(), "target": self.name, **self.about}
 
 
 @dataclass(slots=True, kw_only=True)

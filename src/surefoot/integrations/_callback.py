@@ -12,7 +12,7 @@ from surefoot.rules import Watch
 from surefoot.training.loop import Loop
 from surefoot.training.loop.training_step import OVERFLOWS
 from surefoot.training.model.agreement import gradient_norm
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["Guarding", "Piloting"]
 
@@ -136,7 +136,7 @@ class Piloting(Guarding):
         if not 0 < total < math.inf:
             raise InvalidInput("the length of the run is not known; give PilotCallback(total_steps=...)")
         self.to_peak(optimizer)
-        rule, self.said = rehearsed(model, loss, data, unwrapped(optimizer), int(total))
+        rule, self.said = rehearsed(model, loss, data, unwrap(optimizer), int(total))
         return Loop(model, optimizer, rule=rule, total_steps=int(total), **self._settings)
 
     def to_peak(self, optimizer: Any) -> None:

@@ -40,7 +40,7 @@ def density_figure(density: Any) -> Drawing:
     Parameters
     ----------
     density : Density or mapping
-        From `surefoot.spectra.density`, or its `to_dict`.
+        Density from `surefoot.spectra.density`, or its `to_dict`.
 
     Returns
     -------

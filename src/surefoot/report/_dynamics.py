@@ -42,7 +42,7 @@ def orbit_diagram(
     coordinate : int
         Which coordinate of a vector state is drawn.
     interval : (float, float), optional
-        Of the states shown (default: all that stay).
+        Interval of the states shown (default: all that stay).
 
     Returns
     -------
@@ -109,7 +109,7 @@ def cobweb(
     parameter, x0 : float
     steps : int
     interval : (float, float), optional
-        Of the states shown (default: a little more than the orbit).
+        Interval of the states shown (default: a little more than the orbit).
 
     Returns
     -------

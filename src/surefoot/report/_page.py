@@ -41,7 +41,7 @@ class Table:
     heads : sequence of str
     rows : sequence of sequence of str or Cell
     title, about : str
-        Of a table that can be opened; one without a title is always in sight.
+        Heading of a table that can be opened, and words beside it; one without a title is always in sight.
     open : bool
         Whether it is open at first.
     notes : sequence of str

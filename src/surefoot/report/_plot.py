@@ -61,14 +61,14 @@ def curves_of(figure: Figure) -> list[tuple[str, tuple[str, str], list[tuple[str
         for line in axes.get_lines():
             if _space(axes, line) == "data":
                 points = list(zip(*map(_floats, (line.get_xdata(), line.get_ydata())), strict=True))
-                rows = [(_digits(x), names.get(y) or _digits(y)) for x, y in _thinned(points)]
+                rows = [(_digits(x), names.get(y) or _digits(y)) for x, y in _thin(points)]
                 if rows:
                     # a label that begins with "_" stays out of the legend, and names the numbers here all the same
                     name = str(line.get_label()).removeprefix("_")
                     found.setdefault((up if name.startswith("child") else name, (across, up)), []).extend(rows)
         for stems in axes.collections:
             if isinstance(stems, LineCollection):
-                rows = [(_digits(float(segment[0][0])), "") for segment in _thinned(stems.get_segments())]
+                rows = [(_digits(float(segment[0][0])), "") for segment in _thin(stems.get_segments())]
                 found.setdefault((across, (across, "")), []).extend(rows)
     return [(name, heads, rows) for (name, heads), rows in found.items()]
 
@@ -89,8 +89,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
     low, high = axis.get_view_interval()
     return {
         "log": axis.get_scale() == "log",
-        "from": _rounded(low),
-        "to": _rounded(high),
+        "from": _round(low),
+        "to": _round(high),
         "label": axis.get_label_text(),
         "ticks": _fixed_ticks(axis),
     }
@@ -113,7 +113,7 @@ def _items(axes: Axes) -> Iterator[dict[str, Any]]:
         if isinstance(artist, Line2D):
             yield _line(axes, artist)
         elif isinstance(artist, AxesImage):
-            yield {"is": "picture", "at": pictures, "extent": [_rounded(v) for v in artist.get_extent()]}
+            yield {"is": "picture", "at": pictures, "extent": [_round(v) for v in artist.get_extent()]}
             pictures += 1
         elif isinstance(artist, LineCollection):
             yield from _segments(axes, artist)
@@ -145,8 +145,8 @@ def _segments(axes: Axes, lines: LineCollection) -> Iterator[dict[str, Any]]:
     ys: list[float | None] = []
     for segment in lines.get_segments():
         for x, y in segment:
-            xs.append(_rounded(x))
-            ys.append(_rounded(y))
+            xs.append(_round(x))
+            ys.append(_round(y))
         xs.append(None)
         ys.append(None)
     colors: Any = lines.get_colors()
@@ -171,7 +171,7 @@ def _areas(axes: Axes, artist: Any) -> Iterator[dict[str, Any]]:
         "is": "area",
         "label": _label(artist),
         "in": _space(axes, artist),
-        "rings": [[[_rounded(x), _rounded(y)] for x, y in ring] for ring in rings if len(ring) > 2],
+        "rings": [[[_round(x), _round(y)] for x, y in ring] for ring in rings if len(ring) > 2],
         **_paint(colors[0], float(colors[0][3])),
     }
 
@@ -182,8 +182,8 @@ def _words(note: Annotation) -> dict[str, Any]:
     # words at the top of the axes stand in a blended system: x is data, y a part of the height
     top = not isinstance(note.xycoords, str)
     return {
-        "is": "words", "text": note.get_text(), "in": "x" if top else "data", "x": _rounded(float(x)),
-        "y": _rounded(float(y)), "dx": float(dx), "dy": float(dy), "right": note.get_horizontalalignment() == "left",
+        "is": "words", "text": note.get_text(), "in": "x" if top else "data", "x": _round(float(x)),
+        "y": _round(float(y)), "dx": float(dx), "dy": float(dy), "right": note.get_horizontalalignment() == "left",
         "below": note.get_verticalalignment() == "top", **_paint(note.get_color(), None),
     }  # fmt: skip
 
@@ -201,7 +201,7 @@ def _paint(color: Any, alpha: float | None) -> dict[str, Any]:
     return {"color": named, "alpha": round(own if alpha is None else float(alpha), 3)}
 
 
-def _thinned(points: Sequence[T]) -> list[T]:
+def _thin(points: Sequence[T]) -> list[T]:
     return [points[i] for i in spread(len(points), ROWS)]
 
 
@@ -211,14 +211,14 @@ def _label(artist: Artist) -> str:
 
 
 def _numbers(values: Any) -> list[float | None]:
-    return [_rounded(v) for v in _floats(values)]
+    return [_round(v) for v in _floats(values)]
 
 
 def _floats(values: Any) -> list[float]:
     return np.asarray(values, dtype=np.float64).ravel().tolist()
 
 
-def _rounded(value: float) -> float | None:
+def _round(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 

@@ -18,7 +18,7 @@ def range_figure(record: Mapping[str, Any]) -> str:
     Parameters
     ----------
     record : mapping
-        From ``range_test(...).to_dict()``.
+        Record of ``range_test(...).to_dict()``.
 
     Returns
     -------

@@ -15,7 +15,7 @@ def region_figure(region: Region) -> Drawing:
     Parameters
     ----------
     region : Region
-        From ``method.region()``.
+        Region from ``method.region()``.
 
     Returns
     -------

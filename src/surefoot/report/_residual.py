@@ -65,7 +65,7 @@ def section(record: Record) -> Section:
     Parameters
     ----------
     record : mapping
-        Of kind "residual stability".
+        A record of kind "residual stability".
     """
     caption = (
         "Left the signal |x_k| against |x_0|, right the gradient by x_k against that at the end. Lines are measured, "

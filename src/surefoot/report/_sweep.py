@@ -39,7 +39,7 @@ def sweep_figure(sweep: Any) -> Drawing:
     Parameters
     ----------
     sweep : Sweep or mapping
-        From `surefoot.trials.sweep`, or its `to_dict`.
+        Sweep from `surefoot.trials.sweep`, or its `to_dict`.
 
     Returns
     -------

@@ -22,7 +22,7 @@ def section(study: Record) -> Section:
     Parameters
     ----------
     study : mapping
-        Of a `WidthStudy`.
+        Record of a `WidthStudy`.
     """
     lead = "As the width grows the best rate goes like " + "; ".join(
         f"width to the power {powers['best']:+.2f} ({_title(name)}; the limit {powers['predicted']:+.2f})"

@@ -68,7 +68,7 @@ class ProblemTarget:
         self.uncertain = 0.0
         self._hessian = problem.hessian(self.start)
 
-    def made_uncertain(self, fraction: float) -> "ProblemTarget":
+    def with_uncertainty(self, fraction: float) -> "ProblemTarget":
         """The same target with every feature's scale known to +-fraction only: limits hold for all of them.
 
         Raises

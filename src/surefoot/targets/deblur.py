@@ -10,7 +10,7 @@ from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.operators import Array, convolution
 from surefoot.problems import Deblurring, discrepancy, noise_level
 from surefoot.targets._problem import ProblemTarget
-from surefoot.targets.images import COLOURS, WHITE, depth_of, read_image, shrunk
+from surefoot.targets.images import COLOURS, WHITE, depth_of, read_image, shrink
 
 __all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel"]
 
@@ -157,7 +157,7 @@ def _noise_of_jpeg(observed: Array, path: str | Path) -> float | None:
     """
     if Path(path).suffix.lower() not in JPEG or min(observed.shape[:2]) < SMALLEST_HALVED:
         return None
-    return 2 * noise_level(shrunk(observed, 2), colour=observed.ndim == COLOURS)
+    return 2 * noise_level(shrink(observed, 2), colour=observed.ndim == COLOURS)
 
 
 def _camera() -> Array:

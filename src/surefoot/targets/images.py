@@ -15,7 +15,7 @@ from surefoot.errors import InvalidInput, MissingExtra, SurefootError
 from surefoot.operators import Array
 from surefoot.targets._formats import read_content
 
-__all__ = ["as_base64", "depth_of", "read_image", "shrunk", "write_png"]
+__all__ = ["as_base64", "depth_of", "read_image", "shrink", "write_png"]
 
 WHITE = 255.0
 WHITES = {"bool": 1.0, "uint8": WHITE, "uint16": 65535.0}
@@ -121,7 +121,7 @@ def as_base64(image: Array) -> str:
     return base64.b64encode(_png(image)).decode("ascii")
 
 
-def shrunk(image: Array, block: int) -> Array:
+def shrink(image: Array, block: int) -> Array:
     """The means over squares of so many pixels a side; an incomplete last one is left out."""
     rows, columns = (max(n // block, 1) for n in image.shape[:2])
     high, wide = (min(block, n) for n in image.shape[:2])

@@ -12,7 +12,7 @@ from surefoot.records import encode
 from surefoot.rules import Constant
 from surefoot.solvers import Descent, descend
 from surefoot.targets.deblur import DeblurTarget
-from surefoot.targets.images import as_base64, shrunk
+from surefoot.targets.images import as_base64, shrink
 
 __all__ = ["Beyond", "Restoration", "beyond", "restoration"]
 
@@ -73,7 +73,7 @@ class Restoration:
         As observed, and what the run made of it.
     truth : array of that shape, or None
     psnr : (float, float) or None
-        Of both, in dB, for a peak of 1; None where the truth is not known.
+        PSNR of both, in dB, for a peak of 1; None where the truth is not known.
     gradients : int
         What it cost.
     enough : bool
@@ -192,4 +192,4 @@ def _beyond(tried: Beyond) -> dict[str, Any]:
 
 
 def _picture(image: Array) -> str:
-    return as_base64(shrunk(image, -(-max(image.shape[:2]) // SHOWN)))
+    return as_base64(shrink(image, -(-max(image.shape[:2]) // SHOWN)))

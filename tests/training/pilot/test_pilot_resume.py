@@ -14,19 +14,19 @@ from training.pilot.pilot_killed import main
 import surefoot as sf
 from surefoot.logs import read_log
 from surefoot.training import Pilot
-from surefoot.training.model.sandbox import random_state_kept
+from surefoot.training.model.sandbox import keep_random_state
 
 
 def test_a_run_killed_in_the_middle_goes_on_bit_for_bit(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    with random_state_kept():
+    with keep_random_state():
         main(whole, 0)
     process = subprocess.run([sys.executable, pilot_killed.__file__, killed, "59"], capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert not (killed / "end.pt").exists()
-    with random_state_kept():
+    with keep_random_state():
         main(killed, 0)
     expected, found = (torch.load(f / "end.pt", weights_only=True) for f in (whole, killed))
     assert expected["history"] == found["history"]

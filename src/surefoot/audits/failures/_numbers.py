@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot.audits.failures._run import Look, Run, number
+from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._types import Finding
 from surefoot.logs import Curve
 
@@ -133,17 +133,11 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
                 else "it broke within a few rows"
             )
             + ": a divergence fast enough would not be seen to grow"
-            + ("" if rate is None else f"; the rate was {number(rate)}"),
-            try_first=_lower(rate),
+            + rate_was(rate),
+            try_first=(instead(rate, 1 / 3, "a third of the rate"),),
             measure="log every step around there: a loss that grows by a factor each step is the rate's",
             weight=2 if loss.row <= AT_ONCE else 1.2,
         )
-
-
-def _lower(rate: float | None) -> tuple[str, ...]:
-    if rate is None or rate <= 0:
-        return ("a third of the rate",)
-    return (f"a rate of {number(rate / 3)} instead of {number(rate)}",)
 
 
 def _before(run: Run, broken: Broken) -> str:

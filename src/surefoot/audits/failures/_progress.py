@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from surefoot.audits.failures._run import Look, Run, number
+from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._signal import FAR, level
 from surefoot.audits.failures._types import Cause
 
@@ -31,6 +31,10 @@ TOO_EARLY, NEARLY_ZERO = 0.8, 1e-3
 OVERFIT = 0.1
 # Rows below which a trend says little.
 FEW = 6
+
+# What is said in more than one place.
+RANGE_TEST = "range_test: short runs at many rates say which one works"
+VARIATION = "the variation of the model's outputs over a batch: none means it is constant"
 
 
 def look_at_progress(run: Run) -> Look:
@@ -182,11 +186,8 @@ def _too_short(peak: float | None, gain: float | None, *, weight: float) -> Caus
         says = f"plain gradient descent with these rates and norms could lower the loss by about {number(gain)} in all"
     return Cause(
         word="rate too small",
-        says=says + ("" if peak is None else f"; the largest rate was {number(peak)}"),
-        try_first=(
-            f"a rate of {number(10 * peak)} instead of {number(peak)}" if peak else "ten times the rate",
-            "range_test: short runs at many rates say which one works",
-        ),
+        says=says + rate_was(peak, "the largest rate was"),
+        try_first=(instead(peak, 10, "ten times the rate"), RANGE_TEST),
         measure="surefoot.training.range_test(model, loss, data, optimizer)",
         weight=weight,
     )
@@ -195,18 +196,13 @@ def _too_short(peak: float | None, gain: float | None, *, weight: float) -> Caus
 def _too_long(peak: float | None, gain: float | None, *, weight: float) -> Cause:
     says = "a first step too large can leave an output that is constant, and then nothing moves"
     if gain is not None:
-        says = (
-            f"short steps with these norms would have lowered the loss by about {number(gain)}, and it did not fall: "
-        )
-        says += "they went too far, or left an output that is constant"
+        says = f"short steps with these norms would have lowered the loss by about {number(gain)}, and it did not fall"
+        says += ": they went too far, or left an output that is constant"
     return Cause(
         word="rate above the limit",
-        says=says + ("" if peak is None else f"; the largest rate was {number(peak)}"),
-        try_first=(
-            f"a rate of {number(peak / 10)} instead of {number(peak)}" if peak else "a tenth of the rate",
-            "range_test: short runs at many rates say which one works",
-        ),
-        measure="the variation of the model's outputs over a batch: none means that it is constant",
+        says=says + rate_was(peak, "the largest rate was"),
+        try_first=(instead(peak, 1 / 10, "a tenth of the rate"), RANGE_TEST),
+        measure=VARIATION,
         weight=weight,
     )
 
@@ -249,7 +245,7 @@ def _constant_output(run: Run, says: str, *, weight: float) -> Cause:
             else "a lower rate",
             "standardise the inputs",
         ),
-        measure="the variation of the model's outputs over a batch: none means it is constant",
+        measure=VARIATION,
         weight=weight,
     )
 
@@ -276,12 +272,12 @@ def _too_small(run: Run, look: Look) -> None:
     look.suspect(
         word="rate too small",
         says="a run of this length could have come further: its loss is nearly a straight line"
-        + ("" if peak is None else f"; the largest rate was {number(peak)}"),
+        + rate_was(peak, "the largest rate was"),
         try_first=(
             f"a rate of {number(3 * peak)}, then {number(10 * peak)}, instead of {number(peak)}"
             if peak
             else "three times the rate",
-            "range_test: short runs at many rates say which one works",
+            RANGE_TEST,
             "or a longer run, if the rate was chosen with care",
         ),
         measure="surefoot.training.range_test(model, loss, data, optimizer)",
@@ -373,7 +369,7 @@ def _bump(run: Run, look: Look) -> None:
         ),
         try_first=(
             f"a warm-up of {3 * max(length or 0, step - float(loss.steps[0])):,.0f} {run.curves.unit}s",
-            f"a peak of {number(rate / 2)} instead of {number(rate)}" if rate else "half the peak rate",
+            instead(rate, 1 / 2, "half the peak rate", "a peak"),
         ),
         measure="the limit at a few early steps (SharpnessTracker): warmup_advice turns it into a length",
         weight=3,

@@ -19,7 +19,7 @@ from surefoot.audits.failures._signal import (
 from surefoot.audits.failures._types import Cause, Finding
 from surefoot.logs import Curve, Curves
 
-__all__ = ["Look", "Run", "number", "run_of"]
+__all__ = ["Look", "Run", "instead", "number", "rate_was", "run_of"]
 
 Array = NDArray[np.float64]
 
@@ -214,3 +214,13 @@ def run_of(curves: Curves, entropy: float | None) -> Run:
 def number(value: float) -> str:
     """Four digits: more would say more than a log knows."""
     return f"{value:.4g}"
+
+
+def rate_was(rate: float | None, words: str = "the rate was") -> str:
+    """The rate at the end of a sentence; nothing where it was not logged."""
+    return "" if rate is None else f"; {words} {number(rate)}"
+
+
+def instead(rate: float | None, factor: float, otherwise: str, what: str = "a rate") -> str:
+    """Another rate to try, with this run's numbers: "a rate of 0.1 instead of 0.3"; in words where none was logged."""
+    return f"{what} of {number(factor * rate)} instead of {number(rate)}" if rate and rate > 0 else otherwise

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from surefoot.audits.failures._run import Look, Run, number
+from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._signal import Rise
 
 __all__ = ["look_at_stability"]
@@ -62,7 +62,7 @@ def _look_at_rise(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> 
         word = "slow divergence" if _rows_after(run, rise) > 8 else "diverged"
         says = f"the loss rose from {number(rise.low)} at {run.at(onset)}{grew} to {number(rise.high)} at {run.at(end)}"
     rate = run.rate_at(onset)
-    says += "" if rate is None else f"; the rate was {number(rate)} there"
+    says += rate_was(rate, "the rate there was")
     look.find(word=word, says=says, step=onset)
     look.marks.append((onset, f"{word} from here"))
     _norm_with(run, rise, look)
@@ -94,14 +94,12 @@ def _norm_with(run: Run, rise: Rise, look: Look) -> None:
 
 def _lower(rate: float | None, rise: Rise) -> str:
     """A lower rate, with this run's numbers."""
-    if rate is None or rate <= 0:
-        return "a third of the rate"
-    return f"a rate of {number(rate / 3)} instead of {number(rate)}" + _plain_limit(rate, rise)
+    return instead(rate, 1 / 3, "a third of the rate") + _plain_limit(rate, rise)
 
 
-def _plain_limit(rate: float, rise: Rise) -> str:
+def _plain_limit(rate: float | None, rise: Rise) -> str:
     """For plain gradient descent growth says the limit: the loss grows by (rate x curvature - 1)^2 in a step."""
-    if rise.growth is None or rise.growth > 100:
+    if not rate or rate <= 0 or rise.growth is None or rise.growth > 100:
         return ""
     limit = 2 * rate / (1 + math.sqrt(rise.growth))
     return f" (were it plain gradient descent, that growth would put the limit at {number(limit)})"
@@ -200,7 +198,7 @@ def _above_the_limit(run: Run, rise: Rise, look: Look, *, onset: float, from_sta
         weight = min(weight, 2.0)
     look.suspect(
         word="rate above the limit",
-        says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
+        says=says + rate_was(rate),
         try_first=(
             _lower(rate, rise),
             f"Guard: it goes back to before {run.at(onset)} and brakes, by itself",
@@ -280,7 +278,7 @@ def _spikes(run: Run, look: Look) -> None:
         says = f"a spike at {run.at(step)}: the loss went from {number(spike.before)} to {number(spike.height)}"
         says += f" and was back after {spike.rows} row{'s' * (spike.rows > 1)}"
         says += f"; the gradient's norm was {burst:.3g} times the usual" if burst is not None and burst > 2 else ""
-        says += f"; the rate was {number(rate)}" if rate is not None else ""
+        says += rate_was(rate)
         look.find(word="spike", says=says, step=step, fault=len(run.spikes) >= SEVERAL)
         look.marks.append((step, "spike"))
     steps = np.array([float(loss.steps[spike.top]) for spike in run.spikes])
@@ -329,7 +327,7 @@ def _spikes(run: Run, look: Look) -> None:
         + ("" if rate is None else f" ({number(rate)} at the first)")
         + ", or Adam's second moment forgets too slowly what it needs",
         try_first=(
-            f"a rate of {number(rate / 2)}" if rate else "half the rate",
+            instead(rate, 1 / 2, "half the rate"),
             "beta2 = 0.95 instead of 0.999, for Adam",
             _clip(run, float(steps[0]) - 1),
         ),
@@ -394,9 +392,9 @@ def _oscillation(run: Run, look: Look) -> None:
     )
     look.suspect(
         word="rate at the limit",
-        says=says + ("" if rate is None else f"; the rate was {number(rate)}"),
+        says=says + rate_was(rate),
         try_first=(
-            f"a rate of {number(rate / 2)}" if rate else "half the rate",
+            instead(rate, 1 / 2, "half the rate"),
             "anneal: lower the rate along the run, so that it settles",
             "more samples in a batch, if it is noise that is followed",
         ),

@@ -19,7 +19,7 @@ from surefoot.training.curvature.linearised import (
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
-from surefoot.training.model.trees import first_sizes, taken
+from surefoot.training.model.trees import first_sizes, take
 
 __all__ = ["EmpiricalFisherOf", "empirical_fisher"]
 
@@ -170,7 +170,7 @@ def _one_by_one(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
         )
     size = sizes.pop()
     try:
-        return torch.stack([as_scalar(loss(model, taken(batch, torch.tensor([i]), size))) for i in range(size)])
+        return torch.stack([as_scalar(loss(model, take(batch, torch.tensor([i]), size))) for i in range(size)])
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

@@ -12,9 +12,9 @@ from surefoot.errors import NotSmooth, SurefootError
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.model.internals import forward_pre_hooks
 from surefoot.training.model.parameters import Block, select
-from surefoot.training.model.sandbox import coupled, undisturbed
+from surefoot.training.model.sandbox import couples_samples, isolate
 from surefoot.training.model.shards import Shards
-from surefoot.training.model.trees import first_sizes, mapped, on_device, spread
+from surefoot.training.model.trees import first_sizes, map_tensors, on_device, spread
 
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
@@ -76,7 +76,7 @@ def self_check(operator: "CurvatureOperator") -> str:
     """
     batch = operator.batches.items[0]
     # batch normalisation in train mode needs two samples
-    least = 2 if coupled(operator.model) else 1
+    least = 2 if couples_samples(operator.model) else 1
     few = spread(batch, max(least, min(SAMPLES, min(first_sizes(batch), default=0) // SHARE)))
     if operator.shards is not None:
         return _check_in_place(operator, batch if few is None else few, operator.shards)
@@ -104,11 +104,11 @@ def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -
     batch = on_device(batch, operator.block.tensors[0].device)
     curvature = operator.curvature
     if in_double:
-        model, batch, curvature = model.double(), mapped(_double, batch), curvature.in_double()
+        model, batch, curvature = model.double(), map_tensors(_double, batch), curvature.in_double()
     else:
         curvature = curvature.in_full()
     block = select(model, operator.names)
-    with undisturbed(model):
+    with isolate(model):
         _, _, coarsest, linearised = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
         precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
         if coarsest > SINGLE_EPS:
@@ -119,7 +119,7 @@ def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -
         del linearised  # it holds a gradient's worth of memory
 
     def value() -> Tensor:
-        with undisturbed(model):
+        with isolate(model):
             return curvature.value(model, batch)
 
     return _verdict(precision, product, _gradient_along(block, direction, value), block.space.norm)
@@ -136,11 +136,11 @@ def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -
     direction = _direction(model, block)
 
     def value() -> Tensor:
-        with undisturbed(model), shards.assembled(model):
+        with isolate(model), shards.assemble(model):
             return curvature.value(model, batch)
 
     try:
-        with undisturbed(model), shards.assembled(model):
+        with isolate(model), shards.assemble(model):
             linearised = curvature.linearise(model, batch, block.tensors)
         coarsest = shards.coarsest
         if coarsest > SINGLE_EPS:

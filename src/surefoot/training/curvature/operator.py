@@ -26,16 +26,16 @@ from surefoot.training.model.batches import Batches, check_weights, gather
 from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
 from surefoot.training.model.sandbox import (
-    buffers_set_aside,
-    coupled,
+    couples_samples,
+    isolate,
     plain_module,
     random_modules,
     random_states,
     same_states,
+    set_buffers_aside,
     threads_for,
-    undisturbed,
 )
-from surefoot.training.model.trees import mapped, on_device, spread
+from surefoot.training.model.trees import map_tensors, on_device, spread
 
 __all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "Progress", "few"]
 
@@ -148,18 +148,18 @@ class CurvatureOperator(Operator):
 
     def _first_evaluation(self) -> float:
         """Evaluate twice, to see what it costs and whether it repeats; returns the precision seen."""
-        with undisturbed(self.model):
+        with isolate(self.model):
             first, self._batch_bytes, precision, graph = footprint(lambda: self._linearised(0), self.block.tensors)
             if self.shards is not None:  # whose own look at what a graph holds hides it from the one above
                 self._batch_bytes, precision = self.shards.kept, self.shards.coarsest
             draws = self._refresh(first=graph)
             self._check_repeatable(first, draws)
-            if not coupled(self.model) and self.shards is None:
+            if not couples_samples(self.model) and self.shards is None:
                 check_weights(self.batches, self._value_of)
         return precision
 
     def _value_of(self, batch: Any) -> float:
-        with torch.no_grad(), buffers_set_aside(self.model):
+        with torch.no_grad(), set_buffers_aside(self.model):
             return float(self.loss(self.model, on_device(batch, self._device)))
 
     @property
@@ -182,7 +182,7 @@ class CurvatureOperator(Operator):
         """
         model = copy.deepcopy(self.model).double()
         batches = self.batches if samples is None else few(self.batches, samples)
-        items = tuple(mapped(_double, on_device(batch, self._device)) for batch in batches.items)
+        items = tuple(map_tensors(_double, on_device(batch, self._device)) for batch in batches.items)
         return CurvatureOperator(
             model,
             self.curvature.in_double(),
@@ -268,7 +268,7 @@ class CurvatureOperator(Operator):
     @property
     def value(self) -> float:
         """The mean loss over the data at the current parameters."""
-        with undisturbed(self.model):
+        with isolate(self.model):
             return float(self.ranks.total(self._own_value, torch.zeros(1, dtype=torch.float64)))
 
     @property
@@ -376,7 +376,7 @@ class CurvatureOperator(Operator):
     ) -> Iterator[Sequence[Tensor | None]]:
         """The gradient of each batch; of sharded parameters that of the processes' mean, or with these weights."""
         for i, batch in enumerate(self._in_step(batches)):
-            with undisturbed(self.model), threads_for(self._batch_bytes, self.block.size), self._assembled():
+            with isolate(self.model), threads_for(self._batch_bytes, self.block.size), self._assembled():
                 value = self.curvature.value(self.model, on_device(batch, self._device))
                 if self.shards is not None:
                     value = value * (weights[i] if weights is not None else 1 / self.shards.size)
@@ -394,7 +394,7 @@ class CurvatureOperator(Operator):
             yield batch
 
     def _assembled(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.shards is None else self.shards.assembled(self.model)
+        return nullcontext() if self.shards is None else self.shards.assemble(self.model)
 
     def _share(self, i: int) -> float:
         """What batch i's derivative is multiplied with in the sum: sharded parameters get it with the loss."""
@@ -410,7 +410,7 @@ class CurvatureOperator(Operator):
             if not kept:
                 self.release()
         self._products += 1
-        with undisturbed(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
+        with isolate(self.model, runs=not kept), threads_for(self._batch_bytes, self.block.size):
             total = self.block.zeros()
             vectors = self.block.split(x)
             if not kept:
@@ -441,7 +441,7 @@ class CurvatureOperator(Operator):
         batch = on_device(self.batches.items[i], self._device)
         try:
             # each batch meets the buffers as they are: what one changes in train mode another must not see
-            with buffers_set_aside(self.model), self._assembled():
+            with set_buffers_aside(self.model), self._assembled():
                 return self._curvature_of(i).linearise(self.model, batch, self.block.tensors)
         except SurefootError:
             raise
@@ -476,7 +476,7 @@ class CurvatureOperator(Operator):
             if budget >= 0 and graph is None:
                 self._values.append(self._graphs[-1].value)
             else:
-                with buffers_set_aside(self.model), self._assembled():
+                with set_buffers_aside(self.model), self._assembled():
                     value = self.curvature.value(self.model, on_device(batch, self._device))
                 self._values.append(value.item())
             if before is not None and draws is None and not same_states(before, random_states()):

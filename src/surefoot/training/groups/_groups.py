@@ -20,7 +20,7 @@ from surefoot.training.groups._blocks import blocks, optimizer_curvature
 from surefoot.training.groups._partition import EMBEDDINGS, SMALL, depths, output_module, partition
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["GroupAdvice", "GroupEvidence", "suggest_groups"]
 
@@ -190,7 +190,7 @@ def suggest_groups(
     ['0', 'biases and norms', 'head']
     >>> fresh = torch.optim.AdamW(advice.param_groups)
     """
-    optimizer = unwrapped(optimizer)
+    optimizer = unwrap(optimizer)
     if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     model = plain_module(model)

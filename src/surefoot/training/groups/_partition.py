@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from surefoot.errors import InvalidInput
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.parameters import select
-from surefoot.training.model.sandbox import undisturbed
+from surefoot.training.model.sandbox import isolate
 from surefoot.training.model.trees import leaves, on_device
 
 __all__ = ["EMBEDDINGS", "HEAD", "SMALL", "depths", "output_module", "partition"]
@@ -93,7 +93,7 @@ def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
     ]
     handles.append(model.register_forward_hook(lambda _m, _i, out: sizes.append(_entries(out))))
     try:
-        with undisturbed(model), torch.no_grad():
+        with isolate(model), torch.no_grad():
             loss(model, on_device(batch, next(model.parameters()).device))
     finally:
         for handle in handles:

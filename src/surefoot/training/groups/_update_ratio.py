@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import VERSION, Record, encode
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
 
@@ -183,7 +183,7 @@ def update_ratios(
     >>> round(ratios.groups()[0].ratio, 6)  # 0.1 / 2
     0.05
     """
-    optimizer = unwrapped(optimizer)
+    optimizer = unwrap(optimizer)
     if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     if every < 1:

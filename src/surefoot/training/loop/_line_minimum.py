@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
 from surefoot.training.model.agreement import local
-from surefoot.training.model.sandbox import buffers_set_aside, random_state_kept
+from surefoot.training.model.sandbox import keep_random_state, set_buffers_aside
 
 __all__ = ["line_minimum"]
 
@@ -60,7 +60,7 @@ def line_minimum(
         return math.nan
 
     def at(r: float) -> float:
-        with torch.no_grad(), random_state_kept(), buffers_set_aside(model):
+        with torch.no_grad(), keep_random_state(), set_buffers_aside(model):
             _copy(parts, _add(start, list(direction), alpha=r))
             value = float(closure())
         return value if math.isfinite(value) else math.inf

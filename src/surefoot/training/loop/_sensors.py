@@ -12,8 +12,8 @@ from surefoot.training.loop._line_minimum import line_minimum
 from surefoot.training.loop._sharpness import Sharpness, measure
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.training_step import TrainingStep
-from surefoot.training.model.agreement import agreed, alone, everywhere, gradient_norm, local
-from surefoot.training.model.sandbox import buffers_set_aside, random_state_kept, undisturbed
+from surefoot.training.model.agreement import agree_on, alone, everywhere, gradient_norm, local
+from surefoot.training.model.sandbox import isolate, keep_random_state, set_buffers_aside
 from surefoot.training.model.snapshot import Snapshot, Subject
 from surefoot.training.optimizers import effective_rate
 from surefoot.training.sharpness import SharpnessTracker
@@ -76,7 +76,7 @@ class Sensors:
 
     def gradient_norm(self) -> float:
         """|g| as it is now."""
-        return agreed((gradient_norm(self._step.parameters),), self.device)[0]
+        return agree_on((gradient_norm(self._step.parameters),), self.device)[0]
 
     def sound(self) -> bool:
         """Whether everything is finite, but for what the batch did to the buffers."""
@@ -85,7 +85,7 @@ class Sensors:
     def look(self, direction: Sequence[Tensor]) -> tuple[float, float, float]:
         """<g, d>, d'Hd and |Hd| along a direction."""
         found = along(self._step.model, self._loss, self._step.parameters, direction)
-        slope, bend, change = agreed(found, self.device)
+        slope, bend, change = agree_on(found, self.device)
         return slope, bend, change
 
     def departure(self) -> list[Tensor]:
@@ -103,7 +103,7 @@ class Sensors:
     def reach(self) -> float:
         """How far the first update may go, in terms of a rate that is held; nan if nowhere."""
         found = line_minimum(self._step.model, self._loss, self._step.parameters, self.departure())
-        found = math.exp(agreed((math.log(found),), self.device)[0])
+        found = math.exp(agree_on((math.log(found),), self.device)[0])
         try:
             return found / effective_rate(self._step.optimizers[0], 1.0)
         except SurefootError:  # an optimizer of no known kind: as if it had no memory
@@ -114,7 +114,7 @@ class Sensors:
         if self._tracker is None:
             self._tracker = self._new_tracker()
         limit = self._tracker.update().limit
-        return agreed((math.inf if limit is None else limit,), self.device)[0]
+        return agree_on((math.inf if limit is None else limit,), self.device)[0]
 
     def at_kept(self, loss: float, last: Tensor | float) -> tuple[float, float]:
         """Loss and gradient norm of this batch at the state that a return would go back to.
@@ -141,12 +141,12 @@ class Sensors:
             mine = [local(t.detach()).clone() for t in self._subject.tensors()]
         try:
             if self._probe is not None:
-                with torch.no_grad(), random_state_kept(), buffers_set_aside(self._step.model):
+                with torch.no_grad(), keep_random_state(), set_buffers_aside(self._step.model):
                     here = float(self._probe())
             self._put(kept.tensors)
             for p in parameters:
                 p.grad = None
-            with random_state_kept(), torch.enable_grad():
+            with keep_random_state(), torch.enable_grad():
                 value = closure()
                 value.backward()
             found, norm = float(value.detach()), gradient_norm(parameters)
@@ -158,7 +158,7 @@ class Sensors:
                 p.grad = g
         difference = found - (float(last) if self._probe is None else here)
         found = loss + difference if math.isfinite(loss) and math.isfinite(difference) else found
-        found, norm, answers = agreed((found, norm, float(asked)), self.device)
+        found, norm, answers = agree_on((found, norm, float(asked)), self.device)
         if answers < 1:
             return math.nan, math.nan
         finite = math.isfinite(found) and math.isfinite(norm)
@@ -200,7 +200,7 @@ class Sensors:
 
     def _same_loss(self) -> Tensor:
         """The loss, with the same dropout each time it is asked for at this update, and no buffer touched."""
-        with random_state_kept(), buffers_set_aside(self._step.model):
+        with keep_random_state(), set_buffers_aside(self._step.model):
             torch.manual_seed(0)
             return self._loss()
 
@@ -361,7 +361,7 @@ def along(
     InvalidInput
         If the loss cannot be differentiated twice.
     """
-    with undisturbed(model):
+    with isolate(model):
         trained = [(p, d) for p, d in zip(parameters, direction, strict=True) if p.requires_grad]
         try:
             first = _grad(closure(), [p for p, _ in trained], create_graph=True, allow_unused=True)

@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
 from surefoot.rules.training.watch import CONFIRMED, CONSTANT
-from surefoot.training.model.agreement import agreed, local, norm_of
+from surefoot.training.model.agreement import agree_on, local, norm_of
 from surefoot.training.model.output_variation import OutputVariation
-from surefoot.training.model.sandbox import random_state_kept
+from surefoot.training.model.sandbox import keep_random_state
 
 __all__ = ["Copies"]
 
@@ -126,7 +126,7 @@ class Copies:
             if one is self._all[0]:
                 value = evaluate()
             else:
-                with random_state_kept():
+                with keep_random_state():
                     value = evaluate()
             one.output = self._variation.read()
             one.loss = value if fresh else one.loss + value
@@ -157,7 +157,7 @@ class Copies:
                 for g in found:
                     g.mul_(1 / scale)
             numbers += [one.loss / total, norm_of(found), *one.output]
-        numbers = agreed(numbers, device)
+        numbers = agree_on(numbers, device)
         overflows = 0
         for i, one in enumerate(self._all):
             one.loss, one.norm, spread, size = numbers[4 * i : 4 * i + 4]

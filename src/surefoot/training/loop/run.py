@@ -13,7 +13,7 @@ from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.batches import Batches
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.output_variation import OutputVariation
-from surefoot.training.model.sandbox import buffers_set_aside, random_modules, random_state_kept
+from surefoot.training.model.sandbox import keep_random_state, random_modules, set_buffers_aside
 from surefoot.training.model.trees import on_device
 
 __all__ = ["mean_loss", "run"]
@@ -55,7 +55,7 @@ def run(
     """
     device = next(model.parameters()).device
     losses: list[float] = []
-    with random_state_kept():
+    with keep_random_state():
         torch.manual_seed(seed)
         if variation is not None:
             variation.arm()
@@ -88,7 +88,7 @@ def mean_loss(model: nn.Module, loss: Loss, data: Batches) -> float:
     for module in noisy:
         module.eval()
     try:
-        with torch.no_grad(), random_state_kept(), buffers_set_aside(model):
+        with torch.no_grad(), keep_random_state(), set_buffers_aside(model):
             values = [as_scalar(loss(model, on_device(batch, device))).item() for batch in data.items]
     finally:
         for module in noisy:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.model.agreement import unread_norm, wide
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["TrainingStep", "as_optimizers"]
 
@@ -298,7 +298,7 @@ def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
         If there are none.
     """
     found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
-    found = tuple(unwrapped(one) for one in found)
+    found = tuple(unwrap(one) for one in found)
     for one in found:
         if not isinstance(one, Optimizer):
             raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")

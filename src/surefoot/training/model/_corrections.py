@@ -54,7 +54,7 @@ def embedding(
     The gradient is that at the shrunk rows, as in training: what shrinks them is no part of the derivative.
     """
     return functional.embedding(
-        input, _shrunk(input, weight, max_norm, norm_type), padding_idx, None, norm_type, scale_grad_by_freq, sparse
+        input, _shrink(input, weight, max_norm, norm_type), padding_idx, None, norm_type, scale_grad_by_freq, sparse
     )
 
 
@@ -79,7 +79,7 @@ def embedding_bag(
         bags = offsets.numel() - include_last_offset
         index = torch.bucketize(torch.arange(input.numel(), device=input.device), offsets[:bags], right=True) - 1
     flat = input.reshape(-1)
-    rows = functional.embedding(flat, _shrunk(input, weight, max_norm, norm_type), padding_idx)
+    rows = functional.embedding(flat, _shrink(input, weight, max_norm, norm_type), padding_idx)
     kept = torch.ones_like(flat, dtype=torch.bool) if padding_idx is None else flat != padding_idx % len(weight)
     rows, index = rows[kept], index[kept]
     if per_sample_weights is not None:
@@ -100,7 +100,7 @@ def _norm(difference: Tensor, p: float) -> Tensor:
     return torch.linalg.vector_norm(safe, p, dim=-1).masked_fill(same[..., 0], 0.0)
 
 
-def _shrunk(index: Tensor, weight: Tensor, max_norm: float | None, norm_type: float) -> Tensor:
+def _shrink(index: Tensor, weight: Tensor, max_norm: float | None, norm_type: float) -> Tensor:
     if max_norm is None:
         return weight
     with torch.no_grad():

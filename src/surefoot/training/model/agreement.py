@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 __all__ = [
-    "agree", "agreed", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of",
+    "agree", "agree_on", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of",
     "rank", "unread_norm", "wide",
 ]  # fmt: skip
 
@@ -98,7 +98,7 @@ def alone() -> bool:
     return not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
-def agreed(values: Sequence[float], device: torch.device) -> list[float]:
+def agree_on(values: Sequence[float], device: torch.device) -> list[float]:
     """The mean of each value over all ranks, the same on each: what is not finite on one is on none.
 
     All ranks then decide alike, since they decide from the same numbers by the same rule.
@@ -110,7 +110,7 @@ def agreed(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def agree(numbers: Tensor) -> Tensor:
-    """`agreed` where the numbers are, without waiting for them; changes its argument."""
+    """`agree_on` where the numbers are, without waiting for them; changes its argument."""
     if not alone():
         dist.all_reduce(numbers)
         numbers /= dist.get_world_size()
@@ -119,7 +119,7 @@ def agree(numbers: Tensor) -> Tensor:
 
 def everywhere(flag: bool, device: torch.device) -> bool:
     """Whether it is so on all ranks; the same answer on each."""
-    return flag if alone() else agreed((float(flag),), device)[0] == 1
+    return flag if alone() else agree_on((float(flag),), device)[0] == 1
 
 
 def newest_common(steps: Sequence[int]) -> int | None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
-from surefoot.training.model.sandbox import random_state_kept
-from surefoot.training.model.trees import first_sizes, leaves, taken
+from surefoot.training.model.sandbox import keep_random_state
+from surefoot.training.model.trees import first_sizes, leaves, take
 
 __all__ = ["Batches", "gather", "sample_count"]
 
@@ -77,7 +77,7 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
     NotRepeatable
         If the loader's data set gives different samples when asked twice.
     """
-    items = _listed(data)
+    items = _as_list(data)
     if not items:
         raise InvalidInput(f"the data holds no batch ({type(data).__name__}); curvature needs at least one")
     weights = list(_weights(items, loss, count))
@@ -111,7 +111,7 @@ def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
         sizes = set(first_sizes(batch))
         if len(sizes) != 1 or (size := sizes.pop()) < 2:
             continue
-        halves = [taken(batch, index, size) for index in torch.arange(size).tensor_split(2)]
+        halves = [take(batch, index, size) for index in torch.arange(size).tensor_split(2)]
         try:
             weights = [float(batches.weigh(half)) for half in halves]
             parts = [value(half) if w > 0 else 0.0 for half, w in zip(halves, weights, strict=True)]
@@ -172,9 +172,9 @@ def _size_of_one(batch: Any) -> int:
     return min(sizes) if sizes else 1
 
 
-def _listed(data: Any) -> list[Any]:
+def _as_list(data: Any) -> list[Any]:
     if isinstance(data, DataLoader):
-        with random_state_kept(*generators(data)):
+        with keep_random_state(*generators(data)):
             _check_repeatable(data.dataset)
             return list(data)
     if isinstance(data, Tensor | tuple | Mapping) or hasattr(data, "to"):
@@ -185,7 +185,7 @@ def _listed(data: Any) -> list[Any]:
         raise InvalidType(f"data must be a batch, a list of batches or a DataLoader; got a {type(data).__name__}")
     if isinstance(data, np.ndarray):
         raise InvalidType("data is a NumPy array; give tensors: torch.as_tensor(data)")
-    with random_state_kept():
+    with keep_random_state():
         return list(data)
 
 

@@ -165,14 +165,14 @@ class Supervised:
     @property
     def name(self) -> str:
         """The criterion's name: that of its function, or of the class of torch's that it is or inherits from."""
-        criterion = _unwrapped(self.criterion)
+        criterion = _unwrap(self.criterion)
         known = (kind.__name__ for kind in type(criterion).__mro__ if kind.__module__ == nn.modules.loss.__name__)
         return getattr(criterion, "__name__", next(known, type(criterion).__name__))
 
     @property
     def convex(self) -> bool:
         """Whether the criterion is known to be convex in the model's output."""
-        criterion: Any = _unwrapped(self.criterion)
+        criterion: Any = _unwrap(self.criterion)
         own = getattr(nn, self.name, None)
         # a subclass of torch's that computes something of its own is not known
         changed = own is not None and getattr(type(criterion), "forward", None) is not getattr(own, "forward", None)
@@ -292,7 +292,7 @@ def _answer(returned: Any, outputs: str | int | Callable[[Any], Tensor] | None =
     )
 
 
-def _unwrapped(criterion: Any) -> Any:
+def _unwrap(criterion: Any) -> Any:
     return criterion.func if isinstance(criterion, functools.partial) else criterion
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from surefoot.training.model.batches import Batches, sample_count
-from surefoot.training.model.trees import first_sizes, taken
+from surefoot.training.model.trees import first_sizes, take
 
 __all__ = ["MiniBatches"]
 
@@ -21,9 +21,9 @@ class MiniBatches:
     data : Batches
         One batch is sampled without replacement; several are the mini-batches themselves.
     batch_size : int
-        Of the samples from one batch.
+        Samples of a mini-batch that is drawn from one batch.
     seed : int
-        Of the order, and of the choice in `subset`.
+        Seed of the order, and of the choice in `subset`.
     """
 
     data: Batches
@@ -57,7 +57,7 @@ class MiniBatches:
                 size = sample_count(self._whole)
                 order = torch.randperm(size, generator=generator)
                 for index in order.split(self.batch_size)[: self.per_pass]:
-                    yield taken(self._whole, index, size)
+                    yield take(self._whole, index, size)
 
     def subset(self, samples: int | None) -> Batches:
         """About so many samples: drawn from one batch, or as many of several batches as hold them."""
@@ -69,7 +69,7 @@ class MiniBatches:
             return replace(self.data, items=items[:needed], counts=counts[:needed])
         size = sample_count(self._whole)
         index = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))[:samples]
-        return Batches((taken(self._whole, index, size),), (float(samples),))
+        return Batches((take(self._whole, index, size),), (float(samples),))
 
     @property
     def _whole(self) -> Any:

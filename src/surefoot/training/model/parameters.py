@@ -126,7 +126,7 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
         raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
     named = list(model.named_parameters())
     if parameters is not None:
-        wanted = _wanted(model, named, parameters)
+        wanted = _chosen_ids(model, named, parameters)
         named = [(name, p) for name, p in named if id(p) in wanted]
     trainable = [(name, p) for name, p in named if p.requires_grad]
     for name, p in trainable:
@@ -165,7 +165,7 @@ def refuse_hooks(block: Block) -> None:
         )
 
 
-def _wanted(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters: Iterable[Any]) -> set[int]:
+def _chosen_ids(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters: Iterable[Any]) -> set[int]:
     if isinstance(parameters, str | Tensor):
         parameters = [parameters]
     owned = {id(p): name for name, p in named}

@@ -15,16 +15,16 @@ from surefoot.training.model._corrections import Corrected
 from surefoot.training.model.internals import BatchNorm, Dropout, buffer_table
 
 __all__ = [
-    "buffers_set_aside",
-    "coupled",
+    "couples_samples",
+    "isolate",
+    "keep_random_state",
     "plain_module",
     "random_modules",
-    "random_state_kept",
     "random_states",
     "same_states",
+    "set_buffers_aside",
     "threads_for",
     "twice_differentiable",
-    "undisturbed",
 ]
 
 
@@ -33,7 +33,7 @@ SMALL_MODEL = 1_000_000
 
 
 @contextmanager
-def undisturbed(model: nn.Module, *, runs: bool = True) -> Generator[None]:
+def isolate(model: nn.Module, *, runs: bool = True) -> Generator[None]:
     """Differentiate the model twice inside; outside, buffers and random states are bitwise as before.
 
     Parameters
@@ -43,12 +43,12 @@ def undisturbed(model: nn.Module, *, runs: bool = True) -> Generator[None]:
         Whether the model's own code runs inside. If only a kept graph is used (whose checkpoints may run parts of the
         model again) the random states of NumPy and Python are not saved, which is a few per cent of a small product.
     """
-    with random_state_kept(others=runs), buffers_set_aside(model), twice_differentiable():
+    with keep_random_state(others=runs), set_buffers_aside(model), twice_differentiable():
         yield
 
 
 @contextmanager
-def random_state_kept(*generators: torch.Generator, others: bool = True) -> Generator[None]:
+def keep_random_state(*generators: torch.Generator, others: bool = True) -> Generator[None]:
     """Restore the random states of torch (CPU, CUDA), the given generators and, if `others`, NumPy and Python."""
     states = [generator.get_state() for generator in generators]
     cpu = torch.get_rng_state()
@@ -83,7 +83,7 @@ def same_states(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 @contextmanager
-def buffers_set_aside(model: nn.Module) -> Generator[None]:
+def set_buffers_aside(model: nn.Module) -> Generator[None]:
     """Give every module clones of its buffers; put the originals back afterwards, untouched.
 
     Writing old values back in place would do for the values, but an in-place write after the forward pass
@@ -169,7 +169,7 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def coupled(model: nn.Module) -> bool:
+def couples_samples(model: nn.Module) -> bool:
     """Whether samples of a batch see each other through the model: batch normalisation in train mode."""
     return any(isinstance(m, BatchNorm) and m.training for m in model.modules())
 

@@ -104,7 +104,7 @@ class Shards:
             )
 
     @contextmanager
-    def assembled(self, model: nn.Module) -> Generator[None]:
+    def assemble(self, model: nn.Module) -> Generator[None]:
         """Run the model inside: each unit of `fully_shard` has whole parameters while its forward pass runs.
 
         A graph made inside keeps none of them: it notes which one it needs and fetches it again.
@@ -171,7 +171,7 @@ class Shards:
         shape = self.shapes[i]
         each = -(-shape[0] // self.size)
         whole = part.new_empty((each * self.size, *shape[1:]))
-        _all_gather(whole, _padded(part, each), group=self.group)
+        _all_gather(whole, _pad(part, each), group=self.group)
         self._count(whole)
         return whole[: shape[0]]
 
@@ -179,7 +179,7 @@ class Shards:
         """The part that this process has of the sum over processes."""
         rows, each = self.shapes[i][0], -(-self.shapes[i][0] // self.size)
         part = whole.new_empty((each, *whole.shape[1:]))
-        _reduce_scatter(part, _padded(whole, each * self.size), group=self.group)
+        _reduce_scatter(part, _pad(whole, each * self.size), group=self.group)
         self._count(whole)
         return part[: max(0, min(each, rows - self.rank * each))]
 
@@ -316,7 +316,7 @@ def _by_rows(p: Any) -> bool:
     return is_sharded(p) and p.device_mesh.ndim == 1 and len(p.placements) == 1 and p.placements[0].is_shard(0)
 
 
-def _padded(part: Tensor, rows: int) -> Tensor:
+def _pad(part: Tensor, rows: int) -> Tensor:
     missing = rows - part.shape[0]
     if missing:
         part = torch.cat([part, part.new_zeros((missing, *part.shape[1:]))])

@@ -42,7 +42,7 @@ class Snapshot:
     tree : dict
         The state, each tensor replaced by its number.
     kinds : list of kind
-        Of each tensor: its device in training, its dtype, whether it has to be finite.
+        Facts of each tensor: its device in training, its dtype, whether it has to be finite.
     flats : dict
         kind -> one-dimensional tensor, the tensors of that kind joined.
     tensors : list of Tensor
@@ -169,8 +169,8 @@ class Subject:
         tree: dict[str, Any] = {
             "model": len(tensors),
             "optimizers": [_optimizer_tree(optimizer, tensors) for optimizer in self.optimizers],
-            "also": [_encoded(thing.state_dict(), tensors) for thing in self.also],
-            "random states": _encoded(_random_states(), tensors) if self.random_states else None,
+            "also": [_encode(thing.state_dict(), tensors) for thing in self.also],
+            "random states": _encode(_random_states(), tensors) if self.random_states else None,
         }
         tensors = [local(t) for t in tensors]
         kinds = [(t.device, t.dtype, i not in self._exempt) for i, t in enumerate(tensors)]
@@ -201,9 +201,9 @@ class Subject:
             for optimizer, saved in zip(self.optimizers, tree["optimizers"], strict=True):
                 _restore_optimizer(optimizer, saved, snapshot)
         for thing, saved in zip(self.also, tree["also"], strict=True):
-            thing.load_state_dict(_decoded(saved, snapshot))
+            thing.load_state_dict(_decode(saved, snapshot))
         if tree["random states"] is not None and self.random_states:
-            _set_random_states(_decoded(tree["random states"], snapshot))
+            _set_random_states(_decode(tree["random states"], snapshot))
 
     def sound(self, buffers: Sequence[Tensor] | None = None) -> bool:
         """Whether parameters, buffers and optimizer states are finite now; these in place of the buffers, if given."""
@@ -285,7 +285,7 @@ def _by_kind(
     return found.values()
 
 
-def _encoded(value: Any, tensors: list[Tensor]) -> Any:
+def _encode(value: Any, tensors: list[Tensor]) -> Any:
     """Plain values, each tensor appended to the list and replaced by its number."""
     if isinstance(value, Tensor):
         tensors.append(value)
@@ -294,10 +294,10 @@ def _encoded(value: Any, tensors: list[Tensor]) -> Any:
         return value
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value)
-        return _like(items, {key: _encoded(item, tensors) for key, item in items.items()})
+        return _like(items, {key: _encode(item, tensors) for key, item in items.items()})
     if type(value) in (list, tuple):
         kind: Any = type(value)
-        return kind(_encoded(item, tensors) for item in value)
+        return kind(_encode(item, tensors) for item in value)
     return copy.deepcopy(value)
 
 
@@ -307,16 +307,16 @@ def _like(present: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
     return kind(made) if kind in (OrderedDict, Counter) else made
 
 
-def _decoded(value: Any, snapshot: Snapshot) -> Any:
+def _decode(value: Any, snapshot: Snapshot) -> Any:
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value)
         if len(items) == 1 and TENSOR in items:
             i = items[TENSOR]
             return snapshot.tensors[i].to(snapshot.kinds[i][0], copy=True)
-        return _like(items, {key: _decoded(item, snapshot) for key, item in items.items()})
+        return _like(items, {key: _decode(item, snapshot) for key, item in items.items()})
     if type(value) in (list, tuple):
         kind_of: Any = type(value)
-        return kind_of(_decoded(item, snapshot) for item in value)
+        return kind_of(_decode(item, snapshot) for item in value)
     return copy.deepcopy(value)
 
 
@@ -324,9 +324,9 @@ def _optimizer_tree(optimizer: Optimizer, tensors: list[Tensor]) -> dict[str, An
     numbers = {id(p): i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
     state = cast("dict[Any, Any]", optimizer.state)
     return {
-        "state": [[numbers.get(id(key), key), _encoded(value, tensors)] for key, value in state.items()],
+        "state": [[numbers.get(id(key), key), _encode(value, tensors)] for key, value in state.items()],
         "groups": [
-            {name: _encoded(value, tensors) for name, value in group.items() if name != "params"}
+            {name: _encode(value, tensors) for name, value in group.items() if name != "params"}
             for group in optimizer.param_groups
         ],
     }
@@ -339,12 +339,12 @@ def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Sn
     state.clear()
     for key, value in saved["state"]:
         owner = parameters[key] if isinstance(key, int) and key < len(parameters) else key
-        state[owner] = _in_parts(_into(before.get(owner), _decoded(value, snapshot)), owner)
+        state[owner] = _in_parts(_into(before.get(owner), _decode(value, snapshot)), owner)
     for group, entries in zip(optimizer.param_groups, saved["groups"], strict=True):
         for name in [name for name in group if name != "params" and name not in entries]:
             del group[name]
         for name, entry in entries.items():
-            group[name] = _into(group.get(name), _decoded(entry, snapshot))
+            group[name] = _into(group.get(name), _decode(entry, snapshot))
 
 
 def _into(present: Any, saved: Any) -> Any:
@@ -384,7 +384,7 @@ def _random_states() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), *(float(r) for r in rest)],
-        "python": _listed(random.getstate()),
+        "python": _as_list(random.getstate()),
     }
 
 
@@ -398,5 +398,5 @@ def _set_random_states(states: dict[str, Any]) -> None:
     random.setstate((version, tuple(inner), gauss))
 
 
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value
+def _as_list(value: Any) -> Any:
+    return [_as_list(item) for item in value] if isinstance(value, tuple) else value

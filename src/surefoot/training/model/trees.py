@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["first_sizes", "leaves", "mapped", "on_device", "spread", "taken"]
+__all__ = ["first_sizes", "leaves", "map_tensors", "on_device", "spread", "take"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -22,18 +22,18 @@ def leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """The tree with the function applied to each tensor; containers keep their type."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(mapped(function, value) for value in tree))
+        return type(tree)(*(map_tensors(function, value) for value in tree))
     if isinstance(tree, tuple | list):
-        return type(tree)(mapped(function, value) for value in tree)
+        return type(tree)(map_tensors(function, value) for value in tree)
     if isinstance(tree, dict):
-        return {key: mapped(function, value) for key, value in tree.items()}
+        return {key: map_tensors(function, value) for key, value in tree.items()}
     if isinstance(tree, UserDict):  # what tokenizers return
-        return type(tree)({key: mapped(function, value) for key, value in tree.items()})
+        return type(tree)({key: map_tensors(function, value) for key, value in tree.items()})
     return tree
 
 
@@ -44,12 +44,12 @@ def on_device(batch: Any, device: torch.device) -> Any:
         return batch
     if hasattr(batch, "to"):  # a tensor, and the batch classes of other libraries
         return batch.to(device)
-    return mapped(lambda tensor: tensor.to(device), batch)
+    return map_tensors(lambda tensor: tensor.to(device), batch)
 
 
-def taken(batch: Any, index: Tensor, size: int) -> Any:
+def take(batch: Any, index: Tensor, size: int) -> Any:
     """The samples `index` of a batch of `size` samples: indexes each tensor that has them first."""
-    return mapped(lambda t: t[index.to(t.device)] if t.ndim and t.shape[0] == size else t, batch)
+    return map_tensors(lambda t: t[index.to(t.device)] if t.ndim and t.shape[0] == size else t, batch)
 
 
 def spread(batch: Any, samples: int) -> Any | None:
@@ -70,7 +70,7 @@ def spread(batch: Any, samples: int) -> Any | None:
         groups = torch.arange(tensor.shape[0]).view(size, -1)[index].reshape(-1)
         return tensor[groups.to(tensor.device)]
 
-    return mapped(cut, batch)
+    return map_tensors(cut, batch)
 
 
 def first_sizes(batch: Any) -> Sequence[int]:

@@ -18,8 +18,8 @@ from surefoot.training.model.batches import Batches, gather, sample_count
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.parameters import Block, select
-from surefoot.training.model.sandbox import plain_module, undisturbed
-from surefoot.training.model.trees import on_device, taken
+from surefoot.training.model.sandbox import isolate, plain_module
+from surefoot.training.model.trees import on_device, take
 from surefoot.training.noise._sources import check_repeatable
 
 __all__ = ["mean_square_limits"]
@@ -121,10 +121,10 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
     for item in batches.items:
         size, total = sample_count(item), 0.0
         for i in range(size):
-            alone = on_device(taken(item, torch.tensor([i]), size), device)
+            alone = on_device(take(item, torch.tensor([i]), size), device)
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
-            with _explain_coupling(), undisturbed(model):
+            with _explain_coupling(), isolate(model):
                 outputs, target = loss.outputs(model, alone)
                 total += float(loss.criterion(outputs, target).detach())
                 if not found:
@@ -134,7 +134,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
                     for o in outputs.flatten()
                 ]
                 found.append(_root(loss, outputs.detach(), target) @ torch.stack(rows))
-        with undisturbed(model):
+        with isolate(model):
             whole = float(loss(model, on_device(item, device)).detach())
         if abs(whole - total / size) > AGREES * max(abs(whole), abs(total / size)):
             raise InvalidInput(COUPLED)

@@ -16,8 +16,8 @@ from surefoot.operators import Array
 from surefoot.training.curvature.linearised import as_scalar, check_differentiable
 from surefoot.training.model.batches import Batches, sample_count
 from surefoot.training.model.parameters import Block
-from surefoot.training.model.sandbox import random_modules, threads_for, undisturbed
-from surefoot.training.model.trees import first_sizes, leaves, mapped, on_device, taken
+from surefoot.training.model.sandbox import isolate, random_modules, threads_for
+from surefoot.training.model.trees import first_sizes, leaves, map_tensors, on_device, take
 
 __all__ = ["MiniBatchSource", "ModelSource", "SampleSource", "check_repeatable"]
 
@@ -57,8 +57,8 @@ class ModelSource(Source):
         """
         try:
             shards = self.block.shards
-            assembled = nullcontext() if shards is None else shards.assembled(self.model)
-            with undisturbed(self.model), threads_for(0, self.block.size), assembled:
+            assembled = nullcontext() if shards is None else shards.assemble(self.model)
+            with isolate(self.model), threads_for(0, self.block.size), assembled:
                 value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
                 # derivatives by sharded parameters are summed over processes: the mean is asked for
                 value = value if shards is None else value / shards.size
@@ -216,18 +216,18 @@ class SampleSource(ModelSource):
     def _gradients(self, batch: Any, index: Tensor, size: int) -> Tensor:
         """The gradients of the samples named, shape (k, P)."""
         if len(index) == 1:
-            return self.gradient(taken(batch, index, size))[None]
-        batch = on_device(taken(batch, index, size), self.device)
+            return self.gradient(take(batch, index, size))[None]
+        batch = on_device(take(batch, index, size), self.device)
         mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
         whole = _WithLoss(self.model, self.loss)
         parameters = {f"model.{name}": p.detach() for name, p in zip(self.block.names, self.block.tensors, strict=True)}
 
         def one(values: dict[str, Tensor], sample: Sequence[Tensor]) -> Tensor:
             pieces = iter(sample)
-            alone = mapped(lambda t: next(pieces)[None] if any(t is m for m in mine) else t, batch)
+            alone = map_tensors(lambda t: next(pieces)[None] if any(t is m for m in mine) else t, batch)
             return torch.func.functional_call(whole, values, (alone,))
 
-        with undisturbed(self.model), warnings.catch_warnings():
+        with isolate(self.model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # operations without a batching rule are slow, not wrong
             each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(mine))
         wide = self.block.space.dtype
@@ -263,7 +263,7 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
         raise NotRepeatable(
             f"dropout is active in train mode ({listed}); call model.eval(), or .eval() on those modules"
         )
-    with undisturbed(model):
+    with isolate(model):
         state = torch.get_rng_state()
         first, again = (check_differentiable(loss(model, batch)) for _ in range(2))
         slack = REPEATABLE * torch.finfo(first.dtype).eps * float(first.detach().abs())
@@ -280,7 +280,7 @@ def _samples(batch: Any) -> float:
 
 def _singles(batch: Any, size: int) -> Iterator[Any]:
     for i in range(size):
-        yield taken(batch, torch.tensor([i]), size)
+        yield take(batch, torch.tensor([i]), size)
 
 
 def _cut(batch: Any, parts: int, generator: torch.Generator) -> list[Any]:
@@ -290,4 +290,4 @@ def _cut(batch: Any, parts: int, generator: torch.Generator) -> list[Any]:
         return [batch]
     size = sizes.pop()
     order = torch.randperm(size, generator=generator)
-    return [taken(batch, index, size) for index in order.tensor_split(min(parts, size))]
+    return [take(batch, index, size) for index in order.tensor_split(min(parts, size))]

@@ -17,7 +17,7 @@ from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.optimizers._clipped import limits_with_cap
 from surefoot.training.optimizers._weight_decay import best_step_with_decay
 from surefoot.training.optimizers.frozen import Frozen, freeze
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["optimizer_limits"]
 
@@ -98,7 +98,7 @@ def optimizer_limits(
     if frozen.note:
         reasons["curvature limit"] += f" ({frozen.note})"
         reasons["note"] = frozen.note
-    limit = replace(limit, method=f"{type(unwrapped(optimizer)).__name__} ({limit.method})", reasons=reasons)
+    limit = replace(limit, method=f"{type(unwrap(optimizer)).__name__} ({limit.method})", reasons=reasons)
     return limit if clip is None else limits_with_cap(limit, spec, frozen, clip)
 
 

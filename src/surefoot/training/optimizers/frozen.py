@@ -16,7 +16,7 @@ from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.agreement import local
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
-from surefoot.training.optimizers.unwrapped import unwrapped
+from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
@@ -102,8 +102,8 @@ def method_of(optimizer: Optimizer) -> Method:
     >>> method_of(torch.optim.AdamW([x]))
     EMAMomentum(beta=0.9)
     """
-    optimizer = unwrapped(optimizer)
-    return _common_method(family_of(optimizer), optimizer.param_groups, _steps_taken(optimizer.state.values()))
+    optimizer = unwrap(optimizer)
+    return _common_method(family_of(optimizer), optimizer.param_groups, _count_steps(optimizer.state.values()))
 
 
 def family_of(optimizer: Optimizer) -> Family:
@@ -155,7 +155,7 @@ def freeze(
         If it does not train a parameter, maximises, has no rate to express the limit in, or its groups differ
         in momentum.
     """
-    optimizer = unwrapped(optimizer)
+    optimizer = unwrap(optimizer)
     family = family_of(optimizer)
     block = curvature.block
     groups = _groups(optimizer, block)
@@ -166,7 +166,7 @@ def freeze(
         notes.append(note)
     ratios, note = _rate_ratios(groups)
     notes.append(note)
-    method = _common_method(family, groups, _steps_taken(state[p] for p in block.owners if state.get(p)))
+    method = _common_method(family, groups, _count_steps(state[p] for p in block.owners if state.get(p)))
 
     preconditioner: Tensor | None = None
     if family.preconditioner is not None or any(ratio != 1 for ratio in ratios):
@@ -203,7 +203,7 @@ def probe_state(
     Returns
     -------
     state : mapping of Parameter to dict
-        For the block's own parameters.
+        States of the block's own parameters.
     note : str
     """
     pairs = zip(block.owners, block.tensors, strict=True)
@@ -316,5 +316,5 @@ def _span(preconditioner: Tensor) -> float:
     return largest / float(preconditioner.min())
 
 
-def _steps_taken(states: Iterable[Mapping[str, Any]]) -> float:
+def _count_steps(states: Iterable[Mapping[str, Any]]) -> float:
     return max((float(state.get("step", 0)) for state in states), default=0.0)

@@ -4,13 +4,13 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-__all__ = ["tunes_itself", "unwrapped"]
+__all__ = ["tunes_itself", "unwrap"]
 
 # Their groups keep a rate of their own as "d" (Prodigy, D-Adaptation), or they are known by name.
 SELF_TUNING = ("Prodigy", "DAdapt", "DoG", "LDoG", "Mechanic")
 
 
-def unwrapped(optimizer: Any) -> Any:
+def unwrap(optimizer: Any) -> Any:
     """The torch optimizer that Accelerate and Lightning keep as `.optimizer`; anything else as it is."""
     inner = getattr(optimizer, "optimizer", None)
     while isinstance(inner, Optimizer) and inner is not optimizer:

@@ -19,8 +19,8 @@ from surefoot.solvers import Ending
 from surefoot.training.model.batches import Batches, gather, generators
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
-from surefoot.training.model.sandbox import plain_module, random_state_kept
-from surefoot.training.optimizers.unwrapped import tunes_itself, unwrapped
+from surefoot.training.model.sandbox import keep_random_state, plain_module
+from surefoot.training.optimizers.unwrapped import tunes_itself, unwrap
 from surefoot.training.range_tests._result import RangeTest, Rehearsal
 from surefoot.training.range_tests.small_run import SmallRun
 
@@ -110,7 +110,7 @@ def range_test(
     (True, True)
     """
     model = plain_module(model)
-    optimizer = unwrapped(optimizer)
+    optimizer = unwrap(optimizer)
     _check(model, loss, optimizer, total_steps, steps)
     rule = Autopilot(length=None if steps is None else (steps - FIRST) // COPIES)
     visits = MiniBatches(_some_batches(data, loss, rule.rehearsal(total_steps) + 1), 1 << 62, rng)
@@ -210,6 +210,6 @@ def _rehearsal(run: SmallRun, rate: float, good: tuple[float, float]) -> Rehears
 def _some_batches(data: Any, loss: Loss, most: int) -> Batches:
     """At most so many batches of the data; a loader's own random state is not advanced."""
     if isinstance(data, DataLoader):
-        with random_state_kept(*generators(data)):
+        with keep_random_state(*generators(data)):
             return gather(list(islice(data, most)), loss)
     return gather(list(islice(data, most)) if isinstance(data, Iterator) else data, loss)

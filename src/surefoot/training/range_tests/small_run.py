@@ -15,7 +15,7 @@ from surefoot.rules.training.autopilot import Autopilot, AutopilotState
 from surefoot.rules.training.choice import JUDGES
 from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.loss import Loss
-from surefoot.training.model.sandbox import random_state_kept
+from surefoot.training.model.sandbox import keep_random_state
 from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot
 
@@ -67,7 +67,7 @@ class SmallRun:
 
     def rehearse(self, batches: Iterable[Any]) -> str:
         """Run it over batches without end; why no rate came of it, empty if one did."""
-        with random_state_kept(), torch.enable_grad():
+        with keep_random_state(), torch.enable_grad():
             torch.manual_seed(self.seed)
             model, optimizer = self._copies()
             # long enough for the rehearsal to end before a cool-down
@@ -92,7 +92,7 @@ class SmallRun:
     @torch.no_grad()
     def losses_before(self, batches: Iterable[Any]) -> tuple[float, ...]:
         """The loss on each batch before any update."""
-        with random_state_kept():
+        with keep_random_state():
             model, _ = self._copies()
             return tuple(float(self._value(model, on_device(batch, self._device))) for batch in batches)
 

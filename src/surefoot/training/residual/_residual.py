@@ -13,7 +13,7 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra import Bounds
 from surefoot.training.model.internals import BatchNorm
 from surefoot.training.model.loss import Loss
-from surefoot.training.model.trees import first_sizes, taken
+from surefoot.training.model.trees import first_sizes, take
 from surefoot.training.residual._growth import bounded_scale, predict_growth
 from surefoot.training.residual._jacobian import JacobianOf
 from surefoot.training.residual._measure import matrix_or_products, measure_block, norm
@@ -214,4 +214,4 @@ def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[An
                 f"{name} normalises over the batch, so that {samples} of {size} samples are another model; call "
                 "model.eval(), or samples=None to measure at all of them"
             )
-    return taken(batch, torch.arange(samples), size), samples
+    return take(batch, torch.arange(samples), size), samples

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from surefoot.training.model.sandbox import undisturbed
-from surefoot.training.model.trees import leaves, mapped
+from surefoot.training.model.sandbox import isolate
+from surefoot.training.model.trees import leaves, map_tensors
 
 __all__ = ["Call", "Edge", "Step", "Trace", "trace_forward"]
 
@@ -91,7 +91,7 @@ def trace_forward(model: nn.Module, compute: Callable[[], Any]) -> Trace:
     """
     record = Trace()
     stack: list[str] = []
-    with undisturbed(model), _unfreeze(model), _record_calls(model, record, stack), _Additions(record, stack):
+    with isolate(model), _unfreeze(model), _record_calls(model, record, stack), _Additions(record, stack):
         record.returned = compute()
     return record
 
@@ -282,7 +282,7 @@ def _differentiable_inputs(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, A
         # a copy that is no leaf, so that the model may change it in place
         return tensor.detach().requires_grad_().clone() if wanted else tensor
 
-    return mapped(mark, tuple(args)), mapped(mark, dict(kwargs))
+    return map_tensors(mark, tuple(args)), map_tensors(mark, dict(kwargs))
 
 
 def _first_tensor(tree: Any) -> tuple[Edge | None, tuple[int, ...] | None]:

@@ -30,12 +30,12 @@ class MiniBatchBias(Record):
     full : Bounds
         On all the data that was given.
     largest : tuple of float
-        Of each mini-batch, the middle of its interval.
+        Largest curvature of each mini-batch, the middle of its interval.
     ratio : float
         Their mean over the middle of `full`. By Jensen's inequality at least 1 in expectation: the largest eigenvalue
         is a convex function, and the mean over mini-batches is the full matrix.
     standard_error : float
-        Of the ratio, from the scatter of the mini-batches.
+        Standard error of the ratio, from the scatter of the mini-batches.
     products : int
     """
 

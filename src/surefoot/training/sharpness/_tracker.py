@@ -58,7 +58,7 @@ class SharpnessTracker:
     optimizer : torch.optim.Optimizer, optional
         Then the curvature is P^-1/2 (H + w) P^-1/2, and readings have the rate and its limit.
     products : int
-        Of a warm update, at most; with 1 it follows one direction.
+        Products of a warm update, at most; with 1 it follows one direction.
     cadence : int
         Updates between fresh starts, at first.
     longest : int
@@ -66,7 +66,7 @@ class SharpnessTracker:
     recertify : bool
         If False, fresh starts come only from `certify` (and at the first update); readings say when they are stale.
     rtol, failure : float
-        Of certificates, each: relative width, and probability of missing.
+        Relative width of each certificate, and its probability of missing.
     parameters, max_memory, count
         As in `hessian`.
     check : bool

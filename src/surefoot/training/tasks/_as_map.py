@@ -15,7 +15,7 @@ from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.batches import Batches, gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.parameters import Block, select
-from surefoot.training.model.sandbox import plain_module, random_modules, undisturbed
+from surefoot.training.model.sandbox import isolate, plain_module, random_modules
 from surefoot.training.model.trees import on_device
 
 __all__ = ["DescentMap", "as_map"]
@@ -69,7 +69,7 @@ class DescentMap:
             If its shape is not (d, p).
         """
         columns = self._columns(x)
-        with undisturbed(self.model):
+        with isolate(self.model):
             values = self._values(columns)
             (gradients,) = torch.autograd.grad(values.sum(), columns)
         return _array(values), _array(gradients).T
@@ -89,7 +89,7 @@ class DescentMap:
         if self.clip is not None:
             raise InvalidInput("a clipped gradient has kinks; its derivatives are not given")
         columns = self._columns(x)
-        with undisturbed(self.model):
+        with isolate(self.model):
             values = self._values(columns)
             (gradients,) = torch.autograd.grad(values.sum(), columns, create_graph=True)
             rows = [
@@ -102,7 +102,7 @@ class DescentMap:
     def product(self, x: Array, v: Array) -> Array:
         """The Hessian at one point x, shape (d,), times v."""
         columns = self._columns(x[:, None])
-        with undisturbed(self.model):
+        with isolate(self.model):
             (gradient,) = torch.autograd.grad(self._values(columns).sum(), columns, create_graph=True)
             weights = torch.as_tensor(v, dtype=columns.dtype, device=columns.device)[None]
             (product,) = torch.autograd.grad(gradient, columns, weights)
@@ -139,7 +139,7 @@ class DescentMap:
     def _works_together(self) -> bool:
         """Whether torch can evaluate several parameter vectors in one pass, with the same outcome."""
         pair = torch.stack([self._vector(), self._vector()]).requires_grad_()
-        with undisturbed(self.model):
+        with isolate(self.model):
             value = self._value(pair[0])
             if not bool(torch.isfinite(value)):
                 raise NotFinite(f"the loss is {value.item()} at the model's parameters; check the data and the model")

@@ -46,7 +46,7 @@ def signals(samples: int, seed: int) -> tuple[Reals, NDArray[np.int64]]:
     Returns
     -------
     signals : array, shape (samples, 40)
-        Of mean 0 and standard deviation 1 over all.
+        Levels of mean 0 and standard deviation 1 over all.
     classes : array, shape (samples,)
     """
     from scipy.ndimage import gaussian_filter1d

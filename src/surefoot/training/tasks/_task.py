@@ -199,7 +199,7 @@ class Task:
             self._candidates = tuple(self._candidate(label, make) for label, make in self.optimizers.items())
         return self._candidates
 
-    def unmeasured(self) -> Candidate:
+    def first_candidate(self) -> Candidate:
         """The optimizer to try before any curvature is measured: AdamW, or the first of the task's own."""
         label = "AdamW" if "AdamW" in self.optimizers else next(iter(self.optimizers))
         # a trial asks for `make` alone

@@ -19,7 +19,7 @@ from surefoot.solvers import Ending
 from surefoot.tables import align, spread
 from surefoot.training.loop import Moment
 from surefoot.training.loop.run import mean_loss
-from surefoot.training.model.sandbox import random_state_kept, threads_for
+from surefoot.training.model.sandbox import keep_random_state, threads_for
 from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot, PilotLog
 from surefoot.training.tasks._task import SOME_RATE, Task
@@ -136,7 +136,7 @@ def train(
     clock, stopped = Clock(), ""
     parameters = sum(p.numel() for p in model.parameters())
     with (
-        random_state_kept(),
+        keep_random_state(),
         threads_for(0.0, parameters),
         nullcontext() if log is None else _log(pilot, log) as writer,
     ):
