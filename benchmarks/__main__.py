@@ -54,7 +54,6 @@ GROUPS = {
         "The largest eigenvalue of networks' Hessians",
         ("torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian"), 4, True, "own:curvature",
     ),
-    "growth": Group("How the cost of an interval grows", ("torch",), 5, True, "own:growth"),
     "rules": Group("Auto against the best rule in hindsight; SciPy on raw data", (), 2, False, "hindsight:auto"),
     "overhead-of-rules": Group("Time of a move over a bare loop's", (), 0.5, True, "hindsight:overhead"),
     "scipy": Group("Auto against SciPy's minimisers", (), 1, False, "quasi_newton:against_scipy"),
@@ -81,6 +80,7 @@ GROUPS = {
         "Time of a training step over the plain optimizer's",
         ("torch", "prodigyopt", "schedulefree", "momo-opt"), 1, True, "rates:overhead",
     ),
+    "growth": Group("How the cost of an interval grows", ("torch",), 5, True, "growth:growth"),
 }  # fmt: skip
 
 

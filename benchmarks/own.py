@@ -1,6 +1,6 @@
-"""Groups made of scripts that have a life of their own: curvature, growth, the guard, integrators.
+"""Groups made of scripts that have a life of their own: curvature, the guard, integrators.
 
-Run: python -m benchmarks curvature growth guard integrators. Each takes the functions of its script and makes a table.
+Run: python -m benchmarks curvature guard integrators. Each takes the functions of its script and makes a table.
 """
 
 import statistics
@@ -113,23 +113,6 @@ def memory(quick):
         rows.append((name, float(done.stdout.split()[-1]) if done.returncode == 0 else None))
     note = "Peak resident memory over what was there before the call, on gpt0 (112,000 parameters, 1,024 characters)."
     return Table("memory", ("by", "MB"), rows, note)
-
-
-def growth(quick):
-    """How the cost of an interval grows with parameters, data and the size of a sparse matrix."""
-    import growth as script
-
-    tables = []
-    for axis, sizes in (("parameters", script.PARAMETERS), ("data", script.DATA), ("sparse", script.SIZES)):
-        # the largest sizes take many minutes; slopes show before
-        values = sizes["small"] if quick else sizes["full"][:-1]
-        rows = [script.measured_apart(axis, value) for value in values]
-        slopes = [script.slope([row[0] for row in rows], [row[i] for row in rows]) for i in range(1, 5)]
-        shown = [(int(row[0]), row[1], int(row[2]), *row[3:5]) for row in rows]
-        columns = ("size", "unit, s", "products", "time in units", "peak MB")
-        tables.append(Table(axis, columns, [*shown, ("log-log slope", *slopes)]))
-        print("  ", axis, flush=True)
-    return tables
 
 
 def rescues(quick):
