@@ -66,8 +66,6 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
     array([[0.5625, 0.16  ],
            [0.    , 1.96  ]])
     """
-    if not isinstance(problem, Problem):
-        raise InvalidType(f"problem must be a surefoot.problems problem; got a {type(problem).__name__}")
     method = GradientDescent() if method is None else method
     made = _constant if rule is None else rule
     _check(problem, made)
@@ -97,18 +95,14 @@ def _constant(step: float) -> Rule:
     return Constant(step=step)
 
 
-def _step(problem: Problem, rule: Rule, x: Array) -> float:
-    return rule.update(rule.init(), _observe(Sensed(_point(problem, x), 0, problem.hessian_product, None)))[0].step
-
-
-def _observe(seen: Sensed | Arrived) -> Observation:
+def _observe(seen: Sensed) -> Observation:
     """The part of an observation that a problem shows; rules that need more have been refused."""
     return cast(Observation, seen)
 
 
-def _point(problem: Problem, x: Array) -> Point:
-    loss, gradient = problem.value_and_gradient(x)
-    return Point(x, loss, gradient, x)
+def _step(problem: Problem, rule: Rule, x: Array) -> float:
+    seen = Sensed(Point(x, *problem.value_and_gradient(x)), 0, problem.hessian_product)
+    return rule.update(rule.init(), _observe(seen))[0].step
 
 
 def _check(problem: Problem, made: Callable[[float], Rule]) -> None:
@@ -122,9 +116,10 @@ def _check(problem: Problem, made: Callable[[float], Rule]) -> None:
             f"{name} reads {sorted(rule.needs - POINTWISE)}, which depend on the point before: its move is no function "
             "of the point alone"
         )
-    there = _point(problem, problem.start())
-    here = _point(problem, there.x - TRIAL_STEP * there.gradient)
-    state = rule.update(rule.init(), _observe(Sensed(there, 0, problem.hessian_product, None)))[1]
+    there = Point(problem.start(), *problem.value_and_gradient(problem.start()))
+    x = there.x - TRIAL_STEP * there.gradient
+    here = Point(x, *problem.value_and_gradient(x))
+    state = rule.update(rule.init(), _observe(Sensed(there, 0, problem.hessian_product)))[1]
     fresh = _step(problem, rule, here.x)
     for iteration in ITERATIONS:
         arrived = Arrived(here, there, iteration, TRIAL_STEP, problem.hessian_product)

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Positive, Range, checked
+from surefoot.errors import InvalidInput
 from surefoot.methods import RK4, DormandPrince, Method, RungeKutta
 from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt
 from surefoot.rules import PI, Rule
-from surefoot.solvers._rkc import run_rkc
+from surefoot.solvers._rkc import ChebyshevSteps
 from surefoot.solvers._start import Start, first_step
 from surefoot.solvers._trajectory import StabilityCheck, Trajectory
 from surefoot.spectra import jacobian
@@ -52,8 +52,6 @@ def gradient_flow(problem: Problem) -> Fun:
     InvalidType
         If it is no `surefoot.problems.Problem`.
     """
-    if not isinstance(problem, Problem):
-        raise InvalidType(f"gradient_flow takes a surefoot.problems problem; got {type(problem).__name__}")
 
     def fun(t: float, x: Array) -> Array:  # noqa: ARG001 - the form that SciPy asks for
         return -problem.gradient(x)
@@ -68,11 +66,11 @@ def integrate(
     y0: ArrayLike,
     *,
     method: Method | str | None = None,
-    step: float | None = None,
+    step: Positive | None = None,
     rule: Rule | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
-    max_steps: int = 100_000,
+    max_steps: Annotated[int, Range(f"[1, {MOST_STEPS}]")] = 100_000,
     monitor: bool = True,
 ) -> Trajectory:
     """Integrate y' = fun(t, y) from span[0] to span[1].
@@ -96,7 +94,8 @@ def integrate(
     step : float, optional
         Unit of t. Fixed steps are shortened a little so that they fit the span.
     rule : Rule, optional
-        Default `surefoot.rules.PI`; may read `error`, the local error over the tolerance.
+        Decides adaptive steps, RKC's too; default `surefoot.rules.PI`. May read `error`, the local error over the
+        tolerance.
     rtol, atol : float
         Tolerance atol + rtol |y| of the local error, componentwise, root mean square.
     max_steps : int
@@ -129,19 +128,14 @@ def integrate(
     start = Start.checked(fun, span, y0)
     if not (0 < rtol < math.inf and 0 <= atol < math.inf):
         raise InvalidInput(f"tolerances need 0 < rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
-    if step is not None and not 0 < step < math.inf:
-        raise InvalidInput(f"step must be positive and finite; got {step!r}")
-    if not 1 <= max_steps <= MOST_STEPS:
-        raise InvalidInput(f"max_steps must be from 1 to {MOST_STEPS}; got {max_steps!r}")
     if method == "RKC":
-        return _run_stabilised(start, step, rtol, atol, max_steps)
+        return _adaptive(start, ChebyshevSteps(start), step, rule, rtol, atol, max_steps)
     if isinstance(method, str):
         return _by_scipy(start, method, step, rtol, atol)
-    if method is not None and not isinstance(method, Method):
-        raise InvalidType(f"method must be a Method or one of {', '.join(SCIPY)}; got {type(method).__name__}")
     if step is not None and rule is None:
         return _run_fixed(start, RK4() if method is None else method, step, max_steps, monitor)
-    return _adaptive(start, DormandPrince() if method is None else method, step, rule, rtol, atol, max_steps)
+    stepper = _Embedded(start, DormandPrince() if method is None else method)
+    return _adaptive(start, stepper, step, rule, rtol, atol, max_steps)
 
 
 def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
@@ -176,17 +170,9 @@ def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monito
         warning = f"the step {h:.6g} is above the stable {failed.stable:.6g} at t = {failed.t:.6g}"
         message = warning if message == "finished" else f"{message}: {warning}"
     return Trajectory(
-        np.asarray(times),
-        np.stack(values),
-        method.name,
-        k,
-        0,
-        start.evaluations,
-        k == count,
-        message,
-        tuple(checks),
-        np.full(k, h),
-    )
+        np.asarray(times), np.stack(values), method.name, k, 0, start.evaluations, k == count, message,
+        checks=tuple(checks), sizes=np.full(k, h),
+    )  # fmt: skip
 
 
 def _check(start: Start, method: Method, t: float, y: Array, step: float) -> list[StabilityCheck]:
@@ -203,81 +189,72 @@ class _Seen:
     error: float
 
 
+class _Embedded:
+    """Steps of a Runge-Kutta method, with the difference to its embedded formula."""
+
+    def __init__(self, start: Start, method: Method) -> None:
+        if not isinstance(method, RungeKutta) or method.tableau.embedded is None or method.implicit:
+            raise InvalidInput(
+                f"{method.name} has no embedded formula to measure its error with; give a fixed step, or use "
+                "DormandPrince, BogackiShampine or Heun"
+            )
+        self.start, self.method, self.name = start, method, method.name
+        self.order = min(method.order, method.tableau.embedded_order)
+        self.safety, self.longest = 0.9, math.inf
+
+    def step(self, z: Array, h: float) -> tuple[Array, Array]:
+        """The next state, and the error of this step."""
+        trial, error = self.method.with_error(z, self.start.flow(h))
+        assert error is not None
+        return trial, error
+
+    def go_on(self, *, accepted: bool) -> None:
+        """Nothing is carried over."""
+
+
 def _adaptive(
     start: Start,
-    method: Method,
+    stepper: _Embedded | ChebyshevSteps,
     first: float | None,
     rule: Rule | None,
     rtol: float,
     atol: float,
     max_steps: int,
 ) -> Trajectory:
-    if not isinstance(method, RungeKutta) or method.tableau.embedded is None or method.implicit:
-        raise InvalidInput(
-            f"{method.name} has no embedded formula to measure its error with; give a fixed step, or use "
-            "DormandPrince, BogackiShampine or Heun"
-        )
-    order = min(method.order, method.tableau.embedded_order)
     if first is None:
-        first = first_step(start, order, rtol, atol)
-    rule = PI(first=min(first, start.t1 - start.t0), order=order) if rule is None else rule
+        first = first_step(start, stepper.order, rtol, atol)
+    if rule is None:
+        rule = PI(first=min(first, start.t1 - start.t0), order=stepper.order, safety=stepper.safety)
     missing = rule.needs - {"error"}
     if missing:
         raise InvalidInput(f"{type(rule).__name__} needs {sorted(missing)}, which integrate cannot observe")
-    state = rule.init()
-    decision, state = rule.update(state, _Seen(0, math.nan, math.nan))  # pyright: ignore[reportArgumentType]
+    decision, state = rule.update(rule.init(), _Seen(0, math.nan, math.nan))  # pyright: ignore[reportArgumentType]
     z = np.append(start.y0, start.t0)
-    times, values, sizes, rejected = [start.t0], [start.y0], list[float](), 0
+    times, values, rejected = [start.t0], [start.y0], 0
     message = "finished"
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         while z[-1] < start.t1:
-            if len(sizes) + rejected >= max_steps:
+            if len(times) - 1 + rejected >= max_steps:
                 message = f"stopped at t = {z[-1]:.6g}: all {max_steps} steps used"
                 break
-            h = min(decision.step, start.t1 - float(z[-1]))
+            left = start.t1 - float(z[-1])
+            h = min(decision.step, stepper.longest, left)
             if h <= 16 * np.finfo(np.float64).eps * max(abs(float(z[-1])), start.t1 - start.t0):
                 message = f"stopped at t = {z[-1]:.6g}: the step no longer moves the time (a singularity?)"
                 break
-            trial, error = method.with_error(z, start.flow(h))
-            assert error is not None
+            trial, error = stepper.step(z, h)
             scale = atol + rtol * np.maximum(np.abs(z[:-1]), np.abs(trial[:-1]))
             size = float(np.sqrt(np.mean((error[:-1] / scale) ** 2)))
-            decision, state = rule.update(state, _Seen(len(sizes) + 1, h, size))  # pyright: ignore[reportArgumentType]
+            decision, state = rule.update(state, _Seen(len(times), h, size))  # pyright: ignore[reportArgumentType]
+            stepper.go_on(accepted=decision.accept)
             if not decision.accept:
                 rejected += 1
                 continue
-            last = h == start.t1 - float(z[-1])
             z = trial
-            z[-1] = start.t1 if last else z[-1]
-            sizes.append(h)
+            z[-1] = start.t1 if h == left else z[-1]
             times.append(float(z[-1]))
             values.append(z[:-1])
-    return Trajectory(
-        *_thin(np.asarray(times), np.stack(values)),
-        method.name,
-        len(sizes),
-        rejected,
-        start.evaluations,
-        message == "finished",
-        message,
-        (),
-        np.asarray(sizes),
-    )
-
-
-def _run_stabilised(start: Start, first: float | None, rtol: float, atol: float, max_steps: int) -> Trajectory:
-    times, values, rejected, message = run_rkc(start, first, rtol, atol, max_steps)
-    return Trajectory(
-        *_thin(np.asarray(times), np.stack(values)),
-        "Runge-Kutta-Chebyshev",
-        len(times) - 1,
-        rejected,
-        start.evaluations,
-        message == "finished",
-        message,
-        (),
-        np.diff(times),
-    )
+    return _thinned(stepper.name, np.asarray(times), np.stack(values), rejected, start.evaluations, message)
 
 
 def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: float) -> Trajectory:
@@ -289,30 +266,18 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
         slope = attempt(start.call, t, y)
         return np.full_like(y, math.nan) if slope is None else slope
 
-    found: Any = solve_ivp(
-        fun,
-        (start.t0, start.t1),
-        start.y0,
-        method=method,
-        rtol=rtol,
-        atol=atol,
-        max_step=np.inf if step is None else step,
-    )
+    longest = np.inf if step is None else step
+    found: Any = solve_ivp(fun, (start.t0, start.t1), start.y0, method=method, rtol=rtol, atol=atol, max_step=longest)
     cap = "" if step is None else f", max_step={step:g}"
     outcome = "finished" if found.success else f"stopped at t = {found.t[-1]:.6g}: {found.message}"
-    return Trajectory(
-        *_thin(np.asarray(found.t), np.asarray(found.y).T),
-        f"SciPy {method}",
-        len(found.t) - 1,
-        0,
-        int(found.nfev),
-        bool(found.success),
-        f"{outcome} (by scipy.integrate.solve_ivp, method={method!r}{cap})",
-        (),
-        np.diff(found.t),
-    )
+    message = f"{outcome} (by scipy.integrate.solve_ivp, method={method!r}{cap})"
+    return _thinned(f"SciPy {method}", np.asarray(found.t), np.asarray(found.y).T, 0, int(found.nfev), message)
 
 
-def _thin(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _thinned(
+    method: str, t: NDArray[np.float64], y: NDArray[np.float64], rejected: int, evaluations: int, message: str
+) -> Trajectory:
+    """A run whose every step is at hand, with no more points kept than a picture can show."""
     kept = np.unique(np.linspace(0, len(t) - 1, min(len(t), MOST_KEPT)).astype(int))
-    return t[kept], y[kept]
+    finished = message.startswith("finished")
+    return Trajectory(t[kept], y[kept], method, len(t) - 1, rejected, evaluations, finished, message, sizes=np.diff(t))

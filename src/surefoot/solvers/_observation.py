@@ -20,12 +20,12 @@ class Point:
 
     __slots__ = ("answer", "gradient", "gradient_norm", "loss", "x")
 
-    def __init__(self, x: Array, loss: float, gradient: Array, answer: Array) -> None:
+    def __init__(self, x: Array, loss: float, gradient: Array, answer: Array | None = None) -> None:
         self.x = x
-        self.loss = loss
+        self.loss = float(loss)
         self.gradient = gradient
         self.gradient_norm = norm(gradient)
-        self.answer = answer
+        self.answer = x if answer is None else answer
 
     @property
     def finite(self) -> bool:

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.problems import Problem
 from surefoot.records import Record
+from surefoot.solvers._observation import norm as length
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.spectra import Bounds, norm_squared
 
@@ -86,6 +87,7 @@ class PrimalDual(Record):
 
 
 @checked
+@np.errstate(over="ignore", invalid="ignore")
 def primal_dual(
     problem: Problem | None,
     K: Any,
@@ -93,12 +95,12 @@ def primal_dual(
     *,
     g: Proximal | None = None,
     x0: Any = None,
-    share: float = SHARE,
-    ratio: float | None = None,
+    share: Positive = SHARE,
+    ratio: Positive | None = None,
     adaptive: bool = True,
-    norm: Bounds | float | None = None,
-    steps: int = 1000,
-    tol: float = 1e-4,
+    norm: Bounds | Nonnegative | None = None,
+    steps: Annotated[int, Range("[0, inf)")] = 1000,
+    tol: Nonnegative = 1e-4,
     callback: Callback | None = None,
 ) -> PrimalDual:
     """Minimise f(x) + g(x) + h(K x): f smooth, g and h known by their proximal maps, K linear.
@@ -170,21 +172,14 @@ def primal_dual(
     [0.05, 0.05, 0.05, 0.05, 0.95, 0.95, 0.95, 0.95]
     """
     operator = _operator(problem, K)
-    for name, value in (("h", h), ("g", g)):
-        if value is not None and not callable(getattr(value, "prox", None)):
-            raise InvalidType(f"{name} must have a proximal map prox(x, tau); got {type(value).__name__}")
-    for name, value in (("share", share), ("ratio", 1.0 if ratio is None else ratio)):
-        if not 0 < value < math.inf:
-            raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
-    if steps < 0 or not tol >= 0:
-        raise InvalidInput(f"steps and tol must be nonnegative; got {steps!r} and {tol!r}")
-    known = _norm(norm, operator)
+    if norm is None:
+        known = norm_squared(operator)
+    else:
+        known = norm if isinstance(norm, Bounds) else Bounds(0.0, norm, "proved", "estimate")
     L = 0.0 if problem is None else max(problem.curvature().largest.upper, 0.0)
-    plan = _Plan(share, L, known.upper, ratio)
-    engine = _Engine(problem, operator, h, g, plan)
-    with np.errstate(over="ignore", invalid="ignore"):
-        stopped = engine.run(_start(problem, operator, x0), steps, tol, adaptive, callback)
-        return engine.outcome(stopped, known)
+    engine = _Engine(problem, operator, h, g, _Plan(share, L, known.upper, ratio))
+    stopped = engine.run(_start(problem, operator, x0), steps, tol, adaptive, callback)
+    return engine.outcome(stopped, known)
 
 
 class _Plan:
@@ -221,21 +216,23 @@ class _Plan:
         self.change *= DECAY
 
 
+@dataclass
 class _Engine:
     """The recurrence and what it keeps."""
 
-    def __init__(
-        self, problem: Problem | None, operator: Operator, h: Proximal, g: Proximal | None, plan: _Plan
-    ) -> None:
-        self.problem, self.operator, self.h, self.g, self.plan = problem, operator, h, g, plan
-        self.rows: list[tuple[float, float, float, float]] = []
+    problem: Problem | None
+    operator: Operator
+    h: Proximal
+    g: Proximal | None
+    plan: _Plan
+    rows: list[tuple[float, float, float, float]] = field(default_factory=list[Any])
 
     def run(self, x: Array, steps: int, tol: float, adaptive: bool, callback: Callback | None) -> str:
         """Why it ended."""
         K, plan = self.operator, self.plan
         self.x, self.y = x, np.zeros(K.shape[0])
         start, image, pulled, slope = x, K.matvec(x), np.zeros(K.shape[1]), self.slope(x)
-        forces, images = _norm_of(slope), _norm_of(image)  # the largest seen: what the residuals are compared with
+        forces, images = length(slope), length(image)  # the largest seen: what the residuals are compared with
         for made in range(1, steps + 1):
             tau, sigma = plan.tau, plan.sigma
             moved = self.x - tau * (slope + pulled)
@@ -244,20 +241,20 @@ class _Engine:
             v = self.y + sigma * (2 * new_image - image)
             y = v - sigma * self.h.prox(v / sigma, 1 / sigma)  # Moreau's identity for the conjugate
             new_pulled, new_slope = _product(K.rmatvec, y), self.slope(x)
-            primal = _norm_of((self.x - x) / tau - (pulled - new_pulled) - (slope - new_slope))
-            dual = _norm_of((self.y - y) / sigma - (image - new_image))
+            primal = length((self.x - x) / tau - (pulled - new_pulled) - (slope - new_slope))
+            dual = length((self.y - y) / sigma - (image - new_image))
             self.rows.append((primal, dual, tau, sigma))
             if not self.bounded(primal, dual):
                 return f"diverged: the residuals grew to {primal:.3g} and {dual:.3g}"
             self.x, self.y, image, pulled, slope = x, y, new_image, new_pulled, new_slope
-            forces, images = max(forces, _norm_of(slope), _norm_of(pulled)), max(images, _norm_of(image))
+            forces, images = max(forces, length(slope), length(pulled)), max(images, length(image))
             if primal <= tol * forces and dual <= tol * images:
                 return "converged"
             if callback is not None and callback(x, made):
                 return "stopped by the callback"
             if adaptive:
                 # both in the unit of the objective, so that the units of x and K x do not matter
-                plan.balance(primal * _norm_of(x - start), dual * _norm_of(y))
+                plan.balance(primal * length(x - start), dual * length(y))
         return "all steps used"
 
     def slope(self, x: Array) -> Array:
@@ -298,16 +295,6 @@ def _operator(problem: Problem | None, K: Any) -> Operator:
     return operator
 
 
-def _norm(norm: Bounds | float | None, operator: Operator) -> Bounds:
-    if norm is None:
-        return norm_squared(operator)
-    if isinstance(norm, Bounds):
-        return norm
-    if not 0 <= norm < math.inf:
-        raise InvalidInput(f"norm must be |K|^2, finite and >= 0; got {norm!r}")
-    return Bounds(0.0, float(norm), "proved", "estimate")
-
-
 def _start(problem: Problem | None, operator: Operator, x0: Any) -> Array:
     n = operator.shape[1]
     if x0 is None:
@@ -321,10 +308,6 @@ def _start(problem: Problem | None, operator: Operator, x0: Any) -> Array:
 def _product(product: Callable[[Array], Array], x: Array) -> Array:
     """Not-a-number where a diverging run left the finite numbers."""
     return product(x) if np.isfinite(x).all() else np.full_like(x, math.nan)
-
-
-def _norm_of(vector: Array) -> float:
-    return float(np.linalg.norm(vector))
 
 
 def _last(values: NDArray[np.float64]) -> float:

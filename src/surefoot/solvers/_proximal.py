@@ -4,11 +4,11 @@ Any object that can be called for its value and has `prox(x, step)` will do, PyP
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -45,11 +45,7 @@ class L1:
         If the weight is negative or not finite.
     """
 
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < float("inf"):
-            raise InvalidInput(f"weight must be finite and >= 0; got {self.weight!r}")
+    weight: Annotated[float, Range("[0, inf)")] = 1.0
 
     def __call__(self, x: Array) -> float:
         return self.weight * float(np.abs(x).sum())

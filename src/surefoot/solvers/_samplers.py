@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -101,12 +101,8 @@ class SGD:
         If the batch is smaller than 1.
     """
 
-    batch: int = 1
+    batch: Count = 1
     importance: bool = False
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise InvalidInput(f"batch must be at least 1; got {self.batch!r}")
 
     def begin(self, problem: FiniteSum, x: Array) -> list[Array | None]:  # noqa: ARG002 - the contract
         """The probabilities, where they differ, and the rows drawn last."""

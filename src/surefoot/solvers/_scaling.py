@@ -5,11 +5,11 @@ fixed P that is plain descent in the variable P^-1/2 x, so every rule works unch
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Positive, Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -39,10 +39,7 @@ class AdaGrad:
         > 0.
     """
 
-    eps: float = 1e-10
-
-    def __post_init__(self) -> None:
-        _positive(self.eps)
+    eps: Positive = 1e-10
 
     def update(self, memory: Array, count: int, gradient: Array) -> tuple[Array, Array]:  # noqa: ARG002 - the contract
         """The scale and the sum of squares."""
@@ -76,14 +73,9 @@ class RMSProp:
         If a parameter is out of range.
     """
 
-    decay: float = 0.99
-    eps: float = 1e-8
+    decay: Annotated[float, Range("[0, 1)")] = 0.99
+    eps: Positive = 1e-8
     corrected: bool = False
-
-    def __post_init__(self) -> None:
-        _positive(self.eps)
-        if not 0 <= self.decay < 1:
-            raise InvalidInput(f"decay must be in [0, 1); got {self.decay!r}")
 
     def update(self, memory: Array, count: int, gradient: Array) -> tuple[Array, Array]:
         """The scale and the average."""
@@ -115,8 +107,3 @@ class FixedScaling:
     def update(self, memory: Array, count: int, gradient: Array) -> tuple[Array, Array]:  # noqa: ARG002 - the contract
         """The scale, and no memory."""
         return self.scale, memory
-
-
-def _positive(eps: float) -> None:
-    if not 0 < eps < float("inf"):
-        raise InvalidInput(f"eps must be positive and finite; got {eps!r}")

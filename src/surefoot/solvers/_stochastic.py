@@ -1,13 +1,13 @@
 """Descent by parts: a schedule's step along a sampled direction, with the whole problem looked at once per pass."""
 
 import math
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 
 import numpy as np
 
-from surefoot.checks import checked, random_generator
+from surefoot.checks import Nonnegative, Range, checked, random_generator
 from surefoot.errors import InvalidInput, NotFinite
-from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.problems.trial_points import look
 from surefoot.rules import Observation, Rule
@@ -23,14 +23,15 @@ SECANT = frozenset({"alignment", "displacement"})
 
 
 @checked
+@np.errstate(over="ignore", invalid="ignore")
 def descend_by_parts(
     problem: Problem,
     x0: Any = None,
     *,
     rule: Rule,
     sampler: Sampler | None = None,
-    passes: int = 50,
-    tol: float = 1e-6,
+    passes: Annotated[int, Range("[0, inf)")] = 50,
+    tol: Nonnegative = 1e-6,
     callback: Callback | None = None,
     rng: int | np.random.Generator = 0,
 ) -> Descent:
@@ -81,44 +82,31 @@ def descend_by_parts(
         raise InvalidInput(
             f"{type(rule).__name__} reads the secant, which {type(sampler or SAGA()).__name__} does not show; use SGD"
         )
-    if passes < 0 or not tol >= 0:
-        raise InvalidInput(f"passes and tol must be nonnegative; got {passes!r} and {tol!r}")
-    sampler = SAGA() if sampler is None else sampler
+    drawn = cast(Sampler, SAGA() if sampler is None else sampler)
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _run(problem, x, rule, sampler, passes, tol, callback, random_generator(rng))
-
-
-def _run(
-    problem: Problem,
-    x: Array,
-    rule: Rule,
-    sampler: Sampler,
-    passes: int,
-    tol: float,
-    callback: Callback | None,
-    rng: np.random.Generator,
-) -> Descent:
+    generator = random_generator(rng)
     # an objective that raises at the start is a mistake, and raises
-    good = best = _point(x, *problem.value_and_gradient(x))
+    good = best = Point(x, *problem.value_and_gradient(x))
     if not good.finite:
         raise NotFinite(f"the loss or the gradient is not finite at x0: f = {good.loss!r}; start elsewhere")
     rows: list[Row] = [(good.loss, good.gradient_norm, math.nan, math.nan, math.nan, True, "")]
     goal, average, stopped = tol * good.gradient_norm, np.zeros_like(x), "all passes used"
-    memory, state, clock = sampler.begin(problem, x), rule.init(), _Part()
+    memory, state = drawn.begin(problem, x), rule.init()
+    # what a part of the problem shows of the last move
+    seen = SimpleNamespace(iteration=0, step=math.nan, displacement=math.nan, alignment=math.nan)
     for made in range(1, passes + 1):
-        for _ in range(sampler.draws(problem)):
-            decision, state = rule.update(state, cast(Observation, clock))
-            direction = sampler.direction(memory, problem, x, rng)
+        for _ in range(drawn.draws(problem)):
+            decision, state = rule.update(state, cast(Observation, seen))
+            direction = drawn.direction(memory, problem, x, generator)
             x = x + decision.step * direction
-            clock.iteration += 1
-            clock.step = decision.step
-            if rule.needs and isinstance(sampler, Repeatable):
-                clock.displacement = decision.step * norm(direction)
-                change = direction - sampler.again(memory, problem, x)
-                clock.alignment = decision.step * float(direction @ change)
-        point = _point(x, *look(problem, x))
-        rows.append(_row(problem, point, good, made, clock.step))
+            seen.iteration += 1
+            seen.step = decision.step
+            if rule.needs and isinstance(drawn, Repeatable):
+                seen.displacement = decision.step * norm(direction)
+                change = direction - drawn.again(memory, problem, x)
+                seen.alignment = decision.step * float(direction @ change)
+        point = Point(x, *look(problem, x))
+        rows.append(_row(problem, point, good, made, seen.step))
         if not point.finite:
             stopped = "stopped at a value that is not finite; x is the last good iterate"
             break
@@ -140,21 +128,9 @@ def _run(
         stopped=stopped,
         trace=trace,
         verdict=judge(trace, stopped, tol),
-        evaluations=2 * len(trace) - 1 + isinstance(sampler, SAGA) + bool(rule.needs) * (len(trace) - 1),
+        evaluations=2 * len(trace) - 1 + isinstance(drawn, SAGA) + bool(rule.needs) * (len(trace) - 1),
         state=state,
     )
-
-
-class _Part:
-    """What a part of the problem shows of the last move."""
-
-    def __init__(self) -> None:
-        self.iteration = 0
-        self.step = self.displacement = self.alignment = math.nan
-
-
-def _point(x: Array, loss: float, gradient: Array) -> Point:
-    return Point(x, float(loss), gradient, x)
 
 
 def _row(problem: Problem, point: Point, before: Point, made: int, step: float) -> Row:

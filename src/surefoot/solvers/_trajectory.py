@@ -1,6 +1,6 @@
 """What an integration did."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,8 @@ class Trajectory(Record):
     evaluations: int
     finished: bool
     message: str
-    checks: tuple[StabilityCheck, ...]
-    sizes: NDArray[np.float64]
+    checks: tuple[StabilityCheck, ...] = ()
+    sizes: NDArray[np.float64] = field(kw_only=True)
 
     @property
     def final(self) -> NDArray[np.float64]:

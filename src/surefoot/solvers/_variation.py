@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
-from surefoot.errors import InvalidInput
+from surefoot.checks import Count, Nonnegative, checked, real_array
 from surefoot.operators import Array
 
 __all__ = ["GroupL1", "SquaredDistance"]
@@ -31,14 +30,8 @@ class GroupL1:
         If the weight is negative or not finite, or there is no part.
     """
 
-    weight: float = 1.0
-    parts: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < float("inf"):
-            raise InvalidInput(f"weight must be finite and >= 0; got {self.weight!r}")
-        if self.parts < 1:
-            raise InvalidInput(f"parts must be at least 1; got {self.parts!r}")
+    weight: Nonnegative = 1.0
+    parts: Count = 2
 
     def __call__(self, x: Array) -> float:
         return self.weight * float(self._lengths(x).sum())
@@ -74,12 +67,10 @@ class SquaredDistance:
     """
 
     point: Array
-    weight: float = 1.0
+    weight: Nonnegative = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "point", real_array(self.point, "point").ravel())
-        if not 0 <= self.weight < float("inf"):
-            raise InvalidInput(f"weight must be finite and >= 0; got {self.weight!r}")
 
     def __call__(self, x: Array) -> float:
         return 0.5 * self.weight * float(np.square(x - self.point).sum())

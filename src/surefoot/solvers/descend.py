@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Nonnegative, Range, checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array
@@ -26,20 +26,10 @@ from surefoot.spectra import Spectrum
 __all__ = ["Descent", "descend"]
 
 Callback = Callable[[Array, float], object]
-SUPPLIED = frozenset(
-    {
-        "alignment",
-        "arrival_slope",
-        "curvature",
-        "direction_norm",
-        "displacement",
-        "gradient_change",
-        "gradient_norm",
-        "loss",
-        "previous_slope",
-        "slope",
-    }
-)
+SUPPLIED = frozenset({
+    "alignment", "arrival_slope", "curvature", "direction_norm", "displacement", "gradient_change", "gradient_norm",
+    "loss", "previous_slope", "slope",
+})  # fmt: skip
 # With memory the next move is not a multiple of one direction.
 ALONG_A_DIRECTION = frozenset({"slope", "previous_slope", "arrival_slope", "curvature"})
 
@@ -95,6 +85,7 @@ class Descent(Record):
 
 
 @checked
+@np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def descend(
     problem: Problem,
     x0: Any = None,
@@ -103,8 +94,8 @@ def descend(
     method: Method | None = None,
     penalty: Proximal | None = None,
     scaling: Scaling | Array | None = None,
-    steps: int = 1000,
-    tol: float = 1e-8,
+    steps: Annotated[int, Range("[0, inf)")] = 1000,
+    tol: Nonnegative = 1e-8,
     callback: Callback | None = None,
     progress: Progress | None = None,
     curvature: bool | None = None,
@@ -162,20 +153,20 @@ def descend(
         If the loss or the gradient is not finite at the start.
     """
     method = GradientDescent() if method is None else method
-    _check(rule, method, steps, tol)
+    _check(rule, method)
     if penalty is not None and scaling is not None:
         raise InvalidInput("a penalty's proximal map holds for unscaled moves; give either penalty or scaling")
     kept = _scaling(scaling, problem.size)
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     if penalty is not None and not math.isfinite(penalty_value(penalty, x)):
         x = penalty.prox(x, 1.0)
-    engine = _Engine(problem, rule, method, penalty, kept, curvature, average)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        stopped = engine.run(x, steps, tol, callback, progress)
-        predicted = math.nan
-        if spectrum is not None and isinstance(rule, Constant):
-            predicted = predicted_rate(spectrum, rule.step, method)
-        return engine.outcome(stopped, tol, predicted)
+    local = problem.has_products if curvature is None else curvature
+    engine = _Engine(problem, rule, method, penalty, kept, local, np.zeros(problem.size) if average else None)
+    stopped = engine.run(x, steps, tol, callback, progress)
+    predicted = math.nan
+    if spectrum is not None and isinstance(rule, Constant):
+        predicted = predicted_rate(spectrum, rule.step, method)
+    return engine.outcome(stopped, tol, predicted)
 
 
 def _scaling(scaling: Any, size: int) -> Scaling | None:
@@ -188,7 +179,7 @@ def _scaling(scaling: Any, size: int) -> Scaling | None:
     return fixed
 
 
-def _check(rule: Rule, method: Method, steps: int, tol: float) -> None:
+def _check(rule: Rule, method: Method) -> None:
     missing = rule.needs - SUPPLIED
     if missing:
         raise InvalidInput(f"{type(rule).__name__} needs {sorted(missing)}, which descend cannot observe")
@@ -198,38 +189,29 @@ def _check(rule: Rule, method: Method, steps: int, tol: float) -> None:
             f"{type(rule).__name__} reads {sorted(along)}, defined for moves along one direction; {method.name} also "
             "moves with its velocity; use GradientDescent, or a rule without a line search"
         )
-    if steps < 0 or not tol >= 0:
-        raise InvalidInput(f"steps and tol must be nonnegative; got {steps!r} and {tol!r}")
 
 
+@dataclass
 class _Engine:
     """The loop and what it keeps."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        rule: Rule,
-        method: Method,
-        penalty: Proximal | None,
-        scaling: Scaling | None,
-        curvature: bool | None,
-        average: bool,
-    ) -> None:
-        self.problem = problem
-        self.rule = rule
-        self.method = method
-        self.penalty = penalty
-        self.scaling = scaling
-        self.scale: Array | None = None
-        self.memory = np.zeros(problem.size)
-        local = problem.has_products if curvature is None else curvature
-        self.curvature_is: CurvatureIs = "at the point left" if local else "on average over the move"
-        self.measured = local and not problem.constant_curvature
-        self.average: Array | None = np.zeros(problem.size) if average else None
-        self.rows: list[Row] = []
-        self.extra = 0  # gradients at points other than iterates (methods with inner stages)
-        self.mapping = math.nan  # norm of the gradient mapping, where there is a penalty
-        self.landing: Array | None = None  # where the last proximal map landed
+    problem: Problem
+    rule: Rule
+    method: Method
+    penalty: Proximal | None
+    scaling: Scaling | None
+    local: bool  # whether curvature is that at the point left
+    average: Array | None
+    scale: Array | None = None
+    rows: list[Row] = field(default_factory=list[Any])
+    extra: int = 0  # gradients at points other than iterates (methods with inner stages)
+    mapping: float = math.nan  # norm of the gradient mapping, where there is a penalty
+    landing: Array | None = None  # where the last proximal map landed
+
+    def __post_init__(self) -> None:
+        self.memory = np.zeros(self.problem.size)
+        self.curvature_is: CurvatureIs = "at the point left" if self.local else "on average over the move"
+        self.measured = self.local and not self.problem.constant_curvature
 
     @property
     def along_gradient(self) -> bool:
@@ -311,10 +293,10 @@ class _Engine:
         """The point at x, as `both` gives it; by default a trial, not-a-number where the problem raises."""
         loss, gradient = look(self.problem, x) if both is None else both(x)
         if self.penalty is None:
-            return Point(x, float(loss), gradient, x)
+            return Point(x, loss, gradient)
         # With momentum x is ahead of where the proximal map landed, and may be outside a constraint.
         answer = x if self.landing is None else self.landing
-        return Point(x, float(loss) + penalty_value(self.penalty, answer), gradient, answer)
+        return Point(x, loss + penalty_value(self.penalty, answer), gradient, answer)
 
     def keep(self, point: Point, accepted: int) -> None:
         """Remember the best and the mean of the accepted points."""
