@@ -131,7 +131,7 @@ def test_what_a_rule_needs_and_cannot_have_is_refused_before_the_run():
 
     with pytest.raises(InvalidInput, match="the future"):
         descend(TEN, rule=Telepath())
-    with pytest.raises(InvalidInput, match="nonnegative"):
+    with pytest.raises(InvalidInput, match=">= 0"):
         descend(TEN, rule=rules.Constant(step=1.0), steps=-1)
     with pytest.raises(InvalidInput, match="shape"):
         descend(TEN, np.ones(3), rule=rules.Constant(step=1.0))

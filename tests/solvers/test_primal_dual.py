@@ -210,7 +210,7 @@ def test_callback_and_no_steps():
         ({"share": 0.0}, InvalidInput, "share must be positive"),
         ({"ratio": -1.0}, InvalidInput, "ratio must be positive"),
         ({"norm": -1.0}, InvalidInput, "norm must be"),
-        ({"steps": -1}, InvalidInput, "nonnegative"),
+        ({"steps": -1}, InvalidInput, ">= 0"),
         ({"x0": [1.0]}, InvalidInput, r"x0 must be finite and have shape \(4,\)"),
     ],
 )

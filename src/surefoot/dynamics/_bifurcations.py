@@ -134,7 +134,7 @@ def bifurcations(
 
     Examples
     --------
-    >>> from surefoot.dynamics._bifurcations import bifurcations
+    >>> from surefoot.dynamics import bifurcations
     >>> print(bifurcations(lambda x, r: r * x * (1 - x), (2.5, 4.0), 0.3, 3))
     period doublings
          1 -> 2    at 3

@@ -28,8 +28,7 @@ class Cubic(Landscape):
 
     Examples
     --------
-    >>> from surefoot.dynamics._cubic import Cubic
-    >>> from surefoot.dynamics._bifurcations import bifurcations
+    >>> from surefoot.dynamics import Cubic, bifurcations
     >>> print(bifurcations(Cubic(2.0), (0.5, 1.5), 0.1, 2))
     period doublings
          1 -> 2    at 1

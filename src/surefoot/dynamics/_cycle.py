@@ -83,7 +83,7 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     --------
     The window of period 3 of the logistic map opens at 1 + 2 sqrt(2):
 
-    >>> from surefoot.dynamics._cycle import cycle
+    >>> from surefoot.dynamics import cycle
     >>> print(cycle(lambda x, r: r * x * (1 - x), 3.83, [0.16, 0.51, 0.95], multiplier=1.0))
     neutral orbit of period 3 at 3.82842712475, largest multiplier 1
     """

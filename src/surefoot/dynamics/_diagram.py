@@ -108,7 +108,7 @@ def diagram(
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.dynamics._diagram import diagram
+    >>> from surefoot.dynamics import diagram
     >>> print(diagram(lambda x, r: r * x * (1 - x), np.linspace(2.81, 4.01, 7), 0.3))
     7 parameters from 2.81 to 4.01
       period 1      1

@@ -83,8 +83,7 @@ def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape
 
     Examples
     --------
-    >>> from surefoot.dynamics._two_minima import TwoMinima
-    >>> from surefoot.dynamics._escape import escape_steps
+    >>> from surefoot.dynamics import TwoMinima, escape_steps
     >>> print(escape_steps(TwoMinima(), minimum=0.97, barrier=0.92))
     minimum at 0.971398: stable up to the step 0.0838598, unstable but trapped up to 0.13132, open beyond
     """

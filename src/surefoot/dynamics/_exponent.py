@@ -52,7 +52,7 @@ def lyapunov(
 
     Examples
     --------
-    >>> from surefoot.dynamics._exponent import lyapunov
+    >>> from surefoot.dynamics import lyapunov
     >>> print(lyapunov(lambda x, r: r * x * (1 - x), [2.5, 4.0], 0.3, steps=20000).round(2))
     [-0.69  0.69]
     """

@@ -35,8 +35,8 @@ class Flip(Record):
     def amplitude(self, step: float) -> float:
         """Half the distance of the two points of the cycle: sqrt((2 step/self.step - 2)/c), to leading order.
 
-        Of the stable cycle past the step if it is bounded; of the unstable one before it, which limits the basin of the
-        minimum, if not. NaN on the other side.
+        If it is bounded that of the stable cycle past the step; if not that of the unstable one before it, which limits
+        the basin of the minimum. NaN on the other side.
         """
         excess = 2 * step / self.step - 2
         if self.coefficient == 0 or excess * self.coefficient < 0:
@@ -78,7 +78,7 @@ def flip(second: Positive, third: Finite, fourth: Finite) -> Flip:
 
     Examples
     --------
-    >>> from surefoot.dynamics._flip import flip
+    >>> from surefoot.dynamics import flip
     >>> print(flip(1.0, -2.0, 0.0))
     stable up to the step 2; past it a bounded oscillation between two points (3 f'''^2 - f'' f'''' is positive)
     >>> print(flip(1.0, 0.0, 1.0).outcome)

@@ -42,7 +42,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count,
     --------
     Gradient descent on x^2/2 with the steps 0.5 and 3:
 
-    >>> from surefoot.dynamics._orbit import orbit
+    >>> from surefoot.dynamics import orbit
     >>> orbit(lambda x, step: x - step * x, [0.5, 3.0], 1.0, steps=3)
     array([[ 0.5  , -2.   ],
            [ 0.25 ,  4.   ],
@@ -91,7 +91,7 @@ def period(points: ArrayLike, *, tolerance: Positive = 1e-6, longest: Count = 64
 
     Examples
     --------
-    >>> from surefoot.dynamics._orbit import orbit, period
+    >>> from surefoot.dynamics import orbit, period
     >>> print(period(orbit(lambda x, r: r * x * (1 - x), [2.5, 3.2, 3.5, 3.9], 0.3, steps=1000, keep=128)))
     [1 2 4 0]
     """

@@ -64,7 +64,7 @@ def superstable(
 
     Examples
     --------
-    >>> from surefoot.dynamics._superstable import superstable
+    >>> from surefoot.dynamics import superstable
     >>> superstable(lambda x, r: r * x * (1 - x), 0.5, (1.5, 4.0), 3)
     array([2.        , 3.23606798, 3.4985617 ])
     """

@@ -77,27 +77,7 @@ class Lines:
         self.notes: list[str] = []
 
     def __iter__(self) -> Generator[str]:
-        read = 0
-        try:
-            with self._open() as file:
-                # readline with a bound: a gigabyte without a line end would otherwise be one string
-                while line := file.readline(LONGEST_LINE + 1):
-                    read += len(line)
-                    if len(line) > LONGEST_LINE:
-                        raise InvalidInput(
-                            f"{self.path} has a line of more than {LONGEST_LINE:,} characters; is it a log?"
-                        )
-                    if read > MOST_BYTES:
-                        raise InvalidInput(f"{self.path} holds more than {MOST_BYTES >> 20} MB; cut it")
-                    if "\0" in line:
-                        raise InvalidInput(f"{self.path} is no text: it holds NUL bytes; give the log itself")
-                    yield line.rstrip("\n")
-        except EOFError:
-            # what came before the cut was yielded, and counts
-            self.notes.append("the archive is cut off, as in a run that was killed")
-        except (OSError, UnicodeError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InvalidInput(f"{self.path}: cannot be read ({reason}); check that it is text in UTF-8") from error
+        return self._read(LONGEST_LINE, MOST_BYTES, f"a line of more than {LONGEST_LINE:,} characters; is it a log?")
 
     def text(self, most: int) -> str:
         """All of it, if it has at most so many characters.
@@ -107,17 +87,31 @@ class Lines:
         InvalidInput
             If it has more, or cannot be read.
         """
+        text = "\n".join(self._read(most, most, f"more than {most >> 20} MB in one document; write a record a line"))
+        if self.notes:
+            raise InvalidInput(f"{self.path}: {self.notes[0]}; copy it again")
+        return text
+
+    def _read(self, longest: int, most: int, too_long: str) -> Generator[str]:
+        read = 0
         try:
             with self._open() as file:
-                text = file.read(most + 1)
-        except EOFError as error:
-            raise InvalidInput(f"{self.path}: the archive is cut off; copy it again") from error
+                # readline with a bound: a gigabyte without a line end would otherwise be one string
+                while line := file.readline(longest + 1):
+                    read += len(line)
+                    if len(line) > longest:
+                        raise InvalidInput(f"{self.path} holds {too_long}")
+                    if read > most:
+                        raise InvalidInput(f"{self.path} holds more than {most >> 20} MB; cut it")
+                    if "\0" in line:
+                        raise InvalidInput(f"{self.path} is no text: it holds NUL bytes; give the log itself")
+                    yield line.rstrip("\n")
+        except EOFError:
+            # what came before the cut was yielded, and counts
+            self.notes.append("the archive is cut off, as in a run that was killed")
         except (OSError, UnicodeError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise InvalidInput(f"{self.path}: cannot be read ({reason}); check that it is text in UTF-8") from error
-        if len(text) > most:
-            raise InvalidInput(f"{self.path} holds more than {most >> 20} MB in one document; write a record a line")
-        return text
 
     def _open(self) -> IO[str]:
         with self.path.open("rb") as file:

@@ -108,7 +108,7 @@ def from_update(update: Update, memory: Annotated[int, Range(f"[1, {MOST_MEMORY}
     --------
     Extragradient, 1 + z + z^2:
 
-    >>> from surefoot.methods._extracted import from_update
+    >>> from surefoot.methods import from_update
     >>> extragradient = from_update(lambda state, f: (state[0] + f(state[0] + f(state[0])),), name="extragradient")
     >>> round(extragradient.real_limit, 12), round(extragradient.imaginary_limit, 12), extragradient.order
     (1.0, 1.0, 1)

@@ -21,7 +21,7 @@ class GradientDescent(Method):
 
     Examples
     --------
-    >>> from surefoot.methods._gradient import GradientDescent
+    >>> from surefoot.methods import GradientDescent
     >>> GradientDescent().real_limit
     2.0
     >>> GradientDescent().best_step(1.0, 3.0)

@@ -91,7 +91,7 @@ class HeavyBall(_AveragedGradient):
 
     Examples
     --------
-    >>> from surefoot.methods._momentum import HeavyBall
+    >>> from surefoot.methods import HeavyBall
     >>> HeavyBall(0.9).real_limit
     3.8
     """
@@ -154,7 +154,7 @@ class EMAMomentum(_AveragedGradient):
 
     Examples
     --------
-    >>> from surefoot.methods._momentum import EMAMomentum
+    >>> from surefoot.methods import EMAMomentum
     >>> round(EMAMomentum(0.9).real_limit, 12)
     38.0
     """
@@ -192,7 +192,7 @@ class Nesterov(Method):
 
     Examples
     --------
-    >>> from surefoot.methods._momentum import Nesterov
+    >>> from surefoot.methods import Nesterov
     >>> round(Nesterov(0.9).real_limit, 6)
     1.357143
     """

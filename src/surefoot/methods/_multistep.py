@@ -46,7 +46,7 @@ class AdamsBashforth(Method):
 
     Examples
     --------
-    >>> from surefoot.methods._multistep import AdamsBashforth
+    >>> from surefoot.methods import AdamsBashforth
     >>> [AdamsBashforth(k).imaginary_limit > 0 for k in (2, 3, 4, 5)]
     [False, True, True, False]
     """

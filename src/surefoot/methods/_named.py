@@ -85,7 +85,7 @@ def named(name: str) -> Method:
 
     Examples
     --------
-    >>> from surefoot.methods._named import named
+    >>> from surefoot.methods import named
     >>> print(named("rk4").region(points=3))
     RK4: stable for step * eigenvalue from 0 to -2.78529356 on the real axis, to +-2.82842712i on the imaginary axis
     >>> named("rkc1-10").real_limit > 190

@@ -46,8 +46,7 @@ class RungeKutta(Method):
 
     Examples
     --------
-    >>> from surefoot.methods._tableau import ButcherTableau
-    >>> from surefoot.methods._runge_kutta import RungeKutta
+    >>> from surefoot.methods import ButcherTableau, RungeKutta
     >>> ralston = RungeKutta(ButcherTableau(name="Ralston", A=[[], [2 / 3]], b=[1 / 4, 3 / 4], order=2))
     >>> ralston.real_limit, ralston.imaginary_limit
     (2.0, 0.0)
@@ -157,7 +156,7 @@ class RK4(_Named):
 
     Examples
     --------
-    >>> from surefoot.methods._runge_kutta import RK4
+    >>> from surefoot.methods import RK4
     >>> round(RK4().real_limit, 12), round(RK4().imaginary_limit, 12)
     (2.785293563405, 2.828427124746)
     """

@@ -69,7 +69,7 @@ class _Stabilised(Method):
         ----------
         reach : float
         **settings
-            Of the method: the order (default 2), the damping.
+            Settings of the method: the order (default 2), the damping.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class RungeKuttaChebyshev(_Stabilised):
 
     Examples
     --------
-    >>> from surefoot.methods._stabilised import RungeKuttaChebyshev
+    >>> from surefoot.methods import RungeKuttaChebyshev
     >>> RungeKuttaChebyshev(10, 0.0, order=1).real_limit
     200.0
     >>> round(RungeKuttaChebyshev(10, 0.05, order=1).real_limit, 6)

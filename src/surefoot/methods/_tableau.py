@@ -56,7 +56,7 @@ class ButcherTableau:
 
     Examples
     --------
-    >>> from surefoot.methods._tableau import ButcherTableau
+    >>> from surefoot.methods import ButcherTableau
     >>> heun = ButcherTableau(name="Heun", A=[[], [1]], b=[0.5, 0.5], order=2)
     >>> heun.stages, heun.explicit
     (2, True)

@@ -71,7 +71,7 @@ def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) 
     Examples
     --------
     >>> from surefoot.problems import LeastSquares
-    >>> from surefoot.noise._finite_sum import gradient_noise
+    >>> from surefoot.noise import gradient_noise
     >>> problem = LeastSquares([[1.0], [1.0]], [1.0, 3.0])
     >>> gradient_noise(problem).scale  # gradients -1 and -3
     0.25
@@ -146,7 +146,7 @@ def step_moments(
     Examples
     --------
     >>> from surefoot.problems import LeastSquares
-    >>> from surefoot.noise._finite_sum import step_moments
+    >>> from surefoot.noise import step_moments
     >>> problem = LeastSquares([[1.0], [1.0]], [1.0, 3.0])
     >>> moments = step_moments(problem, rate=0.5, batch=1)
     >>> moments.drift, moments.covariance

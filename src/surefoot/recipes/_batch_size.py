@@ -166,7 +166,7 @@ def scale_batch(
 
     Examples
     --------
-    >>> from surefoot.recipes._batch_size import scale_batch
+    >>> from surefoot.recipes import scale_batch
     >>> scale_batch(3e-4, 256, 1024, "adamw").rate
     0.0006
     >>> scale_batch(0.1, 256, 1024, "sgd", noise_scale=1000).rate

@@ -106,7 +106,7 @@ def clip_advice(
 
     Examples
     --------
-    >>> from surefoot.recipes._clip import clip_advice
+    >>> from surefoot.recipes import clip_advice
     >>> print(clip_advice([4.0, 5.0, 6.0, 7.0] * 25, clip=1.0))
     clip at 7: the 95th percentile of 100 norms (median 5.5, largest 7), cuts 0% of steps
       clip=1 would cut 100% of steps: every step is a normalised gradient; plain SGD then sees rate x clip only

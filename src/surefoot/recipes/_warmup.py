@@ -97,7 +97,7 @@ def warmup_advice(
 
     Examples
     --------
-    >>> from surefoot.recipes._warmup import warmup_advice
+    >>> from surefoot.recipes import warmup_advice
     >>> print(warmup_advice(0.1, limits=[(0, 0.02), (50, 0.05), (100, 0.3)]))
     warm up to rate 0.1 over 250 steps
       at step 49 the limit is 0.02 and allows 20% of the rate

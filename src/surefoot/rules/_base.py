@@ -184,8 +184,8 @@ class Decision:
     reason : str
         Reason, for a person; empty when there is nothing to say.
     action : "", "skip", "back" or "stop"
-        Of a training run, if the point does not stand: "" for the driver's one undo, else leave this batch out, return
-        to the last good state, or give up.
+        What a training run does if the point does not stand: "" for the driver's one undo, else leave this batch out,
+        return to the last good state, or give up.
     kind : str
         What was noticed, in a word or two for those who filter; empty for nothing.
     keep : bool

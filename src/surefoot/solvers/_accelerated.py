@@ -33,7 +33,7 @@ class FISTA(Method):
 
     Examples
     --------
-    >>> from surefoot.solvers._accelerated import FISTA
+    >>> from surefoot.solvers import FISTA
     >>> from surefoot.solvers.descend import descend
     >>> from surefoot.problems import Quadratic
     >>> from surefoot.rules import Constant

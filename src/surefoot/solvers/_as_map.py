@@ -58,7 +58,7 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.solvers._as_map import as_map
+    >>> from surefoot.solvers import as_map
     >>> from surefoot.dynamics import orbit
     >>> from surefoot.problems import Quadratic
     >>> update = as_map(Quadratic(np.diag([1.0, 4.0])))

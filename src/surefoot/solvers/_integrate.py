@@ -105,7 +105,7 @@ def integrate(
     Returns
     -------
     Trajectory
-        Of a run that failed too: see `finished` and `message`.
+        The outcome of a run that failed too: see `finished` and `message`.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def _adaptive(
             z[-1] = start.t1 if h == left else z[-1]
             times.append(float(z[-1]))
             values.append(z[:-1])
-    return _thinned(stepper.name, np.asarray(times), np.stack(values), rejected, start.evaluations, message)
+    return _all_steps(stepper.name, np.asarray(times), np.stack(values), rejected, start.evaluations, message)
 
 
 def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: float) -> Trajectory:
@@ -271,10 +271,10 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
     cap = "" if step is None else f", max_step={step:g}"
     outcome = "finished" if found.success else f"stopped at t = {found.t[-1]:.6g}: {found.message}"
     message = f"{outcome} (by scipy.integrate.solve_ivp, method={method!r}{cap})"
-    return _thinned(f"SciPy {method}", np.asarray(found.t), np.asarray(found.y).T, 0, int(found.nfev), message)
+    return _all_steps(f"SciPy {method}", np.asarray(found.t), np.asarray(found.y).T, 0, int(found.nfev), message)
 
 
-def _thinned(
+def _all_steps(
     method: str, t: NDArray[np.float64], y: NDArray[np.float64], rejected: int, evaluations: int, message: str
 ) -> Trajectory:
     """A run whose every step is at hand, with no more points kept than a picture can show."""

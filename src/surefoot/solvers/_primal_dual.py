@@ -143,7 +143,7 @@ def primal_dual(
     Returns
     -------
     PrimalDual
-        Of any run, a diverging one too.
+        The outcome of any run, a diverging one too.
 
     Raises
     ------
@@ -163,8 +163,7 @@ def primal_dual(
     Total variation denoising of a step:
 
     >>> import numpy as np
-    >>> from surefoot.solvers._variation import GroupL1, SquaredDistance
-    >>> from surefoot.solvers._primal_dual import primal_dual
+    >>> from surefoot.solvers import GroupL1, SquaredDistance, primal_dual
     >>> from surefoot.operators import gradient
     >>> b = np.r_[np.zeros(4), np.ones(4)]
     >>> run = primal_dual(None, gradient((8,)), GroupL1(0.2, parts=1), g=SquaredDistance(b), tol=1e-9)

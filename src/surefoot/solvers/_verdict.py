@@ -118,7 +118,7 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     Parameters
     ----------
     spectrum : Spectrum
-        Of the curvature; the outer ends of its intervals count.
+        Spectrum of the curvature; the outer ends of its intervals count.
     step : float
         Unit 1/curvature.
     method : Method
@@ -131,7 +131,7 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.solvers._verdict import predicted_rate
+    >>> from surefoot.solvers import predicted_rate
     >>> from surefoot.methods import GradientDescent
     >>> from surefoot.spectra import spectrum
     >>> round(predicted_rate(spectrum(np.diag([1.0, 10.0])), 0.1, GradientDescent()), 12)

@@ -137,13 +137,13 @@ def descend(
     average : bool
         Keep the mean of the iterates, for subgradient steps and noise.
     spectrum : Spectrum, optional
-        Of the curvature, such as ``problem.curvature()``; with a constant step the verdict then says what rate it
-        predicts beside the one measured.
+        Spectrum of the curvature, such as ``problem.curvature()``; with a constant step the verdict then says what rate
+        it predicts beside the one measured.
 
     Returns
     -------
     Descent
-        Of any run, a failed one too: see `Descent.verdict`.
+        The outcome of any run, a failed one too: see `Descent.verdict`.
 
     Raises
     ------

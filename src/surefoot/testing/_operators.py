@@ -67,7 +67,7 @@ def check_operator(
     Examples
     --------
     >>> import numpy as np
-    >>> from surefoot.testing._operators import check_operator
+    >>> from surefoot.testing import check_operator
     >>> check_operator(np.eye(3)).symmetry
     0.0
     """

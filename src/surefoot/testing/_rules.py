@@ -91,7 +91,7 @@ def check_rule(
     Examples
     --------
     >>> from surefoot.rules import Constant
-    >>> from surefoot.testing._rules import check_rule
+    >>> from surefoot.testing import check_rule
     >>> check_rule(Constant(step=0.1), rescaled=lambda c: Constant(step=0.1 / c)).covariance
     0.0
     """
@@ -114,7 +114,7 @@ def check_rule(
     _survive_bad_news(rule, lambda k, _: _Ones(k))
     deviation = None
     if rescaled is not None:
-        other = descend(_scaled(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
+        other = descend(_rescale(problem, UNIT), rule=rescaled(UNIT), method=method, steps=steps, tol=0.0)
         deviation = _deviation(plain.trace.step, UNIT * other.trace.step)
         if not deviation <= tolerance:
             raise InvalidInput(
@@ -220,7 +220,7 @@ def _survive_bad_news(rule: Rule, observe: Callable[[int, Decision | None], Any]
                 raise InvalidInput(f"{_name(rule)} fails where its sensors say {value!r}: {error}") from error
 
 
-def _scaled(problem: Problem, factor: float) -> Problem:
+def _rescale(problem: Problem, factor: float) -> Problem:
     """The problem with its loss in another unit."""
     return Function(
         lambda x: factor * problem.value(x),

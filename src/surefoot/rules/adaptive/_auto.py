@@ -60,7 +60,7 @@ class Auto(SearchingRule):
     --------
     >>> from surefoot.solvers import descend
     >>> from surefoot.problems import Quadratic
-    >>> from surefoot.rules.adaptive._auto import Auto
+    >>> from surefoot.rules import Auto
     >>> descend(Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0]), rule=Auto()).converged
     True
     """

@@ -51,7 +51,7 @@ class BarzilaiBorwein(SearchingRule):
 
     Examples
     --------
-    >>> from surefoot.rules.adaptive._barzilai_borwein import BarzilaiBorwein
+    >>> from surefoot.rules import BarzilaiBorwein
     >>> BarzilaiBorwein(kind="short")
     BarzilaiBorwein(kind='short', first=None, decrease=0.0001, averaging=0.99)
     """

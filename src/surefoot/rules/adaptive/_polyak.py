@@ -51,7 +51,7 @@ class Polyak(Rule):
 
     Examples
     --------
-    >>> from surefoot.rules.adaptive._polyak import Polyak
+    >>> from surefoot.rules import Polyak
     >>> Polyak(optimum=0.0).relaxation
     1.0
     """

@@ -42,7 +42,7 @@ class Chebyshev(Schedule):
 
     Examples
     --------
-    >>> from surefoot.rules.schedules._chebyshev import Chebyshev
+    >>> from surefoot.rules import Chebyshev
     >>> Chebyshev(smallest=1.0, largest=3.0, steps=1).at(0)
     0.5
     """

@@ -27,7 +27,7 @@ class Silver(Schedule):
 
     Examples
     --------
-    >>> from surefoot.rules.schedules._silver import Silver
+    >>> from surefoot.rules import Silver
     >>> [round(Silver(smoothness=1.0).at(k), 4) for k in range(4)]
     [1.4142, 2.0, 1.4142, 3.4142]
     """

@@ -61,7 +61,7 @@ class Constant(Schedule):
 
     Examples
     --------
-    >>> from surefoot.rules.schedules._smooth import Constant
+    >>> from surefoot.rules import Constant
     >>> Constant(step=0.1).at(7)
     0.1
     """

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
-from surefoot.rules._checks import fraction, number, whole
 from surefoot.rules.training.choice import JUDGES, SPACING, choose, mean_loss
 
 __all__ = ["Autopilot", "AutopilotState"]
@@ -109,16 +109,9 @@ class Autopilot(Rule):
         Updates of the rehearsal, >= 16; by default from `part`.
     """
 
-    part: float = 0.16
-    retreat: float = 2.0
-    length: int | None = None
-
-    def __post_init__(self) -> None:
-        fraction(self, "part")
-        number(self, "retreat", least=1 + 1e-9)
-        if self.length is not None:
-            whole(self, "length", least=LEAST)
-
+    part: Fraction = 0.16
+    retreat: Annotated[float, Range("(1, inf)")] = 2.0
+    length: Annotated[int, Range(f"[{LEAST}, inf)")] | None = None
     needs = frozenset({"losses", "gradient_norm", "reach", "remaining", "until_cooldown", "rescues"})
 
     def init(self) -> AutopilotState:
