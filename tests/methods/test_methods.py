@@ -1,10 +1,13 @@
 """Closed forms agree with the update they describe, and with real iterations on both sides of each limit."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import surefoot.methods as sm
 from surefoot.errors import InvalidInput
 from surefoot.methods import EMAMomentum, ForwardEuler, GradientDescent, HeavyBall, Method, Nesterov
 
@@ -143,3 +146,23 @@ def test_an_always_stable_method_has_no_limit():
 def test_bad_parameters(make, says):
     with pytest.raises(InvalidInput, match=says):
         make()
+
+
+@pytest.mark.parametrize("name", sm.__all__)
+def test_a_method_is_a_value(name):
+    """Equal by its parameters, and nothing about it can be changed: limits are cached by it."""
+    kind = getattr(sm, name)
+    needed = {"AdamsBashforth": (2,), "HeavyBall": (0.5,), "EMAMomentum": (0.5,), "Nesterov": (0.5,), "RadauIIA": (2,)}
+    if not (isinstance(kind, type) and issubclass(kind, sm.Method)) or inspect.isabstract(kind):
+        pytest.skip("not a method")
+    try:
+        one, other = kind(*needed.get(name, ())), kind(*needed.get(name, ()))
+    except TypeError:
+        pytest.skip("made from data of one's own")
+    assert one == other
+    assert hash(one) == hash(other)
+    assert kind.__dataclass_params__.frozen
+
+
+def test_stages_by_default():
+    assert (sm.RungeKuttaChebyshev().stages, sm.RungeKuttaLegendre().stages) == (10, 9)
