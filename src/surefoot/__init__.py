@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from surefoot.spectra import Bounds, Spectrum, jacobian, spectrum
     from surefoot.stability import Limits, limits
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Bounds",
