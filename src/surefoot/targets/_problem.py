@@ -49,6 +49,8 @@ class ProblemTarget:
         Kept as `problem`; `start` is where its runs begin, shape (size,).
     rng : int
         Seed of the start, which is random only where the problem's own start is already stationary.
+    name : str
+        What to call it, where its problem's name does not tell it from its neighbour.
 
     Attributes
     ----------
@@ -62,10 +64,11 @@ class ProblemTarget:
     enough: Callable[[Array, float], bool] | None = None
     goal: float | None = None
 
-    def __init__(self, problem: Problem, rng: int = 0) -> None:
+    def __init__(self, problem: Problem, rng: int = 0, *, name: str = "") -> None:
         self.problem = problem
         self.start = _moving_start(problem, rng)
         self.uncertain = 0.0
+        self._name = name or problem.name
         self._hessian = problem.hessian(self.start)
 
     def with_uncertainty(self, fraction: float) -> "ProblemTarget":
@@ -83,8 +86,8 @@ class ProblemTarget:
 
     @property
     def name(self) -> str:
-        """The problem's name."""
-        return self.problem.name
+        """The name it was given, or the problem's."""
+        return self._name
 
     @property
     def constant_curvature(self) -> bool:

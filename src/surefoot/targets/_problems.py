@@ -3,25 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from surefoot.problems import Problem
 from surefoot.targets._entry import Entry, Option
 from surefoot.targets._problem import ProblemTarget
 from surefoot.targets._shaped import SHAPES, ShapedQuadratic
 
 __all__ = ["PROBLEMS"]
-
-
-class _Named(ProblemTarget):
-    """A problem's target under a name that tells it from its neighbour."""
-
-    def __init__(self, problem: Problem, name: str, rng: int) -> None:
-        super().__init__(problem, rng=rng)
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        """The name it was given."""
-        return self._name
 
 
 def _digits_softmax(rng: int) -> tuple[ProblemTarget, ...]:
@@ -35,8 +21,8 @@ def _breast_cancer(rng: int) -> tuple[ProblemTarget, ...]:
 
     raw, standardised = breast_cancer(standardise=False), breast_cancer(standardise=True)
     return (
-        _Named(raw, f"breast-cancer, raw: {raw.name}", rng),
-        _Named(standardised, f"breast-cancer, standardised: {standardised.name}", rng),
+        ProblemTarget(raw, rng, name=f"breast-cancer, raw: {raw.name}"),
+        ProblemTarget(standardised, rng, name=f"breast-cancer, standardised: {standardised.name}"),
     )
 
 
