@@ -41,18 +41,12 @@ class DeblurTarget(ProblemTarget):
     def __init__(
         self, problem: Deblurring, name: str, truth: Array | None = None, rng: int = 0, depth: int = 8
     ) -> None:
-        super().__init__(problem, rng=rng)
+        super().__init__(problem, rng=rng, name=name)
         self.depth = depth
         self.deblurring = problem
         self.truth = truth
         self.enough = discrepancy(problem)
         self.goal = self.enough.target**2 / 2
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        """The name it was given."""
-        return self._name
 
     def describe(self) -> Mapping[str, str]:
         """What is known of the image too: its size, its noise and how far it is from the truth."""
