@@ -212,17 +212,36 @@ class Watch(Rule):
             min(reach * usual.drift, finite) if usual.drift > 0 else finite,
         )
 
-    def calm(self, state: WatchState) -> bool:
-        """Whether the next batch, whatever its numbers, is taken or left out as the `bounds` say.
+    def calm(self, state: WatchState) -> int:
+        """For how many batches ahead each is taken or left out as the `bounds` say, whatever its numbers.
 
-        Nothing has to be asked about it then, and no factor is on the rate. Only a state that is broken already can
+        Nothing has to be asked about them then, and no factor is on the rate. Only a state that is broken already can
         still need a return.
         """
-        return (
-            not (state.rescues or state.left_out or state.constant)
-            and state.usual.count >= BEGINNING
-            and max(state.lost, state.still) + 1 < self.patience
-        )
+        if state.rescues or state.left_out or state.constant or state.usual.count < BEGINNING:
+            return 0
+        return max(self.patience - 1 - max(state.lost, state.still), 0)
+
+    def accept(
+        self, state: WatchState, loss: float, norm: float, drift: float, variation: float = math.nan
+    ) -> WatchState:
+        """The state after a batch that was taken: what `update` comes to where it is `calm`."""
+        usual = _with(state.usual, loss, norm, drift)
+        if state.beyond:
+            # only now, so that in a row of them each is judged alike
+            usual = replace(usual, allowance=min(usual.allowance * self.far, _LARGEST))
+        near = usual.near
+        lost = max(state.lost + (1 if loss - usual.best > usual.above(LOST) else -1), 0)
+        # at a minimum the gradient vanishes too, but there the loss is at its best
+        vanished = norm <= VANISHED * usual.peak and not near
+        constant = state.constant
+        if not math.isnan(variation):
+            constant = constant + 1 if variation < CONSTANT or (variation < DOUBTFUL and not near) else 0
+        # in full, since `replace` asks for each field by name, and this is done at every update
+        return WatchState(
+            usual, lost, state.still + 1 if vanished else 0, constant, 0, 0, state.since + 1, state.rescues,
+            state.factor, state.ceiling, state.wait,
+        )  # fmt: skip
 
     def follow(self, state: WatchState, past: Any) -> WatchState:
         """The state after batches that the run took without being asked, from (loss, gradient norm) of each.
@@ -244,23 +263,10 @@ class Watch(Rule):
         self, state: WatchState, loss: float, norm: float, drift: float, seen: Observation
     ) -> tuple[Decision, WatchState]:
         """Accept the batch, and look at what no single batch shows."""
-        usual = _with(state.usual, loss, norm, drift)
-        if state.beyond:
-            # only now, so that in a row of them each is judged alike
-            usual = replace(usual, allowance=min(usual.allowance * self.far, _LARGEST))
-        near = usual.near
-        lost = max(state.lost + (1 if loss - usual.best > usual.above(LOST) else -1), 0)
-        # at a minimum the gradient vanishes too, but there the loss is at its best
-        vanished = norm <= VANISHED * usual.peak and not near
-        still = state.still + 1 if vanished else 0
-        variation, constant = seen.output_variation, state.constant
-        if not math.isnan(variation):
-            constant = constant + 1 if variation < CONSTANT or (variation < DOUBTFUL and not near) else 0
-        keep = near and not lost and not still and not constant and not variation < DOUBTFUL
-        # in full, since `replace` asks for each field by name, and this is done at every update
-        after = WatchState(
-            usual, lost, still, constant, 0, 0, state.since + 1, state.rescues, state.factor, state.ceiling, state.wait
-        )
+        variation = seen.output_variation
+        after = self.accept(state, loss, norm, drift, variation)
+        lost, still, constant = after.lost, after.still, after.constant
+        keep = not (lost or still or constant or variation < DOUBTFUL) and after.usual.near
         if state.rescues and lost == 0:
             after = self._release(after)
         if constant >= CONFIRMED:

@@ -103,7 +103,7 @@ class Rates:
             if rate != 1.0:
                 self._lend()
                 self._set([rate * float(value) for value in self._lent])
-            self.in_force = tuple(float(group["lr"]) for group in self._groups() if group.get("lr") is not None)
+            self.in_force = tuple([float(g["lr"]) for o in self._optimizers for g in o.param_groups if "lr" in g])
             self.first = self.in_force[0] if self.in_force else float("nan")
             return
         weights = [peak / self.unit for peak in self._peaks()] if at_peak and self.scheduled else self.weights

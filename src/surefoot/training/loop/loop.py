@@ -21,7 +21,7 @@ from surefoot.training.loop.copies import Copies
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.snapshots import SnapshotCost, Snapshots
 from surefoot.training.loop.training_step import TrainingStep, as_optimizers
-from surefoot.training.model.agreement import common_name, local, unread_norm
+from surefoot.training.model.agreement import alone, common_name, local, unread_norm
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.snapshot import Snapshot, Subject
 
@@ -40,7 +40,11 @@ LOOKING_BACK = frozenset({"displacement", "alignment", "gradient_change", "arriv
 UNDOING = frozenset({"loss", "alignment", "gradient_change", "previous_slope"})
 # Gradient norms whose squares stay far inside single precision (its roots are 1e-19 to 1e19): the quick norm is right.
 QUICK = (1e-12, 1e12)
+# Ordinary updates are judged so many at once. After a training step nothing of the judge is in the processor cache, so
+# that the first of a row takes as long as the other nine together.
+TOGETHER = 10
 FORMAT = 2
+ORDINARY = Decision(step=1.0)
 
 
 class Loop:
@@ -156,6 +160,9 @@ class Loop:
         self._parts: list[tuple[Tensor, float]] = []
         # an update whose numbers are still on the device, with the rate before it
         self._unread: tuple[Reading, float] | None = None
+        # loss, gradient norm and change of the buffers of updates not judged yet, and how many more there may be
+        self._waiting: list[tuple[float, float, float]] = []
+        self._may_follow = 0
         self._trying, self._measured = False, False
         self._looks_back = rule is not None and not (LOOKING_BACK | UNDOING).isdisjoint(rule.needs)
         self._calls, self._made, self._rescues = 0, 0, 0
@@ -234,7 +241,7 @@ class Loop:
             After too many returns or batches left out in a row.
         """
         value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
-        if not self._settle():
+        if self._unread is not None and not self._settle():
             return False
         self._note_structure()
         self._rates.settle()  # after a step that the caller left out
@@ -242,7 +249,11 @@ class Loop:
         if said:
             self._log.remark(self.updates, "rates", said)
         self._step.measure_buffers()
-        decision, go = self._decide(self._sense(self._reading(value, unread_norm(self._step.parameters)), value))
+        norm = unread_norm(self._step.parameters)
+        decision, go = ORDINARY, True
+        if not self._is_ordinary(value, norm):
+            self._settle()
+            decision, go = self._decide(self._sense(self._reading(value, norm), value))
         if go:
             self._rates.lend(decision.step)
             self._made += decision.accept
@@ -427,7 +438,7 @@ class Loop:
         if self._oscillation is not None and oscillation is not None:
             self._oscillation.load_state_dict(oscillation)
         self._snapshots.restart(self.updates)
-        self._parts, self._unread = [], None
+        self._parts, self._unread, self._waiting, self._may_follow = [], None, [], 0
 
     def recover(self, run: str | None = None) -> int | None:
         """After a crash: the newest sound snapshot of the directory given as `keep`, put back.
@@ -452,7 +463,7 @@ class Loop:
         if found is None:
             return None
         self._run, snapshot = found
-        self._unread = None
+        self._unread, self._waiting, self._may_follow = None, [], 0
         note = snapshot.note
         if self.watch is not None:
             self._watch_state = self.watch.load(note["watch"])
@@ -550,7 +561,14 @@ class Loop:
         """An update outside trials."""
         last = parts[-1][0]
         loss = last if len(parts) == 1 else torch.stack([v.double() * (w / total) for v, w in parts]).sum()
-        reading = self._reading(loss, self._step.finish(total))
+        norm = self._step.finish(total)
+        if self._is_ordinary(loss, norm):
+            self._rates.write(1.0)
+            self._step.update()
+            self._made += 1
+            self._taken = self._rates.first
+            return None
+        reading = self._reading(loss, norm)
         if not self._settle():
             return None  # the gradients at hand were of a state that is gone; so is this batch
         if self._may_wait():
@@ -581,6 +599,47 @@ class Loop:
         if turns:
             self._warn(turns, seen)
         return None if self.rule is None else self._moment(seen.loss, self._rates.first, decision)
+
+    def _is_ordinary(self, loss: Tensor, norm: Tensor) -> bool:
+        """Whether each number of this update lies within what the run has seen, at a time when that is enough.
+
+        It is taken then, whatever else they are, and only noted here: `_catch_up` judges ten of them at once.
+        """
+        if not self._may_follow:
+            self._catch_up()
+            self._may_follow = min(self._outlook(), TOGETHER)
+        if not self._may_follow or self._measured or self.updates >= self._snapshots.due:
+            return False
+        usual, moved = self._watch_state.usual, self._step.change
+        numbers = loss.item(), norm.item(), 0.0 if moved is None else moved.item()
+        if not (
+            -math.inf < numbers[0] <= usual.top
+            and QUICK[0] < numbers[1] <= usual.peak
+            and numbers[2] <= usual.drift
+            and (self._oscillation is None or numbers[1] <= self._oscillation.cap)
+        ):
+            return False
+        self._waiting.append(numbers)
+        self._may_follow -= 1
+        return True
+
+    def _outlook(self) -> int:
+        """How many updates whose numbers have been met before may go by before they are judged, on a CPU."""
+        if self.rule is not None or self.watch is None or self._step.scaler is not None or self._log.open:
+            return 0
+        if not alone() or runs_ahead(self._snapshots.subject.device) or not self._watch_state.usual.peak < QUICK[1]:
+            return 0
+        return self.watch.calm(self._watch_state)
+
+    def _catch_up(self) -> None:
+        """Judge the updates that were only noted."""
+        if self._waiting and self.watch is not None:
+            for numbers in self._waiting:
+                self._watch_state = self.watch.accept(self._watch_state, *numbers)
+            if self._oscillation is not None:  # none of them was clipped
+                self._oscillation.see(self.updates, 0.0, self._watch_state.usual.level, ())
+            self._waiting = []
+        self._may_follow = 0
 
     def _may_wait(self) -> bool:
         """Whether the device can judge this update alone, and the host read of it at the next one.
@@ -613,6 +672,7 @@ class Loop:
 
     def _settle(self) -> bool:
         """Read and judge the update that the device has judged alone, if there is one; whether its state stands."""
+        self._catch_up()
         if self._unread is None or self.watch is None:
             return True
         (reading, before_it), self._unread = self._unread, None

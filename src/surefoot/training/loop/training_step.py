@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.training.model.agreement import unread_norm, wide
+from surefoot.training.model.agreement import simple_on_host, unread_norm, wide
 from surefoot.training.optimizers.unwrapped import unwrap
 
 __all__ = ["TrainingStep", "as_optimizers"]
@@ -66,6 +66,7 @@ class TrainingStep:
         self._overflows = 0
         self._unscaled = False
         self._seen: Any = None
+        self._simple = False
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -86,10 +87,11 @@ class TrainingStep:
         """
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        groups = [g["params"] for optimizer in self.optimizers for g in optimizer.param_groups]
-        seen = [list(map(id, group)) for group in groups], [p.dtype for group in groups for p in group]
+        now = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        seen = list(map(id, now)), [p.dtype for p in now]
         changed = seen != self._seen
-        self._seen = seen
+        if changed:
+            self._seen, self._parameters, self._simple = seen, now, simple_on_host(now)
         if not self._buffers:
             return changed
         if self.before is None or any(
@@ -167,7 +169,7 @@ class TrainingStep:
     def cut(self) -> Tensor:
         """Clip; the gradient norm before, unread."""
         if self.clip is None:
-            return unread_norm(self.parameters)
+            return unread_norm(self.parameters, simple=self._simple)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if any(g.is_sparse for g in gradients):  # torch's own clip does not take them
             length = unread_norm(self.parameters)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "agree", "agree_on", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of",
-    "rank", "unread_norm", "wide",
+    "rank", "simple_on_host", "unread_norm", "wide",
 ]  # fmt: skip
 
 # Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
@@ -39,13 +39,34 @@ def norm_of(gradients: list[Tensor]) -> float:
     return _careful(gradients).item()
 
 
-def unread_norm(parameters: Sequence[Tensor]) -> Tensor:
-    """|g| on its device, without waiting for it; 0 or infinite where only `gradient_norm` may know better."""
+def unread_norm(parameters: Sequence[Tensor], *, simple: bool = False) -> Tensor:
+    """|g| on its device, without waiting for it; 0 or infinite where only `gradient_norm` may know better.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensor
+    simple : bool
+        Whether they are known to be `simple_on_host`.
+    """
     gradients = _gradients(parameters)
     if not gradients:
         return torch.zeros((), dtype=wide(parameters[0].device), device=parameters[0].device)
+    if simple:
+        try:
+            return torch.linalg.vector_norm(_flattened(gradients) if len(gradients) > 1 else gradients[0])
+        except RuntimeError:  # sparse ones cannot be joined
+            return _careful(gradients)
     quick = _quick(gradients)
     return _careful(gradients) if quick is None else quick
+
+
+def simple_on_host(parameters: Sequence[Tensor]) -> bool:
+    """Whether they are ordinary small tensors of one precision, single or double, in main memory.
+
+    To be asked once: a look at each gradient's kind takes as long as their norm.
+    """
+    kinds = {(p.dtype, p.layout, p.device.type, hasattr(p, "placements"), p.numel() < SMALL) for p in parameters}
+    return len(kinds) == 1 and kinds <= {(dtype, torch.strided, "cpu", False, True) for dtype in FLOATS}
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -60,12 +81,11 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
-    return [g for g in [p.grad for p in parameters] if g is not None]
+    return [g for p in parameters if (g := p.grad) is not None]
 
 
 def _quick(gradients: list[Tensor]) -> Tensor | None:
     """The norm in as few calls as can be; None where that is not so simple."""
-    # sets, not a loop with conditions: this runs at every update, and its instructions are not in the cache then
     kinds = {(type(g), g.dtype, g.layout, g.device) for g in gradients}
     kind, dtype, layout, device = kinds.pop()
     if kinds or kind is not Tensor or dtype not in FLOATS or layout is not torch.strided:
