@@ -192,7 +192,7 @@ class Watch(Rule):
         loss, norm, drift = observation.loss, observation.gradient_norm, observation.buffer_change
         most_loss, most_norm, most_drift = self.bounds(state)
         # comparisons with nan are false, so what is not finite is refused too
-        if not (loss <= most_loss and norm <= most_norm and drift <= most_drift):
+        if not (-_LARGEST <= loss <= most_loss and norm <= most_norm and drift <= most_drift):
             return self._refuse(state, observation)
         return self._take(state, loss, norm, drift, observation)
 
@@ -286,7 +286,8 @@ class Watch(Rule):
         risen = usual.level - usual.best
         reason = f"the mean loss rose from {usual.best:.4g} to {usual.level:.4g}"
         kept = seen.kept_loss
-        if kept < loss - risen / 2:
+        # the mean lags: where this loss has come down already, half of its own rise is what counts
+        if kept < loss - min(risen, loss - usual.best) / 2:
             return self._back(state, "lost ground", f"{reason}; the last good state has {kept:.4g} here", seen)
         if math.isnan(kept) and self._may_be_the_rate(state):
             return self._back(state, "lost ground", reason, seen)
@@ -410,15 +411,20 @@ def _with(usual: Usual, loss: float, norm: float, drift: float) -> Usual:
     moved = max(min(away, reach), -reach) if usual.count >= BEGINNING and reach > 0 else away
     level = usual.level + weight * moved
     typical = usual.typical + weight * (abs(moved) - usual.typical)
-    # a deviation of 0 says that nothing has varied yet
-    early = usual.count < BEGINNING or not usual.quiet
+    best = _least(usual.best, level)
+    if usual.count >= BEGINNING and usual.quiet:
+        quiet = _least(usual.quiet, typical)
+    elif level - best <= abs(usual.first):  # a deviation of 0 says that nothing has varied yet
+        quiet = max(typical, usual.quiet)
+    else:  # a run that climbs from its first updates on shows by how much it climbs, and nothing of its noise
+        quiet = usual.quiet
     return Usual(
         count=usual.count + 1,
         first=usual.first,
         level=level,
         typical=typical,
-        best=_least(usual.best, level),
-        quiet=max(typical, usual.quiet) if early else _least(usual.quiet, typical),
+        best=best,
+        quiet=quiet,
         top=max(usual.top, loss),
         peak=max(usual.peak, norm),
         drift=max(usual.drift, drift),
