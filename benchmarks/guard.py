@@ -285,51 +285,51 @@ def run(task, family, multiple, seed, guarded):
     return task.final(model), model, guard
 
 
-def cost(rounds=150, block=10):
-    """Lower deciles over short blocks in turn: what else the machine does then hardly counts."""
-    print(
-        "CPU time a step, lower decile of blocks of ten: plain; what the guard adds without snapshots; what a snapshot"
-    )
-    print(
-        "and the forward pass before it add once; in all per cent of a plain step, a snapshot each 10 steps (the first"
-    )
-    print("1,000) and each 100 (after 10,000)")
+def cost(rounds=150):
+    """Guarded and plain steps in turn on one model, so that both have the same memory and the same neighbours."""
+    print("CPU time of one thread, medians of steps in turn: a plain step, what the guard adds to it; and a snapshot")
     for task in built((*TASKS, Wide)):
         for family in ("SGD", "AdamW"):
-            sides = []
-            for every in (None, 10**9, block):
-                torch.manual_seed(0)
-                model = task.model()
-                optimizer, _ = optimizer_of(family, model, task, 1.0)
-                guard = None if every is None else Guard(model, optimizer, every=every)
-                sides.append((model, optimizer, guard, task.batches(0)))
-            seconds = [[timed(task, side, block) for side in sides] for _ in range(rounds + 5)][5:]
-            plain, bare, kept = (
-                1e6 * statistics.quantiles(column, n=10)[0] / block for column in zip(*seconds, strict=True)
-            )
-            snapshot = block * (kept - bare)
-            young, mature = (100 * (bare - plain + snapshot / each) / plain for each in (10, 100))
+            torch.manual_seed(0)
+            model = task.model()
+            # a slow rate, since each round makes four updates
+            optimizer, _ = optimizer_of(family, model, task, 0.3)
+            guard = Guard(model, optimizer, every=10**9)
+            batches = task.batches(0)
+            rows = [paired(task, model, optimizer, guard, *next(batches)) for _ in range(rounds + 10)][10:]
+            plain, added = (statistics.median(column) / 1e3 for column in zip(*rows, strict=True))
+            share = 100 * statistics.median(more / bare for bare, more in rows)
+            kept = Guard(model, optimizer, every=1)
+            for _ in range(20):
+                x, y = next(batches)
+                kept.step(lambda x=x, y=y, model=model, task=task: task.loss(model, x, y))
             print(
-                f"  {task.name:<17} {family:<6} plain {plain:7.0f} us, guard {bare - plain:+6.1f} us, snapshot "
-                f"{snapshot:7.0f} us  young {young:+5.1f}%  mature {mature:+5.1f}%",
+                f"  {task.name:<17} {family:<6} plain {plain:7.0f} us, guard {added:+6.0f} us {share:+6.1f}%, snapshot "
+                f"{1e6 * kept.cost.seconds / kept.cost.snapshots:6.0f} us; {len(guard.history)} events",
                 flush=True,
             )
 
 
-def timed(task, side, block):
-    model, optimizer, guard, batches = side
-    data = [next(batches) for _ in range(block)]
-    began = time.process_time()
-    for x, y in data:
-        if guard is not None:
-            guard.step(lambda x=x, y=y: task.loss(model, x, y))
-        else:
-            optimizer.zero_grad()
-            loss = task.loss(model, x, y)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-    return time.process_time() - began
+def paired(task, model, optimizer, guard, x, y):
+    """Nanoseconds of a plain step, and of a guarded one beyond it: two of each, the one kind around the other."""
+
+    def plain():
+        optimizer.zero_grad()
+        loss = task.loss(model, x, y)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    def guarded():
+        guard.step(lambda: task.loss(model, x, y)).item()
+
+    spent = dict.fromkeys((plain, guarded), 0)
+    outer, inner = (plain, guarded) if guard.updates % 4 == 0 else (guarded, plain)
+    for step in (outer, inner, inner, outer):
+        began = time.thread_time_ns()
+        step()
+        spent[step] += time.thread_time_ns() - began
+    return spent[plain] / 2, (spent[guarded] - spent[plain]) / 2
 
 
 def calm(seeds):
