@@ -194,8 +194,8 @@ def test_the_run_is_bitwise_the_unguarded_one_and_counts_no_rescue():
     assert len(guard.history) == 1
     assert same(everything(one, a), everything(other, b))
     assert guard.factor == 1
-    assert guard._watch_state.rescues == guard._watch_state.left_out == 0
-    assert not guard._log.open
+    assert guard._judge.state.rescues == guard._judge.state.left_out == 0
+    assert not guard._updates.log.open
 
 
 def test_a_second_episode_is_told_again():
@@ -251,7 +251,7 @@ def test_the_pilot_passes_it_on():
 def test_without_a_clip_nothing_is_looked_at():
     model = Bowl([10.0], [0.2])
     guard = Guard(model, sgd(model, 0.1))
-    assert guard._oscillation is None
+    assert guard._updates.oscillation is None
     assert guard.state_dict()["oscillation"] is None
 
 

@@ -259,7 +259,7 @@ def test_the_braked_update_is_that_much_shorter():
     guard = Guard(model, optimizer)
     for _ in range(3):
         guard.step(lambda: model(torch.ones(1, 1)).sum())
-    guard._watch_state = replace(guard._watch_state, factor=0.25, ceiling=0.25, rescues=1, wait=10)
+    guard._judge.state = replace(guard._judge.state, factor=0.25, ceiling=0.25, rescues=1, wait=10)
     before = model.weight.item()
     guard.step(lambda: model(torch.ones(1, 1)).sum())
     assert before - model.weight.item() == pytest.approx(0.1 * guard.factor)

@@ -16,7 +16,8 @@ from training.guard.guard_runs import adamw, batches, everything, network, same,
 
 from surefoot.rules import Watch
 from surefoot.training import Guard, Pilot
-from surefoot.training.loop import Loop, _reading
+from surefoot.training.loop import _reading
+from surefoot.training.loop._updates import Updates
 
 READS = {
     "item",
@@ -184,7 +185,7 @@ def test_the_device_leaves_out_what_the_host_would(make, bad, monkeypatch):
         return everything(model, optimizer), guard.history
 
     state, history = run()
-    monkeypatch.setattr(Loop, "_may_wait", lambda self: False)
+    monkeypatch.setattr(Updates, "_may_wait", lambda self: False)
     at_once, told = run()
     assert [(e.step, e.action, e.kind, e.reason, e.recovered) for e in history] == [
         (e.step, e.action, e.kind, e.reason, e.recovered) for e in told

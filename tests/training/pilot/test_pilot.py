@@ -410,7 +410,7 @@ def test_a_trial_becomes_part_of_the_one_memory_of_the_run():
     for a, b in batches(21, x, y):
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
     assert "chose" in pilot.history[20].event
-    usual, past = pilot._watch_state.usual, pilot._copies.past
+    usual, past = pilot._judge.state.usual, pilot._updates.trials.copies.past
     assert len(past) == 20
     assert usual.count == 21  # the batch before it too
     assert usual.peak == max(usual.peak, *(norm for _, norm in past))
