@@ -55,7 +55,6 @@ class TrainingStep:
         self.model = model
         self.optimizers, self.scaler, self.clip, self.accumulate = tuple(optimizers), scaler, clip, accumulate
         self._parameters: list[Tensor] = []
-        self._sizes: list[int] = []
         self._buffers = list(model.buffers())
         # of what is infinite by design (a causal mask) no change can be told
         self._moving = [
@@ -70,11 +69,9 @@ class TrainingStep:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What is trained, groups added later too."""
-        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        sizes = [len(group) for group in groups]
-        if sizes != self._sizes:
-            self._sizes, self._parameters = sizes, [p for group in groups for p in group]
+        """What is trained; groups added later too, from the next `begin` or `renew` on."""
+        if not self._parameters:
+            self._parameters = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
         return self._parameters
 
     def begin(self) -> bool:
@@ -104,7 +101,7 @@ class TrainingStep:
 
     def renew(self) -> None:
         """The structure has changed: look for parameters and buffers anew."""
-        self._sizes, self._buffers, self.before = [], list(self.model.buffers()), None
+        self._parameters, self._buffers, self.before = [], list(self.model.buffers()), None
         self._moving = [i for i in self._moving if i < len(self._buffers)]
 
     def backward(self, loss: Any, weight: float = 1.0, *, fresh: bool = False) -> Tensor:
