@@ -321,3 +321,37 @@ def test_the_state_survives_json():
 def test_refusals(bad):
     with pytest.raises(InvalidInput, match=next(iter(bad))):
         Watch(**bad)
+
+
+def test_a_run_that_climbs_from_its_first_updates_on_is_not_taken_for_a_noisy_one():
+    """Losses of a convex problem at 100 times its best rate: up two hundredfold, then slowly down again."""
+    climb = [7.9, 351, 592, 920, 1159, 1474, 1523, 1251, 704, 688, 768, 473, 487, 409, 425, 253]
+    run = [Seen(loss, kept_loss=8.0) for loss in [*climb, *[250.0 * 0.97**k for k in range(30)]]]
+    decisions, _ = drive(Watch(), run)
+    assert actions(decisions)[: Watch().patience] == ["go"] * 20
+    assert actions(decisions)[20] == "back"
+    # what an earlier state would not do better is data
+    data, _ = drive(Watch(), [replace(seen, kept_loss=seen.loss) for seen in run])
+    assert "back" not in actions(data)
+    assert data[20].kind == "new data"
+
+
+def test_noise_as_large_as_the_first_loss_is_noise():
+    """From both sides of what a climb is: losses that jump about without rising are never returned."""
+    run = [Seen(1.0 + 0.9 * noise(k) + 0.9 * noise(3 * k, 1), kept_loss=0.0) for k in range(400)]
+    assert set(actions(drive(Watch(), run)[0])) == {"go"}
+
+
+def test_a_loss_of_minus_infinity_is_left_out():
+    assert drive(Watch(), [Seen(-math.inf)])[0][0].action == "skip"
+
+
+def test_accept_is_what_update_comes_to():
+    watch = Watch()
+    run = calm(200, wobble=0.4, output_variation=math.nan)
+    state = watch.init()
+    for seen in run:
+        before = state
+        (decision,), state = drive(watch, [seen], before)
+        assert decision.accept
+        assert state == watch.accept(before, seen.loss, seen.gradient_norm, seen.buffer_change)
