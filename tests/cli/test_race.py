@@ -119,7 +119,7 @@ def test_a_run_as_json(command):
         (["run", "quadratic", "--rule", "constant"], "error: constant needs a step", "hint: write constant:0.1"),
         (["run", "quadratic", "--rule", "cosine:x"], "error: cosine takes a positive number", ""),
         (["run", "quadratic", "--step", "-1"], "error: step must be positive", ""),
-        (["run", "quadratic", "--tol", "-1"], "error: steps and tol must be nonnegative", ""),
+        (["run", "quadratic", "--tol", "-1"], "error: tol must be finite and >= 0", ""),
         (["run"], "error: missing argument 'TARGET'", "hint: surefoot run --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
