@@ -20,6 +20,7 @@ __all__ = ["Density", "density"]
 
 Reals = NDArray[np.float64]
 
+# Grid points of the curve, by convention: finer than a figure shows.
 POINTS = 400
 # Default width times steps over the range: half the distance of nodes in the middle of a bulk (pi/2 range/steps),
 # where their ripple is below a per cent.

@@ -23,9 +23,11 @@ from surefoot.spectra.types import Certainty
 
 __all__ = ["Field", "departure_from_normality", "measured_field"]
 
+# |AA' - A'A| up to so much of |A|^2 is rounding of entries that came through a few operations. By convention.
 NORMAL = 1e-10
 # Boundary points of small fields: the chord between neighbours misses 0.1% of a disc.
 DIRECTIONS = 64
+# An eigenvalue problem for each direction: a second in all at this size.
 SMALL = 200
 # Support lines of measured ones; a polygon of 16 sides leaves 2% around a disc.
 SIDES = 16

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["autocast_error", "autocast_to"]
 
+# By convention: the error of a product is a mean over samples, and one figure of it is shown.
 SAMPLES = 64
 
 

@@ -14,7 +14,7 @@ from surefoot.training.model.internals import forward_pre_hooks
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import couples_samples, isolate
 from surefoot.training.model.shards import Shards
-from surefoot.training.model.trees import first_sizes, map_tensors, on_device, spread
+from surefoot.training.model.trees import first_sizes, on_device, spread, to_double
 
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
@@ -104,7 +104,7 @@ def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -
     batch = on_device(batch, operator.block.tensors[0].device)
     curvature = operator.curvature
     if in_double:
-        model, batch, curvature = model.double(), map_tensors(_double, batch), curvature.in_double()
+        model, batch, curvature = model.double(), to_double(batch), curvature.in_double()
     else:
         curvature = curvature.in_full()
     block = select(model, operator.names)
@@ -246,7 +246,3 @@ def _fixed_rows(model: nn.Module) -> dict[int, list[int]]:
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
             fixed.setdefault(id(module.weight), []).append(int(module.padding_idx))
     return fixed
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor

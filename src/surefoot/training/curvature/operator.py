@@ -35,11 +35,12 @@ from surefoot.training.model.sandbox import (
     set_buffers_aside,
     threads_for,
 )
-from surefoot.training.model.trees import map_tensors, on_device, spread
+from surefoot.training.model.trees import on_device, spread, to_double
 
 __all__ = ["DEFAULT_MEMORY", "CurvatureOperator", "Progress", "few"]
 
-DEFAULT_MEMORY = 1 << 30  # bytes for graphs that are kept
+# Bytes for graphs that are kept, by convention what a basis may take: a graph saves a third of each product.
+DEFAULT_MEMORY = 1 << 30
 # Two evaluations of a deterministic loss differ by the order of sums at most (atomics on a GPU).
 REPEATABLE = 256
 # Gradients that a product costs: two passes through a graph that is kept; a batch that is run again builds it too.
@@ -182,7 +183,7 @@ class CurvatureOperator(Operator):
         """
         model = copy.deepcopy(self.model).double()
         batches = self.batches if samples is None else few(self.batches, samples)
-        items = tuple(map_tensors(_double, on_device(batch, self._device)) for batch in batches.items)
+        items = tuple(to_double(on_device(batch, self._device)) for batch in batches.items)
         return CurvatureOperator(
             model,
             self.curvature.in_double(),
@@ -514,10 +515,6 @@ def few(batches: Batches, samples: int) -> Batches:
     """About so many samples from all over the first batch, or that batch whole where its samples cannot be told."""
     cut = spread(batches.items[0], samples)
     return Batches((batches.items[0] if cut is None else cut,), (1.0,))
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _not_repeatable(model: nn.Module, first: float, again: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["first_sizes", "leaves", "map_tensors", "on_device", "spread", "take"]
+__all__ = ["first_sizes", "leaves", "map_tensors", "on_device", "spread", "take", "to_double"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -45,6 +45,11 @@ def on_device(batch: Any, device: torch.device) -> Any:
     if hasattr(batch, "to"):  # a tensor, and the batch classes of other libraries
         return batch.to(device)
     return map_tensors(lambda tensor: tensor.to(device), batch)
+
+
+def to_double(tree: Any) -> Any:
+    """The tree with its floating-point tensors in double precision."""
+    return map_tensors(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, tree)
 
 
 def take(batch: Any, index: Tensor, size: int) -> Any:

@@ -148,6 +148,9 @@ def stochastic_curvature(
     Returns
     -------
     StochasticCurvature
+        Its cost, in gradients of a mini-batch: six for the first one, and for each draw two for its graph and two for
+        each product, as many as `surefoot.spectrum` takes for the largest end (at most 1000; networks took 10 to 70);
+        with a rate two more.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.training.model import supervised
-from surefoot.training.model.trees import map_tensors
+from surefoot.training.model.trees import to_double
 from surefoot.training.residual import ResidualStability, residual_stability
 from surefoot.training.residual.blocks import Blocks
 from surefoot.training.tasks._digits import digits
@@ -45,7 +45,7 @@ class ResidualTask(Task):
     def details(self) -> tuple[ResidualStability, ...]:
         """The blocks at the start as Euler steps, in double precision and eval mode, on the curvature's samples."""
         model = copy.deepcopy(self.model).double().eval()
-        batch = map_tensors(_to_double, self._curvature_data.items[0])
+        batch = to_double(self._curvature_data.items[0])
         return (residual_stability(model, batch, loss=self.loss, blocks=self._blocks, rng=self.seed),)
 
 
@@ -119,7 +119,3 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.outer(torch.relu(self.inner(x)))
-
-
-def _to_double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
