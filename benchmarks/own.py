@@ -3,6 +3,7 @@
 Run: python -m benchmarks curvature guard integrators. Each takes the functions of its script and makes a table.
 """
 
+import math
 import statistics
 import subprocess
 import sys
@@ -127,13 +128,15 @@ def rescues(quick):
             for task in tasks:
                 plain = script.run(task, family, multiple, 0, False)[0]
                 kept, _, guard = script.run(task, family, multiple, 0, True)
+                # a run that is no longer finite is worse than any other
+                plain, kept = (loss if math.isfinite(loss) else math.inf for loss in (plain, kept))
                 runs, events = runs + 1, events + len(guard.history)
                 plain_bad += not plain <= task.constant
                 guarded_bad += not kept <= task.constant
                 # a hundredth of what there is to gain
                 margin = 0.01 * (task.constant - task.losses[family == "AdamW"])
-                better += not plain <= kept + margin
-                worse += not kept <= plain + margin
+                better += plain > kept + margin
+                worse += kept > plain + margin
             rows.append(
                 (f"{multiple:g}", family, f"{plain_bad} of {runs}", f"{guarded_bad} of {runs}", better, worse, events)
             )
