@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 import surefoot as sf
 from surefoot import methods, rules
@@ -457,6 +458,17 @@ BAD: dict[str, Any] = {
     "complex": 1j,
     "True": True,
     "nan": float("nan"),
+    "inf": float("inf"),
+    "1e308": 1e308,
+    "10**400": 10**400,
+    "rows of unequal length": [[1.0], [2.0, 3.0]],
+    "sparse": scipy.sparse.eye_array(2),
+    "half precision": np.float16(1.5),
+    "extended": np.array([1.0, 2.0], dtype=np.longdouble),
+    "complex matrix": 1j * np.eye(2),
+    "generator": (i for i in ()),
+    "truth of NumPy": np.array(True),
+    "empty text": "",
     "-1": -1,
     "0": 0,
     "2.5": 2.5,

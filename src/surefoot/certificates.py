@@ -1,12 +1,13 @@
 """Exact worst-case rates of fixed step sequences, by performance estimation (needs the extra `certify`)."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, MissingExtra
+from surefoot.errors import InvalidInput, InvalidType, MissingExtra, NotFinite
 from surefoot.progress import Progress
 from surefoot.records import Record
 from surefoot.rules import Rule
@@ -98,6 +99,8 @@ def certify(
         If a number is out of range, or the rule adapts to what it sees.
     InvalidType
         If the steps are neither.
+    NotFinite
+        If the steps are so long that no number says what they may do.
     MissingExtra
         If PEPit is not installed.
     """
@@ -153,7 +156,8 @@ def _steps_of(rule: Rule, count: int | None) -> tuple[float, ...]:
 
 def _textbook(steps: tuple[float, ...], L: float, mu: float) -> tuple[float | None, str]:
     if mu > 0:
-        factor = math.prod(max(abs(1 - h * mu), abs(1 - h * L)) ** 2 for h in steps)
+        factor = math.prod(max(abs(1 - h * mu), abs(1 - h * L)) for h in steps)
+        factor *= factor  # infinite where a power would raise
         return L / 2 * factor, "L/2 prod max(|1 - h mu|, |1 - h L|)^2, Polyak 1987"
     if all(math.isclose(h * L, 1) for h in steps):
         return L / (2 * len(steps)), "L/(2n) for h = 1/L, Beck and Teboulle 2009"
@@ -178,4 +182,12 @@ def _worst_case(steps: tuple[float, ...], L: float, mu: float) -> float:
     for h in steps:
         x = x - h * L * function.gradient(x)
     program.set_performance_metric(function(x) - function(optimum))
-    return L * float(program.solve(verbose=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numbers too large for it: then it has no answer
+        try:
+            worst = program.solve(verbose=0)
+        except ValueError:
+            worst = None
+    if worst is None or not math.isfinite(L * worst):
+        raise NotFinite(f"steps times L of up to {max(steps) * L:.3g} have no numerical worst case; give shorter steps")
+    return L * float(worst)

@@ -25,7 +25,9 @@ Test = Callable[[Any], bool]
 Clean = Callable[[Any, str], Any]
 
 # NumPy's letters for the dtypes of real and of whole numbers.
-REAL, WHOLE = frozenset("buif"), frozenset("iu")
+REAL, WHOLE = frozenset("uif"), frozenset("iu")
+# What the 64 bits of an array's index or of a seed hold, and what a float does.
+MOST_WHOLE, MOST_REAL = 2**63, 2**1023
 # Elements of a list that are looked at: a longer one is data, which its reader checks as a whole.
 LOOKED_AT = 100
 PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(None))
@@ -49,10 +51,7 @@ class Range:
             If it does not.
         """
         low, high = (float(end) for end in self.interval[1:-1].split(","))
-        try:
-            number = value.__index__() if whole else float(value)
-        except OverflowError:  # an int that no float can hold
-            number = math.inf
+        number = value.__index__() if whole else float(value)
         above = low < number or (low == number and self.interval[0] == "[")
         below = number < high or (number == high and self.interval[-1] == "]")
         if not (above and below and -math.inf < number < math.inf):
@@ -82,8 +81,9 @@ Count = Annotated[int, Range("[1, inf)")]
 def checked(target: T) -> T:
     """A function, or a class's constructor, that refuses arguments of the wrong type or out of range.
 
-    A number of NumPy is a number, and so is an array without dimensions; a masked array is never taken, because its
-    mask would be lost.
+    A number of NumPy is a number, and so is an array without dimensions: the function gets Python's, since one of low
+    precision would carry it into what it is multiplied with. A masked array is never taken, because its mask would be
+    lost.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def real_array(value: Any, name: str) -> Any:
     refuse_mask(value, name)
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidType(f"{name} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "buif":
         raise InvalidType(f"{name} must hold real numbers; got dtype {array.dtype}")
@@ -211,8 +211,14 @@ def _clean(hint: Any) -> Clean | None:
     if origin is Literal:
         return functools.partial(_choose, args)
     if origin in (Union, types.UnionType):
-        return next(filter(None, map(_clean, args)), None)
-    return None
+        cleans = [clean for clean in map(_clean, args) if clean is not None]
+        return next((clean for clean in cleans if clean is not _plain), _plain if cleans else None)
+    return _plain if hint in SCALARS else None
+
+
+def _plain(value: Any, name: str) -> Any:  # noqa: ARG001 - what every cleaner is called with
+    """Python's number of an array without dimensions, of a NumPy scalar too."""
+    return value.item() if hasattr(value, "dtype") and _dimensions(value) == 0 else value
 
 
 def _choose(choices: Sequence[Any], value: Any, name: str) -> Any:
@@ -247,22 +253,27 @@ def _test(hint: Any) -> Test:
     if kind is tuple and args and args[-1] is not Ellipsis:
         return _row([_test(arg) for arg in args])
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
-        return _iterable(args[0] if args else Any)
+        return _iterable(args[0] if args else Any, indexed=kind not in (abc.Iterable, abc.Collection))
     if getattr(kind, "_is_protocol", False):
         return _has(_members(kind))
     return lambda value: isinstance(value, kind)
 
 
-def _iterable(element: Any) -> Test:
+def _iterable(element: Any, *, indexed: bool) -> Test:
     inner = _test(element)
 
     def test(value: Any) -> bool:
         if isinstance(value, str | bytes | Mapping) or _has_mask(value) or not isinstance(value, Iterable):
             return False
+        # a generator has no length, and a sparse matrix no rows to go through
+        if (indexed and not hasattr(value, "__getitem__")) or hasattr(value, "tocsr"):
+            return False
         if hasattr(value, "dtype"):  # an array: of numbers, where it stands for several of them
             of_numbers = element in SCALARS and _dimensions(value) == 1 and _kind(value) in REAL
-            of_rows = element is Any or not (isinstance(element, type) or element in SCALARS)
-            return of_numbers or (of_rows and _dimensions(value) > 0 and _kind(value) != "O")
+            if element is Any:
+                return _dimensions(value) > 0 and _kind(value) != "O"
+            of_rows = not (isinstance(element, type) or element in SCALARS)
+            return of_numbers or (of_rows and _dimensions(value) > 1 and _kind(value) in REAL)
         return not isinstance(value, Sequence) or all(map(inner, value[:LOOKED_AT]))
 
     return test
@@ -272,9 +283,7 @@ def _row(tests: Sequence[Test]) -> Test:
     """So many values, each of its kind: a tuple, a list or an array."""
 
     def test(value: Any) -> bool:
-        if isinstance(value, str | bytes | Mapping) or _has_mask(value) or not isinstance(value, Sequence | Iterable):
-            return False
-        if hasattr(value, "dtype") and _dimensions(value) != 1:
+        if _has_mask(value) or not (isinstance(value, list | tuple) or _dimensions(value) == 1):
             return False
         members = list(value)
         return len(members) == len(tests) and all(t(member) for t, member in zip(tests, members, strict=True))
@@ -320,8 +329,8 @@ def _numbers(value: Any, kinds: str = "buifc") -> bool:
     if not isinstance(value, str | bytes | Mapping) and value is not None:
         try:
             return np.asarray(value).dtype.kind in kinds
-        except (TypeError, ValueError):  # ragged: the reader says how
-            return isinstance(value, Iterable)
+        except (TypeError, ValueError, RuntimeError):  # rows of unequal length, a tensor that is not at hand
+            return False
     return False
 
 
@@ -335,10 +344,12 @@ def _kind(value: Any) -> str:
 
 
 def _dimensions(value: Any) -> int:
-    return getattr(value, "ndim", 0)
+    return getattr(value, "ndim", -1)  # an operator has a dtype, and is no array
 
 
 def _is_real(value: Any) -> bool:
+    if isinstance(value, Integral):
+        return abs(int(value)) < MOST_REAL
     if isinstance(value, Real):
         return not _has_mask(value)
     return _kind(value) in REAL and _dimensions(value) == 0 and not _has_mask(value)
@@ -347,7 +358,8 @@ def _is_real(value: Any) -> bool:
 def _is_whole(value: Any) -> bool:
     if _is_truth(value):  # a number to Python, and a slip where a number is asked for
         return False
-    return isinstance(value, Integral) or (_kind(value) in WHOLE and _is_real(value))
+    whole = isinstance(value, Integral) or (_kind(value) in WHOLE and _is_real(value))
+    return whole and abs(int(typing.cast("Any", value))) < MOST_WHOLE
 
 
 def _is_truth(value: Any) -> bool:
@@ -417,5 +429,6 @@ def _where(values: Any, test: Test) -> str:
 
 
 def _show(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    large = isinstance(value, int) and abs(value) >= MOST_WHOLE  # Python refuses to print the largest of them
+    text = f"an integer of {value.bit_length()} bits" if large else " ".join(repr(value).split())
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

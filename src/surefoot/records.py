@@ -123,7 +123,9 @@ def encode(value: Any) -> Any:
     if hasattr(value, "tolist"):  # an array, a NumPy scalar or a tensor, without importing any of them
         if "complex" in str(getattr(value, "dtype", "")):
             return {"real": encode(value.real.tolist()), "imag": encode(value.imag.tolist())}
-        return encode(value.tolist())
+        plain = value.tolist()
+        # an extended float has no Python number of its own
+        return encode(float(plain) if type(plain) is type(value) else plain)
     raise InvalidType(
         f"a record holds numbers, text, None, arrays, tuples, mappings and dataclasses; got a {type(value).__name__}"
     )

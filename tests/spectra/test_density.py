@@ -8,8 +8,10 @@ import scipy.sparse as sp
 
 from surefoot import spectra
 from surefoot.errors import InvalidInput, NotSymmetric
-from surefoot.operators import LinearMap, gram
+from surefoot.operators import LinearMap, as_operator, gram
 from surefoot.spectra import Density, density, eigenpairs, trace
+from surefoot.spectra.measured._density import mass_below, quadrature
+from surefoot.spectra.measured.lanczos import random_unit
 
 
 class Counted(LinearMap):
@@ -86,6 +88,65 @@ def test_shares_of_clusters_and_their_errors():
         assert error < 0.05
 
 
+def start_and_measure(values, steps, seed):
+    """What a start's quadrature gives, and the weights that the start itself has on the eigenvalues."""
+    operator = as_operator(np.diag(values))
+    own = random_unit(operator.space, values.size, np.random.default_rng(seed)) ** 2
+    return quadrature(operator, steps, np.random.default_rng(seed)), own
+
+
+KNOWN = {
+    "uniform": np.linspace(-1, 1, 400),
+    "decades about 0": np.sort(np.sign(np.sin(np.arange(400))) * 10 ** -np.linspace(0, 6, 400)),
+    "a bulk and far ones": np.sort(np.append(np.random.default_rng(0).standard_normal(390) * 0.01, np.arange(1.0, 11))),
+    "clusters": np.sort(np.repeat([-1.0, 0.0, 3.0, 3.001], [10, 250, 100, 40])),
+}
+
+
+@pytest.mark.parametrize("steps", [4, 12, 40])
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_mass_below_an_edge_is_as_near_as_it_says(name, steps):
+    values = KNOWN[name]
+    edges = np.unique(np.concatenate([[-2, 0, 4], values[::7] + 1e-9, np.linspace(-1.1, 3.1, 60)]))
+    for seed in range(4):
+        found, own = start_and_measure(values, steps, seed)
+        for edge in edges:
+            mass, error = mass_below(edge, *found)
+            assert abs(mass - own[values <= edge].sum()) <= error + 1e-12
+            # nor more than the nodes on both sides of the edge, where none is within rounding of it
+            k = np.searchsorted(found[0], edge)
+            if name != "clusters":
+                assert error <= 1.5 * found[1][max(k - 1, 0) : k + 1].sum() + 1e-12
+    if name == "clusters" and steps > 4:  # 2 lies in a gap
+        assert mass_below(2.0, *found)[1] < 1e-6
+
+
+def test_a_share_near_zero_says_what_it_cannot_tell():
+    # a network's: most eigenvalues within decades about 0, where 40 products a start have a node or two
+    values = np.repeat(KNOWN["decades about 0"], 5)
+    values[-10:] = np.linspace(20, 60, 10)
+    found = density(np.diag(values), n_vectors=4, steps=40)
+    for width in (1e-4, 1e-2, 0.1, 0.5, 2.0):
+        truth = (np.abs(values) <= width).mean()
+        share, error = found.share(-width, width)
+        assert abs(share - truth) <= error
+    assert error < 0.02  # of (-2, 2], whose edges lie in gaps
+    assert "+-" in str(found)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.5])
+def test_a_share_narrower_than_the_nodes_are_apart(shift):
+    # the sum over nodes within would be 0 or a whole node
+    found = density(np.diag(np.linspace(-1, 1, 1000)), steps=40)
+    for half in (0.005, 0.02, 0.1):
+        share, error = found.share(shift - half, shift + half)
+        assert share == pytest.approx(half, rel=0.2, abs=0.002)
+        assert half - error <= share <= half + error
+    assert found.share(-np.inf, np.inf) == (1.0, 0.0)
+    with pytest.raises(InvalidInput, match="lower <= upper"):
+        found.share(1.0, 0.0)
+
+
 def test_the_standard_error_is_that_of_independent_repetitions():
     matrix = semicircle(60)
     means = [density(matrix, n_vectors=6, steps=10, rng=seed).integral(np.square) for seed in range(60)]
@@ -119,7 +180,7 @@ def test_density_round_trip_and_text():
     for vectors in (1, 3):
         found = density(semicircle(40), n_vectors=vectors, steps=8)
         again = Density.from_dict(json.loads(json.dumps(found.to_dict())))
-        for name in ("grid", "density", "standard_error", "nodes", "weights"):
+        for name in ("grid", "density", "standard_error", "nodes", "weights", "residuals"):
             np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
     assert "spectral density of size 40" in str(found)
 

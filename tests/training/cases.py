@@ -265,13 +265,18 @@ CASES: dict[str, Callable[[], Case]] = {
 
 
 def built(name: str, seed: int = 0, dtype: torch.dtype = torch.float64) -> Case:
-    """The case in a dtype, its parameters away from special points such as zero biases."""
+    """The case of a name in the table."""
+    return made(CASES[name], seed, dtype)
+
+
+def made(build: Callable[[], Case], seed: int = 0, dtype: torch.dtype = torch.float64) -> Case:
+    """A case in a dtype, its parameters away from special points such as zero biases."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model, loss, data = CASES[name]()
+            model, loss, data = build()
             with torch.no_grad():
                 for p in model.parameters():
                     p.add_(0.1 * torch.randn_like(p))

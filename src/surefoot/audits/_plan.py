@@ -184,7 +184,7 @@ def plan_of(plan: Any, last: float = 0.0) -> Plan:
         return Plan(text=getattr(plan, "__name__", "callable"), shape=Table(_ask(plan, last)))
     if isinstance(plan, Mapping) or hasattr(plan, "columns"):
         return _from_log(plan)
-    if isinstance(plan, Iterable) and not isinstance(plan, bytes) and getattr(plan, "ndim", 1):
+    if isinstance(plan, Iterable) and not isinstance(plan, bytes) and getattr(plan, "ndim", 1) == 1:
         return _from_list(list(cast("Iterable[Any]", plan)))
     raise InvalidType(
         f"a plan is a text or a schedule, rates, a callable or a log; got {type(plan).__name__}; {_EXAMPLE}"

@@ -122,6 +122,8 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     if values.ndim != 1:
         raise InvalidInput(f"parameters must be several numbers in a row; got shape {values.shape}")
     gaps = np.diff(values)
+    if not (np.isfinite(gaps).all() and gaps.all()):
+        raise InvalidInput("parameters must be finite, and no two in a row equal; drop those found twice")
     return gaps[:-1] / gaps[1:]
 
 
@@ -147,6 +149,8 @@ def accumulation(parameters: Sequence[float] | Real) -> float:
     if values.ndim != 1 or values.size < 3:
         raise InvalidInput(f"parameters must hold at least three numbers; got shape {values.shape}")
     ratio = float(feigenbaum_ratios(values[-3:])[0])
+    if not abs(ratio) > 1:
+        raise InvalidInput(f"the last gaps do not shrink (ratio {ratio:.4g}): these parameters accumulate nowhere")
     return float(values[-1] + (values[-1] - values[-2]) / (ratio - 1))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import real_array
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 
 __all__ = ["Real", "Update", "check_states", "ignore_overflow", "prepare"]
@@ -66,10 +67,7 @@ def ignore_overflow() -> np.errstate:
 
 
 def _finite(value: ArrayLike, name: str) -> Real:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"{name} must be real numbers; got {value!r}") from error
+    array = real_array(value, name)
     if not np.isfinite(array).all():
         raise NotFinite(f"{name} must be finite; {int(np.count_nonzero(~np.isfinite(array)))} entries are not")
     return array

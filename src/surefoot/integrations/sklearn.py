@@ -305,13 +305,15 @@ def _short_fit(model: Any, X: Any, y: Any, rate: float, epochs: int, rng: int) -
 
 
 def _checked(X: Any, y: Any) -> tuple[Any, Any]:
-    features = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
-    targets = np.asarray(y)
+    try:
+        features, targets = X.toarray() if hasattr(X, "toarray") else np.asarray(X), np.asarray(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidType(f"X and y must be arrays: {error}") from error
     if features.dtype.kind == "c":
         raise InvalidInput("X must be real; split complex columns into real and imaginary parts")
     try:
         features = features.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput("X must be numbers; encode text columns (OneHotEncoder) in a pipeline first") from error
     if features.ndim != 2 or not features.size:
         raise InvalidInput(f"X must be of shape (n, d) and not empty; got {features.shape}")

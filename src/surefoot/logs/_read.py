@@ -94,7 +94,7 @@ def read_log(log: Any) -> LogFile:
         return LogFile(tuple(_from_columns(cast("Mapping[str, Any]", log))))
     if hasattr(log, "columns") and hasattr(log, "__getitem__"):
         return LogFile(tuple(_from_frame(log)))
-    if not isinstance(log, Iterable) or getattr(log, "ndim", 1) == 0:
+    if not isinstance(log, Iterable) or getattr(log, "ndim", 1) == 0 or hasattr(log, "tocsr"):
         raise InvalidType(f"a log is a path, a DataFrame, columns, records or rates; got {type(log).__name__}")
     rows: list[Row] = []
     for item in cast("Iterable[Any]", log):

@@ -193,7 +193,7 @@ def _check(matrix: Matrix) -> Matrix:
     else:
         try:
             matrix = values = np.asarray(matrix)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # rows of unequal length, a tensor that requires grad
             raise InvalidInput(f"cannot read this as a matrix: {error}") from error
     if matrix.ndim != 2:
         raise InvalidInput(f"a matrix has two dimensions; got shape {matrix.shape}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators._adapters import as_operator
 from surefoot.operators._base import Array, Operator
@@ -131,7 +131,7 @@ def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> St
     columns = [operator.shape[1] for operator in operators]
     if len(set(columns)) > 1:
         raise InvalidInput(f"stacked blocks need the same number of columns; got {columns}")
-    scales = np.ones(len(operators)) if weights is None else np.asarray(weights, dtype=np.float64)
+    scales = np.ones(len(operators)) if weights is None else real_array(weights, "weights")
     if scales.shape != (len(operators),) or not np.isfinite(scales).all():
         raise InvalidInput(f"weights must be {len(operators)} finite numbers, one for each block; got {weights!r}")
     return Stacked(operators, tuple(float(w) for w in scales))

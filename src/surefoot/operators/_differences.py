@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators._base import Array, Operator
 from surefoot.operators.convolution import grid_shape
@@ -118,7 +118,7 @@ def gradient(
     along = tuple(range(len(size))) if axes is None else tuple(axes)
     if not along or len(set(along)) < len(along) or not set(along) <= set(range(len(size))):
         raise InvalidInput(f"axes must be different ones of 0 to {len(size) - 1}; got {axes!r}")
-    steps = np.atleast_1d(np.asarray(spacing, dtype=np.float64))
+    steps = np.atleast_1d(real_array(spacing, "spacing"))
     steps = np.broadcast_to(steps, len(along)) if steps.size == 1 else steps
     if steps.shape != (len(along),) or not (np.isfinite(steps) & (steps > 0)).all():
         raise InvalidInput(f"spacing must be positive and finite, one or {len(along)} numbers; got {spacing!r}")

@@ -168,7 +168,7 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
 def _vector(value: Any, size: int, name: str) -> Array:
     # an array of another library comes to the host; what is no array is read here, with its name
     foreign = hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
-    vector = real_array(Space.host_space().host(value) if foreign else value, name)
+    vector = real_array(Space.host_space().host(value) if foreign and not hasattr(value, "tocsr") else value, name)
     if vector.shape not in ((), (size,)):
         raise InvalidInput(f"{name} must be a number or have shape ({size},); got {vector.shape}")
     if not np.isfinite(vector).all():

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.checks import checked, real_array
+from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._base import Array, Operator
 
 __all__ = ["BOUNDARIES", "Boundary", "Convolution", "convolution", "grid_shape"]
@@ -145,12 +145,7 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
     13.0902
     """
     size = grid_shape(shape, "shape")
-    try:
-        values = np.asarray(kernel)
-    except ValueError as error:
-        raise InvalidInput(f"kernel: cannot read this as an array: {error}") from error
-    if values.dtype.kind not in "buif":
-        raise InvalidType(f"kernel must hold real numbers; got dtype {values.dtype}")
+    values = real_array(kernel, "kernel")
     if values.ndim != len(size) or values.size == 0:
         raise InvalidInput(
             f"kernel must have an axis for each of the image's, none of them empty; got kernel shape {values.shape} "
@@ -160,7 +155,7 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
         raise NotFinite("kernel holds NaN or infinity")
     if boundary not in BOUNDARIES:
         raise InvalidInput(f"boundary must be one of {', '.join(BOUNDARIES)}; got {boundary!r}")
-    return Convolution(values.astype(np.float64), size, boundary)
+    return Convolution(values.copy(), size, boundary)
 
 
 def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
@@ -174,7 +169,7 @@ def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
     try:
         sizes = np.asarray(shape)
         size = tuple(int(n) for n in sizes)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInput(f"{name} must be a sequence of whole numbers; got {shape!r}") from error
     if not size or sizes.dtype.kind not in "ui" or min(size) < 1:
         raise InvalidInput(f"{name} must hold positive whole numbers, one for each axis; got {shape!r}")

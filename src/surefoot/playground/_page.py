@@ -92,8 +92,8 @@ def play(path: str | os.PathLike[str] | None = None, *, show: bool | None = None
     'playground.html'
     """
     target = Path(path) if path is not None else Path(mkdtemp(prefix="surefoot-")) / "playground.html"
-    if target.suffix != ".html":
-        raise InvalidInput(f"a page ends in .html; got {target.name!r}: say {target.with_suffix('.html').name!r}")
+    if target.suffix != ".html" or not target.stem:
+        raise InvalidInput(f"a page ends in .html; got {target.name!r}: say {(target.stem or 'page') + '.html'!r}")
     try:
         target.write_text(page(), encoding="utf-8")
     except OSError as error:

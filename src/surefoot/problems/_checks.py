@@ -137,7 +137,7 @@ def _array(value: Any, name: str) -> Array:
     refuse_mask(value, name)
     try:
         return np.asarray(value)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # rows of unequal length, a tensor that requires grad
         raise InvalidInput(f"{name}: cannot read this as a vector: {error}") from error
 
 

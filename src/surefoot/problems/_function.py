@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems._base import Problem
@@ -267,7 +267,7 @@ class Function(Problem):
         )
 
     def _check_shape(self, result: Any, role: str) -> Array:
-        vector = np.asarray(result, dtype=np.float64)
+        vector = real_array(result, f"what {role} returns")
         if vector.shape != (self.size,):
             raise InvalidInput(f"{role} must return shape ({self.size},); it returned {vector.shape}")
         return vector

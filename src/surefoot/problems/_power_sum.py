@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, InvalidType, NotSmooth
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -69,7 +69,8 @@ class PowerSum(Problem):
             raise InvalidInput(f"there must be at least one unknown; got size {size}")
         if start is None:
             start = np.ones(1 if size is None else size)
-        self._start = real_vector(start, np.size(start) if size is None else size, "start")
+        start = real_array(start, "start")
+        self._start = real_vector(start, start.size if size is None else size, "start")
         if not self._start.size:
             raise InvalidInput("there must be at least one unknown; got size 0")
         if not self._start.all() and (self._p < 2 or not self._start.any()):

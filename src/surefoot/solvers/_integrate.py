@@ -16,7 +16,7 @@ from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt
 from surefoot.rules import PI, Rule
 from surefoot.solvers._rkc import ChebyshevSteps
-from surefoot.solvers._start import Start, first_step
+from surefoot.solvers._start import Start, check_tolerances, first_step
 from surefoot.solvers._trajectory import StabilityCheck, Trajectory
 from surefoot.spectra import jacobian
 from surefoot.spectra.measured.jacobian import Fun
@@ -126,8 +126,7 @@ def integrate(
     the step 0.05 is above the stable 0.04 at t = 0
     """
     start = Start.checked(fun, span, y0)
-    if not (0 < rtol < math.inf and 0 <= atol < math.inf):
-        raise InvalidInput(f"tolerances need 0 < rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
+    check_tolerances(rtol, atol)
     if method == "RKC":
         return _adaptive(start, ChebyshevSteps(start), step, rule, rtol, atol, max_steps)
     if isinstance(method, str):
@@ -139,9 +138,10 @@ def integrate(
 
 
 def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monitor: bool) -> Trajectory:
-    count = max(1, math.ceil((start.t1 - start.t0) / step * (1 - 1e-12)))
-    if count > max_steps:
-        raise InvalidInput(f"{count} steps of {step:g} are needed, more than max_steps={max_steps}; take longer ones")
+    needed = (start.t1 - start.t0) / step * (1 - 1e-12)
+    if needed > max_steps:
+        raise InvalidInput(f"{needed:.4g} steps of {step:g} are more than max_steps={max_steps}; take longer ones")
+    count = max(1, math.ceil(needed))
     h = (start.t1 - start.t0) / count
     # a step that fits is taken as it is given, to the last bit
     h = step if abs(h - step) <= 1e-12 * step else h

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.methods import DormandPrince, Method
 from surefoot.records import Record
@@ -81,7 +81,7 @@ def local_error(fun: Fun, t: float, y: ArrayLike, method: Method, steps: Sequenc
     >>> print(sf.solvers.local_error(flow, 0.0, [1.0, 1.0], sf.methods.ForwardEuler(), [1e-3, 1e-4]))
     gradient descent: local error like h^2.00, order 1 predicts h^2
     """
-    sizes = np.unique(np.asarray(steps, dtype=np.float64))[::-1]
+    sizes = np.unique(real_array(steps, "steps"))[::-1]
     if sizes.size < 2 or not (np.isfinite(sizes).all() and (sizes > 0).all()):
         raise InvalidInput(f"a slope needs at least two different positive steps; got {list(steps)}")
     errors: list[float] = []

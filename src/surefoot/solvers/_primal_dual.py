@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import Nonnegative, Positive, Range, checked
+from surefoot.checks import Nonnegative, Positive, Range, checked, real_array
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.problems import Problem
@@ -191,10 +191,12 @@ class _Plan:
         elif ratio is None:
             self.sigma = L / (2 * square) if L > 0 else math.sqrt(share / square)
         else:
-            # tau = sigma/ratio in tau (L/2 + sigma |K|^2) = share, the positive root
+            # tau = sigma/ratio in tau (L/2 + sigma |K|^2) = share, the positive root, without cancellation
             half = L / 4
-            self.sigma = (math.sqrt(half * half + share * ratio * square) - half) / square
+            self.sigma = share * ratio / (half + math.sqrt(half * half + share * ratio * square))
         self.change = CHANGE
+        if not (0 < self.sigma < math.inf and math.isfinite(1 / self.sigma)):
+            raise InvalidInput(f"the steps leave the floats: sigma={self.sigma!r}; take a ratio nearer to 1")
 
     @property
     def tau(self) -> float:
@@ -298,7 +300,7 @@ def _start(problem: Problem | None, operator: Operator, x0: Any) -> Array:
     n = operator.shape[1]
     if x0 is None:
         return np.zeros(n) if problem is None else np.array(problem.start(), dtype=np.float64)
-    x = np.asarray(x0, dtype=np.float64)
+    x = real_array(x0, "x0")
     if x.shape != (n,) or not np.isfinite(x).all():
         raise InvalidInput(f"x0 must be finite and have shape ({n},); got shape {x.shape}")
     return x.copy()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 
 import numpy as np
 
-from surefoot.checks import Range, checked
+from surefoot.checks import Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
@@ -75,7 +75,7 @@ class Box:
     upper: float | Array = np.inf
 
     def __post_init__(self) -> None:
-        if not np.all(np.asarray(self.lower) <= np.asarray(self.upper)):
+        if not np.all(real_array(self.lower, "lower") <= real_array(self.upper, "upper")):
             raise InvalidInput(f"a box needs lower <= upper; got {self.lower!r} and {self.upper!r}")
 
     def __call__(self, x: Array) -> float:

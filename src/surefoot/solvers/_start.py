@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import real_array
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
 from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
 from surefoot.spectra.measured.jacobian import Fun, check_fun
 
-__all__ = ["Start", "first_step"]
+__all__ = ["Start", "check_tolerances", "first_step"]
+
+# By SciPy's convention: no estimate of a step's error is more accurate than a hundred rounding errors of its terms.
+LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(slots=True)
@@ -29,14 +33,14 @@ class Start:
 
     @classmethod
     def checked(cls, fun: Fun, span: Sequence[float], y0: ArrayLike) -> "Start":
-        y = np.asarray(y0)
-        if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "buif":
-            raise InvalidInput(f"y0 must be a real vector with at least one entry; got shape {y.shape}, {y.dtype}")
+        y = real_array(y0, "y0")
+        if y.ndim != 1 or y.size == 0:
+            raise InvalidInput(f"y0 must be a vector with at least one entry; got shape {y.shape}")
         if not np.isfinite(y).all():
             raise NotFinite("y0 has NaN or infinite entries")
         if len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf:
             raise InvalidInput(f"span must be (t0, t1) with t0 < t1, finite; got {span!r}")
-        y, t0, t1 = y.astype(np.float64), float(span[0]), float(span[1])
+        y, t0, t1 = y.copy(), float(span[0]), float(span[1])
         call = check_fun(fun, y.size)
         value = call(t0, y)
         if not np.array_equal(call(t0, y), value):
@@ -55,6 +59,18 @@ class Start:
             return np.full_like(z, math.nan) if slope is None else step * np.append(slope, 1.0)
 
         return push
+
+
+def check_tolerances(rtol: float, atol: float) -> None:
+    """Nothing, unless no step could keep them.
+
+    Raises
+    ------
+    InvalidInput
+        If one is negative or not finite, or rtol below what rounding lets an error estimate see.
+    """
+    if not (LEAST_RTOL <= rtol < math.inf and 0 <= atol < math.inf):
+        raise InvalidInput(f"tolerances need {LEAST_RTOL:.2g} <= rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
 
 
 def first_step(start: Start, order: int, rtol: float, atol: float) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.checks import checked
+from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.records import Record
 from surefoot.rules.wrappers.clipped import CUT
@@ -128,6 +129,11 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     float
         Largest amplification over the spectrum: below 1 it converges.
 
+    Raises
+    ------
+    InvalidInput
+        If the step is not finite.
+
     Examples
     --------
     >>> import numpy as np
@@ -137,11 +143,16 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     >>> round(predicted_rate(spectrum(np.diag([1.0, 10.0])), 0.1, GradientDescent()), 12)
     0.9
     """
+    if not math.isfinite(step):
+        raise InvalidInput(f"step must be finite; got {step!r}")
     if spectrum.points is not None:
         curvatures = np.asarray(spectrum.points, dtype=np.complex128)
     else:
         curvatures = np.linspace(spectrum.smallest.lower, spectrum.largest.upper, GRID).astype(np.complex128)
-    return float(np.max(method.amplification(-step * curvatures)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = float(np.max(method.amplification(-step * curvatures)))
+    # what overflows on the way to a factor grows
+    return math.inf if math.isnan(found) else found
 
 
 def judge(

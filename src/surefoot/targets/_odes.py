@@ -62,7 +62,7 @@ class ODE:
     rtol: float = 1e-4
 
     def __post_init__(self) -> None:
-        start: NDArray[np.float64] = np.asarray(self.y0, dtype=np.float64)
+        start: NDArray[np.float64] = real_array(self.y0, "y0")
         if start.ndim != 1 or not start.size:
             raise InvalidInput(f"y0 must be a vector; got shape {start.shape}; give one number for each unknown")
         if not -math.inf < self.span[0] < self.span[1] < math.inf:

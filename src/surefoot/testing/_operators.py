@@ -1,5 +1,6 @@
 """The exam of a linear operator: linearity, adjoint, symmetry, repeatability."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.checks import checked, random_generator
-from surefoot.errors import InvalidInput, NotRepeatable, NotSymmetric
+from surefoot.errors import InvalidInput, NotFinite, NotRepeatable, NotSymmetric
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
 
@@ -72,6 +73,8 @@ def check_operator(
     0.0
     """
     operator = as_operator(operator)
+    if trials < 1:
+        raise InvalidInput(f"trials must be at least 1; got {trials!r}")
     generator = random_generator(rng)
     allowed = operator.precision**0.5 if tolerance is None else tolerance
     defects = [_defects(operator, generator, allowed) for _ in range(trials)]
@@ -89,29 +92,29 @@ def _defects(operator: Operator, generator: np.random.Generator, allowed: float)
     x, other = _random(operator, n, generator), _random(operator, n, generator)
     y = _random(operator, m, generator)
     image = operator.matvec(x)
-    size = float(np.linalg.norm(image)) or 1.0
+    size = _norm(image) or 1.0
+    if not math.isfinite(size):
+        raise NotFinite("a product with a random vector leaves the floats; rescale the operator")
 
-    again = float(np.linalg.norm(operator.matvec(x) - image)) / size
+    again = _norm(operator.matvec(x) - image) / size
     if again > allowed:
         raise NotRepeatable(f"the same product gave two answers, {again:.2g} apart relative to their size")
     other_image = operator.matvec(other)
-    total = size + float(np.linalg.norm(other_image))
-    linearity = float(np.linalg.norm(operator.matvec(x - 2 * other) - image + 2 * other_image)) / total
+    total = size + _norm(other_image)
+    linearity = _norm(operator.matvec(x - 2 * other) - image + 2 * other_image) / total
     if linearity > allowed:
         raise InvalidInput(f"the operator is not linear: relative defect {linearity:.2g}")
 
     symmetry = None
     if operator.symmetric:
-        symmetry = _mismatch(
-            complex(np.vdot(other, image)), complex(np.vdot(other_image, x)), size * float(np.linalg.norm(other))
-        )
+        symmetry = _mismatch(other, image / size, other_image / size, x)
         if symmetry > allowed:
             raise NotSymmetric(f"the operator says it is symmetric and is not: relative defect {symmetry:.2g}")
     try:
         pulled = operator.rmatvec(y)
     except InvalidInput:
         return linearity, None, symmetry
-    adjoint = _mismatch(complex(np.vdot(y, image)), complex(np.vdot(pulled, x)), size * float(np.linalg.norm(y)))
+    adjoint = _mismatch(y, image / size, pulled / size, x)
     if adjoint > allowed:
         raise InvalidInput(f"rmatvec is not the adjoint of matvec: relative defect {adjoint:.2g}")
     return linearity, adjoint, symmetry
@@ -122,5 +125,13 @@ def _random(operator: Operator, size: int, generator: np.random.Generator) -> Ar
     return vector + 1j * generator.standard_normal(size) if operator.complex else vector
 
 
-def _mismatch(left: complex, right: complex, size: float) -> float:
-    return float(abs(left - right)) / (size or 1.0)
+def _mismatch(y: Array, image: Array, pulled: Array, x: Array) -> float:
+    """|<y, A x> - <A^H y, x>| over |y|, of products that were divided by |A x|: large ones would overflow."""
+    return float(abs(complex(np.vdot(y, image)) - complex(np.vdot(pulled, x)))) / (_norm(y) or 1.0)
+
+
+def _norm(x: Array) -> float:
+    # SciPy's does not square what is large
+    from scipy.linalg import norm
+
+    return float(norm(x, check_finite=False))

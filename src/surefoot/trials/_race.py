@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Finite, checked
 from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -32,7 +32,7 @@ def race(
     x0: Any = None,
     steps: int = 1000,
     tol: float = 1e-8,
-    goal: float | None = None,
+    goal: Finite | None = None,
     baselines: bool = True,
     name: str = "",
     workers: int | None = None,

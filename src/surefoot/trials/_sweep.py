@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.checks import checked, random_generator
+from surefoot.checks import checked, random_generator, real_array
 from surefoot.dynamics import period
 from surefoot.errors import Interrupted, InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
@@ -265,7 +265,7 @@ def _rates(rates: ArrayLike | None, limit: float, count: int) -> list[float]:
         if count < 2:
             raise InvalidInput(f"count must be at least 2; got {count!r}")
         return np.geomspace(REACH[0] * limit, REACH[1] * limit, count).tolist()
-    chosen = np.atleast_1d(np.asarray(rates, dtype=np.float64))
+    chosen = np.atleast_1d(real_array(rates, "rates"))
     if chosen.ndim != 1 or not chosen.size or not (np.isfinite(chosen) & (chosen > 0)).all():
         raise InvalidInput(f"rates must be positive and finite numbers, at least one; got {rates!r}")
     return sorted(chosen.tolist())

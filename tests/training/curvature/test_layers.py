@@ -1,10 +1,17 @@
 """Hessian products against central differences of the gradient in float64, layer by layer."""
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 import torch
-from training.cases import CASES, built
+from torch import nn
+from training.cases import CASES, built, cross_entropy, made
+from training.more_cases import LAZY, MORE, NOT_TWICE, RANDOM, SHRINKING
 
+import surefoot as sf
+from surefoot.errors import InvalidInput, NotRepeatable, NotSmooth
 from surefoot.training import hessian
 
 STEP = 1e-5  # balances the third derivative's h^2 against the rounding of gradients, eps/h: both near 1e-10
@@ -33,6 +40,64 @@ def test_hessian_is_right_on(name):
     expected = differenced(H, v)
     assert np.linalg.norm(expected) > 1e-3  # a row of zeros would prove nothing
     assert np.linalg.norm(H @ v - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_hessian_is_right_with_the_option(name):
+    model, loss, data = made(MORE[name])
+    H = hessian(model, loss, data)
+    assert H.checked.startswith("agrees")
+    v = np.random.default_rng(0).standard_normal(H.shape[0])
+    first = next(iter(model.children()), None)
+    row = getattr(first, "padding_idx", None)
+    if row is not None:  # padding is a constant of the loss, and no part of the direction
+        v[4 * row : 4 * row + 4] = 0
+    expected = differenced(H, v)
+    assert np.linalg.norm(expected) > 1e-3
+    assert np.linalg.norm(H @ v - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", SHRINKING)
+def test_rows_that_shrink_are_held(name):
+    model, loss, data = made(SHRINKING[name])
+    before = model[0].weight.detach().clone()
+    assert hessian(model, loss, data).checked.startswith("agrees")
+    assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize("name", NOT_TWICE)
+def test_what_pytorch_cannot_differentiate_twice_is_named(name):
+    with pytest.raises(NotSmooth, match=r"cannot be differentiated twice.*replace that operation"):
+        sf.spectrum(hessian(*made(NOT_TWICE[name])))
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_what_is_random_in_train_mode_is_named(name):
+    layer, shape = RANDOM[name]
+    model = nn.Sequential(layer(), nn.Flatten(), nn.LazyLinear(3))
+    x = torch.randn(*shape)
+    model(x)
+    with pytest.raises(NotRepeatable):
+        hessian(model, cross_entropy, (x, torch.zeros(shape[0], dtype=torch.long)))
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_what_has_no_shape_yet_is_named(name):
+    arguments = () if "Norm" in name else (3,) if "Linear" in name else (3, 2)
+    with pytest.raises(InvalidInput, match="lazy"):
+        hessian(LAZY[name](*arguments), cross_entropy, (torch.randn(2, 2, 4, 4), torch.zeros(2)))
+
+
+def test_every_layer_of_pytorch_has_a_case():
+    # what holds other modules, or is another's base or old name
+    none = {"Module", "Container", "DataParallel", "NLLLoss2d", "RNNBase", "RNNCellBase"}
+    names = [*CASES, *MORE, *SHRINKING, *NOT_TWICE, *RANDOM, *LAZY]
+    assert len(set(names)) == len(names) >= 253
+    seen = {type(m).__name__ for build in (CASES | MORE).values() for m in made(build)[0].modules()} | set(names)
+    seen |= {word for name in names for word in re.split(r"\W+", name)}
+    seen |= {"MaxUnpool1d", "Fold", "MSELoss"}
+    classes = {n for n in dir(nn) if inspect.isclass(value := getattr(nn, n)) and issubclass(value, nn.Module)}
+    assert classes - seen == none & classes
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.checks import checked, real_array
+from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Convolution, Operator, convolution, gram, shifted
 from surefoot.operators.convolution import Boundary
 from surefoot.problems._base import Problem
@@ -74,7 +74,7 @@ class Deblurring(Problem):
         ridge: float = 0.0,
     ) -> None:
         observed = _real_image(image)
-        blur = np.asarray(kernel)
+        blur = real_array(kernel, "kernel")
         self.colour = observed.ndim == blur.ndim + 1
         self.operator: Convolution = convolution(blur[..., None] if self.colour else blur, observed.shape, boundary)
         self.shape = observed.shape
@@ -196,15 +196,10 @@ def _real_image(image: Any) -> Array:
     NotFinite
         If it holds NaN or infinity.
     """
-    try:
-        values = np.asarray(image)
-    except ValueError as error:
-        raise InvalidInput(f"image: cannot read this as an array: {error}") from error
-    if values.dtype.kind not in "buif":
-        raise InvalidType(f"image must hold real numbers; got dtype {values.dtype}")
+    values = real_array(image, "image")
     if values.size == 0 or values.ndim == 0:
         raise InvalidInput(f"image must have at least one axis and one sample; got shape {values.shape}")
     if not np.isfinite(values).all():
         bad = int(np.count_nonzero(~np.isfinite(values)))
         raise NotFinite(f"image has {bad} NaN or infinite samples of {values.size}; replace them by their neighbours")
-    return np.array(values, dtype=np.float64)
+    return values.copy()

@@ -128,7 +128,7 @@ def noise_level(image: Any, *, colour: bool = False) -> float:
     for axis in range(detail.ndim - colour):
         if detail.shape[axis] > 1:
             detail, axes = np.diff(detail, axis=axis), axes + 1
-    if not axes:
+    if not axes or not detail.size:
         raise InvalidInput(f"noise is read off differences: two samples along an axis are needed; got {detail.shape}")
     largest = float(np.abs(detail).max()) or 1.0  # scaled, so that squares neither overflow nor vanish
     squares = np.square(detail / largest).ravel()

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
@@ -105,10 +105,7 @@ def _change_of(by: Any, problem: Problem) -> Change:
         return by_operator(by, "your operator", size)
     if hasattr(by, "tocsr"):
         return by_operator(by, "your matrix", size)
-    try:
-        values = np.asarray(by, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"by must be a name, a scale, a matrix or an operator; got {by!r}") from error
+    values = real_array(by, "by, unless it is a name or an operator,")
     part = size // blocks
     if values.ndim == 1 and values.size == part:
         return by_scale(values, "your scale", part).repeat(blocks)

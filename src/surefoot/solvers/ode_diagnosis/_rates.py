@@ -46,7 +46,7 @@ def sample(fun: Any, reference: Any, jac: Any, sparsity: Any) -> Rates:
     count = (SAMPLES if reference.y.shape[0] <= LARGE else SAMPLES_OF_LARGE) // 2
     by_step = steps[np.linspace(0, len(steps) - 1, count).astype(int)]
     times = np.unique(np.concatenate([np.linspace(steps[0], steps[-1], count + 2)[1:-1], by_step]))
-    edges = np.concatenate([steps[:1], 0.5 * (times[1:] + times[:-1]), steps[-1:]])
+    edges = np.concatenate([steps[:1], times[:-1] + 0.5 * np.diff(times), steps[-1:]])
     points = [_points(fun, float(t), reference.sol(t), jac, sparsity) for t in times]
     columns = zip(*map(_rates_of, points), strict=True)
     fastest, slowest, frequency, growth = (np.asarray(column) for column in columns)

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,14 @@ class Equation:
         fun = _Counted(self.fun, math.inf)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a factorisation that met nan: the run says that it failed
-            found = solver(
-                fun, self.span, self.y, method=method, rtol=rtol, atol=atol, dense_output=dense_output, **known
-            )
+            try:
+                found = solver(
+                    fun, self.span, self.y, method=method, rtol=rtol, atol=atol, dense_output=dense_output, **known
+                )
+            except ValueError as error:  # a factorisation that met NaN
+                found = SimpleNamespace(
+                    success=False, message=str(error), t=[self.span[0]], y=self.y[:, None], nfev=fun.calls, nlu=0
+                )
         return found, fun.calls
 
     def trial(self, method: str, rtol: float, atol: float, truth: Array, budget: float) -> MethodRun:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from surefoot.checks import checked
+from surefoot.errors import InvalidInput
 from surefoot.operators import Matrix, as_operator
 
 __all__ = ["gershgorin", "norm_bound"]
@@ -23,8 +24,16 @@ def gershgorin(matrix: Matrix) -> tuple[float, float]:
     Returns
     -------
     lower, upper : float
+
+    Raises
+    ------
+    InvalidInput
+        If the matrix is not square.
     """
-    matrix = as_operator(matrix, tolerance=0.0).entries
+    operator = as_operator(matrix, tolerance=0.0)
+    if operator.shape[0] != operator.shape[1]:
+        raise InvalidInput(f"eigenvalues need a square matrix; got shape {operator.shape}")
+    matrix = operator.entries
     hermitian = (matrix + matrix.conj().T) / 2
     diagonal = hermitian.diagonal().real
     radius = np.asarray(abs(hermitian).sum(axis=1)).ravel() - np.abs(diagonal)

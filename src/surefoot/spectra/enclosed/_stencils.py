@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
@@ -93,7 +93,7 @@ def advection(spacing: float | Sequence[float], speed: float | Sequence[float], 
         If the spacing is not positive, the speeds do not fit, or the scheme is unknown.
     """
     spacings = _spacings(spacing)
-    speeds = [float(c) for c in np.atleast_1d(np.asarray(speed, dtype=np.float64))]
+    speeds = [float(c) for c in np.atleast_1d(real_array(speed, "speed"))]
     if len(speeds) == 1:
         speeds *= len(spacings)
     if len(speeds) != len(spacings) or not all(map(math.isfinite, speeds)):
@@ -190,7 +190,7 @@ def _spectrum_of(symbol: NDArray[np.complex128]) -> Spectrum:
 
 
 def _spacings(spacing: float | Sequence[float]) -> list[float]:
-    values = [float(v) for v in np.atleast_1d(np.asarray(spacing, dtype=np.float64))]
+    values = [float(v) for v in np.atleast_1d(real_array(spacing, "spacing"))]
     if not 1 <= len(values) <= 3:
         raise InvalidInput(f"spacing must be 1 to 3 numbers; got {spacing!r}")
     for value in values:

@@ -1,7 +1,7 @@
 """Where the eigenvalues are: the spectral density by stochastic Lanczos quadrature."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ POINTS = 400
 # Default width times steps over the range: half the distance of nodes in the middle of a bulk (pi/2 range/steps),
 # where their ripple is below a per cent.
 SMOOTHING = 0.8
+SMALLEST_WIDTH = 1e-150
 MARGIN = 4.0  # widths of smoothing kept beyond the outermost node
 
 
@@ -37,10 +38,13 @@ class Density(Record):
     grid, density, standard_error : array, shape (points,)
         phi at the grid's points, in units of 1/eigenvalue, its integral 1; the standard error of the mean over start
         vectors (nan with one vector).
-    nodes, weights : array, shape (vectors, steps)
-        Ritz values and squared first components: each row sums to 1. Short rows are filled with weight 0.
+    nodes, weights, residuals : array, shape (vectors, steps)
+        Ritz values, squared first components, whose rows sum to 1, and |A y - theta y| of the unit Ritz vectors. Short
+        rows are filled with weight 0.
     width : float
         Standard deviation of the smoothing.
+    rounding : float
+        What rounding may have moved a node by.
     size : int
         Number of eigenvalues.
     products : int
@@ -52,7 +56,9 @@ class Density(Record):
     standard_error: Reals
     nodes: Reals
     weights: Reals
+    residuals: Reals
     width: float
+    rounding: float
     size: int
     products: int
 
@@ -73,21 +79,53 @@ class Density(Record):
         values = np.where(self.weights > 0, function(self.nodes), 0.0)
         return _mean_and_error((self.weights * values).sum(axis=1))
 
+    @checked
     def share(self, lower: float, upper: float = math.inf) -> tuple[float, float]:
-        """The share of eigenvalues in (lower, upper] and its standard error.
+        """The share of eigenvalues in (lower, upper], and how far off it may be.
 
-        An edge inside a bulk is only as sharp as the steps resolve it.
+        The error is the standard error of the mean over starts and a bound on what the quadrature itself may be off by,
+        which more starts do not lower: an edge inside a bulk cuts through what one node stands for. There the bound is
+        about the weight of a node, in a gap of the spectrum nearly 0.
+
+        Parameters
+        ----------
+        lower, upper : float
+            Edges, infinite ones included.
+
+        Returns
+        -------
+        share, error : float
+            The error is nan with one start.
+
+        Raises
+        ------
+        InvalidInput
+            If the edges are not in order.
         """
-        return self.integral(lambda x: ((x > lower) & (x <= upper)).astype(np.float64))
+        if not lower <= upper:
+            raise InvalidInput(f"the share in (lower, upper] needs lower <= upper; got {lower!r} and {upper!r}")
+        below, above = (self._masses_below(edge) for edge in (lower, upper))
+        share, error = _mean_and_error(above[0] - below[0])
+        return min(max(share, 0.0), 1.0), error + float((above[1] + below[1]).mean())
+
+    def _masses_below(self, edge: float) -> tuple[Reals, Reals]:
+        """The mass of each start's measure up to an edge, and how far off that may be, each of shape (vectors,)."""
+        if math.isinf(edge):
+            return np.full(len(self.nodes), float(edge > 0)), np.zeros(len(self.nodes))
+        found: list[tuple[float, float]] = []
+        for nodes, weights, residuals in zip(self.nodes, self.weights, self.residuals, strict=True):
+            used = weights > 0
+            found.append(mass_below(edge, nodes[used], weights[used], residuals[used], self.rounding))
+        return np.array([mass for mass, _ in found]), np.array([error for _, error in found])
 
     def __str__(self) -> str:
         mean, error = self.integral(lambda x: x)
         negative, _ = self.share(-math.inf, -self.width)
-        flat, _ = self.share(-self.width, self.width)
+        flat, off = self.share(-self.width, self.width)
         vectors, steps = self.nodes.shape
         return (
             f"spectral density of size {self.size}: mean {mean:.4g} +- {error:.2g}, "
-            f"{100 * flat:.3g}% within {self.width:.2g} of 0, {100 * negative:.3g}% below "
+            f"{100 * flat:.3g}% +- {100 * off:.2g}% within {self.width:.2g} of 0, {100 * negative:.3g}% below "
             f"({vectors} vectors x {steps} steps, {self.products} products)"
         )
 
@@ -155,12 +193,13 @@ def density(
     for name, value, least in (("n_vectors", n_vectors, 1), ("steps", steps, 1), ("points", points, 2)):
         if value < least:
             raise InvalidInput(f"{name} must be at least {least}; got {value!r}")
-    # a density of that height is one over it
-    if width is not None and not (0 < width < math.inf and 1 / width < math.inf):
-        raise InvalidInput(f"width must be positive and finite, and so must one over it; got {width!r}")
+    # squares of distances over it, and the grid that it widens, must stay floats
+    if width is not None and not SMALLEST_WIDTH < width < 1 / SMALLEST_WIDTH:
+        raise InvalidInput(f"width must lie between {SMALLEST_WIDTH:g} and {1 / SMALLEST_WIDTH:g}; got {width!r}")
     generator = private_generator(rng)
-    runs = [_quadrature(operator, steps, generator) for _ in range(n_vectors)]
-    nodes, weights = _table([run[0] for run in runs]), _table([run[1] for run in runs])
+    runs = [quadrature(operator, steps, generator) for _ in range(n_vectors)]
+    *columns, roundings = zip(*runs, strict=True)
+    nodes, weights, residuals = map(_table, columns)
     used = nodes[weights > 0]
     low, high = float(used.min()), float(used.max())
     if width is None:
@@ -176,24 +215,73 @@ def density(
         standard_error=error,
         nodes=nodes,
         weights=weights,
+        residuals=residuals,
         width=float(width),
+        rounding=max(roundings),
         size=operator.shape[0],
         products=sum(run[0].size for run in runs),
     )
 
 
-def _quadrature(operator: Operator, steps: int, generator: np.random.Generator) -> tuple[Reals, Reals]:
-    """Nodes and weights of one start; an exhausted Krylov space gives its measure exactly."""
+def quadrature(operator: Operator, steps: int, generator: np.random.Generator) -> tuple[Reals, Reals, Reals, float]:
+    """Nodes, weights, residuals and rounding of one start; an exhausted Krylov space gives its measure exactly."""
     from scipy.linalg import eigh_tridiagonal
 
     run = Lanczos(operator, random_unit(operator.space, operator.shape[0], generator))
     while run.steps < steps and not run.exhausted:
         run.advance()
-    values, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])
-    return np.asarray(values, dtype=np.float64), np.asarray(vectors)[0] ** 2
+    values, vectors = (np.asarray(part, dtype=np.float64) for part in eigh_tridiagonal(run.alphas, run.betas[:-1]))
+    return values, vectors[0] ** 2, run.betas[-1] * np.abs(vectors[-1]), run.rounding * run.scale
 
 
-def _table(rows: list[Reals]) -> Reals:
+def mass_below(edge: float, nodes: Reals, weights: Reals, residuals: Reals, rounding: float) -> tuple[float, float]:
+    """The mass up to an edge of the measure that one start has on the spectrum, and how far off that may be.
+
+    The estimate spreads half of a node's weight w_j to each side, evenly, as far as half the way to its neighbour but
+    no further than its residual: nodes that stand for a bulk fill it, those that have found an eigenvalue stay there.
+
+    Two bounds are *proved* for exact arithmetic, and the closer holds on each side; the edge is moved by the nodes'
+    rounding. Between the nodes k and k+1
+
+        sum_{j<k} w_j  <=  mass  <=  sum_{j<=k+1} w_j
+
+    by the separation theorem of Chebyshev, Markov and Stieltjes (Szego 1975, theorem 3.41.1). And the start is l + h,
+    its parts along the Ritz vectors below and above the edge t. An eigenvector u of lambda > t has in l the component
+    sum_j s_j r_j/(lambda - theta_j) (u, q), q the vector that the next step would add, |s_j| = sqrt(w_j), so that
+
+        |P_{>t} l| <= e_l = sum_{theta_j <= t} sqrt(w_j) r_j/(t - theta_j),    |P_{<=t} h| <= e_h likewise,
+        mass in [|l|^2 - e_l^2 - 2 c, |l|^2 + e_h^2 + 2 c],    c = min(e_l |h|, e_h |l|).
+    """
+    gaps = np.diff(nodes) / 2
+    left, right = np.minimum(residuals, np.append(np.inf, gaps)), np.minimum(residuals, np.append(gaps, np.inf))
+    mass = float(weights @ (_part_below(edge, nodes - left, nodes) + _part_below(edge, nodes, nodes + right))) / 2
+    least, _ = _bounds_below(edge - rounding, nodes, weights, residuals)
+    _, most = _bounds_below(edge + rounding, nodes, weights, residuals)
+    return mass, max(most - mass, mass - least, 0.0)
+
+
+def _bounds_below(edge: float, nodes: Reals, weights: Reals, residuals: Reals) -> tuple[float, float]:
+    """The bounds of `mass_below` at an edge, without rounding."""
+    count = int(np.searchsorted(nodes, edge, side="right"))
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    low, high = total[count], total[-1] - total[count]
+    with np.errstate(divide="ignore", over="ignore"):
+        # a residual of 0 is an eigenvector, wherever the edge is
+        each = np.where(residuals > 0, np.sqrt(weights) * residuals / np.abs(edge - nodes), 0.0)
+        of_low, of_high = each[:count].sum(), each[count:].sum()
+    cross = 2 * min(of_low * math.sqrt(high) if high else 0.0, of_high * math.sqrt(low) if low else 0.0)
+    least = max(total[max(count - 1, 0)], low - of_low**2 - cross)
+    most = min(total[min(count + 1, nodes.size)], low + of_high**2 + cross)
+    return float(least), float(most)
+
+
+def _part_below(edge: float, starts: Reals, ends: Reals) -> Reals:
+    """The part of each interval that lies below an edge; one without length lies there or not."""
+    long = ends > starts
+    return np.where(long, np.clip((edge - starts) / np.where(long, ends - starts, 1.0), 0.0, 1.0), edge >= ends)
+
+
+def _table(rows: Sequence[Reals]) -> Reals:
     """Rows of unequal length as one array, filled with zeros."""
     table = np.zeros((len(rows), max(row.size for row in rows)))
     for line, row in zip(table, rows, strict=True):
@@ -203,7 +291,8 @@ def _table(rows: list[Reals]) -> Reals:
 
 def _smooth(grid: Reals, nodes: Reals, weights: Reals, width: float) -> Reals:
     distances = (grid[:, None] - nodes) / width
-    return (np.exp(-0.5 * distances**2) @ weights) / (width * math.sqrt(2 * math.pi))
+    with np.errstate(over="ignore"):  # far beyond the width nothing is left
+        return (np.exp(-0.5 * distances**2) @ weights) / (width * math.sqrt(2 * math.pi))
 
 
 def _mean_and_error(values: Reals) -> tuple[float, float]:

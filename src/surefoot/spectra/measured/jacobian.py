@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
@@ -159,18 +159,16 @@ def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float6
         raise InvalidType(f"fun must be a function of (t, y); got {type(fun).__name__}")
 
     def call(t: float, y: Array) -> NDArray[np.float64]:
-        value = np.asarray(fun(t, y))
+        value = real_array(fun(t, y), "what fun returns")
         if value.shape != (size,):
             raise InvalidInput(f"fun must return an array of y's shape ({size},); got shape {value.shape}")
-        if value.dtype.kind not in "buif":
-            raise InvalidType(f"fun must return real numbers; got dtype {value.dtype}")
         if not np.isfinite(value).all():
             bad = np.flatnonzero(~np.isfinite(value))
             raise NotFinite(
                 f"fun returned NaN or infinity in {bad.size} of {size} components (first: {int(bad[0])}) at t={t:.6g}; "
                 "check the point and the model's domain"
             )
-        return value.astype(np.float64, copy=False)
+        return value
 
     return call
 
@@ -187,14 +185,12 @@ def check_point(y: ArrayLike) -> NDArray[np.float64]:
     NotFinite
         If it holds NaN or infinity.
     """
-    point = np.asarray(y)
+    point = real_array(y, "y")
     if point.ndim != 1 or point.size == 0:
         raise InvalidInput(f"y must be a vector with at least one entry; got shape {point.shape}")
-    if point.dtype.kind not in "buif":
-        raise InvalidType(f"y must be real numbers; got dtype {point.dtype}")
     if not np.isfinite(point).all():
         raise NotFinite("y has NaN or infinite entries")
-    return point.astype(np.float64)
+    return point.copy()
 
 
 def _choose(scheme: str, jac: Any, sparsity: Any, size: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
@@ -80,7 +80,7 @@ class MarchenkoPastur:
 
     def density(self, x: ArrayLike) -> Reals:
         """The continuous part's density at x, of any shape; 0 outside its support."""
-        at = np.asarray(x, dtype=np.float64)
+        at = real_array(x, "x")
         low, high = self.support
         inside = (at > low) & (at < high)
         value = np.where(inside, at, 1.0)
@@ -89,7 +89,7 @@ class MarchenkoPastur:
 
     def cdf(self, x: ArrayLike) -> Reals:
         """The share of eigenvalues <= x, the atom included; closed form, with x = c + h cos(angle)."""
-        at = np.asarray(x, dtype=np.float64)
+        at = real_array(x, "x")
         low, high = self.support
         centre, half = (low + high) / 2, (high - low) / 2
         angle = np.arccos(np.clip((at - centre) / half, -1.0, 1.0))
@@ -209,12 +209,12 @@ class Wigner:
 
     def density(self, x: ArrayLike) -> Reals:
         """The density at x, of any shape; 0 outside the support."""
-        at = np.asarray(x, dtype=np.float64)
+        at = real_array(x, "x")
         return np.sqrt(np.maximum(4 * self.variance - at**2, 0.0)) / (2 * np.pi * self.variance)
 
     def cdf(self, x: ArrayLike) -> Reals:
         """The share of eigenvalues <= x."""
-        angle = np.arcsin(np.clip(np.asarray(x, dtype=np.float64) / self.support[1], -1.0, 1.0))
+        angle = np.arcsin(np.clip(real_array(x, "x") / self.support[1], -1.0, 1.0))
         return 0.5 + (angle + np.sin(angle) * np.cos(angle)) / np.pi
 
     def quantile(self, q: ArrayLike) -> Reals:
@@ -279,7 +279,7 @@ def _positive(value: float, name: str) -> None:
 
 
 def _shares(q: ArrayLike) -> Reals:
-    share = np.asarray(q, dtype=np.float64)
+    share = real_array(q, "q")
     if not ((share >= 0) & (share <= 1)).all():
         raise InvalidInput("q must lie in [0, 1]: it is a share of the eigenvalues")
     return share

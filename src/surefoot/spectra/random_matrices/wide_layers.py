@@ -28,6 +28,7 @@ DRAWS = 200
 MOST_CLASSES = 64
 # Below it the expansion in 1/width has shown errors above ten percent (benchmarks/wide_networks.py).
 WIDE = 128
+TOO_LARGE = "the kernels leave the floats; scale the inputs and the variances"
 
 
 @checked
@@ -137,6 +138,8 @@ def _prediction(
     fans = [d, *sizes]
     features, derivatives = _forward(x, sizes, activation, weights, biases, fans)
     parts = _backward(features, derivatives, fans, weights, biases, parametrization)
+    if not np.isfinite(parts).all():
+        raise NotFinite(TOO_LARGE)
     shrunk = 1 / sizes[-1] if parametrization == "mup" else 1.0
     spread = weights[-1] * shrunk * float(features[-1].mean()) + (biases[-1] or 0.0) / sizes[-1]
     factor, directions = _loss_curvature(loss, outputs, spread)
@@ -147,7 +150,7 @@ def _prediction(
     number += sum(size for size, bias in zip([*sizes, outputs], biases, strict=True) if bias is not None)
     value = factor * largest / n
     if not math.isfinite(value):
-        raise NotFinite("the kernels leave the floats; scale the inputs and the variances")
+        raise NotFinite(TOO_LARGE)
     smallest = Bounds.exactly(0.0) if number > n * outputs else Bounds(0.0, value, "proved", "estimate")
     return Spectrum(
         kind="curvature",

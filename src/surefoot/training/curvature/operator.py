@@ -447,7 +447,7 @@ class CurvatureOperator(Operator):
         except SurefootError:
             raise
         except RuntimeError as error:
-            if "backward" in str(error) or "derivative" in str(error):
+            if any(word in str(error) for word in ("backward", "derivative", "differentiation")):
                 raise explain(error) from error
             raise
         except ValueError as error:

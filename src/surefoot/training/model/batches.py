@@ -181,7 +181,7 @@ def _as_list(data: Any) -> list[Any]:
         return [data]
     if isinstance(data, list) and data and all(isinstance(item, Tensor) for item in data):
         return [data]
-    if isinstance(data, str | bytes) or not isinstance(data, Iterable):
+    if isinstance(data, str | bytes) or not isinstance(data, Iterable) or hasattr(data, "tocsr"):
         raise InvalidType(f"data must be a batch, a list of batches or a DataLoader; got a {type(data).__name__}")
     if isinstance(data, np.ndarray):
         raise InvalidType("data is a NumPy array; give tensors: torch.as_tensor(data)")

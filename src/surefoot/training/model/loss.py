@@ -197,6 +197,8 @@ class Supervised:
     def weight_of(self, target: Any) -> float:
         """What a batch with this target counts."""
         if not isinstance(target, Tensor):
+            if not hasattr(target, "__len__"):
+                raise InvalidType(f"a batch's target must hold samples; got {target!r}")
             return float(len(target))
         if not self._takes_labels or target.is_floating_point():
             return float(target.shape[0]) if target.ndim else 1.0

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.logs import EventWriter, JsonLines
 from surefoot.training.loop import Moment
 from surefoot.training.pilot._pilot import Pilot
@@ -66,7 +66,12 @@ class PilotLog:
         self._send = None if writer is None else sender(writer)
         self._pilot = pilot
         self._lines = None if jsonl is None else JsonLines(jsonl)
-        self._events = None if events is None else EventWriter(events)
+        try:
+            self._events = None if events is None else EventWriter(events)
+        except SurefootError:
+            if self._lines is not None:
+                self._lines.close()
+            raise
         self._written = len(pilot.history)
 
     def write(self) -> None:

@@ -15,7 +15,7 @@ from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.batches import gather
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module, random_modules, twice_differentiable
-from surefoot.training.model.trees import leaves, on_device
+from surefoot.training.model.trees import first_sizes, leaves, on_device
 from surefoot.training.residual._trace import Step, Trace, trace_forward
 
 __all__ = ["Signals", "prepare", "run", "signals"]
@@ -74,6 +74,8 @@ def prepare(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, 
             "call model.eval()"
         )
     batch = gather(data, cast("Loss", loss)).items[0]
+    if not first_sizes(batch):
+        raise InvalidInput(f"the data holds no tensor with samples; got {batch!r}")
     for tensor in leaves(batch):
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NotFinite("the data holds NaN or infinite entries; drop or impute them")
