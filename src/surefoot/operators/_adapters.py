@@ -10,6 +10,7 @@ from surefoot.checks import checked, refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators._array_matrix import ArrayMatrix
 from surefoot.operators._base import Array, Kind, Matrix, Operator
+from surefoot.operators._out_of_core import OutOfCore
 from surefoot.operators.space import Space
 from surefoot.operators.symmetry import asymmetry, made_symmetric, rounding, symmetric_part
 
@@ -116,7 +117,7 @@ def as_operator(
     ----------
     source : object
         An `Operator` (returned as it is), a dense array (nested sequences too), a scipy.sparse matrix or array, a
-        torch tensor (dense or sparse) or JAX or CuPy array, a SciPy LinearOperator, a PyLops operator, any object with
+        torch tensor (dense or sparse) or JAX, CuPy or Dask array, a SciPy LinearOperator, a PyLops operator, any object with
         `shape` and `matvec` (and, if it can, `rmatvec` and `dtype`), or, with `n`, a function x -> A x.
     n : int, optional
         Size of a square operator that is given by a function.
@@ -155,6 +156,8 @@ def as_operator(
         return _from_duck(source, like)
     if n is not None and callable(source):
         return _from_function(source, n, like)
+    if compat.is_dask_array(source):
+        return OutOfCore(source, kind=kind)
     if compat.is_array_api_obj(source) and not compat.is_numpy_array(source):
         return ArrayMatrix(source, kind=kind, tolerance=tolerance)
     if isinstance(source, np.ndarray | list | tuple) or hasattr(source, "tocsr") or hasattr(source, "__array__"):

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
+import array_api_compat as compat
 import numpy as np
 
 from surefoot.checks import refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
-from surefoot.operators import Array, Matrix, MatrixOperator, Operator
+from surefoot.operators import Array, Matrix, MatrixOperator, Operator, OutOfCore
 
 __all__ = ["binary_labels", "class_labels", "nonnegative", "real_matrix", "real_vector"]
 
@@ -25,6 +26,8 @@ def real_matrix(value: Any, name: str) -> Matrix:
     """
     if isinstance(value, Operator) and value.entries is not None:
         value = value.entries
+    if compat.is_dask_array(value):  # too large to be brought here: what multiplies it stays as lazy as it is
+        return OutOfCore(value).blocks
     if hasattr(value, "matvec"):
         raise InvalidType(
             f"{name} must be an array or a scipy.sparse matrix, with its entries at hand; got {value!r}; "

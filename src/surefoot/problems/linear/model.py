@@ -289,12 +289,12 @@ class LinearModel(Problem):
         return self.checked(x, name).reshape(-1, self._width)
 
     def _scores(self, W: Array) -> Array:
-        scores = self._X @ W[:, : self._features].T
+        scores = np.asarray(self._X @ W[:, : self._features].T)  # computes what Dask holds
         return scores + W[:, -1] if self._intercept else scores
 
     def _back(self, R: Array) -> Array:
         """The adjoint of `_scores` divided by n: shape (n, K) to (K, p)."""
-        product = (self._X.T @ R).T
+        product = np.asarray(self._X.T @ R).T
         if self._intercept:
             product = np.column_stack([product, R.sum(axis=0)])
         return product / self._rows
