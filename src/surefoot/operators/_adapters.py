@@ -117,8 +117,8 @@ def as_operator(
     ----------
     source : object
         An `Operator` (returned as it is), a dense array (nested sequences too), a scipy.sparse matrix or array, a
-        torch tensor (dense or sparse) or JAX, CuPy or Dask array, a SciPy LinearOperator, a PyLops operator, any object with
-        `shape` and `matvec` (and, if it can, `rmatvec` and `dtype`), or, with `n`, a function x -> A x.
+        torch tensor (dense or sparse) or JAX, CuPy or Dask array, a SciPy LinearOperator, a PyLops operator, any object
+        with `shape` and `matvec` (and, if it can, `rmatvec` and `dtype`), or, with `n`, a function x -> A x.
     n : int, optional
         Size of a square operator that is given by a function.
     like : array, optional
