@@ -59,6 +59,7 @@ class Reading:
         bounds = (loss, norm, change) if self._moves else (loss, norm)
         # comparisons with nan are false; the bounds are numbers, since a tensor of them would have to be sent first
         within = [number <= bound for number, bound in zip(self._numbers, bounds, strict=False)]
+        within.append(torch.isfinite(self._numbers[0]))  # minus infinity is below every bound
         return torch.logical_not(torch.stack(within).all())
 
     def send(self) -> None:
