@@ -291,6 +291,21 @@ def test_a_closure_that_raises_leaves_no_trace_in_a_trial():
     assert len(pilot.history) == 5
 
 
+def test_parts_of_a_batch_that_raised_do_not_bring_the_cool_down_nearer():
+    model = network()
+    pilot = Pilot(model, adamw(model), total_steps=100, accumulate=3)
+    x, y = data(32)
+
+    def broken():
+        raise RuntimeError("the data ran out")
+
+    for _ in range(2):
+        pilot.step(lambda: cross_entropy(model(x), y))
+    with pytest.raises(RuntimeError, match="ran out"):
+        pilot.step(broken)
+    assert pilot.until_cooldown == pytest.approx(80 / 3)
+
+
 def test_a_broken_batch_in_a_trial_is_left_out():
     model, _, pilot = fly(adamw, 5, total_steps=100)
     before = {k: v.clone() for k, v in model.state_dict().items()}

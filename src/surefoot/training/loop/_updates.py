@@ -103,6 +103,7 @@ class Updates:
         if not self._parts:
             self._begin()
         self.sensors.closure = closure
+        earlier = len(self._parts)
         try:
             if self.trials.running:
                 value = self.trials.evaluate(closure, weight, fresh=not self._parts)
@@ -115,6 +116,7 @@ class Updates:
             raise
         except BaseException:
             self._abandon()
+            self.calls -= earlier
             raise
         finally:
             self.sensors.closure = None
