@@ -6,7 +6,7 @@ import pkgutil
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -299,3 +299,20 @@ def test_a_result_in_a_notebook_is_the_text_that_print_shows():
     assert html.startswith("<pre>")
     assert "curvature limit" in html
     assert "<" not in html.removeprefix("<pre>").removesuffix("</pre>")
+
+
+def test_a_result_equals_what_is_read_back_nan_and_arrays_included():
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Seen(Record):
+        value: float
+        values: tuple[float, ...]
+        table: np.ndarray
+
+    one = Seen(value=float("nan"), values=(1.0, float("nan")), table=np.array([1.0, np.nan]))
+    again = Seen(value=-float("nan"), values=(1.0, -float("nan")), table=np.array([1.0, np.nan]))
+    assert one == again
+    assert one != replace(again, value=1.0)
+    assert one != replace(again, values=(1.0, 2.0))
+    assert one != replace(again, values=(1.0,))
+    assert one != replace(again, table=np.array([2.0, np.nan]))
+    assert one != "seen"

@@ -43,9 +43,18 @@ S = TypeVar("S")
 
 
 class Record:
-    """What a result inherits to become JSON and to come back from it; a mixin for frozen dataclasses."""
+    """What a result inherits to become JSON and to come back from it; a mixin for frozen dataclasses.
+
+    Two results are equal if they are of one class and all fields are, arrays by their entries, and NaN is NaN: what is
+    read back equals what was written.
+    """
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # in the class itself: there a dataclass leaves it alone, and its own would say that NaN is not NaN
+        cls.__eq__ = _equal
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values.
@@ -82,6 +91,28 @@ class Record:
     def _repr_html_(self) -> str:
         # notebooks prefer this to the dataclass's repr; the text is the one that print() shows, table included
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values of fields are the same."""
+    if one is other:
+        return True
+    if hasattr(one, "__array__"):
+        import numpy as np
+
+        return hasattr(other, "__array__") and np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind in "fc")
+    if type(one) is not type(other):
+        return not hasattr(other, "__array__") and not isinstance(one, Record) and bool(one == other)
+    if is_dataclass(one):
+        return all(_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one) if f.compare)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_equal(value, other[k]) for k, value in one.items())
+    if isinstance(one, tuple | list):
+        pairs = zip(cast("Sequence[Any]", one), cast("Sequence[Any]", other), strict=False)
+        return len(one) == len(other) and all(_equal(a, b) for a, b in pairs)
+    if isinstance(one, float) and math.isnan(one):
+        return math.isnan(other)
+    return bool(one == other)
 
 
 def key(name: str) -> dict[str, Any]:
