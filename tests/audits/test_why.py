@@ -139,7 +139,7 @@ def test_the_growth_of_a_divergence_is_measured():
     found = sf.why({"step": range(200), "loss": loss, "lr": [0.1] * 200})
     assert found.verdict == "diverging"
     assert "by a factor of 1.07 per step" in found.summary
-    assert "the rate was 0.1" in found.summary
+    assert "the rate there was 0.1" in found.summary
     assert found.try_first[0].startswith("a rate of 0.03333 instead of 0.1")
 
 

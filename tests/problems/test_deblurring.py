@@ -205,7 +205,7 @@ KERNEL = np.ones((3, 3)) / 9
         (lambda: Deblurring(np.zeros((2, 2, 2, 2)), KERNEL), InvalidInput, "kernel must have an axis"),
         (lambda: Deblurring(np.zeros((0, 4)), KERNEL), InvalidInput, "at least one axis and one sample"),
         (lambda: Deblurring(3.0, KERNEL), InvalidInput, "at least one axis"),
-        (lambda: Deblurring([[1], [1, 2]], KERNEL), InvalidInput, "cannot read"),
+        (lambda: Deblurring([[1], [1, 2]], KERNEL), InvalidType, "image must be an array of numbers"),
         (lambda: Deblurring(np.full((3, 3), np.nan), KERNEL), NotFinite, "9 NaN or infinite samples of 9"),
         (lambda: Deblurring(np.zeros((3, 3), complex), KERNEL), InvalidType, "real numbers"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, "wrap"), InvalidInput, "boundary must be 'periodic'"),

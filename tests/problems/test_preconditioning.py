@@ -524,7 +524,7 @@ PROBLEM = LeastSquares(X, TARGET)
         (PROBLEM, np.full(4, np.nan), InvalidInput, "4 NaN or infinite"),
         (PROBLEM, LinearMap((3, 3), lambda x: x, lambda x: x), InvalidInput, r"\(4, 4\) or \(4,\); got \(3, 3\)"),
         (PROBLEM, LinearMap((4, 4), lambda x: x, dtype=complex), InvalidType, "by must be real"),
-        (PROBLEM, {"a": 1}, InvalidType, "by must be a name, a scale, a matrix or an operator"),
+        (PROBLEM, {"a": 1}, InvalidType, "by, unless it is a name or an operator, must hold real numbers"),
         (PROBLEM, precondition(Quadratic(np.eye(2))).change, InvalidInput, "changes 2 variables and .* has 4"),
         (np.eye(2), "jacobi", InvalidType, "problem must be a Problem; got .*ndarray"),
     ],

@@ -53,7 +53,7 @@ def of_any(error: Exception) -> Stop:
     if usage is not None:  # how Typer (and Click, which older ones build on) says that the command line is wrong
         return _usage(error, usage())
     if isinstance(error, RuntimeError) and type(error).__name__ == "Abort":
-        return Stop("say_interrupted", code=INTERRUPTED)
+        return Stop("interrupted", code=INTERRUPTED)
     if isinstance(error, ImportError) and error.name:
         return Stop(f"the package {error.name} is not installed", f"pip install {error.name}")
     if isinstance(error, MemoryError):
@@ -75,7 +75,7 @@ def complain(stop: Stop) -> int:
 
 def say_interrupted() -> int:
     """Say that the user stopped it."""
-    return complain(Stop("say_interrupted", code=INTERRUPTED))
+    return complain(Stop("interrupted", code=INTERRUPTED))
 
 
 def _usage(error: Exception, message: str) -> Stop:

@@ -344,6 +344,8 @@ class Watch(Rule):
             if not math.isfinite(value):
                 return f"broken {name}", f"the {name} {'are' if name == 'buffers' else 'is'} not finite"
         usual = state.usual
+        if loss < -_LARGEST:
+            return "jump", f"the loss fell from about {usual.level:.4g} to {loss:.4g}, beyond what numbers can follow"
         if not loss <= most_loss:
             return (
                 "jump",
