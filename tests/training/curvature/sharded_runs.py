@@ -1,6 +1,7 @@
 """What each of several processes runs with a model under ``fully_shard``; see test_sharded."""
 
 import json
+import os
 import sys
 from datetime import timedelta
 
@@ -131,7 +132,9 @@ def main(rank, size, rendezvous, out):
             record[name] = str(error)
     with open(f"{out}.{rank}", "w", encoding="utf-8") as file:
         json.dump(record, file)
-    torch.distributed.destroy_process_group()
+    torch.distributed.barrier()  # nobody leaves while another still waits for it
+    # everything is written: torch's threads may abort the interpreter's own end ("terminate called ...")
+    os._exit(0)
 
 
 if __name__ == "__main__":
