@@ -77,6 +77,19 @@ def test_it_finds_the_best_rate_between_and_above_those_it_begins_with(best):
     assert best / 1.5 < found < best * 1.5  # the grid has half decades
 
 
+def test_a_first_batch_with_almost_no_loss_makes_no_copy_lost():
+    decisions, state = fly(basin(0.1), 81, first=0.01, until=400)
+    assert "chose" in decisions[80].reason
+    assert state.failed == math.inf
+    assert len(state.tried) == len(RIVALS)
+
+
+def test_a_rate_below_the_best_is_slow_and_not_lost():
+    # far above where it began, but so is nothing that is lower still
+    _, state = fly(lambda rate, k: 5.0 if rate < 0.05 and k > 10 else basin(0.1)(rate, k), 60, until=400)
+    assert state.failed == math.inf
+
+
 def test_a_rate_next_to_one_that_was_lost_is_lowered():
     found, _ = peaks(lambda rate, _: NAN if rate > 0.2 else 1.8 - 10 * rate)
     assert found == pytest.approx(0.1 * 10**-0.125, rel=1e-3)

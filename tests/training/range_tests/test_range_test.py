@@ -267,13 +267,14 @@ def test_groups_keep_their_ratios():
     assert max(first for first, _ in seen) == pytest.approx(max(run.rate for run in found.rehearsals))
 
 
-def test_a_rate_far_above_the_first_ones_is_climbed_to():
-    """Zero gradient but for a slope of 1e-6: the reach is where the loss stops to be a number's rounding."""
-    model = nn.Module()
-    model.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    # a plateau that is left at once by long steps only
-    found = range_test(model, lambda m, _: torch.tanh(3 - m.w).mean() + 2, [(torch.zeros(2),)] * 24, sgd(model))
-    assert found.abstained or found.rate > 1
+def test_a_lowest_rate_that_alone_is_left_is_said_to_be_the_lowest_tried():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0))
+    x = torch.randn(100, 16, 4, generator=torch.Generator().manual_seed(1))
+    found = range_test(model, squares, [(one, one.sum(1)) for one in x], sgd(model))
+    assert [run.ending for run in found.rehearsals] == ["good", "diverged", "diverged", "diverged"]
+    assert "lower rates may do as well, none was tried" in found.reason
+    assert len(found.rehearsals[0].losses) < 80  # with nothing to compare it ends
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,11 @@ def _reason(run: SmallRun, rate: float, finals: Sequence[float], top: bool) -> s
     text = f"in {run.state.clock} steps at a peak of {rate:.3g} the loss falls from {before:.4g} to {after:.4g}"
     if run.total > USUAL:
         text += f"; lowered for a run of {run.total} updates"
-    return f"{text}; higher rates may do as well, none that was tried failed" if top else text
+    if top:
+        text += "; higher rates may do as well, none that was tried failed"
+    if rate == min(run.courses):
+        text += "; lower rates may do as well, none was tried"
+    return text
 
 
 def _rehearsal(run: SmallRun, rate: float, good: tuple[float, float]) -> Rehearsal:
