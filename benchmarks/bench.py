@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import surefoot
+
 __all__ = ["Table", "in_turn", "machine", "optional", "ratio", "read", "versions", "write"]
 
 HERE = Path(__file__).parent
@@ -112,9 +114,12 @@ def optional(module: str) -> Any | None:
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """The versions of distributions; those that are not installed are left out."""
-    found = {}
-    for name in names:
+    """The versions of distributions; those that are not installed are left out.
+
+    Surefoot's is that of the code that runs, which may be newer than what was installed.
+    """
+    found = {"surefoot": surefoot.__version__} if "surefoot" in names else {}
+    for name in (name for name in names if name != "surefoot"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
