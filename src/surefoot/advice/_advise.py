@@ -23,8 +23,6 @@ from surefoot.stability import Limits, limits
 from surefoot.targets import Target, as_target
 from surefoot.trials.bracket import MOST_RUNS, assess, score, search, suggestion, usable_range
 
-__all__ = ["advise"]
-
 # Where the limit gives no scale (no curvature) the search for a usable step starts here.
 FALLBACK_STEP = 0.01
 # A network's method whose best run improves less than this part of what another method's does is none to suggest a step

@@ -6,8 +6,6 @@ from surefoot.solvers import Ending
 from surefoot.stability import Limits
 from surefoot.trials.trial import Trial
 
-__all__ = ["finding"]
-
 # Within this factor the linear limit and the short runs are said to agree.
 AGREEMENT = 2.0
 

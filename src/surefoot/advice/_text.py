@@ -9,8 +9,6 @@ from surefoot.tables import align
 if TYPE_CHECKING:
     from surefoot.advice._types import Advice, Recommendation
 
-__all__ = ["answer", "best", "rank", "text"]
-
 HEADINGS = (
     "method",
     "suggested",

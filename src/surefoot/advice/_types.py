@@ -12,8 +12,6 @@ from surefoot.spectra import Spectrum
 from surefoot.stability import Limits
 from surefoot.trials.trial import Trial
 
-__all__ = ["Advice", "Recommendation", "Verification"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification(Record):

@@ -13,8 +13,6 @@ from surefoot.spectra import Measurement, Spectrum
 from surefoot.stability import Limits
 from surefoot.targets import Target
 
-__all__ = ["FACTORS", "MODEL_STEPS", "verify_on_frozen_model", "verify_on_target"]
-
 # Parts of the limit that are run: the sharpest direction then shrinks by 0.9, or grows by 1.1, a step.
 FACTORS = (0.95, 1.05)
 # An interval wider than this leaves open on which side of the limit 1.05 times it lies.

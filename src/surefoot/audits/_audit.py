@@ -19,8 +19,6 @@ from surefoot.errors import InvalidInput
 from surefoot.logs import LogFile, read_log
 from surefoot.tables import spread
 
-__all__ = ["audit"]
-
 # What double precision may lose in a schedule that counts on from the last rate, and single precision in writing it.
 _ROUNDING = 1e-6
 # Rows of a long log that causes are tried on; all are compared with the plan.

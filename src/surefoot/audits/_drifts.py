@@ -7,8 +7,6 @@ import numpy as np
 from surefoot.audits._explanation import Explanation, Variant
 from surefoot.audits._rows import Array, Rows
 
-__all__ = ["drifts"]
-
 # Points at which a curve is looked at to find its rising and falling stretches, and halvings of each interval.
 GRID, HALVINGS = 512, 60
 # A lag of more than this part of the run is another cause's.

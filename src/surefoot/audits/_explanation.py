@@ -7,8 +7,6 @@ import numpy as np
 from surefoot.audits._plan import Plan
 from surefoot.audits._rows import Array, Rows
 
-__all__ = ["Explanation", "Variant", "sift", "simplest"]
-
 # What two changes weigh more than their sum: a single cause that explains the log always comes first.
 PAIR = 4
 

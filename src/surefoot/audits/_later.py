@@ -9,8 +9,6 @@ from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import Array, Rows, nearest_whole
 from surefoot.audits._whole import lengths
 
-__all__ = ["from_there_on"]
-
 # Resumes in a row that are followed.
 MOST_RESTARTS = 50
 # Steps at which a schedule may have begun again, between two rows.

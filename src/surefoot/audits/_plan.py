@@ -25,8 +25,6 @@ from surefoot.rules import (
 )
 from surefoot.rules.names import Name, parse_name, parse_number
 
-__all__ = ["NAMES", "Plan", "plan_of"]
-
 # Under the names that `surefoot run --rule` knows them by, and the three that need more than a rate.
 NAMES: dict[str, Any] = {
     "constant": Constant,

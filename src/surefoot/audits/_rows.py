@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from surefoot.tables import spread
 
-__all__ = ["Array", "Rows", "nearest_whole"]
-
 Array = NDArray[np.float64]
 
 # Points of the grid that is laid between the neighbours of the best one, again and again, until they are whole numbers.

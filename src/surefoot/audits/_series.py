@@ -11,8 +11,6 @@ import numpy as np
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 
-__all__ = ["Series", "series_of"]
-
 # More backward moves than this part of the rows is a log out of order, not a run resumed so often.
 _SHUFFLED = 0.05
 # Resumes that a short log may have all the same. By convention.

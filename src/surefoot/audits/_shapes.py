@@ -22,8 +22,6 @@ from surefoot.rules import (
     StepDecay,
 )
 
-__all__ = ["Interpolated", "MultiStep", "Shape", "Table", "of_schedule"]
-
 
 class Shape(Protocol):
     """A schedule without its warm-up."""

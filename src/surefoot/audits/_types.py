@@ -7,8 +7,6 @@ from typing import Literal
 from surefoot.records import Record
 from surefoot.tables import align, spread
 
-__all__ = ["Audit", "Verdict"]
-
 Verdict = Literal["as planned", "departs"]
 
 # Rows of the table in print.

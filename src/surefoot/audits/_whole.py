@@ -10,8 +10,6 @@ from surefoot.audits._drifts import drifts
 from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import Array, Rows, nearest_whole
 
-__all__ = ["lengths", "whole_run"]
-
 # Processes, micro-batches: more than so many are looked for by search only.
 MOST = 64
 # A length is looked for between so many times shorter and longer.

@@ -16,8 +16,6 @@ from surefoot.errors import InvalidInput
 from surefoot.spectra import density as spectral_density
 from surefoot.targets import ODE, ProblemTarget, Target
 
-__all__ = ["advise"]
-
 # Enough to tell a bulk from its outliers.
 VECTORS, STEPS = 4, 40
 

@@ -9,8 +9,6 @@ from surefoot.audits import audit as compute_audit
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 
-__all__ = ["LogPaths", "audit"]
-
 LogPaths = Annotated[
     list[Path],
     typer.Argument(

@@ -13,8 +13,6 @@ from rich.text import Text
 
 from surefoot.cli._fit import fit
 
-__all__ = ["Meter", "say", "show"]
-
 # A bar that is gone before it is read helps nobody; a wait that is long should be a decision.
 BAR_AFTER_SECONDS = 2.0
 PREVIEW_SECONDS = 30.0

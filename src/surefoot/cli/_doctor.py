@@ -10,8 +10,6 @@ from typing import Any
 import surefoot
 from surefoot.cli._output import Output, deliver
 
-__all__ = ["EXTRAS", "doctor"]
-
 # Packages by the extra that brings them, by the names they are imported and installed by; the library alone first.
 EXTRAS: dict[str, dict[str, str]] = {
     "": {"numpy": "numpy", "scipy": "scipy", "array_api_compat": "array-api-compat"},

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra, SurefootError
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Stop", "bad_input", "complain", "of_any", "say_interrupted"]
-
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 # Clauses after the last semicolon of a message that belong to what was wrong rather than say what would fix it.
 NOT_A_HINT = ("got ", "expected ", "the smallest ", "at least ", "at most ")

@@ -4,8 +4,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-__all__ = ["fit"]
-
 # Columns of a table stand at least two spaces apart; words of prose one.
 GAP = re.compile(r"\s{2,}")
 # Narrower than this even a label and a number do not fit beside each other.

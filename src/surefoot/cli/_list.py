@@ -6,8 +6,6 @@ from typing import Any
 from surefoot.cli._output import Output, deliver
 from surefoot.targets import Entry, registry
 
-__all__ = ["list_"]
-
 
 def list_(out: Output) -> None:
     """List what TARGET can be: name, kind and a line."""

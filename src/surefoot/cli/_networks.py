@@ -9,8 +9,6 @@ from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Named, Output, deliver
 from surefoot.cli._verb import Chosen
 
-__all__ = ["groups", "noise", "range_"]
-
 OptimizerName = Annotated[
     str, typer.Option("--optimizer", metavar="NAME", help="One of adamw, sgd, momentum and nesterov.")
 ]

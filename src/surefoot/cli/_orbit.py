@@ -13,8 +13,6 @@ from surefoot.dynamics import Cascade, Diagram, bifurcations, diagram
 from surefoot.errors import InvalidInput
 from surefoot.targets import Map
 
-__all__ = ["orbit"]
-
 Low = Annotated[float | None, typer.Option("--low", help="Smallest step.")]
 High = Annotated[float | None, typer.Option("--high", help="Largest step.")]
 Count = Annotated[int, typer.Option("--count", min=1, max=12, help="Period doublings to find.")]

@@ -15,8 +15,6 @@ from surefoot.errors import InvalidInput
 from surefoot.records import VERSION
 from surefoot.tables import write_csv
 
-__all__ = ["Named", "Output", "deliver"]
-
 T = TypeVar("T")
 
 PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf")

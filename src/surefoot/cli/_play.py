@@ -10,8 +10,6 @@ from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.playground import play as write_and_open
 
-__all__ = ["play"]
-
 SavePath = Annotated[
     Path | None,
     typer.Option("--save", metavar="PATH", help="Write the page here and do not open it."),

@@ -11,8 +11,6 @@ from surefoot.cli._verb import Chosen, Workers
 from surefoot.errors import InvalidInput
 from surefoot.trials import race as compute_race
 
-__all__ = ["race"]
-
 RuleNames = Annotated[
     str | None,
     typer.Option(

@@ -11,8 +11,6 @@ from surefoot.errors import InvalidInput
 from surefoot.logs import read_log
 from surefoot.recipes import clip_advice, logged_norms, warmup_advice
 
-__all__ = ["clip", "warmup"]
-
 LogPath = Annotated[
     Path,
     typer.Argument(metavar="LOG", help="A log with the gradient's norm at each step, before clipping."),

@@ -9,8 +9,6 @@ from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.methods import Method, Region, named
 
-__all__ = ["region"]
-
 MethodName = Annotated[str, typer.Argument(metavar="METHOD", help="A method by name, such as rk4 or rkc10.")]
 # Degrees from the imaginary to the negative real axis: fine enough to see where a region is cut.
 ANGLES = range(90, 181, 15)

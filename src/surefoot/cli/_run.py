@@ -18,8 +18,6 @@ from surefoot.targets.restoration import Restoration, beyond, restoration
 from surefoot.trials import Run
 from surefoot.trials import run as compute_run
 
-__all__ = ["run"]
-
 STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
     str | None,

@@ -9,8 +9,6 @@ from surefoot.cli._output import Output, deliver
 from surefoot.errors import InvalidInput
 from surefoot.recipes import scale_batch
 
-__all__ = ["scale"]
-
 Betas = Annotated[str | None, typer.Option("--betas", metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].")]
 NoiseScale = Annotated[
     float | None,

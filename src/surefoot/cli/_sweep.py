@@ -15,8 +15,6 @@ from surefoot.targets import ProblemTarget, Target
 from surefoot.trials import FEWEST_STEPS
 from surefoot.trials import sweep as compute_sweep
 
-__all__ = ["sweep"]
-
 Low = Annotated[
     float | None,
     typer.Option("--low", help="Lowest rate [0.1 x the stability limit at the start]."),

@@ -15,8 +15,6 @@ from surefoot.cli._output import Output
 from surefoot.errors import InvalidInput
 from surefoot.targets import KINDS, Entry, Kind, Option, entry_of, kind_of, registry, resolve
 
-__all__ = ["Chosen", "Verb", "Workers", "command_of"]
-
 
 def _names_from(incomplete: str) -> list[str]:
     """Built-in names that begin so, for the shell's completion."""

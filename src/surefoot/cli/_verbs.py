@@ -20,8 +20,6 @@ from surefoot.cli._sweep import sweep
 from surefoot.cli._verb import Verb, command_of
 from surefoot.cli._why import why
 
-__all__ = ["VERBS", "command"]
-
 # For a target that another verb was given, the first verb here that takes its kind is named.
 VERBS = (
     Verb(

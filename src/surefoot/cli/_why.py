@@ -9,8 +9,6 @@ from surefoot.cli._audit import LogPaths
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 
-__all__ = ["why"]
-
 PlanText = Annotated[
     str | None,
     typer.Option(

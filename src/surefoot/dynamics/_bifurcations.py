@@ -17,8 +17,6 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.tables import Table
 
-__all__ = ["Cascade", "Doubling", "bifurcations"]
-
 # From one point of a branch to the next, det(M + I) changes at most this much; from 2 to 0 along a scalar branch, so in
 # four steps at the least: fewer, and a doubling between two points could be stepped over twice.
 LARGEST_CHANGE = 0.6

@@ -7,8 +7,6 @@ import numpy as np
 
 from surefoot.checks import Positive, checked
 
-__all__ = ["ClippedQuadratic"]
-
 
 @checked
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ import numpy as np
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, ignore_overflow
 
-__all__ = ["ClosedOrbit", "around", "at_amplitude", "at_multiplier", "at_parameter", "close"]
-
 # Newton's method doubles the digits: what has not settled after this many steps will not.
 NEWTON_STEPS = 25
 # Relative size of a Newton step that counts as rounding; one more is taken after it.

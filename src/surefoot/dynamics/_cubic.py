@@ -6,8 +6,6 @@ from typing import Any
 from surefoot.checks import Positive, checked
 from surefoot.dynamics._landscape import Landscape
 
-__all__ = ["Cubic"]
-
 
 @checked
 @dataclass(frozen=True, slots=True)

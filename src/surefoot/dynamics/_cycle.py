@@ -12,8 +12,6 @@ from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
-__all__ = ["Cycle", "cycle"]
-
 # A multiplier on the unit circle, as far as one can tell: at a fold Newton's method has half the digits.
 NEUTRAL = 1e-8
 

@@ -14,8 +14,6 @@ from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 from surefoot.tables import Table
 
-__all__ = ["Diagram", "diagram"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagram(Table):

@@ -13,8 +13,6 @@ from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
-__all__ = ["Escape", "escape_step", "escape_steps", "wander"]
-
 # Points at which the well is searched for the extremes of a step, each of which is then polished: a pair of extremes
 # closer than 1/2000 of the well is missed.
 GRID = 2001

@@ -10,8 +10,6 @@ from surefoot.dynamics._tangent import travel
 from surefoot.dynamics.maps import Real, Update, prepare
 from surefoot.errors import InvalidInput
 
-__all__ = ["lyapunov"]
-
 
 @checked
 def lyapunov(

@@ -7,8 +7,6 @@ from typing import Literal
 from surefoot.checks import Finite, Positive, checked
 from surefoot.records import Record
 
-__all__ = ["Flip", "flip"]
-
 
 @dataclass(frozen=True, slots=True)
 class Flip(Record):

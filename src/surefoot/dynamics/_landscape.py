@@ -9,8 +9,6 @@ from surefoot.dynamics._tangent import TINY
 from surefoot.dynamics.maps import ignore_overflow
 from surefoot.errors import InvalidInput
 
-__all__ = ["Landscape"]
-
 # Newton's method doubles the digits once it is near; the rest is room for a start that is not.
 NEWTON_STEPS = 100
 # A move of so few roundings, relative to 1 + |x|, that the next one would be rounding.

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from surefoot.dynamics._tangent import TINY, analytic
 from surefoot.dynamics.maps import Real, Update
 
-__all__ = ["Linearised"]
-
 # Central differences: truncation and rounding meet at the cube root of the precision.
 DIFFERENCE = float(np.cbrt(np.finfo(np.float64).eps))
 

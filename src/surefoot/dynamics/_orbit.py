@@ -7,8 +7,6 @@ from surefoot.checks import Count, Positive, checked, real_array
 from surefoot.dynamics.maps import Real, Update, check_states, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 
-__all__ = ["orbit", "period"]
-
 
 @checked
 def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count, keep: Count | None = None) -> Real:

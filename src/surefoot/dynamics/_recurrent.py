@@ -8,8 +8,6 @@ import numpy as np
 from surefoot.checks import Count, Finite, checked
 from surefoot.dynamics._landscape import Landscape
 
-__all__ = ["TanhRNN"]
-
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)

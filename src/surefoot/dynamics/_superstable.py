@@ -10,8 +10,6 @@ from surefoot.checks import Range, checked, real_array
 from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 
-__all__ = ["FEIGENBAUM", "accumulation", "feigenbaum_ratios", "superstable"]
-
 # Feigenbaum's ratio for a quadratic maximum, here only a guess of where to look next.
 FEIGENBAUM = 4.669
 # How finely the interval is searched for the first two: two roots within 1/4000 of it are missed.

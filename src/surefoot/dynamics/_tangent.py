@@ -7,8 +7,6 @@ import numpy as np
 
 from surefoot.dynamics.maps import Real, Update, ignore_overflow
 
-__all__ = ["analytic", "travel"]
-
 # A displacement along the imaginary axis so small that its square vanishes against any state, and large enough that
 # it may shrink by 1e-200 before it is renewed.
 TINY = 1e-100

@@ -8,8 +8,6 @@ import numpy as np
 from surefoot.checks import Finite, Positive, checked
 from surefoot.dynamics._landscape import Landscape
 
-__all__ = ["TwoMinima"]
-
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,6 @@ from surefoot.training.loop.training_step import OVERFLOWS
 from surefoot.training.model.agreement import gradient_norm
 from surefoot.training.optimizers.unwrapped import unwrap
 
-__all__ = ["Guarding", "Piloting"]
-
 
 class Guarding:
     """A loop with a watch, made when the training begins.

@@ -15,8 +15,6 @@ from surefoot.rules import Autopilot, Constant, Cooldown, Rule, Warmup
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.range_tests.small_run import SmallRun
 
-__all__ = ["BATCHES", "rehearsed", "same_random_numbers"]
-
 # Batches that the rehearsal goes through, again and again where it is longer: what a loader gives in a second or two.
 BATCHES = 64
 # The warm-up's share of the run: without one AdamW's first steps are too long (Kalra and Barkeshli 2024).

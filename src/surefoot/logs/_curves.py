@@ -14,8 +14,6 @@ from surefoot.errors import InvalidInput
 from surefoot.logs._read import LogFile, read_log
 from surefoot.logs._roles import EPOCHS, STEPS, Role, bare, role_of
 
-__all__ = ["Curve", "Curves", "read_curves"]
-
 Array = NDArray[np.float64]
 
 # torch prints tensor(2.3, device='cuda:0') into a table.

@@ -18,8 +18,6 @@ from surefoot.errors import InvalidInput
 from surefoot.logs._source import check_file, too_many
 from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
 
-__all__ = ["PREFIX", "EventWriter", "Scalar", "is_events", "read_events"]
-
 PREFIX = "events.out.tfevents."
 _VERSION = b"brain.Event:2"
 # TensorProto: numbers of the fields that hold a scalar, and how each is packed.

@@ -9,8 +9,6 @@ from surefoot.logs._events import is_events, read_events
 from surefoot.logs._source import Lines, too_many
 from surefoot.logs._table import is_number
 
-__all__ = ["read_event_files", "read_folder", "read_metric"]
-
 # Names under which trainers leave their log: Lightning, YOLO, transformers, detectron2, MAE.
 KNOWN = ("metrics.csv", "results.csv", "trainer_state.json", "metrics.json", "log.jsonl", "log.csv", "log.txt")
 # Folders of one run: what is under them belongs together (Keras writes the first two).

@@ -7,8 +7,6 @@ from typing import Any, cast
 from surefoot.errors import InvalidInput
 from surefoot.logs._source import Lines, too_many
 
-__all__ = ["flat", "read_json", "read_lines"]
-
 Row = Mapping[str, Any]
 # Where records stand in documents of known kinds: transformers' Trainer, Lightning's and our own.
 HISTORIES = ("log_history", "history", "rows")

@@ -10,8 +10,6 @@ from typing import Any
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 
-__all__ = ["JsonLines"]
-
 
 @checked
 class JsonLines:

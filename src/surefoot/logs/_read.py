@@ -16,8 +16,6 @@ from surefoot.logs._source import Lines, check_file, too_many
 from surefoot.logs._table import is_number, read_table
 from surefoot.logs._text import read_text
 
-__all__ = ["LogFile", "Row", "read_log"]
-
 Row = Mapping[str, Any]
 
 _TABLES = {".csv": None, ".tsv": "\t"}

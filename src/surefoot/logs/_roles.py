@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-__all__ = ["EPOCHS", "STEPS", "Role", "bare", "role_of"]
-
 Role = Literal["rate", "loss", "validation", "norm", "scale"]
 
 # The best first: what counts updates before what counts batches.

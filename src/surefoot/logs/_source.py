@@ -11,8 +11,6 @@ from typing import IO
 
 from surefoot.errors import InvalidInput, UnknownTarget
 
-__all__ = ["MOST_ROWS", "Lines", "check_file", "too_many"]
-
 # By convention: a log of half a million rows of six values takes about 300 MB as rows.
 MOST_ROWS = 500_000
 # By convention; of the text after unpacking, so that a small archive cannot fill the memory.

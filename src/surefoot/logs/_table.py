@@ -7,8 +7,6 @@ from collections.abc import Generator, Iterable
 from surefoot.errors import InvalidInput
 from surefoot.logs._source import Lines, too_many
 
-__all__ = ["is_number", "read_table"]
-
 DELIMITERS = "\t;|,"
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 # What TensorBoard's page calls the columns of a scalar that it lets one download; the tag is in the file's name.

@@ -10,8 +10,6 @@ from typing import Any
 
 from surefoot.logs._source import Lines, too_many
 
-__all__ = ["read_text"]
-
 NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 # A name of at most three words, perhaps quoted, then : or =, then a number, perhaps in a list, quotes or a tensor.
 PAIR = re.compile(

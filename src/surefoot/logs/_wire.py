@@ -7,8 +7,6 @@ A record of TensorFlow's format is its length (8 bytes), a checksum of the lengt
 import struct
 from collections.abc import Generator
 
-__all__ = ["BYTES", "DOUBLE", "FLOAT", "VARINT", "checksum", "field", "fields", "frame", "varint"]
-
 # The wire types, by their numbers in the encoding.
 VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
 # Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4), and the mask of TensorFlow's record format.

@@ -17,8 +17,6 @@ from surefoot.methods._region import Region, region_of
 from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods.search import best_step, first_crossing
 
-__all__ = ["Flow", "Method", "State"]
-
 State = tuple[Any, ...]
 Flow = Callable[[Any], Any]
 

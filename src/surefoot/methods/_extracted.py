@@ -13,8 +13,6 @@ from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._rational import characteristic_polynomial, snap
 from surefoot.methods._stability import StabilityPolynomial
 
-__all__ = ["FromUpdate", "extract", "from_update"]
-
 Update = Callable[[State, Flow], State]
 
 # Most powers of z that a step may hold, one per evaluation of the flow. Tried in turn: most steps hold a few.

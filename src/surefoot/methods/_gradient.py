@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.methods._base import Flow, Method, State
 
-__all__ = ["ForwardEuler", "GradientDescent"]
-
 
 @dataclass(frozen=True, slots=True)
 class GradientDescent(Method):

@@ -8,8 +8,6 @@ from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow
 from surefoot.methods._tableau import ButcherTableau
 
-__all__ = ["implicit_stages"]
-
 # Unknowns of the dense solve: a matrix of 32 MB. Beyond that SciPy's implicit solvers are the tool.
 LARGEST = 2000
 # Twelve digits in 30 iterations: one that gains less at each is told that the step is too long.

@@ -15,8 +15,6 @@ from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 
-__all__ = ["EMAMomentum", "HeavyBall", "Nesterov"]
-
 Share = Annotated[float, Range("[0, 1)")]
 
 

@@ -10,8 +10,6 @@ from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods._tables import tableau
 
-__all__ = ["AdamsBashforth", "Leapfrog"]
-
 F = Fraction
 
 # Weights of h F at the current and the earlier points (Bashforth, Adams 1883).

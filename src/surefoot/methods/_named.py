@@ -24,8 +24,6 @@ from surefoot.methods._runge_kutta import (
 )
 from surefoot.methods._stabilised import RungeKuttaChebyshev, RungeKuttaLegendre
 
-__all__ = ["method_names", "named"]
-
 PLAIN: dict[str, Callable[[], Method]] = {
     "euler": ForwardEuler,
     "gradient-descent": ForwardEuler,

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HIGHEST_ORDER", "order_defect"]
-
 # A tree is the tuple of its subtrees, sorted.
 Tree = tuple[Any, ...]
 

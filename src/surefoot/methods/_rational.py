@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import zip_longest
 
-__all__ = ["Polynomial", "characteristic_polynomial", "rational", "snap"]
-
 # A polynomial in z by ascending powers.
 Polynomial = tuple[Fraction, ...]
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
-__all__ = ["Region"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region(Record):

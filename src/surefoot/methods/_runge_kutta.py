@@ -14,20 +14,6 @@ from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods._tableau import ButcherTableau
 from surefoot.methods._tables import tableau
 
-__all__ = [
-    "RK4",
-    "SSPRK",
-    "BackwardEuler",
-    "BogackiShampine",
-    "DormandPrince",
-    "Heun",
-    "Kutta3",
-    "Midpoint",
-    "RadauIIA",
-    "RungeKutta",
-    "Trapezoidal",
-]
-
 
 @checked
 @dataclass(frozen=True, slots=True, repr=False)

@@ -15,8 +15,6 @@ from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods.search import bisect_crossing
 
-__all__ = ["RungeKuttaChebyshev", "RungeKuttaLegendre"]
-
 # The coefficients divide derivatives of T_s, which grow like s^4: their rounding, 1e-16 s^4, reaches 1 there.
 MOST_STAGES = 10_000
 # Growth per step below this is rounding of the recurrence, which amplifies it by about s^2 (Sommeijer et al. 1998).

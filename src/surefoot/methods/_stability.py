@@ -20,8 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.methods._rational import Polynomial
 
-__all__ = ["StabilityPolynomial"]
-
 # Growth per step below this is rounding, at a point well inside an interval between two crossings.
 ROUNDING = 1e-12
 # Candidates come from polynomial roots; a double root is found with half the digits and may look complex.

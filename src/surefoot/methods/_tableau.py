@@ -16,8 +16,6 @@ from surefoot.methods._order import HIGHEST_ORDER, order_defect
 from surefoot.methods._rational import characteristic_polynomial, rational, snap
 from surefoot.methods._stability import StabilityPolynomial
 
-__all__ = ["ButcherTableau"]
-
 # Published coefficients in double precision satisfy their order conditions to a few hundred roundings.
 CONSISTENCY = 1e-12
 

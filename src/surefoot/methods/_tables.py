@@ -5,8 +5,6 @@ from functools import cache
 
 from surefoot.methods._tableau import ButcherTableau
 
-__all__ = ["tableau"]
-
 # Of the three stages of Radau IIA: irrational, so in double precision.
 _R = 6**0.5
 _RADAU = f"{(16 - _R) / 36} {(16 + _R) / 36} 1/9"

@@ -14,8 +14,6 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.records import Record
 
-__all__ = ["StepMoments", "gradient_noise", "step_moments"]
-
 # Numbers in memory for the gradients of some terms: 32 MB, by convention.
 CHUNK = 1 << 22
 

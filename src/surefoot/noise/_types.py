@@ -9,8 +9,6 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
-__all__ = ["GradientNoise", "remainder"]
-
 Batch = Annotated[float, Range("[1, inf)")]
 
 

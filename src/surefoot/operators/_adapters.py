@@ -14,8 +14,6 @@ from surefoot.operators._out_of_core import OutOfCore
 from surefoot.operators.space import Space
 from surefoot.operators.symmetry import asymmetry, made_symmetric, rounding, symmetric_part
 
-__all__ = ["LinearMap", "MatrixOperator", "as_operator"]
-
 
 class MatrixOperator(Operator):
     """A matrix with its entries at hand.

@@ -8,8 +8,6 @@ from surefoot.operators._base import Array, Kind, Matrix, Operator
 from surefoot.operators.space import Space
 from surefoot.operators.symmetry import made_symmetric, rounding_of
 
-__all__ = ["ArrayMatrix"]
-
 # Entries up to which a copy on the host costs nothing beside what it is good for: all eigenvalues at once.
 COPIED = 2000 * 2000
 

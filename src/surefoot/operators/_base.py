@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators.space import Space
 
-__all__ = ["Array", "Kind", "Matrix", "Operator"]
-
 Array = NDArray[Any]
 # A dense array or any scipy.sparse matrix or array: explicit entries. SciPy's classes are not imported for a hint.
 Matrix = Any

@@ -11,8 +11,6 @@ from surefoot.errors import InvalidInput
 from surefoot.operators._adapters import as_operator
 from surefoot.operators._base import Array, Operator
 
-__all__ = ["BlockDiagonal", "Kronecker", "Stacked", "block_diagonal", "kronecker", "stacked"]
-
 
 @checked
 class Stacked(Operator):

@@ -11,8 +11,6 @@ from surefoot.errors import InvalidInput
 from surefoot.operators._base import Array, Operator
 from surefoot.operators.convolution import grid_shape
 
-__all__ = ["Divergence", "Gradient", "divergence", "gradient"]
-
 Edge = Literal["neumann", "periodic"]
 
 

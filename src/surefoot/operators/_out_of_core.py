@@ -8,8 +8,6 @@ import numpy as np
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators._base import Array, Kind, Operator
 
-__all__ = ["OutOfCore"]
-
 
 class OutOfCore(Operator):
     """A Dask array as an operator: each product is computed at once, in one pass over the blocks.

@@ -10,8 +10,6 @@ from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Operator
 from surefoot.operators.space import Space
 
-__all__ = ["Gram", "Shifted", "gram", "scaled", "shifted"]
-
 
 @checked
 class Gram(Operator):

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from surefoot.playground._formulas import FORMULAS, STAGES
 
-__all__ = ["chebyshev_parameters", "iterate", "noisy_mean_squares", "uniforms"]
-
 WORD = 0xFFFFFFFF
 
 

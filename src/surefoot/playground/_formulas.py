@@ -14,8 +14,6 @@ from typing import Any
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["FORMULAS", "Formula", "javascript"]
-
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 FUNCTIONS: dict[str, Any] = {"sqrt": math.sqrt, "abs": abs, "min": min, "max": max}
 

@@ -10,8 +10,6 @@ import numpy as np
 from surefoot.playground._compute import chebyshev_parameters, iterate, noisy_mean_squares
 from surefoot.playground._formulas import FORMULAS
 
-__all__ = ["golden_records"]
-
 # State and parameters of every formula that is iterated: name -> (states, ranges of the parameters).
 # Ranges reach past the limits, so that runs that leave and chaotic ones are compared too.
 ITERATED: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {

@@ -17,8 +17,6 @@ from surefoot.playground._golden import golden_records
 from surefoot.playground._scenes import records, scenes
 from surefoot.playground._words import LANGUAGES, words
 
-__all__ = ["page", "play"]
-
 # Settings of each formula that the page repeats when it opens: milliseconds, and every formula is among them.
 GOLDEN_EACH = 4
 SCRIPTS = ("compute.js", "drawing.js", "scenes.js", "page.js")

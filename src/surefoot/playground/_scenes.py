@@ -17,8 +17,6 @@ from surefoot.playground._formulas import STAGES
 from surefoot.recipes import scale_batch
 from surefoot.stability import limits
 
-__all__ = ["Exercise", "Scene", "Slider", "records", "scenes"]
-
 
 @dataclass(frozen=True, slots=True)
 class Slider:

@@ -5,8 +5,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["LANGUAGES", "words"]
-
 # The languages of the table, the first one where nothing else is asked for.
 LANGUAGES = ("en", "zh")
 

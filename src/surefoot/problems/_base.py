@@ -11,8 +11,6 @@ from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-__all__ = ["Problem"]
-
 # The Hessian of a problem that knows no better is formed product by product up to this size.
 FORM_LIMIT = 1000
 

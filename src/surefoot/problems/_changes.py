@@ -10,8 +10,6 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.problems._checks import real_vector
 
-__all__ = ["Change", "by_centring", "by_matrix", "by_operator", "by_scale", "by_upper_factor"]
-
 # A matrix with a larger condition number loses every digit of S^-1 x.
 WORST_CONDITION = 1e15
 # What the iteration that inverts an operator has to reach, relative to |x|.

@@ -10,8 +10,6 @@ from surefoot.checks import refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator, OutOfCore
 
-__all__ = ["binary_labels", "class_labels", "nonnegative", "real_matrix", "real_vector"]
-
 # As many labels as fit in a line of a message.
 LABELS_SHOWN = 6
 

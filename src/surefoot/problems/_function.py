@@ -14,8 +14,6 @@ from surefoot.problems._checks import real_vector
 from surefoot.problems.trial_points import attempt
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-__all__ = ["Function"]
-
 EPS = float(np.finfo(np.float64).eps)
 # Points of the ball, besides its centre, at which the Hessian's ends are measured.
 SAMPLES = 8

@@ -12,8 +12,6 @@ from surefoot.problems._base import Problem
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum
 
-__all__ = ["PowerSum"]
-
 # Below an exponent of 2 the claim holds while no |x_i| falls under this part of the least at the start.
 KEPT = 0.5
 

@@ -14,8 +14,6 @@ from surefoot.problems._changes import Change
 from surefoot.problems._checks import nonnegative, real_vector
 from surefoot.spectra import Spectrum, spectrum
 
-__all__ = ["Quadratic"]
-
 # Random probes: an asymmetry shows in the first with probability 1, unless it is near rounding.
 PROBES = 3
 # A probe of x'Qy - y'Qx is a sum of n roundings of the product; this many of them pass as none.

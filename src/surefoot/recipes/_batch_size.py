@@ -9,8 +9,6 @@ from surefoot.checks import Count, Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
-__all__ = ["BatchScaling", "scale_batch"]
-
 # By how the update depends on the gradient's length: as it is, or divided by it.
 LINEAR = ("sgd", "momentum", "nesterov", "heavy-ball")
 SQUARE_ROOT = (

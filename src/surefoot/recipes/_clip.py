@@ -12,8 +12,6 @@ from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array
 from surefoot.records import Record
 
-__all__ = ["ClipAdvice", "clip_advice"]
-
 # Fewer norms say little of their upper percentiles: the 95th of 50 has two or three above it.
 FEW = 50
 # Norms that fall or rise by this factor from the first to the last third have no percentile that fits all of the run

@@ -6,8 +6,6 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import read_curves, read_log
 
-__all__ = ["logged_norms"]
-
 
 @checked
 def logged_norms(log: Any, column: str | None = None) -> list[float]:

@@ -10,8 +10,6 @@ from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import Record
 
-__all__ = ["WarmupAdvice", "warmup_advice"]
-
 # A warm-up longer than this part of the run is worth a word: by convention, most recipes warm up for 1 to 10 percent.
 LONG = 0.1
 

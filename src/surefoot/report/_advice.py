@@ -8,8 +8,6 @@ from surefoot.report import _advice_figures as figures
 from surefoot.report._numbers import number, rate
 from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
 
-__all__ = ["page"]
-
 LIMIT_ROWS = (
     ("stable", "stable", "largest step stable in every direction"),
     ("curvature limit", "curvature_limit", "the same without the directions of negative curvature"),

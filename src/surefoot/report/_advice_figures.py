@@ -24,8 +24,6 @@ from surefoot.report._canvas import (
     plain_axis,
 )
 
-__all__ = ["amplification", "final_loss", "overview", "spectrum", "verification"]
-
 # A spread of eigenvalues that a linear axis would crowd into one line.
 WIDE = 300.0
 # A lone logarithmic axis shows this many powers of ten of a curve that fell to rounding error.

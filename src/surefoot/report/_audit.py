@@ -9,9 +9,6 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
-__all__ = ["audit_figure", "page"]
-
-
 ROWS = 20
 
 

@@ -17,30 +17,6 @@ from matplotlib.transforms import blended_transform_factory
 
 from surefoot.errors import InvalidInput
 
-__all__ = [
-    "ACCENT",
-    "BAD",
-    "FAR_APART",
-    "GOOD",
-    "GRID",
-    "INK",
-    "LARGEST",
-    "LIMIT",
-    "MUTED",
-    "SERIES",
-    "SMALLEST",
-    "Drawing",
-    "draw",
-    "draw_row",
-    "draw_stack",
-    "drawable",
-    "fit_axis",
-    "legend_above",
-    "log_axis",
-    "note_at_top",
-    "plain_axis",
-]
-
 # Colours that no one would choose: each is replaced by a variable of the page's style sheet, so that one drawing
 # serves light and dark.
 INK, MUTED, GRID, ACCENT, GOOD, LIMIT, BAD = (f"#01020{i}" for i in range(1, 8))

@@ -9,9 +9,6 @@ from surefoot.report._canvas import BAD, GOOD, draw, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section
 
-__all__ = ["restoration"]
-
-
 TITLES = {"before": "Before", "after": "After", "truth": "The truth"}
 
 

@@ -11,8 +11,6 @@ from surefoot.report._canvas import ACCENT, LIMIT, MUTED, Drawing, draw, log_axi
 from surefoot.report._page import Figure, Record, Section
 from surefoot.spectra import Density
 
-__all__ = ["density_figure", "section"]
-
 # What one eigenvalue of n contributes at its peak is the least that is of interest; lower it is smoothing's tail.
 TAIL = 1e-2
 

@@ -12,8 +12,6 @@ from surefoot.dynamics import Diagram
 from surefoot.errors import InvalidInput
 from surefoot.report._canvas import ACCENT, BAD, INK, LIMIT, MUTED, Drawing, draw, draw_stack, legend_above, plain_axis
 
-__all__ = ["basins", "cobweb", "orbit_diagram"]
-
 # An image has its own colour on light and dark pages; the drawing around it takes the page's.
 SHADE = (0.28, 0.53, 0.82)
 # Pixels of the density of orbits; more points than pixels would make a file that no one can open.

@@ -2,8 +2,6 @@
 
 import math
 
-__all__ = ["number", "rate"]
-
 
 def rate(value: float) -> str:
     """A contraction: its distance from 1 where that is what matters."""

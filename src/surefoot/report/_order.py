@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from surefoot.report._canvas import MUTED, SERIES, Drawing, draw
 from surefoot.solvers import LocalError
 
-__all__ = ["order_figure"]
-
 
 def order_figure(measured: Sequence[LocalError]) -> Drawing:
     """Local errors on logarithmic axes, each with the line h^(p + 1) that its order predicts.

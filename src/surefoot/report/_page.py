@@ -6,8 +6,6 @@ from typing import Any
 
 from surefoot.checks import checked
 
-__all__ = ["Cell", "Figure", "Listing", "Page", "Record", "Section", "Table", "view"]
-
 Record = Mapping[str, Any]
 
 

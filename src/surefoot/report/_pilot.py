@@ -12,9 +12,6 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Listing, Record, Section, Table, view
 from surefoot.tables import spread
 
-__all__ = ["page", "pilot_figure"]
-
-
 MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
 ROWS, MOST_POINTS = 20, 1500
 # A part of the run that the loss is averaged over for the line; single batches are dots.

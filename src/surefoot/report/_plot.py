@@ -21,8 +21,6 @@ from matplotlib.ticker import FixedLocator
 from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES
 from surefoot.tables import spread
 
-__all__ = ["curves_of", "plot_of"]
-
 # More digits than anyone reads off a figure, few enough that a page of figures stays small.
 DIGITS = 6
 # A table shows so many points of a curve, evenly over them, the first and the last among them.

@@ -11,9 +11,6 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
-__all__ = ["gap_curves", "page"]
-
-
 # Curves are drawn down to this part of the tolerance; what lies below is rounding.
 BELOW_TOLERANCE = 0.1
 HIGHEST = 1e3

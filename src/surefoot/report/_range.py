@@ -9,8 +9,6 @@ from matplotlib.axes import Axes
 from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, MUTED, draw, log_axis
 
-__all__ = ["range_figure"]
-
 
 def range_figure(record: Mapping[str, Any]) -> str:
     """The loss at the end of each rehearsal against its peak rate, with the suggestion and where it fails.

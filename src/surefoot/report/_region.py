@@ -6,8 +6,6 @@ from matplotlib.axes import Axes
 from surefoot.methods import Region
 from surefoot.report._canvas import ACCENT, INK, LIMIT, MUTED, Drawing, draw
 
-__all__ = ["region_figure"]
-
 
 def region_figure(region: Region) -> Drawing:
     """Where step * eigenvalue is stable: the connected piece at 0 outlined, other pieces shaded only.

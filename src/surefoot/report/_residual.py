@@ -10,9 +10,6 @@ from surefoot.report._canvas import ACCENT, BAD, GOOD, LARGEST, LIMIT, SMALLEST,
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
 
-__all__ = ["residual_figure", "section"]
-
-
 STYLES = {"as it is": (BAD, "x"), "1/sqrt(L)": (GOOD, "o"), "1/L": (ACCENT, "s"), "bounded": (LIMIT, "")}
 
 

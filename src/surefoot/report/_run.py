@@ -12,9 +12,6 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
-__all__ = ["gradient_norms", "losses", "page", "reaches", "steps"]
-
-
 MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
 # More points than this are thinned: no screen has more columns.
 MOST_POINTS, ROWS = 1200, 20

@@ -16,8 +16,6 @@ from matplotlib.figure import Figure
 from surefoot.errors import InvalidInput
 from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, style
 
-__all__ = ["recolour", "save_figure", "save_png", "save_svg", "standalone"]
-
 
 def _light() -> dict[str, str]:
     """The colours of a report on a light page, which its style sheet says first."""

@@ -23,9 +23,6 @@ from surefoot.report._canvas import (
 from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Figure, Record, Section, Table, view
 
-__all__ = ["page", "sweep_figure"]
-
-
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
 MOODS = {"good": "good", "oscillating": "limit", "collapsed": "bad", "diverged": "bad"}

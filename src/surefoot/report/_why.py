@@ -21,9 +21,6 @@ from surefoot.report._canvas import (
 )
 from surefoot.report._page import Figure, Listing, Record, Section, view
 
-__all__ = ["page", "why_figure"]
-
-
 MOODS = {"good": "good", "too small": "limit", "oscillating": "limit", "diverging": "bad", "cannot tell": "limit"}
 # More words than these over one another cannot be read.
 MARKS = 5

@@ -8,9 +8,6 @@ from surefoot.report._canvas import GOOD, LIMIT, MUTED, draw_row, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
 
-__all__ = ["rates_against_width", "section"]
-
-
 NAMES = {"standard": "standard", "ntk": "NTK", "mup": "muP"}
 CURVES = (("predicted", LIMIT, "-", "s", "limit, predicted"), ("measured", MUTED, "--", "D", "limit, measured"),
           ("best", GOOD, "-", "o", "best in short runs"))  # fmt: skip

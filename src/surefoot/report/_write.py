@@ -13,8 +13,6 @@ from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.records import with_floats
 from surefoot.report._page import Page
 
-__all__ = ["KINDS", "as_html", "check_destination", "check_folder", "page_of", "render", "write_page", "write_report"]
-
 # A kind of record, and the module whose `page` makes one of several records of that kind.
 KINDS = {
     "advice": "surefoot.report._advice",

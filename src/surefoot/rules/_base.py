@@ -14,8 +14,6 @@ from typing import Any, ClassVar, Literal, Protocol
 from surefoot.errors import InvalidInput
 from surefoot.records import dump, load
 
-__all__ = ["Decision", "Observation", "Rule", "Wrapper"]
-
 
 class Observation(Protocol):
     """What the driver's sensors saw on arriving at the current point x; every value a float unless it says otherwise.

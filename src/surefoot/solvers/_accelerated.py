@@ -11,8 +11,6 @@ from surefoot.errors import InvalidInput
 from surefoot.methods import Flow, Method
 from surefoot.methods import State as MethodState
 
-__all__ = ["FISTA"]
-
 
 @checked
 @dataclass(frozen=True, slots=True)

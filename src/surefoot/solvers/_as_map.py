@@ -17,8 +17,6 @@ from surefoot.problems.trial_points import attempt
 from surefoot.rules import Constant, Observation, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed
 
-__all__ = ["as_map"]
-
 # What can be observed at a point without knowing how one came there.
 POINTWISE = frozenset({"curvature", "direction_norm", "gradient_norm", "loss", "slope"})
 # A rule is tried at these iterations; one whose step depends on them is not a map of the iterate.

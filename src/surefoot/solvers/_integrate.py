@@ -22,8 +22,6 @@ from surefoot.spectra import jacobian
 from surefoot.spectra.measured.jacobian import Fun
 from surefoot.stability import limits
 
-__all__ = ["gradient_flow", "integrate"]
-
 SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 # Points that are kept of a long run, and looks at the Jacobian on the way.
 MOST_KEPT = 2000

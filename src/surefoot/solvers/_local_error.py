@@ -13,8 +13,6 @@ from surefoot.records import Record
 from surefoot.solvers._integrate import integrate
 from surefoot.spectra.measured.jacobian import Fun
 
-__all__ = ["LocalError", "local_error"]
-
 # Steps of order 5 that stand for the exact solution over one step under test.
 FINE = 32
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 from surefoot.operators import Array
 
-__all__ = ["Arrived", "Point", "Sensed", "norm"]
-
 Product = Callable[[Array, Array], Array]
 
 

@@ -17,8 +17,6 @@ from surefoot.solvers._observation import norm as length
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.spectra import Bounds, norm_squared
 
-__all__ = ["PrimalDual", "primal_dual"]
-
 # Of the limit 1: strictly below, whatever the rounding.
 SHARE = 0.99
 # Goldstein et al.: the first change of the steps, its decay, and how far apart the residuals may be.

@@ -12,8 +12,6 @@ from surefoot.checks import Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
-__all__ = ["L1", "Box", "Nonnegative", "Proximal", "penalty_value"]
-
 
 class Proximal(Protocol):
     """A convex function h, known by its value and by its proximal map."""

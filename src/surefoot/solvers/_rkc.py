@@ -10,8 +10,6 @@ from surefoot.methods import RungeKuttaChebyshev
 from surefoot.operators import Array
 from surefoot.solvers._start import Start
 
-__all__ = ["ChebyshevSteps"]
-
 # A step's stages are limited: beyond a few hundred the rounding of the recurrence shows (Sommeijer et al. 1998).
 MOST_STAGES = 200
 # The spectral radius is measured anew after so many accepted steps, as in their code, and after each rejection.

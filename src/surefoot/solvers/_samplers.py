@@ -12,8 +12,6 @@ from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
-__all__ = ["SAGA", "SGD", "Coordinate", "FiniteSum", "Partial", "Repeatable", "Sampler"]
-
 
 class FiniteSum(Protocol):
     """A mean of terms, f(x) = (1/n) sum_i f_i(x)."""

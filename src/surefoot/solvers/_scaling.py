@@ -13,8 +13,6 @@ from surefoot.checks import Positive, Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
-__all__ = ["AdaGrad", "FixedScaling", "RMSProp", "Scaling"]
-
 
 class Scaling(Protocol):
     """A rule for P, pure: the memory is one array and a count."""

@@ -14,8 +14,6 @@ from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
 from surefoot.spectra.measured.jacobian import Fun, check_fun
 
-__all__ = ["Start", "check_tolerances", "first_step"]
-
 # By SciPy's convention: no estimate of a step's error is more accurate than a hundred rounding errors of its terms.
 LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
 

@@ -17,8 +17,6 @@ from surefoot.solvers._trace import Row, Trace
 from surefoot.solvers._verdict import judge
 from surefoot.solvers.descend import Callback, Descent
 
-__all__ = ["descend_by_parts"]
-
 SECANT = frozenset({"alignment", "displacement"})
 
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from surefoot.records import Record
 
-__all__ = ["CurvatureIs", "Trace"]
-
 CurvatureIs = Literal["at the point left", "on average over the move"]
 
 Row = tuple[float, float, float, float, float, bool, str]

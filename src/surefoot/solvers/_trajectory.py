@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from surefoot.records import Record
 
-__all__ = ["StabilityCheck", "Trajectory"]
-
 
 @dataclass(frozen=True, slots=True)
 class StabilityCheck(Record):

@@ -7,8 +7,6 @@ import numpy as np
 from surefoot.checks import Count, Nonnegative, checked, real_array
 from surefoot.operators import Array
 
-__all__ = ["GroupL1", "SquaredDistance"]
-
 
 @checked
 @dataclass(frozen=True, slots=True)

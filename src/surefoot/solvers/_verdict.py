@@ -16,8 +16,6 @@ from surefoot.solvers._trace import Trace
 from surefoot.solvers.ending import Ending
 from surefoot.spectra import Spectrum
 
-__all__ = ["Verdict", "judge", "predicted_rate"]
-
 Convergence = Literal["linear", "sublinear", "none", "unknown"]
 
 # A rate is fitted to the second half of the accepted points, from this many on.

@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from surefoot.operators import Array, Matrix, Operator
 
-__all__ = ["eigenvalues", "symmetric_eigenvalues"]
-
 # Multiply-adds that an exact factorisation may cost: about two seconds on one core.
 EXACT_WORK = 1e10
 EPS = float(np.finfo(np.float64).eps)

@@ -6,8 +6,6 @@ from surefoot.errors import InvalidInput, NotSymmetric
 from surefoot.operators import Operator, as_operator
 from surefoot.operators.extremes import refuse_extremes
 
-__all__ = ["symmetric_operator"]
-
 
 def symmetric_operator(source: Any) -> Operator:
     """The source as a square operator that is not known to be asymmetric.

@@ -13,8 +13,6 @@ from surefoot.spectra import Spectrum
 from surefoot.stability._types import Limits
 from surefoot.stability.largest_step import Reach, largest_step
 
-__all__ = ["GROWING", "POWERS_LIMIT", "limits_of_jacobian"]
-
 GROWING = "no step is stable"
 # Of matrices up to this size the growth of errors is measured, by powers of the iteration matrix.
 POWERS_LIMIT = 200

@@ -16,8 +16,6 @@ from surefoot.stability._jacobian import GROWING, POWERS_LIMIT, limits_of_jacobi
 from surefoot.stability._types import Limits
 from surefoot.stability.clipped import clipped_limits
 
-__all__ = ["limits"]
-
 # A curvature below this has no step in the floats: 1/L overflows a little further down.
 SMALLEST = 1e-300
 

@@ -9,8 +9,6 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
-__all__ = ["Limits"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Record):

@@ -7,8 +7,6 @@ from surefoot.methods import Method
 from surefoot.operators import Operator
 from surefoot.spectra import Spectrum
 
-__all__ = ["Candidate", "Target"]
-
 
 class Candidate(Protocol):
     """A method that the target can run with."""

@@ -7,8 +7,6 @@ import numpy as np
 from surefoot.errors import MissingExtra
 from surefoot.problems import Logistic, Softmax
 
-__all__ = ["breast_cancer", "digits_softmax"]
-
 DIGITS_SCALE = 16.0  # the grey levels of the digits go from 0 to 16
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["KINDS", "Entry", "Kind", "Option", "kind_of"]
-
 Kind = Literal["problem", "network", "ode", "map", "target"]
 
 # What a person calls one of each, and several. A verb says which kinds it takes.

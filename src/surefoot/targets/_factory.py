@@ -15,8 +15,6 @@ from surefoot.targets._as_target import as_target
 from surefoot.targets._maps import Map
 from surefoot.targets._odes import ODE
 
-__all__ = ["load_factory"]
-
 
 def load_factory(name: str, rng: int = 0) -> Any:
     """What a user's factory makes: a target, an `ODE` or a `Map`.

@@ -14,8 +14,6 @@ from surefoot.problems import LeastSquares, Logistic, Problem, Quadratic, Softma
 from surefoot.targets._formats import read_content
 from surefoot.targets._tables import Table, column_index
 
-__all__ = ["Loss", "load_matrix", "load_problem"]
-
 Loss = Literal["least-squares", "logistic", "softmax", "quadratic"]
 LOSSES: tuple[Loss, ...] = ("least-squares", "logistic", "softmax", "quadratic")
 CHOOSE_LOSS = "choose --loss least-squares, logistic or softmax"

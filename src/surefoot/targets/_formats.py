@@ -11,8 +11,6 @@ from surefoot.operators import Array
 from surefoot.targets._structure import check_archive, check_array, check_market, sparse_matrix
 from surefoot.targets._tables import read_table
 
-__all__ = ["SUFFIXES", "check_path", "read_content"]
-
 SUFFIXES = (".npy", ".npz", ".mtx", ".csv")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 

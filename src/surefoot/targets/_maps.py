@@ -8,8 +8,6 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.targets._entry import Entry, Kind
 
-__all__ = ["MAPS", "Map"]
-
 # An orbit that starts at a minimum to the last bit would stay there until rounding moves it.
 AWAY = 1e-3
 

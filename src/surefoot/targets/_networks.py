@@ -8,8 +8,6 @@ from typing import Any
 from surefoot.errors import MissingExtra, SurefootError
 from surefoot.targets._entry import Entry, Option
 
-__all__ = ["NETWORKS"]
-
 # resnet-mlp-64 is resnet-mlp with 64 blocks: nine digits are more than any depth, and no trouble to int().
 RESNET = re.compile(r"resnet-mlp-(\d{1,9})")
 

@@ -14,8 +14,6 @@ from surefoot.operators import Array
 from surefoot.solvers import Diagnosis, diagnose
 from surefoot.targets._entry import Entry, Kind
 
-__all__ = ["ODE", "ODES"]
-
 PREFIX = "ode:"
 
 

@@ -8,8 +8,6 @@ from surefoot.targets._entry import Entry, Option
 from surefoot.targets._formats import SUFFIXES
 from surefoot.targets._problem import ProblemTarget
 
-__all__ = ["OWN"]
-
 
 def _names_a_file(name: str) -> Mapping[str, Any] | None:
     path = Path(name)

@@ -20,8 +20,6 @@ from surefoot.spectra import Spectrum
 from surefoot.stability import Limits, limits
 from surefoot.targets._entry import Kind
 
-__all__ = ["ProblemCandidate", "ProblemTarget"]
-
 # Scaling is mentioned where curvatures along the axes differ by this factor (features by its root), on problems small
 # enough to try it for free.
 UNEVEN = 1000.0

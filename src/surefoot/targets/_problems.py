@@ -7,8 +7,6 @@ from surefoot.targets._entry import Entry, Option
 from surefoot.targets._problem import ProblemTarget
 from surefoot.targets._shaped import SHAPES, ShapedQuadratic
 
-__all__ = ["PROBLEMS"]
-
 
 def _digits_softmax(rng: int) -> tuple[ProblemTarget, ...]:
     from surefoot.targets._datasets import digits_softmax

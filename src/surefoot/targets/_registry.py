@@ -13,8 +13,6 @@ from surefoot.targets._odes import ODES
 from surefoot.targets._own import OWN
 from surefoot.targets._problems import PROBLEMS
 
-__all__ = ["entry_of", "registry", "resolve"]
-
 # A name is of the first row that recognises it: built-ins come before files, whose row takes any name that is a path.
 _ENTRIES: tuple[Entry, ...] = (NETWORKS[0], *PROBLEMS, *NETWORKS[1:], *ODES, *MAPS, *OWN)
 

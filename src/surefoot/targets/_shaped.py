@@ -11,8 +11,6 @@ from surefoot.operators import Array, LinearMap
 from surefoot.problems import Quadratic
 from surefoot.spectra import Bounds, Spectrum
 
-__all__ = ["SHAPES", "ShapedQuadratic"]
-
 CLUSTER = 1.2  # largest over smallest curvature within a cluster
 BULK = 2.0  # of the bulk beside a spike
 

@@ -16,8 +16,6 @@ import numpy as np
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["MOST_BYTES", "check_archive", "check_array", "check_market", "sparse_matrix"]
-
 # By convention: what a problem from a file may take in memory; more belongs in Python, as an operator.
 MOST_BYTES = 2**31
 # By convention: a problem has two arrays, a sparse matrix five.

@@ -11,8 +11,6 @@ import numpy as np
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
-__all__ = ["Table", "column_index", "read_table"]
-
 DELIMITERS = ",;\t"
 # By convention: as cells, text takes ten to twenty times as much memory as in a file.
 MOST_BYTES = 128 * 2**20

@@ -12,8 +12,6 @@ from surefoot.errors import InvalidInput, NotFinite, NotRepeatable, NotSymmetric
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
 
-__all__ = ["OperatorCheck", "check_operator"]
-
 Defects = tuple[float, float | None, float | None]
 
 

@@ -18,8 +18,6 @@ from surefoot.records import Record
 from surefoot.rules import Decision, Observation, Rule, Wrapper
 from surefoot.solvers.descend import SUPPLIED, descend
 
-__all__ = ["RuleCheck", "check_rule"]
-
 # A power of 16: scaling by it, and the square root of it, is exact in floating point.
 UNIT = float(2**20)
 

@@ -10,8 +10,6 @@ from surefoot.problems import Problem
 from surefoot.problems.trial_points import look
 from surefoot.trials._counted import Counted, Enough
 
-__all__ = ["BASELINES", "Baseline", "baselines_of"]
-
 Baseline = Callable[[Counted, Array], str]
 
 

@@ -13,8 +13,6 @@ from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.solvers import FISTA
 from surefoot.trials._curvature import global_curvature
 
-__all__ = ["Contender", "contender", "contender_names", "known_of", "usual_contenders"]
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:

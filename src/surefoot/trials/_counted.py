@@ -8,8 +8,6 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.spectra import Spectrum
 
-__all__ = ["Counted", "Enough"]
-
 
 class Enough(Exception):
     """A run of somebody else's code ends here: the goal is reached or the budget spent."""

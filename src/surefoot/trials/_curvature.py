@@ -4,8 +4,6 @@ from surefoot.errors import NotSmooth
 from surefoot.problems import Problem
 from surefoot.spectra import Spectrum
 
-__all__ = ["global_curvature"]
-
 
 def global_curvature(problem: Problem) -> Spectrum | None:
     """Bounds on the curvature that hold everywhere, where there are some."""

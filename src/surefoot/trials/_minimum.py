@@ -14,8 +14,6 @@ from surefoot.problems.trial_points import attempt, look
 from surefoot.records import Record
 from surefoot.trials._curvature import global_curvature
 
-__all__ = ["Minimum", "minimum"]
-
 # Up to so many unknowns a Hessian is formed by products and solved; beyond, only gradients are used. By convention: a
 # second or so of products.
 DENSE_QUADRATIC, DENSE_NEWTON = 1500, 300

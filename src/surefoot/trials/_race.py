@@ -21,8 +21,6 @@ from surefoot.trials._minimum import Minimum, minimum
 from surefoot.trials._race_result import Entry, Race
 from surefoot.trials._workers import Here, each
 
-__all__ = ["race"]
-
 
 @checked
 def race(

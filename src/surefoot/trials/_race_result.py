@@ -13,8 +13,6 @@ from surefoot.solvers import Ending
 from surefoot.tables import Table, align
 from surefoot.trials._minimum import Minimum
 
-__all__ = ["GAPS", "Entry", "Race"]
-
 # The gaps to which gradients are counted: what a rough answer takes and what an exact one does. By convention.
 GAPS = (1e-3, 1e-6)
 # SciPy's method is recommended where it takes so many times fewer gradients; less is luck of the start. By convention.

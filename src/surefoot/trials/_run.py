@@ -23,8 +23,6 @@ from surefoot.trials._contenders import contender, known_of
 from surefoot.trials._curvature import global_curvature
 from surefoot.trials._minimum import minimum
 
-__all__ = ["Run", "run"]
-
 # Rows of the table in print, spread over the powers of ten.
 ROWS = 12
 REACHED = "reached its goal"

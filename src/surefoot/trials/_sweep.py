@@ -25,8 +25,6 @@ from surefoot.stability import limits
 from surefoot.tables import Table, align
 from surefoot.trials._workers import each
 
-__all__ = ["FEWEST_STEPS", "Outcome", "Sweep", "sweep"]
-
 # States kept at the end of a run to see a period in, which is at most half of them.
 KEPT = 64
 # Fewer steps of a run leave no two periods of that many states to compare.

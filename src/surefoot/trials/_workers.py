@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.progress import Progress
 
-__all__ = ["Here", "each"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -8,8 +8,6 @@ from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._types import Finding
 from surefoot.logs import Curve
 
-__all__ = ["look_at_numbers"]
-
 # A loss scale that fell by this factor and still falls is no search for a scale: AMP begins at 2^16 and settles within
 # a few halvings.
 COLLAPSE = 2.0**8

@@ -8,8 +8,6 @@ from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._signal import FAR, level
 from surefoot.audits.failures._types import Cause
 
-__all__ = ["look_at_progress"]
-
 # A fall of less than this part of the first loss is none that matters, however certain.
 NOTHING = 0.003
 # A fall of less than this part may be one, and is no training: where it is not a straight line it is taken for none.

@@ -19,8 +19,6 @@ from surefoot.audits.failures._signal import (
 from surefoot.audits.failures._types import Cause, Finding
 from surefoot.logs import Curve, Curves
 
-__all__ = ["Look", "Run", "instead", "number", "rate_was", "run_of"]
-
 Array = NDArray[np.float64]
 
 # A rate that grows by more from one row to the next, after the warm-up, jumped: no annealing does that.

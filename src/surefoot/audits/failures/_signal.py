@@ -8,19 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Period",
-    "Rise",
-    "Signal",
-    "Spike",
-    "find_excursion",
-    "find_period",
-    "find_rise",
-    "find_spikes",
-    "level",
-    "signal_of",
-]
-
 Array = NDArray[np.float64]
 
 # The standard deviation of a normal distribution over its median absolute deviation.

@@ -7,8 +7,6 @@ import numpy as np
 from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
 from surefoot.audits.failures._signal import Rise
 
-__all__ = ["look_at_stability"]
-
 # Part of the run that counts as its start.
 EARLY = 0.05
 # A rise so soon after the warm-up, in its own length, is still the warm-up's: it takes some steps to be seen.

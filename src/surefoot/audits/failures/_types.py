@@ -6,8 +6,6 @@ from typing import Literal
 
 from surefoot.records import Record
 
-__all__ = ["Cause", "Finding", "Verdict", "Why"]
-
 Verdict = Literal["good", "too small", "oscillating", "diverging", "cannot tell"]
 
 

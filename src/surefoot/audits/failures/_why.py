@@ -16,8 +16,6 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 
-__all__ = ["why"]
-
 # More causes than this are no answer; and more advice than this is not followed.
 MOST = 3
 # Rows of each curve that are kept for a figure.

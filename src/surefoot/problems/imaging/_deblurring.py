@@ -15,8 +15,6 @@ from surefoot.problems._checks import nonnegative
 from surefoot.problems.imaging._stopping import noise_level
 from surefoot.spectra import Spectrum, spectrum
 
-__all__ = ["Deblurring"]
-
 # Where no closed form exists the norm is certified to this.
 RTOL = 1e-3
 

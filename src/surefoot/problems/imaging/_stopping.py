@@ -12,8 +12,6 @@ from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.problems._checks import nonnegative
 
-__all__ = ["Discrepancy", "discrepancy", "noise_level"]
-
 # E(z^2 | |z| < 0.6745) for a standard normal z, 0.6745 the median of |z|.
 LOWER_HALF = 0.14265183548851879
 

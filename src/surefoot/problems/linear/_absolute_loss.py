@@ -9,8 +9,6 @@ from surefoot.operators import Array
 from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.problems.linear.model import LinearModel
 
-__all__ = ["AbsoluteLoss"]
-
 
 @checked
 class AbsoluteLoss(LinearModel):

@@ -9,8 +9,6 @@ from surefoot.operators import Array, LinearMap, Matrix, gram
 from surefoot.problems._changes import Change
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-__all__ = ["is_diagonal", "least_penalty", "spectrum_of_gram", "with_ones"]
-
 Which = Literal["both", "largest"]
 # An S with entries makes X S, dense, where both have at most this many.
 FORM_ENTRIES = 2e7

@@ -9,8 +9,6 @@ from surefoot.operators import Array
 from surefoot.problems._checks import binary_labels, real_matrix
 from surefoot.problems.linear.model import LinearModel
 
-__all__ = ["Hinge"]
-
 
 @checked
 class Hinge(LinearModel):

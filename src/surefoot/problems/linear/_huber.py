@@ -15,8 +15,6 @@ from surefoot.problems.linear.model import LinearModel
 from surefoot.problems.linear.parts import row_squares
 from surefoot.spectra import Bounds, Spectrum
 
-__all__ = ["Huber"]
-
 # A least-squares fit that costs more multiply-adds than this is not tried just to sharpen a bound.
 FIT_WORK = 1e10
 FIT_STEPS = 100  # of an iteration, for a sparse matrix

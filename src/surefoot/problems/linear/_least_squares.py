@@ -11,8 +11,6 @@ from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Spectrum
 
-__all__ = ["LeastSquares"]
-
 
 @checked
 class LeastSquares(LinearModel):

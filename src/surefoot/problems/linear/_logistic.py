@@ -11,8 +11,6 @@ from surefoot.problems._checks import binary_labels, real_matrix
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Spectrum
 
-__all__ = ["Logistic"]
-
 
 @checked
 class Logistic(LinearModel):

@@ -12,8 +12,6 @@ from surefoot.problems._base import Problem
 from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.spectra import Spectrum
 
-__all__ = ["ResidualNorm"]
-
 
 @checked
 class ResidualNorm(Problem):

@@ -12,8 +12,6 @@ from surefoot.problems._checks import class_labels, real_matrix
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Bounds, Spectrum
 
-__all__ = ["Softmax"]
-
 
 @checked
 class Softmax(LinearModel):

@@ -7,8 +7,6 @@ from surefoot.records import Record
 from surefoot.stability import Limits
 from surefoot.tables import align
 
-__all__ = ["Comparison"]
-
 
 @checked
 @dataclass(frozen=True, slots=True)

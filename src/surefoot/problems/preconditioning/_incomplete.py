@@ -8,8 +8,6 @@ import numpy as np
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Matrix
 
-__all__ = ["upper_factor"]
-
 # First shift of the diagonal, relative, where a pivot fails; then four times as much.
 FIRST_SHIFT = 1e-3
 GROWTH = 4.0

@@ -14,8 +14,6 @@ from surefoot.problems.linear.parts import column_moments, column_squares
 from surefoot.problems.preconditioning._incomplete import upper_factor
 from surefoot.problems.preconditioning._preconditioned import Preconditioned
 
-__all__ = ["precondition"]
-
 NAMES = ("jacobi", "columns", "standardise", "cholesky")
 
 

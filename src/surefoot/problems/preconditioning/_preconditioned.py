@@ -13,8 +13,6 @@ from surefoot.problems.preconditioning._comparison import Comparison
 from surefoot.spectra import Spectrum
 from surefoot.stability import limits
 
-__all__ = ["Preconditioned"]
-
 
 @checked
 class Preconditioned(Problem):

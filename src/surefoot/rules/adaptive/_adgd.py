@@ -8,8 +8,6 @@ from surefoot.checks import Positive, checked
 from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE, FirstStepState, SearchingRule, is_finite
 
-__all__ = ["AdGD", "AdGDState"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdGDState:

@@ -9,8 +9,6 @@ from surefoot.rules.adaptive._barzilai_borwein import secant_steps
 from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
 from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule
 
-__all__ = ["Auto", "AutoState"]
-
 # All four were tuned on thirty problems (quadratics with linear, logarithmic, clustered and spiked spectra,
 # least squares, logistic, softmax, robust and Poisson regression, Rosenbrock's function); results are flat
 # around them. tests/rules/test_auto.py holds the counts.

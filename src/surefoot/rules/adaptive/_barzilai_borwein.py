@@ -9,8 +9,6 @@ from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import ACCEPTANCE_NEEDS, Reference, next_reference, shorter_step
 from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule, secant_long
 
-__all__ = ["BBState", "BarzilaiBorwein", "secant_steps"]
-
 
 @dataclass(frozen=True, slots=True)
 class BBState:

@@ -9,8 +9,6 @@ from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules.adaptive.moments import Moments
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
-__all__ = ["Confident", "ConfidentState"]
-
 
 @dataclass(frozen=True, slots=True)
 class ConfidentState:

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
 
-__all__ = ["PI", "PIState"]
-
 # An error of zero must not ask for an infinite step; up to order 8 this still asks for more than `grow` allows.
 SMALLEST_ERROR = 1e-10
 # Gains of the integral and proportional parts (Gustafsson 1991; Hairer, Wanner 1996, equation IV.2.43), over p + 1.

@@ -9,8 +9,6 @@ from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
-__all__ = ["Polyak", "PolyakState"]
-
 
 @dataclass(frozen=True, slots=True)
 class PolyakState:

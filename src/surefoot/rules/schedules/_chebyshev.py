@@ -8,8 +8,6 @@ from surefoot.checks import Count, Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.rules.schedules._smooth import Schedule
 
-__all__ = ["Chebyshev"]
-
 # Leja's order is a little better balanced than the doubled one but takes T^2/2 operations: up to here under 1 ms.
 LEJA_ONLY = 64
 

@@ -7,8 +7,6 @@ from surefoot.checks import Count, Fraction, Nonnegative, Positive, Range, check
 from surefoot.errors import InvalidInput
 from surefoot.rules.schedules._smooth import Schedule, half_wave
 
-__all__ = ["WSD", "HighThenLow", "OneCycle"]
-
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from surefoot.checks import Positive, checked
 from surefoot.rules.schedules._smooth import Schedule
 
-__all__ = ["Silver"]
-
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)

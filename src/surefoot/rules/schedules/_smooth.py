@@ -10,18 +10,6 @@ from dataclasses import dataclass
 from surefoot.checks import Count, Fraction, Nonnegative, Positive, checked
 from surefoot.rules._base import Decision, Observation, Rule
 
-__all__ = [
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "InverseSqrt",
-    "InverseTime",
-    "Linear",
-    "Schedule",
-    "ScheduleState",
-    "StepDecay",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ScheduleState:

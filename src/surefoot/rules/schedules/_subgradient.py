@@ -8,8 +8,6 @@ from surefoot.checks import Positive, checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules.schedules._smooth import ScheduleState
 
-__all__ = ["Subgradient"]
-
 # Moves shorten like k to this power.
 POWERS = {"constant": 0.0, "sqrt": 0.5, "square summable": 1.0}
 

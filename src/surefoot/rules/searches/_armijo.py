@@ -17,8 +17,6 @@ from surefoot.rules.searches.first_step import (
     secant_long,
 )
 
-__all__ = ["Armijo", "SearchState"]
-
 # No trial is shortened by more than this at once: the parabola is a poor model of what is steeper (Nocedal, Wright
 # 2006, section 3.5, ask for the like).
 LEAST_SHRINK = 0.1

@@ -10,8 +10,6 @@ from surefoot.rules.searches._armijo import SearchState
 from surefoot.rules.searches.acceptance import loss_change
 from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState, SearchingRule, is_finite, secant_long
 
-__all__ = ["Backtracking"]
-
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)

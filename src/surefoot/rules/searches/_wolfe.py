@@ -16,8 +16,6 @@ from surefoot.rules.searches.first_step import (
     is_finite,
 )
 
-__all__ = ["StrongWolfe", "WolfeState"]
-
 # Trials stay this far, relative to the bracket, from its ends, so that it shrinks by a tenth at least. By convention.
 MARGIN = 0.1
 # While no upper end is known a trial is at least this factor longer than the last: a secant that lags must not creep.

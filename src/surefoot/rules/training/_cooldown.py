@@ -6,8 +6,6 @@ from typing import Any
 from surefoot.checks import checked
 from surefoot.rules._base import Decision, Observation, Wrapper
 
-__all__ = ["Cooldown", "CooldownState"]
-
 
 @dataclass(frozen=True, slots=True)
 class CooldownState:

@@ -7,8 +7,6 @@ from typing import Annotated
 from surefoot.checks import Count, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
 
-__all__ = ["Sharpness", "SharpnessState"]
-
 
 @dataclass(frozen=True, slots=True)
 class SharpnessState:

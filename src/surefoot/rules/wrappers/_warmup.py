@@ -6,8 +6,6 @@ from typing import Any
 from surefoot.checks import Count, checked
 from surefoot.rules._base import Decision, Observation, Wrapper
 
-__all__ = ["Warmup", "WarmupState"]
-
 
 @dataclass(frozen=True, slots=True)
 class WarmupState:

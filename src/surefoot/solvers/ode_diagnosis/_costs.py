@@ -18,8 +18,6 @@ from surefoot.solvers.ode_diagnosis._rates import Rates
 from surefoot.solvers.ode_diagnosis._types import Cost
 from surefoot.stability.largest_step import largest_step
 
-__all__ = ["explicit_costs", "nearly_real", "stabilised_cost"]
-
 # The explicit methods that are compared: of orders 1, 3, 4 and 5, and a multistep one with one evaluation a step.
 EXPLICIT: tuple[Method, ...] = (ForwardEuler(), BogackiShampine(), RK4(), DormandPrince(), AdamsBashforth(3))
 # A spectrum is near enough to the real axis for a stabilised method to be tried up to this slope; its own error

@@ -19,8 +19,6 @@ from surefoot.solvers.ode_diagnosis._types import Cost, Diagnosis, MethodRun
 from surefoot.spectra import jacobian
 from surefoot.spectra.measured.jacobian import check_point, check_sparsity
 
-__all__ = ["diagnose"]
-
 # A run may take this many times the work of the cheapest implicit one, within bounds: more, and it has lost.
 GENEROSITY, LEAST_BUDGET, MOST_BUDGET = 4, 5_000, 60_000
 # Explicit steps forced by stability may outnumber those that accuracy asks for by this much before the equation is

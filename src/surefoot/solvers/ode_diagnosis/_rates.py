@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from surefoot.spectra import jacobian, spectrum
 
-__all__ = ["Rates", "sample"]
-
 # Points at which the Jacobian is looked at: half of them even in time, half in steps. Of large systems fewer, because
 # each costs all eigenvalues.
 SAMPLES, SAMPLES_OF_LARGE, LARGE = 12, 4, 300

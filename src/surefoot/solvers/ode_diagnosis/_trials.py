@@ -15,8 +15,6 @@ from surefoot.problems.trial_points import attempt
 from surefoot.solvers._integrate import Fun, integrate
 from surefoot.solvers.ode_diagnosis._types import MethodRun
 
-__all__ = ["Equation", "implicit_kinds"]
-
 # A run ends this near to the reference, relative to the largest component, or it does not count as right.
 NEAR = 0.05
 # What an implicit step costs beside evaluations of fun, in evaluations of 10 microseconds (a few NumPy operations on

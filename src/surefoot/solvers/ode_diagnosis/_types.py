@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from surefoot.records import Record, key
 
-__all__ = ["Cost", "Diagnosis", "MethodRun"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cost(Record):

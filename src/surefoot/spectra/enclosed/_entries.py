@@ -6,8 +6,6 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Matrix, as_operator
 
-__all__ = ["gershgorin", "norm_bound"]
-
 
 @checked
 def gershgorin(matrix: Matrix) -> tuple[float, float]:

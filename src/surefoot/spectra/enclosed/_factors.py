@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from surefoot.operators import Convolution, Matrix
 from surefoot.operators.convolution import BOUNDARIES
 
-__all__ = ["banded_ends", "factors_of"]
-
 EPS = float(np.finfo(np.float64).eps)
 # A kernel this close to rank one, relative to its largest entry, is a product that was rounded, once in each axis'
 # normalisation and once in the product; 64 leaves room for a kernel that was scaled as well.

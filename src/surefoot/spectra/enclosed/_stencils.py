@@ -10,8 +10,6 @@ from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
-__all__ = ["advection", "heat", "stencil", "wave"]
-
 # Angles per dimension: a multiple of 4, so that pi/2 and pi, where extremes lie, are among them. Extremes elsewhere are
 # missed by their curvature times (pi/n)^2/2: 1e-5 of the range in one dimension, 5e-4 in two, 5e-3 in three.
 ANGLES = {1: 720, 2: 96, 3: 32}

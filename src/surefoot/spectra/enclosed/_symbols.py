@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from surefoot.operators import Convolution, Gradient
 
-__all__ = ["Symbol", "covering_symbol", "symbol_of_convolution", "symbol_of_gradient"]
-
 EPS = float(np.finfo(np.float64).eps)
 
 

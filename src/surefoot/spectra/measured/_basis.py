@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from surefoot.operators import Array, Space
 
-__all__ = ["Basis"]
-
 # Bytes of a block. A host commits memory when it is written, so a block costs what is used of it; and up to this size
 # the products with the basis are single calls.
 BLOCK_BYTES = 1 << 26

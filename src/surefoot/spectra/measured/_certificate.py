@@ -24,8 +24,6 @@ the Christoffel function: G. Szego, Orthogonal Polynomials (1939), theorem 3.41.
 import math
 from collections.abc import Sequence
 
-__all__ = ["start_component", "upper_bound"]
-
 # Halvings of an interval of 4 in the logarithm of the gap: the gap is then known to 2e-7 of itself, from above.
 BISECTIONS = 24
 # A gap of e^-40 = 4e-18 of the spectrum's size is below the rounding of any sum.

@@ -16,8 +16,6 @@ from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured.lanczos import Lanczos, random_unit
 from surefoot.spectra.measured.spectrum import private_generator
 
-__all__ = ["Density", "density"]
-
 Reals = NDArray[np.float64]
 
 # Grid points of the curve, by convention: finer than a figure shows.

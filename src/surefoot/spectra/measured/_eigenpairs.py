@@ -18,8 +18,6 @@ from surefoot.spectra.measured.lanczos import SLACK, Lanczos, random_unit
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
-__all__ = ["EigenPairs", "eigenpairs"]
-
 # A matrix at hand is solved up to this size.
 SOLVED = 1000
 

@@ -11,8 +11,6 @@ from surefoot.spectra.enclosed import gram_ends
 from surefoot.spectra.measured.spectrum import spectrum
 from surefoot.spectra.types import Bounds
 
-__all__ = ["norm_squared"]
-
 
 @checked
 def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int | np.random.Generator = 0) -> Bounds:

@@ -14,8 +14,6 @@ from surefoot.records import Record
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
-__all__ = ["TraceEstimate", "trace"]
-
 Reals = NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
-__all__ = ["MarchenkoPastur", "Wigner"]
-
 # Mean and standard deviation of the real Tracy-Widom law (Tracy, Widom 1996; digits from Bornemann 2010).
 TRACY_WIDOM = -1.2065335745820, 1.2679807
 # Halvings of a bracket down to rounding.

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from surefoot.spectra.random_matrices._marchenko_pastur import TRACY_WIDOM
 
-__all__ = ["Layers", "top_eigenvalue"]
-
 Reals = NDArray[np.float64]
 
 # Where the edge is searched for: v - 1, on a logarithmic scale. It tends to 0 for wide layers (like 1/sqrt(m)) and is

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["ACTIVATIONS", "Activation", "activation_of"]
-
 Reals = NDArray[np.float64]
 
 # Nodes of the quadrature: exact for polynomials of degree 319, and for tanh and erf at deviations up to 10 to 1e-8.

@@ -12,8 +12,6 @@ from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
 from surefoot.spectra.uncertain._sets import MOST_SIGNS, FloatArray, UncertaintySet, check_ordered, signs, two_norm
 
-__all__ = ["FeatureRanges", "Rectangular", "RowPerturbation"]
-
 
 class _DesignSet(UncertaintySet):
     """A'A for A in a set: `size` is the number of columns, members are Gram matrices."""

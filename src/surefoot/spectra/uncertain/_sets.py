@@ -21,8 +21,6 @@ from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
 
-__all__ = ["Affine", "Ball", "Hull", "Interval", "UncertaintySet", "check_ordered", "signs", "two_norm"]
-
 FloatArray = NDArray[np.float64]
 # Signs, or parameters of a box, whose 2^12 patterns are all tried: small eigenproblems, a fraction of a second.
 MOST_SIGNS = 12

@@ -10,8 +10,6 @@ from surefoot.operators import Array
 from surefoot.spectra.types import Bounds, Spectrum
 from surefoot.spectra.uncertain._sets import UncertaintySet
 
-__all__ = ["worst_case"]
-
 
 @checked
 def worst_case(members: UncertaintySet | Sequence[Spectrum]) -> Spectrum:

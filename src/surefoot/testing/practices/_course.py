@@ -11,8 +11,6 @@ from surefoot.operators import convolution
 from surefoot.recipes import scale_batch
 from surefoot.testing.practices._practice import Practice, Verdict
 
-__all__ = ["COURSE"]
-
 Answer = Callable[..., Any]
 # What the last practice allows: its task says some twenty.
 TRAININGS = 25

@@ -7,8 +7,6 @@ from typing import Any
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 
-__all__ = ["Practice", "Verdict", "practice", "practices"]
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

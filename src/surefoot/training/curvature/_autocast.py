@@ -10,8 +10,6 @@ from torch import nn
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
 
-__all__ = ["autocast_error", "autocast_to"]
-
 # By convention: the error of a product is a mean over samples, and one figure of it is shown.
 SAMPLES = 64
 

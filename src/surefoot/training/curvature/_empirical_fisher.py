@@ -21,8 +21,6 @@ from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import first_sizes, take
 
-__all__ = ["EmpiricalFisherOf", "empirical_fisher"]
-
 # Sums in another order differ by rounding; a loss that is no mean over samples differs by its own size.
 MEAN_AGREES = 1e-3
 

@@ -23,8 +23,6 @@ from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import leaves
 
-__all__ = ["FisherOf", "fisher"]
-
 
 @checked
 def fisher(

@@ -12,8 +12,6 @@ from surefoot.training.curvature.linearised import HessianOf
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model.loss import Loss
 
-__all__ = ["hessian"]
-
 
 @checked
 def hessian(

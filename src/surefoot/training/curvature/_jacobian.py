@@ -8,8 +8,6 @@ from torch import Tensor
 
 from surefoot.training.curvature.linearised import Product
 
-__all__ = ["outer_product"]
-
 
 def outer_product(outputs: Tensor, parameters: Sequence[Tensor], inner: Callable[[Tensor], Tensor]) -> Product:
     """V -> J' inner(J v), J the Jacobian of the outputs by the parameters.

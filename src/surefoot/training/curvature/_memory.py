@@ -8,8 +8,6 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from surefoot.training.curvature.linearised import Linearised
 
-__all__ = ["UNKNOWN", "footprint"]
-
 # More than any budget: a graph of unknown size is not kept.
 UNKNOWN = 1 << 60
 

@@ -19,8 +19,6 @@ from surefoot.training.model.trees import first_sizes, on_device, spread, to_dou
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
 
-__all__ = ["self_check"]
-
 # At most so many samples, and no more than a share of a batch: the check then costs at most five of its gradients, two
 # for the precision, also where a batch has few samples.
 SAMPLES, SHARE = 4, 8

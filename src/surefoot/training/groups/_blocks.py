@@ -11,8 +11,6 @@ from surefoot.operators import Operator
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.optimizers.frozen import freeze
 
-__all__ = ["blocks", "optimizer_curvature"]
-
 
 @checked
 def blocks(

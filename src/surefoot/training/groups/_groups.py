@@ -22,8 +22,6 @@ from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers.unwrapped import unwrap
 
-__all__ = ["GroupAdvice", "GroupEvidence", "suggest_groups"]
-
 # Rough intervals will do: rates depend on the square root of their ratios, and a miss costs a factor that is clipped.
 RTOL, FAILURE, MOST_PRODUCTS = 0.2, 1e-3, 20
 # A group is flat if its curvature is this far below the sharpest block's, noisy if its ratio is above the median. With

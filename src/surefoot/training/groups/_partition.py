@@ -12,8 +12,6 @@ from surefoot.training.model.parameters import select
 from surefoot.training.model.sandbox import isolate
 from surefoot.training.model.trees import leaves, on_device
 
-__all__ = ["EMBEDDINGS", "HEAD", "SMALL", "depths", "output_module", "partition"]
-
 EMBEDDINGS, HEAD, SMALL = "embeddings", "head", "biases and norms"
 
 

@@ -15,8 +15,6 @@ from surefoot.errors import InvalidInput, InvalidType
 from surefoot.records import VERSION, Record, encode
 from surefoot.training.optimizers.unwrapped import unwrap
 
-__all__ = ["GroupRatio", "UpdateRatios", "update_ratios"]
-
 # What healthy training usually shows; a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
 USUAL = 1e-3
 # An outlier lies this far from the median over the groups, or this far from the usual value. By

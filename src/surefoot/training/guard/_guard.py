@@ -10,8 +10,6 @@ from surefoot.checks import checked
 from surefoot.rules import Watch
 from surefoot.training.loop import Event, Loop
 
-__all__ = ["Guard"]
-
 
 @checked
 class Guard(Loop):

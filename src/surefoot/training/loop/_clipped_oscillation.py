@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-__all__ = ["ClippedOscillation", "Turns", "describe", "plain_rate"]
-
 # So many updates in a row must be clipped before directions are looked at: a fast start is clipped too.
 CLIPPED = 20
 # So many turns in a row: with one parameter each comparison of noise is a coin's toss.

@@ -8,8 +8,6 @@ from typing import Any
 from surefoot.records import Record, key
 from surefoot.training.loop._sharpness import Sharpness
 
-__all__ = ["Event", "History", "Moment", "diagnosis", "thinned"]
-
 # What a checkpoint keeps: so many events, and about twice so many moments; together below 100 kB.
 EVENTS, MOMENTS = 100, 200
 NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer made it"

@@ -8,8 +8,6 @@ from typing import Any
 from surefoot.rules import Decision, Observation, Rule, Watch
 from surefoot.rules.training.watch import WatchState
 
-__all__ = ["LOOKING_BACK", "PROBATION", "UNDOING", "Judge"]
-
 # On probation, after the start and after each return, for so many times the watch's patience.
 PROBATION = 10
 # Updates without an event, the mean loss down again: recovered.

@@ -11,8 +11,6 @@ from surefoot.errors import InvalidInput
 from surefoot.training.model.agreement import local
 from surefoot.training.model.sandbox import keep_random_state, set_buffers_aside
 
-__all__ = ["line_minimum"]
-
 # The first look: this part of the parameters' own length.
 SMALL = 1e-3
 # Between looks, and once between the best one's neighbours.

@@ -11,8 +11,6 @@ from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.agreement import local
 from surefoot.training.model.snapshot import Snapshot, Subject
 
-__all__ = ["PointBefore"]
-
 
 class PointBefore:
     """Keeps the point before an update: its parameters, or all of it with its gradients for a rule that may return.

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from surefoot.training.model.agreement import agree, alone, wide
 
-__all__ = ["Reading", "runs_ahead"]
-
 # Kinds of device that work on by themselves, so that reading a number means waiting; and that have double precision,
 # so that they compare as the host does. On a CPU the numbers are there when the call returns.
 AHEAD = ("cuda",)

@@ -18,8 +18,6 @@ from surefoot.training.model.snapshot import Snapshot, Subject
 from surefoot.training.optimizers import effective_rate
 from surefoot.training.sharpness import SharpnessTracker
 
-__all__ = ["SENSED", "Sensed", "Sensors", "along"]
-
 # What a training run can show a rule; see `surefoot.rules.Observation`.
 SENSED = frozenset({
     "iteration", "step", "loss", "losses", "gradient_norm", "gradient_change", "direction_norm", "slope",

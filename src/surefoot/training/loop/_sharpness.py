@@ -15,8 +15,6 @@ from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import hessian
 from surefoot.training.optimizers import optimizer_limits
 
-__all__ = ["Sharpness", "measure"]
-
 # A diagnosis needs one digit: a dozen products or so.
 RTOL = 0.1
 FAILURE = 1e-3

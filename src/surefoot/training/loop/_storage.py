@@ -16,8 +16,6 @@ from surefoot.errors import InvalidType
 from surefoot.training.model.agreement import rank
 from surefoot.training.model.snapshot import Snapshot, Subject
 
-__all__ = ["DirectoryStore", "MemoryStore", "Store", "saved_in", "store_for", "write_atomically"]
-
 # Read in pieces, so that a check needs no second copy in memory.
 PIECE = 1 << 20
 

@@ -11,8 +11,6 @@ from surefoot.training.loop.copies import Copies
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.training_step import TrainingStep
 
-__all__ = ["Trials"]
-
 
 class Trials:
     """Runs the copies of a trial as the rule's decisions say.

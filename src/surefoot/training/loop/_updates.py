@@ -25,8 +25,6 @@ from surefoot.training.model.agreement import alone, unread_norm
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.snapshot import Snapshot
 
-__all__ = ["Updates"]
-
 # Below this factor a braked run hardly moves, and says so.
 HARDLY = 1e-3
 # What an update that is only noted is told.

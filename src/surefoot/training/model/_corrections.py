@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Corrected"]
-
 # PyTorch's own constant in embedding_renorm_.
 RENORM = 1e-7
 

@@ -22,8 +22,6 @@ from surefoot.training.model.sandbox import isolate, plain_module
 from surefoot.training.model.trees import on_device, take
 from surefoot.training.noise._sources import check_repeatable
 
-__all__ = ["mean_square_limits"]
-
 # The mean of the samples' losses and the loss of the batch differ by rounding, or by their own size.
 AGREES = 1e-3
 COUPLED = "samples have no curvature of their own (batch normalisation in train mode); call model.eval()"

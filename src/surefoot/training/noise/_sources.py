@@ -19,8 +19,6 @@ from surefoot.training.model.parameters import Block
 from surefoot.training.model.sandbox import isolate, random_modules, threads_for
 from surefoot.training.model.trees import first_sizes, leaves, map_tensors, on_device, take
 
-__all__ = ["MiniBatchSource", "ModelSource", "SampleSource", "check_repeatable"]
-
 # Numbers in memory for the gradients of some samples (64 MB), and samples at most, for the sake of their activations;
 # by convention.
 CHUNK, MOST_AT_ONCE = 1 << 23, 512

@@ -5,8 +5,6 @@ from surefoot.stability import ClippedLimits, Limits
 from surefoot.stability.clipped import clipped_limits
 from surefoot.training.optimizers.frozen import Frozen
 
-__all__ = ["limits_with_cap"]
-
 
 def limits_with_cap(limit: Limits, spec: Spectrum, frozen: Frozen, cap: float) -> ClippedLimits:
     """The limits with what is known about a cap; what acts between the cap and the step makes it unknown.

@@ -10,8 +10,6 @@ from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Ne
 from surefoot.training.optimizers._methods import NesterovAverage
 from surefoot.training.optimizers.frozen import method_of
 
-__all__ = ["effective_rate", "equivalent_rate"]
-
 
 @checked
 def effective_rate(method: Method | Optimizer, rate: float | None = None, *, curvature: float = 0.0) -> float:

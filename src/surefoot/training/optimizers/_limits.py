@@ -19,8 +19,6 @@ from surefoot.training.optimizers._weight_decay import best_step_with_decay
 from surefoot.training.optimizers.frozen import Frozen, freeze
 from surefoot.training.optimizers.unwrapped import unwrap
 
-__all__ = ["optimizer_limits"]
-
 
 @checked
 def optimizer_limits(

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from surefoot.errors import InvalidInput
 from surefoot.methods import Flow, Method, State
 
-__all__ = ["NesterovAverage"]
-
 
 @dataclass(frozen=True, slots=True)
 class NesterovAverage(Method):

@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["amplification_with_decay", "best_step_with_decay"]
-
 # Rates tried per decade before the best is refined, and decades below the largest stable one: the best rate of a
 # condition number up to 1e8 lies there.
 PER_DECADE, DECADES = 40, 8

@@ -8,8 +8,6 @@ from surefoot.errors import InvalidInput
 from surefoot.rules import AlongStep, Autopilot, Cooldown, Known, Polyak, Rule, Sharpness, named_rule, named_rules
 from surefoot.rules.names import parse_name
 
-__all__ = ["pilot_rule", "refuse_foreign_steps"]
-
 _OWN: dict[str, Callable[[], Rule]] = {
     "auto": lambda: Autopilot(),
     "along-step": lambda: Cooldown(rule=AlongStep()),

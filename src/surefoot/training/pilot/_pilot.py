@@ -12,8 +12,6 @@ from surefoot.training.loop import Loop, Moment
 from surefoot.training.optimizers.unwrapped import tunes_itself
 from surefoot.training.pilot._named import pilot_rule, refuse_foreign_steps
 
-__all__ = ["Pilot"]
-
 
 @checked
 class Pilot(Loop):

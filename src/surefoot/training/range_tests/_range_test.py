@@ -24,8 +24,6 @@ from surefoot.training.optimizers.unwrapped import tunes_itself, unwrap
 from surefoot.training.range_tests._result import RangeTest, Rehearsal
 from surefoot.training.range_tests.small_run import SmallRun
 
-__all__ = ["range_test"]
-
 # Copies of the run, and what the reach and the losses at the start take at most: 34 and 5 evaluations.
 COPIES, FIRST = 4, 13
 SHORTEST = 16

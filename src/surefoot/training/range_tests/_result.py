@@ -7,8 +7,6 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.solvers import Ending
 
-__all__ = ["RangeTest", "Rehearsal"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal(Record):

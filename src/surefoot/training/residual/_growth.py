@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from surefoot.training.residual._result import ResidualBlock
 from surefoot.training.residual._signals import Signals
 
-__all__ = ["bounded_scale", "predict_growth"]
-
 # The square of a size may grow so much across depth: what iid blocks with h = L^-1/2 do, (1 + 1/L)^L.
 BOUND = math.e
 # Scales searched, 20 to a decade: growth rises with h but for branches that shrink what they meet, where it may dip.

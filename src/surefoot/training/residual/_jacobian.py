@@ -11,8 +11,6 @@ from torch.autograd.graph import GradientEdge
 from surefoot.operators import Array, MatrixOperator, Operator
 from surefoot.training.model.sandbox import twice_differentiable
 
-__all__ = ["JacobianOf", "form"]
-
 # Rows of a Jacobian that one backward pass of many vectors forms: each row keeps a copy of every activation.
 ROWS = 128
 

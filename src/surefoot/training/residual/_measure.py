@@ -15,8 +15,6 @@ from surefoot.training.residual._jacobian import JacobianOf, form
 from surefoot.training.residual._result import ResidualBlock
 from surefoot.training.residual._trace import Step
 
-__all__ = ["matrix_or_products", "measure_block", "norm"]
-
 # Up to this size a Jacobian is formed, by one batched backward pass, and solved exactly, in tenths of a second.
 FORMED = 400
 # Products for Ritz values, which are estimates whatever their number: enough for the outline of a disc.

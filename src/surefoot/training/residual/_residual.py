@@ -23,8 +23,6 @@ from surefoot.training.residual._signals import Signals, prepare, run, signals
 from surefoot.training.residual._trace import Step, Trace
 from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 
-__all__ = ["residual_stability"]
-
 
 @checked
 def residual_stability(

@@ -10,8 +10,6 @@ from surefoot.spectra import Bounds, Spectrum
 from surefoot.stability import Limits
 from surefoot.tables import align
 
-__all__ = ["DepthScaling", "ResidualBlock", "ResidualStability"]
-
 # Blocks shown in print: a screen's worth.
 SHOWN = 12
 

@@ -15,8 +15,6 @@ from surefoot.training.residual._signals import prepare, run
 from surefoot.training.residual._trace import Edge, Step, Trace
 from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 
-__all__ = ["DEPTH_SCALES", "ResidualScales", "attach", "scale_residuals"]
-
 # By name: the scale at which a random stack grows by e in the square, and the one of a differential equation.
 DEPTH_SCALES = {"1/sqrt(L)": lambda depth: depth**-0.5, "1/L": lambda depth: 1 / depth}
 # What may stand between a module and the sum: linear in the module's output.

@@ -18,8 +18,6 @@ from surefoot.training.model.sandbox import plain_module, random_modules, twice_
 from surefoot.training.model.trees import first_sizes, leaves, on_device
 from surefoot.training.residual._trace import Step, Trace, trace_forward
 
-__all__ = ["Signals", "prepare", "run", "signals"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:

@@ -13,8 +13,6 @@ from torch.overrides import TorchFunctionMode
 from surefoot.training.model.sandbox import isolate
 from surefoot.training.model.trees import leaves, map_tensors
 
-__all__ = ["Call", "Edge", "Step", "Trace", "trace_forward"]
-
 Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: what identifies a value
 
 ADD = frozenset({torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__})

@@ -17,8 +17,6 @@ from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.batches import Batches
 from surefoot.training.model.minibatches import MiniBatches
 
-__all__ = ["MiniBatchBias", "minibatch_bias"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiniBatchBias(Record):

@@ -7,8 +7,6 @@ from typing import Any
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
-__all__ = ["SharpnessReading"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharpnessReading(Record):

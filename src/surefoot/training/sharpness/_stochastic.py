@@ -25,8 +25,6 @@ from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers.frozen import Frozen, freeze
 
-__all__ = ["StochasticCurvature", "stochastic_curvature"]
-
 # Part of the probability of being wrong that the mini-batches' own upper ends may use; the spread between mini-batches
 # needs the rest. By convention: Lanczos pays for certainty with the logarithm of it, so little is enough.
 LANCZOS = 0.1

@@ -21,8 +21,6 @@ from surefoot.training.optimizers.frozen import Frozen, freeze
 from surefoot.training.sharpness._minibatch_bias import MiniBatchBias, minibatch_bias
 from surefoot.training.sharpness._reading import SharpnessReading
 
-__all__ = ["SharpnessTracker"]
-
 # Two products are enough where the residual is this small: a Ritz value is off by its square over the gap.
 SETTLED = 0.02
 # A residual as large as this belongs to no eigenvector: the old one is lost.

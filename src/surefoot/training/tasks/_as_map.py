@@ -18,8 +18,6 @@ from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import isolate, plain_module, random_modules
 from surefoot.training.model.trees import on_device
 
-__all__ = ["DescentMap", "as_map"]
-
 # Relative difference of two ways to the same gradient that is rounding, in units of the parameters' precision: sums
 # over thousands of samples in another order.
 ROUNDING = 1e3

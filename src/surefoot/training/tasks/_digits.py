@@ -7,8 +7,6 @@ from surefoot.errors import MissingExtra
 from surefoot.training.model import supervised
 from surefoot.training.tasks._task import Task
 
-__all__ = ["digits", "digits_task"]
-
 
 def digits_task(rng: int = 0) -> Task:
     """Handwritten digits: an MLP 64-64-64-10 with ReLU and cross-entropy on scikit-learn's 1797 images of 8 x 8.

@@ -8,8 +8,6 @@ numbers are drawn in another order, so samples are not theirs one by one.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLASSES", "LENGTH", "signals"]
-
 Reals = NDArray[np.float64]
 
 CLASSES = 10

@@ -15,8 +15,6 @@ from surefoot.training.residual.blocks import Blocks
 from surefoot.training.tasks._digits import digits
 from surefoot.training.tasks._task import Task
 
-__all__ = ["DEPTHS", "ResidualTask", "ResnetMLP", "resnet_mlp_task"]
-
 # Depths at which the signal grows visibly and the float32 range still holds it, 2^(depth/2).
 DEPTHS = (4, 256)
 DEPTH = 16

@@ -10,8 +10,6 @@ from surefoot.training.tasks._digits import digits
 from surefoot.training.tasks._mnist1d import CLASSES, signals
 from surefoot.training.tasks._task import Task
 
-__all__ = ["char_transformer_task", "digits_rnn_task", "mnist1d_cnn_task"]
-
 # Sizes small enough to train on two cores while one waits. By convention.
 SIGNALS = 4000
 CHANNELS = 24

@@ -27,8 +27,6 @@ from surefoot.training.noise import gradient_noise
 from surefoot.training.noise.measure import GROUPS
 from surefoot.training.optimizers.frozen import Frozen, freeze
 
-__all__ = ["OPTIMIZERS", "Candidate", "Task"]
-
 OptimizerFactory = Callable[[Any, float], Optimizer]
 
 # Any rate: the curvature that a candidate sees does not depend on it.

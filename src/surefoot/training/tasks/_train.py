@@ -24,8 +24,6 @@ from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot, PilotLog
 from surefoot.training.tasks._task import SOME_RATE, Task
 
-__all__ = ["TrainingRun", "choose_optimizer", "train"]
-
 # What a person types for the optimizers that a task has by default.
 SHORT = {"adamw": "AdamW", "sgd": "SGD", "momentum": "SGD momentum 0.9", "nesterov": "SGD Nesterov 0.9"}
 # Rows of the table in print.

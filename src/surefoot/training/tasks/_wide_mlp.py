@@ -7,8 +7,6 @@ from surefoot.training.tasks._digits import digits
 from surefoot.training.tasks._task import OPTIMIZERS, Task
 from surefoot.training.width.wide import CLASSES, WideMLP, WidthStudy, width_study
 
-__all__ = ["WideTask", "wide_mlp_task"]
-
 # Sizes that train on two cores while one waits. By convention.
 WIDTH, CURVATURE_SAMPLES = 128, 300
 

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from surefoot.spectra import Bounds, MarchenkoPastur, norm_squared
 from surefoot.training.width._layers import abstention
 
-__all__ = ["bias_of", "check_initial", "variance_of"]
-
 # Standard deviations away from what independent entries give: of the mean, and of the largest singular value, whose law
 # (Tracy-Widom) has a heavier tail and is that of large matrices. Five of the one are passed by chance once in 2e6, six
 # of the other once in 1e5.

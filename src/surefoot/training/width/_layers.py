@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
 
-__all__ = ["Applied", "abstention", "is_known", "layers_in_sequence", "unknown_modules"]
-
 Kinds = Sequence[type[nn.Module]]
 
 # Relative to the largest entry: what a product of float32 computed a second time, in other blocks, may differ by.

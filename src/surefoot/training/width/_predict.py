@@ -12,8 +12,6 @@ from surefoot.training.model import Supervised
 from surefoot.training.width._initial import bias_of, check_initial, variance_of
 from surefoot.training.width._layers import abstention, is_known, layers_in_sequence, unknown_modules
 
-__all__ = ["predict_network"]
-
 # Activations with a kernel in `spectra.random_matrices`, and layers that change nothing of it.
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.GELU: "gelu"}
 # Layers that leave what passes as it is in eval mode, and all whose effect on a covariance is known.
