@@ -160,6 +160,23 @@ def test_a_wrapped_optimizer_is_unwrapped():
     assert math.isfinite(final(model))
 
 
+class Counting(torch.optim.SGD):
+    """Does something of its own where gradients are forgotten, as those do that hold them in one buffer."""
+
+    zeroed = 0
+
+    def zero_grad(self, set_to_none=True):
+        self.zeroed += 1
+        super().zero_grad(set_to_none)
+
+
+def test_an_optimizers_own_zero_grad_is_called_at_each_update():
+    model = network()
+    optimizer = Counting(model.parameters(), lr=0.1)
+    guarded(Guard(model, optimizer), 30)
+    assert optimizer.zeroed == 30
+
+
 class Prodigy(torch.optim.SGD):
     """By name and groups one of those that find their own rate."""
 

@@ -181,10 +181,11 @@ class Updates:
         """Before the first forward pass of an update."""
         if self.trials.running:
             self._note_structure()
-        if not self.trials.running:
-            if self.step.begin():
-                self._note_structure()
-            self._measure_variation()
+            if self.trials.running:
+                return
+        if self.step.begin():
+            self._note_structure()
+        self._measure_variation()
 
     def _note_structure(self) -> None:
         """Another set of parameters, or another precision, makes what was kept void."""
@@ -210,7 +211,7 @@ class Updates:
     def _complete(self) -> None:
         """All parts of the batch are there: judge, decide, act, write it down."""
         parts, self._parts = self._parts, []
-        total = sum(weight for _, weight in parts)
+        total = parts[0][1] if len(parts) == 1 else sum(weight for _, weight in parts)
         events = len(self.log.events)
         try:
             moment = self._try(total) if self.trials.running else self._take(parts, total)

@@ -66,6 +66,7 @@ class TrainingStep:
         self._unscaled = False
         self._seen: Any = None
         self._simple = False
+        self._usual_zero = all(getattr(o.zero_grad, "__func__", None) is Optimizer.zero_grad for o in self.optimizers)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -82,9 +83,14 @@ class TrainingStep:
         bool
             Whether the parameters are others than the last time, or in another precision.
         """
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
         now = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        if self._usual_zero:
+            # what it does, without its entry in the profiler, which takes as long as the norm of all gradients
+            for p in now:
+                p.grad = None
+        else:
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
         seen = list(map(id, now)), [p.dtype for p in now]
         changed = seen != self._seen
         if changed:
