@@ -37,10 +37,12 @@ PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(Non
 class Range:
     """The numbers that an argument may be, as mathematicians write an interval: "(0, inf)", "[0, 1)", "[1, 12]".
 
-    Never infinity or NaN. A function gets what it was given as a plain float, or as an int where its hint is one.
+    Never infinity or NaN. A function gets what it was given as a plain float, or as an int where its hint is one. The
+    error ends with `advice`, if there is some: why the range is what it is, or what to do instead.
     """
 
     interval: str
+    advice: str = ""
 
     def clean(self, value: Any, name: str, *, whole: bool) -> float:
         """The number, if it lies in the interval.
@@ -55,7 +57,8 @@ class Range:
         above = low < number or (low == number and self.interval[0] == "[")
         below = number < high or (number == high and self.interval[-1] == "]")
         if not (above and below and -math.inf < number < math.inf):
-            raise InvalidInput(f"{name} must {self._words(low, high, whole)}; got {value!r}")
+            advice = f"; {self.advice}" if self.advice else ""
+            raise InvalidInput(f"{name} must {self._words(low, high, whole)}; got {value!r}{advice}")
         return number
 
     def _words(self, low: float, high: float, whole: bool) -> str:
@@ -75,6 +78,7 @@ Positive = Annotated[float, Range("(0, inf)")]
 Nonnegative = Annotated[float, Range("[0, inf)")]
 Fraction = Annotated[float, Range("(0, 1)")]
 Finite = Annotated[float, Range("(-inf, inf)")]
+Share = Annotated[float, Range("[0, 1)")]
 Count = Annotated[int, Range("[1, inf)")]
 
 

@@ -245,7 +245,6 @@ def test_json():
         (lambda: step_moments(PROBLEMS["logistic"], rate=-1.0, batch=1), InvalidInput, "rate"),
         (lambda: step_moments(PROBLEMS["logistic"], rate=1.0, batch=41, replacement=False), InvalidInput, "41"),
         (lambda: estimate(deviations(X[:2]), None, failure=0.1, source="", gradients=1), InvalidInput, "at least 3"),
-        (lambda: estimate(deviations(X), None, failure=1.0, source="", gradients=1), InvalidInput, "failure"),
         (lambda: gradient_noise(PROBLEMS["logistic"]).diffusion(0.1, 0), InvalidInput, "batch"),
         (lambda: gradient_noise(PROBLEMS["logistic"]).progress(0.5), InvalidInput, "batch"),
         (lambda: mean_square_limits(Quadratic(np.eye(2)), 1), InvalidType, "no terms"),

@@ -211,7 +211,11 @@ KERNEL = np.ones((3, 3)) / 9
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, "wrap"), InvalidInput, "boundary must be 'periodic'"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, noise=-1), InvalidInput, "noise must be finite and >= 0"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL, ridge=-1), InvalidInput, "ridge must be finite and >= 0"),
-        (lambda: discrepancy(Deblurring(np.zeros((3, 3)), KERNEL), tau=0.9), InvalidInput, "at least 1; got 0.9"),
+        (
+            lambda: discrepancy(Deblurring(np.zeros((3, 3)), KERNEL), tau=0.9),
+            InvalidInput,
+            "tau must be in .1, inf.; got 0.9; below 1",
+        ),
         (lambda: discrepancy(Deblurring(np.zeros((3, 3)), KERNEL), noise=-1), InvalidInput, "noise must be"),
         (lambda: noise_level(np.zeros((1, 1))), InvalidInput, "two samples"),
         (lambda: Deblurring(np.zeros((3, 3)), KERNEL).value(np.zeros(8)), InvalidInput, r"\(9,\)"),

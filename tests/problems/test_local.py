@@ -96,13 +96,13 @@ def test_the_unit_of_x(exponent, s):
 @pytest.mark.parametrize(
     ("exponent", "options", "error", "message"),
     [
-        (1.0, {}, InvalidInput, r"exponent must be finite and > 1; got 1\.0.*AbsoluteLoss"),
+        (1.0, {}, InvalidInput, r"exponent must be in .1, inf.; got 1\.0; for 1 use AbsoluteLoss"),
         (np.inf, {}, InvalidInput, "got inf"),
         ("four", {}, InvalidType, "exponent must be a number; got 'four'"),
         (4, {"start": [0.0, 0.0]}, InvalidInput, "start must not be 0"),
         (1.5, {"start": [1.0, 0.0]}, InvalidInput, "start must not be 0"),
         (4, {"size": 3, "start": [1.0]}, InvalidInput, r"start must have shape \(3,\)"),
-        (4, {"size": 0}, InvalidInput, "at least one unknown"),
+        (4, {"size": 0}, InvalidInput, "size must be a whole number >= 1"),
         (4, {"start": [np.nan]}, NotFinite, "start has 1 NaN"),
     ],
 )
@@ -225,7 +225,7 @@ def test_the_same_seed_draws_the_same_samples():
         ((3.0, rosenbrock_gradient), {"size": 2}, InvalidType, "value must be a function; got 3.0"),
         ((rosenbrock, rosenbrock_gradient, 7), {"size": 2}, InvalidType, "hessian_product must be a function"),
         ((rosenbrock, rosenbrock_gradient), {"size": 2, "start": [1.0]}, InvalidInput, r"start must have shape \(2,\)"),
-        ((rosenbrock, rosenbrock_gradient), {"size": 0}, InvalidInput, "at least one unknown; got size 0"),
+        ((rosenbrock, rosenbrock_gradient), {"size": 0}, InvalidInput, "size must be a whole number >= 1; got 0"),
         ((rosenbrock, rosenbrock_gradient), {"size": 2, "radius": 0.0}, InvalidInput, "radius must be positive"),
     ],
 )

@@ -176,7 +176,7 @@ def test_pi_rule():
         (lambda: sf.integrate(circle, (0, 1), [np.nan, 0.0]), NotFinite, "y0"),
         (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], step=-1.0), InvalidInput, "step"),
         (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], step=1e-9), InvalidInput, "max_steps"),
-        (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], rtol=0.0), InvalidInput, "tolerances"),
+        (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], rtol=0.0), InvalidInput, "rtol must be in"),
         (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], max_steps=0), InvalidInput, "max_steps"),
         (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], method="RK9"), InvalidInput, "LSODA"),
         (lambda: sf.integrate(circle, (0, 1), [1.0, 0.0], method=3), InvalidType, "Method"),

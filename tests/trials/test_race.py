@@ -166,9 +166,9 @@ def test_progress_counts_up_and_names_who_runs():
         ({"rules": ["auot"]}, "unknown rule 'auot'; did you mean auto"),
         ({"rules": ["hevy-ball"]}, "did you mean heavy-ball"),
         ({"rules": ["constant"]}, "constant needs a step"),
-        ({"steps": 0}, "steps must be at least 1"),
-        ({"tol": 0.0}, r"tol in \(0, 1\)"),
-        ({"tol": math.nan}, r"tol in \(0, 1\)"),
+        ({"steps": 0}, "steps must be a whole number >= 1"),
+        ({"tol": 0.0}, r"tol must lie strictly between 0 and 1"),
+        ({"tol": math.nan}, r"tol must lie strictly between 0 and 1"),
     ],
 )
 def test_what_cannot_be_raced_is_said_before_anything_is_computed(how, message):

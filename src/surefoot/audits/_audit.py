@@ -14,7 +14,7 @@ from surefoot.audits._series import Series, series_of
 from surefoot.audits._shapes import Table
 from surefoot.audits._types import Audit
 from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
-from surefoot.checks import checked
+from surefoot.checks import Fraction, checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import LogFile, read_log
 from surefoot.tables import spread
@@ -42,7 +42,7 @@ _MOST_GROUPS = 8
 
 
 @checked
-def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) -> Audit:
+def audit(log: Any, plan: Any, *, column: str | None = None, tol: Fraction = 1e-3) -> Audit:
     """Compare the rates that ran with a plan, and say what made the difference.
 
     A departure is a difference of more than `tol` times the largest rate that ran. The causes (docs/audit.md) are
@@ -85,8 +85,6 @@ def audit(log: Any, plan: Any, *, column: str | None = None, tol: float = 1e-3) 
     >>> result.verdict, result.cause, result.first_departure
     ('departs', 'stepped too often', 6)
     """
-    if not 0 < tol < 1:
-        raise InvalidInput(f"tol is a part of the largest rate, in (0, 1); got {tol!r}")
     file = read_log(log)
     series = series_of(file, column)
     # rates near the largest number there is overflow in a curve's square: that curve then does not fit

@@ -8,11 +8,12 @@ the Hessian) c is the flow eigenvalue -c, so for an optimiser z = -step * c.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot.checks import Range, checked
 from surefoot.methods._region import Region, region_of
 from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods.search import best_step, first_crossing
@@ -138,7 +139,10 @@ class Method(ABC):
         """Largest stable step * frequency: `limit_along` the imaginary axis."""
         return float(self.limit_along(1j))
 
-    def region(self, window: tuple[float, float, float, float] | None = None, points: int = 201) -> Region:
+    @checked
+    def region(
+        self, window: tuple[float, float, float, float] | None = None, points: Annotated[int, Range("[2, inf)")] = 201
+    ) -> Region:
         """The stability region, for a picture.
 
         Parameters

@@ -6,16 +6,13 @@ serves optimisers and flows. With a constant step that is the same iteration.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import Range, checked
+from surefoot.checks import Share, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
-
-Share = Annotated[float, Range("[0, 1)")]
 
 
 def _check_ends(smallest: float, largest: float) -> None:

@@ -50,8 +50,6 @@ class Region(Record):
 
 def region_of(method: Any, window: tuple[float, float, float, float] | None, points: int) -> Region:
     """See `Method.region`."""
-    if points < 2:
-        raise InvalidInput(f"points must be at least 2; got {points!r}")
     angles = np.linspace(np.pi / 2, np.pi, 91)
     rays = np.asarray(np.exp(1j * angles), dtype=np.complex128)
     rays[0], rays[-1] = 1j, -1

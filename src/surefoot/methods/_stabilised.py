@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import Nonnegative, Range, checked
+from surefoot.checks import Nonnegative, Positive, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods.search import bisect_crossing
@@ -60,7 +60,8 @@ class _Stabilised(Method):
         return self.stages
 
     @classmethod
-    def covering(cls, reach: float, **settings: Any) -> Self:
+    @checked
+    def covering(cls, reach: Positive, **settings: Any) -> Self:
         """The fewest stages with a real limit of at least `reach` = step * largest eigenvalue.
 
         Parameters
@@ -75,8 +76,6 @@ class _Stabilised(Method):
             If that takes more than 10000 stages, or reach is not finite and positive.
         """
         build: Any = cls
-        if not 0 < reach < math.inf:
-            raise InvalidInput(f"reach must be positive and finite; got {reach!r}")
         least = most = settings.get("order", 2)
         while build(most, **settings).real_limit < reach:
             least, most = most, 2 * most

@@ -86,17 +86,15 @@ def estimate(
     curved : Deviations, optional
         The gradients in the inner product of the curvature H.
     failure : float
-        1 - the level of the intervals.
+        1 - the level of the intervals, in (0, 1).
     source, gradients, note
         As in `GradientNoise`.
 
     Raises
     ------
     InvalidInput
-        If there are too few of them, or the failure is no probability.
+        If there are too few of them.
     """
-    if not 0 < failure < 1:
-        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
     groups = len(plain.sizes)
     if groups < LEAST_GROUPS:
         raise InvalidInput(f"noise needs at least {LEAST_GROUPS} independent gradients; got {groups}; give more data")

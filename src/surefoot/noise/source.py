@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, checked
 from surefoot.noise._types import GradientNoise
 from surefoot.noise.estimate import Deviations, estimate, exact
 from surefoot.operators import Array
@@ -48,7 +48,7 @@ class Source(ABC):
 
 @checked
 def measure_noise(
-    source: Source, *, failure: float | None, product: Callable[[Any], Any] | None = None
+    source: Source, *, failure: Fraction | None, product: Callable[[Any], Any] | None = None
 ) -> GradientNoise:
     """The noise of a source's gradients.
 

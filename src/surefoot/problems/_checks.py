@@ -1,6 +1,5 @@
 """What the problems ask of their data: each check returns the cleaned value."""
 
-import math
 from typing import Any
 
 import array_api_compat as compat
@@ -59,26 +58,19 @@ def real_vector(value: Any, size: int, name: str) -> Array:
     return vector.astype(np.float64)
 
 
-def nonnegative(value: Any, name: str) -> float:
-    """A finite float >= 0.
-
-    Raises
-    ------
-    InvalidType
-        If it is not a number.
-    InvalidInput
-        If it is negative, NaN or infinite.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"{name} must be a number; got {value!r}") from error
-    if not 0 <= number < math.inf:
-        raise InvalidInput(f"{name} must be finite and >= 0; got {number!r}")
-    return number
+def regression_data(A: Any, b: Any) -> tuple[Matrix, Array]:
+    """The cleaned matrix and the targets as a column, shape (n, 1)."""
+    matrix = real_matrix(A, "A")
+    return matrix, real_vector(b, matrix.shape[0], "b")[:, None]
 
 
-def binary_labels(value: Any, rows: int, name: str) -> Array:
+def classification_data(X: Any, y: Any) -> tuple[Matrix, Array]:
+    """The cleaned matrix and the signs of two classes as a column, shape (n, 1)."""
+    matrix = real_matrix(X, "X")
+    return matrix, _binary_labels(y, matrix.shape[0], "y")[:, None]
+
+
+def _binary_labels(value: Any, rows: int, name: str) -> Array:
     """Labels from {0, 1}, {-1, 1} or {False, True} as -1.0 and 1.0, shape (rows,).
 
     Raises

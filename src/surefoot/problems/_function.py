@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Count, Positive, checked, real_array
+from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems._base import Problem
 from surefoot.problems._checks import real_vector
@@ -91,24 +91,18 @@ class Function(Problem):
         gradient: Callable[[Array], Any],
         hessian_product: Callable[[Array, Array], Any] | None = None,
         *,
-        size: int | None = None,
+        size: Count | None = None,
         start: Any = None,
-        radius: float = 1.0,
+        radius: Positive = 1.0,
         convex: bool = False,
         name: str = "function",
         rng: int | np.random.Generator = 0,
     ) -> None:
-        given = {"value": value, "gradient": gradient, "hessian_product": hessian_product}
-        for role, function in given.items():
-            if not callable(function) and not (role == "hessian_product" and function is None):
-                raise InvalidType(f"{role} must be a function of x; got {function!r}")
         if size is None and start is None:
             raise InvalidInput("the number of unknowns is not known; give size or start")
-        if not 0 < radius < np.inf:
-            raise InvalidInput(f"radius must be positive and finite; got {radius!r}")
         size = np.size(start) if size is None else size
         if size < 1:
-            raise InvalidInput(f"there must be at least one unknown; got size {size}")
+            raise InvalidInput("start must have at least one entry")
         self._start = np.zeros(size) if start is None else real_vector(start, size, "start")
         self._value, self._gradient, self._product = value, gradient, hessian_product
         self._radius = float(radius)

@@ -1,12 +1,11 @@
 """Sums of powers: the smallest functions without a global step."""
 
-import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
-from surefoot.errors import InvalidInput, InvalidType, NotSmooth
+from surefoot.checks import Count, Range, checked, real_array
+from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
 from surefoot.problems._checks import real_vector
@@ -14,6 +13,7 @@ from surefoot.spectra import Bounds, Spectrum
 
 # Below an exponent of 2 the claim holds while no |x_i| falls under this part of the least at the start.
 KEPT = 0.5
+Exponent = Annotated[float, Range("(1, inf)", "for 1 use AbsoluteLoss, which knows that it is not smooth")]
 
 
 @checked
@@ -61,10 +61,8 @@ class PowerSum(Problem):
       holds in f <= f(x0) = 1; no step holds for all x: the curvature grows without bound as x grows
     """
 
-    def __init__(self, exponent: float, *, size: int | None = None, start: Any = None) -> None:
-        self._p = _exponent(exponent)
-        if size is not None and size < 1:
-            raise InvalidInput(f"there must be at least one unknown; got size {size}")
+    def __init__(self, exponent: Exponent, *, size: Count | None = None, start: Any = None) -> None:
+        self._p = exponent
         if start is None:
             start = np.ones(1 if size is None else size)
         start = real_array(start, "start")
@@ -157,15 +155,3 @@ class PowerSum(Problem):
             note="p (p - 1) |x|^(p - 2)",
             region=region,
         )
-
-
-def _exponent(value: Any) -> float:
-    try:
-        p = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"exponent must be a number; got {value!r}") from error
-    if not 1 < p < math.inf:
-        raise InvalidInput(
-            f"exponent must be finite and > 1; got {p!r}: for 1 use AbsoluteLoss, which knows that it is not smooth"
-        )
-    return p

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError
 from surefoot.operators import Array, Matrix, Operator, as_operator
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change
-from surefoot.problems._checks import nonnegative, real_vector
+from surefoot.problems._checks import real_vector
 from surefoot.spectra import Spectrum, spectrum
 
 # Random probes: an asymmetry shows in the first with probability 1, unless it is near rounding.
@@ -59,11 +59,11 @@ class Quadratic(Problem):
     True
     """
 
-    def __init__(self, Q: Any, b: Any = None, *, ridge: float = 0.0) -> None:
+    def __init__(self, Q: Any, b: Any = None, *, ridge: Nonnegative = 0.0) -> None:
         self._Q = symmetric_operator(Q)
         n = self._Q.shape[0]
         self._b = np.zeros(n) if b is None else real_vector(b, n, "b")
-        self._ridge = nonnegative(ridge, "ridge")
+        self._ridge = ridge
 
     @property
     def name(self) -> str:

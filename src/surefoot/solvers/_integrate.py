@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import Positive, Range, checked
+from surefoot.checks import Nonnegative, Positive, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import RK4, DormandPrince, Method, RungeKutta
 from surefoot.operators import Array
@@ -16,7 +16,7 @@ from surefoot.problems import Problem
 from surefoot.problems.trial_points import attempt
 from surefoot.rules import PI, Rule
 from surefoot.solvers._rkc import ChebyshevSteps
-from surefoot.solvers._start import Start, check_tolerances, first_step
+from surefoot.solvers._start import RelativeTolerance, Start, first_step
 from surefoot.solvers._trajectory import StabilityCheck, Trajectory
 from surefoot.spectra import jacobian
 from surefoot.spectra.measured.jacobian import Fun
@@ -66,8 +66,8 @@ def integrate(
     method: Method | str | None = None,
     step: Positive | None = None,
     rule: Rule | None = None,
-    rtol: float = 1e-6,
-    atol: float = 1e-9,
+    rtol: RelativeTolerance = 1e-6,
+    atol: Nonnegative = 1e-9,
     max_steps: Annotated[int, Range(f"[1, {MOST_STEPS}]")] = 100_000,
     monitor: bool = True,
 ) -> Trajectory:
@@ -124,7 +124,6 @@ def integrate(
     the step 0.05 is above the stable 0.04 at t = 0
     """
     start = Start.checked(fun, span, y0)
-    check_tolerances(rtol, atol)
     if method == "RKC":
         return _adaptive(start, ChebyshevSteps(start), step, rule, rtol, atol, max_steps)
     if isinstance(method, str):

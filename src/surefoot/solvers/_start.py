@@ -3,19 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import real_array
+from surefoot.checks import Range, real_array
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
 from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
 from surefoot.spectra.measured.jacobian import Fun, check_fun
 
 # By SciPy's convention: no estimate of a step's error is more accurate than a hundred rounding errors of its terms.
-LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
+LEAST_RTOL = 100 * 2.0**-52
+RelativeTolerance = Annotated[float, Range(f"[{LEAST_RTOL}, inf)", "rounding hides smaller errors")]
 
 
 @dataclass(slots=True)
@@ -57,18 +58,6 @@ class Start:
             return np.full_like(z, math.nan) if slope is None else step * np.append(slope, 1.0)
 
         return push
-
-
-def check_tolerances(rtol: float, atol: float) -> None:
-    """Nothing, unless no step could keep them.
-
-    Raises
-    ------
-    InvalidInput
-        If one is negative or not finite, or rtol below what rounding lets an error estimate see.
-    """
-    if not (LEAST_RTOL <= rtol < math.inf and 0 <= atol < math.inf):
-        raise InvalidInput(f"tolerances need {LEAST_RTOL:.2g} <= rtol and 0 <= atol, finite; got {rtol!r} and {atol!r}")
 
 
 def first_step(start: Start, order: int, rtol: float, atol: float) -> float:

@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput
+from surefoot.checks import Finite, checked
 from surefoot.methods import Method
 from surefoot.records import Record
 from surefoot.rules.wrappers.clipped import CUT
@@ -111,7 +110,7 @@ class Verdict(Record):
 
 
 @checked
-def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
+def predicted_rate(spectrum: Spectrum, step: Finite, method: Method) -> float:
     """The growth per step of the slowest component at a constant step, asymptotic; local where the spectrum is.
 
     Parameters
@@ -141,8 +140,6 @@ def predicted_rate(spectrum: Spectrum, step: float, method: Method) -> float:
     >>> round(predicted_rate(spectrum(np.diag([1.0, 10.0])), 0.1, GradientDescent()), 12)
     0.9
     """
-    if not math.isfinite(step):
-        raise InvalidInput(f"step must be finite; got {step!r}")
     if spectrum.points is not None:
         curvatures = np.asarray(spectrum.points, dtype=np.complex128)
     else:

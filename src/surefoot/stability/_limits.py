@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Array, Kind, Operator, as_operator
@@ -26,7 +26,7 @@ def limits(
     method: Method | None = None,
     *,
     kind: Kind | None = None,
-    clip: float | None = None,
+    clip: Positive | None = None,
     rtol: float = 0.01,
     failure: float = 1e-6,
     rng: int | np.random.Generator = 0,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from surefoot.errors import InvalidInput
+from surefoot.checks import Fraction, checked
 from surefoot.records import Record
 from surefoot.spectra import Bounds
 
@@ -53,7 +53,8 @@ class Limits(Record):
     failure: float
     reasons: Mapping[str, str] = field(repr=False)
 
-    def iterations(self, tolerance: float) -> float:
+    @checked
+    def iterations(self, tolerance: Fraction) -> float:
         """Steps at `optimal` until the error shrank by `tolerance`, from the rate.
 
         Asymptotic, not a promise for methods whose iteration matrix is not normal (momentum). Infinite where only
@@ -64,8 +65,6 @@ class Limits(Record):
         InvalidInput
             If the tolerance is not in (0, 1).
         """
-        if not 0 < tolerance < 1:
-            raise InvalidInput(f"tolerance must be in (0, 1); got {tolerance!r}")
         if self.rate >= 1:
             return math.inf
         if self.rate <= 0:

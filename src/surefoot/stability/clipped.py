@@ -134,14 +134,7 @@ def clipped_limits(limit: Limits, method: Method, top: float, cap: float, *, unk
     cap : float
     unknown : str
         Why the oscillation is not derived, where something acts between the cap and the step.
-
-    Raises
-    ------
-    InvalidInput
-        If the cap is not positive.
     """
-    if not 0 < cap < float("inf"):
-        raise InvalidInput(f"clip must be a positive and finite norm; got {cap!r}")
     sharpness = None
     if top <= 0:
         reason = "there is no positive curvature, so no oscillation"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import Finite, checked
+from surefoot.checks import Count, Finite, Fraction, checked
 from surefoot.errors import Interrupted, InvalidInput, NotFinite
 from surefoot.operators import Array
 from surefoot.problems import Problem
@@ -28,8 +28,8 @@ def race(
     rules: Sequence[str] | None = None,
     *,
     x0: Any = None,
-    steps: int = 1000,
-    tol: float = 1e-8,
+    steps: Count = 1000,
+    tol: Fraction = 1e-8,
     goal: Finite | None = None,
     baselines: bool = True,
     name: str = "",
@@ -89,8 +89,6 @@ def race(
     >>> [entry.name for entry in result.entries if entry.reached(1e-6)]
     ['auto', 'constant:safe']
     """
-    if steps < 1 or not 0 < tol < 1:
-        raise InvalidInput(f"steps must be at least 1 and tol in (0, 1); got {steps!r} and {tol!r}")
     clock = Clock()
     start = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     initial = problem.value(start)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import Method
 from surefoot.problems import Problem
@@ -116,7 +116,7 @@ def run(
     *,
     x0: Any = None,
     steps: int = 1000,
-    step: float | None = None,
+    step: Positive | None = None,
     tol: float = 1e-8,
     name: str = "",
     enough: Callback | None = None,
@@ -162,8 +162,6 @@ def run(
     >>> result.descent.verdict.ending
     'diverged'
     """
-    if step is not None and not 0 < step < math.inf:
-        raise InvalidInput(f"step must be positive and finite; got {step!r}")
     optimum = None
     if rule == "polyak":
         optimum = minimum(problem, problem.start() if x0 is None else problem.checked(x0)).value

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.checks import checked, random_generator, real_array
+from surefoot.checks import Positive, Range, Share, checked, random_generator, real_array
 from surefoot.dynamics import period
 from surefoot.errors import Interrupted, InvalidInput
 from surefoot.methods import GradientDescent, HeavyBall, Method
@@ -158,10 +158,10 @@ def sweep(
     rates: ArrayLike | None = None,
     *,
     x0: Any = None,
-    steps: int = 500,
-    count: int = 24,
-    momentum: float = 0.0,
-    clip: float | None = None,
+    steps: Annotated[int, Range(f"[{FEWEST_STEPS}, inf)", "a period cannot be seen in fewer")] = 500,
+    count: Annotated[int, Range("[2, inf)")] = 24,
+    momentum: Share = 0.0,
+    clip: Positive | None = None,
     name: str = "",
     rng: int = 0,
     workers: int | None = None,
@@ -217,12 +217,6 @@ def sweep(
     >>> [(o.ending, o.period) for o in found.outcomes]
     [('good', 1), ('good', 1), ('diverged', 0)]
     """
-    if steps < FEWEST_STEPS:
-        raise InvalidInput(f"steps must be at least {FEWEST_STEPS}, so that a period can be seen; got {steps!r}")
-    if not 0 <= momentum < 1:
-        raise InvalidInput(f"momentum must be in [0, 1); got {momentum!r}")
-    if clip is not None and not 0 < clip < math.inf:
-        raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
     clock = Clock()
     start = np.asarray(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     method: Method = HeavyBall(momentum) if momentum else GradientDescent()
@@ -260,8 +254,6 @@ def _rates(rates: ArrayLike | None, limit: float, count: int) -> list[float]:
     if rates is None:
         if not math.isfinite(limit):
             raise InvalidInput("the start has no positive curvature to choose rates by; give the rates")
-        if count < 2:
-            raise InvalidInput(f"count must be at least 2; got {count!r}")
         return np.geomspace(REACH[0] * limit, REACH[1] * limit, count).tolist()
     chosen = np.atleast_1d(real_array(rates, "rates"))
     if chosen.ndim != 1 or not chosen.size or not (np.isfinite(chosen) & (chosen > 0)).all():

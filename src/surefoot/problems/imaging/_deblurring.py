@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Convolution, Operator, convolution, gram, shifted
 from surefoot.operators.convolution import Boundary
 from surefoot.problems._base import Problem
-from surefoot.problems._checks import nonnegative
 from surefoot.problems.imaging._stopping import noise_level
 from surefoot.spectra import Spectrum, spectrum
 
@@ -68,8 +67,8 @@ class Deblurring(Problem):
         kernel: Any,
         boundary: Boundary = "reflect",
         *,
-        noise: float | None = None,
-        ridge: float = 0.0,
+        noise: Nonnegative | None = None,
+        ridge: Nonnegative = 0.0,
     ) -> None:
         observed = _real_image(image)
         blur = real_array(kernel, "kernel")
@@ -77,9 +76,9 @@ class Deblurring(Problem):
         self.operator: Convolution = convolution(blur[..., None] if self.colour else blur, observed.shape, boundary)
         self.shape = observed.shape
         self.data: Array = observed.ravel()
-        self.ridge = nonnegative(ridge, "ridge")
+        self.ridge = ridge
         self.noise_is = "estimated" if noise is None else "given"
-        self._given = None if noise is None else nonnegative(noise, "noise")
+        self._given = noise
         self._last: tuple[Array, float] | None = None
 
     @property

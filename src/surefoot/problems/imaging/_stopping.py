@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Nonnegative, Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
-from surefoot.problems._checks import nonnegative
 
 # E(z^2 | |z| < 0.6745) for a standard normal z, 0.6745 the median of |z|.
 LOWER_HALF = 0.14265183548851879
@@ -52,7 +51,12 @@ class Discrepancy:
 
 
 @checked
-def discrepancy(problem: Measured, *, tau: float = 1.02, noise: float | None = None) -> Discrepancy:
+def discrepancy(
+    problem: Measured,
+    *,
+    tau: Annotated[float, Range("[1, inf)", "below 1 a run fits the noise")] = 1.02,
+    noise: Nonnegative | None = None,
+) -> Discrepancy:
     """Morozov's discrepancy principle: stop as soon as the data are fitted as well as their noise allows.
 
         |A x_k - b| <= tau sigma sqrt(n)
@@ -93,9 +97,7 @@ def discrepancy(problem: Measured, *, tau: float = 1.02, noise: float | None = N
     >>> run.stopped
     'stopped by the callback'
     """
-    if not 1 <= tau < math.inf:
-        raise InvalidInput(f"tau must be finite and at least 1; got {tau!r}: below 1 a run fits the noise")
-    sigma = problem.noise if noise is None else nonnegative(noise, "noise")
+    sigma = problem.noise if noise is None else noise
     return Discrepancy(tau * sigma * math.sqrt(problem.data.size), problem.residual_norm)
 
 

@@ -1,12 +1,12 @@
 """Least absolute deviations."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
-from surefoot.problems._checks import real_matrix, real_vector
+from surefoot.problems._checks import regression_data
 from surefoot.problems.linear.model import LinearModel
 
 
@@ -47,20 +47,15 @@ class AbsoluteLoss(LinearModel):
     1.0
     """
 
-    _kinks: ClassVar[str] = (
+    _title = "absolute loss"
+    _kinks = (
         "the absolute loss is not smooth: its gradient jumps where a residual changes sign, so no step 1/L exists and "
         "a constant step does not settle; use rules.Subgradient, or rules.Polyak where the least value is known, "
         "or the smooth Huber"
     )
 
-    def __init__(self, A: Any, b: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
-        matrix = real_matrix(A, "A")
-        targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
-        super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
-
-    @property
-    def _title(self) -> str:
-        return "absolute loss"
+    def __init__(self, A: Any, b: Any, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
+        super().__init__(*regression_data(A, b), ridge=ridge, intercept=intercept)
 
     def _loss(self, scores: Array) -> float:
         return float(np.mean(np.abs(scores - self._targets)))

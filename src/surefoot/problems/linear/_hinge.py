@@ -1,12 +1,12 @@
 """The soft-margin support vector machine."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
-from surefoot.problems._checks import binary_labels, real_matrix
+from surefoot.problems._checks import classification_data
 from surefoot.problems.linear.model import LinearModel
 
 
@@ -53,20 +53,15 @@ class Hinge(LinearModel):
     (0.5, array([-2.]))
     """
 
-    _kinks: ClassVar[str] = (
+    _title = "hinge loss"
+    _kinks = (
         "the hinge loss is not smooth: its gradient jumps where a margin passes 1, so no step 1/L exists and a "
         "constant step does not settle; use rules.Subgradient, or rules.Polyak where the least value is known, "
         "or the smooth Logistic"
     )
 
-    def __init__(self, X: Any, y: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
-        matrix = real_matrix(X, "X")
-        signs = binary_labels(y, matrix.shape[0], "y").reshape(-1, 1)
-        super().__init__(matrix, signs, ridge=ridge, intercept=intercept)
-
-    @property
-    def _title(self) -> str:
-        return "hinge loss"
+    def __init__(self, X: Any, y: Any, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
+        super().__init__(*classification_data(X, y), ridge=ridge, intercept=intercept)
 
     def _loss(self, scores: Array) -> float:
         return float(np.mean(np.maximum(0.0, 1 - self._targets * scores)))

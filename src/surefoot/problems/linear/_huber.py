@@ -1,15 +1,13 @@
 """Robust regression: Huber's loss."""
 
-import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Nonnegative, Range, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
-from surefoot.problems._checks import real_matrix, real_vector
+from surefoot.problems._checks import regression_data
 from surefoot.problems.linear._curvature import with_ones
 from surefoot.problems.linear.model import LinearModel
 from surefoot.problems.linear.parts import row_squares
@@ -18,6 +16,7 @@ from surefoot.spectra import Bounds, Spectrum
 # A least-squares fit that costs more multiply-adds than this is not tried just to sharpen a bound.
 FIT_WORK = 1e10
 FIT_STEPS = 100  # of an iteration, for a sparse matrix
+Delta = Annotated[float, Range("(0, inf)", "1.345 times the noise is usual")]
 
 
 @checked
@@ -75,19 +74,12 @@ class Huber(LinearModel):
       note      lambda_max(A'A/n) bounds it; lower end from the longest row
     """
 
-    def __init__(self, A: Any, b: Any, delta: float, *, ridge: float = 0.0, intercept: bool = False) -> None:
-        matrix = real_matrix(A, "A")
-        targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
-        self._delta = _positive(delta, "delta")
-        super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
+    _title = "Huber regression"
+    _sharpest_bend = 1.0
 
-    @property
-    def _sharpest(self) -> float:
-        return 1.0
-
-    @property
-    def _title(self) -> str:
-        return "Huber regression"
+    def __init__(self, A: Any, b: Any, delta: Delta, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
+        self._delta = delta
+        super().__init__(*regression_data(A, b), ridge=ridge, intercept=intercept)
 
     @property
     def _details(self) -> str:
@@ -139,13 +131,3 @@ class Huber(LinearModel):
         else:
             return False
         return bool(np.abs(A @ fit - self._targets).max() <= self._delta)
-
-
-def _positive(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"{name} must be a number; got {value!r}") from error
-    if not 0 < number < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite; got {number!r}: 1.345 times the noise is usual")
-    return number

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
-from surefoot.problems._checks import real_matrix, real_vector
+from surefoot.problems._checks import regression_data
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Spectrum
 
@@ -55,10 +55,11 @@ class LeastSquares(LinearModel):
       note      eigenvalues of A'A/n + ridge
     """
 
-    def __init__(self, A: Any, b: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
-        matrix = real_matrix(A, "A")
-        targets = real_vector(b, matrix.shape[0], "b").reshape(-1, 1)
-        super().__init__(matrix, targets, ridge=ridge, intercept=intercept)
+    _title = "least squares"
+    _sharpest_bend = 1.0
+
+    def __init__(self, A: Any, b: Any, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
+        super().__init__(*regression_data(A, b), ridge=ridge, intercept=intercept)
 
     @property
     def loss_is(self) -> str:
@@ -70,14 +71,6 @@ class LeastSquares(LinearModel):
     def constant_curvature(self) -> bool:
         """True."""
         return True
-
-    @property
-    def _sharpest(self) -> float:
-        return 1.0
-
-    @property
-    def _title(self) -> str:
-        return "least squares"
 
     def _loss(self, scores: Array) -> float:
         return 0.5 * float(np.mean((scores - self._targets) ** 2))

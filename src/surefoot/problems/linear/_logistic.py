@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
-from surefoot.problems._checks import binary_labels, real_matrix
+from surefoot.problems._checks import classification_data
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Spectrum
 
@@ -66,10 +66,11 @@ class Logistic(LinearModel):
       note      lambda_max(X'X/(4n) + ridge)
     """
 
-    def __init__(self, X: Any, y: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
-        matrix = real_matrix(X, "X")
-        signs = binary_labels(y, matrix.shape[0], "y").reshape(-1, 1)
-        super().__init__(matrix, signs, ridge=ridge, intercept=intercept)
+    _title = "logistic regression"
+    _sharpest_bend = 0.25
+
+    def __init__(self, X: Any, y: Any, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
+        super().__init__(*classification_data(X, y), ridge=ridge, intercept=intercept)
 
     @property
     def separable(self) -> bool:
@@ -87,14 +88,6 @@ class Logistic(LinearModel):
         wrong: Any = csr_array(-rows.multiply(self._targets))
         found = linprog(np.zeros(self._width), A_ub=wrong, b_ub=-np.ones(self._rows), bounds=(None, None))
         return bool(found.status == 0)
-
-    @property
-    def _sharpest(self) -> float:
-        return 0.25
-
-    @property
-    def _title(self) -> str:
-        return "logistic regression"
 
     def _loss(self, scores: Array) -> float:
         return float(np.mean(np.logaddexp(0.0, -self._targets * scores)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import class_labels, real_matrix
@@ -77,19 +77,14 @@ class Softmax(LinearModel):
     [0.222222, 0.333333]
     """
 
-    def __init__(self, X: Any, y: Any, *, ridge: float = 0.0, intercept: bool = False) -> None:
+    _title = "softmax regression"
+    _sharpest_bend = 0.5
+
+    def __init__(self, X: Any, y: Any, *, ridge: Nonnegative = 0.0, intercept: bool = False) -> None:
         matrix = real_matrix(X, "X")
         self.classes, codes = class_labels(y, matrix.shape[0], "y")
         chosen = np.eye(self.classes.size)[codes]
         super().__init__(matrix, chosen, ridge=ridge, intercept=intercept)
-
-    @property
-    def _sharpest(self) -> float:
-        return 0.5
-
-    @property
-    def _title(self) -> str:
-        return "softmax regression"
 
     @property
     def _details(self) -> str:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.checks import Share, checked
+from surefoot.errors import NotSmooth
 from surefoot.operators import Array, Matrix
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change
-from surefoot.problems._checks import nonnegative
 from surefoot.problems.linear._curvature import least_penalty, spectrum_of_gram, with_ones
 from surefoot.problems.linear.parts import Columns, Followed, column_squares, dense_rows, row_squares
 from surefoot.spectra import Bounds, Spectrum, worst_case
@@ -49,25 +49,24 @@ class LinearModel(Problem):
         Whether to fit a constant, the last coefficient of each row of W.
     """
 
-    # Why there is no second derivative, for a loss with kinks: such a model defines neither `_sharpest` nor `_bend`
-    # nor `_measure`, and refuses to talk of its curvature.
+    # the model's name, without its size
+    _title: ClassVar[str]
+    # the largest eigenvalue that B(s) can have
+    _sharpest_bend: ClassVar[float]
+    # Why there is no second derivative, for a loss with kinks: such a model has no `_sharpest_bend`, `_bend`
+    # and `_measure`, and refuses to talk of its curvature.
     _kinks: ClassVar[str] = ""
 
     def __init__(self, X: Matrix, targets: Array, *, ridge: float, intercept: bool) -> None:
         self._X = X
         self._targets = targets
-        self._ridge = nonnegative(ridge, "ridge")
+        self._ridge = ridge
         self._intercept = bool(intercept)
         self._rows, self._features = X.shape
         self._width = self._features + self._intercept
         self._penalty = np.full(self._width, self._ridge)
         if intercept:
             self._penalty[-1] = 0.0
-
-    @property
-    @abstractmethod
-    def _title(self) -> str:
-        """The model's name, without its size."""
 
     @property
     def _details(self) -> str:
@@ -84,8 +83,9 @@ class LinearModel(Problem):
 
     @property
     def _sharpest(self) -> float:
-        """The largest eigenvalue that B(s) can have."""
-        raise NotSmooth(self._kinks)
+        if self._kinks:
+            raise NotSmooth(self._kinks)
+        return self._sharpest_bend
 
     def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the contract
         """Second derivative of each row's loss in its scores, times a change of scores; shape (n, K)."""
@@ -161,7 +161,8 @@ class LinearModel(Problem):
     def _curvature(self) -> Spectrum:
         return self._measure(None)
 
-    def uncertain_curvature(self, fraction: float) -> Spectrum:
+    @checked
+    def uncertain_curvature(self, fraction: Share) -> Spectrum:
         """Worst case of `curvature` over all feature scales within +-fraction.
 
         X'BX summed over samples grows with every feature's scale (Loewner order), so the largest eigenvalue is largest
@@ -172,8 +173,6 @@ class LinearModel(Problem):
         InvalidInput
             If the fraction is not in [0, 1).
         """
-        if not 0 <= fraction < 1:
-            raise InvalidInput(f"fraction must be in [0, 1), 0.1 for +-10%; got {fraction!r}")
         extremes = worst_case([self._rescale(1 - fraction).curvature(), self._rescale(1 + fraction).curvature()])
         return replace(
             extremes, note=f"every feature's scale within +-{100 * fraction:g}%", points=None, size=self.size

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.checks import checked, real_array
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change, by_centring, by_operator, by_scale, by_upper_factor
@@ -13,8 +13,6 @@ from surefoot.problems.linear.model import LinearModel
 from surefoot.problems.linear.parts import column_moments, column_squares
 from surefoot.problems.preconditioning._incomplete import upper_factor
 from surefoot.problems.preconditioning._preconditioned import Preconditioned
-
-NAMES = ("jacobi", "columns", "standardise", "cholesky")
 
 
 @checked
@@ -73,14 +71,12 @@ def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Pre
       condition      10000        1
       steps to 1e-6  69078        1
     """
-    if not isinstance(problem, Problem):
-        raise InvalidType(f"problem must be a Problem such as LeastSquares(A, b); got {type(problem).__name__}")
     point = None if at is None else problem.checked(at, "at")
     if not isinstance(by, str):
         return _apply_change(problem, _change_of(by, problem))
     makers = {"jacobi": _jacobi, "columns": _columns, "standardise": _standardise, "cholesky": _cholesky}
     if by not in makers:
-        raise InvalidInput(f"by={by!r} is not known; use one of {', '.join(NAMES)}, a scale or a matrix")
+        raise InvalidInput(f"by={by!r} is not known; use one of {', '.join(makers)}, a scale or a matrix")
     if point is not None and by not in ("jacobi", "cholesky"):
         raise InvalidInput(f"by={by!r} looks at the data only and takes no point; leave out at")
     return _apply_change(problem, makers[by](problem, point).repeat(problem.blocks))

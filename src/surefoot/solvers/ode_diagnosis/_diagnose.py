@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.checks import checked
+from surefoot.checks import Nonnegative, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import DormandPrince
 from surefoot.solvers._integrate import Fun
-from surefoot.solvers._start import check_tolerances
+from surefoot.solvers._start import RelativeTolerance
 from surefoot.solvers.ode_diagnosis._costs import explicit_costs, nearly_real, stabilised_cost
 from surefoot.solvers.ode_diagnosis._rates import sample
 from surefoot.solvers.ode_diagnosis._trials import NEAR, Equation, implicit_kinds
@@ -37,11 +37,11 @@ def diagnose(
     t: float,
     y: ArrayLike,
     *,
-    span: float,
+    span: Annotated[float, Range("(0, inf)", "it is how far to go from t")],
     jac: Any = None,
     sparsity: Any = None,
-    rtol: float = 1e-4,
-    atol: float = 1e-7,
+    rtol: RelativeTolerance = 1e-4,
+    atol: Nonnegative = 1e-7,
 ) -> Diagnosis:
     """Stiffness along the solution, what each kind of method would cost, and which to use, checked by running it.
 
@@ -86,12 +86,9 @@ def diagnose(
     >>> sf.diagnose(lambda t, y: [-1000 * (y[0] - y[1]), -y[1]], 0.0, [1.0, 1.0], span=10.0).recommendation
     'implicit'
     """
-    if not 0 < span < math.inf:
-        raise InvalidInput(f"span must be positive and finite: how far to go from t; got {span!r}")
-    interval = (float(t), float(t) + float(span))
+    interval = (float(t), float(t) + span)
     if not -LATEST < interval[0] < interval[1] < LATEST:
         raise InvalidInput(f"t and t + span must differ and lie within {LATEST:g}; got t={t!r} and span={span!r}")
-    check_tolerances(rtol, atol)
     y = check_point(y)
     sparsity = None if sparsity is None else check_sparsity(sparsity, y.size)
     # says what is wrong with fun or jac; without jac no product is taken

@@ -7,13 +7,7 @@ from surefoot.training.optimizers.frozen import Frozen
 
 
 def limits_with_cap(limit: Limits, spec: Spectrum, frozen: Frozen, cap: float) -> ClippedLimits:
-    """The limits with what is known about a cap; what acts between the cap and the step makes it unknown.
-
-    Raises
-    ------
-    InvalidInput
-        If the cap is not positive.
-    """
+    """The limits with what is known about a cap; what acts between the cap and the step makes it unknown."""
     unknown = ""
     if frozen.preconditioner is not None and frozen.method.memory == 1:
         unknown = "a preconditioner or unequal rates act after the cap; not derived"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidType
 from surefoot.methods import EMAMomentum
 from surefoot.operators import Operator, shifted
@@ -25,7 +25,7 @@ def optimizer_limits(
     H: CurvatureOperator,
     optimizer: Optimizer,
     *,
-    clip: float | None = None,
+    clip: Positive | None = None,
     rtol: float = 0.01,
     failure: float = 1e-6,
     rng: int | np.random.Generator = 0,
