@@ -398,3 +398,10 @@ def test_the_plain_run_with_normalisation_is_left_alone():
     guarded(guard, 300)
     assert not guard.history
     assert same(everything(one, a), everything(other, b))
+
+
+@pytest.mark.parametrize("make", [Guard, lambda m, o: Pilot(m, o, total_steps=50)], ids=["guard", "pilot"])
+def test_a_loss_that_is_to_rise_is_refused(make):
+    model = network()
+    with pytest.raises(InvalidInput, match="maximize=True; minimise the negative loss"):
+        make(model, torch.optim.SGD(model.parameters(), lr=0.1, maximize=True))

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.model.agreement import simple_on_host, unread_norm, wide
-from surefoot.training.optimizers.unwrapped import unwrap
+from surefoot.training.optimizers.unwrapped import refuse_maximizing, unwrap
 
 __all__ = ["TrainingStep", "as_optimizers"]
 
@@ -300,7 +300,7 @@ def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
     InvalidType
         If one is none, or evaluates the loss inside its step.
     InvalidInput
-        If there are none.
+        If there are none, or one maximizes.
     """
     found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
     found = tuple(unwrap(one) for one in found)
@@ -309,6 +309,7 @@ def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
             raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")
         if isinstance(one, torch.optim.LBFGS):
             raise InvalidType("LBFGS evaluates the loss many times inside one step, so nobody else has a say in it")
+        refuse_maximizing(one)
     if not found:
         raise InvalidInput("no optimizer was given; pass at least one")
     return found

@@ -16,7 +16,7 @@ from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.agreement import local
 from surefoot.training.model.parameters import Block
 from surefoot.training.optimizers.families import FAMILIES, REFUSED, Family
-from surefoot.training.optimizers.unwrapped import unwrap
+from surefoot.training.optimizers.unwrapped import refuse_maximizing, unwrap
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
@@ -103,6 +103,7 @@ def method_of(optimizer: Optimizer) -> Method:
     EMAMomentum(beta=0.9)
     """
     optimizer = unwrap(optimizer)
+    refuse_maximizing(optimizer)
     return _common_method(family_of(optimizer), optimizer.param_groups, _count_steps(optimizer.state.values()))
 
 
@@ -156,6 +157,7 @@ def freeze(
         in momentum.
     """
     optimizer = unwrap(optimizer)
+    refuse_maximizing(optimizer)
     family = family_of(optimizer)
     block = curvature.block
     groups = _groups(optimizer, block)
@@ -257,8 +259,6 @@ def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
             "the curvature to what it trains: hessian(..., parameters=...)"
         )
     groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.owners]
-    if any(group.get("maximize") for group in groups):
-        raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")
     return groups
 
 
@@ -275,8 +275,6 @@ def _rate_ratios(groups: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]
 
 def _common_method(family: Family, groups: Sequence[Mapping[str, Any]], steps: float) -> Method:
     methods = list(dict.fromkeys(family.method(group, steps) for group in groups))
-    if any(group.get("maximize") for group in groups):
-        raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")
     if len(methods) > 1:
         names = " and ".join(method.name for method in methods)
         raise InvalidInput(f"parameter groups with {names} have no common limit; measure them one by one")

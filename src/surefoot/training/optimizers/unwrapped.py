@@ -4,7 +4,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-__all__ = ["tunes_itself", "unwrap"]
+from surefoot.errors import InvalidInput
+
+__all__ = ["refuse_maximizing", "tunes_itself", "unwrap"]
 
 # Their groups keep a rate of their own as "d" (Prodigy, D-Adaptation), or they are known by name.
 SELF_TUNING = ("Prodigy", "DAdapt", "DoG", "LDoG", "Mechanic")
@@ -22,3 +24,15 @@ def tunes_itself(optimizer: Optimizer) -> bool:
     """Whether it finds a rate of its own, of which lr is only a multiple."""
     name = type(optimizer).__name__
     return name.startswith(SELF_TUNING) or all("d" in group and "d0" in group for group in optimizer.param_groups)
+
+
+def refuse_maximizing(optimizer: Optimizer) -> None:
+    """All that is said about steps is said of a loss that is to fall.
+
+    Raises
+    ------
+    InvalidInput
+        If a group of the optimizer has ``maximize=True``.
+    """
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise InvalidInput("the optimizer has maximize=True; minimise the negative loss instead")

@@ -20,7 +20,7 @@ from surefoot.training.model.batches import Batches, gather, generators
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.sandbox import keep_random_state, plain_module
-from surefoot.training.optimizers.unwrapped import tunes_itself, unwrap
+from surefoot.training.optimizers.unwrapped import refuse_maximizing, tunes_itself, unwrap
 from surefoot.training.range_tests._result import RangeTest, Rehearsal
 from surefoot.training.range_tests.small_run import SmallRun
 
@@ -133,6 +133,7 @@ def _check(model: Any, loss: Any, optimizer: Any, total_steps: int, steps: int |
         raise InvalidType(f"{type(optimizer).__name__}.step needs a closure; such steps have no rate to test")
     if tunes_itself(optimizer):
         raise InvalidInput(f"{type(optimizer).__name__} finds a rate of its own; test an optimizer that takes one")
+    refuse_maximizing(optimizer)
     if total_steps < 1:
         raise InvalidInput(f"total_steps must be at least 1; got {total_steps!r}")
     least = COPIES * SHORTEST + FIRST
