@@ -405,3 +405,21 @@ def test_a_loss_that_is_to_rise_is_refused(make):
     model = network()
     with pytest.raises(InvalidInput, match="maximize=True; minimise the negative loss"):
         make(model, torch.optim.SGD(model.parameters(), lr=0.1, maximize=True))
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1e9, 1e30])
+def test_the_unit_of_the_loss_is_of_no_account(unit):
+    """Squares leave single precision; updates at a rate of 1 are lost in the parameters, or far beyond them."""
+
+    def run(unit):
+        ends = []
+        for make in (Guard, lambda m, o: Pilot(m, o, total_steps=120)):
+            model = network()
+            driver = make(model, torch.optim.SGD(model.parameters(), lr=0.1 / unit, momentum=0.9))
+            for x, y in batches(120):
+                driver.step(lambda x=x, y=y, model=model: unit * cross_entropy(model(x), y))
+            assert driver.events == []
+            ends.append(final(model))
+        return ends
+
+    assert run(unit) == pytest.approx(run(1.0), rel=1e-3)

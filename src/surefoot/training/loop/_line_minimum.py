@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
-from surefoot.training.model.agreement import local
+from surefoot.training.model.agreement import local, norm_of
 from surefoot.training.model.sandbox import keep_random_state, set_buffers_aside
 
 # The first look: this part of the parameters' own length.
@@ -53,7 +53,7 @@ def line_minimum(
     """
     parts = [local(p.detach()) for p in parameters]
     start = [part.clone() for part in parts]
-    length, unit = _norm(start), _norm(direction)
+    length, unit = norm_of(start), norm_of(list(direction))
     if not 0 < unit < math.inf:
         return math.nan
 
@@ -91,7 +91,3 @@ def _search(at: Callable[[float], float], r: float) -> float:
     if not best[0] < loss:
         return math.nan
     return min(best, *((at(best[1] * factor), best[1] * factor) for factor in (FINE, 1 / FINE)))[1]
-
-
-def _norm(tensors: Sequence[Tensor]) -> float:
-    return math.sqrt(sum(float(torch.linalg.vector_norm(t).double()) ** 2 for t in tensors))

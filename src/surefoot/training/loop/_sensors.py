@@ -12,7 +12,7 @@ from surefoot.training.loop._line_minimum import line_minimum
 from surefoot.training.loop._sharpness import Sharpness, measure
 from surefoot.training.loop.group_rates import Rates
 from surefoot.training.loop.training_step import TrainingStep
-from surefoot.training.model.agreement import agree_on, alone, everywhere, gradient_norm, local
+from surefoot.training.model.agreement import agree_on, alone, everywhere, gradient_norm, local, norm_of
 from surefoot.training.model.sandbox import isolate, keep_random_state, set_buffers_aside
 from surefoot.training.model.snapshot import Snapshot, Subject
 from surefoot.training.optimizers import effective_rate
@@ -27,6 +27,9 @@ SENSED = frozenset({
 })  # fmt: skip
 # A rate to read an update's direction off; the update itself is not kept.
 UNIT = 1.0
+# It has to move the parameters by so many times their rounding, or is tried so many times higher, up to the highest:
+# a power of 2, so that dividing by it rounds nothing.
+RESOLVED, HIGHER, HIGHEST = 1e3, 2.0**12, 2.0**96
 
 _subtract: Any = cast(Any, torch)._foreach_sub
 _grad: Any = torch.autograd.grad
@@ -87,16 +90,25 @@ class Sensors:
         return slope, bend, change
 
     def departure(self) -> list[Tensor]:
-        """The update about to be made per unit of rate, off one that is made and taken back."""
+        """The update about to be made per unit of rate, off one that is made and taken back.
+
+        A loss in small units has an update that is lost in the rounding of the parameters; it is made at a higher rate.
+        """
         parameters = self._step.parameters
         kept = self._subject.capture(0)
         before = [local(p.detach()).clone() for p in parameters]
-        self._rates.write(UNIT, at_peak=True)
-        try:
-            self._step.update_without_scaler()
-            return moves(parameters, before)
-        finally:
-            self._subject.restore(kept)
+        coarsest = max(torch.finfo(p.dtype).eps for p in parameters)
+        least, rate = min(RESOLVED * coarsest, 1.0) * norm_of(before), UNIT
+        while True:
+            self._rates.write(rate, at_peak=True)
+            try:
+                self._step.update_without_scaler()
+                moved = moves(parameters, before)
+            finally:
+                self._subject.restore(kept)
+            if norm_of(moved) > least or rate >= HIGHEST:
+                return moved if rate == UNIT else [part / rate for part in moved]
+            rate *= HIGHER
 
     def reach(self) -> float:
         """How far the first update may go, in terms of a rate that is held; nan if nowhere."""

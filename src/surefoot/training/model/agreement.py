@@ -33,10 +33,10 @@ def norm_of(gradients: list[Tensor]) -> float:
     if not gradients:
         return 0.0
     quick = _quick(gradients)
-    # a sum of squares over- or underflows where the norm itself need not
+    # in single precision a sum of squares over- or underflows where the norm itself need not
     if quick is not None and 0 < (norm := quick.item()) < math.inf:
         return norm
-    return _careful(gradients).item()
+    return _careful(gradients, exact=True).item()
 
 
 def unread_norm(parameters: Sequence[Tensor], *, simple: bool = False) -> Tensor:
@@ -99,17 +99,19 @@ def _quick(gradients: list[Tensor]) -> Tensor | None:
     return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
 
 
-def _careful(gradients: list[Tensor]) -> Tensor:
-    norms = [_norm(g) for g in gradients]
+def _careful(gradients: list[Tensor], *, exact: bool = False) -> Tensor:
+    norms = [_norm(g, exact) for g in gradients]
     home = norms[0].device
     return torch.linalg.vector_norm(torch.stack([norm.to(home, wide(home)) for norm in norms]))
 
 
-def _norm(gradient: Tensor) -> Tensor:
+def _norm(gradient: Tensor, exact: bool) -> Tensor:
     if gradient.layout != torch.strided:
         gradient = gradient.coalesce().values()
+    if gradient.is_complex():
+        gradient = torch.view_as_real(gradient)
     single = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
-    norm: Any = torch.linalg.vector_norm(gradient, dtype=single)
+    norm: Any = torch.linalg.vector_norm(gradient, dtype=wide(gradient.device) if exact else single)
     return norm.full_tensor() if hasattr(norm, "placements") else norm
 
 
