@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes share the cores among themselves; threads inside each only get in the way of small matrices.
 export OMP_NUM_THREADS ?= 1
+# Where it is set, every process that a test starts would compile all of Surefoot again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test bench soak mutate compat check docs format clean
 

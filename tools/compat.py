@@ -3,6 +3,7 @@
     python tools/compat.py                        # python3.11, python3.12, ... as found on the path
     python tools/compat.py --torch 2.6 --keep DIR # with another PyTorch; environments stay in DIR
     python tools/compat.py -- tests/methods       # what follows is given to pytest
+    PYENV_VERSION=3.12.1:3.13.0 make compat       # versions that pyenv keeps
 
 The newest versions that pyproject.toml allows are installed, not those of constraints.txt: it is the users' case.
 """
@@ -28,15 +29,22 @@ def main() -> int:
     parser.add_argument("--keep", metavar="DIR", type=Path, help="where environments are made, and left")
     parser.add_argument("tests", nargs="*", help="arguments of pytest [all tests]")
     chosen = parser.parse_args()
-    found = [name for name in PYTHONS if shutil.which(name)]
+    found = [name for name in PYTHONS if runs(name)]
     for name in PYTHONS:
-        print(f"{name}: {'found' if name in found else 'not on this machine, so not tested'}", flush=True)
+        print(f"{name}: {'found' if name in found else 'does not run on this machine, so not tested'}", flush=True)
     with tempfile.TemporaryDirectory(prefix="surefoot-compat-") as scratch:
         folder = chosen.keep or Path(scratch)
         codes = {name: run(name, folder / name, chosen.torch, chosen.tests) for name in found}
     for name, code in codes.items():
         print(f"{name}: {'passed' if code == 0 else f'failed, exit code {code}'}")
     return int(any(codes.values()))
+
+
+def runs(python: str) -> bool:
+    """Whether a Python of this name starts: a version manager puts names on the path that only tell you to choose."""
+    if shutil.which(python) is None:
+        return False
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def run(python: str, folder: Path, torch: str | None, tests: list[str]) -> int:
