@@ -1,6 +1,11 @@
 """What every test may count on."""
 
 import pytest
+from hypothesis import settings
+
+# No test depends on time: what takes Hypothesis 200 ms on a busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

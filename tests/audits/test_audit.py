@@ -316,7 +316,7 @@ def test_two_causes_that_cannot_be_told_apart_are_both_named():
 # laws
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(2, 40), st.integers(40, 900), st.sampled_from(["cosine", "linear"]), st.integers(1, 30))
 def test_any_number_of_steps_per_step_is_found(n, total, name, warmup):
     plan = plan_of(f"{name}:1,total={total},warmup={warmup}")
@@ -327,7 +327,7 @@ def test_any_number_of_steps_per_step_is_found(n, total, name, warmup):
     assert (cause, f"{n} times per step" in found.explanation) == ("stepped too often", True)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(60, 900), st.integers(1, 20))
 def test_a_restart_is_found_wherever_it_was_and_however_seldom_it_was_logged(at, every):
     cause, found = cause_of([(k, cosine(k if k < at else k - at)) for k in range(0, TOTAL, every)])
@@ -335,7 +335,7 @@ def test_a_restart_is_found_wherever_it_was_and_however_seldom_it_was_logged(at,
     assert at <= found.first_departure <= at + every
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.floats(1e-8, 1e8), st.integers(1, 9))
 def test_the_unit_of_the_rate_does_not_matter(unit, n):
     ran = [unit * held(n * k) for k in range(300)]

@@ -94,7 +94,7 @@ def test_an_answer_survives_json(case, tmp_path):
 # laws
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from([2.0**-20, 0.25, 2.0**12]), st.sampled_from(sorted(PLANTED)))
 def test_the_unit_of_the_rate_does_not_matter(unit, case):
     make, _, _, plan = PLANTED[case]
@@ -104,7 +104,7 @@ def test_the_unit_of_the_rate_does_not_matter(unit, case):
     assert words_of(rows) == words_of([{**row, "lr": unit * row["lr"]} for row in rows])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 10**9), st.sampled_from(sorted(PLANTED)))
 def test_where_the_steps_begin_does_not_matter(begin, case):
     make, _, _, plan = PLANTED[case]

@@ -36,14 +36,14 @@ def test_road_to_chaos_on_the_cubic():
     assert found.ratios == pytest.approx((4.7514, 4.6563, 4.6682), abs=1e-4)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(a=st.floats(0.01, 100.0))
 def test_thresholds_scale_with_the_curvature(a):
     found = bifurcations(Cubic(a), (1.5 / a, 3.0 / a), 0.3, 3)
     np.testing.assert_allclose(np.array(found.parameters) * a, DOUBLINGS[:3], rtol=1e-10)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(shift=st.floats(-5.0, 5.0), scale=st.floats(0.01, 100.0))
 def test_thresholds_do_not_depend_on_the_coordinate(shift, scale):
     loss = Cubic()

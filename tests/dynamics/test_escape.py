@@ -26,7 +26,7 @@ from surefoot.stability import clipped_oscillation
 SHARP, BARRIER = 0.97, 0.92
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     curvature=st.floats(0.1, 100),
     excess=st.floats(1.05, 20),
@@ -66,7 +66,7 @@ def test_up_to_the_limit_there_is_no_cycle():
     assert abs(orbit(ClippedQuadratic(10.0, 1.0), 0.199, 3.0, steps=5000)[-1]) < 1e-10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(third=st.floats(-3, 3), fourth=st.floats(-6, 6))
 def test_flip_predicts_the_side_and_the_size_of_the_cycle(third, fourth):
     predicted = flip(1.0, third, fourth)
@@ -132,7 +132,7 @@ def test_every_scanned_rate_escapes_and_settles_in_the_flat_minimum():
     np.testing.assert_allclose(end, 0.0, atol=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(scale=st.floats(0.1, 10))
 def test_escape_scales_with_the_landscape(scale):
     """f(-x/s) has the curvature divided by s^2, so steps times s^2, and the well opens to the other side."""
@@ -150,7 +150,7 @@ def test_escape_scales_with_the_landscape(scale):
     assert moved.trapped == pytest.approx(plain.trapped * scale**2, rel=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(a=st.floats(0.5, 50), excess=st.floats(1.02, 3), offset=st.floats(1e-6, 0.5))
 def test_step_at_which_a_quadratic_well_is_left(a, excess, offset):
     step, x, count = 2 * excess / a, offset, 0

@@ -149,7 +149,7 @@ def test_kink_met_only_later_is_noticed():
         assert lyapunov(update, 0.5, 0.03, 4000) == pytest.approx(0.0, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rate=st.floats(0.5, 2.99), a=st.floats(0.1, 50.0), x=st.floats(0.05, 0.95))
 def test_cubic_is_conjugate_to_the_logistic_map(rate, a, x):
     loss = Cubic(a)
@@ -159,7 +159,7 @@ def test_cubic_is_conjugate_to_the_logistic_map(rate, a, x):
     assert after == pytest.approx(logistic(z, r), abs=1e-13)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scale=st.floats(1e-3, 1e3), rate=st.floats(0.5, 2.9))
 def test_exponent_and_period_do_not_depend_on_the_unit_of_time(scale, rate):
     plain = diagram(Cubic(), [rate], 0.3, steps=600)

@@ -176,7 +176,7 @@ def test_optimistic_gradient():
 
 
 @given(st.floats(0.05, 0.95), st.floats(0, 0.9))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_extracted_limits_of_momentum(b, d):
     def step(state, f):
         v = b * state[1] + (1 - d) * f(state[0])
@@ -186,7 +186,7 @@ def test_extracted_limits_of_momentum(b, d):
 
 
 @given(st.integers(2, 40), st.floats(0, 0.5), st.integers(1, 2))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_chebyshev_real_limit_is_the_true_boundary(stages, damping, order):
     method = sm.RungeKuttaChebyshev(stages, damping, order=order)
     limit = method.real_limit

@@ -209,7 +209,7 @@ def test_curved_interval_holds_and_negative_curvature_is_said():
     assert "negative" in negative.note
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(3, 12),
     st.integers(1, 4),

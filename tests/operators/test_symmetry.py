@@ -118,7 +118,7 @@ def test_data_are_not_changed():
 
 
 @given(st.integers(0, 10_000), st.floats(1e-300, 1e300))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_measure_has_no_scale_and_is_at_most_two(seed, scale):
     matrix = np.random.default_rng(seed).standard_normal((4, 4))
     here = asymmetry(matrix)

@@ -214,7 +214,7 @@ def build(name, X, y, **options):
 
 
 law = pytest.mark.parametrize("name", MODELS)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def top(problem):

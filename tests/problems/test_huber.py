@@ -33,7 +33,7 @@ def test_for_a_small_delta_it_is_delta_times_the_absolute_loss():
     assert Huber(A, B, delta).value(x) / delta == pytest.approx(AbsoluteLoss(A, B).value(x), rel=1e-8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(unit=st.floats(1e-3, 1e3), seed=st.integers(0, 100))
 def test_the_unit_of_the_targets(unit, seed):
     """b, x and delta in another unit: the value changes by its square, the curvature not at all."""

@@ -69,7 +69,7 @@ def test_a_constant_step_does_not_settle(problem):
 
 
 @each
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**6))
 def test_a_subgradient_supports_the_function(problem, seed):
     """f(y) >= f(x) + <g, y - x>, at kinks too."""

@@ -29,7 +29,7 @@ def test_limits_say_that_no_global_step_exists_and_where_the_local_one_holds(exp
     assert "no step holds" in str(found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(exponent=st.sampled_from([1.3, 1.5, 2.5, 3.0, 4.0, 6.0]), seed=st.integers(0, 10**6))
 def test_the_curvature_holds_in_its_region(exponent, seed):
     problem = PowerSum(exponent, start=START)
@@ -52,7 +52,7 @@ def test_the_bound_on_the_level_set_is_attained():
     assert problem.hessian_product(corner, [1.0, 0, 0])[0] == pytest.approx(problem.curvature().largest.upper)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(exponent=st.sampled_from([2.5, 3.0, 4.0, 6.0]), factor=st.floats(0.05, 0.999), scale=st.floats(1e-3, 1e3))
 def test_a_step_below_the_local_limit_never_raises_the_loss(exponent, factor, scale):
     problem = PowerSum(exponent, start=scale * START)
@@ -85,7 +85,7 @@ def test_an_exponent_of_two_is_global():
     assert sf.limits(problem).stable == 1.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(exponent=st.sampled_from([1.5, 3.0, 4.0]), s=st.floats(1e-3, 1e3))
 def test_the_unit_of_x(exponent, s):
     """x -> s x changes the curvature by s^(p - 2)."""

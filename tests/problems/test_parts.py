@@ -105,7 +105,7 @@ def test_coordinate_curvatures_of_least_squares_are_the_diagonal(data):
 
 
 @each
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6))
 def test_a_followed_path_has_the_partial_derivatives_of_its_points(problem, seed):
     rng = np.random.default_rng(seed)

@@ -260,7 +260,7 @@ def test_breast_cancer_logistic_goals(tumours):
 # ---- laws -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(s=st.floats(1e-3, 1e3), j=st.integers(0, 3), seed=st.integers(0, 1000))
 def test_the_unit_of_a_feature(s, j, seed):
     """An orthogonal feature times s: its eigenvalue times s^2, the others as they were; scaled, no change at all."""
@@ -278,7 +278,7 @@ def test_the_unit_of_a_feature(s, j, seed):
 
 
 @pytest.mark.parametrize("by", ["jacobi", "columns", "standardise"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(powers=st.lists(st.integers(-20, 20), min_size=4, max_size=4))
 def test_a_scaled_run_does_not_see_the_units(by, powers):
     """Features in units that are powers of two: the same iterates, bit for bit, for a problem without a ridge."""
@@ -290,7 +290,7 @@ def test_a_scaled_run_does_not_see_the_units(by, powers):
     np.testing.assert_array_equal(losses[0], losses[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 6))
 def test_jacobi_is_within_n_of_the_best_diagonal_scaling(seed, n):
     """Van der Sluis 1969."""
@@ -302,7 +302,7 @@ def test_jacobi_is_within_n_of_the_best_diagonal_scaling(seed, n):
         assert jacobi <= n * other * (1 + 1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ridge=st.floats(1e-4, 1e2), rank=st.integers(1, 3))
 def test_a_ridge_buys_a_linear_rate(ridge, rank):
     """Rank deficient: without a ridge no rate is certain; with one it is (L - mu)/(L + mu), L and mu raised by it."""

@@ -52,7 +52,7 @@ def test_change_is_from_the_accepted_point_before():
             last = run.trace.loss[k]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(unit=st.integers(-8, 8), length=st.integers(-8, 8), seed=st.integers(0, 50))
 def test_units_do_not_matter(unit, length, seed):
     """f -> c f divides steps by c; x -> x/s divides them by s^2 once the first trial has found the scale."""

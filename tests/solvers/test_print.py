@@ -55,7 +55,7 @@ def run_of(problem, rule, step):
     st.sampled_from([1e-150, 1e-12, 1e-3, 1.0, 1e3, 1e12, 1e150]),
     st.sampled_from([1e-12, 1e-3, 0.1, 10.0, 1e6]),
 )
-@settings(deadline=None, max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 def test_every_run_prints(name, rule, scale, step):
     problem = PROBLEMS[name](scale)
     try:

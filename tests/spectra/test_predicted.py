@@ -31,7 +31,7 @@ def integral(law, power):
     return quad(at, 0, math.pi, epsabs=1e-12, limit=400)[0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ratio=RATIOS, variance=st.floats(0.1, 10.0))
 def test_marchenko_pastur_moments(ratio, variance):
     law = MarchenkoPastur(ratio, variance)
@@ -42,7 +42,7 @@ def test_marchenko_pastur_moments(ratio, variance):
     assert law.moment(2) == pytest.approx(variance**2 * (1 + ratio))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ratio=RATIOS, q=st.floats(0.001, 0.999))
 def test_cdf_is_the_integral_and_quantile_its_inverse(ratio, q):
     law = MarchenkoPastur(ratio)

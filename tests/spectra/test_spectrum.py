@@ -101,7 +101,7 @@ def test_no_miss_at_the_default_probability(name):
     values=st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=1, max_size=30),
     seed=st.integers(0, 10**6),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_small_spectrum_is_enclosed(values, seed):
     values = np.asarray(values)
     found = sf.spectrum(diagonal(values), rng=seed)
@@ -222,7 +222,7 @@ def test_the_other_end_comes_for_free_but_claims_nothing():
 
 
 @given(scale=st.floats(1e-8, 1e8), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_scale_covariance(scale, seed):
     values = outliers(500)
     reference, changed = (

@@ -30,7 +30,7 @@ def clipped_update(method, curvature, cap):
 @given(
     curvature=st.floats(0.01, 1e3), excess=st.floats(1.01, 10), cap=st.floats(1e-3, 1e3), start=st.floats(-0.99, 0.99)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_predicted_oscillation_is_the_one_that_comes(curvature, excess, cap, start):
     limit = sf.limits([[curvature]], clip=cap)
     step = excess * limit.curvature_limit

@@ -64,7 +64,7 @@ def test_both_sides_by_real_runs(method):
 
 
 @given(st.integers(0, 40), st.floats(1e-4, 1e4))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_covariance(seed, scale):
     matrix, _ = complex_pairs(seed)
     plain, scaled = sf.limits(matrix, RK4(), kind="jacobian"), sf.limits(scale * matrix, RK4(), kind="jacobian")

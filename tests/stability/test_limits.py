@@ -167,7 +167,7 @@ def test_random_jacobians_on_both_sides():
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=6), st.floats(1e-6, 1e6), st.integers(0, 99))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_scale_covariance_and_rotation_invariance(eigenvalues, scale, seed):
     for method in METHODS[:2]:
         plain = sf.limits(np.diag(eigenvalues), method)

@@ -25,7 +25,7 @@ def scalings(found):
     return {scaling.label: scaling for scaling in found.scalings}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(a=st.floats(0.05, 5.0), b=st.floats(0.0, 5.0))
 def test_a_complex_pair_is_stable_up_to_its_limit(a, b):
     """Eigenvalues -a +- ib: h < 2a/(a^2 + b^2), from both sides."""
@@ -201,7 +201,7 @@ def test_depth_scalings_bound_what_theory_says():
     assert bounds[64]["1/sqrt(L)"] > 20 * bounds[16]["1/sqrt(L)"]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(c=st.floats(0.1, 10.0))
 def test_scale_covariance(c):
     """G -> c g: norms times c, steps over c."""
