@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -83,3 +83,61 @@ def test_what_is_not_finite_changes_nothing():
 def test_refuses(bad):
     with pytest.raises(InvalidInput):
         AlongStep(**bad)
+
+
+def look(slope, curvature):
+    """What is seen at a later update."""
+    return type("Look", (), {"arrival_slope": slope, "arrival_curvature": curvature})()
+
+
+def begun(**options):
+    """A rule and its state after the first update of a quadratic with a sharpness of 4."""
+    rule = AlongStep(every=1, **options)
+    return rule, rule.update(rule.init(), Quadratic(4.0))[1]
+
+
+def test_descent_and_curvature_are_averages_with_the_weight_of_the_past():
+    """0.8 of 16 and 64, 0.2 of 6 and 20: the rate is the ratio, the limit is twice that."""
+    rule, state = begun(within=1e3)
+    decision, state = rule.update(state, look(-16.0, 64.0))
+    assert (decision.step, decision.limit) == (0.25, 0.5)
+    decision, state = rule.update(state, look(-6.0, -20.0))
+    assert decision.step == pytest.approx(14.0 / 55.2)
+    assert decision.limit == pytest.approx(28.0 / 55.2)
+    again, _ = AlongStep(every=5).update(replace(state, wait=3), None)
+    assert again.limit == decision.limit
+
+
+def test_without_curvature_the_rate_grows_as_far_as_it_may():
+    rule, state = begun()
+    decision, _ = rule.update(state, look(-16.0, 0.0))
+    assert decision.step == pytest.approx(1.25 * state.rate)
+    assert math.isnan(decision.limit)
+
+
+def test_every_update_is_looked_along_where_each_is_asked_for():
+    rule = AlongStep(every=1)
+    decision, state = rule.update(rule.init(), Quadratic())
+    assert decision.look_back
+    assert rule.update(state, Quadratic())[0].look_back
+
+
+@pytest.mark.parametrize(("slope", "curvature"), [(-1.0, math.nan), (-1.0, math.inf), (math.inf, 1.0)])
+def test_any_number_that_is_not_finite_changes_nothing(slope, curvature):
+    rule, state = begun()
+    decision, after = rule.update(state, look(slope, curvature))
+    assert (decision.step, after) == (state.rate, state)
+
+
+@pytest.mark.parametrize(("slope", "curvature"), [(1.0, 1.0), (0.0, 1.0), (-1.0, 0.0), (-math.inf, 1.0)])
+def test_the_first_update_needs_descent_and_curvature(slope, curvature):
+    seen = type("First", (), {"slope": slope, "curvature": curvature, "direction_norm": 1.0})()
+    decision, state = AlongStep().update(AlongStep().init(), seen)
+    assert decision.step == 0
+    assert "no descent" in decision.reason
+    assert state == AlongStep().init()
+
+
+def test_at_first_negative_curvature_counts_by_its_size():
+    seen = type("First", (), {"slope": -8.0, "curvature": -4.0, "direction_norm": 2.0})()
+    assert AlongStep(sigma=3.0).update(AlongStep().init(), seen)[0].step == pytest.approx(0.1 * 3.0 * 8.0 / 16.0)

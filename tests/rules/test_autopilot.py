@@ -222,3 +222,74 @@ def test_a_run_shorter_than_the_rehearsal_rehearses_as_long_as_there_is_time():
     _, said = peaks(basin(0.1), until=8)
     assert "for 7 updates" in said[0]
     assert len(said) - 1 == 7
+
+
+def test_the_rates_of_a_rehearsal_in_closed_form():
+    """Of 80 updates 16 warm up, k + 1 parts of 17; from 56 on they fall in a straight line, a part of 25 each."""
+    decisions, _ = fly(basin(0.1), 81, until=400)
+    seen = [d.copies[0][1] / 0.1 for d in decisions[:80]]
+    assert seen == pytest.approx([min((k + 1) / 17, 1.0, (80 - k) / 25) for k in range(80)])
+
+
+def test_a_run_of_unknown_length_rehearses_as_one_of_a_thousand_updates():
+    unknown, _ = fly(basin(0.1), 1, until=math.inf)
+    known, _ = fly(basin(0.1), 1, until=800)
+    assert unknown[0].reason == known[0].reason
+    assert "for 95 updates" in known[0].reason  # 0.16 x 500 x 2^(1/4)
+
+
+def test_it_climbs_eight_times_at_most():
+    said = peaks(lambda rate, _: 1.0 - 1e-3 * math.log10(rate), until=6400)[1]
+    assert sum("climbing" in reason for reason in said) == 8
+
+
+@pytest.mark.parametrize(("loss", "lost"), [(2.99, False), (3.01, True)])
+def test_a_copy_is_lost_half_the_first_loss_above_it(loss, lost):
+    """From the fifth batch on, by the mean of its last three; the first loss is 2."""
+    rule = Autopilot()
+    _, state = rule.update(rule.init(), Seen(0, (2.0,), until_cooldown=400))
+    for k in range(5):
+        assert state.failed == math.inf
+        losses = tuple(loss if rate > 0.2 and k >= 2 else 1.0 for rate in state.rates)
+        _, state = rule.update(state, Seen(k + 1, losses, until_cooldown=399 - k))
+    assert (state.failed == pytest.approx(0.1 * 10**0.5)) == lost
+
+
+def test_what_failed_is_the_limit_that_it_tells():
+    decisions, state = fly(lambda rate, _: NAN if rate > 0.2 else 1.0, 100, until=400)
+    assert decisions[-1].limit == state.failed == pytest.approx(0.1 * 10**0.5)
+    assert not decisions[-1].look_back
+    free, _ = fly(lambda *_: 1.0, 100, until=400)
+    assert math.isnan(free[-1].limit)
+
+
+def test_each_rescue_divides_the_rate_and_lowers_what_has_failed():
+    _, state = fly(basin(0.1), 300)
+    rule = Autopilot(retreat=3.0)
+    decision, after = rule.update(state, Seen(300, rescues=2))
+    assert decision.step == pytest.approx(state.rates[0] / 9)
+    assert after.failed == state.rates[0]
+    _, later = rule.update(after, Seen(301, rescues=3))
+    assert later.failed == after.rates[0]
+    assert rule.update(later, Seen(302, rescues=3))[0].step == pytest.approx(state.rates[0] / 27)
+
+
+@pytest.mark.parametrize(("remaining", "part"), [(1.5, 1.0), (0.0, 0.0), (-1.0, 0.0), (NAN, 0.0)])
+def test_what_remains_is_a_part(remaining, part):
+    _, state = fly(basin(0.1), 300)
+    assert Autopilot().update(state, Seen(300, remaining=remaining))[0].step == part * state.rates[0]
+
+
+def test_a_batch_without_descent_interrupts_no_later_count():
+    rule = Autopilot()
+    state = rule.init()
+    for _ in range(BROKEN):
+        _, state = rule.update(state, Seen(reach=math.inf))
+    assert state.broken == BROKEN
+    _, state = rule.update(state, Seen())
+    assert state.broken == 0
+
+
+def test_it_reads_what_it_says():
+    assert Autopilot(length=20).rehearsal(1e6) == 20
+    assert [Autopilot().rehearsal(total) for total in (50, 100, 500, 8000)] == [16, 16, 80, 160]

@@ -71,3 +71,35 @@ def test_a_cool_down_goes_to_zero_in_a_straight_line():
 def test_refuses(bad):
     with pytest.raises(InvalidInput):
         Sharpness(**bad)
+
+
+def test_between_readings_rate_and_limit_are_those_of_the_last():
+    rule = Sharpness(every=3)
+    first, state = rule.update(rule.init(), Seen(limit=2.0))
+    second, _ = rule.update(state, Seen(limit=99.0))
+    assert (second.step, second.limit) == (first.step, first.limit) == (1.0, 2.0)
+    assert not first.look_back
+    assert not second.look_back
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, math.nan, math.inf])
+def test_without_a_limit_there_is_no_rate_yet_and_the_last_one_stays(limit):
+    rule = Sharpness(every=1)
+    assert rule.update(rule.init(), Seen(limit=limit))[0].step == 0
+    _, state = rule.update(rule.init(), Seen(limit=2.0))
+    assert rule.update(state, Seen(limit=limit))[0].step == 1.0
+
+
+def test_a_limit_that_falls_is_followed_in_steps_too():
+    rule = Sharpness(every=1, within=1.5)
+    _, state = rule.update(rule.init(), Seen(limit=2.0))
+    assert rule.update(state, Seen(limit=1e-9))[0].step == pytest.approx(1 / 1.5)
+    assert rule.update(state, Seen(limit=2.6))[0].step == pytest.approx(1.3)
+
+
+def test_a_cool_down_ends_at_zero_and_needs_a_rate_to_begin_with():
+    rule = Cooldown(rule=Constant(step=0.4))
+    decision, state = rule.update(rule.init(), Seen(remaining=0.5))
+    assert (decision.step, state.held) == (0.4, 0.4)
+    assert rule.update(state, Seen(remaining=-0.1))[0].step == 0
+    assert rule.needs == {"remaining"}
