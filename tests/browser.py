@@ -14,6 +14,9 @@ from contextlib import contextmanager
 PATH = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe")
 
+# What the browser itself does at a key (move the focus, a slider, press a button) goes by Windows' number of the key.
+CODES = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+
 
 class Browser:
     """A headless Chromium with one page.
@@ -68,11 +71,15 @@ class Browser:
 
     def open(self, path, width=1280, height=900, dark=False, paper=False):
         """Load a file at a width."""
+        self.show(width, height, dark, paper)
+        self.send("Page.navigate", url=path.as_uri())
+        self._until(lambda m: m.get("method") == "Page.loadEventFired")
+
+    def show(self, width=1280, height=900, dark=False, paper=False):
+        """The size, colours and medium of what is shown."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", media="print" if paper else "", features=features)
-        self.send("Page.navigate", url=path.as_uri())
-        self._until(lambda m: m.get("method") == "Page.loadEventFired")
 
     def js(self, code):
         """The value of an expression on the page."""
@@ -86,8 +93,11 @@ class Browser:
 
     def press(self, key):
         """Press a key, and let it go."""
-        self.send("Input.dispatchKeyEvent", type="keyDown", key=key)
-        self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
+        more = {"windowsVirtualKeyCode": CODES[key]} if key in CODES else {}
+        self.send(
+            "Input.dispatchKeyEvent", type="keyDown", key=key, **more, **({"text": "\r"} if key == "Enter" else {})
+        )
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key, **more)
 
     def picture(self, path):
         """The whole page as a PNG file."""

@@ -38,14 +38,15 @@ def exponents():
 
 
 def dents():
-    """Runs in the dent at constant rates, and high then low."""
-    rates = np.geomspace(0.02, 1.99, DENT_RATES)
+    """Runs in the dent at constant rates, and high then low; the curvature of the dent."""
+    rates = np.array(rounded(np.geomspace(0.02, 1.99, DENT_RATES)))
     constant = orbit(TwoMinima(), rates, 0.97, steps=DENT_STEPS)
     high = orbit(TwoMinima(), rates, 0.97, steps=SWITCH)
     low = orbit(TwoMinima(), np.full(DENT_RATES, LOW_RATE), high[-1:], steps=DENT_STEPS - SWITCH)[:, 0, :]
     grid = np.linspace(-1.6, 1.6, 401)
     return {
-        "rates": rounded(rates),
+        "rates": rates.tolist(),
+        "curvature": float(TwoMinima().curvature(TwoMinima().minimum(0.97))),
         "constant": rounded(constant.T),
         "high_then_low": rounded(np.concatenate([high, low]).T),
         "grid": [-1.6, 1.6],
@@ -58,13 +59,13 @@ def network():
     digits = load_digits()
     inputs = torch.tensor(digits.data[:SAMPLES] / 16)
     targets = nn.functional.one_hot(torch.tensor(digits.target[:SAMPLES])).double()
-    rates = np.geomspace(*NETWORK_RATES, NETWORK_RUNS)
+    rates = rounded(np.geomspace(*NETWORK_RATES, NETWORK_RUNS))
     return {
-        "rates": rounded(rates),
+        "rates": rates,
         "steps": NETWORK_STEPS,
         "loss_every": LOSS_EVERY,
         "sharpness_every": SHARPNESS_EVERY,
-        "runs": [network_run(inputs, targets, float(rate)) for rate in rates],
+        "runs": [network_run(inputs, targets, rate) for rate in rates],
     }
 
 
@@ -103,13 +104,16 @@ def measured(model, inputs, targets):
 def recurrent():
     """The recurrent network's first weight after many steps, for rates from convergence to chaos."""
     descent, minimum = two_unit_rnn()
-    rates = np.linspace(2.5, 6.5, RNN_RATES)
+    rates = np.array(rounded(np.linspace(2.5, 6.5, RNN_RATES)))
     seen = diagram(descent, rates, minimum + 1e-3, steps=1500, keep=RNN_KEEP)
-    return {"rates": rounded(rates), "weights": rounded(seen.points[:, 0, :].T), "period": seen.period.tolist()}
+    return {"rates": rates.tolist(), "weights": rounded(seen.points[:, 0, :].T), "period": seen.period.tolist()}
 
 
 def rounded(values):
-    """Six digits: a picture needs no more, and the page stays small. What is not finite becomes None."""
+    """Six digits: a picture needs no more, and the page stays small. What is not finite becomes None.
+
+    Rates are rounded before they are run: "the same in Python" starts from the rate that the page shows.
+    """
     array = np.asarray(values, dtype=np.float64)
     flat = [float(f"{value:.6g}") if np.isfinite(value) else None for value in array.ravel()]
     return np.asarray(flat, dtype=object).reshape(array.shape).tolist()

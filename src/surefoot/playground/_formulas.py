@@ -129,6 +129,9 @@ _ALL = (
     ),
     Formula(name="canyon_loss", arguments="x y mu L", lines="f = (mu * x * x + L * y * y) / 2", returns="f"),
     Formula(name="growth", arguments="eta a", lines="g = abs(1 - eta * a)", returns="g"),
+    # the factor per step of the best constant step, and of the best heavy ball, at a condition number
+    Formula(name="best_growth", arguments="kappa", lines="g = (kappa - 1) / (kappa + 1)", returns="g"),
+    Formula(name="best_ball_growth", arguments="kappa", lines="r = sqrt(kappa)\ng = (r - 1) / (r + 1)", returns="g"),
     # ---- heavy ball: the update of methods.HeavyBall; the larger root of r^2 - (1 + b - eta a) r + b
     Formula(
         name="heavy_ball",
@@ -170,12 +173,7 @@ _ALL = (
         returns="r s",
     ),
     Formula(name="rkc", arguments="p q w0 w1 scale", lines=_chebyshev_lines(STAGES), returns="r s"),
-    Formula(
-        name="turn",
-        arguments="x y r s",
-        lines="t = r * x - s * y\ny = r * y + s * x\nx = t",
-        returns="x y",
-    ),
+    Formula(name="grow", arguments="x g", lines="x = x * g", returns="x"),
     Formula(name="modulus", arguments="r s", lines="m = sqrt(r * r + s * s)", returns="m"),
     Formula(
         name="ab2",
@@ -192,6 +190,13 @@ _ALL = (
     ),
     # ---- noise: one step of SGD on a x^2/2, the gradient's noise a number of unit variance times `noise`
     Formula(name="noisy", arguments="x eta a noise xi", lines="x = x - eta * (a * x + noise * xi)", returns="x"),
+    # where its mean of x^2 ends below the limit, with noise s/sqrt(B): v = (1 - eta a)^2 v + eta^2 s^2/B
+    Formula(
+        name="noise_floor",
+        arguments="eta a noise batch",
+        lines="f = eta * noise * noise / (batch * (2 - eta * a) * a)",
+        returns="f",
+    ),
 )
 
 FORMULAS: dict[str, Formula] = {formula.name: formula for formula in _ALL}

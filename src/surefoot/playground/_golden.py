@@ -17,18 +17,21 @@ ITERATED: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
     "heavy_ball": (4, ((0.01, 4.0), (0.0, 0.99), (0.001, 1.0), (0.5, 1.0))),
     "cubic": (1, ((0.5, 3.1), (0.9, 1.1))),
     "clipped": (1, ((0.1, 6.0), (0.5, 2.0), (0.1, 2.0))),
+    "grow": (1, ((0.01, 2.0),)),
 }
 APPLIED: dict[str, tuple[tuple[float, float], ...]] = {
     "canyon_loss": ((-2.0, 2.0), (-2.0, 2.0), (0.001, 1.0), (0.5, 1.0)),
     "growth": ((0.0, 3.0), (0.0, 1.0)),
+    "best_growth": ((1.0, 1000.0),),
+    "best_ball_growth": ((1.0, 1000.0),),
     "heavy_ball_growth": ((0.0, 4.0), (0.0, 0.99), (0.0, 1.0)),
     "euler": ((-4.0, 0.5), (-3.5, 3.5)),
     "rk4": ((-4.0, 0.5), (-3.5, 3.5)),
     "backward_euler": ((-4.0, 0.5), (-3.5, 3.5)),
     "rkc": ((-50.0, 0.5), (-3.5, 3.5)),
-    "turn": ((-2.0, 2.0), (-2.0, 2.0), (-2.0, 2.0), (-2.0, 2.0)),
     "modulus": ((-2.0, 2.0), (-2.0, 2.0)),
     "ab2": ((-4.0, 0.5), (-3.5, 3.5)),
+    "noise_floor": ((0.005, 1.9), (0.5, 1.0), (0.0, 10.0), (1.0, 1024.0)),
 }
 # Rate, curvature and noise of the runs with noise; few steps of few runs, for a page opens while they are compared.
 NOISY = ((0.005, 1.9), (1.0, 1.0), (0.0, 10.0))

@@ -12,10 +12,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from surefoot.dynamics import TwoMinima, escape_steps
 from surefoot.methods import RK4, AdamsBashforth, GradientDescent, HeavyBall, RungeKuttaChebyshev
 from surefoot.playground._formulas import STAGES
 from surefoot.recipes import scale_batch
-from surefoot.stability import limits
+from surefoot.stability import clipped_oscillation, limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Exercise:
 
     answer: float
     tolerance: float = 1e-3
-    values: dict[str, float] = field(default_factory=dict[str, float])
+    values: dict[str, float | str] = field(default_factory=dict[str, float | str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,8 @@ class Scene:
     python : str
         The same in Python; {name} is replaced by a slider's value.
     exercises : tuple of Exercise
+    words : dict
+        What the words of the scene leave open, those of its exercises excepted.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Scene:
     pictures: tuple[str, ...]
     python: str
     exercises: tuple[Exercise, ...]
+    words: dict[str, str] = field(default_factory=dict[str, str])
 
     def to_dict(self) -> dict[str, Any]:
         """For the page."""
@@ -120,11 +124,18 @@ def _canyon() -> Scene:
         ),
         pictures=("path", "loss", "growth"),
         python=(
+            "import math\n\n"
             "import surefoot as sf\n\n"
-            "L, mu = 1.0, 1.0 / {kappa}\n"
+            "L, mu, eta = 1.0, 1.0 / {kappa}, {eta}\n"
+            "steep, flat = sf.methods.GradientDescent().amplification([-eta * L, -eta * mu])\n"
+            "print('factors per step', steep, flat)\n"
+            "worst = max(steep, flat)\n"
+            "print('steps to a millionth', math.ceil(math.log(1e-6) / math.log(worst)) if worst < 1 else math.inf)\n"
             "problem = sf.problems.Quadratic([[mu, 0.0], [0.0, L]])\n"
-            "print(sf.limits(problem, sf.methods.GradientDescent()))\n"
-            "run = sf.descend(problem, rule=sf.rules.Constant(step={eta} / L), x0=[1.0, 1.0], steps={steps})\n"
+            "limits = sf.limits(problem)\n"
+            "print(limits)\n"
+            "print('steps at the best step', limits.iterations(1e-6))\n"
+            "run = sf.descend(problem, rule=sf.rules.Constant(step=eta), x0=[1.0, 1.0], steps={steps}, tol=0)\n"
             "print(run)"
         ),
         exercises=(
@@ -153,11 +164,17 @@ def _heavy_ball() -> Scene:
         ),
         pictures=("map", "path", "loss"),
         python=(
+            "import math\n\n"
             "import surefoot as sf\n\n"
-            "L, mu = 1.0, 1.0 / {kappa}\n"
-            "method = sf.methods.HeavyBall({beta})\n"
-            "print(sf.limits([[mu, 0.0], [0.0, L]], method))\n"
-            "print(sf.methods.HeavyBall.best(mu, L))  # the best momentum and its rate"
+            "L, mu, eta, beta = 1.0, 1.0 / {kappa}, {eta}, {beta}\n"
+            "method, matrix = sf.methods.HeavyBall(beta), [[mu, 0.0], [0.0, L]]\n"
+            "best, rate = sf.methods.HeavyBall.best(mu, L)  # the best pair\n"
+            "here = max(method.amplification([-eta * L, -eta * mu]))\n"
+            "for name, factor in (('here', here), ('best', best.momentum**0.5), ('plain', sf.limits(matrix).rate)):\n"
+            "    steps = math.ceil(math.log(1e-6) / math.log(factor)) if factor < 1 else math.inf\n"
+            "    print(name, 'factor', factor, 'steps to a millionth', steps)\n"
+            "print('effective rate', eta / (1 - beta))\n"
+            "print(sf.limits(matrix, method))"
         ),
         exercises=(
             Exercise(limits([[1.0]], HeavyBall(0.9)).stable),
@@ -174,36 +191,55 @@ def _chaos() -> Scene:
         tries=({"eta": 1.9}, {"eta": 2.2}, {"eta": 2.5}, {"eta": 2.8}, {"eta": 2.84}),
         pictures=("cobweb", "orbit", "series", "exponent"),
         python=(
+            "import math\n\n"
             "from surefoot.dynamics import Cubic, lyapunov, orbit, period\n\n"
             "points = orbit(Cubic(1.0), [{eta}], {x}, steps=2000, keep=128)\n"
-            "print('period', period(points))\n"
-            "print('exponent', lyapunov(Cubic(1.0), [{eta}], {x}, 20000))"
+            "print('period', period(points)[0])\n"
+            "print('error near 0, per step', 1 - {eta})\n"
+            "exponent = lyapunov(Cubic(1.0), [{eta}], 0.3, 4000)[0]\n"
+            "print('exponent', exponent, 'distance of nearby starts, per step', math.exp(exponent))"
         ),
         exercises=(Exercise(2 / 5), Exercise(math.sqrt(6), 2e-3), Exercise(2 * math.sqrt(2))),
     )
 
 
 def _dent() -> Scene:
+    rates, valley = tuple(records()["dents"]["rates"]), TwoMinima()
+    dent = escape_steps(valley, minimum=0.97, barrier=0.92)
+    curvature = float(valley.curvature(dent.minimum))
+
+    def at(rate: float) -> float:
+        return _nearest(rates, rate)
+
+    width = clipped_oscillation(1.0, 5.0, 0.2)
+    assert width is not None
     return Scene(
         name="dent",
         sliders=(
-            Slider("rate", 0.02, 1.99, 0.06, log=True),
+            Slider("rate", 0, len(rates) - 1, at(0.06), whole=True, shown=rates),
             Slider("clip", 0.1, 2.0, 1.0),
             Slider("eta", 0.5, 6.0, 3.0),
         ),
-        tries=({"rate": 0.05}, {"rate": 0.1}, {"rate": 0.3}, {"eta": 1.8}, {"eta": 3.0, "clip": 1.0}),
+        tries=({"rate": at(0.05)}, {"rate": at(0.1)}, {"rate": at(0.3)}, {"eta": 1.8}, {"eta": 3.0, "clip": 1.0}),
         pictures=("valley", "run", "cycle"),
         python=(
-            "from surefoot.dynamics import ClippedQuadratic, TwoMinima, orbit\n"
+            "from surefoot.dynamics import TwoMinima, orbit\n"
             "from surefoot.stability import clipped_oscillation\n\n"
-            "print(orbit(TwoMinima(), {rate}, 0.97, steps=120, keep=4))\n"
+            "valley = TwoMinima()\n"
+            "print('limit in the dent', 2 / valley.curvature(valley.minimum(0.97)))\n"
+            "print('the last states', orbit(valley, {rate}, 0.97, steps=120, keep=4))\n"
             "print(clipped_oscillation(curvature=1.0, step={eta}, cap={clip}))"
         ),
         exercises=(
-            Exercise(2 / 23.849342, 2e-3),
-            Exercise(5 * 0.2),
+            Exercise(
+                dent.necessary,
+                2e-3,
+                {"curvature": f"{curvature:.6g}", "low": dent.necessary, "high": dent.trapped},
+            ),
+            Exercise(width.peak_to_peak),
             Exercise(limits([[2.0]], GradientDescent()).stable),
         ),
+        words={"curvature": f"{curvature:.4g}"},
     )
 
 
@@ -225,10 +261,15 @@ def _time() -> Scene:
         ),
         pictures=("region", "solution", "fast"),
         python=(
-            "import surefoot as sf\n\n"
-            "for method in (sf.methods.ForwardEuler(), sf.methods.RK4(), sf.methods.AdamsBashforth(2)):\n"
-            "    growth = float(method.amplification({p} + {q}j))\n"
-            "    print(method.name, 'real limit', method.real_limit, '|R| =', growth)"
+            "import math\n\n"
+            "from surefoot import methods\n\n"
+            f"chebyshev = methods.RungeKuttaChebyshev({STAGES}, 0.05, order=1)\n"
+            "two_steps = methods.AdamsBashforth(2)\n"
+            "all_five = methods.ForwardEuler(), methods.RK4(), chebyshev, two_steps, methods.BackwardEuler()\n"
+            "method = all_five[{method} - 1]\n"
+            "for name, z in (('slow', complex({p}, {q})), ('fast', {p} * {stiff})):\n"
+            "    print(method.name, name, 'factor per step', float(method.amplification(z)))\n"
+            "print('slow, exactly', math.exp({p}))"
         ),
         exercises=(
             Exercise(2 / 50),
@@ -261,9 +302,25 @@ def _noise() -> Scene:
         ),
         pictures=("one", "linear", "root"),
         python=(
+            "import math\n\n"
             "from surefoot.recipes import scale_batch\n\n"
-            "print(scale_batch({eta}, {batch}, {batch} * {times}, 'sgd'))\n"
-            "print('floor', {eta} * {noise}**2 / ({batch} * (2 - {eta})))"
+            "eta, noise, batch, times = {eta}, {noise}, {batch}, {times}\n"
+            "print(scale_batch(eta, batch, batch * times, 'sgd'))\n\n\n"
+            "def floor(eta, batch):\n"
+            "    return eta * noise**2 / (batch * (2 - eta)) if eta < 2 else math.inf\n\n\n"
+            "print('floor', floor(eta, batch), 'rate/batch', eta / batch)\n"
+            "print('floor, linear rule', floor(eta * times, batch * times))\n"
+            "print('floor, square-root rule', floor(eta * math.sqrt(times), batch * times))\n\n"
+            "word, x = {seed}, 3.0\n"
+            "for _ in range(1600 // batch):\n"
+            "    xi = -6.0  # a sum of 12 uniforms less 6 looks normal\n"
+            "    for _ in range(12):\n"
+            "        word ^= word << 13 & 0xFFFFFFFF\n"
+            "        word ^= word >> 17\n"
+            "        word ^= word << 5 & 0xFFFFFFFF\n"
+            "        xi += word / 2**32\n"
+            "    x = x - eta * (x + noise / math.sqrt(batch) * xi)\n"
+            "print('|x| after 1600 samples', abs(x))"
         ),
         exercises=(
             Exercise(scale_batch(0.1, 32, 128, "sgd").rate),
@@ -274,29 +331,43 @@ def _noise() -> Scene:
 
 
 def _network() -> Scene:
-    rates = tuple(records()["network"]["rates"])
+    rates, rnn_rates = tuple(records()["network"]["rates"]), tuple(records()["recurrent"]["rates"])
     return Scene(
         name="network",
         sliders=(
             Slider("run", 0, len(rates) - 1, 16, whole=True, shown=rates),
-            Slider("rnn", 2.5, 6.5, 4.0),
+            Slider("rnn", 0, len(rnn_rates) - 1, _nearest(rnn_rates, 4.0), whole=True, shown=rnn_rates),
         ),
-        tries=({"run": 2}, {"run": 9}, {"run": 16}, {"run": 23}, {"rnn": 6.0}),
+        tries=({"run": 2}, {"run": 9}, {"run": 16}, {"run": 23}, {"rnn": _nearest(rnn_rates, 6.0)}),
         pictures=("loss", "sharpness", "final", "rnn"),
         python=(
             "import surefoot as sf\n"
             "import torch\n"
-            "from surefoot.training import hessian, supervised\n\n"
+            "from sklearn.datasets import load_digits\n"
+            "from surefoot.dynamics import orbit, period\n"
+            "from surefoot.training import hessian, supervised\n"
+            "from surefoot.training.tasks.rnn import two_unit_rnn\n"
+            "from torch import nn\n\n"
+            "digits = load_digits()\n"
+            "x = torch.tensor(digits.data[:300] / 16)\n"
+            "y = nn.functional.one_hot(torch.tensor(digits.target[:300])).double()\n"
             "torch.manual_seed(0)\n"
-            "data = torch.randn(200, 8), torch.randn(200, 1)\n"
-            "model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))\n"
+            "layers = nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10)\n"
+            "model = nn.Sequential(*layers).double()\n"
+            "loss = supervised(lambda outputs, y: ((outputs - y) ** 2).sum(-1).mean() / 2)\n"
             "optimizer = torch.optim.SGD(model.parameters(), lr={run})\n"
-            "for _ in range(200):\n"
+            "for _ in range(800):\n"
             "    optimizer.zero_grad()\n"
-            "    torch.nn.functional.mse_loss(model(data[0]), data[1]).backward()\n"
+            "    loss(model, (x, y)).backward()\n"
             "    optimizer.step()\n"
-            "curvature = hessian(model, supervised(torch.nn.functional.mse_loss), data)\n"
-            "print(sf.spectrum(curvature, which='largest').largest, 'and 2/eta =', 2 / {run})"
+            "print('final loss', loss(model, (x, y)).item())\n"
+            "if loss(model, (x, y)) < 1e6:\n"
+            "    curvature = hessian(model, loss, (x, y))\n"
+            "    sharpness = sf.spectrum(curvature, which='largest', rtol=0.02, failure=1e-3).largest\n"
+            "    print('sharpness', sharpness.midpoint, 'and 2/eta =', 2 / {run})\n\n"
+            "update, minimum = two_unit_rnn()\n"
+            "states = orbit(update, [{rnn}], minimum + 1e-3, steps=1500, keep=40)\n"
+            "print('the recurrent network has the period', period(states)[0], '(0: none)')"
         ),
         exercises=(
             Exercise(2 / 40, 0.01),
@@ -304,6 +375,11 @@ def _network() -> Scene:
             Exercise(2 / 0.05, 0.02),
         ),
     )
+
+
+def _nearest(values: tuple[float, ...], wanted: float) -> int:
+    """The index of the value closest to a wanted one."""
+    return min(range(len(values)), key=lambda i: abs(values[i] - wanted))
 
 
 _MAKERS: tuple[Callable[[], Scene], ...] = (_canyon, _heavy_ball, _chaos, _dent, _time, _noise, _network)

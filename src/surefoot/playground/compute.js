@@ -45,8 +45,8 @@ function bits(value) {
 }
 
 const FORMULA_BY_NAME = {
-  descent, canyon_loss, growth, heavy_ball, heavy_ball_growth, cubic, clipped, euler, rk4, backward_euler, rkc, turn,
-  modulus, ab2, noisy,
+  descent, canyon_loss, growth, best_growth, best_ball_growth, heavy_ball, heavy_ball_growth, cubic, clipped, euler, rk4,
+  backward_euler, rkc, modulus, grow, ab2, noisy, noise_floor,
 };
 
 // One golden record: what to run, and the bits that Python got.

@@ -26,15 +26,14 @@ const make = (tag, attributes = {}, text = "") => {
 let scene = SCENES[0], settings = {}, canvases = {};
 const remembered = {};
 
+// A value within the slider's range, to four digits: what is seen and what the address holds is what is computed.
 const clean = (slider, value) => {
   const number = Number.isFinite(value) ? Math.min(slider.high, Math.max(slider.low, value)) : slider.value;
-  return slider.whole ? Math.round(number) : number;
+  return slider.whole ? Math.round(number) : Number(number.toPrecision(4));
 };
 // A slider of 1000 positions; where equal distances are equal ratios, positions are logarithms.
 const toPosition = (s, v) => 1000 * (s.log ? Math.log(v / s.low) / Math.log(s.high / s.low) : (v - s.low) / (s.high - s.low));
 const fromPosition = (s, p) => clean(s, s.log ? s.low * Math.pow(s.high / s.low, p / 1000) : s.low + (s.high - s.low) * p / 1000);
-// Numbers as they are shown and stored in the address: what is seen is what is computed.
-const rounded = (s, v) => s.whole ? v : Number(v.toPrecision(4));
 const asShown = (s, v) => s.shown.length ? s.shown[v - s.low] : v;
 
 function open(name, wanted = {}) {
@@ -57,7 +56,8 @@ function build() {
   byId("made").textContent = say("page.made", { version: VERSION });
   byId("languages").replaceChildren(...LANGUAGES.map((tag) => {
     const button = make("button", { type: "button", lang: tag, "aria-pressed": tag === language }, WORDS[tag]["page.language"]);
-    button.addEventListener("click", () => { language = tag; build(); });
+    // The buttons are made anew: the one that was pressed keeps the focus, for whoever goes on by keyboard.
+    button.addEventListener("click", () => { language = tag; build(); document.querySelector(`#languages [lang=${tag}]`).focus(); });
     return button;
   }));
   byId("tabs").replaceChildren(...SCENES.map((s) => {
@@ -68,7 +68,7 @@ function build() {
   const tab = byId("tab-" + scene.name);
   byId("tabs").scrollLeft = tab.offsetLeft - (byId("tabs").clientWidth - tab.offsetWidth) / 2;
   byId("title").textContent = say(scene.name + ".title");
-  byId("lead").textContent = say(scene.name + ".lead");
+  byId("lead").textContent = say(scene.name + ".lead", scene.words);
   buildSliders();
   byId("tries").replaceChildren(...scene.tries.map((values, i) => {
     const button = make("button", { type: "button" }, say(`${scene.name}.try.${i + 1}`));
@@ -91,7 +91,16 @@ function buildSliders() {
       return row;
     }
     const input = make("input", { type: "range", id, min: 0, max: 1000, step: slider.whole && !slider.log ? 1000 / (slider.high - slider.low) : 1 });
-    input.addEventListener("input", () => change({ [slider.name]: rounded(slider, fromPosition(slider, Number(input.value))) }));
+    input.addEventListener("input", () => change({ [slider.name]: fromPosition(slider, Number(input.value)) }));
+    // On a logarithmic slider one position is far less than a whole number, so an arrow moves to the next number.
+    if (slider.whole && slider.log) input.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      const value = clean(slider, settings[slider.name] + by);
+      input.value = toPosition(slider, value);
+      change({ [slider.name]: value });
+    });
     row.append(label, make("output", { for: id, id: "value-" + slider.name }), input);
     return row;
   }));
@@ -102,7 +111,7 @@ function buildPictures() {
   canvases = {};
   byId("pictures").replaceChildren(...scene.pictures.map((key) => {
     const click = CLICKS[scene.name]?.[key], title = say(`${scene.name}.picture.${key}`);
-    const words = say(`${scene.name}.picture.${key}_text`) + (click ? " " + say("page.point") : "");
+    const words = say(`${scene.name}.picture.${key}_text`) + (click ? say("page.point") : "");
     const figure = make("figure"), caption = make("figcaption"), canvas = make("canvas", { role: "img", "aria-label": title + ". " + words });
     caption.append(make("strong", {}, title), " ", make("span", {}, words));
     figure.append(caption, canvas);
@@ -172,7 +181,7 @@ function redraw() {
     const code = Object.fromEntries(scene.sliders.map((s) => [s.name, number(asShown(s, settings[s.name]), 6).replace(MINUS, "-")]));
     byId("python").textContent = scene.python.replace(/\{(\w+)\}/g, (whole, name) => code[name] ?? whole);
     remembered[scene.name] = { ...settings };
-    const address = "#" + new URLSearchParams({ scene: scene.name, ...Object.fromEntries(scene.sliders.map((s) => [s.name, rounded(s, settings[s.name])])), lang: language });
+    const address = "#" + new URLSearchParams({ scene: scene.name, ...Object.fromEntries(scene.sliders.map((s) => [s.name, settings[s.name]])), lang: language });
     if (location.hash !== address) history.replaceState(null, "", address);
   });
 }

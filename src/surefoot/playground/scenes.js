@@ -4,7 +4,9 @@
 const logspace = (low, high, n) => Array.from({ length: n }, (_, i) => low * Math.pow(high / low, i / (n - 1)));
 const linspace = (low, high, n) => Array.from({ length: n }, (_, i) => low + (high - low) * i / (n - 1));
 const indexed = (values) => values.map((value, i) => [i, value]);
+const last = (values) => values[values.length - 1];
 const nearest = (values, wanted) => values.reduce((best, value, i) => Math.abs(value - wanted) < Math.abs(values[best] - wanted) ? i : best, 0);
+// The least loss that a picture shows: below it the curve leaves the frame.
 const TINY = 1e-12;
 
 const axis = (name) => say("axis." + name);
@@ -22,10 +24,10 @@ function valley(canvas, mu, states) {
 }
 
 function lossCurve(canvas, values) {
-  const shown = values.map((v) => Math.min(Math.max(v, TINY), 1e12));
-  const top = Math.max(...shown.filter(Number.isFinite)), bottom = Math.min(...shown.filter(Number.isFinite));
+  const finite = values.filter(Number.isFinite).map((v) => Math.min(Math.max(v, TINY), 1e12));
+  const top = Math.max(...finite), bottom = Math.min(...finite);
   new Picture(canvas, { x: [0, values.length - 1], y: [bottom / 2, top * 2], ylog: true, xlabel: axis("steps"), ylabel: axis("loss") })
-    .frame().line(indexed(shown));
+    .frame().line(indexed(values));
 }
 
 // The least number of steps to 1e-6 of the error at a factor per step.
@@ -45,13 +47,13 @@ const DRAW = {
       : s.eta > 1 ? ["good", "good"] : s.eta > 0.5 ? ["safe", "good"] : ["small", "limit"];
     return { mood, verdict: say("canyon.say." + key, { ratio: s.eta / 2 }), facts: [
       [fact("steep"), times(steep)], [fact("flat"), times(slow)], [fact("count"), number(stepsTo(Math.max(slow, steep)))],
-      [fact("best", { step: 2 / (1 + mu) }), number(stepsTo((s.kappa - 1) / (s.kappa + 1)))],
+      [fact("best", { step: 2 / (1 + mu) }), number(stepsTo(best_growth(s.kappa)[0]))],
     ] };
   },
 
   ball(s, c) {
     const mu = 1 / s.kappa, worst = (eta, beta) => Math.max(heavy_ball_growth(eta, beta, mu)[0], heavy_ball_growth(eta, beta, 1)[0]);
-    const root = Math.sqrt(s.kappa), best = (root - 1) / (root + 1), fastest = Math.log(best);
+    const best = best_ball_growth(s.kappa)[0], fastest = Math.log(best);
     const map = new Picture(c.map, { x: [0, 4], y: [0, 0.999], xlabel: axis("rate_L"), ylabel: axis("momentum") });
     map.frame().shade((eta, beta) => {
       const factor = worst(eta, beta);
@@ -64,9 +66,9 @@ const DRAW = {
     const factor = worst(s.eta, s.beta), limit = 2 * (1 + s.beta), fact = (key) => say("ball.fact." + key);
     const [key, mood] = s.eta > limit ? ["diverges", "bad"] : factor < best + 0.3 * (1 - best) ? ["good", "good"]
       : s.eta > 0.97 * limit ? ["below", "limit"] : ["slow", "limit"];
-    const both = (value) => `× ${number(value, 4)}; ${number(stepsTo(value))}`;
+    const both = (value) => say("ball.fact.both", { factor: number(value, 4), count: number(stepsTo(value)) });
     return { mood, verdict: say("ball.say." + key, { limit }), facts: [
-      [fact("factor"), both(factor)], [fact("best"), both(best)], [fact("plain"), both((s.kappa - 1) / (s.kappa + 1))],
+      [fact("factor"), both(factor)], [fact("best"), both(best)], [fact("plain"), both(best_growth(s.kappa)[0])],
       [fact("effective"), number(s.eta / (1 - s.beta)) + "/L"],
     ] };
   },
@@ -85,18 +87,17 @@ const DRAW = {
     const { low, high, values } = RECORDS.exponents;
     const exponents = values.map((v, i) => [low + (high - low) * i / (values.length - 1), v === null ? NaN : v]);
     new Picture(c.exponent, { x: [low, high], y: [-2, 0.8], xlabel: axis("step_a"), ylabel: axis("exponent") }).frame().line(exponents, { width: 1.2 }).level(0).upright(s.eta);
-    const exponent = exponents[nearest(exponents.map((p) => p[0]), s.eta)][1];
+    const [recorded, exponent] = exponents[nearest(exponents.map((p) => p[0]), s.eta)];
     const period = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32].find((q) => tail.every((x, i) => i + q >= 60 || Math.abs(tail[i + q] - x) < 1e-6));
     const [key, mood] = !Number.isFinite(tail[59]) ? ["leaves", "bad"] : s.eta <= 2 ? ["converges", "good"] : period ? ["period", "limit"]
       : exponent > 0 ? ["chaos", "bad"] : ["slow", "limit"];
     const facts = [["factor", times(1 - s.eta)], ["exponent", number(exponent)], ["apart", times(Math.exp(exponent))]];
-    return { mood, verdict: say("chaos.say." + key, { period: String(period) }), facts: facts.map(([name, value]) => [say("chaos.fact." + name), value]) };
+    return { mood, verdict: say("chaos.say." + key, { period: String(period) }), facts: facts.map(([name, value]) => [say("chaos.fact." + name, { recorded: number(recorded, 4) }), value]) };
   },
 
   dent(s, c) {
-    const { rates, constant, high_then_low, loss, grid } = RECORDS.dents;
-    const which = nearest(rates.map(Math.log), Math.log(s.rate)), rate = rates[which];
-    const run = constant[which], mixed = high_then_low[which];
+    const { rates, curvature, constant, high_then_low, loss, grid } = RECORDS.dents;
+    const rate = rates[s.rate], run = constant[s.rate], mixed = high_then_low[s.rate];
     const xs = linspace(grid[0], grid[1], loss.length);
     const value = (x) => loss[Math.round((x - grid[0]) / (grid[1] - grid[0]) * (loss.length - 1))];
     const shown = run.filter((x) => x !== null && Math.abs(x) <= grid[1]).map((x) => [x, value(x)]);
@@ -108,12 +109,17 @@ const DRAW = {
     const size = Math.max(1, ...cycle.map(Math.abs)) * 1.15;
     const third = new Picture(c.cycle, { x: [0, 80], y: [-size, size], xlabel: axis("steps"), ylabel: axis("x") }).frame();
     third.line(indexed(cycle), { width: 1 }).dots(indexed(cycle), { radius: 2 });
-    if (s.eta > 2) third.level(s.eta * s.clip / 2).level(-s.eta * s.clip / 2);
+    // Where the cycle lies depends on the start, how wide it is does not: a width of ηC, from the top of the last steps down.
+    const peak = Math.max(...cycle.slice(-2));
+    if (s.eta > 2) third.level(peak).level(peak - s.eta * s.clip);
     const ends = run.slice(-20), inside = ends.every((x) => x !== null && x > 0.9 && x < 1.08);
     const spread = Math.max(...ends) - Math.min(...ends);
     const key = inside ? (spread < 1e-3 ? "caught" : "inside") : Math.abs(ends[19]) < 0.05 ? "wide" : "out";
     const clip = s.eta > 2 ? say("dent.fact.cycle", { width: s.eta * s.clip }) : say("dent.fact.settles");
-    return { mood: inside ? "limit" : "good", verdict: say("dent.say." + key, { rate }), facts: [[say("dent.fact.limit"), "0.0839"], [say("dent.fact.clipped"), clip]] };
+    return { mood: inside ? "limit" : "good", verdict: say("dent.say." + key, { rate, curvature: number(curvature, 4) }), facts: [
+      [say("dent.fact.limit", { curvature: number(curvature, 4) }), number(2 / curvature)], [say("dent.fact.end"), last(run) === null ? say("page.none") : number(last(run))],
+      [say("dent.fact.clipped"), clip],
+    ] };
   },
 
   time(s, c) {
@@ -129,9 +135,8 @@ const DRAW = {
     region.dots([[s.p, s.q]], { name: "bad", radius: 7 }).label(s.p, s.q, say("time.picture.point"));
     // The asymptotic factor per step; a multistep method starts with other factors.
     const decay = (canvas, p, q) => {
-      const g = size(p, q), n = 40;
-      const points = linspace(0, n, n + 1).map((t) => [t, Math.max(1e-8, Math.min(1e8, Math.pow(g, t)))]);
-      const exact = points.map(([t]) => [t, Math.max(1e-8, Math.exp(p * t))]);
+      const g = size(p, q), n = 40, points = indexed(iterate(grow, [1], [g], n).map((row) => row[0]));
+      const exact = points.map(([t]) => [t, Math.exp(p * t)]);
       new Picture(canvas, { x: [0, n], y: [1e-8, g > 1 ? 1e8 : 10], ylog: true, xlabel: axis("steps"), ylabel: axis("size") }).frame()
         .line(exact, { name: "muted", dash: [4, 4] }).line(points);
       return g;
@@ -144,7 +149,7 @@ const DRAW = {
 
   noise(s, c) {
     const samples = 1600, runs = 12, deviation = s.noise / Math.sqrt(s.batch);
-    const floor = (eta, batch) => eta < 2 ? eta * s.noise * s.noise / (batch * (2 - eta)) : Infinity;
+    const floor = (eta, batch) => eta < 2 ? noise_floor(eta, 1, s.noise, batch)[0] : Infinity;
     const kept = (value) => Math.min(1e4, Math.max(1e-6, value));
     const steps = Math.floor(samples / s.batch), here = floor(s.eta, s.batch);
     const one = noisyMeanSquares(s.seed, s.eta, 1, deviation, 3, steps, 1).map((value, t) => [t * s.batch, Math.sqrt(value)]);
@@ -166,13 +171,13 @@ const DRAW = {
     };
     const linear = compare("linear", s.times), root = compare("root", Math.sqrt(s.times)), rate = s.eta * s.times;
     const [key, mood] = rate >= 2 ? ["stops", "bad"] : s.noise === 0 ? ["silent", "good"] : rate > 1 ? ["past", "limit"] : ["keeps", "good"];
-    const facts = [["floor", here], ["linear", linear], ["root", root], ["ratio", s.eta / s.batch]].map(([name, value]) => [say("noise.fact." + name), number(value)]);
+    const facts = [["floor", here], ["linear", linear], ["root", root], ["ratio", s.eta / s.batch], ["end", last(one)[1]]].map(([name, value]) => [say("noise.fact." + name), number(value)]);
     return { mood, verdict: say("noise.say." + key, { rate, ratio: linear / here, k: String(s.times) }), facts };
   },
 
   network(s, c) {
     const { rates, runs, loss_every, sharpness_every, steps } = RECORDS.network;
-    const run = runs[s.run], rate = rates[s.run], finals = runs.map((r) => r.loss[r.loss.length - 1]), top = 2;
+    const run = runs[s.run], rate = rates[s.run], finals = runs.map((r) => last(r.loss)), top = 2;
     const shown = (v) => v === null ? NaN : Math.max(v, 1e-4);
     const curves = new Picture(c.loss, { x: [0, steps], y: [2e-2, top], ylog: true, xlabel: axis("steps"), ylabel: axis("loss") }).frame();
     for (const other of runs) curves.line(other.loss.map((v, i) => [i * loss_every, shown(v)]), { name: "line", width: 1 });
@@ -185,16 +190,16 @@ const DRAW = {
     new Picture(c.final, { x: [rates[0] * 0.8, rates[23] * 1.25], y: [2e-2, top], xlog: true, ylog: true, xlabel: axis("rate"), ylabel: axis("final") }).frame().upright(rate)
       .dots(rates.map((r, i) => [r, ended(finals[i])]), { name: "muted", radius: 3.5 }).dots([[rate, ended(end)]], { radius: 7 });
     const rnn = RECORDS.recurrent, all = rnn.weights.flatMap((row, i) => row.map((w) => [rnn.rates[i], w === null ? NaN : w]));
-    const weights = all.map((p) => p[1]).filter(Number.isFinite), here = s.rnn;
-    new Picture(c.rnn, { x: [rnn.rates[0], rnn.rates[rnn.rates.length - 1]], y: [Math.min(...weights) - 0.05, Math.max(...weights) + 0.05], xlabel: axis("rate"), ylabel: axis("weight") })
+    const weights = all.map((p) => p[1]).filter(Number.isFinite), here = rnn.rates[s.rnn];
+    new Picture(c.rnn, { x: [rnn.rates[0], last(rnn.rates)], y: [Math.min(...weights) - 0.05, Math.max(...weights) + 0.05], xlabel: axis("rate"), ylabel: axis("weight") })
       .frame().dots(all, { radius: 1, name: "ink" }).upright(here);
-    const best = Math.min(...finals.filter((v) => v !== null)), last = sharp[sharp.length - 1][1], period = rnn.period[nearest(rnn.rates, here)];
-    const [key, mood] = end === null || !(end < run.loss[0]) ? ["diverged", "bad"] : last * rate > 1.7 ? ["edge", "good"] : end < 2 * best ? ["good", "good"] : ["below", "limit"];
+    const best = Math.min(...finals.filter((v) => v !== null)), sharpest = last(sharp)[1], period = rnn.period[s.rnn];
+    const [key, mood] = end === null || !(end < run.loss[0]) ? ["diverged", "bad"] : sharpest * rate > 1.7 ? ["edge", "good"] : end < 2 * best ? ["good", "good"] : ["below", "limit"];
     const fact = (name, values) => say("network.fact." + name, values);
     return { mood, verdict: say("network.say." + key, { rate, limit: 2 / rate }), facts: [
       [fact("final"), end === null ? say("page.none") : number(end)], [fact("best"), number(best)],
-      [fact("sharpness"), Number.isFinite(last) ? number(last) : say("page.none")],
-      [fact("rnn", { rate: here }), period ? fact("period", { period: String(period) }) : fact("chaos")],
+      [fact("sharpness"), Number.isFinite(sharpest) ? number(sharpest) : say("page.none")],
+      [fact("rnn", { rate: number(here, 4) }), period ? fact("period", { period: String(period) }) : fact("chaos")],
     ] };
   },
 };
@@ -216,5 +221,5 @@ const CLICKS = {
   ball: { map: (x, y) => ({ eta: x, beta: y }) },
   chaos: { orbit: (x) => ({ eta: x }), exponent: (x) => ({ eta: x }) },
   time: { region: (x, y) => ({ p: x, q: y }) },
-  network: { final: (x) => ({ run: nearest(RECORDS.network.rates.map(Math.log), Math.log(x)) }), rnn: (x) => ({ rnn: x }) },
+  network: { final: (x) => ({ run: nearest(RECORDS.network.rates.map(Math.log), Math.log(x)) }), rnn: (x) => ({ rnn: nearest(RECORDS.recurrent.rates, x) }) },
 };
