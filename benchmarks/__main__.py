@@ -9,6 +9,7 @@ into the documents that show them.
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import subprocess
@@ -44,7 +45,7 @@ GROUPS = {
         "The largest eigenvalue of matrices: ARPACK, power iteration", (), 0.5, True, "spectra:spectra_of_matrices"
     ),
     "norms": Group(
-        "|A|² of operators: a closed form, PyLops, svds, power iteration", ("pylops",), 3, True, "norms:norms"
+        "|A|² of operators: a closed form, PyLops, svds, power iteration", ("pylops",), 1, True, "norms:norms"
     ),
     "deblurring": Group(
         "Deblurring runs that stop by themselves", ("pylops", "pyproximal", "scikit-image"), 2, False,
@@ -52,35 +53,45 @@ GROUPS = {
     ),
     "curvature": Group(
         "The largest eigenvalue of networks' Hessians",
-        ("torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian"), 4, True, "own:curvature",
+        ("torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian"), 5, True, "curvature:curvature",
     ),
+    "wide-networks": Group("Curvature of wide networks, predicted and seen", (), 1, False, "wide_networks:wide"),
     "rules": Group("Auto against the best rule in hindsight; SciPy on raw data", (), 2, False, "hindsight:auto"),
     "overhead-of-rules": Group("Time of a move over a bare loop's", (), 0.5, True, "hindsight:overhead"),
     "scipy": Group("Auto against SciPy's minimisers", (), 1, False, "quasi_newton:against_scipy"),
-    "integrators": Group("The recommended integrator against SciPy's others", (), 2, False, "own:integrators"),
+    "integrators": Group("The recommended integrator against SciPy's others", (), 2, False, "stiffness:integrators"),
     "noise": Group("How often a bound on noisy curvature holds", ("torch",), 1, False, "noise_coverage:coverage"),
     "limits": Group("Stability limits of Runge-Kutta methods", ("nodepy",), 0.5, False, "limits:limits"),
-    "orbits": Group("Orbit diagrams against a plain loop", (), 1, True, "orbits:orbits"),
-    "guard": Group("Runs at too high a rate, guarded and not", ("torch",), 4, False, "own:rescues"),
+    "orbits": Group("Orbit diagrams against loops written by hand", (), 0.5, True, "orbits:orbits"),
+    "guard": Group("Runs at too high a rate, guarded and not", ("torch", "mnist1d"), 4, False, "guard:rescues"),
+    "guard-calm": Group("Runs at good rates, guarded and not: equal?", ("torch", "mnist1d"), 3, False, "guard:calm"),
+    "guard-cost": Group("Time of a guarded step over a plain one's", ("torch", "mnist1d"), 2, True, "guard:cost"),
+    "pilot": Group("Runs with no rate given: regret on 25 tasks", ("torch", "mnist1d"), 6, False, "pilot:regrets"),
+    "pilot-cost": Group("Cost of a piloted run over a plain one's", ("torch", "mnist1d"), 3, True, "pilot:cost"),
+    "range-test": Group("Regret at what range tests suggest", ("torch", "mnist1d"), 6, False, "pilot:range_tests"),
+    "groups": Group("Rates of groups against one rate", ("torch",), 1, False, "groups:groups"),
+    "residual": Group("Residual branches scaled and not", ("torch",), 5, False, "residual:residual"),
+    "sweep": Group("The best rates in hindsight, anew", ("torch",), 30, False, "runs:sweep"),
     "finders": Group(
         "Range tests: how near the best swept rate, how repeatable",
-        ("torch", "torch-lr-finder", "lightning"), 5, False, "rates:finders",
+        ("torch", "torch-lr-finder", "lightning", "mnist1d"), 5, False, "rates:finders",
     ),
     "rate-free-adamw": Group(
         "Training without a rate: regret and failures on eighteen tasks, Adam's directions",
         ("torch", "torch-lr-finder", "lightning", "prodigyopt", "schedulefree", "momo-opt", "mnist1d"),
-        20, False, "rates:rate_free_adamw",
+        10, False, "rates:rate_free_adamw",
     ),
     "rate-free-sgd": Group(
         "Training without a rate: regret and failures on eighteen tasks, the gradient's direction",
         ("torch", "torch-lr-finder", "lightning", "schedulefree", "momo-opt", "dog-optimizer", "mnist1d"),
-        20, False, "rates:rate_free_sgd",
+        10, False, "rates:rate_free_sgd",
     ),
     "overhead": Group(
         "Time of a training step over the plain optimizer's",
         ("torch", "prodigyopt", "schedulefree", "momo-opt"), 1, True, "rates:overhead",
     ),
-    "growth": Group("How the cost of an interval grows", ("torch",), 5, True, "growth:growth"),
+    "device": Group("Curvature on a GPU, if there is one: right, and its cost", ("torch",), 0.5, True, "device:device"),
+    "growth": Group("How costs grow with size", ("torch", "joblib"), 3, True, "growth:growth"),
 }  # fmt: skip
 
 
@@ -173,6 +184,7 @@ def measure(name, quick):
 
 def install():
     """The peers of the extra `bench`, one by one, with the pins of constraints.txt."""
+    had = importlib.util.find_spec("torchvision")
     for requirement in importlib.metadata.requires("surefoot") or ():
         name, _, marker = requirement.partition(";")
         if 'extra == "bench"' not in marker.replace("'", '"'):
@@ -180,8 +192,10 @@ def install():
         command = [sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt", name.strip()]
         if subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode:
             print(f"left out: {name.strip()} cannot be installed")
-    # It comes with curvlinops, which does not use it here, and breaks Lightning where it was built for another torch.
-    subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", "torchvision"], check=False)
+    importlib.invalidate_caches()
+    if not had and importlib.util.find_spec("torchvision"):
+        # It came with curvlinops, which does not use it here, and breaks Lightning if built for another torch.
+        subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", "torchvision"], check=False)
 
 
 if __name__ == "__main__":

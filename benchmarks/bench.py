@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
 import surefoot
 
-__all__ = ["Table", "in_turn", "machine", "optional", "ratio", "read", "versions", "write"]
+__all__ = [
+    "Counted", "Table", "in_turn", "machine", "optional", "power_iteration", "ratio", "read", "versions", "write",
+]  # fmt: skip
 
 HERE = Path(__file__).parent
 # The file that documents quote.
@@ -46,9 +51,9 @@ class Table:
     def markdown(self) -> str:
         """The table as Markdown, its columns as wide as they have to be."""
         cells = [[str(c) for c in self.columns], *([shown(c) for c in row] for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
-        lines.insert(1, "| " + " | ".join("-" * max(w, 3) for w in widths) + " |")
+        lines.insert(1, "| " + " | ".join("-" * w for w in widths) + " |")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,6 +107,34 @@ def in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
 def ratio(spent: Mapping[str, Sequence[float]], one: str, other: str) -> float:
     """The median over rounds of one call's time over another's."""
     return statistics.median(a / max(b, 1e-9) for a, b in zip(spent[one], spent[other], strict=True))
+
+
+class Counted(LinearOperator):
+    """An operator whose products are counted, in float64 as ARPACK has them, whatever it computes in itself."""
+
+    def __init__(self, operator: Any) -> None:
+        self.operator, self.count = operator, 0
+        super().__init__(dtype=np.dtype(float), shape=operator.shape)
+
+    def _matvec(self, x):
+        return self._counted(self.operator.matvec, x)
+
+    def _rmatvec(self, x):
+        return self._counted(self.operator.rmatvec, x)
+
+    def _counted(self, function, x):
+        self.count += 1
+        return np.asarray(function(x.ravel().astype(self.operator.dtype)), dtype=float)
+
+
+def power_iteration(product: Callable[[Any], Any], size: int, steps: int, rng: np.random.Generator) -> float:
+    """The Rayleigh quotient after so many products, from a random start: what is written by hand everywhere."""
+    x = rng.standard_normal(size)
+    for _ in range(steps):
+        x = x / np.linalg.norm(x)
+        y = product(x)
+        estimate, x = x @ y, y
+    return float(estimate)
 
 
 def optional(module: str) -> Any | None:

@@ -1,18 +1,20 @@
-"""Curvature where the model is: right on the device, and what it costs there in gradients.
+"""Curvature where the model is: right on the device, and what it costs there in gradients and in memory.
 
-Run: python benchmarks/device.py [small]. On a CUDA machine first intervals of small LSTM, attention and convolutional
-networks in float32 and bfloat16 against all eigenvalues of a float64 Hessian on the CPU, then a language model of 124
-million parameters; under six minutes. Without CUDA, or with `small`, the language model is a small one.
+Run: python -m benchmarks device. On a CUDA machine first intervals of small LSTM, attention and convolutional networks
+in float32 and bfloat16 against all eigenvalues of a float64 Hessian on the CPU, then a language model of 124 million
+parameters; under six minutes. Without CUDA the language model is a small one.
 """
 
-import sys
+import copy
 import time
 
 import numpy as np
 import torch
+from bench import Table
 from models import Transformer, gradient_of, language_batch, language_loss
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import surefoot as sf
 from surefoot.spectra.measured.lanczos import Lanczos, random_unit
@@ -59,78 +61,75 @@ def networks():
     )
 
 
-def check(device):
-    """Whether intervals on the device hold the eigenvalues of a float64 Hessian on the CPU; the number of misses."""
-    import copy
+def device(quick):
+    """Whether intervals hold on the device, and what each instrument costs there."""
+    torch.manual_seed(0)
+    chosen = "cuda" if torch.cuda.is_available() else "cpu"
+    return [check(chosen), costs(chosen, SMALL if quick or chosen == "cpu" else LARGE, 4)]
 
-    misses = 0
+
+def check(device):
+    """Whether intervals on the device hold the eigenvalues of a float64 Hessian on the CPU."""
+    rows = []
     for name, model, x in networks():
         y = torch.randint(3, (len(x),))
         exact = hessian(copy.deepcopy(model).double(), cross_entropy, (x.double(), y))
         matrix = np.stack([exact @ e for e in np.eye(exact.shape[0])])
         truth = np.linalg.eigvalsh(matrix)
         there = copy.deepcopy(model).to(device)
-        for autocast in (None, torch.bfloat16):
+        for kind, autocast in (("float32", None), ("bfloat16", torch.bfloat16)):
             H = hessian(there, cross_entropy, (x.to(device), y.to(device)), autocast=autocast)
             found = sf.spectrum(H)
             held = found.largest.contains(truth[-1]) and found.smallest.contains(truth[0])
-            misses += not held
-            kind = "float32" if autocast is None else "bfloat16"
-            print(f"{name:<26}{kind:<10}{found.largest!s:<24} holds {truth[-1]:.6g}: {held}; {found.products} products")
-    return misses
+            rows.append((f"{name}, {kind}", str(found.largest), truth[-1], held, found.products))
+    return Table("holds", (f"on {device}", "largest", "in float64", "held", "products"), rows)
 
 
 def costs(device, shape, sequences):
-    """What each instrument costs on a language model, in its gradients."""
+    """What each instrument costs on a language model, in its gradients, and the most memory that it takes."""
     model = Transformer(**shape).to(device)
     batch = language_batch(shape["vocabulary"], sequences, shape["length"], device)
     gradient_of(model, language_loss, batch)
     unit = min(seconds(lambda: gradient_of(model, language_loss, batch)) for _ in range(3))
     n = sum(p.numel() for p in model.parameters())
-    print(f"{n} parameters, {batch[0].numel()} tokens: a gradient takes {1e3 * unit:.3g} ms on {device}")
+    rows = []
 
     def timed(name, function):
-        try:
-            start = time.perf_counter()
-            found = function()
-            synchronize()
-            spent = time.perf_counter() - start
-            print(f"  {name:<34}{spent / unit:>8.1f} gradients  {found}")
-        except Exception as error:
-            print(f"  {name:<34}{type(error).__name__}: {error}")
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        found = function()
+        synchronize()
+        spent = time.perf_counter() - start
+        peak = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else None
+        rows.append((name, spent / unit, peak, getattr(found, "products", None)))
+        print("  ", *rows[-1], flush=True)
+        return found
 
-    made = []
-    timed("set-up", lambda: made.append(hessian(model, language_loss, batch)) or made[0].checked)
-    H = made[0]
-    print(f"  expected: {H.cost(which='largest')}")
+    timed("a gradient", lambda: gradient_of(model, language_loss, batch))
+    H = timed("set-up", lambda: hessian(model, language_loss, batch))
     v = H.space.normal(n, np.random.default_rng(0))
     H.matvec(v)
-    timed("product", lambda: tuple(H.matvec(v).shape))
-    timed("retained double backward by hand", lambda: by_hand(model, batch, H.block.split(v)))
-    found = []
-    timed("spectrum, largest, 1% at 1e-6", lambda: found.append(sf.spectrum(H, which="largest")) or found[0].largest)
-    products = found[0].products if found else 0
-    timed(f"Lanczos of {products} steps, uncertified", lambda: uncertified(H, products))
-    timed("spectrum, largest, 5% at 1e-3", lambda: sf.spectrum(H, which="largest", rtol=0.05, failure=1e-3).largest)
+    timed("a product", lambda: H.matvec(v))
+    timed("the same by hand, graph included", lambda: by_hand(model, batch, H.block.split(v)))
+    found = timed("largest end, 1% at 1e-6", lambda: sf.spectrum(H, which="largest"))
+    timed("as many steps of Lanczos alone", lambda: uncertified(H, found.products))
+    timed("largest end, 5% at 1e-3", lambda: sf.spectrum(H, which="largest", rtol=0.05, failure=1e-3))
     adam = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    timed("optimizer_limits of AdamW", lambda: f"stable {optimizer_limits(H, adam).curvature_limit:.3g}")
+    timed("optimizer_limits of AdamW", lambda: optimizer_limits(H, adam))
     H.release()
-    timed("gradient_noise", lambda: str(gradient_noise(model, language_loss, batch)).splitlines()[2].strip())
-    timed("suggest_groups", lambda: f"{len(suggest_groups(model, language_loss, batch, adam).param_groups)} groups")
+    timed("gradient_noise", lambda: gradient_noise(model, language_loss, batch))
+    timed("suggest_groups", lambda: suggest_groups(model, language_loss, batch, adam))
+    note = f"{n} parameters, {batch[0].numel()} tokens; a gradient takes {1e3 * unit:.3g} ms."
+    return Table("costs", (f"on {device}", "gradients", "peak MB", "products"), rows, note)
 
 
 def by_hand(model, batch, vectors):
-    """Graph of the gradient, then one product, the graph kept."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
+    """The graph of the gradient, then one product."""
     parameters = list(model.parameters())
     with sdpa_kernel(SDPBackend.MATH):
         gradients = torch.autograd.grad(language_loss(model, batch), parameters, create_graph=True)
-        synchronize()
-        start = time.perf_counter()
-        torch.autograd.grad(gradients, parameters, vectors, retain_graph=True)
-        synchronize()
-    return f"the product alone {1e3 * (time.perf_counter() - start):.3g} ms"
+        torch.autograd.grad(gradients, parameters, vectors)
 
 
 def uncertified(H, steps):
@@ -138,7 +137,7 @@ def uncertified(H, steps):
     run = Lanczos(H, random_unit(H.space, H.shape[0], np.random.default_rng(0)))
     for _ in range(steps):
         run.advance()
-    return f"{run.ritz[-1]:.6g}"
+    return run.ritz[-1]
 
 
 def synchronize():
@@ -152,16 +151,3 @@ def seconds(function):
     function()
     synchronize()
     return time.perf_counter() - start
-
-
-def main(scale=""):
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    misses = check(device)
-    small = scale == "small" or device == "cpu"
-    costs(device, SMALL if small else LARGE, 4)
-    return misses
-
-
-if __name__ == "__main__":
-    sys.exit(bool(main(*sys.argv[1:])))

@@ -1,25 +1,26 @@
 # ruff: noqa: D101, D102 - tasks, each what its name says
 """Groups with rates and schedules of their own against one global rate, at equal budget: two small tasks.
 
-    python benchmarks/groups.py [--seeds 3] [--first 10]
-
-A character transformer (400 steps) and a fine-tuning task (a convolutional network pretrained on the digits 0 to 4, a
-new head for 5 to 9, 100 samples, 150 steps), AdamW with a warmup of a tenth. Both sides get the same peak rates, the
-same steps and the same mini-batches; the groups are measured once before, on eight mini-batches. Lower is better. The
-defaults of `suggest_groups` were settled on seeds 0 to 2 of the transformer at 0.01; those here
-start at 10. That only blocks behind the sharpest are raised was settled on seeds 10 to 12 of the fine-tuning.
+Run: python -m benchmarks groups. A character transformer (400 steps) and a fine-tuning task (a convolutional network
+pretrained on the digits 0 to 4, a new head for 5 to 9, 100 samples, 150 steps), AdamW with a warmup of a tenth. Both
+sides get the same peak rates, the same steps and the same mini-batches; the groups are measured once before, on eight
+mini-batches. The defaults of `suggest_groups` were settled on seeds 0 to 2 of the transformer at 0.01, that only
+blocks behind the sharpest are raised on seeds 10 to 12 of the fine-tuning.
 """
 
-import argparse
 import copy
 import itertools
 import math
 
 import torch
-from guard import Characters, Task
+from bench import Table
+from tasks import Characters, Task
 from torch import nn
 
 from surefoot.training import suggest_groups
+
+# No part of settling the defaults was on these or later ones.
+FIRST_SEED = 20
 
 
 class FineTuning(Task):
@@ -76,39 +77,31 @@ def cosine(total):
     return lambda k: (k + 1) / rise if k < rise else 0.5 * (1 + math.cos(math.pi * (k - rise) / (total - rise)))
 
 
-def compare(task, rates, first, seeds):
-    for rate in rates:
-        rows = []
-        for seed in range(first, first + seeds):
-            torch.manual_seed(seed)
-            model = task.model()
-            grouped = copy.deepcopy(model)
-            plain = torch.optim.AdamW(model.parameters(), lr=rate)
-            common = trained(task, model, plain, cosine(task.steps), seed)
-            batches = list(itertools.islice(task.batches(seed + 500), 8))
-            optimizer = torch.optim.AdamW(grouped.parameters(), lr=rate)
-            advice = suggest_groups(grouped, lambda m, b: task.loss(m, *b), batches, optimizer)
-            own = torch.optim.AdamW(advice.param_groups)
-            rows.append((common, trained(task, grouped, own, advice.schedules(task.steps), seed)))
-        if rate == rates[0]:
-            print("\n".join("    " + line for line in str(advice).splitlines()))
-        means = [sum(column) / len(column) for column in zip(*rows, strict=True)]
-        better = sum(b < a for a, b in rows)
-        print(
-            f"  {task.name:<17} peak {rate:<6.2g} one rate {means[0]:.4f}  groups {means[1]:.4f}  "
-            f"({means[1] - means[0]:+.4f}; better in {better} of {len(rows)})",
-            flush=True,
-        )
+def groups(quick):
+    """Mean final losses with one rate and with groups, at several peaks."""
+    seeds = range(FIRST_SEED, FIRST_SEED + (1 if quick else 3))
+    chosen = ((FineTuning(), (0.003, 0.001, 0.01)), (Characters(), (0.01, 0.0032)))
+    rows = []
+    for task, rates in chosen[: 1 if quick else None]:
+        for rate in rates[: 1 if quick else None]:
+            pairs = [compare(task, rate, seed) for seed in seeds]
+            one, many = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+            better = sum(b < a for a, b in pairs)
+            rows.append((f"{task.name}, peak {rate:g}", f"{one:.4f}", f"{many:.4f}", f"{better} of {len(pairs)}"))
+            print("  ", *rows[-1], flush=True)
+    columns = ("mean final loss", "one rate", "groups", "groups are better")
+    return [Table("groups", columns, rows, "AdamW, warm-up and cosine; fine-tuning on samples that were held out.")]
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first", type=int, default=10)
-    chosen = parser.parse_args()
-    compare(FineTuning(), (0.003, 0.001, 0.01), chosen.first, chosen.seeds)
-    compare(Characters(), (0.01, 0.0032), chosen.first, chosen.seeds)
-
-
-if __name__ == "__main__":
-    main()
+def compare(task, rate, seed):
+    """The final losses with one rate and with groups."""
+    torch.manual_seed(seed)
+    model = task.model()
+    grouped = copy.deepcopy(model)
+    plain = torch.optim.AdamW(model.parameters(), lr=rate)
+    common = trained(task, model, plain, cosine(task.steps), seed)
+    batches = list(itertools.islice(task.batches(seed + 500), 8))
+    optimizer = torch.optim.AdamW(grouped.parameters(), lr=rate)
+    advice = suggest_groups(grouped, lambda m, b: task.loss(m, *b), batches, optimizer)
+    own = torch.optim.AdamW(advice.param_groups)
+    return common, trained(task, grouped, own, advice.schedules(task.steps), seed)

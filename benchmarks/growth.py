@@ -1,11 +1,12 @@
-"""How costs grow: of an interval with parameters, data and a sparse matrix's size; of a report with the run's length.
+"""How the costs of an interval, a report and a sweep grow, with what they depend on.
 
-Run: python benchmarks/growth.py [--quick] [--json FILE] [AXIS ...]. Each row is a process of its own, so that its peak
-memory is its own. Times are processor times over that of one gradient (or of one product) in the same process, on one
-thread.
+An interval with parameters, data and a sparse matrix's size; a report with the run's length; a sweep with workers.
+
+Run: python -m benchmarks growth. Each row is a process of its own, so that its peak memory is its own. Times are
+processor times over that of one gradient (or of one product) in the same process, on one thread; those of a sweep are
+of the clock.
 """
 
-import argparse
 import json
 import math
 import resource
@@ -23,6 +24,8 @@ SIZES = {"small": (1000, 10_000), "full": (1000, 10_000, 100_000, 1_000_000)}
 STEPS = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
 # 12 layers of 256, 4 heads, 512 tokens, 4 x 64 of them: what the cost of an interval is bounded on.
 LARGE = {"small": (), "full": (12,)}
+# A run of a sweep each: more than twice as many runs as workers.
+WORKERS = {"small": (1, 2), "full": (1, 2)}
 INTERVAL = ("unit, s", "products", "time in units", "peak MB")
 AXES = {
     "parameters": (PARAMETERS, INTERVAL, "Largest end of a transformer's Hessian, 1% at 1e-6; the unit is a gradient."),
@@ -30,14 +33,18 @@ AXES = {
     "data": (DATA, INTERVAL, "Largest end of a perceptron's Hessian on so many samples; the unit is a gradient."),
     "sparse": (SIZES, INTERVAL, "Largest end of a random sparse matrix, 4 entries a row; the unit is a product."),
     "report": (STEPS, ("run, s", "report, s", "KB"), "A descent of so many steps, and its report."),
+    "workers": (
+        WORKERS,
+        ("sweep, s",),
+        "Eight runs by so many processes, by the clock.",
+    ),
 }
 
 
-def growth(quick=False, axes=tuple(AXES)):
+def growth(quick):
     """A table for each axis, the slopes of its columns in the last row."""
     tables = []
-    for axis in axes:
-        sizes, columns, note = AXES[axis]
+    for axis, (sizes, columns, note) in AXES.items():
         rows = []
         for value in sizes["small" if quick else "full"]:
             rows.append(measured_apart(axis, value))
@@ -53,7 +60,7 @@ def growth(quick=False, axes=tuple(AXES)):
 def measured_apart(axis, value):
     """A row of the table, from a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__)), "--row", axis, str(value)], capture_output=True, text=True, check=True
+        [sys.executable, str(Path(__file__)), axis, str(value)], capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
@@ -146,6 +153,21 @@ def report(steps):
         return steps, ran, wrote, path.stat().st_size / 1000
 
 
+def workers(number):
+    """A sweep by so many processes, which are there before it begins: their number, seconds."""
+    import numpy as np
+
+    from surefoot.problems import Quadratic
+    from surefoot.trials import sweep
+
+    problem = Quadratic(np.diag(np.logspace(-6, 0, 50)))
+    rates = np.linspace(0.1, 1.9, 8)
+    sweep(problem, rates, steps=10, workers=number)
+    start = time.perf_counter()
+    sweep(problem, rates, steps=50_000, workers=number)
+    return number, time.perf_counter() - start
+
+
 def seconds(function):
     """Of processor time."""
     start = time.process_time()
@@ -161,30 +183,13 @@ def row(axis, value):
         "data": lambda: perceptron(value),
         "sparse": lambda: sparse(value),
         "report": lambda: report(value),
+        "workers": lambda: workers(value),
     }[axis]
     # Linux counts in KiB
     numbers = measure()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([*numbers, *(() if axis == "report" else (peak,))]))
-
-
-def main(argv=None):
-    """Print the tables; the numbers as JSON too, where a file is named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("axes", nargs="*", metavar="AXIS", help=", ".join(AXES))
-    parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--json", metavar="FILE", help="write the tables there too")
-    parser.add_argument("--row", nargs=2, metavar=("AXIS", "SIZE"), help=argparse.SUPPRESS)
-    chosen = parser.parse_args(argv)
-    if chosen.row:
-        row(chosen.row[0], int(chosen.row[1]))
-        return
-    tables = growth(chosen.quick, chosen.axes or tuple(AXES))
-    for table in tables:
-        print(f"{table.name}: {table.note}\n\n{table.markdown()}\n", flush=True)
-    if chosen.json:
-        Path(chosen.json).write_text(json.dumps([table.to_dict() for table in tables]), encoding="utf-8")
+    print(json.dumps([*numbers, *((peak,) if "peak MB" in AXES[axis][1] else ())]))
 
 
 if __name__ == "__main__":
-    main()
+    row(sys.argv[1], int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Models that the benchmarks of size share."""
+"""Transformers that the benchmarks share."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Transformer", "gradient_of", "language_batch", "language_loss"]
+__all__ = ["Block", "Transformer", "gradient_of", "language_batch", "language_loss"]
+
+
+def fused(q, k, v):
+    """Causal attention by PyTorch's own kernel, which has no second derivative outside of Surefoot."""
+    return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 class Block(nn.Module):
     """Attention and a perceptron, each before its own normalisation."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, attention: Callable = fused) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.attention = heads, attention
         self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.after, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
@@ -23,8 +28,7 @@ class Block(nn.Module):
         n, t, width = x.shape
         pieces = self.qkv(self.norm(x)).chunk(3, -1)
         q, k, v = (z.view(n, t, self.heads, width // self.heads).transpose(1, 2) for z in pieces)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(n, t, width))
+        x = x + self.out(self.attention(q, k, v).transpose(1, 2).reshape(n, t, width))
         return x + self.down(functional.gelu(self.up(self.after(x))))
 
 

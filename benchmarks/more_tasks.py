@@ -1,5 +1,5 @@
 # ruff: noqa: D101, D102, N812 - tasks are what their names say
-"""Nineteen small training tasks beside the six of guard.py: seven that the rule was made on too, twelve held out.
+"""Nineteen small training tasks beside the six of tasks.py: seven that the pilot was made on too, twelve held out.
 
 Each has its data, a seeded model, batches and a loss; `constant` is the loss of the best constant predictor. All data
 are scikit-learn's or drawn from a seed.
@@ -8,12 +8,13 @@ are scikit-learn's or drawn from a seed.
 import math
 
 import torch
-from guard import Block, entropy, relu_network
+from models import Block
+from tasks import Task, entropy, relu_network
 from torch import nn
 from torch.nn import functional as F
 
 CPU = torch.Generator
-# The best swept mean loss for SGD with momentum 0.9 and for AdamW: `python benchmarks/auto.py sweep`.
+# The best swept mean loss for SGD with momentum 0.9 and for AdamW: `python -m benchmarks sweep`.
 BEST = {
     "digits std": (0.001508, 7.627e-07),
     "cancer std": (0.0002587, 0.0001455),
@@ -59,7 +60,7 @@ RATES = {
 }
 
 
-class Rows:
+class Rows(Task):
     """Rows of x and y; one pass in a new order after another.
 
     Parameters
@@ -71,6 +72,8 @@ class Rows:
     batch, steps : int
     """
 
+    first_seed = 0
+
     def __init__(self, name, x, y, model, loss, batch, steps):
         self.name, self.x, self.y, self.model, self.criterion = name, x, y, model, loss
         self.batch, self.steps, self.rates = batch, steps, RATES[name]
@@ -78,14 +81,6 @@ class Rows:
 
     def loss(self, model, x, y):
         return self.criterion(model(x), y)
-
-    def batches(self, seed):
-        g = CPU().manual_seed(seed)
-        while True:
-            order = torch.randperm(len(self.x), generator=g)
-            for i in range(0, len(self.x) - self.batch + 1, self.batch):
-                chosen = order[i : i + self.batch]
-                yield self.x[chosen], self.y[chosen]
 
 
 def standardised(found):

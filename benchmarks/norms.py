@@ -8,7 +8,7 @@ import itertools
 import statistics
 
 import numpy as np
-from bench import Table, in_turn, optional, ratio
+from bench import Counted, Table, in_turn, optional, power_iteration, ratio
 from scipy.sparse.linalg import LinearOperator, svds
 
 import surefoot as sf
@@ -17,22 +17,6 @@ from surefoot.operators import convolution
 from surefoot.problems import Deblurring, discrepancy
 from surefoot.solvers import FISTA, Box
 from surefoot.targets.deblur import deblur_target, gaussian_kernel
-
-
-class Counted(LinearOperator):
-    """An operator whose products are counted."""
-
-    def __init__(self, operator):
-        self.operator, self.count = operator, 0
-        super().__init__(dtype=np.dtype(float), shape=operator.shape)
-
-    def _matvec(self, x):
-        self.count += 1
-        return self.operator.matvec(x.ravel())
-
-    def _rmatvec(self, x):
-        self.count += 1
-        return self.operator.rmatvec(x.ravel())
 
 
 def counted_blur(side, boundary="zero"):
@@ -84,15 +68,7 @@ def rivals(tolerances=(None, 1e-3)):
         return norm
 
     def power(A):
-        gram = Wrapped(A)
-        gram = gram.H @ gram
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal(A.shape[1])
-        for _ in range(10):
-            x = x / np.linalg.norm(x)
-            y = gram @ x
-            estimate, x = x @ y, y
-        return float(estimate)
+        return power_iteration(lambda x: A.rmatvec(A.matvec(x)), A.shape[1], 10, np.random.default_rng(0))
 
     names = {None: "PyLops eigs, default", 1e-3: "PyLops eigs, tol 0.001"}
     return found | {names[t]: eigs(t) for t in tolerances} | {"10 steps of power iteration": power}

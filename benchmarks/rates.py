@@ -1,8 +1,8 @@
 """Finding a rate, and training without one, beside what people install: regret, failures, time a step.
 
-Run: python -m benchmarks finders rate-free-adamw rate-free-sgd overhead. Eighteen tasks: the six of guard.py, and
+Run: python -m benchmarks finders rate-free-adamw rate-free-sgd overhead. Eighteen tasks: the six of tasks.py, and
 the twelve of more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its
-defaults. Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (auto.py): 0 is the best rate in
+defaults. Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (runs.py): 0 is the best rate in
 hindsight, 100 no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its
 first loss, or if no rate came out of a finder.
 """
@@ -18,21 +18,35 @@ import time
 import warnings
 
 import torch
-from auto import UNIVERSAL, failed, final, optimizer_of, piloted, plain, reference, regret
 from bench import Table, optional
-from finder import suggestion
-from guard import TASKS, Characters, Wide, built
 from more_tasks import twelve
+from pilot import NEAR
+from runs import FAMILIES, UNIVERSAL, failed, optimizer_of, piloted, reference, regret, suggestion, train
+from tasks import TASKS, Characters, Wide, built
 
 from surefoot.training import Guard
 
-FAMILIES = ("AdamW", "SGD")
-# A rate is near the best swept one within half a decade: the sweep's grid.
-NEAR = 10**0.5
 # In hindsight the best common rate of AdamW with a warm-up and a cosine on the six.
 UNIVERSAL_COSINE = 10**-1.5
 # Updates with which schedule-free weights get running statistics of their own, as its documentation asks.
 RECALIBRATION = 50
+
+
+@contextlib.contextmanager
+def gradients_of(task):
+    """A list of which each gradient of the task's loss, whoever asks for it, makes one entry."""
+    found, loss = [], task.loss
+
+    def counted(*arguments):
+        if torch.is_grad_enabled():
+            found.append(1)
+        return loss(*arguments)
+
+    task.loss = counted
+    try:
+        yield found
+    finally:
+        del task.loss
 
 
 def outputs_loss(task):
@@ -42,6 +56,12 @@ def outputs_loss(task):
 
 def by_range_test(task, family, seed):
     found = suggestion(task, family, seed)
+    return None if found.abstained else found.suggested
+
+
+def by_short_range_test(task, family, seed):
+    """With the budget that the other finders have."""
+    found = suggestion(task, family, seed, 100)
     return None if found.abstained else found.suggested
 
 
@@ -101,6 +121,7 @@ def by_lightning(task, family, seed):
 # Name -> (function, module that it needs).
 FINDERS = {
     "Surefoot range_test": (by_range_test, "surefoot"),
+    "Surefoot range_test, 100 steps": (by_short_range_test, "surefoot"),
     "torch-lr-finder": (by_torch_lr_finder, "torch_lr_finder"),
     "Lightning lr_find": (by_lightning, "lightning"),
 }
@@ -132,17 +153,20 @@ def finders(quick):
         if optional(module) is None:
             continue
         near = runs = none = 0
-        spreads, far = [], []
+        spreads, far, spent = [], [], []
         for task, (family, best) in itertools.product(tasks, ((f, f == "AdamW") for f in FAMILIES)):
-            found = [quiet(find, task, family, seed) for seed in range(seeds)]
+            with gradients_of(task) as counted:
+                found = [quiet(find, task, family, seed) for seed in range(seeds)]
+            spent.append(len(counted) / seeds)
             rates = [rate for rate in found if rate is not None]
             offs = [max(rate / task.rates[best], task.rates[best] / rate) for rate in rates]
             near, runs, none = near + sum(off <= NEAR for off in offs), runs + seeds, none + seeds - len(rates)
             far += offs
             spreads += [max(rates) / min(rates)] if rates else []
-        rows.append((name, f"{near} of {runs}", none, max(far, default=None), max(spreads, default=None)))
+        rows.append((name, f"{near} of {runs}", none, max(far, default=None), max(spreads, default=None),
+                     statistics.median(spent)))  # fmt: skip
         print("  ", *rows[-1], flush=True)
-    columns = ("finder", "near", "no rate", "worst factor off", "largest spread of seeds")
+    columns = ("finder", "near", "no rate", "worst factor off", "largest spread of seeds", "gradients")
     note = (
         f"Near: within a factor {NEAR:.3g} of the best swept rate, {len(tasks)} tasks x SGD and AdamW x {seeds} seeds. "
         "The rule of range_test was made on thirteen of the tasks."
@@ -178,17 +202,17 @@ def trained(task, seed, make, *, cosine=False, with_loss=False, average=None):
         with torch.no_grad():
             for x, y in itertools.islice(batches, RECALIBRATION):
                 task.loss(model, x, y)
-    return final(task, averager.averaged_model if averager else model), first
+    return task.final(averager.averaged_model if averager else model), first
 
 
 def pilot(task, family, seed):
-    loss, used, _, _ = piloted(task, family, seed)
-    return loss, used.history[0].loss
+    run = piloted(task, family, seed)
+    return run.loss, run.driver.history[0].loss
 
 
 def at_rate(rate, schedule):
     def run(task, family, seed):
-        return plain(task, family, seed, rate, schedule)[0], math.inf
+        return train(task, family, seed, rate, schedule).loss, math.inf
 
     return run
 
@@ -198,7 +222,7 @@ def after(finder):
 
     def run(task, family, seed):
         rate = quiet(finder, task, family, seed)
-        return (math.nan, math.inf) if rate is None else (plain(task, family, seed, rate, "cosine")[0], math.inf)
+        return (math.nan, math.inf) if rate is None else (train(task, family, seed, rate, "cosine").loss, math.inf)
 
     return run
 
@@ -256,26 +280,37 @@ def regrets(family, quick):
         tasks, seeds = tasks[:2], 1
     methods = {name: run for name, (run, module) in contenders(family).items() if optional(module) is not None}
     means, failures, done = {name: [] for name in methods}, dict.fromkeys(methods, 0), []
+    costs = {name: [] for name in methods}
     try:
         for task in tasks:
             results = {name: outcome(run, task, family, seeds) for name, run in methods.items()}
-            for name, (mean, bad) in results.items():
+            for name, (mean, bad, cost) in results.items():
                 means[name].append(mean)
+                costs[name].append(cost)
                 failures[name] += bad
             done.append(task.name)
             print(
-                f"  {task.name}: " + ", ".join(f"{name} {mean:.3g}" for name, (mean, _) in results.items()), flush=True
+                f"  {task.name}: " + ", ".join(f"{name} {mean:.3g}" for name, (mean, *_) in results.items()), flush=True
             )
     except KeyboardInterrupt:
         print(f"  stopped after {len(done)} of {len(tasks)} tasks", flush=True)
     summary = [
         (name, statistics.median(v), *(sum(r <= most for r in v) for most in (1, 3, 10)), max(v),
-         f"{failures[name]} of {len(done) * seeds}")
+         f"{failures[name]} of {len(done) * seeds}", statistics.fmean(costs[name]))
         for name, v in means.items()
     ]  # fmt: skip
     whole = Table(
         family,
-        ("with", "median regret %", "at most 1%", "at most 3%", "at most 10%", "worst %", "runs failed"),
+        (
+            "with",
+            "median regret %",
+            "at most 1%",
+            "at most 3%",
+            "at most 10%",
+            "worst %",
+            "runs failed",
+            "gradients a step",
+        ),
         summary,
         f"{len(done)} tasks, the mean of {seeds} seeds each, no run counted above 100; counts are of tasks. The "
         "constant and the common cosine are the best of the first six tasks in hindsight.",
@@ -285,15 +320,16 @@ def regrets(family, quick):
 
 
 def outcome(run, task, family, seeds):
-    """The mean regret over seeds, and how many failed."""
+    """The mean regret over seeds, how many failed, and the gradients a step of the run, a finder's included."""
     best, constant = reference(task, family)
-    found, bad = [], 0
+    found, spent, bad = [], [], 0
     for seed in range(seeds):
-        loss, first = run(task, family, seed)
+        with gradients_of(task) as counted:
+            loss, first = run(task, family, seed)
+        spent.append(len(counted) / task.steps)
         bad += failed(loss, first, constant)
-        # beyond a constant nobody asks how far
-        found.append(min(regret(loss, best, constant), 100.0) if math.isfinite(loss) else 100.0)
-    return statistics.fmean(found), bad
+        found.append(regret(loss, best, constant))
+    return statistics.fmean(found), bad, statistics.fmean(spent)
 
 
 def overhead(quick):

@@ -4,24 +4,10 @@ Run: python -m benchmarks spectra. Times are ratios to ARPACK in the same run.
 """
 
 import numpy as np
-from bench import Table, in_turn, ratio
+from bench import Counted, Table, in_turn, power_iteration, ratio
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import surefoot as sf
-
-
-class Counted(LinearOperator):
-    """An operator that counts its products."""
-
-    def __init__(self, product, size):
-        self.product, self.count = product, 0
-        super().__init__(dtype=np.dtype(float), shape=(size, size))
-
-    def _matvec(self, x):
-        self.count += 1
-        return self.product(x.ravel())
-
-    _rmatvec = _matvec
 
 
 def spectra(size):
@@ -44,21 +30,13 @@ def spectra(size):
     yield "one spike over 0.7", lambda x: spike * x, 1.0
 
 
-def power_iteration(operator, steps, rng):
-    x = rng.standard_normal(operator.shape[0])
-    for _ in range(steps):
-        x /= np.linalg.norm(x)
-        y = operator.matvec(x)
-        estimate, x = x @ y, y
-    return estimate
-
-
 def spectra_of_matrices(quick):
     """Estimates over the true largest eigenvalue: a step of 2/estimate is stable only where that is at least 1."""
     size, repeats = (2000, 1) if quick else (20_000, 3)
     rows = []
     for name, product, truth in spectra(size):
-        ours, peer, rival = (Counted(product, size) for _ in range(3))
+        matrix = LinearOperator((size, size), matvec=lambda x, product=product: product(x.ravel()), dtype=float)
+        ours, peer = Counted(matrix), Counted(matrix)
         upper = sf.spectrum(ours, which="largest", symmetric=True).largest.upper
         arpack = eigsh(peer, k=1, which="LA", tol=0.01, return_eigenvectors=False, v0=np.ones(size))[0]
         counts = ours.count, peer.count
@@ -72,7 +50,7 @@ def spectra_of_matrices(quick):
             repeats,
         )
         rng = np.random.default_rng(1)
-        short, long = (power_iteration(rival, steps, rng) for steps in (20, 100))
+        short, long = (power_iteration(product, size, steps, rng) for steps in (20, 100))
         # rounded down: an estimate below the truth must not show as 1
         shares = [f"{np.floor(1e4 * x / truth) / 1e4:.4f}" for x in (arpack, short, long)]
         rows.append((name, f"{upper / truth:.4f}", counts[0], ratio(spent, "ours", "ARPACK"), shares[0], counts[1],

@@ -1,18 +1,15 @@
 """What `diagnose` recommends on 22 equations, against runs of every method with the same tolerance.
 
-    python benchmarks/stiffness.py
-
-A recommendation is right if its run ends near the reference and no other such run takes less than a third of its work:
-evaluations of the right-hand side, those for Jacobians included, and factorisations and solves by the table in
-`ode_diagnosis/_trials.py`. Seconds go to stderr; they decide nothing.
+Run: python -m benchmarks integrators. A recommendation is right if its run ends near the reference and no other such
+run takes less than a third of its work: evaluations of the right-hand side, those for Jacobians included, and
+factorisations and solves by the table in `ode_diagnosis/_trials.py`.
 """
 
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from bench import Table
 from scipy.sparse import diags_array, eye_array, kron
 
 import surefoot as sf
@@ -191,24 +188,22 @@ def right(found: "sf.solvers.Diagnosis") -> bool:
     return found.verified and best.work <= TOO_MUCH * min(near, default=np.inf)
 
 
-def main() -> None:
-    """Print the table."""
-    print("| equation | unknowns | recommended | RK45 | RKC | Radau | BDF | right |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    count = 0
-    for name, make in EQUATIONS.items():
+def integrators(quick):
+    """The recommended integrator against the work of SciPy's on 22 equations."""
+    methods = ("RK45", "RKC", "Radau", "BDF")
+
+    rows, count = [], 0
+    for name, make in list(EQUATIONS.items())[: 3 if quick else None]:
         fun, start, span, options = make()
-        began = time.perf_counter()
         found = sf.diagnose(fun, 0.0, start, span=span, **options)
-        seconds = time.perf_counter() - began
         works = {t.method: f"{t.work:.3g}" if t.finished else f"> {t.work:.3g}" for t in found.trials}
-        cells = " | ".join(works.get(method, "-") for method in ("RK45", "RKC", "Radau", "BDF"))
-        count += right(found)
-        answer = "yes" if right(found) else "NO"
-        print(f"| {name} | {len(start)} | {found.recommendation}, {found.method} | {cells} | {answer} |")
-        print(f"{seconds:.1f} s", file=sys.stderr)
-    print(f"\n{count} of {len(EQUATIONS)} right")
-
-
-if __name__ == "__main__":
-    main()
+        good = right(found)
+        count += good
+        row = (name, f"{found.recommendation}, {found.method}", *(works.get(m) for m in methods), good)
+        rows.append(row)
+    note = (
+        f"{count} of {len(rows)} right: near the reference, and none as near took a third of its work. Work in "
+        "evaluations; > gave up or failed there."
+    )
+    columns = ("equation", "recommended", *methods, "right")
+    return [Table("integrators", columns, rows, note)]

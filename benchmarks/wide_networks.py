@@ -1,14 +1,14 @@
 """predict_wide against random networks: error against width and depth, and how far above the limit runs come back.
 
-Run: python benchmarks/wide_networks.py [NETWORKS] [--svg PATH] [--catapult]. The first table is the error of the
-prediction against the mean of so many networks (default 10), with the scatter of single ones; the second trains
-two-layer networks by gradient descent at multiples of 1/sharpness and says which come back.
+Run: python -m benchmarks wide-networks. The first table is the error of the prediction against the mean of some
+networks, with the scatter of single ones; the second trains two-layer networks by gradient descent at multiples of
+1/sharpness and says which come back.
 """
 
-import argparse
 import math
 
 import numpy as np
+from bench import Table
 from scipy.linalg import eigh
 
 from surefoot.spectra import predict_wide
@@ -48,58 +48,48 @@ def sharpness(x, sizes, activation, weight, bias, rng):
     return float(eigh(gram, eigvals_only=True, subset_by_index=(top, top))[0]) / len(x)
 
 
-def errors(networks):
-    """Prints the table and returns (family, depth) -> errors by width."""
-    found = {}
-    x = np.random.default_rng(1).standard_normal((SAMPLES, INPUTS))
-    print(f"predicted over the mean of {networks} networks, less 1 (scatter of single ones)\n")
-    print(f"{'':<16}{'depth':>6}" + "".join(f"{f'width {m}':>18}" for m in WIDTHS))
+def wide(quick):
+    """Both tables."""
+    return [errors(2, WIDTHS[:1], DEPTHS[:1]), comes_back(64, 1)] if quick else [errors(4), comes_back(512, 3)]
+
+
+def errors(networks, widths=WIDTHS, depths=DEPTHS):
+    """Of the prediction, less 1."""
+    x, rows, worst = np.random.default_rng(1).standard_normal((SAMPLES, INPUTS)), [], {}
     for name, (activation, weight, bias) in FAMILIES.items():
-        for depth in DEPTHS:
-            cells, found[name, depth] = [], []
-            for m in WIDTHS:
+        for depth in depths:
+            cells = []
+            for m in widths:
                 sizes = [m] * depth
-                told = predict_wide(sizes, x, activation=activation, weight_variance=weight, bias_variance=bias)
+                predicted = predict_wide(sizes, x, activation=activation, weight_variance=weight, bias_variance=bias)
                 rng = np.random.default_rng(2)
                 seen = np.array([sharpness(x, sizes, activation, weight, bias, rng) for _ in range(networks)])
-                error, scatter = told.largest.upper / seen.mean() - 1, seen.std() / seen.mean()
-                found[name, depth].append(error)
-                cells.append(f"{100 * error:>+9.1f}% ({100 * scatter:>3.0f}%)")
-            print(f"{name:<16}{depth:>6}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
-    return found
+                error, scatter = predicted.largest.upper / seen.mean() - 1, seen.std() / seen.mean()
+                worst[depth] = max(worst.get(depth, 0.0), abs(error))
+                cells.append(f"{100 * error:+.1f}% ({100 * scatter:.0f}%)")
+            rows.append((f"{name}, depth {depth}", *cells))
+            print("  ", *rows[-1], flush=True)
+    rows += [
+        (f"largest, depth {depth}", f"{100 * error:.1f}%", *[None] * (len(widths) - 1))
+        for depth, error in worst.items()
+    ]
+    note = f"Against the mean of {networks} networks; in brackets how single ones scatter."
+    return Table("errors", ("error", *(f"width {m}" for m in widths)), rows, note)
 
 
-def figure(found, path):
-    """Error against width, one curve for each family and depth."""
-    from surefoot.report._canvas import SERIES, draw, log_axis
-    from surefoot.report.figures import save_svg
-
-    def paint(axes):
-        for color, (name, *_) in zip(SERIES, FAMILIES.items(), strict=False):
-            for depth, style in zip(DEPTHS, ("-", "--", ":"), strict=True):
-                percent = [100 * error for error in found[name, depth]]
-                axes.plot(WIDTHS, percent, color=color, ls=style, marker="o", ms=3, label=f"{name}, depth {depth}")
-        axes.set_xlim(WIDTHS[0] / 1.2, WIDTHS[-1] * 1.2)
-        log_axis(axes, "x")
-        axes.set_xlabel("width")
-        axes.set_ylabel("error of the prediction, %")
-        axes.legend(loc="best", fontsize=6)
-
-    save_svg(draw(paint, width=7, height=4, measured=True), path)
-
-
-def catapult(width=512, seeds=3):
-    """Which runs come back at rate * sharpness, for f = a' phi(W x)/sqrt(m) and squared loss on 20 samples."""
-    print(f"\ngradient descent on (f - y)^2/2, one hidden layer of {width}: runs that come back, of {seeds}\n")
-    print(f"{'rate x sharpness':<18}" + "".join(f"{c:>6g}" for c in PRODUCTS))
+def comes_back(width, seeds):
+    """Which runs come back at rate x sharpness, for f = a' phi(W x)/sqrt(m) and squared loss on 20 samples."""
     acts = {
         "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
         "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
         "linear": (lambda z: z, np.ones_like),
     }
-    for name, pair in acts.items():
-        back = [sum(_comes_back(*pair, width, c, seed) for seed in range(seeds)) for c in PRODUCTS]
-        print(f"{name:<18}" + "".join(f"{n:>6}" for n in back), flush=True)
+    rows = [
+        (name, *(sum(_comes_back(*pair, width, c, seed) for seed in range(seeds)) for c in PRODUCTS))
+        for name, pair in acts.items()
+    ]
+    note = f"Gradient descent on (f - y)^2/2, one hidden layer of {width}: runs that come back, of {seeds}."
+    return Table("above-the-limit", ("rate x sharpness", *(f"{c:g}" for c in PRODUCTS)), rows, note)
 
 
 def _comes_back(act, slope, m, product, seed):
@@ -125,16 +115,3 @@ def _comes_back(act, slope, m, product, seed):
         a, w = a - step * (h.T @ g), w - step * ((d * g[:, None]).T @ x)
     residual = parts()[0]
     return bool(residual @ residual < first)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("networks", nargs="?", type=int, default=10)
-    parser.add_argument("--svg", help="draw error against width into this file")
-    parser.add_argument("--catapult", action="store_true", help="only the second table")
-    chosen = parser.parse_args()
-    if not chosen.catapult:
-        table = errors(chosen.networks)
-        if chosen.svg:
-            figure(table, chosen.svg)
-    catapult()
