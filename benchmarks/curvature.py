@@ -140,8 +140,8 @@ def curvature(quick):
         over.append((peer, statistics.geometric_mean(ratios), min(ratios), max(ratios), f"{wins} of {len(ratios)}"))
     columns = ("network", "by", "products", "time in gradients", "error %", "certified")
     note = (
-        "Ours: an interval of 1% at failure 1e-3, its self-check in the cost. mlp, cnn, gpt at their start (0) and after "
-        f"200 steps of gradient descent; medians of {ROUNDS}. eigsh goes on to rounding unless told otherwise; "
+        "Ours: an interval of 1% at failure 1e-3, its self-check in the cost. mlp, cnn, gpt at their start (0) and "
+        f"after 200 steps of gradient descent; medians of {ROUNDS}. eigsh goes on to rounding unless told otherwise; "
         "PyHessian takes the largest modulus for the top."
     )
     titles = ("Surefoot's time over that of", "geometric mean", "least", "largest", "Surefoot is faster on")

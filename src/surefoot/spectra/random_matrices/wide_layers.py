@@ -26,7 +26,7 @@ MOST_SAMPLES = 4000
 # drawn: with more, each has less in proportion.
 DRAWS = 200
 MOST_CLASSES = 64
-# Below it the expansion in 1/width has shown errors above ten percent (benchmarks/wide_networks.py).
+# Below it the expansion in 1/width has shown errors above ten percent (`python -m benchmarks wide-networks`).
 WIDE = 128
 TOO_LARGE = "the kernels leave the floats; scale the inputs and the variances"
 

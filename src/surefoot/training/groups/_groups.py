@@ -27,7 +27,7 @@ RTOL, FAILURE, MOST_PRODUCTS = 0.2, 1e-3, 20
 # A group is flat if its curvature is this far below the sharpest block's, noisy if its ratio is above the median. With
 # rates that go with the square root it would otherwise be allowed twice the rate.
 FLAT = 0.25
-# Largest factor on a flatter block's rate: what benchmarks/groups.py was run with, 1/sqrt(FLAT).
+# Largest factor on a flatter block's rate: what `python -m benchmarks groups` was run with, 1/sqrt(FLAT).
 MOST_RAISED = 2.0
 # Share of a training that warms up. By convention.
 WARMUP = 0.1
@@ -143,7 +143,7 @@ def suggest_groups(
         all else:                    eta, decaying
 
     flat: under a quarter of the sharpest block's curvature; noisy: above the median of the groups. *Heuristics*: the
-    measurement is sound, what follows from it is not proved; ``benchmarks/groups.py`` compares it with one rate.
+    measurement is sound, what follows from it is not proved; ``python -m benchmarks groups`` compares it with one rate.
 
     Parameters
     ----------
