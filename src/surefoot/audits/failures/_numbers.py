@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.audits.failures._run import Look, Run, instead, number, rate_was
-from surefoot.audits.failures._types import Finding
 from surefoot.logs import Curve
 
 # A loss scale that fell by this factor and still falls is no search for a scale: AMP begins at 2^16 and settles within
@@ -31,6 +30,15 @@ class Broken:
     rows: int
     ends: bool
 
+    @classmethod
+    def of(cls, curve: Curve) -> "Broken | None":
+        """None where all of it is finite."""
+        bad = ~np.isfinite(curve.values)
+        if not bad.any():
+            return None
+        row = int(np.argmax(bad))
+        return cls(float(curve.steps[row]), row, int(bad.sum()), len(bad), bool(bad[-1]))
+
 
 def look_at_numbers(run: Run) -> Look:
     """What is not finite, and what came first."""
@@ -38,7 +46,7 @@ def look_at_numbers(run: Run) -> Look:
     broken = {
         role: found
         for role, curve in (("loss", run.curves.loss), ("norm", run.curves.norm), ("rate", run.curves.rate))
-        if curve is not None and (found := _find_broken(curve)) is not None
+        if curve is not None and (found := Broken.of(curve)) is not None
     }
     collapsed = _scale(run, look)
     for role, found in broken.items():
@@ -51,20 +59,11 @@ def look_at_numbers(run: Run) -> Look:
             + ("; single ones while the loss scale is sought are usual" if search else ""),
             step=found.step,
             fault=not search,
+            mark="" if search else f"{role} not finite",
         )
-        if not search:
-            look.marks.append((found.step, f"{role} not finite"))
     _explain(run, look, broken, collapsed=collapsed)
     _norms(run, look)
     return look
-
-
-def _find_broken(curve: Curve) -> Broken | None:
-    bad = ~np.isfinite(curve.values)
-    if not bad.any():
-        return None
-    row = int(np.argmax(bad))
-    return Broken(float(curve.steps[row]), row, int(bad.sum()), len(bad), bool(bad[-1]))
 
 
 def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool) -> None:
@@ -101,7 +100,8 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
         says = f"the first loss of the log is not finite at {run.at(loss.step)}"
         says += ": no step had been taken, so no rate is to blame" if loss.step <= 1 else ""
     elif loss.ends:
-        says = f"the loss was {_before(run, loss)} in the row before and had not grown"
+        before = number(float(run.logged_loss.values[loss.row - 1]))
+        says = f"the loss was {before} in the row before and had not grown"
     else:
         says = (
             f"the loss is finite again after {loss.times} such rows, so the parameters are whole: their batches are not"
@@ -119,17 +119,13 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
         weight=1.5 if gradient_first else 2.5,
     )
     # between two rows that are far apart, or at the very start, a fast divergence leaves no trace
-    hidden = run.loss is None or run.loss.every > 1 or 0 < loss.row <= AT_ONCE
-    if loss.row > 0 and loss.ends and hidden:
+    between = run.loss.every > 1
+    if loss.row > 0 and loss.ends and (between or loss.row <= AT_ONCE):
         rate = run.rate_at(loss.step)
-        between = run.loss is not None and run.loss.every > 1
+        seen = f"the log shows every {number(run.loss.every)}th {run.curves.unit}"
         look.suspect(
             word="rate above the limit",
-            says=(
-                f"the log shows every {number(run.loss.every)}th {run.curves.unit}"
-                if between and run.loss
-                else "it broke within a few rows"
-            )
+            says=(seen if between else "it broke within a few rows")
             + ": a divergence fast enough would not be seen to grow"
             + rate_was(rate),
             try_first=(instead(rate, 1 / 3, "a third of the rate"),),
@@ -138,35 +134,30 @@ def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool
         )
 
 
-def _before(run: Run, broken: Broken) -> str:
-    curve = run.curves.loss
-    return "" if curve is None else number(float(curve.values[broken.row - 1]))
-
-
 def _scale(run: Run, look: Look) -> bool:
     """Whether the loss scale fell and fell."""
     curve = run.curves.scale
-    if curve is None or len(curve) < 3:
+    if curve is None:
         return False
     values = curve.values[np.isfinite(curve.values)]
     if len(values) < 3:
         return False
     top, last = float(values.max()), float(values[-1])
     falls = int((np.diff(values) < 0).sum())
-    if falls:
-        first = float(curve.steps[1 + int(np.argmax(np.diff(curve.values) < 0))])
-        look.find(
-            word="loss scale",
-            says=f"the loss scale went from {number(top)} to {number(last)}, down {falls} times, first at "
-            f"{run.at(first)}",
-            step=first,
-            fault=False,
-        )
+    if not falls:
+        return False
     # AMP's scale falls at the start of every run: it has collapsed where it still falls in the second half
     late = values[len(values) // 2 :]
-    if not (last <= top / COLLAPSE and last <= late[0] and (np.diff(late) < 0).any()) and not (falls and last < 1):
+    collapsed = bool(last <= top / COLLAPSE and last <= late[0] and (np.diff(late) < 0).any()) or last < 1
+    first = float(curve.steps[1 + int(np.argmax(np.diff(curve.values) < 0))])
+    look.find(
+        word="loss scale",
+        says=f"the loss scale went from {number(top)} to {number(last)}, down {falls} times, first at {run.at(first)}",
+        step=first,
+        fault=collapsed,
+    )
+    if not collapsed:
         return False
-    look.findings[-1] = Finding(word="loss scale", says=look.findings[-1].says, step=look.findings[-1].step)
     look.suspect(
         word="fp16 overflow",
         says=f"the loss scale fell to {number(last)} and did not come back: the backward pass overflows in half "
@@ -184,7 +175,7 @@ def _scale(run: Run, look: Look) -> bool:
 
 def _norms(run: Run, look: Look) -> None:
     norm = run.norm
-    if norm is None or len(norm) < FEW_ROWS:
+    if len(norm) < FEW_ROWS:
         return
     top = float(norm.values.max())
     share = float(np.mean(norm.values > (1 - AT_CAP) * top))
@@ -205,7 +196,7 @@ def _norms(run: Run, look: Look) -> None:
         )
     end = float(np.median(norm.values[-max(len(norm) // 10, 3) :]))
     begin = float(np.median(norm.values[: max(len(norm) // 10, 3)]))
-    if run.loss is None or abs(run.loss.last) < 1e-3 * max(abs(run.loss.first), 1e-300):
+    if not len(run.loss) or abs(run.loss.last) < 1e-3 * max(abs(run.loss.first), 1e-300):
         return  # a loss of 0 has no gradient
     if end <= VANISHED * begin:
         gone = norm.values <= VANISHED * begin if begin > 0 else norm.values <= 0

@@ -39,7 +39,7 @@ def look_at_progress(run: Run) -> Look:
     """What the loss did, and whether the rate let it."""
     look = Look()
     stood = _rate_of_zero(run, look)
-    if run.loss is None or len(run.loss) < FEW or run.rise is not None:
+    if len(run.loss) < FEW or run.rise is not None:
         return look
     if not stood:
         if _falls_without_end(run, look):
@@ -58,14 +58,12 @@ def look_at_progress(run: Run) -> Look:
 
 def fall(run: Run) -> float:
     """How far the loss fell from its beginning to its end."""
-    return 0.0 if run.loss is None else run.loss.first - run.loss.last
+    return run.loss.first - run.loss.last
 
 
 def flat(run: Run) -> bool:
     """Whether the loss ended where it began, to within noise or what matters."""
     loss = run.loss
-    if loss is None:
-        return True
     rows = max(len(loss) // 15, 1)
     start = level(loss.values, 0, 0.1)
     error = 3 * loss.noise * math.sqrt(2 / rows)
@@ -82,7 +80,7 @@ def flat(run: Run) -> bool:
 def straight(run: Run) -> bool:
     """Whether the loss still falls as fast at the end as at the beginning, for the same sum of rates."""
     loss = run.loss
-    if loss is None or len(loss) < 2 * FEW:
+    if len(loss) < 2 * FEW:
         return False
     # against the sum of the rates: an annealed run slows down without having arrived
     travelled = _distance(run)
@@ -102,20 +100,14 @@ def straight(run: Run) -> bool:
 def _distance(run: Run) -> np.ndarray:
     """The sum of the rates up to each row of the loss; of the steps where there are no rates."""
     loss = run.loss
-    assert loss is not None
-    if (
-        run.rate is None
-        or len(run.rate) < 2
-        or not np.isfinite(run.rate.values).all()
-        or np.any(np.diff(run.rate.steps) < 0)
-    ):
+    if len(run.rate) < 2 or not np.isfinite(run.rate.values).all() or np.any(np.diff(run.rate.steps) < 0):
         return loss.steps
     rates = np.interp(loss.steps, run.rate.steps, run.rate.values)
     return np.concatenate([[0.0], np.cumsum(rates[:-1] * np.maximum(np.diff(loss.steps), 0))])
 
 
 def _rate_of_zero(run: Run, look: Look) -> bool:
-    if run.rate is None or not run.stands_still():
+    if not run.stands_still():
         return False
     look.find(word="rate is 0", says=f"the rate is 0 in all {len(run.rate)} rows: no step was taken", step=None)
     look.suspect(
@@ -134,7 +126,6 @@ def _rate_of_zero(run: Run, look: Look) -> bool:
 
 def _falls_without_end(run: Run, look: Look) -> bool:
     loss = run.loss
-    assert loss is not None
     thirds = [level(loss.values, part, part + 0.05) for part in (0, 1 / 3, 2 / 3, 0.95)]
     first, last = thirds[0] - thirds[1], thirds[2] - thirds[3]
     if not (loss.last < 0 and -loss.last > 10 * abs(loss.first) and last > 1.5 * first > 0):
@@ -155,7 +146,6 @@ def _falls_without_end(run: Run, look: Look) -> bool:
 
 def _no_progress(run: Run, look: Look) -> None:
     loss = run.loss
-    assert loss is not None
     if loss.last == 0:
         look.find(word="loss is 0", says="the loss is 0 from the first rows on: nothing is left to learn")
         return
@@ -174,7 +164,7 @@ def _no_progress(run: Run, look: Look) -> None:
         look.causes.append(_too_long(peak, gain, weight=1.5 if gain is None else 2.5))
     if constant:
         look.causes.append(_constant_output(run, constant, weight=3.2 if run.entropy is not None else 1.9))
-    elif run.norm is None:
+    elif not len(run.norm):
         look.causes.append(_no_gradient_arrives())
 
 
@@ -207,7 +197,7 @@ def _too_long(peak: float | None, gain: float | None, *, weight: float) -> Cause
 
 def reach(run: Run) -> float | None:
     """What plain gradient descent could have gained to first order: the sum of rate * norm^2."""
-    if run.norm is None or run.rate is None or run.loss is None or len(run.norm) < 2:
+    if len(run.norm) < 2 or not len(run.rate) or not len(run.loss):
         return None
     steps = run.norm.steps
     rates = np.interp(steps, run.rate.steps, run.rate.values)
@@ -260,7 +250,6 @@ def _no_gradient_arrives() -> Cause:
 
 def _too_small(run: Run, look: Look) -> None:
     loss = run.loss
-    assert loss is not None
     peak = run.peak()
     look.find(
         word="still falling",
@@ -286,7 +275,6 @@ def _too_small(run: Run, look: Look) -> None:
 def _plateau(run: Run, look: Look) -> None:
     """Flat on a high level for most of the run, after a first fall."""
     loss = run.loss
-    assert loss is not None
     middle = level(loss.values, 0.3, 0.45)
     still = abs(middle - loss.last) < max(
         FAR * loss.noise / math.sqrt(max(len(loss) // 15, 1)), NOTHING * abs(loss.first)
@@ -308,7 +296,7 @@ def _plateau(run: Run, look: Look) -> None:
 
 def _early_annealing(run: Run, look: Look) -> None:
     rate, loss, peak = run.rate, run.loss, run.peak()
-    if rate is None or loss is None or not peak or len(rate) < FEW:
+    if not peak or len(rate) < FEW:
         return
     alive = np.nonzero(rate.values > NEARLY_ZERO * peak)[0]
     last = float(rate.steps[alive[-1]]) if len(alive) else 0.0
@@ -320,8 +308,8 @@ def _early_annealing(run: Run, look: Look) -> None:
         says=f"the rate is below a thousandth of its peak from {run.at(last)} on, for the last "
         f"{1 - (last - begin) / (end - begin):.0%} of the run",
         step=last,
+        mark="rate nearly 0",
     )
-    look.marks.append((last, "rate nearly 0"))
     look.suspect(
         word="annealed early",
         says=f"what ran after {run.at(last)} changed nothing: the schedule took {last - begin:,.0f} "
@@ -339,7 +327,6 @@ def _early_annealing(run: Run, look: Look) -> None:
 def _bump(run: Run, look: Look) -> None:
     """A rise at the start that was made up for."""
     loss = run.loss
-    assert loss is not None
     head = loss.smooth[: max(len(loss) // 4, 3)]
     top = int(np.argmax(head))
     begin = float(loss.values[0])
@@ -351,20 +338,15 @@ def _bump(run: Run, look: Look) -> None:
         says=f"the loss first rose from {number(begin)} to {number(float(head[top]))} at {run.at(step)}, and "
         "fell from there",
         step=step,
+        mark="rose first",
     )
-    look.marks.append((step, "rose first"))
     length = run.warmup_length()
     rate = run.peak()
+    warmup = f", after a warm-up of {length:,.0f} {run.curves.unit}s" if length else ", without a warm-up"
     look.suspect(
         word="warm-up too short",
         says="a loss that rises before it falls met rates above the limit of the start"
-        + (
-            f", after a warm-up of {length:,.0f} {run.curves.unit}s"
-            if length
-            else ", without a warm-up"
-            if run.rate is not None
-            else ""
-        ),
+        + (warmup if len(run.rate) else ""),
         try_first=(
             f"a warm-up of {3 * max(length or 0, step - float(loss.steps[0])):,.0f} {run.curves.unit}s",
             instead(rate, 1 / 2, "half the peak rate", "a peak"),
@@ -377,7 +359,7 @@ def _bump(run: Run, look: Look) -> None:
 def _overfit(run: Run, look: Look) -> None:
     held_out = run.curves.validation
     # one held-out loss a run, or a trend of three, says nothing
-    if held_out is None or run.loss is None:
+    if held_out is None:
         return
     kept = np.isfinite(held_out.values)
     values, steps = held_out.values[kept], held_out.steps[kept]
@@ -396,8 +378,8 @@ def _overfit(run: Run, look: Look) -> None:
         says=f"the held-out loss was least at {run.at(float(steps[best]))} ({number(low)}) and rose to {number(end)} "
         "while the training loss did not",
         step=float(steps[best]),
+        mark="least held-out loss",
     )
-    look.marks.append((float(steps[best]), "least held-out loss"))
     look.suspect(
         word="overfitting",
         says="the model learns the training data by heart; the step size is not the fault",

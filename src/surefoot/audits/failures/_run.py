@@ -27,6 +27,8 @@ JUMP = 1.5
 LOW = 0.9
 # Rows, or part of the run, within which two things are taken to belong together.
 NEAR_ROWS, NEAR = 4, 0.03
+# What stands for a column that was not logged, so that nothing below has to ask whether there is one.
+NOTHING = Curve(column="", steps=np.zeros(0), values=np.zeros(0), written=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,11 @@ class Look:
     causes: list[Cause] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
 
-    def find(self, *, word: str, says: str, step: float | None = None, fault: bool = True) -> None:
-        """Add a finding; see `Finding`."""
+    def find(self, *, word: str, says: str, step: float | None = None, fault: bool = True, mark: str = "") -> None:
+        """Add a finding, see `Finding`; with `mark`, its step is marked in a figure by these words."""
         self.findings.append(Finding(word=word, says=says, step=step, fault=fault))
+        if mark and step is not None:
+            self.marks.append((step, mark))
 
     def suspect(
         self, *, word: str, says: str, try_first: tuple[str, ...], measure: str, weight: float, certain: bool = False
@@ -57,8 +61,12 @@ class Run:
     Parameters
     ----------
     curves : Curves
-    loss, norm : Signal or None
-        Their finite parts.
+    logged_loss : Curve
+        The loss as it was logged.
+    loss, norm : Signal
+        Their finite parts; without a row where they were not logged.
+    rate : Curve
+        The logged rates, likewise.
     ends_broken : bool
         Whether the loss is not finite at the end of the log.
     rise : Rise or None
@@ -76,8 +84,10 @@ class Run:
     """
 
     curves: Curves
-    loss: Signal | None
-    norm: Signal | None
+    logged_loss: Curve
+    loss: Signal
+    norm: Signal
+    rate: Curve
     ends_broken: bool
     rise: Rise | None
     excursion: Rise | None
@@ -86,26 +96,17 @@ class Run:
     resumes: tuple[float, ...]
     entropy: float | None
 
-    @property
-    def rate(self) -> Curve | None:
-        """The logged rates, if there are any."""
-        return self.curves.rate if self.curves.rate is not None and len(self.curves.rate) else None
-
     def at(self, step: float) -> str:
         """A step in words: "step 2,140" or "epoch 3.5"."""
         return f"{self.curves.unit} {step:,.0f}" if step == round(step) else f"{self.curves.unit} {step:,.4g}"
 
-    def per(self) -> str:
-        """What a factor is per."""
-        return self.curves.unit
-
     def stands_still(self) -> bool:
         """Whether the rate is 0 in all rows: nothing that the loss does is a step's doing."""
-        return self.rate is not None and not np.any(self.rate.values != 0)
+        return len(self.rate) > 0 and not np.any(self.rate.values != 0)
 
     def rate_at(self, step: float) -> float | None:
         """The rate in force at a step: the last one that was logged up to it."""
-        if self.rate is None:
+        if not len(self.rate):
             return None
         # rates are logged at steps of their own, as by Lightning's monitor
         before = np.nonzero(self.rate.steps <= step)[0]
@@ -115,30 +116,26 @@ class Run:
 
     def peak(self) -> float | None:
         """The largest finite rate."""
-        if self.rate is None:
-            return None
         finite = self.rate.values[np.isfinite(self.rate.values)]
         return float(finite.max()) if len(finite) else None
 
     def warmup(self) -> float | None:
         """The step at which the rate first stops rising, if it rose from the start."""
-        if self.rate is None or len(self.rate) < 3:
-            return None
-        values = self.rate.values
-        top = 0
-        while top + 1 < len(values) and values[top + 1] > values[top]:
-            top += 1
-        return float(self.rate.steps[top]) if top >= 2 and values[0] < LOW * values[top] else None
+        top = self._top(0)
+        return float(self.rate.steps[top]) if top >= 2 and self.rate.values[0] < LOW * self.rate.values[top] else None
 
     def warmup_length(self) -> float | None:
         """Steps from the first row to the end of the warm-up."""
         top = self.warmup()
-        return None if top is None or self.rate is None else top - float(self.rate.steps[0])
+        return None if top is None else top - float(self.rate.steps[0])
+
+    def _top(self, begin: int) -> int:
+        """The row up to which the rate rises from a row on, without a break."""
+        falls = np.nonzero(~(np.diff(self.rate.values[begin:]) > 0))[0]
+        return begin + int(falls[0]) if len(falls) else len(self.rate) - 1
 
     def jumps(self) -> list[tuple[float, float, float, float]]:
         """(step, step of the top, rate before, rate after) where the rate jumped up, the warm-up left out."""
-        if self.rate is None:
-            return []
         ramp = self.warmup() or -np.inf
         values, steps = self.rate.values, self.rate.steps
         found: list[tuple[float, float, float, float]] = []
@@ -146,9 +143,7 @@ class Run:
             before, after = float(values[i - 1]), float(values[i])
             if steps[i] > ramp and after > JUMP * before and not (found and found[-1][1] >= steps[i]):
                 # a second warm-up climbs over several rows: its top is what counts
-                top = i
-                while top + 1 < len(values) and values[top + 1] > values[top]:
-                    top += 1
+                top = self._top(i)
                 found.append((float(steps[i]), float(steps[top]), before, float(values[top])))
         return found
 
@@ -158,13 +153,11 @@ class Run:
 
     def reach(self) -> float:
         """Steps within which two things are taken to belong together."""
-        if self.loss is None:
-            return 0.0
         return max(NEAR_ROWS * self.loss.every, NEAR * float(np.ptp(self.loss.steps)))
 
     def norm_at(self, step: float) -> float | None:
         """The largest gradient norm within a row of a step, over the median of those before; None if not logged."""
-        if self.norm is None or len(self.norm) < 8:
+        if len(self.norm) < 8:
             return None
         here = np.abs(self.norm.steps - step) <= 1.5 * self.norm.every
         before = self.norm.values[self.norm.steps < step - 1.5 * self.norm.every][-50:]
@@ -186,24 +179,27 @@ class Run:
 
 def run_of(curves: Curves, entropy: float | None) -> Run:
     """The run that a log shows."""
-    loss = None if curves.loss is None else signal_of(curves.loss.steps, curves.loss.values)
-    norm = None if curves.norm is None else signal_of(curves.norm.steps, curves.norm.values)
-    ends_broken = curves.loss is not None and len(curves.loss) > 0 and not np.isfinite(curves.loss.values[-1])
-    rise = find_rise(loss, ended=ends_broken) if loss is not None else None
-    excursion = find_excursion(loss) if loss is not None and rise is None else None
-    steps = curves.loss.steps if curves.loss is not None else np.zeros(0)
+    logged, rate = curves.loss or NOTHING, curves.rate or NOTHING
+    loss, norm = signal_of(logged), signal_of(curves.norm or NOTHING)
+    ends_broken = len(logged) > 0 and not np.isfinite(logged.values[-1])
+    rise = find_rise(loss, ended=ends_broken)
+    excursion = find_excursion(loss) if rise is None else None
+    calm = rise is None and excursion is None
+    steps = logged.steps
     back = np.nonzero(np.diff(steps) < 0)[0]
     # more than a few returns are a log out of order, or several runs in one
     resumes = tuple(float(steps[i + 1]) for i in back) if len(back) <= max(3, len(steps) // 50) else ()
     return Run(
         curves=curves,
+        logged_loss=logged,
         loss=loss,
         norm=norm,
+        rate=rate,
         ends_broken=ends_broken,
         rise=rise,
         excursion=excursion,
-        spikes=find_spikes(loss) if loss is not None and rise is None and excursion is None else [],
-        period=find_period(loss) if loss is not None and rise is None and excursion is None else None,
+        spikes=find_spikes(loss) if calm else [],
+        period=find_period(loss) if calm else None,
         resumes=resumes,
         entropy=entropy,
     )

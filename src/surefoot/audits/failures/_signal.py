@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.logs import Curve
+
 Array = NDArray[np.float64]
 
 # The standard deviation of a normal distribution over its median absolute deviation.
@@ -94,12 +96,12 @@ class Period:
     height: float
 
 
-def signal_of(steps: Array, values: Array) -> Signal | None:
-    """The finite part of a curve up to its last finite value; None if there is none."""
-    finite = np.isfinite(values)
-    steps, values = steps[finite], values[finite]
+def signal_of(curve: Curve) -> Signal:
+    """The finite part of a curve up to its last finite value; without a row where it has none."""
+    finite = np.isfinite(curve.values)
+    steps, values = curve.steps[finite], curve.values[finite]
     if not len(values):
-        return None
+        return Signal(steps=steps, values=values, smooth=values, noise=0.0, first=np.nan, last=np.nan)
     # differences of second order: a steady trend is no noise
     bends = np.diff(values, 2) if len(values) > 3 else np.zeros(1)
     noise = SIGMA * float(np.median(np.abs(bends - np.median(bends)))) / np.sqrt(6)

@@ -144,7 +144,7 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
         run.ends_broken
         or "falls without end" in words
         or run.rise is not None
-        or (run.curves.loss is not None and loss is None)
+        or (run.curves.loss is not None and not len(loss))
     ):
         return "diverging", _headline(findings)
     norm = run.curves.norm
@@ -152,7 +152,7 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
         return "diverging", _headline(findings)
     if "rate is 0" in words:
         return "too small", "the rate was 0 all along"
-    if loss is None:
+    if not len(loss):
         return "cannot tell", "no loss was logged; " + (_headline(findings) if words else "nothing else stands out")
     if len(loss) < FEW:
         return "cannot tell", f"{len(loss)} losses are too few to tell a trend from noise"
@@ -180,7 +180,7 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
 def _much_too_small(run: Run) -> bool:
     """Whether plain steps of these lengths could not have moved the loss."""
     gain = reach(run)
-    return gain is not None and run.loss is not None and gain < FAR_TOO_SHORT * abs(run.loss.last)
+    return gain is not None and gain < FAR_TOO_SHORT * abs(run.loss.last)
 
 
 def _headline(findings: Sequence[Finding]) -> str:
@@ -195,22 +195,16 @@ def _headline(findings: Sequence[Finding]) -> str:
 def _resumes(run: Run) -> Look:
     """Where the log goes back: a run that was resumed, and whether its loss went on."""
     look = Look()
-    curve = run.curves.loss
+    curve = run.logged_loss
     for step in run.resumes:
         says = f"the log goes back to {run.at(step)}: the run was resumed there"
-        jumped = False
-        if curve is not None and run.loss is not None:
-            i = 1 + int(np.argmax(np.diff(curve.steps) < 0))
-            before, after = curve.values[max(i - 5, 0) : i], curve.values[i : i + 5]
-            up = (
-                float(np.nanmedian(after) - np.nanmedian(before))
-                if np.isfinite(before).any() and np.isfinite(after).any()
-                else 0.0
-            )
-            jumped = up > max(6 * run.loss.noise, 0.15 * abs(fall(run)))
-            says += f", and the loss jumped by {number(up)}" if jumped else ""
-        look.find(word="resumed", says=says, step=step, fault=jumped)
-        look.marks.append((step, "resumed"))
+        i = 1 + int(np.argmax(np.diff(curve.steps) < 0))
+        before, after = curve.values[max(i - 5, 0) : i], curve.values[i : i + 5]
+        both = np.isfinite(before).any() and np.isfinite(after).any()
+        up = float(np.nanmedian(after) - np.nanmedian(before)) if both else 0.0
+        jumped = up > max(6 * run.loss.noise, 0.15 * abs(fall(run)))
+        says += f", and the loss jumped by {number(up)}" if jumped else ""
+        look.find(word="resumed", says=says, step=step, fault=jumped, mark="resumed")
         if jumped and run.rise is None:
             look.suspect(
                 word="resume lost state",
@@ -258,9 +252,9 @@ def _measures(run: Run, causes: Sequence[Cause], verdict: Verdict, plan: Any) ->
         ]
         if missing:
             texts.append(f"log {' and '.join(missing)} too, at every step: without, causes cannot be told apart")
-        if run.loss is not None and len(run.loss) < 4 * FEW and run.loss.every > 1:
+        if 0 < len(run.loss) < 4 * FEW and run.loss.every > 1:
             texts.append(f"log every step: one in {number(run.loss.every)} hides how fast it went")
-    if plan is None and run.rate is not None and verdict != "good":
+    if plan is None and len(run.rate) and verdict != "good":
         texts.append("--plan with the schedule that was meant: whether it is the one that ran")
     return list(dict.fromkeys(texts))[: MOST + 1]
 
