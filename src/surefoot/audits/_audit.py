@@ -13,7 +13,7 @@ from surefoot.audits._rows import Array, Rows
 from surefoot.audits._series import Series, series_of
 from surefoot.audits._shapes import Table
 from surefoot.audits._types import Audit
-from surefoot.audits._whole import lengths, past_the_end, shifts, totals, warmups, whole_run
+from surefoot.audits._whole import constant_factor, lengths, past_the_end, shifts, totals, warmups, whole_run
 from surefoot.checks import Fraction, checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import LogFile, read_log
@@ -119,7 +119,9 @@ def _compare(series: Series, plan: Any, tol: float) -> Audit:
         return _result(series, rows, Variant(plan=wanted), 1.0, explanation=_all_zero(rows), evidence=[])
     given = 1.0 if wanted.rated else None
     held, scale, agreed = _closest_convention(rows, wanted, given)
-    if agreed == len(rows) and not _counter_began_again(series):
+    # where the log's own counter began again, a schedule that did so too looks as planned
+    began_again = any(series.steps[i] <= series.steps[0] for i in series.resumes)
+    if agreed == len(rows) and not began_again:
         worst = float(rows.fit(held.rates(rows.steps), scale)[0])
         return _result(series, rows, held, scale, explanation=None, evidence=_as_planned(rows, held, worst))
     few = replace(rows, marked=min(agreed, len(rows) - 1)).thin(_LOOKED_AT)
@@ -165,11 +167,6 @@ def _scales(rows: Rows, values: Array) -> list[float]:
     return [scale for scale in [*found, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]
 
 
-def _counter_began_again(series: Series) -> bool:
-    """Whether the log's own counter began again, so that a schedule that did so too looks as planned."""
-    return any(series.steps[i] <= series.steps[0] for i in series.resumes)
-
-
 def _follow_plateau(plan: Plan, rows: Rows) -> Plan:
     """A plan that drops with the run, as it would have gone: it drops when the log does, if it may.
 
@@ -188,24 +185,7 @@ def _follow_plateau(plan: Plan, rows: Rows) -> Plan:
         if abs(rate - lower) <= rows.loose * rows.largest and lower < level and step - since > patience:
             level, since = lower, step
         rates[i] = level
-    # a table has whole positions: the rows' own numbers
-    return replace(plan, shape=_ByStep(rows.steps, rates), plateau=None, rated=True)
-
-
-class _ByStep(Table):
-    """The rate of each step of a log."""
-
-    __slots__ = ("steps",)
-
-    def __init__(self, steps: Array, values: Array) -> None:
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "steps", steps)
-
-    def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
-        """The entry of the last row at or before each position."""
-        steps: Array = getattr(self, "steps")  # noqa: B009 - a slot that a frozen parent does not declare
-        at = np.clip(np.searchsorted(steps, positions, side="right") - 1, 0, len(steps) - 1)
-        return self.values[at]
+    return replace(plan, shape=Table(rates, rows.steps), plateau=None, rated=True)
 
 
 def _explanations(
@@ -247,13 +227,8 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
         for variant in variants:
             for explanation in whole_run(rows, variant, None, stand=False):
                 if not math.isclose(explanation.scale, 1, rel_tol=rows.loose):
-                    factor = Explanation(
-                        word="constant factor",
-                        says=f"all rates are {explanation.scale:.6g} times the plan's",
-                        fix="the base rate was scaled, or it is another parameter group's",
-                        burden=1,
-                    )
-                    found.append(_with_curve_of(explanation.and_then(factor), explanation))
+                    factor = constant_factor(explanation.variant, explanation.scale, explanation.worst)
+                    found.append(explanation.and_then(factor))
     for variant in variants:
         found += _two_lengths(rows, variant, given)
         firsts = [
@@ -270,11 +245,6 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
             for factor in (float(pace), 1 / pace):
                 found += _pace_and_length(rows, variant, given, factor)
     return found
-
-
-def _with_curve_of(both: Explanation, explanation: Explanation) -> Explanation:
-    """The words of both, the curve of the one that has it."""
-    return replace(both, variant=explanation.variant, worst=explanation.worst, scale=explanation.scale, whole=True)
 
 
 def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: float) -> list[Explanation]:
@@ -326,7 +296,7 @@ def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Expl
     found_total, found_warmup = float(max(t[i], w[j] + 1)), float(w[j])
     if found_total == total or found_warmup == planned:
         return []
-    changed = replace(variant, plan=replace(variant.plan, total=found_total, warmup=found_warmup))
+    changed = variant.with_plan(total=found_total, warmup=found_warmup)
     fit, scale = rows.fit(changed.rates(rows.steps), given)
     if fit > rows.loose:
         return []

@@ -1,6 +1,7 @@
 """One explanation of the rates: the plan with something changed, and what that is in words."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,10 @@ class Variant:
     pace: float = 1.0
     shift: float = 0.0
     stair: float = 1.0
+
+    def with_plan(self, **changes: Any) -> "Variant":
+        """The same walk through a plan with other settings."""
+        return replace(self, plan=replace(self.plan, **changes))
 
     def rates(self, steps: Array, total: Array | float | None = None, warmup: Array | float | None = None) -> Array:
         """Rates at steps; others than its own total and warm-up are broadcast with them."""

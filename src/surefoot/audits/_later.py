@@ -89,17 +89,17 @@ def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Ex
 
 
 def _stop(tail: Rows, variant: Variant) -> list[Explanation]:
-    low, high = float(tail.rates.min()), float(tail.rates.max())
-    if len(tail) < 2 or high - low > tail.tight * tail.largest or np.ptp(variant.rates(tail.steps)) == 0:
+    level = tail.level
+    if level is None or np.ptp(variant.rates(tail.steps)) == 0:
         return []
     return [
         Explanation(
             word="stopped",
-            says=f"from step {tail.steps[0]:g} on the rate stayed at {high:.6g}: the schedule no longer advanced",
+            says=f"from step {tail.steps[0]:g} on the rate stayed at {level:.6g}: the schedule no longer advanced",
             fix="after a resume, give the scheduler the optimizer that is stepped, and step both",
             burden=1,
-            constant=high,
-            scale=high,
+            constant=level,
+            scale=level,
         )
     ]
 
@@ -155,7 +155,7 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
     found = nearest_whole(few, curve, scale, lengths(total), least=variant.plan.warmup + 1)
     if found == total:
         return []
-    changed = replace(variant, plan=replace(variant.plan, total=found))
+    changed = variant.with_plan(total=found)
     explanation = Explanation(
         word="total changed",
         says=f"from step {tail.steps[0]:g} on the rates are those of a schedule of {found:g} steps, not {total:g}",
@@ -177,10 +177,10 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
     here = float(tail.steps[0])
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
-            fresh = replace(variant, shift=begin, plan=replace(variant.plan, warmup=warmup))
+            fresh = replace(variant.with_plan(warmup=warmup), shift=begin)
             guesses = np.append(lengths(total), max(total - begin, 1.0))
             length = nearest_whole(few, partial(fresh.rates, few.steps), scale, guesses, least=warmup + 1)
-            changed = replace(fresh, plan=replace(fresh.plan, total=length))
+            changed = fresh.with_plan(total=length)
             left = ", the steps that were left" if length == total - begin else ""
             explanation = Explanation(
                 word="restarted",

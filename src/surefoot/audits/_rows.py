@@ -43,6 +43,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @property
+    def level(self) -> float | None:
+        """The rate that all of them have, to rounding; None where they differ, or there is one row only."""
+        high = float(self.rates.max())
+        held = len(self) > 1 and high - float(self.rates.min()) <= self.tight * self.largest
+        return high if held else None
+
     def part(self, first: int, last: int | None = None) -> "Rows":
         """Rows from one index to before another."""
         return self._of(np.arange(len(self))[first:last])

@@ -3,8 +3,9 @@
 The same formulas as in `surefoot.rules.schedules`, which knows no arrays; a test holds the two together.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,21 +24,23 @@ from surefoot.rules import (
 )
 
 
-class Shape(Protocol):
+class Shape(ABC):
     """A schedule without its warm-up."""
+
+    __slots__ = ()
 
     @property
     def total(self) -> float | None:
-        """Length in positions, if it has one."""
-        ...
+        """Length in positions; None where that is no parameter of it."""
+        return None
 
+    @abstractmethod
     def rates(self, positions: Array, total: Any = None) -> Array:
         """Rates at positions >= 0, perhaps for another length; the two are broadcast."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Shape):
     """One of the rules' schedules."""
 
     schedule: Any
@@ -83,7 +86,7 @@ class _Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiStep:
+class MultiStep(Shape):
     """A constant that drops by a factor at milestones, as torch's MultiStepLR.
 
     Parameters
@@ -106,11 +109,6 @@ class MultiStep:
                 f"multi-step takes a positive rate and a factor in (0, 1); got {self.step!r} and {self.factor!r}"
             )
 
-    @property
-    def total(self) -> float | None:
-        """None: it has no end."""
-        return None
-
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
         """After as many drops as there are milestones at or before each position."""
         drops = np.searchsorted(np.sort(np.array(self.milestones)), positions, side="right")
@@ -118,32 +116,31 @@ class MultiStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """A rate for each whole position, the last one kept; what a list, a callable or a scheduler gives."""
+class Table(Shape):
+    """Rates from given positions on, each kept until the next and the last one for good.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    positions : array, shape (n,), optional
+        In ascending order; 0, 1, 2, ... by default, for what a list, a callable or a scheduler gives.
+    """
 
     values: Array
-
-    @property
-    def total(self) -> float | None:
-        """None: its length is not a parameter."""
-        return None
+    positions: Array | None = None
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
-        """The entry of each position."""
-        return self.values[np.clip(np.floor(positions), 0, len(self.values) - 1).astype(int)]
+        """The entry of the last position at or before each."""
+        given = np.arange(len(self.values)) if self.positions is None else self.positions
+        return self.values[np.maximum(np.searchsorted(given, positions, side="right") - 1, 0)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Interpolated:
+class Interpolated(Shape):
     """The rates of another log, straight lines between its rows."""
 
     steps: Array
     values: Array
-
-    @property
-    def total(self) -> float | None:
-        """None: its length is not a parameter."""
-        return None
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
         """On the lines."""

@@ -41,7 +41,7 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
         if worst <= rows.loose:
-            found.append(_factor(variant, float(factor), float(worst)))
+            found.append(constant_factor(variant, float(factor), float(worst)))
     if stand:
         for each in _ends(variant):
             found += drifts(rows, each, scale)
@@ -50,23 +50,23 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
 
 def standstill(rows: Rows, variant: Variant) -> list[Explanation]:
     """Rates that never moved although the plan's do."""
-    low, high = float(rows.rates.min()), float(rows.rates.max())
-    planned = variant.rates(rows.steps)
-    if len(rows) < 2 or high - low > rows.tight * rows.largest or np.ptp(planned) == 0:
+    level = rows.level
+    if level is None or np.ptp(variant.rates(rows.steps)) == 0:
         return []
     return [
         Explanation(
             word="never stepped",
-            says=f"the rate stayed at {high:.6g}: the schedule never advanced",
+            says=f"the rate stayed at {level:.6g}: the schedule never advanced",
             fix="call scheduler.step() once after each optimizer.step()",
             burden=0,
-            constant=high,
-            scale=high,
+            constant=level,
+            scale=level,
         )
     ]
 
 
-def _factor(variant: Variant, factor: float, worst: float) -> Explanation:
+def constant_factor(variant: Variant | None, factor: float, worst: float) -> Explanation:
+    """The plan's rates times a number."""
     return Explanation(
         word="constant factor",
         says=f"all rates are {factor:.6g} times the plan's",
@@ -83,7 +83,7 @@ def _ends(variant: Variant) -> Iterable[Variant]:
     """The plan held at its end, and if it is a cosine, going on as torch's does."""
     yield variant
     if variant.plan.is_cosine and not variant.plan.periodic:
-        yield replace(variant, plan=replace(variant.plan, periodic=True))
+        yield variant.with_plan(periodic=True)
 
 
 def _past(variant: Variant) -> str:
@@ -229,7 +229,7 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
                 says=f"the annealing ends at {total + warmup:g}: {total:g} steps after the warm-up, not with it",
                 fix="a total mostly includes the warm-up: subtract it, or run so much longer",
                 burden=1,
-                variant=replace(variant, plan=replace(variant.plan, total=total + warmup)),
+                variant=variant.with_plan(total=total + warmup),
             )
         )
     n = np.arange(2, MOST + 1)
@@ -245,7 +245,7 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
 def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Explanation:
     plan = each.plan
     total = plan.total or found
-    changed = replace(each, plan=replace(plan, total=found))
+    changed = each.with_plan(total=found)
     if found < total:
         times = f", {-ratio} times too few" if ratio else ""
         return Explanation(
@@ -312,6 +312,6 @@ def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanati
             says=f"the warm-up {what}, not {planned:g}{times}{inside}",
             fix="count it in optimizer steps, as the total",
             burden=2,
-            variant=replace(variant, plan=replace(variant.plan, warmup=found)),
+            variant=variant.with_plan(warmup=found),
         )
     ]

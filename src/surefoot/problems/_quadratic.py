@@ -171,15 +171,14 @@ def symmetric_operator(Q: Any) -> Operator:
         raise InvalidType("Q must be real; got complex entries: use the real form [[Re, -Im], [Im, Re]]")
     if operator.symmetric:
         return operator
-    gap = _probe_symmetry(operator) if operator.entries is None else _entry_gap(operator.entries)
+    if operator.entries is None:
+        gap = _probe_symmetry(operator)
+    else:
+        Q = operator.entries
+        gap = f"max |Q - Q'| is {float(abs(Q - Q.T).max()):.3g}, max |Q| is {float(abs(Q).max()):.3g}"
     if gap:
         raise NotSymmetric(f"Q must be symmetric; {gap}: use (Q + Q.T)/2, which has the same x'Qx")
     return operator
-
-
-def _entry_gap(matrix: Any) -> str:
-    gap, size = float(abs(matrix - matrix.T).max()), float(abs(matrix).max())
-    return f"max |Q - Q'| is {gap:.3g}, max |Q| is {size:.3g}"
 
 
 def _probe_symmetry(operator: Operator) -> str:

@@ -65,7 +65,7 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
            [0.    , 1.96  ]])
     """
     method = GradientDescent() if method is None else method
-    made = _constant if rule is None else rule
+    made = rule or (lambda step: Constant(step=step))
     _check(problem, made)
 
     def move(state: Array, parameter: float) -> Array:
@@ -87,10 +87,6 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
         return np.stack([move(column, float(p)) for column, p in zip(x.T, parameter, strict=True)], axis=1)
 
     return update
-
-
-def _constant(step: float) -> Rule:
-    return Constant(step=step)
 
 
 def _observe(seen: Sensed) -> Observation:

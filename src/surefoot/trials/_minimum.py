@@ -74,7 +74,8 @@ def minimum(problem: Problem, x0: Array) -> Minimum:
         else:
             x, how = _minimise(problem, x0)
         loss, gradient = problem.value_and_gradient(x)
-    mu = _strong_convexity(problem)
+    everywhere = global_curvature(problem)
+    mu = 0.0 if everywhere is None else everywhere.smallest.lower
     error = float(gradient @ gradient) / (2 * mu) if mu > 0 else math.inf
     return Minimum(value=float(loss), error=error, how=how)
 
@@ -145,8 +146,3 @@ def _newton_step(H: Array, gradient: Array) -> Array:
         return -np.linalg.solve(H, gradient)
     except np.linalg.LinAlgError:
         return -np.linalg.lstsq(H, gradient, rcond=None)[0]
-
-
-def _strong_convexity(problem: Problem) -> float:
-    found = global_curvature(problem)
-    return 0.0 if found is None else max(found.smallest.lower, 0.0)

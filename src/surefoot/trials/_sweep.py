@@ -1,7 +1,7 @@
 """One constant step after the other: where each leads in the end, as a table against the step."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from surefoot.problems import Problem
 from surefoot.progress import Clock, Progress
 from surefoot.records import Record
 from surefoot.rules import Clipped, Constant
-from surefoot.solvers import Descent, Ending, descend
+from surefoot.solvers import Ending, descend
 from surefoot.spectra import spectrum
 from surefoot.stability import limits
 from surefoot.tables import Table, align
@@ -273,8 +273,11 @@ def _outcome(
         seen.append([loss, *(directions @ x).tolist()])
 
     run = descend(problem, start, rule=rule, method=method, steps=steps, callback=watch, curvature=False)
-    finite = _end_is_finite(run)
-    settled = _period(run, seen) if finite else 0
+    # a run that met a value that is not finite ends before it: its last good point is not where the rate leads
+    finite = bool(np.isfinite(run.trace.loss[-1]) and np.isfinite(run.trace.gradient_norm[-1]))
+    settled = int(finite)
+    if finite and run.stopped == "all steps used":
+        settled = int(period(np.asarray(seen[-KEPT:])[:, :, None], tolerance=TOLERANCE)[0])
     losses = run.trace.loss[np.isfinite(run.trace.loss)]
     gained, lost = float(losses[0] - losses.min()), float(run.loss - losses.min())
     ending = run.verdict.ending
@@ -290,14 +293,3 @@ def _outcome(
         period=settled,
         evidence=str(run.verdict).partition(": ")[2],
     )
-
-
-def _end_is_finite(run: Descent) -> bool:
-    """Whether the run's last point is one: it did not meet a value that is not finite."""
-    return bool(np.isfinite(run.trace.loss[-1]) and np.isfinite(run.trace.gradient_norm[-1]))
-
-
-def _period(run: Descent, seen: Sequence[Sequence[float]]) -> int:
-    if run.stopped != "all steps used":
-        return 1
-    return int(period(np.asarray(seen[-KEPT:])[:, :, None], tolerance=TOLERANCE)[0])

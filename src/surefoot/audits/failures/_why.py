@@ -164,7 +164,8 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
     if flat(run):
         if loss.last == 0:
             return "good", "the loss is 0: nothing is left to learn"
-        if "no gradient" not in words and _much_too_small(run):
+        gain = reach(run)
+        if "no gradient" not in words and gain is not None and gain < FAR_TOO_SHORT * abs(loss.last):
             return "too small", "the loss hardly moved, and the steps were too short to move it"
         return (
             "cannot tell",
@@ -175,12 +176,6 @@ def _verdict(run: Run, findings: Sequence[Finding]) -> tuple[Verdict, str]:
     if "plateau" in {finding.word for finding in findings}:
         return "cannot tell", f"{went} and stood still early: converged or stuck, the loss alone cannot tell"
     return "good", went + ("" if not words else "; but " + _headline(findings))
-
-
-def _much_too_small(run: Run) -> bool:
-    """Whether plain steps of these lengths could not have moved the loss."""
-    gain = reach(run)
-    return gain is not None and gain < FAR_TOO_SHORT * abs(run.loss.last)
 
 
 def _headline(findings: Sequence[Finding]) -> str:

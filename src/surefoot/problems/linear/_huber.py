@@ -9,7 +9,7 @@ from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import regression_data
 from surefoot.problems.linear._curvature import with_ones
-from surefoot.problems.linear.model import LinearModel
+from surefoot.problems.linear.model import LinearModel, bracket
 from surefoot.problems.linear.parts import row_squares
 from surefoot.spectra import Bounds, Spectrum
 
@@ -104,18 +104,16 @@ class Huber(LinearModel):
             formula += ", where all residuals are within delta"
         else:
             formula += " bounds it; lower end from the longest row"
-            largest = self._down_to_one_row(largest, smallest, change)
+            largest = bracket(self._least_of_one_row(smallest, change), largest)
         return self._state_formula(base, formula, change, largest=largest, smallest=smallest, points=None)
 
-    def _down_to_one_row(self, bound: Bounds, smallest: Bounds, change: Change | None) -> Bounds:
-        """The interval from lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), for the longest row a, to the bound."""
+    def _least_of_one_row(self, smallest: Bounds, change: Change | None) -> float:
+        """A curvature that is met: lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), for the longest row a."""
         squares = row_squares(self._X)
         row = self._X[[int(np.argmax(squares))]]
         a = np.append(np.asarray(row.toarray() if hasattr(row, "toarray") else row).ravel(), [1.0] * self._intercept)
         a = a if change is None else change.adjoint(a)
-        lower = min(float(a @ a) / self._rows + smallest.lower, bound.lower)
-        upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
-        return Bounds(lower, bound.upper, "proved", upper_is, bound.failure)
+        return float(a @ a) / self._rows + smallest.lower
 
     def _all_within_delta(self) -> bool:
         """Whether 0 or the least-squares fit is seen to have all residuals within delta."""

@@ -1,6 +1,5 @@
 """Multinomial logistic regression."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,8 @@ from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import class_labels, real_matrix
-from surefoot.problems.linear.model import LinearModel
-from surefoot.spectra import Bounds, Spectrum
+from surefoot.problems.linear.model import LinearModel, bracket
+from surefoot.spectra import Spectrum
 
 
 @checked
@@ -108,22 +107,11 @@ class Softmax(LinearModel):
             formula += ", the supremum"
         else:
             formula += " bounds it (Bohning 1992); lower end at W = 0"
-            largest = self._down_to_the_origin(largest, change)
+            largest = bracket(self._gram_spectrum(1 / self.classes.size, change=change).largest.lower, largest)
+        smallest = self._flat_direction(change)
         return self._state_formula(
-            base,
-            formula,
-            change,
-            largest=largest,
-            smallest=self._flat_direction(change),
-            size=self.size,
-            points=None,
+            base, formula, change, largest=largest, smallest=smallest, size=self.size, points=None
         )
-
-    def _down_to_the_origin(self, bound: Bounds, change: Change | None) -> Bounds:
-        """The interval from the largest curvature at W = 0 to the bound."""
-        at_origin = self._gram_spectrum(1 / self.classes.size, change=change).largest.lower
-        upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
-        return replace(bound, lower=at_origin, lower_is="proved", upper_is=upper_is)
 
     @property
     def _is_attained(self) -> bool:

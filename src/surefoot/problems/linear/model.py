@@ -326,3 +326,9 @@ class LinearModel(Problem):
         if not self._ridge:
             return ""
         return " + ridge D" if self._intercept else " + ridge"
+
+
+def bracket(lower: float, bound: Bounds) -> Bounds:
+    """The interval from a curvature that some point is known to have up to a bound that none exceeds."""
+    upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
+    return replace(bound, lower=min(lower, bound.lower), lower_is="proved", upper_is=upper_is)
