@@ -174,8 +174,8 @@ def symmetric_operator(Q: Any) -> Operator:
     if operator.entries is None:
         gap = _probe_symmetry(operator)
     else:
-        Q = operator.entries
-        gap = f"max |Q - Q'| is {float(abs(Q - Q.T).max()):.3g}, max |Q| is {float(abs(Q).max()):.3g}"
+        matrix: Any = operator.entries
+        gap = f"max |Q - Q'| is {float(abs(matrix - matrix.T).max()):.3g}, max |Q| is {float(abs(matrix).max()):.3g}"
     if gap:
         raise NotSymmetric(f"Q must be symmetric; {gap}: use (Q + Q.T)/2, which has the same x'Qx")
     return operator
