@@ -108,6 +108,7 @@ class Shown:
     kept_loss: float = 1.0
     kept_gradient_norm: float = 2.0
     kept_limit: float = 0.5
+    outside: bool = False
 
 
 class Run:

@@ -24,6 +24,7 @@ class Seen:
     kept_loss: float = math.nan
     kept_gradient_norm: float = 1.0
     kept_limit: float = math.nan
+    outside: bool = False
     step: float = 0.1
 
 
@@ -162,10 +163,13 @@ def test_soundness_and_earlier_states_are_asked_for_only_when_it_matters():
     drive(Watch(), [Quiet(s.loss, s.gradient_norm) for s in calm(100)])
 
 
-@pytest.mark.parametrize(("kept", "action"), [(1.0, "back"), (10.0, "go"), (math.nan, "back"), (math.inf, "go")])
-def test_ground_lost_is_the_states_fault_if_an_earlier_one_does_better_on_the_same_batch(kept, action):
+@pytest.mark.parametrize(
+    ("kept", "outside", "action"),
+    [(1.0, False, "back"), (1.0, True, "go"), (10.0, False, "go"), (math.nan, False, "back"), (math.inf, False, "go")],
+)
+def test_ground_lost_is_the_states_fault_if_an_earlier_one_does_better_on_the_same_batch(kept, outside, action):
     watch = Watch()
-    slow = [Seen(1.0 + 0.05 * k + 0.05 * noise(k), kept_loss=kept) for k in range(60)]
+    slow = [Seen(1.0 + 0.05 * k + 0.05 * noise(k), kept_loss=kept, outside=outside) for k in range(60)]
     decisions, _ = drive(watch, [*calm(300), *slow])
     told = [(i, d) for i, d in enumerate(decisions) if d.kind]
     first, decision = told[0]

@@ -161,6 +161,15 @@ class Observation(Protocol):
         ...
 
     @property
+    def outside(self) -> bool:
+        """Whether the loss also depends on parameters that are trained elsewhere, as a generator's on its critic's.
+
+        Then an earlier state with a lower loss may only be one that the others have not adapted to. Costs a forward
+        pass.
+        """
+        ...
+
+    @property
     def kept_limit(self) -> float:
         """As `limit`, at the state that a return would go back to; nan if unknown."""
         ...

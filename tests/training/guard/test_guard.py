@@ -458,3 +458,39 @@ def test_the_state_of_another_rule_is_refused():
     data["watch"]["usual"] = 3
     with pytest.raises(InvalidInput):
         Guard(model, adamw(model)).load_state_dict(data)
+
+
+def test_a_generator_that_its_critic_has_caught_up_with_is_not_sent_back():
+    """An earlier generator has the lower loss only because the critic has adapted to the present one."""
+
+    def train(guarded):
+        torch.manual_seed(0)
+        generator = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+        critic = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
+        players = [(net, torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.9))) for net in (critic, generator)]
+        guards = [Guard(*player) for player in players] if guarded else []
+        draw = torch.Generator().manual_seed(9)
+        for _ in range(200):
+            turn = torch.randint(0, 8, (64,), generator=draw) * math.pi / 4
+            real = 2 * torch.stack([turn.cos(), turn.sin()], 1) + 0.1 * torch.randn(64, 2, generator=draw)
+            z = torch.randn(64, 4, generator=draw)
+
+            def against(real=real, z=z):
+                return (functional.softplus(-critic(real)) + functional.softplus(critic(generator(z).detach()))).mean()
+
+            def for_it(z=z):
+                return functional.softplus(-critic(generator(z))).mean()
+
+            for i, closure in enumerate((against, for_it)):
+                if guarded:
+                    guards[i].step(closure)
+                else:
+                    players[i][1].zero_grad()
+                    closure().backward()
+                    players[i][1].step()
+        return everything(critic, generator), [event for guard in guards for event in guard.history]
+
+    state, events = train(guarded=True)
+    assert any("trained elsewhere" in event.reason for event in events)
+    assert {event.action for event in events} == {"go"}
+    assert same(state, train(guarded=False)[0])

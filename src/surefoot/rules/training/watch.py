@@ -180,7 +180,7 @@ class Watch(Rule):
     rescues: Count = 10
     needs = frozenset({
         "loss", "gradient_norm", "output_variation", "buffer_change", "sound", "kept_loss", "kept_gradient_norm",
-        "kept_limit",
+        "kept_limit", "outside",
     })  # fmt: skip
 
     def init(self) -> WatchState:
@@ -287,12 +287,14 @@ class Watch(Rule):
         reason = f"the mean loss rose from {usual.best:.4g} to {usual.level:.4g}"
         kept = seen.kept_loss
         # the mean lags: where this loss has come down already, half of its own rise is what counts
-        if kept < loss - min(risen, loss - usual.best) / 2:
+        worse = kept < loss - min(risen, loss - usual.best) / 2
+        if worse and not seen.outside:
             return self._back(state, "lost ground", f"{reason}; the last good state has {kept:.4g} here", seen)
         if math.isnan(kept) and self._may_be_the_rate(state):
             return self._back(state, "lost ground", reason, seen)
         settled = replace(usual, best=usual.level, first=usual.first + risen)
-        note = f"{reason}, and an earlier state does no better: taken for new data"
+        why = "it also depends on what is trained elsewhere" if worse else "an earlier state does no better"
+        note = f"{reason}, and {why}: taken for new data"
         return Decision(step=state.factor, keep=False, kind="new data", reason=note), replace(
             state, usual=settled, lost=0
         )

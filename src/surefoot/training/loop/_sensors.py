@@ -23,7 +23,7 @@ SENSED = frozenset({
     "iteration", "step", "loss", "losses", "gradient_norm", "gradient_change", "direction_norm", "slope",
     "previous_slope", "curvature", "reach", "displacement", "alignment", "arrival_slope", "arrival_curvature", "limit",
     "remaining", "until_cooldown", "factor", "rescues", "sound", "output_variation", "buffer_change", "kept_loss",
-    "kept_gradient_norm", "kept_limit",
+    "kept_gradient_norm", "kept_limit", "outside",
 })  # fmt: skip
 # A rate to read an update's direction off; the update itself is not kept.
 UNIT = 1.0
@@ -174,6 +174,20 @@ class Sensors:
         finite = math.isfinite(found) and math.isfinite(norm)
         return (found, norm) if finite else (math.inf, math.inf)
 
+    def outside(self) -> bool:
+        """Whether parameters that are neither the model's nor the optimizers' take part in the loss."""
+        tensors = self._subject.tensors()
+        if self.closure is None or any(hasattr(t, "placements") for t in tensors):
+            return False  # sharded ones are gathered into others for the forward pass
+        found: list[Tensor] = []
+        try:
+            with keep_random_state(), set_buffers_aside(self._step.model), torch.enable_grad():
+                found = leaves_of(self.closure())
+        except Exception:  # the user's closure, which went well a moment ago; what it cannot tell is not known
+            pass
+        own = {id(t) for t in tensors}
+        return not everywhere(all(id(p) in own for p in found), self.device)
+
     def sharpness_at_kept(self, rate: float) -> Sharpness | None:
         """The curvature at the state that a return would go back to, and what it means for the rate."""
         kept, closure = self._kept(), self._probe or self.closure
@@ -310,6 +324,11 @@ class Sensed:
         return self._at_kept[1]
 
     @property
+    def outside(self) -> bool:
+        """Whether the loss also depends on parameters that are trained elsewhere."""
+        return self._once("outside", self._sensors.outside)
+
+    @property
     def kept_limit(self) -> float:
         """Likewise."""
         if self.sharpness is None:
@@ -357,6 +376,21 @@ def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
 def moves(parameters: Sequence[Tensor], before: Sequence[Tensor]) -> list[Tensor]:
     """The move x - x-."""
     return list(_subtract([local(p.detach()) for p in parameters], list(before)))
+
+
+def leaves_of(loss: Tensor) -> list[Tensor]:
+    """The parameters at the leaves of a loss's graph."""
+    found: list[Tensor] = []
+    rest, seen = [loss.grad_fn], set[Any]()
+    while rest:
+        node: Any = rest.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(leaf := getattr(node, "variable", None), nn.Parameter):
+            found.append(leaf)
+        rest += [following for following, _ in node.next_functions]
+    return found
 
 
 def along(
