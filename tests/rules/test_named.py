@@ -70,3 +70,36 @@ def test_without_strong_convexity_the_optimal_step_is_the_safe_one():
 def test_a_wrong_name_says_what_would_be_right(name, known, message):
     with pytest.raises(InvalidInput, match=message.replace("?", r"\?")):
         named_rule(name, known)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "rule"),
+    [
+        ("linear:0.1", KNOWN, rules.Linear(step=0.1, steps=50)),
+        ("one-cycle:0.1", KNOWN, rules.OneCycle(peak=0.1, steps=50)),
+        ("one-cycle:0.1", Known(steps=1), rules.OneCycle(peak=0.1, steps=2)),
+        ("wsd:0.1", Known(steps=0), rules.WSD(peak=0.1, steps=1)),
+        ("inverse-time:0.1", KNOWN, rules.InverseTime(step=0.1)),
+        ("inverse-sqrt:0.1", KNOWN, rules.InverseSqrt(step=0.1)),
+        ("subgradient:0.1", KNOWN, rules.Subgradient(length=0.1)),
+        ("bb-short", Known(first=0.2), rules.BarzilaiBorwein(kind="short", first=0.2)),
+        ("chebyshev", Known(largest=10.0, smallest=0.1, steps=20), rules.Chebyshev(smallest=0.1, largest=10, steps=20)),
+        ("chebyshev:0.3", KNOWN, rules.Chebyshev(smallest=0.1, largest=10, steps=1)),
+        ("chebyshev", Known(largest=2.0, smallest=3.0), rules.Chebyshev(smallest=2, largest=2, steps=1)),
+    ],
+)
+def test_what_else_a_name_stands_for(name, known, rule):
+    assert named_rule(name, known) == rule
+
+
+@pytest.mark.parametrize("largest", [0.0, -1.0, float("inf")])
+def test_a_largest_curvature_that_gives_no_scale_is_refused(largest):
+    with pytest.raises(InvalidInput, match="gives no scale"):
+        named_rule("constant:1.9/L", Known(largest=largest))
+    with pytest.raises(InvalidInput, match="told the largest curvature L"):
+        named_rule("silver", Known(largest=largest))
+
+
+def test_a_unit_is_one_over_the_largest_curvature():
+    with pytest.raises(InvalidInput, match="got '1/M'"):
+        named_rule("constant:1/M", KNOWN)

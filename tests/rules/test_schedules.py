@@ -150,3 +150,44 @@ def test_nan_survives_too_and_strangers_are_refused():
         Keeper().dump(Outer(Inner(), object()))
     with pytest.raises(InvalidInput, match="'inner' must be"):
         Keeper().load({"inner": 3})
+
+
+def test_a_brake_at_its_ratio_and_after_a_rule_takes_a_step_back_itself():
+    rule = rules.Brake(rule=Loud(), ratio=5.0, shrink=0.5, grow=1.5, forget=2.0)
+    _, state = rule.update(rule.init(), At(0, gradient_norm=1.0))
+    assert rule.update(state, At(1, gradient_norm=5.0))[0].accept
+    assert not rule.update(state, At(1, gradient_norm=5.01))[0].accept
+    assert rule.update(rule.init(), At(0, gradient_norm=math.nan))[0].accept  # nothing to go back to
+    _, braked = rule.update(state, At(1, gradient_norm=6.0))
+    back, after = rule.update(braked, At(1, step=-3))
+    assert (back.accept, back.step, after.step, after.factor) == (False, 1.0, 2.0, 0.5)
+    # r: twice the least norm of late, or the norm itself
+    _, forgot = rule.update(state, At(1, gradient_norm=3.0))
+    assert forgot.reference == 2.0
+    _, lower = rule.update(state, At(1, gradient_norm=0.5))
+    assert lower.reference == 0.5
+    assert rule.needs == {"loss", "gradient_norm"}
+
+
+def test_a_cap_holds_from_the_last_accepted_point_and_keeps_what_the_rule_said():
+    rule = rules.Clipped(rule=Loud(), cap=0.5)
+    _, state = rule.update(rule.init(), At(0, direction_norm=10.0))
+    back, after = rule.update(state, At(1, step=-3, direction_norm=0.1))
+    assert (back.accept, back.step, after.longest) == (False, 0.05, 0.05)
+    assert rule.update(state, At(1, direction_norm=0.0))[0].step == 1.0
+    assert rule.update(state, At(1, direction_norm=math.inf))[0].step == 1.0
+
+
+def test_phases_at_their_ends():
+    assert at(rules.OneCycle(peak=1, steps=3, rise=0.5, start=2, end=4), 0, 1, 2, 3) == pytest.approx(
+        [0.5, 1, 0.25, 0.25]
+    )
+    assert rules.OneCycle(peak=1, steps=11).at(0) == pytest.approx(1 / 25)
+    assert rules.OneCycle(peak=1, steps=11).at(10) == pytest.approx(1e-4)
+    assert at(rules.WSD(peak=1, steps=10, warmup=0.5, decay=0.5), 0, 3, 4, 5, 6, 9) == pytest.approx(
+        [0.2, 0.8, 1.0, 1.0, 0.8, 0.2]
+    )
+    assert rules.HighThenLow(high=1, low=1, steps=2).at(9) == 1
+    with pytest.raises(InvalidInput, match="exchange them"):
+        rules.HighThenLow(high=1, low=1.01, steps=2)
+    assert rules.WSD(peak=1, steps=10, warmup=0.5, decay=0.5).final == 0

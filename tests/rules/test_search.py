@@ -12,7 +12,8 @@ from solvers.functions import Diagonal, Smooth
 
 from surefoot import rules
 from surefoot.rules.adaptive._auto import sharp_step
-from surefoot.rules.searches.acceptance import loss_change
+from surefoot.rules.adaptive._barzilai_borwein import secant_steps
+from surefoot.rules.searches.acceptance import Reference, loss_change, next_reference
 from surefoot.rules.searches.first_step import FirstStepState, first_step
 from surefoot.solvers import descend
 
@@ -279,3 +280,104 @@ def test_a_brake_has_a_floor():
     for _ in range(60):
         decision, state = rule.update(state, Lost())
     assert decision.step == 1e-30
+
+
+def control(rule, error, state=None, **seen):
+    return rule.update(rule.init() if state is None else state, ErrorSeen(error, **seen))
+
+
+def test_pi_control_at_its_bounds():
+    rule = rules.PI(first=1.0, order=4)
+    first, state = control(rule, 9.0, iteration=0, step=math.nan)
+    assert (first.step, state) == (1.0, rule.init())
+    assert control(rule, 0.0)[0].step == 5.0
+    accepted, after = control(rule, 1.0)
+    assert accepted.accept
+    assert (accepted.step, after.error) == (0.9, 1.0)
+    rejected, after = control(rule, 2.0)
+    assert not rejected.accept
+    assert rejected.step == pytest.approx(0.9 * 2 ** (-1 / 5))
+    assert after.rejected
+    assert control(rule, 1e-3, after)[0].step == 1.0  # no growth right after a rejection
+    assert control(rule, 1e9)[0].step == 0.2
+    assert control(rules.PI(first=1.0, order=4, safety=1e-9), 1.0)[0].step == 0.2
+    lost, after = control(rule, math.nan)
+    assert (lost.accept, lost.step, after.rejected) == (False, 0.2, True)
+    assert control(rule, 1e-30)[1].error == 1e-10
+
+
+def secant(alignment, change, displacement=2.0, step=0.5):
+    return replace(Trial(alignment), gradient_change=change, displacement=displacement, step=step)
+
+
+@pytest.mark.parametrize(
+    ("seen", "steps"),
+    [
+        (secant(8.0, 5.0), (0.5, 0.32)),
+        (secant(-8.0, 5.0), (0.4, 0.4)),
+        (secant(0.0, 5.0), (0.4, 0.4)),
+        (secant(0.0, 0.0), (0.5, 0.5)),
+        (secant(-1.0, math.inf), (0.5, 0.5)),
+        (secant(1e-320, 5.0), (0.4, 0.4)),
+    ],
+)
+def test_both_secant_steps_in_closed_form(seen, steps):
+    assert secant_steps(seen) == pytest.approx(steps)
+
+
+@pytest.mark.parametrize(("ratio", "step", "threshold"), [(0.51, 2.0, 0.51), (0.49, 0.98, 0.5 / 1.02)])
+def test_auto_takes_the_long_step_while_the_short_one_is_half_of_it(ratio, step, threshold):
+    """a = 2, b = 2 ratio: |s| = 2, <s, y> = 2, |y|^2 = 1/ratio."""
+    rule = rules.Auto()
+    begun = replace(rule.init(), search=FirstStepState(loss=1.0, trials=2, done=True))
+    begun = replace(begun, reference=replace(begun.reference, loss=1.0))
+    seen = replace(Trial(2.0), loss=0.5, displacement=2.0, gradient_change=ratio**-0.5)
+    decision, after = rule.update(begun, seen)
+    assert decision.step == pytest.approx(step)
+    assert after.threshold == pytest.approx(threshold)
+    assert (after.long, after.short) == pytest.approx((2.0, 2 * ratio))
+
+
+def test_the_reference_is_zhangs_and_hagers_average():
+    """C = 3, Q = 2 at f = 1, then f = 0.5: Q+ = 0.5 2 + 1, C+ = (0.5 2 3 + 0.5)/2."""
+    seen = replace(Trial(1.0), loss=0.5, step=1.0, displacement=1.0)
+    after = next_reference(Reference(1.0, 2.0, 2.0), seen, 1e-4, 0.5)
+    assert (after.loss, after.weight) == (0.5, 2.0)
+    assert after.allowance == pytest.approx(1.75 - 0.5)
+    # |s|^2/eta = 1: the loss may rise to C less a part of that
+    assert next_reference(Reference(1.0, 2.0, 2.0), replace(seen, loss=3.0 - 0.11), 0.1, 0.5) is not None
+    assert next_reference(Reference(1.0, 2.0, 2.0), replace(seen, loss=3.0 - 0.09), 0.1, 0.5) is None
+
+
+@pytest.mark.parametrize(("after", "change"), [(1 + 1.1e-6, 1.1e-6), (1 + 0.9e-6, -0.4)])
+def test_losses_that_differ_by_a_millionth_are_resolved(after, change):
+    assert loss_change(1.0, Seen(after, 0.2), -0.5) == pytest.approx(change)
+
+
+@pytest.mark.parametrize(("version", "step"), [(2020, 0.5), (2023, 0.5**0.5)])
+def test_adgd_begins_at_a_part_of_the_inverse_of_the_first_smoothness(version, step):
+    """|s|/|y| = 0.2."""
+    rule = rules.AdGD(version=version)
+    state = replace(rule.init(), search=FirstStepState(loss=9.0, trials=1))
+    decision, _ = rule.update(state, Trial(1.0))
+    assert decision.step == pytest.approx(0.2 * step)
+    flat = replace(Trial(1.0), gradient_change=0.0, gradient_norm=0.0, step=0.7)
+    assert rule.update(state, flat)[0].step == pytest.approx(0.7 * step)
+
+
+def test_adgd_stays_where_its_growth_overflows():
+    rule = rules.AdGD()
+    state = replace(rule.init(), search=FirstStepState(loss=9.0, trials=2, done=True), step=1e308, ratio=1e10)
+    decision, after = rule.update(state, replace(Trial(1.0), step=1e308, gradient_change=0.0))
+    assert (decision.step, after.ratio) == (1e308, 1.0)
+
+
+@pytest.mark.parametrize(("trial", "factor"), [(1.0, 1.2), (1.01, 0.5)])
+def test_backtracking_grows_where_the_quadratic_bound_holds(trial, factor):
+    """Promised -1 with |s|^2/(2 eta) = 0.5: the bound is at a change of -0.5."""
+    rule = rules.Backtracking()
+    state = replace(rule.init(), search=FirstStepState(loss=1.0, trials=2, done=True), loss=1.5)
+    seen = replace(Lost(), step=1.0, loss=trial, gradient_norm=1.0, displacement=1.0)
+    decision, _ = rule.update(state, seen)
+    assert decision.step == pytest.approx(factor)
+    assert decision.accept == (factor > 1)
