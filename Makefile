@@ -30,7 +30,7 @@ soak: $(STAMP)
 	SUREFOOT_SOAK=10000 $(BIN)/python -m pytest -q tests/spectra/test_random_operators.py tests/test_public_edge.py
 	SUREFOOT_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/training/pilot/test_pilot_faults.py
 
-# A sample of each room's code broken one place at a time: what no test notices is printed. An hour a room on two cores.
+# A sample of each room's code broken one place at a time: what no test notices is printed. Two seconds a mutant that is noticed.
 MUTANTS ?= 150
 SEED ?= 0
 mutate: $(STAMP)

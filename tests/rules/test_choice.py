@@ -48,3 +48,8 @@ def test_next_to_a_rate_that_failed_it_is_a_quarter_of_a_half_decade_lower():
     assert free.top
     assert not near.top
     assert choose(RATES, flat(9.0, 1.0, math.inf), 2.0, math.inf).rate == pytest.approx(RATES[1] * SPACING**-0.25)
+
+
+def test_a_failure_farther_up_is_no_cliff_beside_the_best():
+    found = choose(RATES, flat(1.0, 9.0, math.inf), 2.0, math.inf)
+    assert found.rate == pytest.approx(RATES[0])

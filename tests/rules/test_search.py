@@ -381,3 +381,53 @@ def test_backtracking_grows_where_the_quadratic_bound_holds(trial, factor):
     decision, _ = rule.update(state, seen)
     assert decision.step == pytest.approx(factor)
     assert decision.accept == (factor > 1)
+
+
+def searching(rule, **state):
+    """The rule's state once the scale is known, at a loss of 1."""
+    return replace(rule.init(), search=FirstStepState(loss=1.0, trials=2, done=True), loss=1.0, **state)
+
+
+def test_armijo_grows_after_a_step_that_was_accepted_at_once_and_not_after_a_rejection():
+    rule = rules.Armijo(grow=3.0)
+    seen = replace(Lost(), step=0.5, loss=0.0, gradient_norm=1.0)
+    for rejected, step in ((False, 1.5), (True, 0.5)):
+        decision, after = rule.update(searching(rule, rejected=rejected), seen)
+        assert (decision.accept, decision.step, after.rejected, after.loss) == (True, step, False, 0.0)
+    _, after = rule.update(searching(rule), replace(seen, loss=2.0))
+    assert after.rejected
+
+
+def test_a_wolfe_search_that_rounding_hides_ends_at_its_thirtieth_trial():
+    rule = rules.StrongWolfe()
+    for seen in (
+        replace(Lost(), step=1.0, loss=9.0, gradient_norm=1.0, arrival_slope=1.0),
+        replace(Lost(), step=1.0, loss=0.0, gradient_norm=1.0, arrival_slope=1.0),
+        replace(Lost(), step=1.0, loss=0.0, gradient_norm=1.0, arrival_slope=-0.9),
+    ):
+        state = searching(rule)
+        for trial in range(1, 30):
+            decision, state = rule.update(state, seen)
+            assert not decision.accept
+            assert state.trials == trial
+        decision, state = rule.update(state, seen)
+        assert decision.accept
+        assert "no step in the bracket" in decision.reason
+        assert (state.trials, state.low, state.high, state.loss) == (0, 0.0, math.inf, seen.loss)
+
+
+def test_wolfe_narrows_the_bracket_from_the_side_that_fails():
+    """From a slope of -1: the secant's zero, a tenth of the bracket off its ends, 1.1 to 4 times a step still steep."""
+    rule = rules.StrongWolfe()
+    still = replace(Lost(), step=1.0, loss=0.0, gradient_norm=1.0, arrival_slope=-0.5)
+    decision, state = rule.update(searching(rule), still)
+    assert (decision.step, state.low, state.low_slope, state.high) == (2.0, 1.0, -0.5, math.inf)
+    assert rule.update(searching(rule), replace(still, arrival_slope=-0.99))[0].step == 4.0
+    past, bracket = rule.update(state, replace(still, step=3.0, arrival_slope=0.5))
+    assert (past.step, bracket.low, bracket.high) == (2.0, 1.0, 3.0)
+    assert rule.update(state, replace(still, step=3.0, arrival_slope=99.5))[0].step == pytest.approx(1.2)
+    assert rule.update(state, replace(still, step=3.0, arrival_slope=-0.49))[0].step == 12.0
+    good, done = rule.update(state, replace(still, step=1.5, arrival_slope=0.1))
+    assert (good.accept, good.step, done.low) == (True, 1.5, 0.0)
+    assert not rule.update(state, replace(still, step=1.5, arrival_slope=0.11))[0].accept
+    assert not rule.update(state, replace(still, step=1.5, arrival_slope=-0.11))[0].accept

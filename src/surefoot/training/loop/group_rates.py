@@ -41,7 +41,7 @@ class Rates:
         self._lent: list[Any] = []
         self._handles: list[Any] = []
         self._told = False
-        self.unit, self.weights, self.written = 1.0, [1.0], [0.0]
+        self.unit, self.weights, self.written = 1.0, list[float](), list[float]()
         # of the last update, of each group; the first one's
         self.in_force: tuple[float, ...] = ()
         self.first = float("nan")
