@@ -206,4 +206,5 @@ def integrators(quick):
         "evaluations; > gave up or failed there."
     )
     columns = ("equation", "recommended", *methods, "right")
-    return [Table("integrators", columns, rows, note)]
+    summary = Table("summary", ("recommended integrators", "number"), [("right", f"{count} of {len(rows)}")])
+    return [Table("integrators", columns, rows, note), summary]

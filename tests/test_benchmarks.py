@@ -32,11 +32,45 @@ def test_what_documents_quote_is_what_the_results_say(quotes, results):
     assert not any(found.values()), found
 
 
-def test_figures_of_the_readme_are_all_quoted(quotes):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"## What it shows of itself\n(.*?)\n## ", text, re.DOTALL)[1]
-    assert quotes.BLOCK.search(section)
-    assert not re.search(r"\d", quotes.unmarked(section))
+# Where every figure is one of the results': the page, and its sections, None for all of it up to its first example.
+MEASURED = {
+    "README.md": ("What it shows of itself",),
+    "docs/measured.md": None,
+    "docs/guard.md": ("What it costs, measured", "Started too fast", "Where nothing is wrong"),
+    "docs/pilot.md": ("How good it is",),
+}
+
+
+def measured(page, text):
+    if MEASURED[page] is None:
+        return [text.split("```")[0]]
+    return [re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)[1] for name in MEASURED[page]]
+
+
+@pytest.mark.parametrize("page", MEASURED)
+def test_where_figures_are_shown_each_is_one_of_the_results(quotes, page):
+    for section in measured(page, (ROOT / page).read_text(encoding="utf-8")):
+        assert quotes.BLOCK.search(section) or quotes.FIGURE.search(section)
+        left = quotes.unmarked(section)
+        assert not re.search(r"\d", left), re.findall(r".*\d.*", left)
+
+
+@pytest.mark.parametrize("page", MEASURED)
+def test_a_figure_that_is_changed_is_found(quotes, results, page):
+    """A nine before the first digit of each table and of each figure, one at a time."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    places = [m.start(3) + re.search(r"\d", m[3]).start() for m in quotes.BLOCK.finditer(text) if m[3]]
+    places += [m.start() for m in quotes.FIGURE.finditer(text) if m[1]]
+    for at in places:
+        assert len(quotes.wrong(f"{text[:at]}9{text[at:]}", results)) == 1, text[at : at + 80]
+
+
+def test_what_is_not_in_the_results_is_shown_by_an_empty_place(quotes, results):
+    empty = "<!-- results: claims/none -->\n<!-- end of results -->\n<!--= claims/claims/none/held in --> runs"
+    assert not quotes.wrong(empty, results)
+    assert quotes.rendered(empty, results) == empty
+    for filled in (empty.replace("-->\n<", "-->\n1\n<"), empty.replace("\n<!--=", "\n3<!--=")):
+        assert quotes.wrong(filled, results)
 
 
 def test_a_wrong_figure_is_found(quotes, results):
