@@ -89,13 +89,13 @@ def audit(log: Any, plan: Any, *, column: str | None = None, tol: Fraction = 1e-
     series = series_of(file, column)
     # rates near the largest number there is overflow in a curve's square: that curve then does not fit
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = _compare(series, plan, tol)
-        if found.verdict == "as planned" or not series.others:
-            return found
+        result = _compare(series, plan, tol)
+        if result.verdict == "as planned" or not series.others:
+            return result
         # a plan is one group's; which one the log does not say
         fitting = [name for name in series.others[:_MOST_GROUPS] if _is_as_planned(file, plan, name, tol)]
         said = (f"{', '.join(fitting)} is as planned: --column chooses it",) if fitting else ()
-        return replace(found, evidence=(*said, *found.evidence))
+        return replace(result, evidence=(*said, *result.evidence))
 
 
 def _is_as_planned(file: LogFile, plan: Any, column: str, tol: float) -> bool:
@@ -162,9 +162,9 @@ def _closest_convention(rows: Rows, plan: Plan, scale: float | None) -> tuple[Va
 def _scales(rows: Rows, values: Array) -> list[float]:
     """Factors that a plan without a rate may have: the best ones for beginnings of the log."""
     counts = [max(round(part * len(rows)), min(2, len(rows))) for part in _BEGINNINGS]
-    found = [float(rows.part(0, count).fit(values[:count])[1]) for count in counts]
+    fitted = [float(rows.part(0, count).fit(values[:count])[1]) for count in counts]
     highest = float(values.max())
-    return [scale for scale in [*found, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]
+    return [scale for scale in [*fitted, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]
 
 
 def _follow_plateau(plan: Plan, rows: Rows) -> Plan:
@@ -204,33 +204,33 @@ def _explanations(
             )
         ]
     variants = [Variant(plan=each) for each in plan.conventions()]
-    found = [
+    explanations = [
         explanation
         for i, variant in enumerate(variants)
         for explanation in whole_run(rows, variant, given, stand=i == 0)
     ]
     if _FEW <= agreed <= len(rows) - _FEW:
-        found += from_there_on(rows, held, scale, agreed)
-    if found:
-        return simplest(found, rows)
+        explanations += from_there_on(rows, held, scale, agreed)
+    if explanations:
+        return simplest(explanations, rows)
     # pairs are tried in the convention that fits best, and in the most common one
     likely = [held, *(variant for variant in variants[:1] if variant.plan.ramp != held.plan.ramp)]
-    found = _pairs_all_along(rows, likely, given)
-    found += _one_after_the_other(rows, likely, given, closest)
-    return simplest(found, rows)
+    explanations = _pairs_all_along(rows, likely, given)
+    explanations += _one_after_the_other(rows, likely, given, closest)
+    return simplest(explanations, rows)
 
 
 def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -> list[Explanation]:
     """Two changes of the whole run: one of them a factor, a step's offset, another pace, or another length."""
-    found: list[Explanation] = []
+    pairs: list[Explanation] = []
     if given is not None:
         for variant in variants:
             for explanation in whole_run(rows, variant, None, stand=False):
                 if not math.isclose(explanation.scale, 1, rel_tol=rows.loose):
                     factor = constant_factor(explanation.variant, explanation.scale, explanation.worst)
-                    found.append(explanation.and_then(factor))
+                    pairs.append(explanation.and_then(factor))
     for variant in variants:
-        found += _two_lengths(rows, variant, given)
+        pairs += _two_lengths(rows, variant, given)
         firsts = [
             *shifts(rows, variant, given)[:2],
             *past_the_end(rows, variant, given),
@@ -239,12 +239,12 @@ def _pairs_all_along(rows: Rows, variants: list[Variant], given: float | None) -
         for first in firsts:
             if first.variant is None:
                 continue
-            found += [first.and_then(second) for second in whole_run(rows, first.variant, given, stand=False)]
+            pairs += [first.and_then(second) for second in whole_run(rows, first.variant, given, stand=False)]
         # numbers of processes and of accumulated batches that people have
         for pace in (2, 3, 4, 6, 8, 16, 32, 64):
             for factor in (float(pace), 1 / pace):
-                found += _pace_and_length(rows, variant, given, factor)
-    return found
+                pairs += _pace_and_length(rows, variant, given, factor)
+    return pairs
 
 
 def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: float) -> list[Explanation]:
@@ -257,7 +257,7 @@ def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: 
         burden=1,
     )
     paced = replace(variant, pace=factor)
-    found: list[Explanation] = []
+    pairs: list[Explanation] = []
     few = rows.some()
     for search in (totals, warmups):
         explanations = search(rows, paced, given)
@@ -267,8 +267,8 @@ def _pace_and_length(rows: Rows, variant: Variant, given: float | None, factor: 
             worst, scale = rows.fit(explanation.variant.rates(rows.steps), given)
             if worst <= rows.loose:
                 fitted = replace(explanation, worst=float(worst), scale=float(scale), whole=True)
-                found.append(first.and_then(fitted))
-    return found
+                pairs.append(first.and_then(fitted))
+    return pairs
 
 
 def _two_lengths(rows: Rows, variant: Variant, given: float | None) -> list[Explanation]:
@@ -343,7 +343,7 @@ def _one_after_the_other(
                     (explanation, agreed)
                     for explanation in simplest(from_there_on(head, held, scale, agreed), rows)[:_MOST_FIRST]
                 ]
-    found: list[Explanation] = []
+    pairs: list[Explanation] = []
     seen: set[tuple[str, int]] = set()
     for explanation, begin in firsts:
         if explanation.variant is None or (explanation.says, begin) in seen:
@@ -354,10 +354,10 @@ def _one_after_the_other(
         # with fewer rows on either side the second event would explain anything
         if not begin + _FEW <= until <= len(rows) - _FEW:
             continue
-        found += [
+        pairs += [
             explanation.and_then(event) for event in from_there_on(rows, explanation.variant, explanation.scale, until)
         ]
-    return found
+    return pairs
 
 
 def _all_zero(rows: Rows) -> Explanation:

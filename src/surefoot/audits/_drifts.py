@@ -68,7 +68,7 @@ def _lags(rows: Rows, variant: Variant, scale: float) -> list[Array] | None:
     edges = [0, *(np.nonzero(np.diff(direction))[0] + 1).tolist(), len(grid) - 1]
     if len(edges) > 12:
         return None  # a staircase: its inverse is not unique
-    found: list[Array] = []
+    lags: list[Array] = []
     for a, b in pairwise(edges):
         if direction[a] == 0:
             continue
@@ -79,8 +79,8 @@ def _lags(rows: Rows, variant: Variant, scale: float) -> list[Array] | None:
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         position = (low + high) / 2
         there = np.abs(scale * variant.rates(np.round(position)) - rows.rates) <= rows.tight * rows.largest
-        found.append(np.where(there, np.round(position) - rows.steps, np.nan))
-    return found
+        lags.append(np.where(there, np.round(position) - rows.steps, np.nan))
+    return lags
 
 
 def _follow(

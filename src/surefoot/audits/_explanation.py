@@ -119,14 +119,14 @@ def sift(rows: Rows, explanations: list[Explanation], scale: float | None) -> li
     if not curves:
         return []
     worst, _ = few.fit(np.stack([variant.rates(few.steps) for _, variant in curves]), scale)
-    found: list[Explanation] = []
+    fitting: list[Explanation] = []
     # the best scale for a few rows need not be the best for all: twice the slack
     for i in np.nonzero(worst <= 2 * rows.loose)[0]:
         explanation, variant = curves[int(i)]
         all_worst, factor = rows.fit(variant.rates(rows.steps), scale)
         if all_worst <= rows.loose:
-            found.append(replace(explanation, worst=float(all_worst), scale=float(factor)))
-    return found
+            fitting.append(replace(explanation, worst=float(all_worst), scale=float(factor)))
+    return fitting
 
 
 def simplest(explanations: list[Explanation], rows: Rows) -> list[Explanation]:

@@ -109,7 +109,7 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanati
     few = tail.some()
     reach = max(float(np.abs(tail.steps).max()), 1.0)
     far: Array = np.round(np.power(1.3, np.arange(0.0, 2 + int(np.log(reach) / np.log(1.3))))).astype(np.float64)
-    found: list[Explanation] = []
+    fitting: list[Explanation] = []
     # each side by itself: near the start of a schedule both fit the first rows
     for side in (-far, far):
         lag = nearest_whole(few, lambda lag: variant.rates(few.steps + lag), scale, side)
@@ -122,8 +122,8 @@ def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanati
             burden=2,
             variant=changed,
         )
-        found += sift(tail, [explanation], scale)
-    return found
+        fitting += sift(tail, [explanation], scale)
+    return fitting
 
 
 def _carried_rate(tail: Rows, variant: Variant) -> list[Explanation]:
@@ -152,13 +152,13 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
         return []
     few = tail.some()
     curve = partial(variant.rates, few.steps)
-    found = nearest_whole(few, curve, scale, lengths(total), least=variant.plan.warmup + 1)
-    if found == total:
+    length = nearest_whole(few, curve, scale, lengths(total), least=variant.plan.warmup + 1)
+    if length == total:
         return []
-    changed = variant.with_plan(total=found)
+    changed = variant.with_plan(total=length)
     explanation = Explanation(
         word="total changed",
-        says=f"from step {tail.steps[0]:g} on the rates are those of a schedule of {found:g} steps, not {total:g}",
+        says=f"from step {tail.steps[0]:g} on the rates are those of a schedule of {length:g} steps, not {total:g}",
         fix="the resumed run has another number of steps (epochs, devices or batch size changed): give it the same "
         "total, or plan anew from there",
         burden=3,
@@ -173,7 +173,7 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
     if total is None or len(tail) < 3:
         return []
     few = tail.some()
-    found: list[Explanation] = []
+    fitting: list[Explanation] = []
     here = float(tail.steps[0])
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
@@ -190,5 +190,5 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
                 burden=3 + (warmup != variant.plan.warmup),
                 variant=changed,
             )
-            found += sift(tail, [explanation], scale)
-    return found
+            fitting += sift(tail, [explanation], scale)
+    return fitting

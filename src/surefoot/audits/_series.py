@@ -77,26 +77,26 @@ def series_of(log: Any, column: str | None = None) -> Series:
     InvalidType
         If it is no log.
     """
-    found = read_log(log)
-    curves = read_curves(found, {"rate": column})
+    file = read_log(log)
+    curves = read_curves(file, {"rate": column})
     curve = curves.rate
-    columns = list(dict.fromkeys(key for row in found.rows for key in row))
+    columns = list(dict.fromkeys(key for row in file.rows for key in row))
     if curve is None:
-        raise InvalidInput(f"{found.name}: no column of rates among {', '.join(columns[:40])}; name it with --column")
+        raise InvalidInput(f"{file.name}: no column of rates among {', '.join(columns[:40])}; name it with --column")
     if not len(curve):
         raise InvalidInput(
-            f"{found.name}: the column {curve.column} is empty; --column names another of {', '.join(columns[:40])}"
+            f"{file.name}: the column {curve.column} is empty; --column names another of {', '.join(columns[:40])}"
         )
     bad = np.nonzero(~np.isfinite(curve.values))[0]
     if len(bad):
         step, rate = curve.steps[bad[0]], curve.values[bad[0]]
-        raise NotFinite(f"{found.name}, step {step:g}: the rate is {rate}: no optimizer can have used it; fix the log")
+        raise NotFinite(f"{file.name}, step {step:g}: the rate is {rate}: no optimizer can have used it; fix the log")
     whole: list[float] = [int(step) if step == int(step) else step for step in curve.steps.tolist()]
     steps, rates, resumes, more = _put_in_order(whole, curve.values.tolist())
     coarse, digits = _coarseness(curve)
     rounded = [f"the rates were written with {digits} digits: differences below {coarse:.1g} are not seen"]
     return Series(
-        name=found.name,
+        name=file.name,
         column=curve.column,
         steps=tuple(steps),
         rates=tuple(rates),
@@ -104,8 +104,8 @@ def series_of(log: Any, column: str | None = None) -> Series:
         resumes=tuple(resumes),
         others=curves.others.get("rate", ()),
         notes=(
-            *found.notes,
-            *_describe_columns(found, curves, columns),
+            *file.notes,
+            *_describe_columns(file, curves, columns),
             *(rounded if digits else ()),
             *more,
             *_count_broken(curves),

@@ -33,19 +33,19 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     stand : bool
         Whether the rates may have stood still, or drifted: not on top of another change.
     """
-    found = standstill(rows, variant) if stand else []
+    fitting = standstill(rows, variant) if stand else []
     # families without a search are one matrix of curves
-    found += sift(rows, [*paces(rows, variant), *stairs(rows, variant)], scale)
+    fitting += sift(rows, [*paces(rows, variant), *stairs(rows, variant)], scale)
     for search in (shifts, past_the_end, totals, warmups):
-        found += sift(rows, search(rows, variant, scale), scale)
+        fitting += sift(rows, search(rows, variant, scale), scale)
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
         if worst <= rows.loose:
-            found.append(constant_factor(variant, float(factor), float(worst)))
+            fitting.append(constant_factor(variant, float(factor), float(worst)))
     if stand:
         for each in _ends(variant):
-            found += drifts(rows, each, scale)
-    return [replace(explanation, whole=True) for explanation in found]
+            fitting += drifts(rows, each, scale)
+    return [replace(explanation, whole=True) for explanation in fitting]
 
 
 def standstill(rows: Rows, variant: Variant) -> list[Explanation]:
@@ -236,21 +236,21 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     exact = {float(m * total): int(m) for m in n} | {float(total // m): -int(m) for m in n if total >= m}
     for each in _ends(variant):
         guesses = np.concatenate([lengths(total), np.array(list(exact))])
-        found = nearest_whole(few, partial(each.rates, few.steps), scale, guesses, least=warmup + 1)
-        if found != total:
-            explanations.append(_wrong_total(rows, each, found, exact.get(found, 0)))
+        length = nearest_whole(few, partial(each.rates, few.steps), scale, guesses, least=warmup + 1)
+        if length != total:
+            explanations.append(_wrong_total(rows, each, length, exact.get(length, 0)))
     return explanations
 
 
-def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Explanation:
+def _wrong_total(rows: Rows, each: Variant, length: float, ratio: int) -> Explanation:
     plan = each.plan
-    total = plan.total or found
-    changed = each.with_plan(total=found)
-    if found < total:
+    total = plan.total or length
+    changed = each.with_plan(total=length)
+    if length < total:
         times = f", {-ratio} times too few" if ratio else ""
         return Explanation(
             word="total too short",
-            says=f"the schedule was made for {found:g} steps, not {total:g}{times}{_past(each)}",
+            says=f"the schedule was made for {length:g} steps, not {total:g}{times}{_past(each)}",
             fix="give it the number of optimizer steps of the whole run"
             + (f"; or it is stepped {-ratio} times per step" if ratio and not plan.warmup else ""),
             burden=1 + (ratio == 0) + plan.periodic,
@@ -263,7 +263,7 @@ def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Explana
     if ratio:
         return Explanation(
             word="counted in micro-batches",
-            says=f"the schedule was made for {found:g} steps, {ratio} times {total:g}{never}",
+            says=f"the schedule was made for {length:g} steps, {ratio} times {total:g}{never}",
             fix=f"the total was counted in micro-batches: divide it by the {ratio} that are accumulated, or by the "
             "processes that share the data",
             burden=1,
@@ -271,7 +271,7 @@ def _wrong_total(rows: Rows, each: Variant, found: float, ratio: int) -> Explana
         )
     return Explanation(
         word="total too long",
-        says=f"the schedule was made for {found:g} steps, not {total:g}{never if left > 0.01 else ''}",
+        says=f"the schedule was made for {length:g} steps, not {total:g}{never if left > 0.01 else ''}",
         fix="give it the number of optimizer steps of the whole run",
         burden=2 + plan.periodic,
         variant=changed,
@@ -293,25 +293,25 @@ def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanati
     def curve(length: Array) -> Array:
         return variant.rates(few.steps, warmup=length)
 
-    found = nearest_whole(few, curve, scale, guesses[guesses <= longest])
+    fitted = nearest_whole(few, curve, scale, guesses[guesses <= longest])
     # beyond the total the schedule is all warm-up: that too is a warm-up of another length
     if total is not None and rows.steps.max() < FAR * reach:
         beyond = nearest_whole(few, curve, scale, np.geomspace(max(total, 2.0), FAR * reach, GUESSES))
-        better, best = few.fit(curve(np.array([[beyond], [found]])), scale)[0]
-        found = beyond if better < 0.5 * best else found
-    if found == planned:
+        better, best = few.fit(curve(np.array([[beyond], [fitted]])), scale)[0]
+        fitted = beyond if better < 0.5 * best else fitted
+    if fitted == planned:
         return []
-    what = f"took {found:g} steps" if found else "is missing"
+    what = f"took {fitted:g} steps" if fitted else "is missing"
     times = ""
-    if found and planned and (found % planned == 0 or planned % found == 0):
-        times = f", {found / planned:g} times the plan"
-    inside = f"; the log ends inside it, at step {rows.steps.max():g}" if found > rows.steps.max() else ""
+    if fitted and planned and (fitted % planned == 0 or planned % fitted == 0):
+        times = f", {fitted / planned:g} times the plan"
+    inside = f"; the log ends inside it, at step {rows.steps.max():g}" if fitted > rows.steps.max() else ""
     return [
         Explanation(
             word="wrong warm-up",
             says=f"the warm-up {what}, not {planned:g}{times}{inside}",
             fix="count it in optimizer steps, as the total",
             burden=2,
-            variant=variant.with_plan(warmup=found),
+            variant=variant.with_plan(warmup=fitted),
         )
     ]

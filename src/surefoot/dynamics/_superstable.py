@@ -155,9 +155,9 @@ def accumulation(parameters: Sequence[float] | Real) -> float:
 def _shortest(defect: Callable[[Real, int], Real], low: float, high: float) -> tuple[int, float]:
     """The shortest period with a superstable orbit in the interval, and the parameter of the first one."""
     for period in FIRST_PERIODS:
-        found = _first_root(lambda p, q=period: defect(p, q), low, high)
-        if found is not None:
-            return period, found
+        parameter = _first_root(lambda p, q=period: defect(p, q), low, high)
+        if parameter is not None:
+            return period, parameter
     raise InvalidInput(
         f"no superstable orbit of period {FIRST_PERIODS[0]} to {FIRST_PERIODS[-1]} in ({low:g}, {high:g}); widen the "
         "interval"

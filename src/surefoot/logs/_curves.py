@@ -97,33 +97,33 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
     InvalidInput
         If the log is empty, a column that was named is not there, or a value is no number.
     """
-    found = read_log(log)
-    if not found.rows:
-        raise InvalidInput(f"{found.name} holds no rows; give the log of a run that logged something")
+    file = read_log(log)
+    if not file.rows:
+        raise InvalidInput(f"{file.name} holds no rows; give the log of a run that logged something")
     counts: dict[str, int] = {}
-    for row in found.rows:
+    for row in file.rows:
         for key, value in row.items():
             counts[key] = counts.get(key, 0) + (value not in (None, ""))
     # a column that is empty all along is there all the same: its emptiness is said where it is needed
-    chosen, others = _choose(found, counts, names or {})
+    chosen, others = _choose(file, counts, names or {})
     step = _position(counts, STEPS)
     epoch = _position(counts, EPOCHS)
-    if step is not None and epoch is not None and 2 * _count_different(found, step) < _count_different(found, epoch):
+    if step is not None and epoch is not None and 2 * _count_different(file, step) < _count_different(file, epoch):
         step = None  # a step that stands still while epochs go on was carried on from another line
     unit = "row" if step is None and epoch is None else "epoch" if step is None else "step"
     position = step if step is not None else epoch
-    curves = {role: _curve(found, role, column, position) for role, column in chosen.items()}
+    curves = {role: _curve(file, role, column, position) for role, column in chosen.items()}
     return Curves(
-        name=found.name,
+        name=file.name,
         unit=unit,
         loss=curves.get("loss"),
         validation=curves.get("validation"),
         norm=curves.get("norm"),
         rate=curves.get("rate"),
         scale=curves.get("scale"),
-        epochs=_curve(found, "epoch", epoch, step) if step is not None and epoch is not None else None,
+        epochs=_curve(file, "epoch", epoch, step) if step is not None and epoch is not None else None,
         others=others,
-        notes=found.notes,
+        notes=file.notes,
     )
 
 
@@ -133,8 +133,8 @@ def _choose(
     """The column of each role, and those that could have been it."""
     ranked: dict[Role, list[tuple[bool, int, int, str]]] = {}
     for order, column in enumerate(counts):
-        if (found := role_of(column)) is not None:
-            role, rank = found
+        if (known := role_of(column)) is not None:
+            role, rank = known
             ranked.setdefault(role, []).append((counts[column] < _FEW, rank, order, column))
     chosen: dict[Role, str] = {}
     others: dict[str, tuple[str, ...]] = {}

@@ -161,12 +161,12 @@ def _scalars(event: bytes) -> list[Scalar]:
             step = _sign(int(value))
         elif number == 5 and isinstance(value, bytes):
             summaries.append(value)
-    found: list[Scalar] = []
+    scalars: list[Scalar] = []
     for summary in summaries:
         for number, _, value in fields(summary):
             if number == 1 and isinstance(value, bytes) and (scalar := _tag_and_number(value)) is not None:
-                found.append((scalar[0], step, scalar[1]))
-    return found
+                scalars.append((scalar[0], step, scalar[1]))
+    return scalars
 
 
 def _tag_and_number(value: bytes) -> tuple[str, float] | None:

@@ -135,8 +135,8 @@ def mean_square_limits_of(
     if not h.size:
         return _limits(batch, math.inf, math.inf, 0.0, scope)
     step = _second_moments(factors @ V, h, V.T @ (ridge[:, None] * V), share)
-    found = spectrum(step, which="largest", rtol=rtol, failure=failure, rng=rng)
-    return _limits(batch, found.largest.upper, float(h[-1]), found.failure, scope)
+    spec = spectrum(step, which="largest", rtol=rtol, failure=failure, rng=rng)
+    return _limits(batch, spec.largest.upper, float(h[-1]), spec.failure, scope)
 
 
 def noise_share(batch: int, terms: int, replacement: bool) -> float:
@@ -163,8 +163,8 @@ def _second_moments(F: Array, h: Array, ridge: Array, share: float) -> LinearMap
         X = weight * z.reshape(m, m)
         inner = (flat @ X).reshape(F.shape) @ F.transpose(0, 2, 1)
         terms = flat.T @ (inner @ F).reshape(-1, m) / n
-        found = h[:, None] * X * h + share * (terms - mean @ X @ mean)
-        return (weight * found).ravel()
+        image = h[:, None] * X * h + share * (terms - mean @ X @ mean)
+        return (weight * image).ravel()
 
     return LinearMap((m * m, m * m), product, symmetric=True, psd=True, kind="curvature")
 

@@ -90,8 +90,8 @@ class Problem(ABC):
                 kind="curvature",
                 precision=hessian.precision,
             )
-            found = spectrum(product)
-            return replace(found, provenance="closed form", scope="global", note=f"in the variables of {change.name}")
+            spec = spectrum(product)
+            return replace(spec, provenance="closed form", scope="global", note=f"in the variables of {change.name}")
         base = self.curvature()
         factor = LinearMap((change.size, change.size), change.apply, change.adjoint)
         squares = spectrum(gram(factor if change.matrix is None else change.matrix))
@@ -127,8 +127,8 @@ class Problem(ABC):
                 "give a scale or an operator of your own"
             )
         x = self.start() if at is None else self.checked(at, "at")
-        found = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
-        return 0.5 * (found + found.T)
+        H = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
+        return 0.5 * (H + H.T)
 
     def uncertain_curvature(self, fraction: float) -> Spectrum:
         """Worst case of `curvature` when every feature's scale may be off by a fraction, up or down.
@@ -136,7 +136,7 @@ class Problem(ABC):
         Parameters
         ----------
         fraction : float
-            In [0, 1): 0.1 for +-10%.
+            Part by which each scale may be off, in [0, 1): 0.1 for +-10%.
 
         Raises
         ------

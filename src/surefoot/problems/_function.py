@@ -56,7 +56,7 @@ class Function(Problem):
     start : array, shape (size,), optional
         Where runs start and the centre of the ball; zero by default.
     radius : float
-        Of the ball in which curvature is sampled, unit of x, > 0. How far the run will go is a good choice.
+        Radius of the ball in which curvature is sampled, unit of x, > 0. How far the run will go is a good choice.
     convex : bool
         A promise: negative curvature seen is then rounding.
     name : str
@@ -78,10 +78,10 @@ class Function(Problem):
     >>> f = Function(lambda x: np.cosh(x).sum(), np.sinh, start=[0.0, 0.0], radius=0.5, name="cosh")
     >>> f.check_gradient() < 1e-6
     True
-    >>> found = f.curvature()
-    >>> found.scope, found.largest.upper_is, found.region
+    >>> spec = f.curvature()
+    >>> spec.scope, spec.largest.upper_is, spec.region
     ('local', 'estimate', 'about within 0.5 of the start, by 9 samples; what f does elsewhere is not known')
-    >>> 1 < found.largest.upper < 1.1 * float(np.cosh(0.5))
+    >>> 1 < spec.largest.upper < 1.1 * float(np.cosh(0.5))
     True
     """
 
@@ -234,26 +234,26 @@ class Function(Problem):
     def _sample(self) -> Spectrum:
         generator = np.random.default_rng(self._rng)
         points = [self._start, *(_within(generator, self._start, self._radius) for _ in range(SAMPLES))]
-        found = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
+        spectra = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
         # a random point may lie outside the domain, where f raises: it is left out
         tried = [attempt(lambda x=x: spectrum(self.hessian(x), rtol=SAMPLE_RTOL)) for x in points[1:]]
-        found += [each for each in tried if each is not None]
-        missing = len(points) - len(found)
-        low, high = np.array([s.smallest.lower for s in found]), np.array([s.largest.upper for s in found])
-        bottom, top = min(s.smallest.upper for s in found), max(s.largest.lower for s in found)
+        spectra += [each for each in tried if each is not None]
+        missing = len(points) - len(spectra)
+        low, high = np.array([s.smallest.lower for s in spectra]), np.array([s.largest.upper for s in spectra])
+        bottom, top = min(s.smallest.upper for s in spectra), max(s.largest.lower for s in spectra)
         lowest = 2 * float(low.min()) - float(np.median(low))
         if self._convex:
             lowest, bottom = max(lowest, 0.0), max(bottom, 0.0)
         return replace(
-            found[0],
+            spectra[0],
             largest=Bounds(top, 2 * float(high.max()) - float(np.median(high)), "estimate", "estimate"),
             smallest=Bounds(min(lowest, bottom), bottom, "estimate", "estimate"),
             provenance="measured",
             scope="local",
-            products=sum(s.products for s in found),
+            products=sum(s.products for s in spectra),
             points=None,
             note="" if self._product is not None else "Hessian products by differences of gradients",
-            region=f"about within {self._radius:g} of the start, by {len(found)} samples"
+            region=f"about within {self._radius:g} of the start, by {len(spectra)} samples"
             + (f" ({missing} more lay where f raises); " if missing else "; ")
             + "what f does elsewhere is not known",
         )

@@ -37,5 +37,5 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def look(problem: Problem, x: Array) -> tuple[float, Array]:
     """Loss and gradient at a trial point; both nan where the problem raises."""
-    found = attempt(problem.value_and_gradient, x)
-    return (math.nan, np.full(x.shape, math.nan)) if found is None else found
+    both = attempt(problem.value_and_gradient, x)
+    return (math.nan, np.full(x.shape, math.nan)) if both is None else both

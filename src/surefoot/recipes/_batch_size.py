@@ -170,17 +170,17 @@ def scale_batch(
     >>> scale_batch(0.1, 256, 1024, "sgd", noise_scale=1000).rate
     0.248...
     """
-    name, found = _name_and_settings(optimizer)
+    name, settings = _name_and_settings(optimizer)
     noise = _noise(noise_scale)
     linear = name in LINEAR
     k = to / batch
     gain = k if noise is None else (1 + noise / batch) / (1 + noise / to)
     rate = lr * (gain if linear else math.sqrt(gain))
     samples = 1.0 if noise is None else (1 + to / noise) / (1 + batch / noise)
-    momentum = found.get("momentum") if momentum is None else momentum
+    momentum = settings.get("momentum") if momentum is None else momentum
     if linear and betas is not None:
         raise InvalidInput(f"{name} has no betas; leave them out")
-    pair, epsilon, notes = (None, None, []) if linear else _adam(name, found, betas, eps, k)
+    pair, epsilon, notes = (None, None, []) if linear else _adam(name, settings, betas, eps, k)
     if momentum and linear:
         notes.append(f"momentum {momentum:g}: as it is; rate/(1 - momentum) is what counts at small rates")
         if k > 1:
@@ -219,7 +219,7 @@ def scale_batch(
 
 def _name_and_settings(optimizer: Any) -> tuple[str, dict[str, Any]]:
     """The name, and what an optimizer object says of itself."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if isinstance(optimizer, str):
         name = optimizer.strip().lower().replace("_", "-")
     else:
@@ -229,10 +229,10 @@ def _name_and_settings(optimizer: Any) -> tuple[str, dict[str, Any]]:
         groups = getattr(optimizer, "param_groups", None)
         if not groups:
             raise InvalidType(f"optimizer is a name or a torch optimizer; got a {type(optimizer).__name__}")
-        name, found = type(optimizer).__name__.lower(), dict(groups[0])
+        name, settings = type(optimizer).__name__.lower(), dict(groups[0])
     if name not in LINEAR + SQUARE_ROOT:
         raise InvalidInput(f"no rule for the optimizer {name!r}; there is one for {', '.join(LINEAR + SQUARE_ROOT)}")
-    return name, found
+    return name, settings
 
 
 def _noise(given: Any) -> float | None:
@@ -253,19 +253,19 @@ def _scale(noise_scale: Positive) -> float:
 
 
 def _adam(
-    name: str, found: Mapping[str, Any], betas: Sequence[float] | None, eps: float | None, k: float
+    name: str, settings: Mapping[str, Any], betas: Sequence[float] | None, eps: float | None, k: float
 ) -> tuple[tuple[float, ...] | None, float | None, list[str]]:
     """Averages over the same number of samples, and the floor of the divisor."""
     if name in ("lion", "signsgd", "adagrad", "adadelta", "adafactor", "lamb"):
         return None, None, [f"{name}: the rate follows the same argument; for its other settings no rule is known"]
     if name == "rmsprop":
-        known: Sequence[float] = (found.get("alpha", 0.99),)
+        known: Sequence[float] = (settings.get("alpha", 0.99),)
     else:
-        known = found.get("betas", BETAS)
+        known = settings.get("betas", BETAS)
     before = tuple(float(beta) for beta in (known if betas is None else betas))
     if not all(0 <= beta < 1 for beta in before):
         raise InvalidInput(f"betas must be in [0, 1); got {before}")
-    floor = float(found.get("eps", EPS)) if eps is None else eps
+    floor = float(settings.get("eps", EPS)) if eps is None else eps
     after = tuple(max(1 - k * (1 - beta), 0.0) for beta in before)
     notes = [f"1 - beta' = {k:.4g} (1 - beta), eps' = eps/sqrt({k:.4g}): the averages reach over the same samples"]
     for beta in before:

@@ -166,12 +166,12 @@ def _verdict(finite: Array, clip: float) -> str:
 
 def _norm(value: Any, place: int) -> float:
     try:
-        found = float(value)
+        norm = float(value)
     except (TypeError, ValueError):
         raise InvalidType(f"norm {place} is no number: {value!r} of type {type(value).__name__}") from None
-    if found < 0:
-        raise InvalidInput(f"norm {place} is negative: {found!r}; give norms of gradients")
-    return found
+    if norm < 0:
+        raise InvalidInput(f"norm {place} is negative: {norm!r}; give norms of gradients")
+    return norm
 
 
 def _above(values: Array, cap: float) -> float:

@@ -31,12 +31,12 @@ def logged_norms(log: Any, column: str | None = None) -> list[float]:
     InvalidInput
         If it cannot be read, has no such column, or the column holds something that is no number.
     """
-    found = read_log(log)
-    norms = read_curves(found, {"norm": column}).norm
+    file = read_log(log)
+    norms = read_curves(file, {"norm": column}).norm
     if norms is None:
-        columns = list(dict.fromkeys(name for row in found.rows for name in row))
+        columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
-            f"{found.name} has no gradient norms that are known by name; it has {', '.join(columns[:12])}; say which: "
+            f"{file.name} has no gradient norms that are known by name; it has {', '.join(columns[:12])}; say which: "
             "column=NAME"
         )
     return norms.values.tolist()

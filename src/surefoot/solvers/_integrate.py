@@ -173,8 +173,8 @@ def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monito
 
 
 def _check(start: Start, method: Method, t: float, y: Array, step: float) -> list[StabilityCheck]:
-    found = attempt(lambda: limits(jacobian(start.call, t, y, scheme="dense"), method).curvature_limit)
-    return [] if found is None else [StabilityCheck(t, step, found)]
+    stable = attempt(lambda: limits(jacobian(start.call, t, y, scheme="dense"), method).curvature_limit)
+    return [] if stable is None else [StabilityCheck(t, step, stable)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +264,15 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
         return np.full_like(y, math.nan) if slope is None else slope
 
     longest = np.inf if step is None else step
-    found: Any = solve_ivp(fun, (start.t0, start.t1), start.y0, method=method, rtol=rtol, atol=atol, max_step=longest)
+    solution: Any = solve_ivp(
+        fun, (start.t0, start.t1), start.y0, method=method, rtol=rtol, atol=atol, max_step=longest
+    )
     cap = "" if step is None else f", max_step={step:g}"
-    outcome = "finished" if found.success else f"stopped at t = {found.t[-1]:.6g}: {found.message}"
+    outcome = "finished" if solution.success else f"stopped at t = {solution.t[-1]:.6g}: {solution.message}"
     message = f"{outcome} (by scipy.integrate.solve_ivp, method={method!r}{cap})"
-    return _all_steps(f"SciPy {method}", np.asarray(found.t), np.asarray(found.y).T, 0, int(found.nfev), message)
+    return _all_steps(
+        f"SciPy {method}", np.asarray(solution.t), np.asarray(solution.y).T, 0, int(solution.nfev), message
+    )
 
 
 def _all_steps(

@@ -243,7 +243,7 @@ class _Engine:
             primal = length((self.x - x) / tau - (pulled - new_pulled) - (slope - new_slope))
             dual = length((self.y - y) / sigma - (image - new_image))
             self.rows.append((primal, dual, tau, sigma))
-            if not self.bounded(primal, dual):
+            if not self.stay_bounded(primal, dual):
                 return f"diverged: the residuals grew to {primal:.3g} and {dual:.3g}"
             self.x, self.y, image, pulled, slope = x, y, new_image, new_pulled, new_slope
             forces, images = max(forces, length(slope), length(pulled)), max(images, length(image))
@@ -260,7 +260,7 @@ class _Engine:
         """The gradient of f."""
         return np.zeros(self.operator.shape[1]) if self.problem is None else self.problem.gradient(x)
 
-    def bounded(self, primal: float, dual: float) -> bool:
+    def stay_bounded(self, primal: float, dual: float) -> bool:
         """Whether the residuals are finite and comparable to where they began."""
         first = self.rows[0]
         return math.isfinite(primal) and math.isfinite(dual) and max(primal, dual) <= HOPELESS * max(first[0], first[1])

@@ -40,7 +40,7 @@ def descend_by_parts(
     Parameters
     ----------
     problem : Problem
-        With `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial` and
+        Problem with `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial` and
         `coordinate_curvatures` for Coordinate (see `Partial`).
     x0 : array, shape (size,), optional
         The start; the problem's own otherwise.

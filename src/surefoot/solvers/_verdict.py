@@ -145,9 +145,9 @@ def predicted_rate(spectrum: Spectrum, step: Finite, method: Method) -> float:
     else:
         curvatures = np.linspace(spectrum.smallest.lower, spectrum.largest.upper, GRID).astype(np.complex128)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = float(np.max(method.amplification(-step * curvatures)))
+        growth = float(np.max(method.amplification(-step * curvatures)))
     # what overflows on the way to a factor grows
-    return math.inf if math.isnan(found) else found
+    return math.inf if math.isnan(growth) else growth
 
 
 def judge(
@@ -160,7 +160,7 @@ def judge(
     trace : Trace
     stopped : str
     tol, predicted : float
-        As in `Verdict`.
+        Tolerance of the run, and the rate that its spectrum predicts, as in `Verdict`.
     along_gradient : bool
         Whether a move is the step times the gradient, so that its length is known.
     """

@@ -272,8 +272,8 @@ class _Engine:
                 gradient = good.gradient
             else:
                 self.extra += 1
-                found = attempt(self.problem.gradient, x)
-                gradient = np.full(x.shape, math.nan) if found is None else found
+                answer = attempt(self.problem.gradient, x)
+                gradient = np.full(x.shape, math.nan) if answer is None else answer
             if self.penalty is not None:
                 self.landing = self.penalty.prox(x - step * gradient, step)
                 move = self.landing - x

@@ -27,13 +27,13 @@ NOTABLE = 0.9
 EDGE_POINTS = 12
 
 
-def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) -> Limits:
+def limits_of_jacobian(spec: Spectrum, method: Method, matrix: Array | None) -> Limits:
     """The largest h with every h * lambda in the piece of the stable region connected to 0.
 
     Parameters
     ----------
-    found : Spectrum
-        With complex `points`, or a `field_of_values`, or both.
+    spec : Spectrum
+        Spectrum with complex `points`, or a `field_of_values`, or both.
     method : Method
     matrix : array, shape (n, n), or None
         The Jacobian, to measure transient growth with.
@@ -43,11 +43,11 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
     InvalidInput
         If the spectrum has no point.
     """
-    corners = found.field_of_values
+    corners = spec.field_of_values
     field = None if corners is None else largest_step(_outline(corners), method)
-    if field is not None and (found.points is None or found.points.size < found.size):
-        return _of_field(found, field, method)
-    points = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    if field is not None and (spec.points is None or spec.points.size < spec.size):
+        return _of_field(spec, field, method)
+    points = np.asarray([] if spec.points is None else spec.points, dtype=np.complex128)
     if not points.size:
         raise InvalidInput("the spectrum is empty: it has no eigenvalue to keep stable; give at least one point")
     points = points[points != 0]
@@ -59,42 +59,40 @@ def limits_of_jacobian(found: Spectrum, method: Method, matrix: Array | None) ->
         stable = 0.0
         reasons["stable"] = f"{GROWING}: growing mode {_complex(complex(growing[growing.real.argmax()]))}"
     elif field is not None and field.step < NOTABLE * reach.step:
-        reasons["transient"] = _transient(found, field, reach, method, matrix)
-        if found.eigenvector_condition > TRUSTED_CONDITION:
+        reasons["transient"] = _transient(spec, field, reach, method, matrix)
+        if spec.eigenvector_condition > TRUSTED_CONDITION:
             stable = field.step
             reasons["stable"] = f"the field of values allows no more: {_complex(field.point)}"
 
     optimal, rate = None, 1.0
     # with ill-conditioned eigenvectors the rate of decay is reached only after the growth
-    fair = found.eigenvector_condition <= TRUSTED_CONDITION and points.size == found.size and not growing.size
+    fair = spec.eigenvector_condition <= TRUSTED_CONDITION and points.size == spec.size and not growing.size
     if fair and decaying.size and decaying.real.max() < 0 < reach.step:
         # a method that is always stable (implicit) is searched up to a step of 1e3 of the slowest time scale
         longest = min(reach.step, 1e3 / float(np.abs(decaying).min()))
         optimal, rate = best_step(method.amplification, decaying, longest)
     reasons["optimal"] = "fastest decay; accuracy may ask for less" if optimal is not None else "none: no certain decay"
     reasons["rate"] = "decay per step at the optimal step" if optimal is not None else "no decay"
-    return _answer(found, method, stable, reach, reasons, optimal, rate)
+    return _answer(spec, method, stable, reach, reasons, optimal, rate)
 
 
-def _of_field(found: Spectrum, field: Reach, method: Method) -> Limits:
+def _of_field(spec: Spectrum, field: Reach, method: Method) -> Limits:
     """Eigenvalues are estimated at best; a convex set that holds them decides."""
-    ritz = np.asarray([] if found.points is None else found.points, dtype=np.complex128)
+    ritz = np.asarray([] if spec.points is None else spec.points, dtype=np.complex128)
     reach = largest_step(ritz[ritz.real <= 0], method) if ritz.size else field
-    reason = f"{found.note or 'field of values'}; set by its point {_complex(field.point)}"
-    if found.largest.upper > 0:
-        reason += (
-            f"; whether a mode grows is undecided (real parts up to {found.largest.upper:.3g}): decaying ones only"
-        )
+    reason = f"{spec.note or 'field of values'}; set by its point {_complex(field.point)}"
+    if spec.largest.upper > 0:
+        reason += f"; whether a mode grows is undecided (real parts up to {spec.largest.upper:.3g}): decaying ones only"
     if field.step == 0 < reach.step:
         reason = f"no step is certified: the field of values may reach the imaginary axis at {_complex(field.point)}"
     guess = f"estimated: Ritz value {_complex(reach.point)}" if ritz.size else "the field of values, as for stable"
     reasons = {"stable": reason, "curvature limit": guess, "rate": "not known"}
     reasons["optimal"] = "none: the slowest mode is not known"
-    return _answer(found, method, min(field.step, reach.step), reach, reasons)
+    return _answer(spec, method, min(field.step, reach.step), reach, reasons)
 
 
 def _answer(
-    found: Spectrum,
+    spec: Spectrum,
     method: Method,
     stable: float,
     reach: Reach,
@@ -108,8 +106,8 @@ def _answer(
         curvature_limit=reach.step,
         optimal=optimal,
         rate=rate,
-        scope=found.scope,
-        failure=found.failure,
+        scope=spec.scope,
+        failure=spec.failure,
         reasons={**reasons, "safe": "known for gradient descent on a curvature only"},
     )
 
@@ -126,9 +124,9 @@ def _outline(corners: NDArray[np.complex128]) -> NDArray[np.complex128]:
     return np.asarray(np.concatenate([points[points.real <= 0], on_axis]), dtype=np.complex128)
 
 
-def _transient(found: Spectrum, field: Reach, reach: Reach, method: Method, matrix: Array | None) -> str:
+def _transient(spec: Spectrum, field: Reach, reach: Reach, method: Method, matrix: Array | None) -> str:
     text = (
-        f"the Jacobian is not normal (condition of its eigenvectors {found.eigenvector_condition:.2g}): "
+        f"the Jacobian is not normal (condition of its eigenvectors {spec.eigenvector_condition:.2g}): "
         f"beyond a step of {field.step:.6g} errors may grow before they decay"
     )
     if matrix is None or not 0 < reach.step < math.inf or method.implicit:

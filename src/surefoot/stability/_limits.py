@@ -80,18 +80,18 @@ def limits(
     known = isinstance(problem, Spectrum) or callable(getattr(problem, "curvature", None))
     operator = None if known else as_operator(problem, kind=kind)
     if operator is None:
-        found = _spectrum_of(problem, kind)
+        spec = _spectrum_of(problem, kind)
     else:
-        found = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
-    if clip is not None and found.kind == "jacobian":
+        spec = spectrum(operator, kind=kind, rtol=rtol, failure=failure, rng=rng)
+    if clip is not None and spec.kind == "jacobian":
         raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
-    not_real = found.field_of_values is not None or (found.points is not None and np.iscomplexobj(found.points))
+    not_real = spec.field_of_values is not None or (spec.points is not None and np.iscomplexobj(spec.points))
     if clip is None and not_real:
-        made = limits_of_jacobian(found, method, _small_matrix(operator))
+        made = limits_of_jacobian(spec, method, _small_matrix(operator))
     else:
-        made = _of_curvature(found, method)
+        made = _of_curvature(spec, method)
     if clip is not None:
-        made = clipped_limits(made, method, found.largest.upper, clip)
+        made = clipped_limits(made, method, spec.largest.upper, clip)
     said = {"loss": f"for f = {getattr(problem, 'loss_is', '')}", "matrix": getattr(operator, "note", "")}
     said = {name: text for name, text in said.items() if text not in ("", "for f = ")}
     return replace(made, reasons={**made.reasons, **said}) if said else made
@@ -99,12 +99,12 @@ def limits(
 
 def _spectrum_of(problem: Any, kind: Kind | None) -> Spectrum:
     """A spectrum as it is, or a problem's curvature."""
-    found = problem if isinstance(problem, Spectrum) else problem.curvature()
-    if not isinstance(found, Spectrum):
-        raise InvalidType(f"curvature() must return a Spectrum; got {type(found).__name__}")
-    if kind not in (None, found.kind):
-        raise InvalidInput(f"kind={kind!r} was said of the spectrum of a {found.kind}; leave it out")
-    return found
+    spec = problem if isinstance(problem, Spectrum) else problem.curvature()
+    if not isinstance(spec, Spectrum):
+        raise InvalidType(f"curvature() must return a Spectrum; got {type(spec).__name__}")
+    if kind not in (None, spec.kind):
+        raise InvalidInput(f"kind={kind!r} was said of the spectrum of a {spec.kind}; leave it out")
+    return spec
 
 
 def _small_matrix(operator: Operator | None) -> Array | None:
@@ -114,10 +114,10 @@ def _small_matrix(operator: Operator | None) -> Array | None:
     return operator.entries.toarray() if hasattr(operator.entries, "toarray") else operator.entries
 
 
-def _of_curvature(found: Spectrum, method: Method) -> Limits:
+def _of_curvature(spec: Spectrum, method: Method) -> Limits:
     """Real eigenvalues in an interval: a curvature, or minus a symmetric Jacobian."""
-    largest, smallest = found.largest, found.smallest
-    if found.kind == "jacobian":
+    largest, smallest = spec.largest, spec.smallest
+    if spec.kind == "jacobian":
         largest, smallest = (
             replace(b, lower=-b.upper, upper=-b.lower, lower_is=b.upper_is, upper_is=b.lower_is)
             for b in (smallest, largest)
@@ -125,7 +125,7 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
     top, mu = largest.upper, smallest.lower
     if 0 < top < SMALLEST:
         raise InvalidInput(f"the largest curvature is {top:.3g}, and 1/L leaves the floats; rescale the problem")
-    descends = isinstance(method, GradientDescent) and found.kind == "curvature"
+    descends = isinstance(method, GradientDescent) and spec.kind == "curvature"
     limit = method.real_limit / top if top > 0 else math.inf
     safe = (1 / top if top > 0 else math.inf) if descends else None
     optimal, rate = method.best_step(mu, top) if mu > 0 else (safe, 1.0)
@@ -144,14 +144,14 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
             reasons["tuned"] = tuned
     else:
         reasons["optimal"] = "the safe step" if descends else "none: no positive lower bound on the curvature"
-        reasons["rate"] = _sublinear_reason(found)
+        reasons["rate"] = _sublinear_reason(spec)
     if smallest.upper < 0:
         reasons |= {"stable": f"{GROWING}: negative curvature {smallest}", "rate": "no linear rate: negative curvature"}
     elif mu < 0:
         reasons["stable"] += f"; if no curvature is negative: the sign of the smallest, in {smallest}, is undecided"
         reasons["rate"] = "no linear rate is certified: the smallest curvature may be 0 or less"
-    if found.region:
-        reasons["holds"] = f"holds {found.region}"
+    if spec.region:
+        reasons["holds"] = f"holds {spec.region}"
     return Limits(
         method=method.name,
         stable=0.0 if smallest.upper < 0 else limit,
@@ -160,16 +160,16 @@ def _of_curvature(found: Spectrum, method: Method) -> Limits:
         optimal=optimal,
         rate=rate,
         condition=condition,
-        scope=found.scope,
-        failure=found.failure,
+        scope=spec.scope,
+        failure=spec.failure,
         reasons=reasons,
     )
 
 
-def _sublinear_reason(found: Spectrum) -> str:
+def _sublinear_reason(spec: Spectrum) -> str:
     text = "sublinear in general: the smallest curvature is 0"
-    positive = np.abs(found.points[found.points != 0]) if found.points is not None else np.empty(0)
-    if found.scope == "local" or not positive.size:
+    positive = np.abs(spec.points[spec.points != 0]) if spec.points is not None else np.empty(0)
+    if spec.scope == "local" or not positive.size:
         return text
     return (
         f"{text}; on a quadratic linear at the smallest positive eigenvalue {positive.min():.6g}: "

@@ -67,9 +67,9 @@ def lbfgs(problem: Counted, x0: Array) -> str:
     problem.begin()
 
     def both(x: Array) -> tuple[float, Array]:
-        found = look(problem, x)
+        both_there = look(problem, x)
         problem.check()
-        return found
+        return both_there
 
     options: Any = {"maxiter": 10**9, "maxfun": 10**9, "ftol": 0.0, "gtol": 0.0}
     try:

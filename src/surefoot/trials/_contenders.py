@@ -21,7 +21,7 @@ class Contender:
     Parameters
     ----------
     name : str
-        As it was typed.
+        Name as it was typed.
     rule : Rule
     method : Method
     """
@@ -46,7 +46,7 @@ def contender(name: str, known: Known) -> Contender:
     name : str
         A rule's name (see `surefoot.rules.named_rule`), ``fista``, ``nesterov`` or ``heavy-ball``.
     known : Known
-        What it may be told of the problem.
+        Facts about the problem that a rule may use.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def contender(name: str, known: Known) -> Contender:
     Raises
     ------
     InvalidInput
-        If there is none of that name, its argument is wrong, or it needs to be told what is not known.
+        If there is none of that name, its argument is wrong, or it needs a fact that is not known.
     """
     given = parse_name(name, {rule.name: rule.argument for rule in named_rules()} | dict.fromkeys(MOMENTUM, "MOMENTUM"))
     if given.word in MOMENTUM:
@@ -80,10 +80,10 @@ def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
 @checked
 def known_of(problem: Problem, steps: int, *, optimum: float | None = None, first: float | None = None) -> Known:
     """What a problem knows of itself: curvature bounds that hold everywhere, where there are some."""
-    found = global_curvature(problem)
-    if found is None:
+    spec = global_curvature(problem)
+    if spec is None:
         return Known(optimum=optimum, steps=steps, first=first)
-    top, bottom = found.largest.upper, found.smallest.lower
+    top, bottom = spec.largest.upper, spec.smallest.lower
     return Known(
         largest=top if 0 < top < float("inf") else None,
         smallest=bottom if bottom > 0 else None,

@@ -8,7 +8,7 @@ from surefoot.spectra import Spectrum
 def global_curvature(problem: Problem) -> Spectrum | None:
     """Bounds on the curvature that hold everywhere, where there are some."""
     try:
-        found = problem.curvature()
+        spec = problem.curvature()
     except (NotSmooth, NotImplementedError):  # a kink has none, and a problem of one's own need not know it
         return None
-    return found if found.scope == "global" else None
+    return spec if spec.scope == "global" else None

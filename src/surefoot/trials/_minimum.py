@@ -104,8 +104,8 @@ def _minimise(problem: Problem, x0: Array) -> tuple[Array, str]:
     x = x0
     options: Any = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
     for _ in range(RESTARTS):
-        found = minimize(lambda z: look(problem, z), x, jac=True, method="L-BFGS-B", options=options)
-        moved, x = bool(found.fun < look(problem, x)[0]), _better(problem, x, np.asarray(found.x, dtype=np.float64))
+        answer = minimize(lambda z: look(problem, z), x, jac=True, method="L-BFGS-B", options=options)
+        moved, x = bool(answer.fun < look(problem, x)[0]), _better(problem, x, np.asarray(answer.x, dtype=np.float64))
         if not moved:
             break
     if problem.size > DENSE_NEWTON:

@@ -96,10 +96,10 @@ def race(
         raise NotFinite(f"the loss at the start is {initial!r}; start elsewhere")
     _refuse_without_minimum(problem)
     # names first: a mistake in one is said before anything is computed
-    told = known_of(problem, steps, optimum=initial)
-    names = tuple(usual_contenders(problem, told) if rules is None else rules)
+    before = known_of(problem, steps, optimum=initial)
+    names = tuple(usual_contenders(problem, before) if rules is None else rules)
     for rule in names:
-        contender(rule, told)
+        contender(rule, before)
     least = minimum(problem, start) if goal is None else Minimum(value=goal, error=0.0, how="given", given=True)
     if not least.value < initial:
         where = "at a minimum" if goal is None else f"at the goal {goal:.6g}"

@@ -91,7 +91,7 @@ class Race(Table):
     tol : float
         Relative gap at which a run was over.
     entries : tuple of Entry
-        In the order they ran, SciPy's last.
+        Runs in the order in which they were made, SciPy's last.
     seconds : float
         Wall time of it all.
     """
@@ -122,12 +122,12 @@ class Race(Table):
             return "no rule ran"
         best = rules[0]
         if best.reached(gap) is None:
-            told = f"no rule reached a gap of {gap:g} in {self.steps} gradients; {best.name} came to {best.final:.2g}"
+            text = f"no rule reached a gap of {gap:g} in {self.steps} gradients; {best.name} came to {best.final:.2g}"
         else:
-            told = f"{best.name} reached a gap of {gap:g} first of the rules, after {best.reached(gap)} gradients"
+            text = f"{best.name} reached a gap of {gap:g} first of the rules, after {best.reached(gap)} gradients"
         if others:
-            told += "; outside: " + " and ".join(f"{e.name} took {e.reached(gap)}" for e in others)
-        return told + self._better_outside(best, others, gap)
+            text += "; outside: " + " and ".join(f"{e.name} took {e.reached(gap)}" for e in others)
+        return text + self._better_outside(best, others, gap)
 
     @staticmethod
     def _better_outside(best: Entry, others: Sequence[Entry], gap: float) -> str:

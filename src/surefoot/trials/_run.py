@@ -1,4 +1,4 @@
-"""One rule on one problem, told in full: verdict, evidence, and the limit that its steps are to be compared with."""
+"""One rule on one problem in full: verdict, evidence, and the limit that its steps are to be compared with."""
 
 import math
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ class Run(Record):
     Parameters
     ----------
     problem : str
-        Its name.
+        Name of the problem.
     rule : str
-        As it was named.
+        Name of the rule as it was typed.
     planned : bool
         Whether its steps are fixed in advance, so that the limit is theirs to keep.
     method : str
@@ -166,8 +166,8 @@ def run(
     if rule == "polyak":
         optimum = minimum(problem, problem.start() if x0 is None else problem.checked(x0)).value
     chosen = contender(rule, known_of(problem, steps, optimum=optimum, first=step))
-    found = global_curvature(problem)
-    limit, limit_is = (None, "") if found is None else _limit(found, chosen.method)
+    spec = global_curvature(problem)
+    limit, limit_is = (None, "") if spec is None else _limit(spec, chosen.method)
     clock = Clock()
 
     def move(made: int, total: int, *_: object) -> None:
@@ -175,7 +175,7 @@ def run(
             progress(made, total, rule, clock.left(made, total, least=total // 20))
 
     # what has no limit has no rate to predict either
-    shown = None if limit is None else found
+    shown = None if limit is None else spec
     descent = descend(
         problem,
         x0,
@@ -203,10 +203,10 @@ def run(
     )
 
 
-def _limit(found: Spectrum, method: Method) -> tuple[float | None, str]:
+def _limit(spec: Spectrum, method: Method) -> tuple[float | None, str]:
     """What the method bears on the sharp directions, and why."""
     try:
-        allowed = limits(found, method)
+        allowed = limits(spec, method)
     except InvalidInput:  # a momentum that varies has no amplification factor
         return None, ""
     return allowed.curvature_limit, allowed.reasons.get("curvature limit", "")

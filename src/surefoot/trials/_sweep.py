@@ -48,7 +48,7 @@ class Outcome(Record):
     ----------
     rate : float
     loss : float
-        At the end; nan where the run left the finite numbers.
+        Loss at the end; nan where the run left the finite numbers.
     best : float
         The lowest on the way.
     ending : Ending
@@ -87,7 +87,7 @@ class Sweep(Table):
     clip : float or None
         The norm at which gradients were cut.
     outcomes : tuple of Outcome
-        In order of the rate.
+        Where each rate led, in order of the rate.
     seconds : float
     """
 
@@ -213,8 +213,8 @@ def sweep(
     >>> import numpy as np
     >>> from surefoot.trials._sweep import sweep
     >>> from surefoot.problems import Quadratic
-    >>> found = sweep(Quadratic(np.diag([1.0, 10.0])), [0.1, 0.19, 0.21], x0=[1.0, 1.0], steps=200)
-    >>> [(o.ending, o.period) for o in found.outcomes]
+    >>> result = sweep(Quadratic(np.diag([1.0, 10.0])), [0.1, 0.19, 0.21], x0=[1.0, 1.0], steps=200)
+    >>> [(o.ending, o.period) for o in result.outcomes]
     [('good', 1), ('good', 1), ('diverged', 0)]
     """
     clock = Clock()
@@ -238,11 +238,11 @@ def sweep(
 
     try:
         run = partial(_outcome, problem, start, method=method, clip=clip, steps=steps, rng=rng)
-        with closing(each(run, chosen, workers)) as found:
+        with closing(each(run, chosen, workers)) as results:
             for i, rate in enumerate(chosen):
                 if progress is not None:
                     progress(i, len(chosen), f"rate {rate:.4g}", clock.left(i, len(chosen)))
-                outcomes.append(next(found))
+                outcomes.append(next(results))
     except KeyboardInterrupt as stop:
         if not outcomes:
             raise

@@ -97,28 +97,28 @@ def search(run: Callable[[float], list[float]], guess: float, initial: float) ->
     dict
         At most `MOST_RUNS` entries.
     """
-    found: dict[int, list[float]] = {}
+    runs: dict[int, list[float]] = {}
     place: int | None = 0
-    while place is not None and len(found) < MOST_RUNS:
-        found[place] = run(guess * RATIO**place)
-        gains = {i: initial - score(losses) for i, losses in found.items()}
-        place = _next_place(gains, best_of(found, initial))
-    return {guess * RATIO**i: losses for i, losses in found.items()}
+    while place is not None and len(runs) < MOST_RUNS:
+        runs[place] = run(guess * RATIO**place)
+        gains = {i: initial - score(losses) for i, losses in runs.items()}
+        place = _next_place(gains, best_of(runs, initial))
+    return {guess * RATIO**i: losses for i, losses in runs.items()}
 
 
-def best_of(found: Mapping[Rate, Sequence[float]], initial: float) -> Rate:
+def best_of(runs: Mapping[Rate, Sequence[float]], initial: float) -> Rate:
     """The step whose run ends lowest; among runs as good as equal the one that is there first."""
-    lowest = min(score(losses) for losses in found.values())
+    lowest = min(score(losses) for losses in runs.values())
     floor = lowest + SAME_FLOOR * abs(initial - lowest) if math.isfinite(lowest) else lowest
 
     def rank(step: Rate) -> tuple[float, int]:
-        losses = found[step]
+        losses = runs[step]
         end = score(losses)
         if end > floor or not math.isfinite(end):
             return end, 0
         return lowest, next(i for i, loss in enumerate(losses) if loss <= floor)
 
-    return min(sorted(found), key=rank)
+    return min(sorted(runs), key=rank)
 
 
 def score(losses: Sequence[float]) -> float:
@@ -126,22 +126,22 @@ def score(losses: Sequence[float]) -> float:
     return losses[-1] if math.isfinite(losses[-1]) else math.inf
 
 
-def assess(found: Mapping[float, Sequence[float]], initial: float, constant: float | None) -> tuple[Trial, ...]:
+def assess(runs: Mapping[float, Sequence[float]], initial: float, constant: float | None) -> tuple[Trial, ...]:
     """Trials in ascending steps, each judged against the start, the best constant predictor and the best of them."""
-    if not found:
+    if not runs:
         return ()
     baseline = initial if constant is None else min(initial, constant)
-    lowest = min(score(losses) for losses in found.values())
+    lowest = min(score(losses) for losses in runs.values())
     improvement = baseline - lowest
     if constant is not None and improvement <= NO_PROGRESS_SHARE * abs(constant):
         improvement = 0.0  # no run is better than the constant predictor, so none of them is good
     return tuple(
         Trial(
             step=step,
-            losses=tuple(found[step]),
-            ending=_ending(score(found[step]), initial, baseline, improvement),
+            losses=tuple(runs[step]),
+            ending=_ending(score(runs[step]), initial, baseline, improvement),
         )
-        for step in sorted(found)
+        for step in sorted(runs)
     )
 
 

@@ -44,20 +44,20 @@ def look_at_numbers(run: Run) -> Look:
     """What is not finite, and what came first."""
     look = Look()
     broken = {
-        role: found
+        role: hole
         for role, curve in (("loss", run.curves.loss), ("norm", run.curves.norm), ("rate", run.curves.rate))
-        if curve is not None and (found := Broken.of(curve)) is not None
+        if curve is not None and (hole := Broken.of(curve)) is not None
     }
     collapsed = _scale(run, look)
-    for role, found in broken.items():
+    for role, hole in broken.items():
         name = {"loss": "the loss", "norm": "the gradient's norm", "rate": "the rate"}[role]
-        often = f"{found.times} of {found.rows} rows" + (", the last among them" if found.ends else "")
-        search = role == "norm" and not found.ends and run.curves.scale is not None and not collapsed
+        often = f"{hole.times} of {hole.rows} rows" + (", the last among them" if hole.ends else "")
+        search = role == "norm" and not hole.ends and run.curves.scale is not None and not collapsed
         look.find(
             word=f"{role} not finite",
-            says=f"{name} is not finite first at {run.at(found.step)} ({often})"
+            says=f"{name} is not finite first at {run.at(hole.step)} ({often})"
             + ("; single ones while the loss scale is sought are usual" if search else ""),
-            step=found.step,
+            step=hole.step,
             fault=not search,
             mark="" if search else f"{role} not finite",
         )

@@ -33,7 +33,7 @@ NOTHING = Curve(column="", steps=np.zeros(0), values=np.zeros(0), written=())
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at the run found."""
+    """Findings, causes and marks of one look at the run."""
 
     findings: list[Finding] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
@@ -138,14 +138,14 @@ class Run:
         """(step, step of the top, rate before, rate after) where the rate jumped up, the warm-up left out."""
         ramp = self.warmup() or -np.inf
         values, steps = self.rate.values, self.rate.steps
-        found: list[tuple[float, float, float, float]] = []
+        places: list[tuple[float, float, float, float]] = []
         for i in range(1, len(values)):
             before, after = float(values[i - 1]), float(values[i])
-            if steps[i] > ramp and after > JUMP * before and not (found and found[-1][1] >= steps[i]):
+            if steps[i] > ramp and after > JUMP * before and not (places and places[-1][1] >= steps[i]):
                 # a second warm-up climbs over several rows: its top is what counts
                 top = self._top(i)
-                found.append((float(steps[i]), float(steps[top]), before, float(values[top])))
-        return found
+                places.append((float(steps[i]), float(steps[top]), before, float(values[top])))
+        return places
 
     def near(self, one: float, other: float) -> bool:
         """Whether two steps are close enough to belong together."""

@@ -50,7 +50,7 @@ def why(
     loss, norm, rate : str, optional
         Columns of the loss, the gradient's norm and the rate, where their names do not say so.
     entropy : float, optional
-        Loss of the best constant prediction, such as the entropy of the labels in nats: a plateau there is told.
+        Loss of the best constant prediction, such as the entropy of the labels in nats: a plateau there is named.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def why(
     --------
     >>> from surefoot import why
     >>> loss = [2.0, 1.5, 1.2, 1.0, 0.9, 0.85, 0.8] + [0.8 + 0.01 * 1.5**k for k in range(12)]
-    >>> told = why({"step": range(19), "loss": loss, "lr": [0.3] * 19})
-    >>> told.verdict, told.causes[0].word
+    >>> result = why({"step": range(19), "loss": loss, "lr": [0.3] * 19})
+    >>> result.verdict, result.causes[0].word
     ('diverging', 'rate above the limit')
     """
     # a loss near the largest number there is overflows in a difference: what is not finite then explains nothing
@@ -213,20 +213,20 @@ def _resumes(run: Run) -> Look:
 
 def _schedule(file: Any, plan: Any, rate: str | None) -> Look:
     """The schedule's own departures."""
-    found = audit(file, plan, column=rate)
-    if found.verdict == "as planned":
-        return Look(findings=[Finding(word="as planned", says=f"the rates follow the plan {found.plan}", fault=False)])
-    step = found.first_departure
-    says = f"the rates depart from the plan {found.plan}" + (f" at step {step:g}" if step is not None else "")
-    certain = found.cause not in ("unknown", "") and not any("cannot tell" in line for line in found.evidence)
+    result = audit(file, plan, column=rate)
+    if result.verdict == "as planned":
+        return Look(findings=[Finding(word="as planned", says=f"the rates follow the plan {result.plan}", fault=False)])
+    step = result.first_departure
+    says = f"the rates depart from the plan {result.plan}" + (f" at step {step:g}" if step is not None else "")
+    certain = result.cause not in ("unknown", "") and not any("cannot tell" in line for line in result.evidence)
     return Look(
-        findings=[Finding(word="schedule", says=f"{says}: {found.explanation}", step=step)],
+        findings=[Finding(word="schedule", says=f"{says}: {result.explanation}", step=step)],
         causes=[
             Cause(
-                word=f"schedule: {found.cause}",
-                says=found.explanation,
+                word=f"schedule: {result.cause}",
+                says=result.explanation,
                 certain=certain,
-                try_first=(found.fix,) if found.fix else (),
+                try_first=(result.fix,) if result.fix else (),
                 measure="surefoot audit LOG --plan ...: planned and run rates side by side",
                 weight=3.6,
             )
@@ -237,7 +237,7 @@ def _schedule(file: Any, plan: Any, rate: str | None) -> Look:
 
 def _measures(run: Run, causes: Sequence[Cause], verdict: Verdict, plan: Any) -> list[str]:
     """What would tell more: of the causes, and of what was not logged."""
-    # with a plan, whether the schedule is the one that was meant has been told
+    # with a plan, whether the schedule is the one that was meant is known
     texts = [c.measure for c in causes if c.measure and (plan is None or ": whether" not in c.measure)]
     if verdict != "good":
         missing = [
@@ -273,14 +273,14 @@ def _notes(curves: Curves) -> list[str]:
 
 
 def _curves_to_draw(curves: Curves) -> dict[str, dict[str, tuple[float, ...]]]:
-    found = {
+    by_role = {
         "loss": curves.loss,
         "validation": curves.validation,
         "norm": curves.norm,
         "rate": curves.rate,
         "scale": curves.scale,
     }
-    return {role: _points(curve) for role, curve in found.items() if curve is not None and len(curve)}
+    return {role: _points(curve) for role, curve in by_role.items() if curve is not None and len(curve)}
 
 
 def _points(curve: Curve) -> dict[str, tuple[float, ...]]:

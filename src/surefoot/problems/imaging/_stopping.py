@@ -115,7 +115,7 @@ def noise_level(image: Any, *, colour: bool = False) -> float:
     Parameters
     ----------
     image : array
-        With at least two samples along one axis.
+        Image with at least two samples along one axis.
     colour : bool
         Whether the last axis holds channels, which are not compared with each other.
 

@@ -33,7 +33,7 @@ def spectrum_of_gram(
     change : Change or None
         S, of size p; the identity if None.
     which : "both" or "largest"
-        As in `surefoot.spectrum`.
+        Ends that are wanted, as in `surefoot.spectrum`.
     """
     scale = math.sqrt(bend / X.shape[0])
     if change is None and not intercept:

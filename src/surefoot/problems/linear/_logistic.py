@@ -86,8 +86,8 @@ class Logistic(LinearModel):
             ones: Any = csr_array(np.ones((self._rows, 1)))
             rows = hstack([rows, ones])
         wrong: Any = csr_array(-rows.multiply(self._targets))
-        found = linprog(np.zeros(self._width), A_ub=wrong, b_ub=-np.ones(self._rows), bounds=(None, None))
-        return bool(found.status == 0)
+        answer = linprog(np.zeros(self._width), A_ub=wrong, b_ub=-np.ones(self._rows), bounds=(None, None))
+        return bool(answer.status == 0)
 
     def _loss(self, scores: Array) -> float:
         return float(np.mean(np.logaddexp(0.0, -self._targets * scores)))

@@ -16,9 +16,9 @@ class Comparison(Record):
     Parameters
     ----------
     before, after : Limits
-        Of one method.
+        Limits of one method.
     change : str
-        What was done.
+        Name of the change.
     """
 
     before: Limits
@@ -32,7 +32,7 @@ class Comparison(Record):
         return "\n".join([f"step limits of {self.before.method}: {self.change}", *align(rows)])
 
     def _row(self, name: str) -> tuple[str, str, str]:
-        before, after = (getattr(found, name) for found in (self.before, self.after))
+        before, after = (getattr(limits, name) for limits in (self.before, self.after))
         return name, _number(before), _number(after)
 
 
@@ -40,10 +40,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def _condition(found: Limits) -> str:
-    return "-" if found.condition is None else str(found.condition)
+def _condition(limits: Limits) -> str:
+    return "-" if limits.condition is None else str(limits.condition)
 
 
-def _count(found: Limits) -> str:
-    count = found.iterations(1e-6)
+def _count(limits: Limits) -> str:
+    count = limits.iterations(1e-6)
     return f"{count:g}" if count < float("inf") else "sublinear"

@@ -138,10 +138,10 @@ def _reference(equation: Equation, rtol: float, atol: float) -> Any:
     """The solution by the first method that gets through, with dense output."""
     failures: list[str] = []
     for method in (*implicit_kinds(equation.y.size), "DOP853"):
-        found, _ = equation.solve(method, rtol, atol, dense_output=True)
-        if found.success:
-            return found
-        failures.append(f"{method}: {found.message} (at t = {found.t[-1]:g})")
+        solution, _ = equation.solve(method, rtol, atol, dense_output=True)
+        if solution.success:
+            return solution
+        failures.append(f"{method}: {solution.message} (at t = {solution.t[-1]:g})")
     raise InvalidInput(f"no solution up to t = {equation.span[1]:g}: {failures[0]}")
 
 

@@ -56,8 +56,8 @@ def _points(fun: Any, t: float, y: NDArray[np.float64], jac: Any, sparsity: Any)
     form = jac is None and sparsity is None and y.size <= FORMED
     J = jacobian(fun, t, y, jac=jac, sparsity=sparsity, scheme="dense" if form else "auto")
     if J.entries is None or y.size > FORMED:
-        found = spectrum(J, kind="jacobian")
-        points = found.points if found.field_of_values is None else found.field_of_values
+        spec = spectrum(J, kind="jacobian")
+        points = spec.points if spec.field_of_values is None else spec.field_of_values
         return np.asarray([] if points is None else points, dtype=np.complex128)
     dense = J.entries.toarray() if hasattr(J.entries, "toarray") else J.entries
     values = np.linalg.eigvalsh(dense) if J.symmetric else np.linalg.eigvals(dense)

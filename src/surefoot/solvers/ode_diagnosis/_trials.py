@@ -50,23 +50,23 @@ class Equation:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a factorisation that met nan: the run says that it failed
             try:
-                found = solver(
+                solution = solver(
                     fun, self.span, self.y, method=method, rtol=rtol, atol=atol, dense_output=dense_output, **known
                 )
             except ValueError as error:  # a factorisation that met NaN
-                found = SimpleNamespace(
+                solution = SimpleNamespace(
                     success=False, message=str(error), t=[self.span[0]], y=self.y[:, None], nfev=fun.calls, nlu=0
                 )
-        return found, fun.calls
+        return solution, fun.calls
 
     def trial(self, method: str, rtol: float, atol: float, truth: Array, budget: float) -> MethodRun:
         """One counted run; an explicit one gives up when the budget of evaluations is used."""
         kind = "implicit" if method in ("Radau", "BDF") else "stabilised" if method == "RKC" else "explicit"
         began = time.perf_counter()
         if kind == "implicit":
-            found, calls = self.solve(method, rtol, atol)
-            final, finished, message = np.asarray(found.y)[:, -1], bool(found.success), str(found.message)
-            work = calls + self._algebra(found)
+            solution, calls = self.solve(method, rtol, atol)
+            final, finished, message = np.asarray(solution.y)[:, -1], bool(solution.success), str(solution.message)
+            work = calls + self._algebra(solution)
         else:
             counted = _Counted(self.fun, budget)
             try:
@@ -79,7 +79,7 @@ class Equation:
         error = float(np.abs(final - truth).max() / max(np.abs(truth).max(), atol)) if finished else math.inf
         return MethodRun(method, kind, calls, work, time.perf_counter() - began, finished, error, message)
 
-    def _algebra(self, found: Any) -> float:
+    def _algebra(self, solution: Any) -> float:
         """Factorisations and solves of a run, in evaluations of fun."""
         n = self.y.size
         lu, solve = n**3 / DENSE_LU + 1, n**2 / DENSE_SOLVE + 1
@@ -89,7 +89,7 @@ class Equation:
             pattern = coo_array(self.sparsity)
             width = int(np.abs(pattern.row - pattern.col).max(initial=0))
             lu, solve = min(lu, 2 + n / SPARSE_LU + n * width**2 / SPARSE_FILL), 1.0
-        return found.nlu * lu + found.nfev * solve
+        return solution.nlu * lu + solution.nfev * solve
 
 
 class _Exhausted(BaseException):
