@@ -30,8 +30,8 @@ class GradientNoise(Record):
     curvature_scale : float or None
         B_noise = tr(H Sigma)/(G'HG), in samples; None where it was not asked for or cannot be told.
     variance_bounds, square_bounds, scale_bounds, curvature_scale_bounds : Bounds
-        Intervals of the level 1 - `failure`, an *estimate*: by leaving groups out one by one. One number each where `samples` are
-        all there are. The last is None where it was not asked for.
+        Intervals of the level 1 - `failure`, an *estimate*: by leaving groups out one by one. One number each where
+        `samples` are all there are. The last is None where it was not asked for.
     samples : float
     groups : int
         Independent gradients that went into it: of single samples, or of mini-batches.

@@ -40,8 +40,8 @@ def descend_by_parts(
     Parameters
     ----------
     problem : Problem
-        Problem with `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial` and
-        `coordinate_curvatures` for Coordinate (see `Partial`).
+        Problem with `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial`
+        and `coordinate_curvatures` for Coordinate (see `Partial`).
     x0 : array, shape (size,), optional
         The start; the problem's own otherwise.
     rule : Rule
