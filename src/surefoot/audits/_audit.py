@@ -162,6 +162,7 @@ def _closest_convention(rows: Rows, plan: Plan, scale: float | None) -> tuple[Va
 def _scales(rows: Rows, values: Array) -> list[float]:
     """Factors that a plan without a rate may have: the best ones for beginnings of the log."""
     counts = [max(round(part * len(rows)), min(2, len(rows))) for part in _BEGINNINGS]
+    # the log may depart early, and then only its beginning shows the scale
     fitted = [float(rows.part(0, count).fit(values[:count])[1]) for count in counts]
     highest = float(values.max())
     return [scale for scale in [*fitted, rows.largest / highest if highest > 0 else 1.0] if scale > 0] or [1.0]

@@ -175,6 +175,7 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
     few = tail.some()
     fitting: list[Explanation] = []
     here = float(tail.steps[0])
+    # the log does not show the step between two rows at which it began
     for begin in sorted({before, before + 1, here - 1, here, here + 1}):
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
             fresh = replace(variant.with_plan(warmup=warmup), shift=begin)

@@ -93,6 +93,7 @@ def _past(variant: Variant) -> str:
 
 def paces(rows: Rows, variant: Variant) -> list[Explanation]:
     """N positions for each step, or one for N steps, counted from the log's 0 or 1."""
+    # on top of another pace they would explain one run in many ways
     if variant.pace != 1 or variant.stair != 1:
         return []
     last = rows.steps[-1]
@@ -174,6 +175,7 @@ def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     guesses = np.concatenate([-far, [0.0], far])
     best = nearest_whole(few, lambda ahead: variant.rates(few.steps + ahead), scale, guesses)
     explanations: list[Explanation] = []
+    # the small ones by themselves: in a flat stretch the best fit may be a larger one by rounding
     for ahead in (-1.0, 1.0, -2.0, 2.0, best):
         if ahead == 0:
             continue

@@ -47,6 +47,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count,
            [ 0.125, -8.   ]])
     """
     values, states = prepare(update, parameters, x0)
+    # a long transient is run through without being held in memory
     keep = steps if keep is None else keep
     if keep > steps:
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")

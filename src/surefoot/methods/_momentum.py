@@ -59,6 +59,7 @@ class _AveragedGradient(Method):
         sqrt(b) and a range of steps is equally good; this one is its middle.
         """
         step = self.real_limit / (largest + smallest)
+        # the end L has the same modulus as mu
         return step, float(self.amplification(-step * smallest))
 
 
@@ -235,6 +236,7 @@ class Nesterov(Method):
             Unless 0 < smallest <= largest.
         """
         _check_ends(smallest, largest)
+        # at this step the roots of mu coincide, which is as fast as they go
         s = (3 * largest / smallest + 1) ** 0.5
         return cls((s - 2) / (s + 2)), 4 / (3 * largest + smallest)
 

@@ -86,6 +86,7 @@ class RungeKutta(Method):
         embedded = self.tableau.embedded
         if embedded is None:
             return self.update((x,), flow)[0], None
+        # all of them: the embedded formula may weigh one that the step itself leaves out
         stages = self._stages(x, flow, self.tableau.stages)
         gaps = [float(b) - float(e) for b, e in zip(self.tableau.b, embedded, strict=True)]
         error = np.asarray(sum(gap * k for gap, k in zip(gaps, stages, strict=True)))

@@ -104,6 +104,7 @@ def estimate(
     reach = t * math.sqrt(w)
     scale, scale_bounds = _ratio(plain, t, failure)
     notes = [note]
+    # Fieller's set is unbounded where the denominator may be 0
     if scale is None:
         notes.append(
             "|G|^2 cannot be told from 0 at this level: no upper end for the noise scale; measure more samples"

@@ -128,6 +128,7 @@ def mean_square_limits_of(
     n = len(factors)
     share = noise_share(batch, n, replacement)
     ridge = np.zeros(factors.shape[2]) if penalty is None else penalty
+    # H of the terms is the Gram matrix of all factors' rows
     flat = factors.reshape(-1, factors.shape[2])
     values, vectors = np.linalg.eigh(flat.T @ flat / n + np.diag(ridge))
     kept = values > NULL * max(float(values[-1]), 0.0)

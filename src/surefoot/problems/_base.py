@@ -11,6 +11,9 @@ from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
+# A run that diverges shows as an infinite value, which its driver reads, not as a warning.
+overflow_is_a_value = np.errstate(over="ignore", invalid="ignore")
+
 # The Hessian of a problem that knows no better is formed product by product up to this size.
 FORM_LIMIT = 1000
 
@@ -92,6 +95,7 @@ class Problem(ABC):
             )
             spec = spectrum(product)
             return replace(spec, provenance="closed form", scope="global", note=f"in the variables of {change.name}")
+        # Ostrowski: each eigenvalue of S'HS is one of H times a number between the ends of S'S
         base = self.curvature()
         factor = LinearMap((change.size, change.size), change.apply, change.adjoint)
         squares = spectrum(gram(factor if change.matrix is None else change.matrix))
@@ -128,6 +132,7 @@ class Problem(ABC):
             )
         x = self.start() if at is None else self.checked(at, "at")
         H = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
+        # products by differences are symmetric to their own precision only
         return 0.5 * (H + H.T)
 
     def uncertain_curvature(self, fraction: float) -> Spectrum:
@@ -174,6 +179,7 @@ def _product_bounds(bounds: Bounds, squares: Spectrum) -> Bounds:
     low, high = max(squares.smallest.lower, 0.0), squares.largest.upper
     lower = min(bounds.lower * low, bounds.lower * high)
     upper = max(bounds.upper * low, bounds.upper * high)
+    # two ends that hold with some probability each hold together with at least one less the sum of their failures
     trust = "estimate" if "estimate" in (bounds.lower_is, bounds.upper_is) else "proved"
     if trust == "proved" and bounds.failure + squares.failure > 0:
         trust = "probabilistic"

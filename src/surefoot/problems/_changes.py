@@ -90,6 +90,7 @@ def by_scale(scale: Any, name: str, size: int) -> Change:
         If a scale is zero, or there is another number of them.
     """
     s = real_vector(scale, size, "by")
+    # a negative entry is fine: it mirrors its axis
     if not s.all():
         raise InvalidInput(f"a scale must not be zero; entry {int(np.argmin(np.abs(s)))} is: x could not move along it")
     from scipy.sparse import diags_array

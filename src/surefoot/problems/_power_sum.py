@@ -7,7 +7,7 @@ import numpy as np
 from surefoot.checks import Count, Range, checked, real_array
 from surefoot.errors import InvalidInput, NotSmooth
 from surefoot.operators import Array
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum
 
@@ -96,17 +96,18 @@ class PowerSum(Problem):
         """Where the local claim is made."""
         return self._start.copy()
 
+    @overflow_is_a_value
     def value(self, x: Array) -> float:
         """f(x); infinite where it overflows."""
-        with np.errstate(over="ignore"):
-            return float(np.sum(np.abs(self.checked(x)) ** self._p))
+        return float(np.sum(np.abs(self.checked(x)) ** self._p))
 
+    @overflow_is_a_value
     def gradient(self, x: Array) -> Array:
         """The gradient: p |x_i|^(p - 1) sign(x_i)."""
         x = self.checked(x)
-        with np.errstate(over="ignore"):
-            return self._p * np.abs(x) ** (self._p - 1) * np.sign(x)
+        return self._p * np.abs(x) ** (self._p - 1) * np.sign(x)
 
+    @overflow_is_a_value
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v.
 
@@ -118,12 +119,12 @@ class PowerSum(Problem):
         x = self.checked(x)
         if self._p < 2 and not x.all():
             raise NotSmooth(f"|x|^{self._p:g} has infinite curvature at 0, and an entry of x is; move it away from 0")
-        with np.errstate(over="ignore"):
-            return self._bend(np.abs(x)) * self.checked(v, "v")
+        return self._bend(np.abs(x)) * self.checked(v, "v")
 
     def curvature(self) -> Spectrum:
         """Global for p = 2; else of a region around the start, which the spectrum names."""
         level = self.value(self._start)
+        # no |x_i| exceeds it in the level set: f is at least |x_i|^p
         radius = level ** (1 / self._p)
         if self._p == 2:
             return self._claim(Bounds.exactly(2.0), 2.0, "", "global")

@@ -9,7 +9,7 @@ import numpy as np
 from surefoot.checks import Nonnegative, checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError
 from surefoot.operators import Array, Matrix, Operator, as_operator
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Spectrum, spectrum
@@ -143,9 +143,9 @@ class Quadratic(Problem):
     def _apply(self, x: Array) -> Array:
         return self._Q.matvec(x) + self._ridge * x
 
+    @overflow_is_a_value
     def _value(self, x: Array, image: Array) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows as an infinite value
-            return float(x @ (0.5 * image - self._b))
+        return float(x @ (0.5 * image - self._b))
 
 
 def symmetric_operator(Q: Any) -> Operator:

@@ -174,6 +174,7 @@ def scale_batch(
     noise = _noise(noise_scale)
     linear = name in LINEAR
     k = to / batch
+    # McCandlish et al.: with a known noise scale the gain levels off beyond it
     gain = k if noise is None else (1 + noise / batch) / (1 + noise / to)
     rate = lr * (gain if linear else math.sqrt(gain))
     samples = 1.0 if noise is None else (1 + to / noise) / (1 + batch / noise)
@@ -266,6 +267,7 @@ def _adam(
     if not all(0 <= beta < 1 for beta in before):
         raise InvalidInput(f"betas must be in [0, 1); got {before}")
     floor = float(settings.get("eps", EPS)) if eps is None else eps
+    # (1 - beta)/batch stays: an average over as many samples, not as many updates
     after = tuple(max(1 - k * (1 - beta), 0.0) for beta in before)
     notes = [f"1 - beta' = {k:.4g} (1 - beta), eps' = eps/sqrt({k:.4g}): the averages reach over the same samples"]
     for beta in before:

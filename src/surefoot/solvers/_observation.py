@@ -139,12 +139,14 @@ class Arrived(Sensed):
         self.step = step
         self._product = product
         self._scale = scale
+        # a product with the Hessian is taken when a rule asks, not before
         self._curvature = None
         move = point.x - previous.x
         self._change = change = point.gradient - previous.gradient
         self.displacement = norm(move) if scale is None else math.sqrt(move.dot(move / scale))
         self.alignment = float(move.dot(change))
         if penalised:
+            # the move is -step times the gradient mapping, which stands in for the gradient
             self.departure = -self.displacement * self.displacement / step if step > 0 else 0.0
         else:
             self.departure = float(move.dot(previous.gradient))

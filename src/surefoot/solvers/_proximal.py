@@ -50,6 +50,7 @@ class L1:
 
     def prox(self, x: Array, tau: float) -> Array:
         """Soft thresholding at tau * weight."""
+        # entries within tau * weight of 0 end there exactly: that is what makes solutions sparse
         return np.sign(x) * np.maximum(np.abs(x) - tau * self.weight, 0.0)
 
 

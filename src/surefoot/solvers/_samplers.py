@@ -123,6 +123,7 @@ class SGD:
         probabilities, rows = memory
         assert rows is not None
         gradients = problem.term_gradients(rows, x)
+        # rows that are drawn more often count for less, so that the mean stays the gradient
         if probabilities is not None:
             gradients = gradients / (problem.terms * probabilities[rows])[:, None]
         return -gradients.mean(axis=0)
@@ -152,6 +153,7 @@ class SAGA:
         table, mean = memory
         i = int(rng.integers(problem.terms))
         new = problem.term_gradients(np.array([i]), x)[0]
+        # the old row is unbiased for the table's mean: what is left has a variance that vanishes at the minimum
         change = new - table[i]
         direction = -(change + mean)
         mean += change / problem.terms
@@ -202,6 +204,7 @@ class Coordinate:
         i = following if self.cyclic else int(rng.integers(problem.size))
         memory[1] = (following + 1) % problem.size
         direction = np.zeros(problem.size)
+        # the driver has moved along the last coordinate: the path follows at the cost of a column
         if path is not None:
             path.move(last, float(x[last]))
         direction[i] = -(problem.partial(i, x) if path is None else path.partial(i)) / curvatures[i]

@@ -123,11 +123,13 @@ def _of_curvature(spec: Spectrum, method: Method) -> Limits:
             for b in (smallest, largest)
         )
     top, mu = largest.upper, smallest.lower
+    # its reciprocal would be infinite, and so would every step
     if 0 < top < SMALLEST:
         raise InvalidInput(f"the largest curvature is {top:.3g}, and 1/L leaves the floats; rescale the problem")
     descends = isinstance(method, GradientDescent) and spec.kind == "curvature"
     limit = method.real_limit / top if top > 0 else math.inf
     safe = (1 / top if top > 0 else math.inf) if descends else None
+    # without a positive lower bound no rate can be promised, and the safe step is the best that can be said
     optimal, rate = method.best_step(mu, top) if mu > 0 else (safe, 1.0)
     condition = _condition(largest, smallest)
     source = f"{method.real_limit:.6g}/L, L <= {top:.6g}" if top > 0 else "there is no positive curvature"

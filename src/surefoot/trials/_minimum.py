@@ -104,6 +104,7 @@ def _minimise(problem: Problem, x0: Array) -> tuple[Array, str]:
     x = x0
     options: Any = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-16, "gtol": 1e-14, "maxcor": 30}
     for _ in range(RESTARTS):
+        # it stops where its line search fails, which a fresh memory may get over
         answer = minimize(lambda z: look(problem, z), x, jac=True, method="L-BFGS-B", options=options)
         moved, x = bool(answer.fun < look(problem, x)[0]), _better(problem, x, np.asarray(answer.x, dtype=np.float64))
         if not moved:
@@ -117,6 +118,7 @@ def _minimise(problem: Problem, x0: Array) -> tuple[Array, str]:
             step = None
         if step is None:
             return x, "L-BFGS-B to its end"
+        # a full Newton step may go uphill far from the minimum: shorter ones, by factors of 4
         length, better = 1.0, x
         while better is x and length > 1e-3:
             better, length = _better(problem, x, x + length * step), length / 4

@@ -92,6 +92,7 @@ def race(
     clock = Clock()
     start = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     initial = problem.value(start)
+    # the gap is measured from here: without a number there is none
     if not math.isfinite(initial):
         raise NotFinite(f"the loss at the start is {initial!r}; start elsewhere")
     _refuse_without_minimum(problem)
@@ -104,6 +105,7 @@ def race(
     if not least.value < initial:
         where = "at a minimum" if goal is None else f"at the goal {goal:.6g}"
         raise InvalidInput(f"the start is {where} already, f = {initial:.6g}; start elsewhere")
+    # again, now that f* is known: Polyak's rule reads it
     known = known_of(problem, steps, optimum=least.value)
     runners: list[Contender | str] = [contender(rule, known) for rule in names]
     runners += baselines_of(problem) if baselines else ()
@@ -111,6 +113,7 @@ def race(
     made: list[_Made] = []
 
     def result() -> Race:
+        # a run may have gone lower than every search for the minimum did; then that is f* for all of them
         final = least.below(min((loss for run in made for loss in run.losses if loss == loss), default=math.inf))
         return Race(
             problem=name or problem.name,
@@ -194,7 +197,9 @@ class _Field:
             self.start,
             rule=runner.rule,
             method=runner.method,
+            # the start costs a gradient too, so that all have the same number of them
             steps=self.steps - 1,
+            # a race ends by the gap alone
             tol=0.0,
             callback=lambda _, loss: loss <= goal,
             progress=lambda steps, *_: self.tell(i, runner.name, steps),
@@ -214,6 +219,7 @@ class _Field:
     def _baseline(self, i: int, name: str) -> _Made:
         counted = Counted(self.problem, self.goal, self.steps)
         self.tell(i, name)
+        # SciPy's line searches try points far out, whose warnings are of no use here
         with np.errstate(all="ignore"):
             stopped = BASELINES[name](counted, self.start)
         reached = min((loss for loss in counted.losses if loss == loss), default=math.inf) <= self.goal

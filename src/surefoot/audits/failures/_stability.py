@@ -237,6 +237,7 @@ def _bad_batch(onset: Onset, look: Look) -> None:
     before, after = loss.values[rise.onset : rise.onset + 2].tolist()
     at_once = after - rise.low > AT_ONCE * (rise.high - rise.low)
     burst = run.norm_at(float(loss.steps[rise.onset + 1])) or 0.0
+    # what grows by itself afterwards began with something else than one batch
     if not at_once and not (burst > 3 * BURST and rise.growth is None):
         return
     with_norm = f", and the gradient was {burst:.3g} times the usual" if burst >= BURST else ""
@@ -367,6 +368,7 @@ def _oscillation(run: Run, look: Look) -> None:
     )
     epoch = run.epoch_length()
     at_epoch = epoch is not None and any(abs(steps / epoch - n) < 2 * AGREE for n in (1, 2))
+    # a cause with the same period explains it better than a rate at its limit
     cyclic = _rate_period(run, steps)
     if cyclic:
         look.suspect(

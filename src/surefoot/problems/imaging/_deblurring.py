@@ -10,7 +10,7 @@ from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Convolution, Operator, convolution, gram, shifted
 from surefoot.operators.convolution import Boundary
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems.imaging._stopping import noise_level
 from surefoot.spectra import Spectrum, spectrum
 
@@ -170,15 +170,15 @@ class Deblurring(Problem):
         formula = "eigenvalues of A'A + ridge" if self.ridge else "eigenvalues of A'A"
         return replace(base.shifted(self.ridge), note=f"{formula}; {base.note}".rstrip("; "))
 
+    @overflow_is_a_value
     def _residual(self, x: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            residual = self.operator.matvec(x) - self.data
-            self._last = (x, float(np.linalg.norm(residual)))
+        residual = self.operator.matvec(x) - self.data
+        self._last = (x, float(np.linalg.norm(residual)))
         return residual
 
+    @overflow_is_a_value
     def _value(self, x: Array, residual: Array) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows as an infinite value
-            return 0.5 * float(residual @ residual) + 0.5 * self.ridge * float(x @ x)
+        return 0.5 * float(residual @ residual) + 0.5 * self.ridge * float(x @ x)
 
 
 def _real_image(image: Any) -> Array:

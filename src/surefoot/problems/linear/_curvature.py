@@ -40,10 +40,12 @@ def spectrum_of_gram(
         return spectrum(gram(X * scale), which=which).shifted(float(penalty[0]))
     factor = with_ones(X, intercept) * scale
     if change is not None:
+        # a dense product costs memory that a sparse factor was chosen to save: beyond this it is measured by products
         small = factor.shape[0] * factor.shape[1] <= FORM_ENTRIES
         if not (is_diagonal(change) or (change.matrix is not None and small)):
             return _measure_product(factor, penalty, change, which)
         factor = factor @ change.matrix
+    # as further rows of the factor, so that the ridge enters without squaring the condition
     if penalty.any():
         factor = _stack(factor, _penalty_rows(penalty, change))
     return spectrum(gram(factor), which=which)

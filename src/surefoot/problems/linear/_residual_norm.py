@@ -8,7 +8,7 @@ import numpy as np
 from surefoot.checks import checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._checks import real_matrix, real_vector
 from surefoot.spectra import Spectrum
 
@@ -77,13 +77,13 @@ class ResidualNorm(Problem):
         """A'r/|r|, and 0, a subgradient, where r = 0."""
         return self.value_and_gradient(x)[1]
 
+    @overflow_is_a_value
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Both at once, sharing the product with A."""
         r, length = self._residual(x)
         if length == 0:
             return 0.0, np.zeros(self.size)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return length, self._A.T @ (r / length)
+        return length, self._A.T @ (r / length)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v, shape (size,).
@@ -113,10 +113,11 @@ class ResidualNorm(Problem):
             "or LeastSquares, which has the same minimisers"
         )
 
+    @overflow_is_a_value
     def _residual(self, x: Array) -> tuple[Array, float]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            r = self._A @ self.checked(x) - self._b
-            largest = float(np.abs(r).max())
-            if not 0 < largest < math.inf:
-                return r, largest
-            return r, largest * float(np.linalg.norm(r / largest))
+        r = self._A @ self.checked(x) - self._b
+        largest = float(np.abs(r).max())
+        if not 0 < largest < math.inf:
+            return r, largest
+        # scaled, so that squares neither overflow nor vanish where the norm itself is a float
+        return r, largest * float(np.linalg.norm(r / largest))

@@ -11,16 +11,13 @@ import numpy as np
 from surefoot.checks import Share, checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array, Matrix
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._changes import Change
 from surefoot.problems.linear._curvature import least_penalty, spectrum_of_gram, with_ones
 from surefoot.problems.linear.parts import Columns, Followed, column_squares, dense_rows, row_squares
 from surefoot.spectra import Bounds, Spectrum, worst_case
 
 __all__ = ["LinearModel"]
-
-# A run that diverges shows as an infinite value, which its driver reads, not as a warning.
-overflow_is_a_value = np.errstate(over="ignore", invalid="ignore")
 
 
 class LinearModel(Problem):
