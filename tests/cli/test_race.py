@@ -109,7 +109,7 @@ def test_a_run_as_json(command):
     [
         (["race", "quadratic", "--rules", "auot"], "error: unknown rule 'auot'", "hint: did you mean auto?"),
         (["race", "quadratic", "--rules", ","], "error: --rules is empty", "hint: name some"),
-        (["race", "quadratic", "--tol", "2"], "error: steps must be at least 1 and tol in (0, 1)", ""),
+        (["race", "quadratic", "--tol", "2"], "error: tol must lie strictly between 0 and 1", ""),
         (["race", "quadratic", "--steps", "0"], "error: invalid value for '--steps'", "hint: surefoot race --help"),
         (["race", "quadratic", "--spectrum", "flat"], "error: unknown spectrum 'flat'", "hint: choose one of linear"),
         (["race", "quadratic", "--csv", "no/c.csv"], "error: there is no folder", "hint: create it"),
