@@ -48,10 +48,12 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
-# The site, from the pages of docs/ and the docstrings; warnings are errors, and so are broken links and invalid HTML.
+# The site, from the pages of docs/ and the docstrings; warnings are errors, and so are broken links, invalid HTML, and, where
+# there is a Chromium, what cannot be read.
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -d .doctrees docs site
 	$(BIN)/python tools/check_site.py site
+	$(BIN)/python tools/look_at_site.py site
 	@echo "open site/index.html"
 
 format: $(STAMP)

@@ -145,6 +145,8 @@ def adapt(app, docname, source):
     if docname == "contributing":
         text = (HERE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     text = text.replace("](../CONTRIBUTING.md)", "](contributing.md)").replace("](docs/", "](")
+    if docname == "words":  # the names of the last column lead to the reference
+        text = re.sub(r"`([\w.]+)`(?=[^|]*\|$)", r"{py:obj}`\1 <surefoot.\1>`", text, flags=re.MULTILINE)
     if (page := f"{docname}.md") in _figures.FIGURES:
         caption = _figures.FIGURES[page][1]
         picture = f":::{{figure}} _static/figures/{docname}.svg\n:alt: {caption}\n\n{caption}\n:::"

@@ -73,6 +73,30 @@ def checker():
         sys.path.remove(str(DOCS.parent / "tools"))
 
 
+def test_each_word_leads_to_a_name_of_the_library():
+    table = [line for line in (DOCS / "words.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
+    assert len(table) > 30
+    for line in table:
+        names = re.findall(r"`([\w.]+)`", line.split("|")[3])
+        assert names, line
+        for name in names:
+            value = importlib.import_module("surefoot")
+            for part in name.split("."):
+                value = getattr(value, part)
+
+
+# The words that a reader of the field looks for first.
+FIRST_WORDS = """
+L-smooth; speed limit; Goldilocks; condition number; truncation error; gradient flow; stiffness; Richardson; effective
+learning rate; divergence detector; per-sample rate; edge of stability
+"""
+
+
+def test_the_words_that_people_look_for_are_there():
+    words = (DOCS / "words.md").read_text(encoding="utf-8")
+    assert [word for word in FIRST_WORDS.replace("\n", " ").split(";") if word.strip() not in words] == []
+
+
 PAGE = '<html lang="en"><body>{}</body></html>'
 
 
@@ -116,3 +140,27 @@ def test_a_figure_of_a_report_becomes_a_file_that_a_browser_draws(site):
     drawing = order_figure([local_error(lambda t, y: -y, 0.0, [1.0], methods.RK4(), [0.01, 0.1])])
     assert 'xmlns="http://www.w3.org/2000/svg"' in site[1].svg(drawing)
     assert "var(--" not in site[1].svg(drawing)
+
+
+# A page with one fault of a kind that only a browser sees, and the words that name it.
+UNSEEN = [
+    ('<p style="color: #999">words</p>', "contrast 2.85"),
+    ('<p style="background: #fff8; color: #888">words</p>', "contrast 3.5"),
+    ('<small style="font-size: 9px">words</small>', "text of 9 pixels"),
+    ('<button style="width: 10px">x</button>', "pixels: <button"),
+    ('<div style="width: 600px">words</div>', "wide in a window of 390"),
+    ("<script>nothing()</script>", "console: ReferenceError"),
+]
+
+
+def test_the_look_at_the_site_finds_what_is_hard_to_read(checker, tmp_path):
+    look = importlib.import_module("look_at_site")
+    if look.PATH is None:
+        pytest.skip("needs Chromium")
+    for i, (body, _) in enumerate(UNSEEN):
+        (tmp_path / f"{i}.html").write_text(PAGE.format(body))
+    (tmp_path / "right.html").write_text(PAGE.format('<p>words</p><button style="padding: 8px">go</button>'))
+    found = look.look(tmp_path)
+    for i, (_, said) in enumerate(UNSEEN):
+        assert any(fault.startswith(f"{i}.html") and said in fault for fault in found), (said, found)
+    assert not [fault for fault in found if fault.startswith("right.html")]

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, SurefootError
+
+
+class AnswerRaised(Exception):
+    """An exception in the code that is checked, apart from those of the check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Practice:
     page : str
         Where to read: a page of the documentation.
     judge : callable
-        (function) to a Verdict. It may raise: that is an answer that fails.
+        (function) to a Verdict. Where it raises, what the function returned cannot be used.
     """
 
     number: int
@@ -58,7 +62,7 @@ class Practice:
     judge: Callable[[Callable[..., Any]], Verdict] = field(repr=False)
 
     def check(self, answer: Callable[..., Any]) -> Verdict:
-        """Judge an answer; an exception in it is told, not raised.
+        """Judge an answer; an exception in it is reported, not raised.
 
         Parameters
         ----------
@@ -71,10 +75,21 @@ class Practice:
         """
         if not callable(answer):
             return Verdict(False, f"give the function {self.name} itself; got a {type(answer).__name__}")
+
+        def watched(*arguments: Any) -> Any:
+            try:
+                return answer(*arguments)
+            except Exception as error:  # a student's code may raise anything
+                raise AnswerRaised(f"{self.name} raised {type(error).__name__}: {error}") from error
+
         try:
-            return self.judge(answer)
-        except Exception as error:  # a student's code may raise anything
-            return Verdict(False, f"{self.name} raised {type(error).__name__}: {error}")
+            return self.judge(watched)
+        except AnswerRaised as error:
+            return Verdict(False, str(error))
+        except SurefootError:  # the check itself cannot run: a library is missing
+            raise
+        except Exception as error:  # and may return anything
+            return Verdict(False, f"what {self.name} returned cannot be used: {error}")
 
 
 @checked
