@@ -7,6 +7,7 @@ reference comes from the docstrings of the imported library. Figures are drawn b
 import importlib
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -114,9 +115,9 @@ def reference(room, documented):
         elif kind in ("type", "ABCMeta", "function") and id(value) in documented:
             parts.append(f":py:obj:`{room}.{name} <{documented[id(value)]}>`")
         elif isinstance(value, type):
-            parts.append(f".. autoclass:: {room}.{name}")
+            parts += [f".. autoclass:: {room}.{name}", where_shown(name, value)]
         elif callable(value) and kind == "function":
-            parts.append(f".. autofunction:: {room}.{name}")
+            parts += [f".. autofunction:: {room}.{name}", where_shown(name, value)]
         elif not name.startswith("__"):
             parts.append(ENTRY.format(room=room, name=name, kind=kind))
         documented.setdefault(id(value), f"{room}.{name}")
@@ -128,6 +129,26 @@ def reference(room, documented):
             parts.append(f".. autoclass:: {room}.{name}")
             documented[id(value)] = f"{room}.{name}"
     return "\n\n".join(parts) + "\n"
+
+
+@cache
+def pages_with(pattern):
+    """The pages that match a pattern in their examples, or, where none does, in their words; the most matches first."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(HERE.glob("*.md"))}
+    examples = {page: "".join(re.findall(r"^```python$(.*?)^```$", text, re.M | re.S)) for page, text in texts.items()}
+    for kind, found in (("An example", examples), ("Described", texts)):
+        counts = {page: len(re.findall(pattern, text)) for page, text in found.items()}
+        if best := [page for page in sorted(counts, key=lambda page: -counts[page]) if counts[page]]:
+            return kind, best
+    return "", []
+
+
+def where_shown(name, value):
+    """Where a name without an example in its docstring is used, or else described."""
+    if ">>>" in (value.__doc__ or ""):
+        return ""
+    kind, pages = pages_with(rf"\b{name}\b")
+    return f"{kind} in :doc:`/{pages[0]}`." if pages else ""
 
 
 def is_result(value):

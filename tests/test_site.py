@@ -60,6 +60,15 @@ def test_the_reference_has_every_public_name(site):
         assert [name for name in wanted if name not in page] == []
 
 
+def test_each_public_name_has_an_example_or_a_page_that_describes_it(site):
+    for room in site[0].ROOMS[1:]:
+        module = importlib.import_module(room)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if isinstance(value, type) or type(value).__name__ == "function":
+                assert ">>>" in (value.__doc__ or "") or site[0].where_shown(name, value), f"{room}.{name}"
+
+
 def is_module(module, name):
     return type(getattr(module, name)).__name__ == "module"
 
