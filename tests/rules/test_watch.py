@@ -236,6 +236,19 @@ def test_a_constant_output_is_believed_after_three_times():
     assert set(actions(drive(Watch(), [Seen(1.0, output_variation=1.1e-3)] * 3, state)[0])) == {"go"}
 
 
+@pytest.mark.parametrize(
+    ("calm_for", "kept", "action"),
+    [(300, 1.2, "go"), (300, 0.9, "back"), (300, 1.0, "back"), (300, math.nan, "back"), (100, 1.2, "back")],
+)
+def test_a_constant_output_is_wanted_where_an_earlier_state_is_clearly_worse(calm_for, kept, action):
+    """A penalty that grows, say; not a wild start, which is worse than a constant too."""
+    _, state = drive(Watch(), calm(calm_for))
+    decisions, after = drive(Watch(), [Seen(1.0, output_variation=0.9e-3, kept_loss=kept)] * CONFIRMED, state)
+    assert actions(decisions)[-1] == action
+    assert decisions[-1].kind == ("collapse" if action == "back" else "new data")
+    assert after.constant == 0
+
+
 def test_updates_at_which_the_output_was_not_measured_do_not_interrupt_the_count():
     _, state = drive(Watch(), calm(100))
     run = [Seen(1.0, output_variation=0.0), Seen(1.0)] * CONFIRMED

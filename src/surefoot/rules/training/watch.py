@@ -28,6 +28,9 @@ VANISHED = 1e-6
 CONSTANT, DOUBTFUL = 1e-3, 0.1
 # So often in a row before a constant output is believed: a batch may happen to be uniform.
 CONFIRMED = 3
+# On probation, after the start and after each return, for so many times the patience: a rate that is too high does its
+# damage long before the loss shows it. By convention.
+PROBATION = 10
 # Batches in a row left out before the state is suspected, where it cannot be asked. One is the usual corrupted batch.
 DOUBTS = 2
 # After so many brakings the rate is no longer accused without a comparison.
@@ -243,6 +246,10 @@ class Watch(Rule):
             state.factor, state.ceiling, state.wait,
         )  # fmt: skip
 
+    def doubts(self, state: WatchState) -> bool:
+        """Whether the start or the last return is too near to trust what was reached since."""
+        return state.since < PROBATION * self.patience
+
     def follow(self, state: WatchState, past: Any) -> WatchState:
         """The state after batches that the run took without being asked, from (loss, gradient norm) of each.
 
@@ -270,7 +277,12 @@ class Watch(Rule):
         if state.rescues and lost == 0:
             after = self._release(after)
         if constant >= CONFIRMED:
-            return self._back(after, "collapse", "the model's output no longer depends on its input", seen)
+            reason = "the model's output no longer depends on its input"
+            # a wild start, or one that was returned to, is no better than a constant either
+            if self.doubts(after) or not seen.kept_loss > loss + after.usual.above(NEAR):
+                return self._back(after, "collapse", reason, seen)
+            note = f"{reason}, and an earlier state does worse: taken for new data"
+            return Decision(step=after.factor, keep=False, kind="new data", reason=note), replace(after, constant=0)
         if still >= self.patience:
             reason = f"the gradient norm fell to {norm:.3g} with the loss at {loss:.4g}"
             return self._back(after, "vanished", reason, seen)

@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from surefoot.rules import Decision, Observation, Rule, Watch
-from surefoot.rules.training.watch import WatchState
+from surefoot.rules.training.watch import PROBATION, WatchState
 
-# On probation, after the start and after each return, for so many times the watch's patience.
-PROBATION = 10
 # Updates without an event, the mean loss down again: recovered.
 QUIET = 10
 # Gradient norms whose squares stay far inside single precision (its roots are 1e-19 to 1e19): the quick norm is right.
@@ -76,7 +74,7 @@ class Judge:
 
     def doubts(self, state: WatchState) -> bool:
         """The same of another state."""
-        return self.watch is not None and state.since < PROBATION * self.watch.patience
+        return self.watch is not None and self.watch.doubts(state)
 
     @property
     def recovered(self) -> bool:

@@ -384,6 +384,7 @@ class Updates:
         """The log and, where it is time and the state is good, a snapshot."""
         if decision.kind:
             self._record("go", decision, seen)
+            self.variation.largest = 0.0  # of what came before the new data
         if self.log.open:
             self.log.close(self.count, down=self.judge.recovered)
         if decision.keep and self.count >= self.snapshots.due:
