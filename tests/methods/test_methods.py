@@ -1,6 +1,9 @@
 """Closed forms agree with the update they describe, and with real iterations on both sides of each limit."""
 
+import dataclasses
+import importlib
 import inspect
+import pkgutil
 
 import numpy as np
 import pytest
@@ -166,3 +169,18 @@ def test_a_method_is_a_value(name):
 
 def test_stages_by_default():
     assert (sm.RungeKuttaChebyshev().stages, sm.RungeKuttaLegendre().stages) == (10, 9)
+
+
+def test_methods_are_frozen():
+    for module in pkgutil.walk_packages(sm.__path__, "surefoot.methods."):
+        for cls in vars(importlib.import_module(module.name)).values():
+            if dataclasses.is_dataclass(cls) and isinstance(cls, type) and issubclass(cls, Method):
+                assert cls.__dataclass_params__.frozen, cls
+
+
+def test_the_search_for_the_best_step_has_ten_digits():
+    """2/(mu + L) and (L - mu)/(L + mu), by the search alone."""
+    for condition in (3.0, 4.0, 7.0, 10.0):
+        step, rate = Method.best_step(GradientDescent(), 1.0, condition)
+        assert step == pytest.approx(2 / (1 + condition), rel=3e-10)
+        assert rate == pytest.approx((condition - 1) / (condition + 1), rel=1e-9)

@@ -389,9 +389,9 @@ def searching(rule, **state):
 
 
 def test_armijo_grows_after_a_step_that_was_accepted_at_once_and_not_after_a_rejection():
-    rule = rules.Armijo(grow=3.0)
+    rule = rules.Armijo()
     seen = replace(Lost(), step=0.5, loss=0.0, gradient_norm=1.0)
-    for rejected, step in ((False, 1.5), (True, 0.5)):
+    for rejected, step in ((False, 1.0), (True, 0.5)):
         decision, after = rule.update(searching(rule, rejected=rejected), seen)
         assert (decision.accept, decision.step, after.rejected, after.loss) == (True, step, False, 0.0)
     _, after = rule.update(searching(rule), replace(seen, loss=2.0))

@@ -555,3 +555,10 @@ def test_an_earlier_state_is_better_by_half_of_what_the_mean_or_this_loss_has_ri
     if action == "go":
         assert (settled.lost, settled.usual.best) == (0, settled.usual.level)
         assert settled.usual.first == pytest.approx(2.0 + settled.usual.level - (0.9 + 1.0 / 500))
+
+
+def test_an_update_whose_state_is_not_worth_keeping_is_made_at_the_full_rate_too():
+    (decision,), _ = drive(Watch(), [Seen(1.9)], WatchState(replace(SETTLED, level=1.9)))
+    assert (decision.accept, decision.keep, decision.step) == (True, False, 1.0)
+    (decision,), _ = drive(Watch(), [Seen(0.9)], WatchState(replace(SETTLED, level=0.9)))
+    assert (decision.accept, decision.keep, decision.step) == (True, True, 1.0)
