@@ -431,3 +431,12 @@ def test_wolfe_narrows_the_bracket_from_the_side_that_fails():
     assert (good.accept, good.step, done.low) == (True, 1.5, 0.0)
     assert not rule.update(state, replace(still, step=1.5, arrival_slope=0.11))[0].accept
     assert not rule.update(state, replace(still, step=1.5, arrival_slope=-0.11))[0].accept
+
+
+def test_polyaks_gain_halves_when_it_was_waited_for_as_often_as_the_patience_says():
+    rule = rules.Polyak(lower_bound=-1.0, patience=3)
+    state, gains = rule.init(), []
+    for _ in range(8):
+        _, state = rule.update(state, Seen(3.0, gradient_norm=1.0))
+        gains.append(state.gain)
+    assert gains == [4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 1.0, 1.0]

@@ -490,3 +490,19 @@ def test_a_run_of_unknown_length_never_cools_down():
     guard = Guard(model, optimizer, accumulate=2)
     assert guard._updates.remaining == 1
     assert guard._updates.until_cooldown == math.inf
+
+
+def test_a_history_is_thinned_from_four_hundred_moments_on():
+    assert len(thinned([moment(k) for k in range(401)])) == 67 + 200
+
+
+def test_a_directory_is_made_with_its_parents_and_keeps_two_snapshots(tmp_path):
+    model, optimizer = linear()
+    kept = Snapshots(Subject(model, [optimizer]), tmp_path / "runs" / "first", None, "run")
+    for step in (1, 2, 3, 3):
+        assert kept.take(step, {"at": step}, None, probation=False) == ""
+    assert kept.steps == [2, 3]
+    assert len(list((tmp_path / "runs" / "first").iterdir())) == 2
+    assert kept.look(2).note == {"at": 2}
+    kept.take(4, {}, None, probation=True)
+    assert kept.steps == [2, 4]
