@@ -13,6 +13,7 @@ import argparse
 import ast
 import compileall
 import contextlib
+import difflib
 import importlib
 import os
 import pickle
@@ -223,9 +224,8 @@ def show(place: MutationSpec, trace: Trace, budget: float) -> bool:
             output=Path(os.devnull),
         )
     if survived:
-        was, now = before.splitlines(), after.splitlines()
         print(f"{place.module_path}:{place.start_pos[0]}, {len(tests)} tests, {length:.0f} s")
-        changed = (f"- {old}\n+ {new}" for old, new in zip(was, now, strict=False) if old != new)
+        changed = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))[3:]
         print("\n".join(changed), "\n", flush=True)
     return survived
 

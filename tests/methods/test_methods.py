@@ -184,3 +184,17 @@ def test_the_search_for_the_best_step_has_ten_digits():
         step, rate = Method.best_step(GradientDescent(), 1.0, condition)
         assert step == pytest.approx(2 / (1 + condition), rel=3e-10)
         assert rate == pytest.approx((condition - 1) / (condition + 1), rel=1e-9)
+
+
+def test_the_boundary_of_a_region_is_where_the_method_conserves():
+    """Of forward Euler the unit circle around -1, from 0 over its top to -2 and back."""
+    boundary = ForwardEuler().region().boundary
+    np.testing.assert_allclose(np.abs(1 + boundary), 1, atol=1e-6)
+    assert boundary[0] == boundary[-1] == 0
+    assert boundary.real.min() == pytest.approx(-2)
+    assert boundary.imag.max() == pytest.approx(1, abs=1e-3)
+
+
+def test_an_implicit_step_from_rest_stays_there():
+    (x,) = sm.BackwardEuler().update((np.zeros(2),), lambda x: -x)
+    assert not x.any()

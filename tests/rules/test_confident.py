@@ -144,6 +144,12 @@ def test_no_bound_of_fewer_than_two_values():
         Moments.of([1.0, 2.0]).upper(1.0)
 
 
+def test_the_next_value_is_below_a_reach_that_counts_its_own_noise_too():
+    """1, 2, 3: mean 2, deviation 1, Student's t of two degrees of freedom 2.92."""
+    assert Moments.of([1.0, 2.0, 3.0]).reach(0.95) == pytest.approx(2 + 2.91998558 * math.sqrt(4 / 3))
+    assert Moments.of([1.0]).reach(0.95) == math.inf
+
+
 class Seen:
     """One noisy curvature at a time."""
 

@@ -440,3 +440,11 @@ def test_polyaks_gain_halves_when_it_was_waited_for_as_often_as_the_patience_say
         _, state = rule.update(state, Seen(3.0, gradient_norm=1.0))
         gains.append(state.gain)
     assert gains == [4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 1.0, 1.0]
+
+
+def test_a_first_wolfe_trial_that_tells_the_scale_may_be_followed_by_one_of_any_length():
+    rule = rules.StrongWolfe()
+    first = replace(rule.init(), search=FirstStepState(loss=1.0, trials=1))
+    seen = replace(Lost(), step=1.0, loss=0.0, gradient_norm=1.0, arrival_slope=-0.99)
+    assert rule.update(first, seen)[0].step == pytest.approx(100.0)
+    assert rule.update(first, replace(seen, arrival_slope=-1.0))[0].step == 4.0  # no secant

@@ -80,17 +80,20 @@ def test_without_a_direction_there_is_no_minimum():
         assert math.isnan(line_minimum(model, lambda: pytest.fail("looked"), [*model.parameters()], direction))
 
 
-def test_from_parameters_that_are_zero_the_first_look_is_a_thousandth_of_the_direction():
+@pytest.mark.parametrize(("start", "length"), [(0.0, 1e-3), (1.0, 5.005)])
+def test_the_first_look_is_a_thousandth_of_the_parameters_or_of_1_where_they_are_zero(start, length):
     model, _ = linear()
-    nn.init.zeros_(model.weight)
+    direction = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.copy_(start * direction)
     lengths = []
 
     def closure():
         lengths.append(model.weight.detach().norm().item())
         return (model.weight - 1).square().sum()
 
-    line_minimum(model, closure, [model.weight], [torch.tensor([[3.0, 4.0]], dtype=torch.float64)])
-    assert lengths[1] == pytest.approx(1e-3)
+    line_minimum(model, closure, [model.weight], [direction])
+    assert lengths[1] == pytest.approx(length)
 
 
 # Snapshots.
@@ -339,6 +342,19 @@ def test_a_rule_decides_the_first_positive_rate_and_ratios_stay():
     assert rates_of(optimizer) == [0.0, 3.0, 1.5]
     with pytest.raises(InvalidInput, match="0, 0: no ratio"):
         Rates([groups(0.0, 0.0)], driven=True, named=False)
+
+
+def test_what_changes_a_rate_during_the_update_is_undone_unless_a_scheduler_owns_it():
+    optimizer = groups(1.0)
+    rates = Rates([optimizer], driven=True, named=False)
+    rates.read()
+    rates.write(2.0)
+    optimizer.param_groups[0]["lr"] = 9.0
+    rates.settle()
+    assert rates_of(optimizer) == [2.0]
+    optimizer.param_groups[0] |= {"lr": 9.0, "initial_lr": 1.0}
+    rates.settle()
+    assert rates_of(optimizer) == [9.0]
 
 
 def test_a_hand_on_one_group_multiplies_its_weight_and_is_told_once():

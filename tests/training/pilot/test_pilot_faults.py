@@ -88,6 +88,7 @@ def fly(seed):
 
 
 def check(seed):
+    print("seed", seed)  # shown if it raises
     model, met = fly(seed)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters()), (seed, met)
     assert final(model) < CONSTANT, (seed, final(model), met)
