@@ -250,7 +250,11 @@ def test_json():
         (lambda: mean_square_limits(Quadratic(np.eye(2)), 1), InvalidType, "no terms"),
         (lambda: mean_square_limits(PROBLEMS["logistic"], 1), InvalidInput, "minimum"),
         (lambda: mean_square_limits(LeastSquares(X, Y), 0), InvalidInput, "batch"),
-        (lambda: mean_square_limits(LeastSquares(X, Y), 41, replacement=False), InvalidInput, "at most 40"),
+        (
+            lambda: mean_square_limits(LeastSquares(X, Y), 41, replacement=False),
+            InvalidInput,
+            "41 cannot be drawn without replacement from 40",
+        ),
         (lambda: mean_square_limits(LeastSquares(np.ones((2, 900)), [1, 1]), 1), InvalidInput, "too many"),
     ],
 )

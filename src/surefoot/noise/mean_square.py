@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.noise._types import remainder
 from surefoot.operators import Array, LinearMap
@@ -24,7 +24,7 @@ NULL = 1e-13
 @checked
 def mean_square_limits(
     problem: Problem,
-    batch: int,
+    batch: Count,
     *,
     at: Any = None,
     replacement: bool = True,
@@ -126,7 +126,8 @@ def mean_square_limits_of(
         The same for all terms.
     """
     n = len(factors)
-    share = noise_share(batch, n, replacement)
+    # the weight p of the noise in D
+    share = remainder(batch, None if replacement else n) / batch
     ridge = np.zeros(factors.shape[2]) if penalty is None else penalty
     # H of the terms is the Gram matrix of all factors' rows
     flat = factors.reshape(-1, factors.shape[2])
@@ -138,19 +139,6 @@ def mean_square_limits_of(
     step = _second_moments(factors @ V, h, V.T @ (ridge[:, None] * V), share)
     spec = spectrum(step, which="largest", rtol=rtol, failure=failure, rng=rng)
     return _limits(batch, spec.largest.upper, float(h[-1]), spec.failure, scope)
-
-
-def noise_share(batch: int, terms: int, replacement: bool) -> float:
-    """The weight p of the noise in D.
-
-    Raises
-    ------
-    InvalidInput
-        If the batch is not between 1 and what it can be drawn from.
-    """
-    if batch < 1 or (not replacement and batch > terms):
-        raise InvalidInput(f"batch must be at least 1{'' if replacement else f' and at most {terms}'}; got {batch!r}")
-    return remainder(batch, None if replacement else terms) / batch
 
 
 def _second_moments(F: Array, h: Array, ridge: Array, share: float) -> LinearMap:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput
 from surefoot.noise.mean_square import MOST_DIRECTIONS, mean_square_limits_of
 from surefoot.stability import Limits
@@ -32,7 +32,7 @@ def mean_square_limits(
     model: nn.Module,
     loss: Loss,
     data: Any,
-    batch: int,
+    batch: Count,
     *,
     samples: int | None = None,
     replacement: bool = True,
