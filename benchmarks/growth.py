@@ -24,7 +24,7 @@ SIZES = {"small": (1000, 10_000), "full": (1000, 10_000, 100_000, 1_000_000)}
 STEPS = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
 # 12 layers of 256, 4 heads, 512 tokens, 4 x 64 of them: what the cost of an interval is bounded on.
 LARGE = {"small": (), "full": (12,)}
-# A run of a sweep each: more than twice as many runs as workers.
+# Processes that share the runs of a sweep.
 WORKERS = {"small": (1, 2), "full": (1, 2)}
 INTERVAL = ("unit, s", "products", "time in units", "peak MB")
 AXES = {
@@ -36,7 +36,7 @@ AXES = {
     "workers": (
         WORKERS,
         ("sweep, s",),
-        "Eight runs by so many processes, by the clock.",
+        "160 runs by so many processes, by the clock.",
     ),
 }
 
@@ -160,9 +160,9 @@ def workers(number):
     from surefoot.problems import Quadratic
     from surefoot.trials import sweep
 
-    problem = Quadratic(np.diag(np.logspace(-6, 0, 50)))
-    rates = np.linspace(0.1, 1.9, 8)
-    sweep(problem, rates, steps=10, workers=number)
+    problem = Quadratic(np.diag(np.logspace(-6, 0, 600)))
+    rates = np.linspace(0.1, 1.9, 160)
+    sweep(problem, rates, steps=200, workers=number)
     start = time.perf_counter()
     sweep(problem, rates, steps=50_000, workers=number)
     return number, time.perf_counter() - start
