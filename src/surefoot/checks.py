@@ -377,6 +377,7 @@ KNOWN = {
     "torch.nn.modules.module.Module": "a torch.nn.Module",
     "torch.optim.optimizer.Optimizer": "a torch.optim.Optimizer",
     "surefoot.training.curvature.operator.CurvatureOperator": "a curvature operator, as hessian makes it",
+    "surefoot.training.model.loss.Supervised": "supervised(criterion), so that its kind is known",
 }
 
 # Each scalar with its test and its words.

@@ -55,3 +55,8 @@ def spread(length: int, most: int, *, powers: bool = False) -> list[int]:
         return list(range(length))
     parts = [i / (most - 1) for i in range(most)]
     return sorted({round(length**part) - 1 if powers else round(part * (length - 1)) for part in parts})
+
+
+def abridge(names: Sequence[str], most: int = 4) -> str:
+    """The first names with commas between them, and dots for the others."""
+    return ", ".join([*names[:most], "..."] if len(names) > most else names)

@@ -111,8 +111,6 @@ def gradient(
     7.9999247...
     """
     size = grid_shape(shape, "shape")
-    if edge not in ("neumann", "periodic"):
-        raise InvalidInput(f"edge must be 'neumann' or 'periodic'; got {edge!r}")
     along = tuple(range(len(size))) if axes is None else tuple(axes)
     if not along or len(set(along)) < len(along) or not set(along) <= set(range(len(size))):
         raise InvalidInput(f"axes must be different ones of 0 to {len(size) - 1}; got {axes!r}")

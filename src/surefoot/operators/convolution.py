@@ -153,8 +153,6 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
         )
     if not np.isfinite(values).all():
         raise NotFinite("kernel holds NaN or infinity")
-    if boundary not in BOUNDARIES:
-        raise InvalidInput(f"boundary must be one of {', '.join(BOUNDARIES)}; got {boundary!r}")
     return Convolution(values.copy(), size, boundary)
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Kind
 from surefoot.records import Record, key
@@ -170,7 +170,8 @@ class Spectrum(Record):
             field_of_values=corners,
         )
 
-    def scaled(self, factor: float) -> "Spectrum":
+    @checked
+    def scaled(self, factor: Positive) -> "Spectrum":
         """The spectrum of factor * A, factor > 0: another unit for the loss, a loss scale.
 
         Raises
@@ -178,8 +179,6 @@ class Spectrum(Record):
         InvalidInput
             If the factor is not positive and finite.
         """
-        if not 0 < factor < math.inf:
-            raise InvalidInput(f"factor must be positive and finite; got {factor!r}")
         points, corners = (None if a is None else a * factor for a in (self.points, self.field_of_values))
         return replace(
             self,

@@ -280,8 +280,8 @@ def test_a_lowest_rate_that_alone_is_left_is_said_to_be_the_lowest_tried():
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"steps": 30}, InvalidInput, "give at least 77"),
-        ({"total_steps": 0}, InvalidInput, "at least 1"),
+        ({"steps": 30}, InvalidInput, ">= 77"),
+        ({"total_steps": 0}, InvalidInput, ">= 1"),
         ({"model": "net"}, InvalidType, "torch.nn.Module"),
         ({"loss": nn.MSELoss()}, InvalidType, "supervised"),
         ({"optimizer": "sgd"}, InvalidType, "Optimizer"),

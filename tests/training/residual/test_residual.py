@@ -338,7 +338,7 @@ def test_a_loss_that_ignores_the_blocks_is_refused():
 
 
 def test_samples_out_of_range():
-    with pytest.raises(InvalidInput, match="samples must be at least 1"):
+    with pytest.raises(InvalidInput, match="samples must be a whole number >= 1"):
         residual_stability(stack(2), inputs(3, 8), samples=0)
 
 

@@ -229,7 +229,7 @@ def test_the_built_in_network():
 
 @pytest.mark.parametrize("depth", [3, 257])
 def test_depths_out_of_range(depth):
-    with pytest.raises((InvalidInput, MissingExtra), match=r"depth must be 4 to 256|scikit-learn"):
+    with pytest.raises((InvalidInput, MissingExtra), match=r"whole number from 4 to 256|scikit-learn"):
         resolve(f"resnet-mlp-{depth}")
 
 

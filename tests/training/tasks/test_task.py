@@ -152,9 +152,9 @@ def test_own_optimizers_and_the_optimizers_terrain():
     [
         (lambda: Task("model", mse, blobs()), "a function; got 'model'"),
         (lambda: Task(lambda: 3, mse, blobs()), "factory must return"),
-        (lambda: Task(nn.Linear(4, 3), nn.MSELoss(), blobs()), r"see supervised\(\)"),
+        (lambda: Task(nn.Linear(4, 3), nn.MSELoss(), blobs()), "wrap it: supervised"),
         (lambda: Task(nn.Linear(4, 3), mse, []), "no batch"),
-        (lambda: Task(nn.Linear(4, 3), mse, blobs(), batch_size=0), "batch_size must be at least 1"),
+        (lambda: Task(nn.Linear(4, 3), mse, blobs(), batch_size=0), "batch_size must be a whole number >= 1"),
         (lambda: Task(nn.Linear(4, 3), lambda m, b: m(b[0]), blobs()).initial_loss(), "take its mean"),
     ],
 )

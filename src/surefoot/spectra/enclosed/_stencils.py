@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,9 @@ def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum
 
 
 @checked
-def advection(spacing: float | Sequence[float], speed: float | Sequence[float], scheme: str = "central") -> Spectrum:
+def advection(
+    spacing: float | Sequence[float], speed: float | Sequence[float], scheme: Literal["central", "upwind"] = "central"
+) -> Spectrum:
     """Central or first-order upwind differences of u' + speed . grad u = 0.
 
     Central: imaginary, up to sum |c|/dx, so Euler is never stable. Upwind: circles through 0, -2|c|/dx.
@@ -96,8 +99,6 @@ def advection(spacing: float | Sequence[float], speed: float | Sequence[float], 
         speeds *= len(spacings)
     if len(speeds) != len(spacings) or not all(map(math.isfinite, speeds)):
         raise InvalidInput(f"speed must be a finite number for each of the {len(spacings)} dimensions; got {speed!r}")
-    if scheme not in ("central", "upwind"):
-        raise InvalidInput(f"scheme must be 'central' or 'upwind'; got {scheme!r}")
     total: dict[tuple[int, ...], float] = {}
     for axis, (dx, c) in enumerate(zip(spacings, speeds, strict=True)):
         if scheme == "central":

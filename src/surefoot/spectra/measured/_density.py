@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.records import Record
@@ -23,7 +23,8 @@ POINTS = 400
 # Default width times steps over the range: half the distance of nodes in the middle of a bulk (pi/2 range/steps),
 # where their ripple is below a per cent.
 SMOOTHING = 0.8
-SMALLEST_WIDTH = 1e-150
+# Squares of distances over a width, and the grid that it widens, must stay floats.
+Width = Annotated[float, Range("(1e-150, 1e150)")]
 MARGIN = 4.0  # widths of smoothing kept beyond the outermost node
 
 
@@ -132,10 +133,10 @@ class Density(Record):
 def density(
     operator: Any,
     *,
-    n_vectors: int = 8,
-    steps: int = 60,
-    width: float | None = None,
-    points: int = POINTS,
+    n_vectors: Count = 8,
+    steps: Count = 60,
+    width: Width | None = None,
+    points: Annotated[int, Range("[2, inf)")] = POINTS,
     rng: int | np.random.Generator = 0,
 ) -> Density:
     """The density of a symmetric operator's eigenvalues, by stochastic Lanczos quadrature.
@@ -188,12 +189,6 @@ def density(
     True
     """
     operator = symmetric_operator(operator)
-    for name, value, least in (("n_vectors", n_vectors, 1), ("steps", steps, 1), ("points", points, 2)):
-        if value < least:
-            raise InvalidInput(f"{name} must be at least {least}; got {value!r}")
-    # squares of distances over it, and the grid that it widens, must stay floats
-    if width is not None and not SMALLEST_WIDTH < width < 1 / SMALLEST_WIDTH:
-        raise InvalidInput(f"width must lie between {SMALLEST_WIDTH:g} and {1 / SMALLEST_WIDTH:g}; got {width!r}")
     generator = private_generator(rng)
     runs = [quadrature(operator, steps, generator) for _ in range(n_vectors)]
     *columns, roundings = zip(*runs, strict=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
 from surefoot.records import Record
@@ -66,8 +66,8 @@ def eigenpairs(
     k: int = 5,
     *,
     which: Literal["largest", "smallest"] = "largest",
-    rtol: float = 0.01,
-    failure: float = 1e-6,
+    rtol: Positive = 0.01,
+    failure: Fraction = 1e-6,
     max_products: int | None = None,
     rng: int | np.random.Generator = 0,
 ) -> EigenPairs:
@@ -120,10 +120,6 @@ def eigenpairs(
     n = operator.shape[0]
     if not 1 <= k <= n:
         raise InvalidInput(f"k must be in 1..{n}, the size of the operator; got {k!r}")
-    if which not in ("largest", "smallest"):
-        raise InvalidInput(f"which must be 'largest' or 'smallest'; got {which!r}")
-    if not rtol > 0 or not 0 < failure < 1:
-        raise InvalidInput(f"rtol must be positive and failure in (0, 1); got {rtol!r} and {failure!r}")
     if max_products is not None and max_products < k:
         raise InvalidInput(f"max_products must be at least k = {k}; got {max_products!r}")
     if which == "smallest":

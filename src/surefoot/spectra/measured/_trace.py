@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Fraction, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
@@ -54,8 +54,8 @@ class TraceEstimate(Record):
 def trace(
     operator: Any,
     *,
-    products: int = 60,
-    failure: float = 0.05,
+    products: Annotated[int, Range("[6, inf)")] = 60,
+    failure: Fraction = 0.05,
     deflate: bool = True,
     rng: int | np.random.Generator = 0,
 ) -> TraceEstimate:
@@ -102,10 +102,6 @@ def trace(
     m, n = operator.shape
     if m != n:
         raise InvalidInput(f"a trace needs a square operator; got shape {(m, n)}")
-    if products < 6:
-        raise InvalidInput(f"products must be at least 6; got {products!r}")
-    if not 0 < failure < 1:
-        raise InvalidInput(f"failure must be in (0, 1); got {failure!r}")
     if operator.entries is not None:
         return _exact(float(np.real(operator.entries.diagonal().sum())), 0)
     if operator.factor is not None and operator.factor.entries is not None:  # tr F'F, the sum of squares

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Positive, checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, Space, as_operator
 from surefoot.operators.extremes import refuse_extremes
@@ -59,12 +59,12 @@ class Measurement:
 def spectrum(
     operator: Any,
     *,
-    rtol: float = 0.01,
-    failure: float = 1e-6,
+    rtol: Positive = 0.01,
+    failure: Fraction = 1e-6,
     which: Which = "both",
     kind: Kind | None = None,
     symmetric: bool | None = None,
-    max_products: int | None = None,
+    max_products: Count | None = None,
     max_memory: int = MAX_BASIS_BYTES,
     rng: int | np.random.Generator = 0,
 ) -> Spectrum:
@@ -127,8 +127,7 @@ def spectrum(
       largest   3.61803  (exact)
       smallest  1.38197  (exact)
     """
-    operator = as_operator(operator, kind=kind)
-    _check_arguments(operator, rtol, failure, which, kind, max_products)
+    operator = _square(operator, kind)
     if symmetric is not False and operator.symmetric:
         known = known_spectrum(operator, rtol=rtol, which=which, kind=kind)
         if known is not None:
@@ -146,21 +145,21 @@ def spectrum(
     ).spectrum
 
 
+@checked
 def measure(
     operator: Any,
     *,
-    rtol: float = 0.01,
-    failure: float = 1e-6,
+    rtol: Positive = 0.01,
+    failure: Fraction = 1e-6,
     which: Which = "both",
     kind: Kind | None = None,
     symmetric: bool | None = None,
-    max_products: int | None = None,
+    max_products: Count | None = None,
     max_memory: int = MAX_BASIS_BYTES,
     rng: int | np.random.Generator = 0,
 ) -> Measurement:
     """`spectrum`, with the Ritz pairs that it came from; same parameters and errors."""
-    operator = as_operator(operator, kind=kind)
-    _check_arguments(operator, rtol, failure, which, kind, max_products)
+    operator = _square(operator, kind)
     generator = private_generator(rng)
     known = operator.symmetric if symmetric is None else symmetric
     if symmetric and operator.symmetric is False:
@@ -210,23 +209,13 @@ def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
     return np.random.default_rng([PRIVATE_STREAM, int(rng)])
 
 
-def _check_arguments(
-    operator: Operator, rtol: float, failure: float, which: str, kind: str | None, max_products: int | None
-) -> None:
+def _square(source: Any, kind: Kind | None) -> Operator:
+    operator = as_operator(source, kind=kind)
     refuse_extremes(operator)
     m, n = operator.shape
     if m != n:
         raise InvalidInput(f"a spectrum needs a square operator; got shape {(m, n)}. For least squares pass gram(A)")
-    if not 0 < rtol < math.inf:
-        raise InvalidInput(f"rtol must be positive and finite; got {rtol!r}")
-    if not 0 < failure < 1:
-        raise InvalidInput(f"failure must be a probability in (0, 1); got {failure!r}")
-    if which not in ("both", "largest", "smallest"):
-        raise InvalidInput(f"which must be 'both', 'largest' or 'smallest'; got {which!r}")
-    if kind not in (None, "curvature", "jacobian"):
-        raise InvalidInput(f"kind must be 'curvature' or 'jacobian'; got {kind!r}")
-    if max_products is not None and max_products < 1:
-        raise InvalidInput(f"max_products must be at least 1; got {max_products!r}")
+    return operator
 
 
 def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **settings: Any) -> Measurement:

@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Positive, Range, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.spectra.types import Bounds, Spectrum
 
@@ -50,12 +50,8 @@ class MarchenkoPastur:
     (0.916, 4.333333333333333)
     """
 
-    ratio: float
-    variance: float = 1.0
-
-    def __post_init__(self) -> None:
-        _positive(self.ratio, "ratio")
-        _positive(self.variance, "variance")
+    ratio: Positive
+    variance: Positive = 1.0
 
     @property
     def support(self) -> tuple[float, float]:
@@ -190,10 +186,7 @@ class Wigner:
         If it is not positive and finite.
     """
 
-    variance: float = 1.0
-
-    def __post_init__(self) -> None:
-        _positive(self.variance, "variance")
+    variance: Positive = 1.0
 
     @property
     def support(self) -> tuple[float, float]:
@@ -244,7 +237,8 @@ class Wigner:
         deviation = math.sqrt(self.variance)
         return population + self.variance / population if population > deviation else self.support[1]
 
-    def largest(self, size: int) -> tuple[float, float]:
+    @checked
+    def largest(self, size: Annotated[int, Range("[2, inf)")]) -> tuple[float, float]:
         """Mean and standard deviation of the largest eigenvalue of a matrix of a size: s (2 + n^(-2/3) TW).
 
         (Tracy, Widom 1996; Gaussian orthogonal ensemble, others in the limit.)
@@ -254,8 +248,6 @@ class Wigner:
         InvalidInput
             If the size is less than 2.
         """
-        if size < 2:
-            raise InvalidInput(f"size must be at least 2; got {size!r}")
         deviation, scale = math.sqrt(self.variance), size ** (-2 / 3)
         return deviation * (2 + TRACY_WIDOM[0] * scale), deviation * TRACY_WIDOM[1] * scale
 
@@ -269,11 +261,6 @@ def _predicted(smallest: float, largest: float, law: str) -> Spectrum:
         provenance="predicted",
         note=f"{law}, in the limit of a large matrix",
     )
-
-
-def _positive(value: float, name: str) -> None:
-    if not 0 < value < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite; got {value!r}")
 
 
 def _shares(q: ArrayLike) -> Reals:

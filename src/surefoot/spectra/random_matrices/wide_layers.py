@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import checked, random_generator, real_array
+from surefoot.checks import Count, checked, random_generator, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra.random_matrices._marchenko_pastur import TRACY_WIDOM
 from surefoot.spectra.random_matrices._wide_edge import Layers, top_eigenvalue
@@ -40,7 +40,7 @@ def predict_wide(
     activation: str = "relu",
     weight_variance: float | Sequence[float] = 1.0,
     bias_variance: float | Sequence[float | None] | None = None,
-    outputs: int = 1,
+    outputs: Count = 1,
     loss: Loss = "half squared",
     parametrization: Parametrization = "standard",
     rng: int | np.random.Generator = 0,
@@ -130,11 +130,10 @@ def _prediction(
     parametrization: str,
 ) -> Spectrum:
     n, d = x.shape
-    sizes = _hidden_sizes(widths, outputs)
-    _check_loss(loss, outputs)
+    sizes = _hidden_sizes(widths)
+    if loss == "cross-entropy" and outputs < 2:
+        raise InvalidInput("cross-entropy needs at least two outputs")
     weights, biases = _variances(weight_variance, bias_variance, len(sizes) + 1)
-    if parametrization not in ("standard", "ntk", "mup"):
-        raise InvalidInput(f"parametrization must be standard, ntk or mup; got {parametrization!r}")
     fans = [d, *sizes]
     features, derivatives = _forward(x, sizes, activation, weights, biases, fans)
     parts = _backward(features, derivatives, fans, weights, biases, parametrization)
@@ -250,10 +249,10 @@ def _inputs(inputs: int | ArrayLike, samples: int | None, rng: int | np.random.G
     return x
 
 
-def _hidden_sizes(widths: Sequence[int], outputs: int) -> list[int]:
+def _hidden_sizes(widths: Sequence[int]) -> list[int]:
     sizes = [int(w) for w in widths]
-    if not sizes or min(sizes) < 2 or outputs < 1:
-        raise InvalidInput(f"widths must hold at least one number >= 2, outputs >= 1; got {widths!r}, {outputs!r}")
+    if not sizes or min(sizes) < 2:
+        raise InvalidInput(f"widths must hold at least one number >= 2; got {widths!r}")
     return sizes
 
 
@@ -279,14 +278,6 @@ def _variances(
         if value is not None and not 0 <= value < math.inf:
             raise InvalidInput(f"bias_variance must be finite and not negative; got {value!r}")
     return weights, biases
-
-
-def _check_loss(loss: str, outputs: int) -> None:
-    known = ("half squared", "squared", "cross-entropy")
-    if loss not in known:
-        raise InvalidInput(f"loss must be one of {', '.join(known)}; got {loss!r}")
-    if loss == "cross-entropy" and outputs < 2:
-        raise InvalidInput("cross-entropy needs at least two outputs")
 
 
 def _sharing_factor(directions: float, widths: list[int], active: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -175,12 +175,10 @@ class RowPerturbation(_DesignSet):
     """
 
     design: Any
-    radius: float
+    radius: Nonnegative
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "design", _design(self.design, "design"))
-        if not 0 <= self.radius < np.inf:
-            raise InvalidInput(f"radius must be nonnegative and finite; got {self.radius!r}")
 
     @property
     def size(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
 from surefoot.spectra.types import Bounds
@@ -121,15 +121,11 @@ class Ball(UncertaintySet):
     """
 
     center: Any
-    radius: float
+    radius: Nonnegative
     norm: Literal["spectral", "frobenius"] = "spectral"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "center", symmetric(self.center, "center"))
-        if not 0 <= self.radius < np.inf:
-            raise InvalidInput(f"radius must be nonnegative and finite; got {self.radius!r}")
-        if self.norm not in ("spectral", "frobenius"):
-            raise InvalidInput(f"norm must be 'spectral' or 'frobenius'; got {self.norm!r}")
 
     @property
     def size(self) -> int:

@@ -12,17 +12,21 @@ from surefoot.training.curvature._jacobian import outer_product
 from surefoot.training.curvature.linearised import (
     Curvature,
     Linearised,
-    as_scalar,
     check_differentiable,
     refuse_reentrant_checkpoints,
 )
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model import Supervised
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, as_scalar
+from surefoot.training.model.sandbox import explain_lone_sample
 from surefoot.training.model.trees import first_sizes, take
 
 # Sums in another order differ by rounding; a loss that is no mean over samples differs by its own size.
 MEAN_AGREES = 1e-3
+LONE = (
+    "batch normalisation in train mode needs more than one sample, so samples have no losses of their own; call "
+    "model.eval(), or use supervised(criterion)"
+)
 
 
 @checked
@@ -167,15 +171,8 @@ def _one_by_one(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
             f"cannot tell samples apart by leading dimensions {sorted(sizes)}; give batches of tensors that share one"
         )
     size = sizes.pop()
-    try:
+    with explain_lone_sample(LONE):
         return torch.stack([as_scalar(loss(model, take(batch, torch.tensor([i]), size))) for i in range(size)])
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InvalidInput(
-            "batch normalisation in train mode needs more than one sample, so samples have no losses of their own; "
-            "call model.eval(), or use supervised(criterion)"
-        ) from error
 
 
 def _check_mean(whole: float, mean: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.training.curvature._jacobian import outer_product
 from surefoot.training.curvature.gauss_newton import GaussNewtonOf
@@ -30,7 +30,7 @@ def fisher(
     loss: Loss,
     data: Any,
     *,
-    draws: int | None = None,
+    draws: Count | None = None,
     rng: int = 0,
     parameters: str | Iterable[Any] | None = None,
     max_memory: int = DEFAULT_MEMORY,
@@ -89,8 +89,6 @@ def fisher(
     own = draws is None and callable(loss) and not isinstance(loss, Supervised)
     # a loss of the model's own is read through its logits, where it is seen which criterion it is
     score = None if own else _score_of(loss)
-    if draws is not None and draws < 1:
-        raise InvalidInput(f"draws must be at least 1, or None for the exact expectation; got {draws!r}")
     if draws is None or score is None or not isinstance(loss, Supervised):
         curvature: Curvature = GaussNewtonOf(loss)
     else:

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput
 from surefoot.training.curvature.linearised import HessianOf
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, refuse_criterion
 
 
 @checked
@@ -93,12 +93,7 @@ def hessian(
     >>> H @ [1.0, 1.0]  # 2 X'X / n
     array([1., 4.])
     """
-    if not callable(loss):
-        raise InvalidType(f"loss must be callable as loss(model, batch); got a {type(loss).__name__}")
-    if isinstance(loss, nn.Module):
-        raise InvalidType(f"{type(loss).__name__} is a criterion; wrap it: supervised({type(loss).__name__}())")
-    if not max_memory >= 0:
-        raise InvalidInput(f"max_memory is a number of bytes, at least 0; got {max_memory!r}")
+    refuse_criterion(loss)
     if autocast not in (None, torch.bfloat16):
         raise InvalidInput(f"autocast can be torch.bfloat16 or None; got {autocast!r}: float16 overflows in products")
     return CurvatureOperator(

@@ -77,11 +77,8 @@ def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequen
         If the loss is not known to be convex in them: neither a cross-entropy nor a mean square.
     """
     seen: list[Any] = []
-    handle = model.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    try:
+    with model.register_forward_hook(lambda _module, _inputs, output: seen.append(output)):
         value = check_differentiable(loss(model, batch))
-    finally:
-        handle.remove()
     output = seen[0] if len(seen) == 1 else None
     z = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if not isinstance(z, Tensor) or not z.requires_grad:

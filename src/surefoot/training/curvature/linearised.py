@@ -9,19 +9,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotSmooth
+from surefoot.errors import InvalidInput, NotFinite, NotSmooth
 from surefoot.training.curvature._autocast import autocast_to
 from surefoot.training.model import Supervised
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, as_scalar
 
 __all__ = [
     "Curvature",
     "HessianOf",
     "Linearised",
-    "as_scalar",
     "check_differentiable",
     "explain",
-    "one_sample",
     "refuse_reentrant_checkpoints",
 ]
 
@@ -177,29 +175,6 @@ def check_differentiable(returned: Any) -> Tensor:
     return value
 
 
-def as_scalar(value: Any) -> Tensor:
-    """What a loss returned, as a tensor of shape ().
-
-    Raises
-    ------
-    InvalidType
-        If it is no real tensor.
-    InvalidInput
-        If it is not one number.
-    """
-    if not isinstance(value, Tensor):
-        raise InvalidType(
-            f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "
-            "(no .item(), so that it can be differentiated)"
-        )
-    if value.numel() != 1:
-        shape = tuple(value.shape)
-        raise InvalidInput(f"loss(model, batch) must be one number; got shape {shape}: take its mean()")
-    if value.is_complex():
-        raise InvalidType(f"loss(model, batch) must be real; got {value.dtype}")
-    return value.reshape(())
-
-
 def refuse_reentrant_checkpoints(value: Tensor) -> None:
     """A reentrant checkpoint hides its parameters from the graph: they would silently count as unused.
 
@@ -221,16 +196,6 @@ def refuse_reentrant_checkpoints(value: Tensor) -> None:
             )
         seen.add(node)
         waiting.extend(after for after, _ in node.next_functions)
-
-
-def one_sample(error: ValueError, i: int, batches: int) -> Exception:
-    """What batch normalisation says of a batch of one sample, as an error of ours; any other error as it is."""
-    if "more than 1 value per channel" not in str(error):
-        return error
-    return InvalidInput(
-        f"batch {i + 1} of {batches} has one sample, and batch normalisation in train mode needs more; leave it out "
-        "(drop_last=True), or call model.eval()"
-    )
 
 
 def explain(error: RuntimeError) -> NotSmooth:

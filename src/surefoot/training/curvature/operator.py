@@ -4,29 +4,31 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable, SurefootError
 from surefoot.operators import Array, Operator
 from surefoot.progress import Progress
 from surefoot.spectra.measured.ends import Which, expected_products
 from surefoot.spectra.measured.lanczos import MAX_BASIS_BYTES, ROWS
+from surefoot.tables import abridge
 from surefoot.training.curvature._autocast import autocast_error
 from surefoot.training.curvature._memory import footprint
 from surefoot.training.curvature._self_check import self_check
 from surefoot.training.curvature.cost import CurvatureCost
-from surefoot.training.curvature.linearised import Curvature, HessianOf, Linearised, explain, one_sample
+from surefoot.training.curvature.linearised import Curvature, HessianOf, Linearised, explain
 from surefoot.training.model.agreement import local
 from surefoot.training.model.batches import Batches, check_weights, gather
 from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
 from surefoot.training.model.sandbox import (
     couples_samples,
+    explain_lone_sample,
     isolate,
     plain_module,
     random_modules,
@@ -97,7 +99,7 @@ class CurvatureOperator(Operator):
         *,
         loss: Any,
         parameters: str | Iterable[Any] | None = None,
-        max_memory: int = DEFAULT_MEMORY,
+        max_memory: Annotated[int, Range("[0, inf)")] = DEFAULT_MEMORY,
         count: Callable[[Any], float] | None = None,
         check: bool = True,
         progress: Progress | None = None,
@@ -181,17 +183,12 @@ class CurvatureOperator(Operator):
         CurvatureOperator
             Of its own: it does not follow the model.
         """
-        model = copy.deepcopy(self.model).double()
         batches = self.batches if samples is None else few(self.batches, samples)
         items = tuple(to_double(on_device(batch, self._device)) for batch in batches.items)
-        return CurvatureOperator(
-            model,
-            self.curvature.in_double(),
-            replace(batches, items=items),
-            loss=self.loss,
-            parameters=self.names,
-            max_memory=self.max_memory,
-            check=False,
+        return self._unchecked(
+            model=copy.deepcopy(self.model).double(),
+            curvature=self.curvature.in_double(),
+            data=replace(batches, items=items),
             ranks=self.ranks if samples is None else Ranks(),
         )
 
@@ -204,17 +201,12 @@ class CurvatureOperator(Operator):
         full : bool
             Without autocast.
         """
-        curvature: Any = self.curvature
-        return CurvatureOperator(
-            self.model,
-            curvature.in_full() if full else curvature,
-            few(self.batches, samples),
-            loss=self.loss,
-            parameters=self.names,
-            max_memory=self.max_memory,
-            check=False,
-            ranks=Ranks(),
-        )
+        curvature = self.curvature.in_full() if full else self.curvature
+        return self._unchecked(curvature=curvature, data=few(self.batches, samples), ranks=Ranks())
+
+    def on(self, batch: Any) -> "CurvatureOperator":
+        """The operator on another batch in place of the data, at the same point."""
+        return self._unchecked(data=Batches((batch,), (1.0,)))
 
     def restricted(self, parameters: Iterable[Any], *, max_memory: int | None = None) -> "CurvatureOperator":
         """The diagonal block of some of the parameters, on the same data.
@@ -240,17 +232,16 @@ class CurvatureOperator(Operator):
         others = [name for name in block.names if name not in self.names]
         if others:
             raise InvalidInput(f"{', '.join(others[:4])} is not in this operator's block; restrict one that has it")
-        return CurvatureOperator(
-            self.model,
-            self.curvature,
-            self.batches,
-            loss=self.loss,
-            parameters=block.names,
-            max_memory=self.max_memory if max_memory is None else max_memory,
-            check=False,
-            progress=self.progress,
-            ranks=self.ranks,
-        )
+        memory = self.max_memory if max_memory is None else max_memory
+        return self._unchecked(parameters=block.names, max_memory=memory, progress=self.progress)
+
+    def _unchecked(self, **changes: Any) -> "CurvatureOperator":
+        """The same operator with some arguments changed, without another self-check."""
+        own: dict[str, Any] = {
+            "model": self.model, "curvature": self.curvature, "data": self.batches, "loss": self.loss,
+            "parameters": self.names, "max_memory": self.max_memory, "ranks": self.ranks, "check": False,
+        }  # fmt: skip
+        return CurvatureOperator(**own | changes)
 
     def release(self) -> None:
         """Free the graphs that are kept; the next product builds them again."""
@@ -440,9 +431,13 @@ class CurvatureOperator(Operator):
 
     def _linearised(self, i: int) -> Linearised:
         batch = on_device(self.batches.items[i], self._device)
+        lone = (
+            f"batch {i + 1} of {len(self.batches.items)} has one sample, and batch normalisation in train mode needs "
+            "more; leave it out (drop_last=True), or call model.eval()"
+        )
         try:
             # each batch meets the buffers as they are: what one changes in train mode another must not see
-            with set_buffers_aside(self.model), self._assembled():
+            with explain_lone_sample(lone), set_buffers_aside(self.model), self._assembled():
                 return self._curvature_of(i).linearise(self.model, batch, self.block.tensors)
         except SurefootError:
             raise
@@ -450,8 +445,6 @@ class CurvatureOperator(Operator):
             if any(word in str(error) for word in ("backward", "derivative", "differentiation")):
                 raise explain(error) from error
             raise
-        except ValueError as error:
-            raise one_sample(error, i, len(self.batches.items)) from error
 
     def _curvature_of(self, i: int) -> Curvature:
         """The curvature of batch i; with sharded parameters of its share in the mean, since derivatives are summed."""
@@ -519,8 +512,7 @@ def few(batches: Batches, samples: int) -> Batches:
 
 def _not_repeatable(model: nn.Module, first: float, again: float) -> str:
     seen = f"two evaluations of the loss on one batch gave {first:.9g} and {again:.9g}"
-    active = list(random_modules(model))
+    active = abridge(list(random_modules(model)))
     if active:
-        listed = ", ".join([*active[:6], "..."] if len(active) > 6 else active)
-        return f"{seen}: dropout is active in train mode ({listed}); call model.eval(), or .eval() on those modules"
+        return f"{seen}: dropout is active in train mode ({active}); call model.eval(), or .eval() on those modules"
     return f"{seen}: the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"

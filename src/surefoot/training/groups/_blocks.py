@@ -6,7 +6,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.optimizers.frozen import freeze
@@ -56,7 +56,6 @@ def blocks(
     >>> {name: block.shape for name, block in blocks(H).items()}
     {'0': (9, 9), '2': (4, 4)}
     """
-    _check(H)
     chosen = _select(H, by, optimizer)
     if not chosen:
         raise InvalidInput("by selects no block; give at least one name")
@@ -106,13 +105,7 @@ def optimizer_curvature(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
     >>> (optimizer_curvature(H, adam) @ [1.0, 1.0]).round(4)
     array([1., 1.])
     """
-    _check(H)
     return freeze(H, optimizer).curvature(H)
-
-
-def _check(H: Any) -> None:
-    if not isinstance(H, CurvatureOperator):
-        raise InvalidType(f"H must be a curvature operator from hessian(model, loss, data); got {type(H).__name__}")
 
 
 def _select(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[str, list[Any]]:

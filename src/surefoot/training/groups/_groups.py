@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Count, Range, checked
+from surefoot.errors import InvalidInput
 from surefoot.noise.estimate import unbiased
 from surefoot.records import Record, left_out
 from surefoot.spectra import Bounds, spectrum
@@ -80,7 +80,10 @@ class GroupAdvice(Record):
     evidence: tuple[GroupEvidence, ...]
     param_groups: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False, metadata=left_out())
 
-    def schedules(self, total: int, warmup: float = WARMUP) -> list[Callable[[int], float]]:
+    @checked
+    def schedules(
+        self, total: Count, warmup: Annotated[float, Range("[0, 1)")] = WARMUP
+    ) -> list[Callable[[int], float]]:
         """The factor of each group's rate at each step, for ``torch.optim.lr_scheduler.LambdaLR``.
 
         Parameters
@@ -95,8 +98,6 @@ class GroupAdvice(Record):
         InvalidInput
             If total is not positive or warmup not in [0, 1).
         """
-        if total < 1 or not 0 <= warmup < 1:
-            raise InvalidInput(f"total must be positive and warmup in [0, 1); got {total!r} and {warmup!r}")
         rise = round(warmup * total)
         kinds = {row.name: row.schedule for row in self.evidence}
 
@@ -189,8 +190,6 @@ def suggest_groups(
     >>> fresh = torch.optim.AdamW(advice.param_groups)
     """
     optimizer = unwrap(optimizer)
-    if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
     model = plain_module(model)
     rate = _one_rate(optimizer)
     curvature = hessian(model, loss, data)

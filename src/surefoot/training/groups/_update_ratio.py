@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Count, checked
+from surefoot.errors import InvalidInput
 from surefoot.records import VERSION, Record, encode
 from surefoot.training.optimizers.unwrapped import unwrap
 
@@ -139,7 +139,7 @@ class UpdateRatios:
 
 @checked
 def update_ratios(
-    optimizer: Optimizer, *, groups: Mapping[str, Iterable[Tensor]] | None = None, every: int = 1
+    optimizer: Optimizer, *, groups: Mapping[str, Iterable[Tensor]] | None = None, every: Count = 1
 ) -> UpdateRatios:
     """Record the update-to-weight ratio per group while an optimizer steps.
 
@@ -182,10 +182,6 @@ def update_ratios(
     0.05
     """
     optimizer = unwrap(optimizer)
-    if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {type(optimizer).__name__}")
-    if every < 1:
-        raise InvalidInput(f"every must be at least 1; got {every!r}")
     own: dict[str, Any] = {}
     for i, group in enumerate(optimizer.param_groups):
         name = str(group.get("name", f"group {i}"))

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.batches import Batches
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, as_scalar
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.sandbox import keep_random_state, random_modules, set_buffers_aside
 from surefoot.training.model.trees import on_device

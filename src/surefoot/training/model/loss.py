@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 
-__all__ = ["Loss", "Supervised", "causal_lm", "supervised"]
+__all__ = ["Loss", "LossModule", "Supervised", "as_scalar", "causal_lm", "refuse_criterion", "supervised"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -86,8 +86,6 @@ def supervised(
     """
     if isinstance(criterion, type):
         raise InvalidType(f"criterion is the class {criterion.__name__}; give an instance: {criterion.__name__}()")
-    if not callable(criterion):
-        raise InvalidType(f"criterion must be callable as criterion(output, target); got {criterion!r}")
     reduction = _option(criterion, "reduction", "mean")
     if reduction != "mean":
         raise InvalidInput(f"criterion has reduction={reduction!r}; a step size needs the mean: reduction='mean'")
@@ -247,6 +245,54 @@ class Supervised:
 
     def __repr__(self) -> str:
         return f"supervised({self.name})"
+
+
+class LossModule(nn.Module):
+    """A model and its loss as one module, so that every access to a parameter inside it can be redirected."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> Tensor:
+        """The loss of a batch."""
+        return as_scalar(self.loss(self.model, batch))
+
+
+def refuse_criterion(loss: Loss) -> None:
+    """Nothing, unless the loss is a module, which does not know the model.
+
+    Raises
+    ------
+    InvalidType
+        If it is.
+    """
+    if isinstance(loss, nn.Module):
+        name = type(loss).__name__
+        raise InvalidType(f"loss must be loss(model, batch) and {name} is a criterion; wrap it: supervised({name}())")
+
+
+def as_scalar(value: Any) -> Tensor:
+    """What a loss returned, as a tensor of shape ().
+
+    Raises
+    ------
+    InvalidType
+        If it is no real tensor.
+    InvalidInput
+        If it is not one number.
+    """
+    if not isinstance(value, Tensor):
+        raise InvalidType(
+            f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "
+            "(no .item(), so that it can be differentiated)"
+        )
+    if value.numel() != 1:
+        shape = tuple(value.shape)
+        raise InvalidInput(f"loss(model, batch) must be one number; got shape {shape}: take its mean()")
+    if value.is_complex():
+        raise InvalidType(f"loss(model, batch) must be real; got {value.dtype}")
+    return value.reshape(())
 
 
 def _parts(batch: Any, target: str | Callable[[Any], Any] | None = None) -> tuple[tuple[Any, ...], dict[str, Any], Any]:

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators import Array, Space
+from surefoot.tables import abridge
 from surefoot.training.model.shards import ShardedSpace, Shards, is_sharded
 
 __all__ = ["Block", "refuse_hooks", "select"]
@@ -122,8 +123,6 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
     InvalidInput
         If no trainable parameter is left, a name or parameter is not of the model, or one chosen is frozen.
     """
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
     named = list(model.named_parameters())
     if parameters is not None:
         wanted = _chosen_ids(model, named, parameters)
@@ -158,10 +157,9 @@ def refuse_hooks(block: Block) -> None:
     """
     hooked = [name for name, p in zip(block.names, block.tensors, strict=True) if p._backward_hooks]
     if hooked:
-        listed = ", ".join(hooked[:4]) + (", ..." if len(hooked) > 4 else "")
         raise InvalidInput(
-            f"parameter {listed} has a gradient hook (register_hook), so products would be those of the changed "
-            "gradient and not of the loss; remove it while measuring (handle.remove())"
+            f"parameter {abridge(hooked)} has a gradient hook (register_hook), so products would be those of the "
+            "changed gradient and not of the loss; remove it while measuring (handle.remove())"
         )
 
 

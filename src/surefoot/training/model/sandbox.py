@@ -11,16 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from surefoot.errors import InvalidInput, NotRepeatable
+from surefoot.tables import abridge
 from surefoot.training.model._corrections import Corrected
 from surefoot.training.model.internals import BatchNorm, Dropout, buffer_table
 
 __all__ = [
     "couples_samples",
+    "explain_lone_sample",
     "isolate",
     "keep_random_state",
     "plain_module",
     "random_modules",
     "random_states",
+    "refuse_dropout",
     "same_states",
     "set_buffers_aside",
     "threads_for",
@@ -167,6 +171,32 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
         if module.training and draws:
             found[name or type(module).__name__] = module
     return found
+
+
+def refuse_dropout(model: nn.Module) -> None:
+    """Nothing, unless a module draws random numbers: another function at each call has no curvature and no noise.
+
+    Raises
+    ------
+    NotRepeatable
+        If one does.
+    """
+    active = list(random_modules(model))
+    if active:
+        raise NotRepeatable(
+            f"dropout is active in train mode ({abridge(active)}); call model.eval(), or .eval() on those modules"
+        )
+
+
+@contextmanager
+def explain_lone_sample(reason: str) -> Generator[None]:
+    """Raise an InvalidInput with this reason where batch normalisation is given one sample to normalise over."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InvalidInput(reason) from error
 
 
 def couples_samples(model: nn.Module) -> bool:

@@ -134,12 +134,10 @@ class Shards:
             for module, name, parameter in own:
                 parameter_table(module)[name] = parameter
 
-        handles = [unit.register_forward_pre_hook(before), unit.register_forward_hook(after)]
         try:
-            yield
+            with unit.register_forward_pre_hook(before), unit.register_forward_hook(after):
+                yield
         finally:
-            for handle in handles:
-                handle.remove()
             after()
 
     def _note(self, whole: Any, i: int) -> Tensor:

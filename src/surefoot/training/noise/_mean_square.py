@@ -1,7 +1,6 @@
 """The largest rate at which SGD on a model is stable in the mean square, by its Gauss-Newton curvature."""
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -18,7 +17,7 @@ from surefoot.training.model.batches import Batches, gather, sample_count
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.parameters import Block, select
-from surefoot.training.model.sandbox import isolate, plain_module
+from surefoot.training.model.sandbox import explain_lone_sample, isolate, plain_module
 from surefoot.training.model.trees import on_device, take
 from surefoot.training.noise._sources import check_repeatable
 
@@ -122,7 +121,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
             alone = on_device(take(item, torch.tensor([i]), size), device)
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
-            with _explain_coupling(), isolate(model):
+            with explain_lone_sample(COUPLED), isolate(model):
                 outputs, target = loss.outputs(model, alone)
                 total += float(loss.criterion(outputs, target).detach())
                 if not found:
@@ -137,16 +136,6 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
         if abs(whole - total / size) > AGREES * max(abs(whole), abs(total / size)):
             raise InvalidInput(COUPLED)
     return torch.stack(found)
-
-
-@contextmanager
-def _explain_coupling() -> Generator[None]:
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InvalidInput(COUPLED) from error
 
 
 def _root(loss: Supervised, outputs: Tensor, target: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
 from surefoot.noise.source import Source
 from surefoot.operators import Array
-from surefoot.training.curvature.linearised import as_scalar, check_differentiable
+from surefoot.training.curvature.linearised import check_differentiable
 from surefoot.training.model.batches import Batches, sample_count
+from surefoot.training.model.loss import LossModule
 from surefoot.training.model.parameters import Block
-from surefoot.training.model.sandbox import isolate, random_modules, threads_for
+from surefoot.training.model.sandbox import explain_lone_sample, isolate, refuse_dropout, threads_for
 from surefoot.training.model.trees import first_sizes, leaves, map_tensors, on_device, take
 
 # Numbers in memory for the gradients of some samples (64 MB), and samples at most, for the sake of their activations;
@@ -27,6 +28,10 @@ CHUNK, MOST_AT_ONCE = 1 << 23, 512
 AGREES = 1e-2
 # Two evaluations of a deterministic loss differ by the order of sums at most: so many eps of the loss pass as that.
 REPEATABLE = 256
+LONE = (
+    "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer groups, or "
+    "call model.eval()"
+)
 
 
 class ModelSource(Source):
@@ -53,21 +58,13 @@ class ModelSource(Source):
         InvalidInput
             If batch normalisation has nothing to normalise over.
         """
-        try:
-            shards = self.block.shards
-            assembled = nullcontext() if shards is None else shards.assemble(self.model)
-            with isolate(self.model), threads_for(0, self.block.size), assembled:
-                value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
-                # derivatives by sharded parameters are summed over processes: the mean is asked for
-                value = value if shards is None else value / shards.size
-                found = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise InvalidInput(
-                "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer "
-                "groups, or call model.eval()"
-            ) from error
+        shards = self.block.shards
+        assembled = nullcontext() if shards is None else shards.assemble(self.model)
+        with explain_lone_sample(LONE), isolate(self.model), threads_for(0, self.block.size), assembled:
+            value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
+            # derivatives by sharded parameters are summed over processes: the mean is asked for
+            value = value if shards is None else value / shards.size
+            found = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
         vector = self.block.zeros()
         self.block.add(vector, cast("Sequence[Tensor | None]", found), 1.0)
         return self.finite(vector)
@@ -217,7 +214,7 @@ class SampleSource(ModelSource):
             return self.gradient(take(batch, index, size))[None]
         batch = on_device(take(batch, index, size), self.device)
         mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
-        whole = _WithLoss(self.model, self.loss)
+        whole = LossModule(self.model, self.loss)
         parameters = {f"model.{name}": p.detach() for name, p in zip(self.block.names, self.block.tensors, strict=True)}
 
         def one(values: dict[str, Tensor], sample: Sequence[Tensor]) -> Tensor:
@@ -236,17 +233,6 @@ class CoupledSamples(InvalidInput):
     """Samples have no gradients of their own."""
 
 
-class _WithLoss(nn.Module):
-    """A model and its loss as one module, whose parameters can be exchanged."""
-
-    def __init__(self, model: nn.Module, loss: Any) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def forward(self, batch: Any) -> Tensor:
-        return as_scalar(self.loss(self.model, batch))
-
-
 def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
     """The noise is that of the data: a model that draws random numbers would add its own.
 
@@ -255,12 +241,7 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
     NotRepeatable
         If two evaluations differ.
     """
-    active = list(random_modules(model))
-    if active:
-        listed = ", ".join([*active[:6], "..."] if len(active) > 6 else active)
-        raise NotRepeatable(
-            f"dropout is active in train mode ({listed}); call model.eval(), or .eval() on those modules"
-        )
+    refuse_dropout(model)
     with isolate(model):
         state = torch.get_rng_state()
         first, again = (check_differentiable(loss(model, batch)) for _ in range(2))

@@ -1,12 +1,12 @@
 """The noise of a model's gradients, with intervals."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.checks import Fraction, Range, checked
+from surefoot.errors import InvalidInput, NotFinite
 from surefoot.noise import GradientNoise
 from surefoot.noise.estimate import LEAST_GROUPS
 from surefoot.noise.source import measure_noise
@@ -25,6 +25,7 @@ __all__ = ["GROUPS", "gradient_noise"]
 # of freedom is 4% wider than the normal), few enough for a product with each. The mean of fewer than 8 samples is far
 # from normal where gradients are skewed, and the interval assumes that it is.
 GROUPS, LEAST_SAMPLES = 32, 8
+Groups = Annotated[int, Range(f"[{LEAST_GROUPS}, inf)")]
 # Samples that the loss is evaluated on twice: what draws random numbers does so on any.
 PROBED = 8
 
@@ -36,10 +37,10 @@ def gradient_noise(
     data: Any,
     *,
     curvature: CurvatureOperator | None = None,
-    groups: int | None = None,
-    samples: int | None = None,
+    groups: Groups | None = None,
+    samples: Groups | None = None,
     whole: bool = False,
-    failure: float = 0.05,
+    failure: Fraction = 0.05,
     parameters: str | Iterable[Any] | None = None,
     count: Callable[[Any], float] | None = None,
     rng: int = 0,
@@ -119,12 +120,6 @@ def gradient_noise(
     >>> noise.variance, noise.square, noise.scale  # gradients -2, -4, -6, -8
     (5.0, 25.0, 0.2)
     """
-    if not 0 < failure < 1:
-        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
-    if groups is not None and groups < LEAST_GROUPS:
-        raise InvalidInput(f"groups must be at least {LEAST_GROUPS}; got {groups!r}")
-    if samples is not None and samples < LEAST_GROUPS:
-        raise InvalidInput(f"samples must be at least {LEAST_GROUPS}; got {samples!r}")
     if whole and (groups is not None or curvature is not None or samples is not None):
         raise InvalidInput(
             "whole=True is about the single samples of all the data; leave out groups, samples, curvature"
@@ -168,11 +163,7 @@ def _product(curvature: CurvatureOperator) -> Callable[[Tensor], Tensor]:
     return product
 
 
-def _check_curvature(curvature: Any, names: tuple[str, ...]) -> None:
-    if not isinstance(curvature, CurvatureOperator):
-        raise InvalidType(
-            f"curvature must be an operator such as gauss_newton(model, loss, data); got a {type(curvature).__name__}"
-        )
+def _check_curvature(curvature: CurvatureOperator, names: tuple[str, ...]) -> None:
     if curvature.names != names:
         raise InvalidInput(
             f"the curvature is of {len(curvature.names)} parameter tensors and the noise of {len(names)}, not the same "

@@ -8,7 +8,6 @@ import numpy as np
 from torch.optim import Optimizer
 
 from surefoot.checks import Positive, checked
-from surefoot.errors import InvalidType
 from surefoot.methods import EMAMomentum
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum, spectrum
@@ -85,8 +84,6 @@ def optimizer_limits(
     >>> round(optimizer_limits(H, sgd).stable, 4)  # 2 (1 + 0.9) / 2
     1.9
     """
-    if not isinstance(H, CurvatureOperator):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidType(f"H must be a curvature operator from hessian(model, loss, data); got {type(H).__name__}")
     frozen = freeze(H, optimizer)
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
     if frozen.decays[1]:

@@ -1,11 +1,13 @@
 """Amplification of updates that only PyTorch's adaptive optimizers have."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from surefoot.errors import InvalidInput
+from surefoot.checks import Range, checked
 from surefoot.methods import Flow, Method, State
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class NesterovAverage(Method):
     """An averaged gradient with a look ahead, the first moment of ``torch.optim.NAdam``.
@@ -35,13 +37,8 @@ class NesterovAverage(Method):
     13.571429
     """
 
-    beta: float = 0.9
-    look: float = 0.9
-
-    def __post_init__(self) -> None:
-        for name, value in (("beta", self.beta), ("look", self.look)):
-            if not 0 <= value < 1:
-                raise InvalidInput(f"{name} must be in [0, 1); got {value!r}")
+    beta: Annotated[float, Range("[0, 1)")] = 0.9
+    look: Annotated[float, Range("[0, 1)")] = 0.9
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import Method
 from surefoot.operators import Operator, scaled, shifted
+from surefoot.tables import abridge
 from surefoot.training.curvature import CurvatureOperator
 from surefoot.training.model.agreement import local
 from surefoot.training.model.parameters import Block
@@ -116,8 +117,6 @@ def family_of(optimizer: Optimizer) -> Family:
         If nothing is.
     """
     name = type(optimizer).__name__
-    if not isinstance(optimizer, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidType(f"optimizer must be a torch.optim.Optimizer; got a {name}")
     # not isinstance: a subclass may update differently
     family = FAMILIES.get(type(optimizer))
     if family is None:
@@ -255,8 +254,8 @@ def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
     missing = [name for name, p in zip(block.names, block.owners, strict=True) if id(p) not in owner]
     if missing:
         raise InvalidInput(
-            f"the optimizer does not train {', '.join(missing[:4])}{', ...' if len(missing) > 4 else ''}; restrict "
-            "the curvature to what it trains: hessian(..., parameters=...)"
+            f"the optimizer does not train {abridge(missing)}; restrict the curvature to what it trains: "
+            "hessian(..., parameters=...)"
         )
     groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.owners]
     return groups

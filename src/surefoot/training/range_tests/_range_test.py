@@ -5,19 +5,19 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Range, checked
 from surefoot.errors import Interrupted, InvalidInput, InvalidType, NotFinite
 from surefoot.rules.training.autopilot import Autopilot
 from surefoot.rules.training.choice import choose
 from surefoot.solvers import Ending
 from surefoot.training.model.batches import Batches, gather, generators
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, refuse_criterion
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.sandbox import keep_random_state, plain_module
 from surefoot.training.optimizers.unwrapped import refuse_maximizing, tunes_itself, unwrap
@@ -40,8 +40,8 @@ def range_test(
     data: Any,
     optimizer: Optimizer,
     *,
-    total_steps: int = 500,
-    steps: int | None = None,
+    total_steps: Count = 500,
+    steps: Annotated[int, Range(f"[{COPIES * SHORTEST + FIRST}, inf)")] | None = None,
     rng: int = 0,
 ) -> RangeTest:
     """The peak rate for a training with this optimizer that anneals, from a rehearsal on copies.
@@ -109,7 +109,7 @@ def range_test(
     """
     model = plain_module(model)
     optimizer = unwrap(optimizer)
-    _check(model, loss, optimizer, total_steps, steps)
+    _check(model, loss, optimizer)
     rule = Autopilot(length=None if steps is None else (steps - FIRST) // COPIES)
     visits = MiniBatches(_some_batches(data, loss, rule.rehearsal(total_steps) + 1), 1 << 62, rng)
     run = SmallRun(model, loss, optimizer, rule, total_steps, rng)
@@ -125,20 +125,14 @@ def range_test(
     return _result(run, trouble)
 
 
-def _check(model: Any, loss: Any, optimizer: Any, total_steps: int, steps: int | None) -> None:
-    if not callable(loss) or isinstance(loss, nn.Module):
-        raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
+def _check(model: nn.Module, loss: Loss, optimizer: Any) -> None:
+    refuse_criterion(loss)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise InvalidType(f"{type(optimizer).__name__}.step needs a closure; such steps have no rate to test")
     if tunes_itself(optimizer):
         raise InvalidInput(f"{type(optimizer).__name__} finds a rate of its own; test an optimizer that takes one")
     refuse_maximizing(optimizer)
-    if total_steps < 1:
-        raise InvalidInput(f"total_steps must be at least 1; got {total_steps!r}")
-    least = COPIES * SHORTEST + FIRST
-    if steps is not None and steps < least:
-        raise InvalidInput(f"steps={steps!r} is too few for {COPIES} rehearsals; give at least {least}")
     own = {id(p) for p in model.parameters() if p.requires_grad}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         raise InvalidInput("the optimizer trains no parameter of the model; make it from model.parameters()")

@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.rules.training.autopilot import Autopilot, AutopilotState
 from surefoot.rules.training.choice import JUDGES
-from surefoot.training.curvature.linearised import as_scalar
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, as_scalar
 from surefoot.training.model.sandbox import keep_random_state
 from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Positive, checked
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.spectra import Bounds
 from surefoot.training.model.internals import BatchNorm
@@ -31,10 +31,10 @@ def residual_stability(
     *,
     loss: Loss | None = None,
     blocks: Blocks = None,
-    samples: int | None = 1,
-    rtol: float = 0.05,
-    failure: float = 1e-3,
-    max_products: int = 40,
+    samples: Count | None = 1,
+    rtol: Positive = 0.05,
+    failure: Fraction = 1e-3,
+    max_products: Count = 40,
     rng: int = 0,
 ) -> ResidualStability:
     """Each residual block x + h g(x) as a step of forward Euler, and the growth of signal and gradient across depth.
@@ -200,8 +200,6 @@ def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
 
 
 def _some_samples(model: nn.Module, batch: Any, samples: int | None) -> tuple[Any, int]:
-    if samples is not None and samples < 1:
-        raise InvalidInput(f"samples must be at least 1; got {samples!r}")
     sizes = set(first_sizes(batch))
     size = min(sizes, default=1)
     if samples is None or len(sizes) != 1 or samples >= size:

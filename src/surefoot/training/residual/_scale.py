@@ -112,8 +112,6 @@ def scale_residuals(
     >>> torch.equal(model(x), before)
     True
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidType(f"model must be a torch.nn.Module, whose modules can be hooked; got a {type(model).__name__}")
     model, blocks = as_model(model, blocks)
     model, batch = prepare(model, data, loss)
     record = run(model, batch, loss)

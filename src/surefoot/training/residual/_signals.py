@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
-from surefoot.training.curvature.linearised import as_scalar
+from surefoot.errors import InvalidInput, NotFinite
 from surefoot.training.model.batches import gather
-from surefoot.training.model.loss import Loss
-from surefoot.training.model.sandbox import plain_module, random_modules, twice_differentiable
+from surefoot.training.model.loss import Loss, as_scalar
+from surefoot.training.model.sandbox import plain_module, refuse_dropout, twice_differentiable
 from surefoot.training.model.trees import first_sizes, leaves, on_device
 from surefoot.training.residual._trace import Step, Trace, trace_forward
 
@@ -64,13 +63,7 @@ def prepare(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, 
         If there is no batch.
     """
     model = plain_module(model)
-    noisy = list(random_modules(model))
-    if noisy:
-        listed = ", ".join(noisy[:4]) + (", ..." if len(noisy) > 4 else "")
-        raise NotRepeatable(
-            f"dropout is active in train mode ({listed}): the branches are other functions at each call; "
-            "call model.eval()"
-        )
+    refuse_dropout(model)
     batch = gather(data, cast("Loss", loss)).items[0]
     if not first_sizes(batch):
         raise InvalidInput(f"the data holds no tensor with samples; got {batch!r}")

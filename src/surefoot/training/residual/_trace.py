@@ -1,7 +1,7 @@
 """One forward pass, and every x + g(x) and x - g(x) in it, by what is added to what, in any module."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,15 @@ from surefoot.training.model.trees import leaves, map_tensors
 Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: what identifies a value
 
 ADD = frozenset({torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__})
-ADD_IN_PLACE = frozenset({torch.Tensor.add_, torch.Tensor.__iadd__})
 # A step x - g(x) is x + (-g(x)); g(x) - x is none.
-SUBTRACT = frozenset({torch.sub, torch.subtract, torch.Tensor.sub, torch.Tensor.subtract, torch.Tensor.__sub__})
-SUBTRACT_IN_PLACE = frozenset({torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__})
+SUBTRACT = frozenset({
+    *(torch.sub, torch.subtract, torch.Tensor.sub, torch.Tensor.subtract, torch.Tensor.__sub__),
+    *(torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__),
+})  # fmt: skip
+IN_PLACE = frozenset({
+    *(torch.Tensor.add_, torch.Tensor.__iadd__),
+    *(torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__),
+})  # fmt: skip
 # What `scale_residuals` puts around a block: x + h (y - x).
 LERP = torch.Tensor.lerp
 
@@ -112,10 +117,7 @@ class _Additions(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is LERP and len(args) == 3:
             return self._rescale(func(*args), *args)
-        in_place, minus = (
-            func in ADD_IN_PLACE or func in SUBTRACT_IN_PLACE,
-            func in SUBTRACT or func in SUBTRACT_IN_PLACE,
-        )
+        in_place, minus = func in IN_PLACE, func in SUBTRACT
         pair = _operands(args, kwargs) if in_place or minus or func in ADD else None
         if pair is None:
             return func(*args, **kwargs)
@@ -245,7 +247,6 @@ def _unfreeze(model: nn.Module) -> Generator[None]:
 def _record_calls(model: nn.Module, record: Trace, stack: list[str]) -> Generator[None]:
     """Note every call of the model's modules."""
     entered: list[tuple[Edge | None, tuple[int, ...] | None]] = []
-    handles: list[Any] = [model.register_forward_pre_hook(_differentiable_inputs, with_kwargs=True)]
 
     def before(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
@@ -264,14 +265,12 @@ def _record_calls(model: nn.Module, record: Trace, stack: list[str]) -> Generato
 
         return hook
 
-    try:
+    with ExitStack() as hooks:
+        hooks.enter_context(model.register_forward_pre_hook(_differentiable_inputs, with_kwargs=True))
         for name, module in model.named_modules():
-            handles.append(module.register_forward_pre_hook(before(name), with_kwargs=True))
-            handles.append(module.register_forward_hook(after(name)))
+            hooks.enter_context(module.register_forward_pre_hook(before(name), with_kwargs=True))
+            hooks.enter_context(module.register_forward_hook(after(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _differentiable_inputs(_: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.tables import abridge
 from surefoot.training.residual._trace import Call, Edge, Step, Trace
 
 __all__ = ["Blocks", "Chain", "as_model", "named_steps"]
@@ -127,8 +128,7 @@ def _names_of(model: nn.Module, blocks: Any) -> list[str]:
 
 
 def _some(model: nn.Module) -> str:
-    names = [name for name, _ in model.named_modules() if name]
-    return f"the modules are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+    return f"the modules are {abridge([name for name, _ in model.named_modules() if name], 8)}"
 
 
 def _steps_of(name: str, record: Trace) -> list[Step]:

@@ -4,17 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.records import Record
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import CurvatureOperator
-from surefoot.training.model.batches import Batches
 from surefoot.training.model.minibatches import MiniBatches
 
 
@@ -55,11 +54,11 @@ class MiniBatchBias(Record):
 @checked
 def minibatch_bias(
     H: CurvatureOperator,
-    batch_size: int,
+    batch_size: Count,
     *,
-    draws: int = 8,
-    rtol: float = 0.02,
-    failure: float = 1e-3,
+    draws: Annotated[int, Range("[2, inf)")] = 8,
+    rtol: Positive = 0.02,
+    failure: Fraction = 1e-3,
     operator: Callable[[CurvatureOperator], Operator] = lambda H: H,
     rng: int = 0,
 ) -> MiniBatchBias:
@@ -89,14 +88,12 @@ def minibatch_bias(
     InvalidInput
         If a number is out of range, or the data has no curvature to compare with.
     """
-    if batch_size < 1 or draws < 2:
-        raise InvalidInput(f"batch_size must be at least 1 and draws at least 2; got {batch_size!r} and {draws!r}")
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": "largest", "rng": rng}
     whole = spectrum(operator(H), **settings)
     if whole.largest.midpoint <= 0:
         raise InvalidInput(f"the largest curvature of the data is {whole.largest}: there is nothing to compare with")
     visits = MiniBatches(H.batches, batch_size, rng)
-    found = [spectrum(operator(_on(H, batch)), **settings) for batch in islice(visits.endless(), draws)]
+    found = [spectrum(operator(H.on(batch)), **settings) for batch in islice(visits.endless(), draws)]
     largest = np.array([one.largest.midpoint for one in found])
     ratios = largest / whole.largest.midpoint
     return MiniBatchBias(
@@ -106,17 +103,4 @@ def minibatch_bias(
         ratio=float(ratios.mean()),
         standard_error=float(ratios.std(ddof=1)) / math.sqrt(draws),
         products=whole.products + sum(one.products for one in found),
-    )
-
-
-def _on(H: CurvatureOperator, batch: Any) -> CurvatureOperator:
-    return CurvatureOperator(
-        H.model,
-        H.curvature,
-        Batches((batch,), (1.0,)),
-        loss=H.loss,
-        parameters=H.names,
-        max_memory=H.max_memory,
-        check=False,
-        ranks=H.ranks,
     )

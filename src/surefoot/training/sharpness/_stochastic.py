@@ -5,13 +5,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.methods import GradientDescent
 from surefoot.operators import Operator
@@ -102,15 +102,15 @@ def stochastic_curvature(
     model: nn.Module,
     loss: Loss,
     data: Any,
-    batch_size: int,
+    batch_size: Count,
     *,
     optimizer: Optimizer | None = None,
-    draws: int = 8,
-    rate: float | None = None,
-    width: float | None = None,
+    draws: Annotated[int, Range("[2, inf)")] = 8,
+    rate: Positive | None = None,
+    width: Positive | None = None,
     count: Callable[[Any], float] | None = None,
-    rtol: float = 0.02,
-    failure: float = 0.05,
+    rtol: Positive = 0.02,
+    failure: Fraction = 0.05,
     rng: int = 0,
 ) -> StochasticCurvature:
     """The curvature along a gradient step and the largest one, from mini-batches, with upper confidence bounds.
@@ -170,14 +170,6 @@ def stochastic_curvature(
     >>> round(seen.along_upper, 4), round(seen.stable, 4)  # 2 x^2 = 2 for every sample
     (2.0, 1.0)
     """
-    if not 0 < failure < 1:
-        raise InvalidInput(f"failure must lie strictly between 0 and 1; got {failure!r}")
-    if draws < 2:
-        raise InvalidInput(f"draws must be at least 2; got {draws!r}")
-    if batch_size < 1 or (rate is not None and not 0 < rate < math.inf):
-        raise InvalidInput(f"needs batch_size >= 1 and a positive finite rate; got {batch_size!r} and {rate!r}")
-    if width is not None and not 0 < width < math.inf:
-        raise InvalidInput(f"width must be positive and finite; got {width!r}")
     model = plain_module(model)
     visits = MiniBatches(gather(data, loss, count), batch_size, rng)
     if visits.per_pass < draws + 1:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Operator
 from surefoot.spectra import Bounds
@@ -99,9 +99,9 @@ class SharpnessTracker:
         data: Any,
         optimizer: Optimizer | None = None,
         *,
-        products: int = 3,
-        cadence: int = 10,
-        longest: int = 160,
+        products: Count = 3,
+        cadence: Count = 10,
+        longest: Count = 160,
         recertify: bool = True,
         rtol: float = 0.05,
         failure: float = 1e-3,
@@ -111,9 +111,6 @@ class SharpnessTracker:
         check: bool = True,
         rng: int = 0,
     ) -> None:
-        for name, value in (("products", products), ("cadence", cadence), ("longest", longest)):
-            if value < 1:
-                raise InvalidInput(f"{name} must be at least 1; got {value!r}")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.max_products, self.longest, self.recertify = products, longest, recertify
         self.rtol, self.failure, self.rng = rtol, failure, rng

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
+from surefoot.checks import Positive, checked
+from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array
-from surefoot.training.curvature.linearised import as_scalar
 from surefoot.training.model.batches import Batches, gather
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, LossModule, refuse_criterion
 from surefoot.training.model.parameters import Block, select
-from surefoot.training.model.sandbox import isolate, plain_module, random_modules
+from surefoot.training.model.sandbox import isolate, plain_module, refuse_dropout
 from surefoot.training.model.trees import on_device
 
 # Relative difference of two ways to the same gradient that is rounding, in units of the parameters' precision: sums
@@ -38,7 +37,7 @@ class DescentMap:
         self.model = model
         self.block: Block = select(model)
         self.clip = clip
-        self._whole = _Whole(model, loss)
+        self._whole = LossModule(model, loss)
         device = self.block.tensors[0].device
         self._items = [on_device(item, device) for item in data.items]
         self._shares = data.shares
@@ -126,7 +125,7 @@ class DescentMap:
         named = self._by_name(vector)
         total = torch.zeros((), dtype=vector.dtype, device=vector.device)
         for item, share in zip(self._items, self._shares, strict=True):
-            total = total + share * as_scalar(functional_call(self._whole, named, (item,)))
+            total = total + share * functional_call(self._whole, named, (item,))
         return total
 
     def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
@@ -160,20 +159,8 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return tensor.detach().double().cpu().numpy()
 
 
-class _Whole(nn.Module):
-    """The loss as a module, so that every access to a parameter inside it is redirected."""
-
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self, batch: Any) -> Tensor:
-        return self.loss(self.model, batch)
-
-
 @checked
-def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: float | None = None) -> DescentMap:
+def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: Positive | None = None) -> DescentMap:
     """Full-batch gradient descent of a model as a function (x, rate), for `surefoot.dynamics`.
 
         x+ = x - rate * g(x),    g the gradient of the mean loss over the data, cut to the norm `clip`
@@ -221,13 +208,8 @@ def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: float | None = None
     >>> print(period(orbit(update, [0.9, 1.0], [1.0], steps=400, keep=8)))
     [1 2]
     """
-    if not callable(loss) or isinstance(loss, nn.Module):
-        raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
-    if clip is not None and not 0 < clip < float("inf"):
-        raise InvalidInput(f"clip must be a positive and finite norm; got {clip!r}")
+    refuse_criterion(loss)
     plain = plain_module(model)
     select(plain)
-    active = list(random_modules(plain))
-    if active:
-        raise NotRepeatable(f"dropout is active in train mode ({', '.join(active[:6])}); call model.eval()")
+    refuse_dropout(plain)
     return DescentMap(plain, loss, gather(data, loss), clip)

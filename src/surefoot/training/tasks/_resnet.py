@@ -1,13 +1,12 @@
 """A built-in residual network of any depth, and training tasks that know of their residual blocks."""
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from surefoot.checks import checked
-from surefoot.errors import InvalidInput
+from surefoot.checks import Range, checked
 from surefoot.training.model import supervised
 from surefoot.training.model.trees import to_double
 from surefoot.training.residual import ResidualStability, residual_stability
@@ -47,7 +46,10 @@ class ResidualTask(Task):
         return (residual_stability(model, batch, loss=self.loss, blocks=self._blocks, rng=self.seed),)
 
 
-def resnet_mlp_task(rng: int = 0, *, depth: int = DEPTH) -> ResidualTask:
+@checked
+def resnet_mlp_task(
+    rng: int = 0, *, depth: Annotated[int, Range(f"[{DEPTHS[0]}, {DEPTHS[1]}]")] = DEPTH
+) -> ResidualTask:
     """Handwritten digits by a residual MLP of any depth: width 64, blocks x + V relu(U x), no normalisation.
 
     Kaiming's initialisation, U with variance 2/64 and V with 1/64, makes every branch as large as its input, so that
@@ -72,9 +74,6 @@ def resnet_mlp_task(rng: int = 0, *, depth: int = DEPTH) -> ResidualTask:
     MissingExtra
         If scikit-learn is not installed.
     """
-    least, most = DEPTHS
-    if not least <= depth <= most:
-        raise InvalidInput(f"depth must be {least} to {most}; got {depth!r}")
     return ResidualTask(
         lambda: ResnetMLP(depth),
         supervised(nn.functional.cross_entropy),

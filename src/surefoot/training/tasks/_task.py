@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput, InvalidType, SurefootError
 from surefoot.methods import GradientDescent, Method
 from surefoot.operators import Operator
@@ -19,7 +19,7 @@ from surefoot.spectra import Spectrum
 from surefoot.training.curvature import CurvatureOperator, hessian
 from surefoot.training.loop.run import mean_loss, run
 from surefoot.training.model.batches import gather
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, refuse_criterion
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.output_variation import COLLAPSED, OutputVariation
 from surefoot.training.model.sandbox import plain_module, random_modules, threads_for
@@ -124,15 +124,11 @@ class Task:
         *,
         name: str = "",
         optimizers: Mapping[str, OptimizerFactory] | None = None,
-        batch_size: int = 64,
-        curvature_samples: int | None = None,
+        batch_size: Count = 64,
+        curvature_samples: Count | None = None,
         rng: int = 0,
     ) -> None:
-        for label, value in (("batch_size", batch_size), ("curvature_samples", curvature_samples)):
-            if value is not None and value < 1:
-                raise InvalidInput(f"{label} must be at least 1; got {value!r}")
-        if not callable(loss) or isinstance(loss, nn.Module):
-            raise InvalidType(f"loss must be loss(model, batch); got a {type(loss).__name__}: see supervised()")
+        refuse_criterion(loss)
         self.model = _check_trainable(_start(model, rng))
         self.loss = loss
         self.batches = gather(data, loss)
@@ -212,7 +208,8 @@ class Task:
         self.candidates()
         return self._operators[candidate.label]
 
-    def trial(self, candidate: Candidate, step: float, steps: int) -> list[float]:
+    @checked
+    def trial(self, candidate: Candidate, step: float, steps: Count) -> list[float]:
         """A short real run from the start: mini-batches in a seeded order, the same for every candidate and step.
 
         Parameters
@@ -233,8 +230,6 @@ class Task:
         InvalidInput
             If steps is not positive.
         """
-        if steps < 1:
-            raise InvalidInput(f"steps must be at least 1; got {steps!r}")
         model = copy.deepcopy(self.model)
         optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
         with threads_for(self.curvature().memory_per_sample * self.visits.size, self.curvature().block.size):

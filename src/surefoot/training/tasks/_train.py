@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from surefoot.checks import checked
+from surefoot.checks import Count, checked
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Clock, Progress
 from surefoot.records import Record
@@ -95,7 +95,7 @@ def train(
     rule: str = "auto",
     *,
     optimizer: str | None = None,
-    steps: int = 1000,
+    steps: Count = 1000,
     log: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> TrainingRun:
@@ -124,8 +124,6 @@ def train(
     InvalidInput
         If the rule or the optimizer is unknown, a number is out of range, or the log cannot be written.
     """
-    if steps < 1:
-        raise InvalidInput(f"steps must be at least 1; got {steps!r}")
     label = choose_optimizer(task, optimizer)
     model = copy.deepcopy(task.model)
     made = task.optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)

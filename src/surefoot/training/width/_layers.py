@@ -1,6 +1,7 @@
 """Which layers a network applies, and whether one after the other: seen in a forward pass, not guessed."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,15 +66,11 @@ def layers_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[A
     """
     watch = _Watch()
     layers = [(name, module) for name, module in model.named_modules() if is_known(module, kinds)]
-    handles: list[Any] = []
-    try:
+    with ExitStack() as hooks, torch.no_grad():
         for name, layer in layers:
-            handles += [layer.register_forward_pre_hook(watch.before(name)), layer.register_forward_hook(watch.after)]
-        with torch.no_grad():
-            output = model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+            hooks.enter_context(layer.register_forward_pre_hook(watch.before(name)))
+            hooks.enter_context(layer.register_forward_hook(watch.after))
+        output = model(inputs)
     if watch.applied and not _same(output, watch.output, reshaped=True):
         why = "is the last layer, but the model returns something else: a residual sum or another function follows"
         raise abstention(watch.applied[-1].name, watch.applied[-1].layer, why)

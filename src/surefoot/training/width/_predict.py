@@ -1,7 +1,5 @@
 """The curvature of a wide network at its initialisation, predicted from what can be read off it: no Hessian."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from surefoot.checks import checked
@@ -36,7 +34,7 @@ REASONS = {
 
 
 @checked
-def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
+def predict_network(model: nn.Module, loss: Supervised, inputs: Tensor) -> Spectrum:
     """The largest Gauss-Newton eigenvalue of a wide fully connected model at initialisation, by `predict_wide`.
 
     Widths, activation, and each layer's variance of weights and biases are read off the model; one forward pass,
@@ -87,7 +85,7 @@ def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     >>> predict_network(model, supervised(torch.nn.functional.mse_loss), x).provenance
     'predicted'
     """
-    _check_types(model, loss, inputs)
+    _check_inputs(inputs)
     kind = _kind_of(loss)
     _check_parts(model)
     _check_values(model, inputs)
@@ -105,16 +103,9 @@ def predict_network(model: nn.Module, loss: Any, inputs: Tensor) -> Spectrum:
     )
 
 
-def _check_types(model: Any, loss: Any, inputs: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
-    if not isinstance(loss, Supervised):
-        raise InvalidType(f"loss must be supervised(criterion), so that its kind is known; got a {type(loss).__name__}")
-    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
-        seen = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise InvalidType(
-            f"inputs must be a tensor of floating-point numbers, shape (n, ...), without targets; got {seen}"
-        )
+def _check_inputs(inputs: Tensor) -> None:
+    if not inputs.is_floating_point():
+        raise InvalidType(f"inputs must be floating-point numbers, shape (n, ...), without targets; got {inputs.dtype}")
     if inputs.ndim < 2 or inputs.shape[0] < 2:
         raise InvalidInput(f"inputs must have shape (n, ...) with n >= 2; got {tuple(inputs.shape)}")
 

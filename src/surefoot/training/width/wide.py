@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from surefoot.checks import Count, checked
 from surefoot.errors import InvalidInput
 from surefoot.progress import Progress
 from surefoot.records import Record
@@ -154,13 +155,14 @@ class WidthStudy(Record):
         }
 
 
+@checked
 def width_study(
     data: tuple[Tensor, Tensor],
     *,
     widths: Sequence[int] = WIDTHS,
     parametrizations: Sequence[Parametrization] = PARAMETRIZATIONS,
-    steps: int = 30,
-    networks: int = 2,
+    steps: Count = 30,
+    networks: Count = 2,
     rng: int = 0,
     progress: Progress | None = None,
 ) -> WidthStudy:
@@ -197,8 +199,6 @@ def width_study(
     """
     if len(set(widths)) < 2 or min(widths) < 2:
         raise InvalidInput(f"widths must hold two different numbers >= 2 at least; got {widths!r}")
-    if steps < 1 or networks < 1:
-        raise InvalidInput(f"steps and networks must be at least 1; got {steps!r} and {networks!r}")
     order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(rng))[:SAMPLES]
     chosen = data[0][order], data[1][order]
     cases: list[tuple[Parametrization, int]] = [(name, width) for name in parametrizations for width in widths]
