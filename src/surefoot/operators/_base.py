@@ -100,6 +100,11 @@ class Operator(ABC):
         return ""
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What an operator made of this one takes over, as arguments: precision, scope, space, whether to check it."""
+        return {"precision": self.precision, "scope": self.scope, "like": self.space, "black_box": self.black_box}
+
+    @property
     def factor(self) -> "Operator | None":
         """The map F with A = F^H F where the operator is such a product; else None."""
         return None

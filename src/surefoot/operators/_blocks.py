@@ -23,9 +23,7 @@ class Stacked(Operator):
         self.weights = weights
         super().__init__(
             (sum(block.shape[0] for block in blocks), blocks[0].shape[1]),
-            np.complex128 if any(block.complex for block in blocks) else np.float64,
             **_common_facts(blocks),
-            precision=max(block.precision for block in blocks),
         )
 
     def _apply(self, x: Array) -> Array:
@@ -51,11 +49,9 @@ class BlockDiagonal(Operator):
         self.blocks = blocks
         super().__init__(
             (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
-            np.complex128 if any(block.complex for block in blocks) else np.float64,
             **_common_facts(blocks),
             symmetric=True if all(block.symmetric for block in blocks) else None,
             psd=all(block.psd for block in blocks),
-            precision=max(block.precision for block in blocks),
         )
 
     def _apply(self, x: Array) -> Array:
@@ -80,11 +76,9 @@ class Kronecker(Operator):
         self.right = right
         super().__init__(
             (left.shape[0] * right.shape[0], left.shape[1] * right.shape[1]),
-            np.complex128 if left.complex or right.complex else np.float64,
             **_common_facts((left, right)),
             symmetric=True if left.symmetric and right.symmetric else None,
             psd=left.psd and right.psd,
-            precision=max(left.precision, right.precision),
         )
 
     def _apply(self, x: Array) -> Array:
@@ -207,4 +201,9 @@ def _common_facts(blocks: Sequence[Operator]) -> dict[str, Any]:
         found = ", ".join(f"{name} on {device}" for name, device in spaces)
         raise InvalidInput(f"the parts of an operator need one array library and device; got {found}")
     wide = max((block.space for block in blocks), key=lambda space: (space.complex, space.itemsize))
-    return {"like": wide, "black_box": any(block.black_box for block in blocks)}
+    return {
+        "dtype": np.complex128 if any(block.complex for block in blocks) else np.float64,
+        "like": wide,
+        "black_box": any(block.black_box for block in blocks),
+        "precision": max(block.precision for block in blocks),
+    }

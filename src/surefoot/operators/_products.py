@@ -17,16 +17,7 @@ class Gram(Operator):
 
     def __init__(self, factor: Operator) -> None:
         n = factor.shape[1]
-        super().__init__(
-            (n, n),
-            factor.dtype,
-            psd=True,
-            kind="curvature",
-            precision=factor.precision,
-            scope=factor.scope,
-            like=factor.space,
-            black_box=factor.black_box,
-        )
+        super().__init__((n, n), factor.dtype, psd=True, kind="curvature", **factor.facts)
         self._factor = factor
 
     @property
@@ -48,10 +39,7 @@ class Shifted(Operator):
             symmetric=base.symmetric,
             psd=base.psd and bool((diagonal >= 0).all()),
             kind=base.kind,
-            precision=base.precision,
-            scope=base.scope,
-            like=base.space,
-            black_box=base.black_box,
+            **base.facts,
         )
         self.base = base
         self.diagonal = diagonal
@@ -134,10 +122,7 @@ def scaled(operator: Operator, scale: float | Array) -> Operator:
         symmetric=operator.symmetric,
         psd=operator.psd,
         kind=operator.kind,
-        precision=operator.precision,
-        scope=operator.scope,
-        like=operator.space,
-        black_box=operator.black_box,
+        **operator.facts,
     )
 
 
@@ -153,10 +138,7 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
             lambda x: along * operator.matvec(x),
             lambda x: operator.rmatvec(along * x),
             operator.dtype,
-            precision=operator.precision,
-            scope=operator.scope,
-            like=operator.space,
-            black_box=operator.black_box,
+            **operator.facts,
         )
     if hasattr(operator.entries, "tocsr"):
         return MatrixOperator(operator.entries.multiply(root[:, None]))

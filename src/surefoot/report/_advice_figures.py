@@ -122,8 +122,7 @@ def verification(record: Record) -> str:
         axes.axhline(1.0, color=MUTED, lw=1, ls=":")
         axes.set_ylim(max(bottom, top * 10.0**-DECADES) / 2, top * 2)
         log_axis(axes, "y")
-        axes.set_xlabel("iteration")
-        axes.set_ylabel("size relative to the first")
+        axes.set(xlabel="iteration", ylabel="size relative to the first")
         axes.legend(loc="best")
 
     return draw(paint)
@@ -146,8 +145,7 @@ def amplification(record: Record) -> str:
         if limit:
             axes.axvline(limit, color=LIMIT, lw=1.6)
             note_at_top(axes, limit, f"limit {limit:.4g}", LIMIT, right=False)
-        axes.set_xlabel("step")
-        axes.set_ylabel("worst growth per step")
+        axes.set(xlabel="step", ylabel="worst growth per step")
 
     return draw(paint)
 
@@ -180,8 +178,7 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
         levels = (*(final for _, final in shown), initial, constant)
         fit_axis(axes, "y", (v for v in levels if v is not None and v <= ceiling), headroom=2.0)
         _step_marks(axes, record, [t["step"] for t in trials])
-        axes.set_xlabel("step")
-        axes.set_ylabel("loss at the end of a short run")
+        axes.set(xlabel="step", ylabel="loss at the end of a short run")
         axes.legend(loc="best")
 
     return draw(paint)

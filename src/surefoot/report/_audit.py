@@ -38,8 +38,7 @@ def audit_figure(audit: Record) -> Drawing:
             note_at_top(axes, departs, f"departs at {departs}", BAD, right=not left)
         legend_above(axes, 2)
         plain_axis(axes, "y")
-        axes.set_xlabel("step")
-        axes.set_ylabel("rate")
+        axes.set(xlabel="step", ylabel="rate")
 
     return draw(paint, width=7.2, height=3.4, measured=True)
 

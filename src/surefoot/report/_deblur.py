@@ -45,8 +45,7 @@ def growth(tried: Record) -> str:
         for share, losses, color, dash in runs:
             axes.plot(losses, color=color, ls=dash, label=f"{share:g} × limit")
         axes.legend(loc="best")
-        axes.set_xlabel("step")
-        axes.set_ylabel("loss")
+        axes.set(xlabel="step", ylabel="loss")
 
     return draw(paint, measured=True)
 

@@ -63,7 +63,9 @@ def density_figure(density: Any) -> Drawing:
         axes.plot([used.min(), used.max()], [1.6 * floor] * 2, "|", ms=9, mew=1.4, color=LIMIT)
         log_axis(axes, "y")
         plain_axis(axes, "x")
-        axes.set_xlabel(f"eigenvalue (smoothed by {record['width']:.2g}; {vectors} vectors x {steps} products)")
-        axes.set_ylabel("density")
+        axes.set(
+            xlabel=f"eigenvalue (smoothed by {record['width']:.2g}; {vectors} vectors x {steps} products)",
+            ylabel="density",
+        )
 
     return draw(paint, width=6.4, height=3.3)

@@ -74,8 +74,7 @@ def orbit_diagram(
         axes.plot(diagram.parameters, shown, color=ACCENT, lw=0.9)
         axes.fill_between(diagram.parameters, 0.0, np.maximum(shown, 0.0), color=BAD, alpha=0.35, lw=0)
         axes.set_ylim(max(-1.5, float(np.nanmin(shown))) - 0.05, max(0.1, float(np.nanmax(shown))) + 0.1)
-        axes.set_ylabel("exponent")
-        axes.set_xlabel(name)
+        axes.set(xlabel=name, ylabel="exponent")
 
     def mark(paint: Callable[[Axes], None]) -> Callable[[Axes], None]:
         def both(axes: Axes) -> None:
@@ -130,8 +129,7 @@ def cobweb(
         axes.plot(corners[:-2], corners[1:-1], color=LIMIT, lw=0.9, label=f"orbit from {x0:g}")
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
-        axes.set_xlabel("now")
-        axes.set_ylabel("next")
+        axes.set(xlabel="now", ylabel="next")
         legend_above(axes, 2, side="left")
 
     return draw(paint, width=4.4, height=4.2, measured=True)
@@ -193,8 +191,7 @@ def basins(
             axes.axvline(value, color=INK, lw=1.0, ls="--")
         for colour, label in zip(REGIONS, names, strict=False):
             axes.plot([], [], "s", ms=8, color=colour, alpha=0.75, label=label)
-        axes.set_xlabel(name)
-        axes.set_ylabel("start")
+        axes.set(xlabel=name, ylabel="start")
         plain_axis(axes, "x")
         legend_above(axes, 3, side="left")
 

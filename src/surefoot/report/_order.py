@@ -30,8 +30,7 @@ def order_figure(measured: Sequence[LocalError]) -> Drawing:
             last = int(np.argmax(error.steps))
             line = error.errors[last] * (error.steps / error.steps[last]) ** (error.order + 1)
             axes.loglog(error.steps, line, color=MUTED, lw=1, ls="--")
-        axes.set_xlabel("step")
-        axes.set_ylabel("error of one step")
+        axes.set(xlabel="step", ylabel="error of one step")
         axes.legend()
 
     return draw(paint, measured=True)

@@ -52,8 +52,7 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
         for step in events:
             axes.axvline(step, color=BAD, lw=0.6, ls=":")
         fit_axis(axes, "y", drawn)
-        axes.set_ylabel("loss")
-        axes.set_xlabel("step")
+        axes.set(xlabel="step", ylabel="loss")
 
     return draw_stack([rates, losses], (1.0, 1.0), height=5.2, above=0.2)
 

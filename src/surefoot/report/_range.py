@@ -48,8 +48,7 @@ def range_figure(record: Mapping[str, Any]) -> str:
         log_axis(axes, "x")
         if min(losses) > 0:
             log_axis(axes, "y")
-        axes.set_xlabel("peak rate")
-        axes.set_ylabel("loss")
+        axes.set(xlabel="peak rate", ylabel="loss")
         axes.legend(loc="best")
 
     return draw(paint, measured=True)

@@ -33,8 +33,7 @@ def region_figure(region: Region) -> Drawing:
             )
         axes.set_xlim(float(region.real[0]), float(region.real[-1]))
         axes.set_ylim(float(region.imaginary[0]), float(region.imaginary[-1]))
-        axes.set_xlabel("real part of step * eigenvalue")
-        axes.set_ylabel("imaginary part")
+        axes.set(xlabel="real part of step * eigenvalue", ylabel="imaginary part")
         axes.set_aspect("equal", adjustable="box")
 
     return draw(paint, width=5.2, height=4.6, measured=True)

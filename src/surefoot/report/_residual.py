@@ -44,8 +44,7 @@ def _panel(scalings: Sequence[Record], which: str, across: str, up: str) -> Call
             _line(axes, scaling[which], color=color, marker=marker, ms=3.5, label=label, **band)
             _line(axes, scaling[f"predicted_{which}"], color=color, ls="--", lw=1)
         log_axis(axes, "y")
-        axes.set_xlabel(across)
-        axes.set_ylabel(up)
+        axes.set(xlabel=across, ylabel=up)
 
     return paint
 

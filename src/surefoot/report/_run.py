@@ -39,8 +39,7 @@ def steps(run: Record) -> str:
         for value in bound:
             axes.axhline(value, color=LIMIT, lw=1.4, label=f"limit {value:.4g}")
         legend_above(axes, 3)
-        axes.set_xlabel("point")
-        axes.set_ylabel("step")
+        axes.set(xlabel="point", ylabel="step")
 
     return draw(paint, measured=True)
 
@@ -59,8 +58,7 @@ def reaches(run: Record) -> str:
         axes.axhline(2.0, color=LIMIT, lw=1.4, label="2: as high as before")
         axes.axhline(1.0, color=MUTED, lw=1.2, ls=":", label="1: the minimum")
         legend_above(axes, 3)
-        axes.set_xlabel("point")
-        axes.set_ylabel("step × curvature along the move")
+        axes.set(xlabel="point", ylabel="step × curvature along the move")
 
     return draw(paint, measured=True)
 
@@ -131,8 +129,7 @@ def _against_points(run: Record, key: str, label: str) -> str:
         fit_axis(axes, "y", (v for v in values if not math.isnan(v)))
         _points(axes, trace, values)
         legend_above(axes, 3)
-        axes.set_xlabel("point")
-        axes.set_ylabel(label)
+        axes.set(xlabel="point", ylabel=label)
 
     return draw(paint, measured=True)
 

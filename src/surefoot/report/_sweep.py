@@ -70,8 +70,7 @@ def sweep_figure(sweep: Any) -> Drawing:
         axes.set_yscale("log", base=2)
         axes.set_ylim(0.55, 45)
         axes.set_yticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
-        axes.set_ylabel("period")
-        axes.set_xlabel("rate")
+        axes.set(xlabel="rate", ylabel="period")
 
     def against_the_rate(paint: Callable[[Axes], None], *, named: bool) -> Callable[[Axes], None]:
         def both(axes: Axes) -> None:

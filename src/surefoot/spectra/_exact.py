@@ -25,7 +25,7 @@ def symmetric_eigenvalues(operator: Operator) -> NDArray[np.float64] | None:
         return None
     from scipy.linalg import eigvalsh
 
-    values = np.asarray(eigvalsh(_dense(matrix)), dtype=np.float64)
+    values = np.asarray(eigvalsh(dense(matrix)), dtype=np.float64)
     return _without_noise(values, len(values) * EPS)
 
 
@@ -38,7 +38,7 @@ def eigenvalues(matrix: Matrix) -> Array | None:
         return None
     from scipy.linalg import eigvals
 
-    values = np.asarray(eigvals(_dense(matrix)))
+    values = np.asarray(eigvals(dense(matrix)))
     size = np.abs(values).max(initial=0.0) * len(values) * EPS
     real = np.where(np.abs(values.real) <= size, 0.0, values.real)
     imaginary = np.where(np.abs(values.imag) <= size, 0.0, values.imag)
@@ -51,7 +51,7 @@ def _singular_values(factor: Operator) -> NDArray[np.float64] | None:
         return None
     from scipy.linalg import svdvals
 
-    return _without_noise(np.asarray(svdvals(_dense(factor.entries))), max(m, n) * EPS)
+    return _without_noise(np.asarray(svdvals(dense(factor.entries))), max(m, n) * EPS)
 
 
 def _zeros(operator: Operator, singular: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,5 +64,6 @@ def _without_noise(values: NDArray[np.float64], relative: float) -> NDArray[np.f
     return np.where(np.abs(values) <= noise, 0.0, values)
 
 
-def _dense(matrix: Matrix) -> Array:
+def dense(matrix: Matrix) -> Array:
+    """The entries of a matrix, sparse or not, as an array."""
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)

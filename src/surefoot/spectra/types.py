@@ -84,6 +84,9 @@ class Bounds(Record):
         """The interval of the number times a positive factor."""
         return replace(self, lower=self.lower * factor, upper=self.upper * factor)
 
+    def __neg__(self) -> "Bounds":
+        return Bounds(-self.upper, -self.lower, self.upper_is, self.lower_is, self.failure)
+
     def __str__(self) -> str:
         if self.lower == self.upper:
             return f"{self.lower:.6g}"
@@ -161,14 +164,7 @@ class Spectrum(Record):
         """
         if not math.isfinite(shift):
             raise NotFinite(f"shift must be finite; got {shift!r}")
-        points, corners = (None if a is None else a + shift for a in (self.points, self.field_of_values))
-        return replace(
-            self,
-            largest=self.largest.shifted(shift),
-            smallest=self.smallest.shifted(shift),
-            points=points,
-            field_of_values=corners,
-        )
+        return self._affine(1.0, shift)
 
     @checked
     def scaled(self, factor: Positive) -> "Spectrum":
@@ -179,14 +175,12 @@ class Spectrum(Record):
         InvalidInput
             If the factor is not positive and finite.
         """
-        points, corners = (None if a is None else a * factor for a in (self.points, self.field_of_values))
-        return replace(
-            self,
-            largest=self.largest.scaled(factor),
-            smallest=self.smallest.scaled(factor),
-            points=points,
-            field_of_values=corners,
-        )
+        return self._affine(factor, 0.0)
+
+    def _affine(self, factor: float, shift: float) -> "Spectrum":
+        largest, smallest = (end.scaled(factor).shifted(shift) for end in (self.largest, self.smallest))
+        points, corners = (None if a is None else factor * a + shift for a in (self.points, self.field_of_values))
+        return replace(self, largest=largest, smallest=smallest, points=points, field_of_values=corners)
 
     def __str__(self) -> str:
         size = f"size {self.size}" if self.size else "a large size"

@@ -11,6 +11,7 @@ from surefoot.checks import Fraction, Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
 from surefoot.records import Record
+from surefoot.spectra._exact import dense
 from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured._certificate import start_component, upper_bound
 from surefoot.spectra.measured.ends import MAX_PRODUCTS
@@ -203,9 +204,7 @@ class _Beside(LinearMap):
             lambda x: self.project(operator.matvec(self.project(x))),
             dtype=operator.dtype,
             symmetric=True,
-            precision=operator.precision,
-            like=operator.space,
-            black_box=False,
+            **operator.facts | {"black_box": False},
         )
 
 
@@ -276,11 +275,10 @@ def _note(converged: bool, spent: int) -> str:
 
 
 def _solve(operator: Operator, k: int) -> EigenPairs:
-    matrix: Any = operator.entries
-    dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-    values, vectors = np.linalg.eigh(dense)
+    matrix = dense(operator.entries)
+    values, vectors = np.linalg.eigh(matrix)
     values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
-    residuals = np.linalg.norm(dense @ vectors - vectors * values, axis=0)
+    residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
     return EigenPairs(
         values=values.copy(),
         vectors=vectors.copy(),
@@ -304,13 +302,9 @@ def _smallest_pairs(
     return replace(
         found,
         values=-found.values,
-        extreme=_minus(found.extreme),
-        rest=None if found.rest is None else _minus(found.rest),
+        extreme=-found.extreme,
+        rest=None if found.rest is None else -found.rest,
     )
-
-
-def _minus(bounds: Bounds) -> Bounds:
-    return Bounds(-bounds.upper, -bounds.lower, bounds.upper_is, bounds.lower_is, bounds.failure)
 
 
 def _negate(operator: Operator) -> Operator:
@@ -321,8 +315,5 @@ def _negate(operator: Operator) -> Operator:
         lambda x: -operator.matvec(x),
         dtype=operator.dtype,
         symmetric=operator.symmetric,
-        precision=operator.precision,
-        scope=operator.scope,
-        like=operator.space,
-        black_box=operator.black_box,
+        **operator.facts,
     )

@@ -160,18 +160,15 @@ class _Rescaled(LinearMap):
             dtype=operator.dtype,
             symmetric=operator.symmetric,
             psd=operator.psd,
-            precision=operator.precision,
-            like=operator.space,
-            black_box=operator.black_box,
+            **operator.facts,
         )
 
 
 def _restore(ends: Ends, scale: float) -> Ends:
     """What was measured of c A, said of A."""
-    largest, smallest = (
-        replace(b, lower=b.lower / scale, upper=b.upper / scale) for b in (ends.largest, ends.smallest)
-    )
-    return replace(ends, largest=largest, smallest=smallest, products=ends.products + 1, unit=1 / scale)
+    unit = 1 / scale  # a power of two: exact
+    ends = replace(ends, largest=ends.largest.scaled(unit), smallest=ends.smallest.scaled(unit))
+    return replace(ends, products=ends.products + 1, unit=unit)
 
 
 def _enclosure(operator: Operator) -> tuple[float, float]:
@@ -198,8 +195,7 @@ def _bounds(
     """Both ends from all runs; the smallest eigenvalue is minus the largest of -A."""
     lower, upper = enclosure
     largest = _top(runs, 1.0, upper, failure if "largest" in asked else None)
-    mirrored = _top(runs, -1.0, -lower, failure if "smallest" in asked else None)
-    smallest = Bounds(-mirrored.upper, -mirrored.lower, mirrored.upper_is, mirrored.lower_is, mirrored.failure)
+    smallest = -_top(runs, -1.0, -lower, failure if "smallest" in asked else None)
     if lower >= 0 and largest.lower < lower:
         # No eigenvalue lies under the enclosure: rounding must not say otherwise.
         largest = Bounds(lower, max(lower, largest.upper), "proved", largest.upper_is, largest.failure)

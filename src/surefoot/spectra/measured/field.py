@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator
+from surefoot.spectra._exact import dense
 from surefoot.spectra.measured._basis import Basis
 from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import random_unit
@@ -63,7 +64,7 @@ def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | N
     condition : float
         ||V|| ||V^-1||; infinite for a defective matrix.
     """
-    A: Array = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+    A = dense(matrix)
     adjoint = A.conj().T
     size = float(np.linalg.norm(A)) ** 2
     if size == 0 or float(np.linalg.norm(A @ adjoint - adjoint @ A)) <= NORMAL * size:

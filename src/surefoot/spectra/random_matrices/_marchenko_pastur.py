@@ -1,6 +1,7 @@
 """Eigenvalues of large random matrices: the laws of Marchenko and Pastur and of Wigner, their edges and outliers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -100,12 +101,8 @@ class MarchenkoPastur:
         share = _shares(q)
         low, high = self.support
         # the share falls with the angle: bisect for the angle, in which it is smooth up to both edges
-        left, right = np.zeros_like(share), np.full_like(share, np.pi)
-        for _ in range(BISECTIONS):
-            middle = (left + right) / 2
-            above = self.atom + self._mass_beyond(middle) > share
-            left, right = np.where(above, middle, left), np.where(above, right, middle)
-        values = (low + high) / 2 + (high - low) / 2 * np.cos((left + right) / 2)
+        angle = _turning_point(lambda angle: self.atom + self._mass_beyond(angle) > share, 0.0, np.pi, share)
+        values = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
         return np.where(share < self.atom, 0.0, values)
 
     def moment(self, order: int) -> float:
@@ -217,12 +214,11 @@ class Wigner:
             If q leaves [0, 1].
         """
         share = _shares(q)
-        left, right = np.full_like(share, -np.pi / 2), np.full_like(share, np.pi / 2)
-        for _ in range(BISECTIONS):
-            middle = (left + right) / 2
-            below = 0.5 + (middle + np.sin(middle) * np.cos(middle)) / np.pi < share
-            left, right = np.where(below, middle, left), np.where(below, right, middle)
-        return self.support[1] * np.sin((left + right) / 2)
+
+        def below(angle: Reals) -> Reals:
+            return 0.5 + (angle + np.sin(angle) * np.cos(angle)) / np.pi < share
+
+        return self.support[1] * np.sin(_turning_point(below, -np.pi / 2, np.pi / 2, share))
 
     def moment(self, order: int) -> float:
         """The mean of x^order: the Catalan number of order/2 times s^order, 0 for odd orders."""
@@ -261,6 +257,16 @@ def _predicted(smallest: float, largest: float, law: str) -> Spectrum:
         provenance="predicted",
         note=f"{law}, in the limit of a large matrix",
     )
+
+
+def _turning_point(holds: Callable[[Reals], Any], low: float, high: float, like: Reals) -> Reals:
+    """Up to where something holds between two angles, entry by entry, by bisection."""
+    left, right = np.full_like(like, low), np.full_like(like, high)
+    for _ in range(BISECTIONS):
+        middle = (left + right) / 2
+        beyond = holds(middle)
+        left, right = np.where(beyond, middle, left), np.where(beyond, right, middle)
+    return (left + right) / 2
 
 
 def _shares(q: ArrayLike) -> Reals:

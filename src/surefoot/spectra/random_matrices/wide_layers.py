@@ -32,6 +32,7 @@ TOO_LARGE = "the kernels leave the floats; scale the inputs and the variances"
 
 
 @checked
+@np.errstate(over="ignore", invalid="ignore")
 def predict_wide(
     widths: Sequence[int],
     inputs: int | ArrayLike,
@@ -106,29 +107,7 @@ def predict_wide(
     >>> spec.provenance, round(spec.largest.upper, 2)
     ('predicted', 0.17)
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _prediction(
-            _inputs(inputs, samples, rng),
-            widths,
-            activation,
-            weight_variance,
-            bias_variance,
-            outputs,
-            loss,
-            parametrization,
-        )
-
-
-def _prediction(
-    x: Reals,
-    widths: Sequence[int],
-    activation: str,
-    weight_variance: float | Sequence[float],
-    bias_variance: float | Sequence[float | None] | None,
-    outputs: int,
-    loss: str,
-    parametrization: str,
-) -> Spectrum:
+    x = _inputs(inputs, samples, rng)
     n, d = x.shape
     sizes = _hidden_sizes(widths)
     if loss == "cross-entropy" and outputs < 2:

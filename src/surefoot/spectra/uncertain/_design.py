@@ -9,6 +9,7 @@ import numpy as np
 from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
+from surefoot.spectra._exact import dense
 from surefoot.spectra.types import Bounds
 from surefoot.spectra.uncertain._sets import MOST_SIGNS, FloatArray, UncertaintySet, check_ordered, signs, two_norm
 
@@ -216,8 +217,7 @@ def _design(matrix: Any, name: str) -> FloatArray:
     operator = MatrixOperator(matrix, tolerance=0.0)
     if operator.complex:
         raise InvalidInput(f"{name} must be real; got complex entries")
-    entries = operator.entries
-    return entries.toarray() if hasattr(entries, "toarray") else entries
+    return dense(operator.entries)
 
 
 def _least_singular(matrix: FloatArray) -> float:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import MatrixOperator
+from surefoot.spectra._exact import dense
 from surefoot.spectra.types import Bounds
 
 FloatArray = NDArray[np.float64]
@@ -196,8 +197,7 @@ class Interval(UncertaintySet):
 
     def smallest(self) -> Bounds:
         """Minus the largest of the mirrored set."""
-        mirrored = self._top(-(self.lower + self.upper) / 2)
-        return Bounds(-mirrored.upper, -mirrored.lower, mirrored.upper_is, mirrored.lower_is)
+        return -self._top(-(self.lower + self.upper) / 2)
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
         """Entries uniform in their intervals."""
@@ -271,8 +271,7 @@ class Affine(UncertaintySet):
 
     def smallest(self) -> Bounds:
         """Minus the largest of the mirrored set."""
-        mirrored = self._top(-1.0)
-        return Bounds(-mirrored.upper, -mirrored.lower, mirrored.upper_is, mirrored.lower_is)
+        return -self._top(-1.0)
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
         """A member whose t is uniform in the box."""
@@ -330,5 +329,4 @@ def symmetric(matrix: Any, name: str) -> FloatArray:
     operator = MatrixOperator(matrix, kind="curvature")
     if operator.complex or not operator.symmetric:
         raise InvalidInput(f"{name} must be real and symmetric; got shape {operator.shape}")
-    entries = operator.entries
-    return entries.toarray() if hasattr(entries, "toarray") else entries
+    return dense(operator.entries)

@@ -19,7 +19,7 @@ from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperat
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss, as_scalar
 from surefoot.training.model.sandbox import explain_lone_sample
-from surefoot.training.model.trees import first_sizes, take
+from surefoot.training.model.trees import common_size, first_sizes, take
 
 # Sums in another order differ by rounding; a loss that is no mean over samples differs by its own size.
 MEAN_AGREES = 1e-3
@@ -165,12 +165,12 @@ def _each(criterion: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, target
 
 
 def _one_by_one(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
-    sizes = set(first_sizes(batch))
-    if len(sizes) != 1:
+    size = common_size(batch)
+    if size is None:
+        sizes = sorted(set(first_sizes(batch)))
         raise InvalidInput(
-            f"cannot tell samples apart by leading dimensions {sorted(sizes)}; give batches of tensors that share one"
+            f"cannot tell samples apart by leading dimensions {sizes}; give batches of tensors that share one"
         )
-    size = sizes.pop()
     with explain_lone_sample(LONE):
         return torch.stack([as_scalar(loss(model, take(batch, torch.tensor([i]), size))) for i in range(size)])
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import NotSmooth, SurefootError
 from surefoot.training.curvature._memory import footprint
+from surefoot.training.curvature.linearised import Linearised
 from surefoot.training.model.internals import forward_pre_hooks
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import couples_samples, isolate
@@ -106,21 +107,15 @@ def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -
     else:
         curvature = curvature.in_full()
     block = select(model, operator.names)
-    with isolate(model):
-        _, _, coarsest, linearised = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
-        precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
-        if coarsest > SINGLE_EPS:
-            return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
-        direction = _direction(model, block)
-        product = block.zeros()
-        block.add(product, linearised.product(block.split(direction), False), 1.0)
-        del linearised  # it holds a gradient's worth of memory
+
+    def build() -> tuple[Linearised, float]:
+        _, _, coarsest, graph = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
+        return graph, coarsest
 
     def value() -> Tensor:
-        with isolate(model):
-            return curvature.value(model, batch)
+        return curvature.value(model, batch)
 
-    return _verdict(precision, product, _gradient_along(block, direction, value), block.space.norm)
+    return _compare(model, block, build, value)
 
 
 def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -> str:
@@ -131,27 +126,42 @@ def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -
     model, block, curvature = operator.model, operator.block, operator.curvature.in_full()
     batch = on_device(batch, block.tensors[0].device)
     before = [p.detach().clone() for p in block.tensors]
-    direction = _direction(model, block)
+
+    def build() -> tuple[Linearised, float]:
+        with shards.assemble(model):
+            return curvature.linearise(model, batch, block.tensors), shards.coarsest
 
     def value() -> Tensor:
-        with isolate(model), shards.assemble(model):
+        with shards.assemble(model):
             return curvature.value(model, batch)
 
     try:
-        with isolate(model), shards.assemble(model):
-            linearised = curvature.linearise(model, batch, block.tensors)
-        coarsest = shards.coarsest
-        if coarsest > SINGLE_EPS:
-            return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
-        precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
-        product = block.zeros()
-        block.add(product, linearised.product(block.split(direction), False), 1.0)
-        del linearised
-        return _verdict(precision, product, _gradient_along(block, direction, value), block.space.norm)
+        return _compare(model, block, build, value)
     finally:
         shards.let_go()
         for p, values in zip(block.tensors, before, strict=True):
             p.data.copy_(values)
+
+
+def _compare(
+    model: nn.Module, block: Block, build: Callable[[], tuple[Linearised, float]], value: Callable[[], Tensor]
+) -> str:
+    """A product of the graph that is built, with the coarsest precision in it, against differences of the value's."""
+    with isolate(model):
+        linearised, coarsest = build()
+        if coarsest > SINGLE_EPS:
+            return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
+        direction = _direction(model, block)
+        product = block.zeros()
+        block.add(product, linearised.product(block.split(direction), False), 1.0)
+        del linearised  # it holds a gradient's worth of memory
+
+    def loss() -> Tensor:
+        with isolate(model):
+            return value()
+
+    precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
+    return _verdict(precision, product, _gradient_along(block, direction, loss), block.space.norm)
 
 
 def _gradient_along(block: Block, direction: Tensor, value: Callable[[], Tensor]) -> Callable[[float], Tensor]:

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot.errors import InvalidInput, InvalidType, NotRepeatable
 from surefoot.training.model.sandbox import keep_random_state
-from surefoot.training.model.trees import first_sizes, leaves, take
+from surefoot.training.model.trees import common_size, first_sizes, leaves, take
 
-__all__ = ["Batches", "gather", "sample_count"]
+__all__ = ["Batches", "gather", "sample_count", "size_of_one"]
 
 # Samples read twice to see whether a data set is random: a random flip goes unseen with probability 2^-8.
 PROBED_SAMPLES = 8
@@ -108,8 +108,8 @@ def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
     if len(batches.items) < 2 or batches.weigh is None:
         return
     for batch in batches.items:
-        sizes = set(first_sizes(batch))
-        if len(sizes) != 1 or (size := sizes.pop()) < 2:
+        size = common_size(batch) or 0
+        if size < 2:
             continue
         halves = [take(batch, index, size) for index in torch.arange(size).tensor_split(2)]
         try:
@@ -135,7 +135,7 @@ def _weights(items: Sequence[Any], loss: Any, count: Callable[[Any], float] | No
     joint: Any = getattr(loss, "weights", None)
     if callable(joint):
         return tuple(cast("Sequence[float]", joint(items)))
-    weigh = _weigher(loss, None) if len(items) > 1 else _own_weight(loss) or _size_of_one
+    weigh = _weigher(loss, None) if len(items) > 1 else _own_weight(loss) or size_of_one
     return [weigh(item) for item in items]
 
 
@@ -157,19 +157,18 @@ def sample_count(batch: Any) -> int:
     InvalidInput
         If the tensors have different leading dimensions, or there are none.
     """
-    sizes = set(first_sizes(batch))
-    if len(sizes) != 1:
+    size = common_size(batch)
+    if size is None:
         raise InvalidInput(
-            f"cannot tell the number of samples from leading dimensions {sorted(sizes)}; "
+            f"cannot tell the number of samples from leading dimensions {sorted(set(first_sizes(batch)))}; "
             "say it with count=lambda batch: ..."
         )
-    return sizes.pop()
+    return size
 
 
-def _size_of_one(batch: Any) -> int:
+def size_of_one(batch: Any) -> float:
     """As `sample_count`, but a lone batch has all the weight whatever its size."""
-    sizes = first_sizes(batch)
-    return min(sizes) if sizes else 1
+    return float(min(first_sizes(batch), default=1))
 
 
 def _as_list(data: Any) -> list[Any]:

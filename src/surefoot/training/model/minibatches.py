@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from surefoot.training.model.batches import Batches, sample_count
-from surefoot.training.model.trees import first_sizes, take
+from surefoot.training.model.trees import common_size, take
 
 __all__ = ["MiniBatches"]
 
@@ -33,8 +33,8 @@ class MiniBatches:
     @property
     def ready(self) -> bool:
         """Whether the data's own batches are the mini-batches: several, a small one, or one that cannot be cut."""
-        sizes = set(first_sizes(self._whole))
-        return len(self.data.items) > 1 or len(sizes) != 1 or sizes.pop() <= self.batch_size
+        size = common_size(self._whole)
+        return len(self.data.items) > 1 or size is None or size <= self.batch_size
 
     @property
     def size(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["first_sizes", "leaves", "map_tensors", "on_device", "spread", "take", "to_double"]
+__all__ = ["common_size", "first_sizes", "leaves", "map_tensors", "on_device", "spread", "take", "to_double"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -81,3 +81,9 @@ def spread(batch: Any, samples: int) -> Any | None:
 def first_sizes(batch: Any) -> Sequence[int]:
     """The first dimension of each tensor or array in the batch that has one."""
     return [int(leaf.shape[0]) for leaf in leaves(batch) if getattr(leaf, "ndim", 0)]
+
+
+def common_size(batch: Any) -> int | None:
+    """The first dimension that all tensors of the batch share: its samples; None where they share none."""
+    sizes = set(first_sizes(batch))
+    return sizes.pop() if len(sizes) == 1 else None

@@ -14,11 +14,11 @@ from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
 from surefoot.noise.source import Source
 from surefoot.operators import Array
 from surefoot.training.curvature.linearised import check_differentiable
-from surefoot.training.model.batches import Batches, sample_count
+from surefoot.training.model.batches import Batches, sample_count, size_of_one
 from surefoot.training.model.loss import LossModule
 from surefoot.training.model.parameters import Block
 from surefoot.training.model.sandbox import explain_lone_sample, isolate, refuse_dropout, threads_for
-from surefoot.training.model.trees import first_sizes, leaves, map_tensors, on_device, take
+from surefoot.training.model.trees import common_size, leaves, map_tensors, on_device, take
 
 # Numbers in memory for the gradients of some samples (64 MB), and samples at most, for the sake of their activations;
 # by convention.
@@ -107,9 +107,9 @@ class MiniBatchSource(ModelSource):
         generator = torch.Generator().manual_seed(seed)
         each = -(-groups // len(batches.items))
         self.parts: list[Any] = [part for item in batches.items for part in _cut(item, each, generator)]
-        weigh: Callable[[Any], float] = getattr(loss, "weight", _samples)
+        weigh: Callable[[Any], float] = getattr(loss, "weight", size_of_one)
         weights = np.array([weigh(part) for part in self.parts], dtype=np.float64)
-        self.sizes = weights * (sum(_samples(item) for item in batches.items) / weights.sum())
+        self.sizes = weights * (sum(size_of_one(item) for item in batches.items) / weights.sum())
         if block.shards is not None:  # each mini-batch is that of all processes
             block.shards.refuse_uneven(len(self.parts))
             self.sizes = self.total(self.sizes)
@@ -252,11 +252,6 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
             )
 
 
-def _samples(batch: Any) -> float:
-    sizes = first_sizes(batch)
-    return float(min(sizes)) if sizes else 1.0
-
-
 def _singles(batch: Any, size: int) -> Iterator[Any]:
     for i in range(size):
         yield take(batch, torch.tensor([i]), size)
@@ -264,9 +259,8 @@ def _singles(batch: Any, size: int) -> Iterator[Any]:
 
 def _cut(batch: Any, parts: int, generator: torch.Generator) -> list[Any]:
     """A batch's samples dealt out to so many parts of equal size; the batch itself where samples cannot be told."""
-    sizes = set(first_sizes(batch))
-    if parts == 1 or len(sizes) != 1:
+    size = common_size(batch)
+    if parts == 1 or size is None:
         return [batch]
-    size = sizes.pop()
     order = torch.randperm(size, generator=generator)
     return [take(batch, index, size) for index in order.tensor_split(min(parts, size))]

@@ -257,8 +257,7 @@ def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
             f"the optimizer does not train {abridge(missing)}; restrict the curvature to what it trains: "
             "hessian(..., parameters=...)"
         )
-    groups: list[Mapping[str, Any]] = [owner[id(p)] for p in block.owners]
-    return groups
+    return [owner[id(p)] for p in block.owners]
 
 
 def _rate_ratios(groups: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
