@@ -178,7 +178,7 @@ def dump(state: Any) -> dict[str, Any]:
     Parameters
     ----------
     state : frozen dataclass
-        Of numbers, text, None, tuples of those and nested states.
+        Numbers, text, None, tuples of those and nested states.
 
     Returns
     -------

@@ -120,7 +120,7 @@ def as_operator(
     n : int, optional
         Size of a square operator that is given by a function.
     like : array, optional
-        Of a function or an object with `matvec`: what its vectors are, by an example: their array library, device and
+        An example of the vectors that a function or an object with `matvec` takes: their array library, device and
         precision (`Space.of`). Default: NumPy in double precision.
     kind : "curvature" or "jacobian", optional
         What a matrix is, where the caller knows; decides how much asymmetry is rounding (`MatrixOperator`).

@@ -112,7 +112,7 @@ def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> St
     Returns
     -------
     Stacked
-        Of shape (sum of the rows, n).
+        Shape (sum of the rows, n).
 
     Raises
     ------
@@ -189,13 +189,7 @@ def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:
 
 
 def _common_facts(blocks: Sequence[Operator]) -> dict[str, Any]:
-    """What a whole takes over from its parts: the space of its vectors, and whether somebody should check it.
-
-    Raises
-    ------
-    InvalidInput
-        If vectors of the parts live in different array libraries or on different devices.
-    """
+    """What a whole takes over from its parts: the space of its vectors, and whether somebody should check it."""
     spaces = {(block.space.xp.__name__, str(block.space.device)): block.space for block in blocks}
     if len(spaces) > 1:
         found = ", ".join(f"{name} on {device}" for name, device in spaces)

@@ -85,7 +85,7 @@ def gradient(
     Parameters
     ----------
     shape : sequence of int
-        Of the grid, (N_1, ..., N_d).
+        Shape of the grid, (N_1, ..., N_d).
     edge : "neumann" or "periodic"
         No difference across the edge, or one with the opposite side.
     axes : sequence of int, optional
@@ -96,7 +96,7 @@ def gradient(
     Returns
     -------
     Gradient
-        Of shape (d n, n) for d axes: the differences along the first one come first.
+        Shape (d n, n) for d axes: the differences along the first one come first.
 
     Raises
     ------

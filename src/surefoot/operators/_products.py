@@ -73,7 +73,7 @@ def gram(A: Any, weights: Any = None) -> Gram:
     Returns
     -------
     Gram
-        Of shape (n, n), marked positive semidefinite.
+        Shape (n, n), marked positive semidefinite.
 
     Raises
     ------

@@ -116,7 +116,7 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
     kernel : array, with as many axes as the image
         Real. An axis of length 1 leaves that axis of the image alone: ``kernel[:, :, None]`` blurs each colour.
     shape : sequence of int
-        Of the image, in 1, 2, 3 or more dimensions.
+        Shape of the image, in 1, 2, 3 or more dimensions.
     boundary : "periodic", "zero", "reflect" or "replicate"
         What lies beyond the edge: d c b a | a b c d | d c b a for "reflect" (half-sample, scipy's 'reflect'), the last
         sample for "replicate" (scipy's 'nearest').
@@ -124,7 +124,7 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
     Returns
     -------
     Convolution
-        Of shape (n, n), n the number of samples, with an adjoint. By FFT: O(n log n) a product.
+        Shape (n, n), n the number of samples, with an adjoint. By FFT: O(n log n) a product.
 
     Raises
     ------
@@ -157,13 +157,7 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
 
 
 def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
-    """A grid's shape: positive whole numbers.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not.
-    """
+    """A grid's shape: positive whole numbers."""
     try:
         sizes = np.asarray(shape)
         size = tuple(int(n) for n in sizes)

@@ -12,13 +12,7 @@ SMALLEST, LARGEST = 1e-150, 1e150
 
 
 def refuse_extremes(operator: Operator) -> None:
-    """Nothing, unless the entries, or those of a Gram product's factor, are too large or too small to be squared.
-
-    Raises
-    ------
-    InvalidInput
-        If they are; the message says how large the largest is.
-    """
+    """Nothing, unless the entries, or those of a Gram product's factor, are too large or too small to be squared."""
     source = operator if operator.factor is None else operator.factor
     entries = source.entries
     values = getattr(entries, "data", None) if hasattr(entries, "tocsr") else entries

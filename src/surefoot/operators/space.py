@@ -33,7 +33,7 @@ class Space:
     device : object
         As the library spells it; "cpu" for NumPy.
     dtype : object
-        Of the library: float32, float64, complex64 or complex128.
+        The library's own: float32, float64, complex64 or complex128.
     """
 
     xp: Any

@@ -75,7 +75,7 @@ def play(path: str | os.PathLike[str] | None = None, *, show: bool | None = None
     Returns
     -------
     Path
-        Of the file.
+        The file.
 
     Raises
     ------

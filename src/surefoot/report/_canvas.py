@@ -98,11 +98,6 @@ class Drawing(str):
         -------
         Axes, or sequence of Axes
             As given. A legend that several share is yours to place.
-
-        Raises
-        ------
-        InvalidInput
-            If there are more or fewer.
         """
         from surefoot.report._save import recolour
 

@@ -133,15 +133,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def page_of(record: Mapping[str, Any]) -> Page:
-    """The page of a record.
-
-    Raises
-    ------
-    InvalidInput
-        If the record is of an unknown kind.
-    MissingExtra
-        If Matplotlib is not installed.
-    """
+    """The page of a record."""
     # read as numbers once, so that no view has to know how a record spells infinity
     records, module = _sort(with_floats(record))
     try:
@@ -151,13 +143,7 @@ def page_of(record: Mapping[str, Any]) -> Page:
 
 
 def as_html(page: Page) -> str:
-    """The text of a page.
-
-    Raises
-    ------
-    MissingExtra
-        If Jinja2 is not installed.
-    """
+    """The text of a page."""
     try:
         from jinja2 import DictLoader, Environment, StrictUndefined
     except ImportError as error:

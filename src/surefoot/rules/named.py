@@ -120,13 +120,7 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
 
 
 def step_of(name: Name, known: Known) -> float:
-    """The step that a name's argument says, or without one the first step that is known.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not one, or is said in terms of an L that is not known.
-    """
+    """The step that a name's argument says, or without one the first step that is known."""
     rule, argument = name.word, name.argument
     if not argument:
         if known.first is None:

@@ -46,11 +46,6 @@ def parse_name(text: str, takes: Mapping[str, str]) -> Name:
         The words that there are, each with what may follow it, for a person: empty for nothing, ``STEP`` for an
         argument, and with a ``=`` in it, as ``RATE,KEY=VALUE``, for options too.
 
-    Raises
-    ------
-    InvalidInput
-        If there is no such word (the message names the nearest), or something follows it that it does not take.
-
     Examples
     --------
     >>> from surefoot.rules.names import parse_name
@@ -91,11 +86,6 @@ def parse_number(text: str, claim: str, *, positive: bool = False, hint: str = "
         Whether it must be above 0.
     hint : str
         End of the error: what to write instead.
-
-    Raises
-    ------
-    InvalidInput
-        If it is none.
     """
     try:
         value = float(text)

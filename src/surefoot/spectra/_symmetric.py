@@ -8,15 +8,7 @@ from surefoot.operators.extremes import refuse_extremes
 
 
 def symmetric_operator(source: Any) -> Operator:
-    """The source as a square operator that is not known to be asymmetric.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not square.
-    NotSymmetric
-        If it is a matrix that is not symmetric.
-    """
+    """The source as a square operator that is not known to be asymmetric."""
     operator = as_operator(source, kind="curvature")
     refuse_extremes(operator)
     m, n = operator.shape

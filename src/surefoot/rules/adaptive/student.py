@@ -35,11 +35,6 @@ def student_quantile(probability: float, freedom: float) -> float:
     -------
     float
         To nine digits.
-
-    Raises
-    ------
-    InvalidInput
-        If a number is out of range.
     """
     if not 0 < probability < 1 or not freedom > 0:
         raise InvalidInput(f"needs 0 < probability < 1 and freedom > 0; got {probability!r} and {freedom!r}")

@@ -60,7 +60,7 @@ def choose(rates: Sequence[float], losses: Sequence[Sequence[float]], first: flo
     rates : sequence of float
         Peak rates of the copies that have not failed.
     losses : sequence of sequences of float
-        Of each copy; the last four judge.
+        Losses of each copy; the last four judge.
     first : float
         The loss before any update.
     failed : float

@@ -33,7 +33,7 @@ def stencil(coefficients: Mapping[int | tuple[int, ...], float]) -> Spectrum:
     Returns
     -------
     Spectrum
-        Of kind "jacobian" with the symbol at a grid of angles as its points. The points of a finite periodic grid lie
+        Kind "jacobian", with the symbol at a grid of angles as its points. The points of a finite periodic grid lie
         among those of the limit of fine ones.
 
     Raises

@@ -159,7 +159,7 @@ def density(
     width : float, optional
         Default: 0.8/steps of the range of the nodes, what so many steps resolve.
     points : int
-        Of the grid, from a little below the smallest node to a little above the largest.
+        Points of the grid, from a little below the smallest node to a little above the largest.
     rng : int or numpy Generator
 
     Returns

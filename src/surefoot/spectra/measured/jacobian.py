@@ -148,13 +148,7 @@ def jacobian(
 
 
 def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float64]]:
-    """Fun with its result brought to float64, shape (size,), finite; the errors name what was wrong.
-
-    Raises
-    ------
-    InvalidType
-        If fun cannot be called.
-    """
+    """Fun with its result brought to float64, shape (size,), finite; the errors name what was wrong."""
     if not callable(fun):
         raise InvalidType(f"fun must be a function of (t, y); got {type(fun).__name__}")
 
@@ -174,17 +168,7 @@ def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float6
 
 
 def check_point(y: ArrayLike) -> NDArray[np.float64]:
-    """The state as a float64 vector.
-
-    Raises
-    ------
-    InvalidInput
-        If it is no vector with at least one entry.
-    InvalidType
-        If it holds no real numbers.
-    NotFinite
-        If it holds NaN or infinity.
-    """
+    """The state as a float64 vector."""
     point = real_array(y, "y")
     if point.ndim != 1 or point.size == 0:
         raise InvalidInput(f"y must be a vector with at least one entry; got shape {point.shape}")
@@ -231,15 +215,7 @@ def _differentiator(fun: Callable[[Array], Array], y: Array) -> Callable[[Array]
 
 
 def check_sparsity(pattern: Any, size: int) -> Any:
-    """Where a Jacobian has entries, as a sparse matrix by columns.
-
-    Raises
-    ------
-    InvalidType
-        If it is no matrix.
-    InvalidInput
-        If its shape is not (size, size).
-    """
+    """Where a Jacobian has entries, as a sparse matrix by columns."""
     from scipy.sparse import csc_array
 
     try:

@@ -118,11 +118,6 @@ class Lanczos:
         values : array, shape (k,)
         vectors : array, shape (k, n)
             Without a stored basis they come from the same recurrence run once more, as many products.
-
-        Raises
-        ------
-        InvalidInput
-            If all are asked for and the basis was not stored.
         """
         from scipy.linalg import eigh_tridiagonal
 
@@ -190,11 +185,6 @@ class Lanczos:
             A (v_1 - 2 v_2) = alpha_1 v_1 + beta_1 v_2 - 2 (beta_1 v_1 + alpha_2 v_2 + beta_2 v_3)
 
         Called after the second step, whose right-hand side costs nothing; v_1 is random.
-
-        Raises
-        ------
-        InvalidInput
-            If the operator is not linear.
         """
         if self.steps != 2 or self.exhausted or self._previous is None:
             return

@@ -191,15 +191,7 @@ def measure(
 
 
 def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
-    """A generator whose draws nobody else who was given the same `rng` can have seen.
-
-    Raises
-    ------
-    InvalidType
-        If rng is neither an int nor a Generator.
-    InvalidInput
-        If it is a negative int.
-    """
+    """A generator whose draws nobody else who was given the same `rng` can have seen."""
     if isinstance(rng, np.random.Generator):
         return rng.spawn(1)[0]
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
@@ -303,13 +295,7 @@ def _general(
 
 
 def _check_linear(operator: Operator, matrix: Array | None, generator: np.random.Generator) -> None:
-    """One random combination, where products come from a function that nobody has checked.
-
-    Raises
-    ------
-    InvalidInput
-        If the operator is not linear.
-    """
+    """One random combination, where products come from a function that nobody has checked."""
     if not operator.black_box:
         return
     n, space = operator.shape[0], Space.host_space(is_complex=operator.complex)

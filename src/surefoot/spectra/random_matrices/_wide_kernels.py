@@ -47,13 +47,7 @@ class Activation:
 
 
 def activation_of(name: str) -> Activation:
-    """The activation of a name.
-
-    Raises
-    ------
-    InvalidInput
-        If there is none.
-    """
+    """The activation of a name."""
     if name not in ACTIVATIONS:
         raise InvalidInput(f"activation must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
     return ACTIVATIONS[name]

@@ -304,13 +304,7 @@ def signs(size: int) -> FloatArray:
 
 
 def check_ordered(lower: FloatArray, upper: FloatArray) -> None:
-    """Both of one shape and in order.
-
-    Raises
-    ------
-    InvalidInput
-        If not.
-    """
+    """Both of one shape and in order."""
     if lower.shape != upper.shape:
         raise InvalidInput(f"lower and upper must have one shape; got {lower.shape} and {upper.shape}")
     if (lower > upper).any():
@@ -319,13 +313,7 @@ def check_ordered(lower: FloatArray, upper: FloatArray) -> None:
 
 
 def symmetric(matrix: Any, name: str) -> FloatArray:
-    """A real symmetric matrix, dense.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not.
-    """
+    """A real symmetric matrix, dense."""
     operator = MatrixOperator(matrix, kind="curvature")
     if operator.complex or not operator.symmetric:
         raise InvalidInput(f"{name} must be real and symmetric; got shape {operator.shape}")

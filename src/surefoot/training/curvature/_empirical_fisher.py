@@ -131,13 +131,7 @@ class EmpiricalFisherOf(Curvature):
 
 
 def sample_losses(loss: Supervised, outputs: Tensor, target: Any) -> tuple[Tensor, Tensor]:
-    """The loss of each sample with its graph, and the weight of each in the mean; both of shape (samples,).
-
-    Raises
-    ------
-    InvalidInput
-        If outputs and target do not have the samples in their leading dimension.
-    """
+    """The loss of each sample with its graph, and the weight of each in the mean; both of shape (samples,)."""
     if not isinstance(target, Tensor) or not outputs.ndim or not target.ndim or len(outputs) != len(target):
         found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
         raise InvalidInput(

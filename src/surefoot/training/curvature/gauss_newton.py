@@ -67,15 +67,7 @@ def _bend(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
-    """The same for a loss that the model computes itself, from the `logits` of what it returns.
-
-    Raises
-    ------
-    InvalidType
-        If the model returns no logits.
-    InvalidInput
-        If the loss is not known to be convex in them: neither a cross-entropy nor a mean square.
-    """
+    """The same for a loss that the model computes itself, from the `logits` of what it returns."""
     seen: list[Any] = []
     with model.register_forward_hook(lambda _module, _inputs, output: seen.append(output)):
         value = check_differentiable(loss(model, batch))
@@ -177,15 +169,7 @@ def gauss_newton(
 
 
 def convex(loss: Any) -> Supervised:
-    """The loss, if its criterion is known to be convex in the outputs.
-
-    Raises
-    ------
-    InvalidType
-        If outputs and criterion cannot be told apart.
-    InvalidInput
-        If the criterion is not known to be convex.
-    """
+    """The loss, if its criterion is known to be convex in the outputs."""
     if not isinstance(loss, Supervised):
         raise _no_outputs(loss)
     if not loss.convex:

@@ -150,17 +150,7 @@ class _Along(torch.autograd.Function):
 
 
 def check_differentiable(returned: Any) -> Tensor:
-    """What a loss returned, as a finite tensor of shape () that depends on parameters.
-
-    Raises
-    ------
-    InvalidType
-        If the loss returns no tensor.
-    InvalidInput
-        If it is not one number, or does not depend on any parameter.
-    NotFinite
-        If it is NaN or infinite.
-    """
+    """What a loss returned, as a finite tensor of shape () that depends on parameters."""
     value = as_scalar(returned)
     if not math.isfinite(value.item()):
         raise NotFinite(
@@ -176,13 +166,7 @@ def check_differentiable(returned: Any) -> Tensor:
 
 
 def refuse_reentrant_checkpoints(value: Tensor) -> None:
-    """A reentrant checkpoint hides its parameters from the graph: they would silently count as unused.
-
-    Raises
-    ------
-    NotSmooth
-        If the graph holds one.
-    """
+    """A reentrant checkpoint hides its parameters from the graph: they would silently count as unused."""
     seen: set[Any] = set()
     waiting: list[Any] = [value.grad_fn]
     while waiting:

@@ -181,7 +181,7 @@ class CurvatureOperator(Operator):
         Returns
         -------
         CurvatureOperator
-            Of its own: it does not follow the model.
+            A copy of its own: it does not follow the model.
         """
         batches = self.batches if samples is None else few(self.batches, samples)
         items = tuple(to_double(on_device(batch, self._device)) for batch in batches.items)

@@ -37,11 +37,6 @@ def partition(
     -------
     dict of str to list of str
         In the model's order; no group is empty.
-
-    Raises
-    ------
-    InvalidInput
-        If a parameter is in two groups of yours, or a name is not of the model.
     """
     names = select(model).names
     owner: dict[str, str] = {}

@@ -67,15 +67,6 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
     Returns
     -------
     Batches
-
-    Raises
-    ------
-    InvalidInput
-        If there is no batch, a batch is empty, or batch sizes are needed and ambiguous.
-    InvalidType
-        If the data is nothing that holds samples.
-    NotRepeatable
-        If the loader's data set gives different samples when asked twice.
     """
     items = _as_list(data)
     if not items:
@@ -150,13 +141,7 @@ def _own_weight(loss: Any) -> Callable[[Any], float] | None:
 
 
 def sample_count(batch: Any) -> int:
-    """The number of samples: the leading dimension that all tensors of the batch share.
-
-    Raises
-    ------
-    InvalidInput
-        If the tensors have different leading dimensions, or there are none.
-    """
+    """The number of samples: the leading dimension that all tensors of the batch share."""
     size = common_size(batch)
     if size is None:
         raise InvalidInput(

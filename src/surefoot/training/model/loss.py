@@ -260,28 +260,14 @@ class LossModule(nn.Module):
 
 
 def refuse_criterion(loss: Loss) -> None:
-    """Nothing, unless the loss is a module, which does not know the model.
-
-    Raises
-    ------
-    InvalidType
-        If it is.
-    """
+    """Nothing, unless the loss is a module, which does not know the model."""
     if isinstance(loss, nn.Module):
         name = type(loss).__name__
         raise InvalidType(f"loss must be loss(model, batch) and {name} is a criterion; wrap it: supervised({name}())")
 
 
 def as_scalar(value: Any) -> Tensor:
-    """What a loss returned, as a tensor of shape ().
-
-    Raises
-    ------
-    InvalidType
-        If it is no real tensor.
-    InvalidInput
-        If it is not one number.
-    """
+    """What a loss returned, as a tensor of shape ()."""
     if not isinstance(value, Tensor):
         raise InvalidType(
             f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "

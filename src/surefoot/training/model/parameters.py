@@ -114,14 +114,6 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
     -------
     Block
         Tied parameters once, frozen ones left out.
-
-    Raises
-    ------
-    InvalidType
-        If the model is no Module, a parameter is not made of real floating-point numbers, or parameters are sharded
-        and the caller cannot do with parts.
-    InvalidInput
-        If no trainable parameter is left, a name or parameter is not of the model, or one chosen is frozen.
     """
     named = list(model.named_parameters())
     if parameters is not None:
@@ -148,13 +140,7 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
 
 
 def refuse_hooks(block: Block) -> None:
-    """A gradient hook changes what autograd says a gradient is: the curvature of the loss does not come out.
-
-    Raises
-    ------
-    InvalidInput
-        If a parameter has one.
-    """
+    """A gradient hook changes what autograd says a gradient is: the curvature of the loss does not come out."""
     hooked = [name for name, p in zip(block.names, block.tensors, strict=True) if p._backward_hooks]
     if hooked:
         raise InvalidInput(

@@ -76,11 +76,6 @@ class Ranks:
         Returns
         -------
         Tensor, shape (size,)
-
-        Raises
-        ------
-        InvalidInput
-            In the processes where it went well, if it failed in another.
         """
         if not self.several:
             return part()
@@ -99,13 +94,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Generator[None]:
-        """Do something that may fail in one process only; then all raise, and none is left waiting.
-
-        Raises
-        ------
-        InvalidInput
-            In the processes where it went well, if it failed in another.
-        """
+        """Do something that may fail in one process only; then all raise, and none is left waiting."""
         if not self.several:
             yield
             return
@@ -119,13 +108,7 @@ class Ranks:
 
 
 def ranks_of(model: nn.Module) -> Ranks:
-    """The processes of a DistributedDataParallel model, also inside torch.compile; else this one alone.
-
-    Raises
-    ------
-    InvalidType
-        If the model is sharded by the first FSDP.
-    """
+    """The processes of a DistributedDataParallel model, also inside torch.compile; else this one alone."""
     inner: Any = getattr(model, "_orig_mod", model)
     if not isinstance(inner, nn.Module):
         return Ranks()

@@ -174,13 +174,7 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def refuse_dropout(model: nn.Module) -> None:
-    """Nothing, unless a module draws random numbers: another function at each call has no curvature and no noise.
-
-    Raises
-    ------
-    NotRepeatable
-        If one does.
-    """
+    """Nothing, unless a module draws random numbers: another function at each call has no curvature and no noise."""
     active = list(random_modules(model))
     if active:
         raise NotRepeatable(

@@ -89,13 +89,7 @@ class Shards:
         return min(rows, self.rank * each), min(rows, (self.rank + 1) * each)
 
     def refuse_uneven(self, batches: int) -> None:
-        """Every exchange needs all processes.
-
-        Raises
-        ------
-        InvalidInput
-            If they have different numbers of batches; in all of them.
-        """
+        """Every exchange needs all processes."""
         total, squares = self.sum_of(batches, batches**2)
         if total**2 != self.size * squares:
             raise InvalidInput(

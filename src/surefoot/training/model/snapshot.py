@@ -140,13 +140,7 @@ class Subject:
         return self.structure != before
 
     def check(self, structure: str) -> None:
-        """That a copy is of this run's structure; nothing is touched.
-
-        Raises
-        ------
-        InvalidInput
-            If it is not.
-        """
+        """That a copy is of this run's structure; nothing is touched."""
         if structure != self._digest():
             raise InvalidInput(
                 "the saved state is of another model or optimizer (names, shapes, dtypes, groups or kinds differ); "

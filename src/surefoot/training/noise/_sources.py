@@ -75,13 +75,7 @@ class ModelSource(Source):
         return numbers if shards is None else np.reshape(shards.sum_of(*numbers.ravel().tolist()), numbers.shape)
 
     def finite(self, gradients: Tensor) -> Tensor:
-        """The same gradients.
-
-        Raises
-        ------
-        NotFinite
-            If an entry is not finite.
-        """
+        """The same gradients."""
         if not self.block.space.finite(gradients):
             raise NotFinite(
                 "a gradient is not finite at the model's parameters; check the data and the parameters for NaN"
@@ -180,13 +174,7 @@ class SampleSource(ModelSource):
         return total
 
     def deviations(self, mean: Tensor) -> Iterator[tuple[Array, Tensor]]:
-        """As `Source.deviations`.
-
-        Raises
-        ------
-        CoupledSamples
-            At the end, if they do not add up to the gradient of the mean loss.
-        """
+        """As `Source.deviations`."""
         rest, spread, rows = torch.zeros_like(mean), 0.0, min(max(1, CHUNK // self.block.size), MOST_AT_ONCE)
         for item, size, weights in zip(self.batches.items, self.counts, self.weights, strict=True):
             for index in torch.arange(size).split(rows):
@@ -234,13 +222,7 @@ class CoupledSamples(InvalidInput):
 
 
 def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
-    """The noise is that of the data: a model that draws random numbers would add its own.
-
-    Raises
-    ------
-    NotRepeatable
-        If two evaluations differ.
-    """
+    """The noise is that of the data: a model that draws random numbers would add its own."""
     refuse_dropout(model)
     with isolate(model):
         state = torch.get_rng_state()

@@ -109,13 +109,7 @@ def method_of(optimizer: Optimizer) -> Method:
 
 
 def family_of(optimizer: Optimizer) -> Family:
-    """What is known of the optimizer's kind.
-
-    Raises
-    ------
-    InvalidType
-        If nothing is.
-    """
+    """What is known of the optimizer's kind."""
     name = type(optimizer).__name__
     # not isinstance: a subclass may update differently
     family = FAMILIES.get(type(optimizer))

@@ -16,13 +16,7 @@ _OWN: dict[str, Callable[[], Rule]] = {
 
 
 def pilot_rule(name: str, total_steps: int | None) -> Rule:
-    """The rule that a name stands for in training; schedules are told the length of the run.
-
-    Raises
-    ------
-    InvalidInput
-        If there is none, or a schedule needs a length that is not known.
-    """
+    """The rule that a name stands for in training; schedules are told the length of the run."""
     shared = {entry.name: entry.argument for entry in named_rules()}
     word = parse_name(name, shared | dict.fromkeys(_OWN, "")).word
     if word in _OWN:
@@ -33,13 +27,7 @@ def pilot_rule(name: str, total_steps: int | None) -> Rule:
 
 
 def refuse_foreign_steps(rule: Rule, optimizers: Sequence[Optimizer]) -> None:
-    """Polyak's step divides by |g|^2, so it is one for the gradient itself and for no other direction.
-
-    Raises
-    ------
-    InvalidInput
-        If the rule is Polyak's and an optimizer does not move along the gradient.
-    """
+    """Polyak's step divides by |g|^2, so it is one for the gradient itself and for no other direction."""
     for optimizer in optimizers:
         plain = type(optimizer) is SGD and not any(group["momentum"] for group in optimizer.param_groups)
         if isinstance(rule, Polyak) and not plain:

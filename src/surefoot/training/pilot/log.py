@@ -117,11 +117,6 @@ def sender(writer: Any) -> Callable[[Mapping[str, float], int], None]:
     -------
     callable
         (numbers by name, step)
-
-    Raises
-    ------
-    InvalidType
-        If it has none of them.
     """
     if callable(add := getattr(writer, "add_scalar", None)):
 

@@ -17,9 +17,9 @@ class Rehearsal(Record):
     rate : float
         The peak.
     losses : tuple of float
-        Of the batches as they were met, from where this rate began.
+        Losses of the batches as they were met, from where this rate began.
     finals : tuple of float
-        Of the last batches, at which the rate has nearly cooled down to zero; empty if the run was stopped.
+        Losses of the last batches, at which the rate has nearly cooled down to zero; empty if the run was stopped.
     stopped : str
         Why the run was not finished; empty if it was.
     ending : Ending

@@ -37,7 +37,7 @@ class SmallRun:
     total : int
         Updates of the run that is rehearsed.
     seed : int
-        Of what the model draws.
+        Seed of what the model draws.
 
     Attributes
     ----------

@@ -120,13 +120,7 @@ def scale_residuals(
 
 
 def attach(model: nn.Module, record: Trace, steps: Mapping[str, Step], scales: Sequence[float]) -> ResidualScales:
-    """Hook the branches of a traced model; all of them or, on an error, none.
-
-    Raises
-    ------
-    InvalidInput
-        If a branch cannot be scaled, or a module ends branches of different scale.
-    """
+    """Hook the branches of a traced model; all of them or, on an error, none."""
     hooks: dict[tuple[str, int | None, bool], float] = {}
     uses: Counter[tuple[str, int | None, bool]] = Counter()
     for (name, step), scale in zip(steps.items(), scales, strict=True):

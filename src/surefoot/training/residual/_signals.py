@@ -51,17 +51,7 @@ class Signals:
 
 
 def prepare(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, Any]:
-    """The module inside wrappers, and the first batch of the data on its device.
-
-    Raises
-    ------
-    NotRepeatable
-        If dropout is active.
-    NotFinite
-        If the batch holds NaN or infinity.
-    InvalidInput
-        If there is no batch.
-    """
+    """The module inside wrappers, and the first batch of the data on its device."""
     model = plain_module(model)
     refuse_dropout(model)
     batch = gather(data, cast("Loss", loss)).items[0]
@@ -94,11 +84,6 @@ def signals(record: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) 
     """The sizes of what flows forward and backward; infinite or nan where that is what they are.
 
     Backward flows the gradient of the loss or, without one, of a random direction at the last branch.
-
-    Raises
-    ------
-    InvalidInput
-        If the loss does not depend on the blocks.
     """
     if loss is not None:
         root, cotangent = cast("Tensor", record.returned), None

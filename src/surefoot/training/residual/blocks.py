@@ -50,15 +50,7 @@ class _Function(nn.Module):
 
 
 def as_model(source: Any, blocks: Blocks) -> tuple[nn.Module, Blocks]:
-    """The model, or the chain of the given blocks, each of which is then to be of the form x + g(x).
-
-    Raises
-    ------
-    InvalidType
-        If the source is neither.
-    InvalidInput
-        If a sequence of blocks is empty.
-    """
+    """The model, or the chain of the given blocks, each of which is then to be of the form x + g(x)."""
     if isinstance(source, nn.Module) and not isinstance(source, nn.ModuleList):
         return source, blocks
     if not isinstance(source, Sequence | nn.ModuleList):
@@ -85,11 +77,6 @@ def named_steps(model: nn.Module, record: Trace, blocks: Blocks) -> dict[str, St
     dict
         A branch is named by the module its sum is written in or, where that holds several, by the module that
         returned it.
-
-    Raises
-    ------
-    InvalidInput
-        If nothing is of the form x + g(x), with the module and the reason.
     """
     if blocks is None:
         steps = _innermost(record.steps)

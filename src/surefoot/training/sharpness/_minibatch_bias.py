@@ -74,7 +74,7 @@ def minibatch_bias(
     draws : int
         Mini-batches, at least 2.
     rtol, failure
-        Of each measurement, as in `surefoot.spectrum`.
+        Precision of each measurement, as in `surefoot.spectrum`.
     operator : callable, optional
         What an optimizer sees of a curvature.
     rng : int

@@ -100,7 +100,7 @@ def as_problem(model: nn.Module, loss: Loss, data: Any, *, name: str = "") -> Mo
     Returns
     -------
     ModelProblem
-        Of vectors of shape (size,), in the model's own precision; the model itself is left as it is.
+        A problem of vectors of shape (size,), in the model's own precision; the model itself is left as it is.
 
     Raises
     ------

@@ -31,11 +31,6 @@ def check_initial(name: str, layer: nn.Linear) -> None:
 
     By their mean against its standard deviation, and by the largest singular value of the weights against the law of
     that of a random matrix of the same variance (Marchenko, Pastur 1967; its fluctuation: Johnstone 2001).
-
-    Raises
-    ------
-    InvalidInput
-        Naming the layer and what was seen.
     """
     for key, values in (("weights", layer.weight), ("biases", bias_of(layer))):
         if values is None:

@@ -57,12 +57,6 @@ def layers_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[A
     inputs : Tensor
     kinds : sequence of types
         Types of the layers; whatever else the model has only holds them.
-
-    Raises
-    ------
-    InvalidInput
-        If a layer is applied twice or to anything but what the layer before it returned, or the model returns anything
-        but what the last one did.
     """
     watch = _Watch()
     layers = [(name, module) for name, module in model.named_modules() if is_known(module, kinds)]

@@ -191,11 +191,6 @@ def width_study(
     Returns
     -------
     WidthStudy
-
-    Raises
-    ------
-    InvalidInput
-        If there are fewer than two widths, one is under 2, or a number is not positive.
     """
     if len(set(widths)) < 2 or min(widths) < 2:
         raise InvalidInput(f"widths must hold two different numbers >= 2 at least; got {widths!r}")
