@@ -59,10 +59,6 @@ def upper_bound(top: float, alphas: Sequence[float], betas: Sequence[float], del
         From `start_component`.
     scale : float
         A positive length comparable to the spectrum, where the search for the root starts.
-
-    Returns
-    -------
-    float
     """
     rows = list(zip(alphas, [0.0, *betas[:-1]], betas, strict=True))
     target = -2 * math.log(delta)

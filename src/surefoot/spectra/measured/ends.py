@@ -92,10 +92,6 @@ def measured_ends(
     rng : numpy Generator
     max_memory : int
         Bytes that the Lanczos basis may take; beyond it the run goes on without one.
-
-    Returns
-    -------
-    Ends
     """
     size = operator.shape[0]
     budget = MAX_PRODUCTS if max_products is None else max_products

@@ -118,10 +118,6 @@ def measured_field(
     rtol, failure, max_products
         As in `measured_ends`, of all support lines together.
     rng : numpy Generator
-
-    Returns
-    -------
-    Field
     """
     try:
         operator.rmatvec(np.zeros(operator.shape[0]))

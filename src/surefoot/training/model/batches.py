@@ -63,10 +63,6 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
         Its `weight(batch)`, if it has one, says what a batch weighs.
     count : callable, optional
         batch -> weight, where neither the loss nor the leading dimension says it.
-
-    Returns
-    -------
-    Batches
     """
     items = _as_list(data)
     if not items:

@@ -72,10 +72,6 @@ class Ranks:
             This process's part.
         like : Tensor, shape (size,)
             A vector of the same size, dtype and device; its values do not matter.
-
-        Returns
-        -------
-        Tensor, shape (size,)
         """
         if not self.several:
             return part()

@@ -26,10 +26,6 @@ def amplification_with_decay(
         h and lambda, broadcast.
     momentum, decay : float
         b and w.
-
-    Returns
-    -------
-    array
     """
     h, curvature = np.asarray(step, dtype=np.complex128), np.asarray(curvature)
     p = 1 + momentum - h * decay - h * (1 - momentum) * curvature
@@ -52,10 +48,6 @@ def best_step_with_decay(
     momentum, decay : float
     limit : float
         The largest stable step.
-
-    Returns
-    -------
-    step, rate : float
     """
     ends = np.array([smallest, largest])
 

@@ -137,10 +137,6 @@ def freeze(
         Gradients at this point to probe an adaptive optimizer without a state with. Default: the mean gradients of
         the curvature's batches in turn.
 
-    Returns
-    -------
-    Frozen
-
     Raises
     ------
     InvalidType

@@ -31,10 +31,6 @@ def predict_growth(
     seen : Signals
         Signals of the model as it is.
     h : float
-
-    Returns
-    -------
-    forward, backward : tuple of float, length L + 1
     """
     size, forward, factors = seen.x[0], [1.0], [1.0] * len(blocks)
     for k, block in enumerate(blocks):

@@ -32,10 +32,6 @@ def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
     step : Step
     settings
         rtol, failure, max_products and rng of each interval, as in `surefoot.spectrum`.
-
-    Returns
-    -------
-    ResidualBlock
     """
     J = matrix_or_products(JacobianOf(step.branch, step.stream, step.x))
     space, rng = J.space, settings["rng"]

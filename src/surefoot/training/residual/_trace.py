@@ -87,10 +87,6 @@ def trace_forward(model: nn.Module, compute: Callable[[], Any]) -> Trace:
     model : Module
     compute : callable
         Function of no arguments.
-
-    Returns
-    -------
-    Trace
     """
     record = Trace()
     stack: list[str] = []

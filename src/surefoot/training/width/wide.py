@@ -187,10 +187,6 @@ def width_study(
         Seed of the samples, the initialisation and the mini-batches.
     progress : callable, optional
         Called with (done, total, label, remaining seconds or None).
-
-    Returns
-    -------
-    WidthStudy
     """
     if len(set(widths)) < 2 or min(widths) < 2:
         raise InvalidInput(f"widths must hold two different numbers >= 2 at least; got {widths!r}")
