@@ -215,7 +215,7 @@ class Wigner:
         """
         share = _shares(q)
 
-        def below(angle: Reals) -> Reals:
+        def below(angle: Reals) -> Any:
             return 0.5 + (angle + np.sin(angle) * np.cos(angle)) / np.pi < share
 
         return self.support[1] * np.sin(_turning_point(below, -np.pi / 2, np.pi / 2, share))
