@@ -199,12 +199,13 @@ class _Beside(LinearMap):
         self.size = size
         adjoint = operator.space.xp.conj(vectors).T
         self.project = lambda x: x - vectors @ (adjoint @ x)
+        facts: dict[str, Any] = {**operator.facts, "black_box": False}
         super().__init__(
             operator.shape,
             lambda x: self.project(operator.matvec(self.project(x))),
             dtype=operator.dtype,
             symmetric=True,
-            **operator.facts | {"black_box": False},
+            **facts,
         )
 
 
