@@ -8,6 +8,8 @@ import pytest
 from cli.test_width import COMMANDS, here  # noqa: F401 - a fixture
 
 from surefoot.cli import run
+from surefoot.cli._verbs import VERBS
+from surefoot.report import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 LINES = {**COMMANDS, "advise ode": "advise ode:kepler", "run network": "run small:task --steps 40"}
@@ -70,9 +72,13 @@ def check(value):
 def test_json_is_what_the_page_says_and_nothing_else(here, capsys):  # noqa: F811
     pytest.importorskip("torch")
     met = set()
+    reporting = {verb.name for verb in VERBS if "report" in verb.writes}
     for line in LINES.values():
-        assert run([*line.split(), "--json"]) in (0, 1), line
+        reports = line.split()[0] in reporting
+        assert run([*line.split(), "--json", *(["--report", "page.html"] if reports else [])]) in (0, 1), line
         record = json.loads(capsys.readouterr().out)
+        # every verb that writes reports has a view of what it finds
+        assert (record["kind"] in KINDS) is reports
         assert list(record)[:2] == ["kind", "version"]
         assert record["kind"] in SECTIONS, f"{line}: docs/json.md has no section {record['kind']}"
         met |= check(record)

@@ -1,5 +1,6 @@
 """The verbs that say one thing (doctor, range, noise, groups, clip, warmup), and ways to start the command."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import surefoot as sf
 from surefoot.cli import run
 from surefoot.cli._doctor import EXTRAS
+from surefoot.cli._failures import of_any
 from surefoot.cli._verbs import VERBS
 
 
@@ -41,7 +43,8 @@ def test_a_range_test_by_name(command, tmp_path):
     pytest.importorskip("sklearn")
     code, out, err = command("range", "digits", "--steps", "80", "--png", "range.png", "--report", "range.html")
     assert (code, err) == (0, "")
-    assert out.startswith("digits, adamw\nAdamW: peak rate 0.0")
+    assert out.startswith("AdamW: peak rate 0.0")
+    assert out.splitlines()[1] == "  for digits, adamw"
     assert (tmp_path / "range.png").read_bytes().startswith(b"\x89PNG")
     assert "peak rate" in (tmp_path / "range.html").read_text(encoding="utf-8")
     assert command("range", "digits", "--optimizer", "lion")[0] == 2
@@ -55,7 +58,8 @@ def test_noise_and_groups_by_name(command):
     assert json.loads(out)["samples"] == 1797
     code, out, _ = command("groups", "digits", "--lr", "0.01")
     assert code == 0
-    assert out.startswith("digits, adamw at 0.01\n")
+    assert out.startswith("4 groups, rates 0.01 to 0.01")
+    assert out.splitlines()[1] == "  for digits, adamw at 0.01"
     assert "head" in out
 
 
@@ -87,6 +91,11 @@ def test_help_shows_the_examples(command, verb):
     assert out.count(f"surefoot {verb.name} ") + out.count(f"surefoot {verb.name}\n") >= 2
     assert "--json" in out
     assert "--quiet" in out
+
+
+def test_a_full_disk_is_named():
+    stop = of_any(OSError(errno.ENOSPC, "No space left on device"))
+    assert (stop.message, stop.code) == ("no space left where the output goes", 1)
 
 
 def test_the_package_is_the_command():

@@ -1,7 +1,9 @@
 """Reports in a browser: figures at the width they are shown, values that can be read, paper that loses nothing."""
 
+import html
 import itertools
 import json
+import math
 import re
 
 import numpy as np
@@ -9,12 +11,14 @@ import pytest
 from browser import PATH, browser
 
 import surefoot as sf
-from surefoot.dynamics import Cubic, diagram
+from surefoot.dynamics import Cubic, bifurcations, diagram
 from surefoot.problems import Quadratic
-from surefoot.report import Figure, Page, Section, figures, write_page, write_report
+from surefoot.recipes import clip_advice, scale_batch, warmup_advice
+from surefoot.report import figures, write_report
 from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES
 from surefoot.report._plot import plot_of
 from surefoot.report._save import LIGHT
+from surefoot.targets import resolve
 from surefoot.trials import race, run, sweep
 
 needs_browser = pytest.mark.skipif(PATH is None, reason="needs Chromium")
@@ -93,12 +97,19 @@ def pages(tmp_path_factory):
         "run": run(problem, "constant:1.9/L", steps=50).to_dict(),
         "sweep": sweep(problem, count=6, steps=130).to_dict(),
     }
+    words = {
+        "scaling": scale_batch(0.1, 256, 8192, "adamw", betas=(0.9, 0.999)),
+        "clipping": clip_advice([1.0, 2.0, math.nan, 5.0, 3.0], 1.5),
+        "warming": warmup_advice(1e-3, beta2=0.999, total=5000),
+    }
+    records |= {name: found.to_dict() for name, found in words.items()}
+    records["diagnosis"] = resolve("ode:kepler")[0].diagnose().to_dict() | {"target": "kepler", "summary": "two bodies"}
     paths = {name: write_report(record, folder / f"{name}.html") for name, record in records.items()}
-    orbits = figures.orbit_diagram(diagram(Cubic(), np.linspace(1.5, 3.0, 90), 0.3, steps=300, keep=32), thresholds=[2])
-    shown = Section(title="Orbits", figures=[Figure(drawing=orbits, caption="They double.", wide=True)])
-    paths["orbit"] = write_page(
-        Page(title="What was found", subject="orbits", sections=[shown], trust=[]), folder / "orbit.html"
-    )
+    drawn = diagram(Cubic(), np.linspace(1.5, 3.0, 90), 0.3, steps=300, keep=32)
+    cascade = bifurcations(Cubic(), (1.5, 3.0), 0.3, 2)
+    records["orbit"] = {"kind": "orbit", "system": "cubic", "cascade": cascade.to_dict(), "said": str(drawn)}
+    orbits = figures.orbit_diagram(drawn, thresholds=[2])
+    paths["orbit"] = write_report(records["orbit"], folder / "orbit.html", drawing=orbits)
     return paths, records
 
 
@@ -124,7 +135,7 @@ def test_figures_are_drawn_at_the_width_they_are_shown(look, pages, name):
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_word_stands_out_from_what_is_behind_it(look, dark):
-    for name in ("advice", "race", "sweep"):
+    for name in ("advice", "race", "sweep", "orbit", "clipping", "diagnosis"):
         page = look(name, dark=dark)
         page.js("open_all()")
         assert page.js("faint()") == []
@@ -192,16 +203,18 @@ def test_a_logarithmic_axis_is_zoomed_by_dragging_and_by_keys(look):
 
 
 @needs_browser
-@pytest.mark.parametrize("name", ["advice", "race", "sweep"])
+@pytest.mark.parametrize("name", ["advice", "race", "sweep", "orbit", "scaling", "diagnosis"])
 def test_paper_loses_nothing(look, name):
     page = look(name, width=702, paper=True)  # A4 less its margins, in the pixels of CSS
+    folded = page.js("all('details:not([open])').length")
     page.js("dispatchEvent(new Event('beforeprint'))")
     assert page.js("all('details').every((d) => d.open)")
     assert page.js("beyond(703)") == 0
     assert page.js("hidden()") == 0
+    assert page.js("document.documentElement.scrollWidth") <= 702
     assert page.pdf().startswith(b"%PDF")
     # printing has ended with it
-    assert page.js("all('details:not([open])').length")
+    assert page.js("all('details:not([open])').length") == folded
     assert page.faults == []
 
 
@@ -217,11 +230,59 @@ def test_the_recommended_line_is_copied_and_runs(look):
     assert names["run"].loss < problem.value(problem.start())
 
 
+def code_of(path):
+    """The line that a page recommends."""
+    return html.unescape(re.search(r'<div class="code"><code>(.*?)</code>', path.read_text(encoding="utf-8"))[1])
+
+
+@pytest.mark.parametrize("name", ["race", "sweep"])
+def test_a_line_for_a_problem_runs(pages, name):
+    problem = Quadratic(np.diag(np.geomspace(1.0, 100.0, 20)), np.ones(20))
+    names = {"sf": sf, "problem": problem}
+    exec(code_of(pages[0][name]), names)
+    loss = names["run"].loss if name == "sweep" else names["run"].descent.loss
+    assert loss < problem.value(problem.start())
+    if name == "sweep":
+        outcomes = [o for o in pages[1]["sweep"]["outcomes"] if isinstance(o["loss"], float)]
+        best = min(outcomes, key=lambda outcome: outcome["loss"])["rate"]
+        assert f"step={best:.3g})" in code_of(pages[0][name])
+
+
+def test_a_line_for_an_equation_runs(pages):
+    names = {"sf": sf, "f": lambda t, y: -y, "y0": [1.0]}
+    exec(code_of(pages[0]["diagnosis"]), names)
+    assert names["trajectory"].y[-1][0] == pytest.approx(math.exp(-names["trajectory"].t[-1]), abs=1e-3)
+
+
+def test_lines_for_a_training_do_what_they_say(pages):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    names = {"torch": torch, "model": model, "optimizer": optimizer}
+    exec(code_of(pages[0]["scaling"]), names)
+    (group,) = optimizer.param_groups
+    record = pages[1]["scaling"]
+    assert group["lr"] == pytest.approx(record["rate"], rel=1e-5)
+    assert group["betas"] == pytest.approx(record["betas"], rel=1e-5)
+    model(torch.ones(4, 2)).sum().mul(100).backward()
+    exec(code_of(pages[0]["clipping"]), names)
+    norm = sum(p.grad.square().sum() for p in model.parameters()).sqrt()
+    assert float(norm) == pytest.approx(pages[1]["clipping"]["value"], rel=1e-3)
+    # (k + 1)/W of the rate at step k, as the advice says, and the whole from step W - 1 on
+    exec(code_of(pages[0]["warming"]), names)
+    rates = []
+    for _ in range(2005):
+        rates.append(group["lr"])
+        optimizer.step()
+        names["scheduler"].step()
+    rise = [min(1.0, (k + 1) / 2000) * record["rate"] for k in range(2005)]
+    assert rates == pytest.approx(rise, rel=1e-4)
+
+
 def test_every_figure_has_words_and_numbers_behind_it(pages):
-    for path in pages[0].values():
-        html = path.read_text(encoding="utf-8")
-        found = re.findall(r'<figure class="plot.*?</figure>', html, re.DOTALL)
-        assert found
+    for name, path in pages[0].items():
+        found = re.findall(r'<figure class="plot.*?</figure>', path.read_text(encoding="utf-8"), re.DOTALL)
+        assert bool(found) is (name not in ("scaling", "clipping", "warming", "diagnosis"))
         for figure in found:
             assert re.search(r'aria-label="[^"]{20,}"', figure)
             assert figure.count("<td>") >= 2
@@ -243,11 +304,11 @@ CLEARLY = 12.0
 
 @pytest.mark.parametrize("name", ["advice", "race", "run", "sweep"])
 def test_no_two_curves_are_one_for_those_who_see_red_and_green_as_one(pages, name):
-    html = pages[0][name].read_text(encoding="utf-8")
+    text = pages[0][name].read_text(encoding="utf-8")
     light = {name: LIGHT[color] for color, name in (VARIABLES | SERIES_VARIABLES).items()}
     pairs = 0
-    for text in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL):
-        for panel in json.loads(text)["panels"]:
+    for numbers in re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL):
+        for panel in json.loads(numbers)["panels"]:
             lines = {i["label"]: i for i in panel["items"] if i["is"] == "line" and i["label"]}
             for one, two in itertools.combinations(lines.values(), 2):
                 pairs += 1

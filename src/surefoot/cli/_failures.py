@@ -1,5 +1,6 @@
 """What went wrong, as one line and a hint; never a traceback."""
 
+import errno
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def of_any(error: Exception) -> Stop:
         return Stop("interrupted", code=INTERRUPTED)
     if isinstance(error, ImportError) and error.name:
         return Stop(f"the package {error.name} is not installed", f"pip install {error.name}")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Stop("no space left where the output goes", "make room, or write elsewhere")
     if isinstance(error, MemoryError):
         return Stop("out of memory", "give a smaller target, or a machine with more memory")
     message = " ".join(str(error).split())

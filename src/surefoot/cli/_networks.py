@@ -39,13 +39,7 @@ def range_(
         (found,) = out.gather(
             [partial(range_of, task, optimizer, total_steps=total_steps, steps=steps, rng=chosen.rng)]
         )
-
-    def figure() -> str:
-        from surefoot.report.figures import range_figure
-
-        return range_figure(found.to_dict())
-
-    deliver([Named(f"{chosen.name}, {optimizer}", found)], out, figure=figure, failed=bool(found.abstained))
+    deliver([Named(f"{chosen.name}, {optimizer}", found)], out, failed=bool(found.abstained))
 
 
 def noise(chosen: Chosen, out: Output) -> None:

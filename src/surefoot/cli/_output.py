@@ -22,7 +22,7 @@ PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A result that does not know what it is of: the target's name, and what else stands in its record.
+    """A result that does not know what it is of: its answer first, then the target's name and what else is known of it.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ class Named:
 
     def __str__(self) -> str:
         summary = self.about.get("summary")
-        return f"{self.name}{f': {summary}' if summary else ''}\n{self.found}"
+        answer, *rest = str(self.found).splitlines()
+        return "\n".join([answer, f"  for {self.name}{f': {summary}' if summary else ''}", *rest])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and for the report."""
@@ -138,8 +139,8 @@ def deliver(
         Values with ``__str__`` and `to_dict`, whose kind is the same; with ``--csv`` also `rows`, the heading first.
     out : Output
     figure : callable, optional
-        Draws what ``--svg`` and ``--png`` ask for; default the figure that `surefoot.report` has for records of this
-        kind.
+        Draws what ``--svg`` and ``--png`` ask for and the report shows, where the record has too few numbers for it;
+        default the figure that `surefoot.report` has for records of this kind.
     notes : sequence of str
         Said after the answer: where other files are.
     failed : bool
@@ -167,7 +168,9 @@ def deliver(
     if out.csv is not None:
         out.tell(f"table: {_write_table(results, out.csv)}")
     if out.report is not None:
-        out.tell(f"report: {_report(results, record, figure, out.report)}")
+        from surefoot.report import write_report
+
+        out.tell(f"report: {write_report(record, out.report, drawing='' if figure is None else figure())}")
     if out.interrupted:
         raise typer.Exit(INTERRUPTED)
     if failed:
@@ -191,21 +194,6 @@ def _draw(figure: Callable[[], str] | None, result: Any, out: Output) -> None:
     for path, save in ((out.svg, figures.save_svg), (out.png, figures.save_png)):
         if path is not None:
             out.tell(f"figure: {save(drawing, path.expanduser().absolute())}")
-
-
-def _report(results: Sequence[Any], record: dict[str, Any], figure: Callable[[], str] | None, path: Path) -> Path:
-    """The report that there is for records of this kind; else the words, with the figure if there is one."""
-    from surefoot.report import KINDS, Figure, Page, Section, write_page, write_report
-
-    if results[0].to_dict().get("kind") in KINDS:
-        return write_report(record, path)
-    drawn = [] if figure is None else [Figure(drawing=figure(), caption="Drawn from the numbers above.", wide=True)]
-    sections: list[Section] = []
-    for result in results:
-        title, _, text = str(result).partition("\n")
-        sections.append(Section(title=title, text=text.strip("\n"), figures=drawn))
-    page = Page(title="What was found", subject=sections[0].title, sections=sections, trust=[])
-    return write_page(page, path)
 
 
 def _write_table(results: Sequence[Any], path: Path) -> Path:

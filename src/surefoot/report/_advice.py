@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from surefoot.report import _advice_figures as figures
+from surefoot.report._code import line_of
 from surefoot.report._numbers import number, rate
 from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
 
@@ -15,19 +16,6 @@ LIMIT_ROWS = (
     ("optimal", "optimal", "best constant step"),
     ("rate", "rate", "contraction per step at the optimal step"),
 )
-
-# The methods that targets of this house are tried with, as a line to paste. One of a target's own has none.
-CODE = {
-    "SGD": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g})",
-    "SGD momentum 0.9": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g}, momentum=0.9)",
-    "SGD Nesterov 0.9": "optimizer = torch.optim.SGD(model.parameters(), lr={step:.3g}, momentum=0.9, nesterov=True)",
-    "AdamW": "optimizer = torch.optim.AdamW(model.parameters(), lr={step:.3g})",
-    "gradient descent": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}))",
-    "heavy ball 0.9": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}), "
-    "method=sf.methods.HeavyBall(0.9))",
-    "Nesterov 0.9": "run = sf.descend(problem, rule=sf.rules.Constant(step={step:.3g}), "
-    "method=sf.methods.Nesterov(0.9))",
-}
 
 # A kind of detail, and the module whose `section` shows it.
 DETAILS = {
@@ -102,7 +90,7 @@ def _target(advice: Record, anchor: str) -> Section:
         word="No advice" if advice["abstained"] else answer[:1].upper() + answer[1:],
         mood="good" if chosen else "limit",
         lead=advice["abstained"] or _evidence(chosen, advice["recommendations"]),
-        code="" if chosen is None else CODE.get(chosen["label"], "").format(step=chosen["suggested"]),
+        code="" if chosen is None else line_of(chosen["label"], chosen["suggested"]),
         facts=list(advice["description"].items()),
         tables=[Table(heads=heads, rows=rows, notes=[r["finding"] for _, r in order])] if rows else [],
     )

@@ -75,7 +75,8 @@ class Figure:
     caption : str
     title : str
     drawing : str
-        An ``<svg>`` element of this room, whose text was escaped when it was written.
+        An ``<svg>`` element of this room, whose text was escaped when it was written; empty where the record has
+        too few numbers for it, and `Page.with_drawing` brings it. A figure that shows nothing is left out.
     picture : str or None
         A data URI, where it is a picture.
     wide : bool
@@ -87,6 +88,11 @@ class Figure:
     drawing: str = ""
     picture: str | None = None
     wide: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything to see."""
+        return bool(self.drawing) or self.picture is not None
 
     @property
     def plot(self) -> str:
@@ -207,6 +213,14 @@ class Page:
             again = counts[name] > 1
             told.append(replace(section, title=f"{section.title} ({counts[name]})") if again else section)
         object.__setattr__(self, "sections", told)
+
+    def with_drawing(self, drawing: str) -> "Page":
+        """The same page, with what those of its figures that have no drawing show."""
+        sections = [
+            replace(s, figures=[f if f.shown else replace(f, drawing=drawing) for f in s.figures])
+            for s in self.sections
+        ]
+        return replace(self, sections=sections)
 
 
 def view(

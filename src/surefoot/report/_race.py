@@ -78,6 +78,7 @@ def _section(race: Record) -> Section:
     return Section(
         title=race["problem"],
         lead=f"{race['finding']}.",
+        code=_code(entries, gaps),
         facts=[
             ("loss at the start", number(race["initial"])),
             ("least loss", f"{number(race['least']['value'], digits=8)}: {race['trust']}"),
@@ -94,6 +95,15 @@ def _section(race: Record) -> Section:
             ),
         ],
     )
+
+
+def _code(entries: Sequence[Record], gaps: Sequence[str]) -> str:
+    """The line that runs the first of the rules: the fewest gradients to the smallest gap, else the smallest gap."""
+    rules = [entry for entry in entries if not entry["baseline"] and entry["ending"] not in ("diverged", "oscillating")]
+    if not rules:
+        return ""
+    first = min(rules, key=lambda entry: (entry["reached"][gaps[-1]] or math.inf, entry["final"]))
+    return f'run = sf.trials.run(problem, "{first["name"]}")'
 
 
 def _row(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -> list[str | Cell]:

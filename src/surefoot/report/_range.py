@@ -8,6 +8,10 @@ from matplotlib.axes import Axes
 
 from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, MUTED, draw, log_axis
+from surefoot.report._numbers import number
+from surefoot.report._page import Cell, Figure, Record, Section, Table, view
+
+MOODS = {"good": "good", "diverged": "bad"}
 
 
 def range_figure(record: Mapping[str, Any]) -> str:
@@ -52,3 +56,61 @@ def range_figure(record: Mapping[str, Any]) -> str:
         axes.legend(loc="best")
 
     return draw(paint, measured=True)
+
+
+def _section(record: Record) -> Section:
+    abstained = bool(record["abstained"])
+    low, high = record["interval"]
+    reason = record["reason"]
+    return Section(
+        title=record["target"],
+        word="No rate"
+        if abstained
+        else f"Take {record['optimizer']} at a peak of {number(record['suggested'], digits=3)}",
+        mood="limit" if abstained else "good",
+        lead=record["abstained"] if abstained else f"TRIED: {reason}.",
+        code="" if abstained else f"for group in optimizer.param_groups: group.update(lr={record['suggested']:.3g})",
+        facts=[
+            *([] if abstained else [("rates as good as it", f"{number(low, digits=3)} to {number(high, digits=3)}")]),
+            ("fails from", number(record["cliff"], digits=3) if math.isfinite(record["cliff"]) else "no rate tried"),
+            ("loss at the start", number(record["start"])),
+            ("steps spent", f"{record['steps']:.0f}"),
+        ],
+        figures=[
+            Figure(
+                drawing=range_figure(record),
+                caption="The loss at the end of each rehearsal against its peak rate; small dots are its last losses, "
+                "the band has the rates as good as the suggested one.",
+                wide=True,
+            )
+        ],
+        tables=[
+            Table(
+                heads=("peak rate", "loss at the end", "steps", "verdict"),
+                rows=[
+                    (
+                        number(run["rate"], digits=3),
+                        number(sum(run["finals"]) / len(run["finals"]) if run["finals"] else None),
+                        f"{len(run['losses'])}",
+                        Cell(
+                            run["ending"] + (f": {run['stopped']}" if run["stopped"] else ""),
+                            mood=MOODS.get(run["ending"], ""),
+                        ),
+                    )
+                    for run in sorted(record["rehearsals"], key=lambda run: run["rate"])
+                ],
+            )
+        ],
+    )
+
+
+page = view(
+    title="Which rate do I start with?",
+    name=lambda record: record["target"],
+    sections=lambda record: [_section(record)],
+    trust=(
+        "Each rehearsal is the whole training in small: warm-up, hold and cool-down on the same batches, side by side. "
+        "It knows nothing of what comes later than it, and the band has the rates that did as well; it is "
+        "no confidence interval."
+    ),
+)

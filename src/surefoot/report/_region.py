@@ -5,6 +5,8 @@ from matplotlib.axes import Axes
 
 from surefoot.methods import Region
 from surefoot.report._canvas import ACCENT, INK, LIMIT, MUTED, Drawing, draw
+from surefoot.report._numbers import number
+from surefoot.report._page import Figure, Record, Section, Table, view
 
 
 def region_figure(region: Region) -> Drawing:
@@ -37,3 +39,34 @@ def region_figure(region: Region) -> Drawing:
         axes.set_aspect("equal", adjustable="box")
 
     return draw(paint, width=5.2, height=4.6, measured=True)
+
+
+def _section(region: Record) -> Section:
+    return Section(
+        title=region["method"],
+        word=f"Stable down to {number(-region['real_limit'], digits=8)}",
+        mood="good",
+        lead=f"For step times a real eigenvalue from there to 0; on the imaginary axis up to "
+        f"±{number(region['imaginary_limit'], digits=8)}i.",
+        figures=[
+            Figure(
+                caption="Step × eigenvalue where the method is stable: the piece at 0 outlined, others only shaded.",
+                wide=True,
+            )
+        ],
+        tables=[
+            Table(
+                heads=("angle", "largest |step × eigenvalue|"),
+                rows=[(f"{angle:g}°", number(reach, digits=6)) for angle, reach in region["reach"]],
+            )
+        ],
+    )
+
+
+page = view(
+    title="Where is this method stable?",
+    name=lambda region: region["method"],
+    sections=lambda region: [_section(region)],
+    trust="Exact for linear equations, from the method's coefficients. Of a nonlinear one it speaks at a point, by the "
+    "eigenvalues of the Jacobian there.",
+)

@@ -20,6 +20,7 @@ from surefoot.report._canvas import (
     log_axis,
     note_at_top,
 )
+from surefoot.report._code import line_of
 from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Figure, Record, Section, Table, view
 
@@ -98,6 +99,7 @@ def _section(sweep: Record) -> Section:
     return Section(
         title=sweep["problem"],
         lead=f"{sweep['finding']}.",
+        code=_code(sweep),
         facts=[
             ("method", sweep["method"]),
             ("steps of each run", f"{sweep['steps']:,}"),
@@ -121,6 +123,14 @@ def _section(sweep: Record) -> Section:
             ),
         ],
     )
+
+
+def _code(sweep: Record) -> str:
+    """The line for the rate at which the loss ends lowest; none where gradients were cut, which it does not do."""
+    finite = [outcome for outcome in sweep["outcomes"] if math.isfinite(outcome["loss"])]
+    if not finite or sweep["clip"] is not None:
+        return ""
+    return line_of(sweep["method"], min(finite, key=lambda outcome: outcome["loss"])["rate"])
 
 
 def _row(outcome: Record, limit: float) -> tuple[str | Cell, ...]:

@@ -13,15 +13,24 @@ from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.records import with_floats
 from surefoot.report._page import Page
 
-# A kind of record, and the module whose `page` makes one of several records of that kind.
+# A kind of record, and the function of this room that makes a page of several records of that kind.
 KINDS = {
-    "advice": "surefoot.report._advice",
-    "race": "surefoot.report._race",
-    "run": "surefoot.report._run",
-    "training run": "surefoot.report._pilot",
-    "sweep": "surefoot.report._sweep",
-    "audit": "surefoot.report._audit",
-    "why": "surefoot.report._why",
+    "advice": "_advice:page",
+    "diagnosis": "_diagnosis:page",
+    "race": "_race:page",
+    "run": "_run:page",
+    "training run": "_pilot:page",
+    "sweep": "_sweep:page",
+    "region": "_region:page",
+    "orbit": "_orbit:page",
+    "audit": "_audit:page",
+    "why": "_why:page",
+    "batch scaling": "_recipes:scaling",
+    "clip advice": "_recipes:clipping",
+    "warmup advice": "_recipes:warming",
+    "range test": "_range:page",
+    "gradient noise": "_measures:noise",
+    "group advice": "_measures:groups",
 }
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install '.[report]' in a checkout of Surefoot"
 
@@ -58,16 +67,18 @@ def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
 
 
 @checked
-def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+def write_report(record: Mapping[str, Any], path: str | os.PathLike[str], *, drawing: str = "") -> Path:
     """Write the report of a record: text, tables and figures in one file without links to anything outside it.
 
     Parameters
     ----------
     record : mapping
-        Kind "advice", "race" or "run", as the `to_dict` of `surefoot.Advice`, `surefoot.trials.Race` and
-        `surefoot.trials.Run` gives it, or several: ``{"kind": "advices", "advices": [...]}``.
+        As the `to_dict` of a result gives it, of a kind that ``surefoot VERB --report`` writes, or several:
+        ``{"kind": "advices", "advices": [...]}``.
     path : path
         Where to write; the folder must exist. An existing file is replaced, and only by a complete one.
+    drawing : str
+        The figure of a record that has too few numbers to draw it from: of kind "region" and "orbit".
 
     Returns
     -------
@@ -82,7 +93,8 @@ def write_report(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Pat
         If Jinja2 or Matplotlib is not installed.
     """
     check_destination(path)
-    return write_page(page_of(record), path)
+    page = page_of(record)
+    return write_page(page.with_drawing(drawing) if drawing else page, path)
 
 
 @checked
@@ -135,9 +147,10 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 def page_of(record: Mapping[str, Any]) -> Page:
     """The page of a record."""
     # read as numbers once, so that no view has to know how a record spells infinity
-    records, module = _sort(with_floats(record))
+    records, view = _sort(with_floats(record))
+    module, _, name = view.partition(":")
     try:
-        return import_module(module).page(records)
+        return getattr(import_module(f"surefoot.report.{module}"), name)(records)
     except ImportError as error:
         raise MissingExtra(INSTALL) from error
 
@@ -167,7 +180,7 @@ def render(record: Mapping[str, Any]) -> str:
 
 
 def _sort(record: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str]:
-    """The records in a record, of which several have the plural of their kind, and the module of their view."""
+    """The records in a record, of which several have the plural of their kind, and the name of their view."""
     kind = str(record.get("kind"))
     if kind in KINDS:
         return [record], KINDS[kind]

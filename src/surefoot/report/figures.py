@@ -44,6 +44,7 @@ _FIGURES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "advice": lambda record: overview([(r["label"], r) for r in record["recommendations"]]),
     "audit": audit_figure,
     "race": gap_curves,
+    "range test": range_figure,
     "run": losses,
     "sweep": sweep_figure,
     "training run": lambda record: pilot_figure(record["moments"]),

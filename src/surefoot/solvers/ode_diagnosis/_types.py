@@ -115,8 +115,9 @@ class Diagnosis(Record):
         return f"Diagnosis({self.recommendation}: {self.method!r}, stiffness={self.stiffness:.3g})"
 
     def __str__(self) -> str:
+        t0, t1 = self.span
         lines = [
-            f"{self.size} unknowns, t = {self.span[0]:g} to {self.span[1]:g}: {self.recommendation}, {self.method}",
+            f"take {self.method} ({self.recommendation}): {self.size} unknowns, t = {t0:g} to {t1:g}",
             f"  {self.reason}",
             f"  stiffness ratio {self.stiffness:.3g}; fastest decay {self.fastest.max():.3g}, largest frequency "
             f"{self.frequency.max():.3g}, largest growth {self.growth.max():.3g} per unit of time",
@@ -124,7 +125,7 @@ class Diagnosis(Record):
             f"  {'method':<34}{'stable step':>24}{'steps':>12}{'evaluations':>14}",
         ]
         for c in self.costs:
-            steps = "-" if c.kind == "implicit" else f"{c.smallest_step:.3g} .. {c.largest_step:.3g}"
+            steps = "-" if c.kind == "implicit" else _span(c.smallest_step, c.largest_step)
             count = "-" if c.kind == "implicit" else f"{c.stability_steps:.3g}"
             lines.append(f"  {c.method:<34}{steps:>24}{count:>12}{c.evaluations:>14.3g}")
         lines.append("")
@@ -135,3 +136,9 @@ class Diagnosis(Record):
         ]
         lines.append(f"  recommendation {'confirmed' if self.verified else 'NOT confirmed'} by these runs")
         return "\n".join(lines)
+
+
+def _span(low: float, high: float) -> str:
+    """Two numbers as a range, where they differ as far as they are shown."""
+    low_, high_ = f"{low:.3g}", f"{high:.3g}"
+    return low_ if low_ == high_ else f"{low_} .. {high_}"

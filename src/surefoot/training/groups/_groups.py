@@ -114,6 +114,7 @@ class GroupAdvice(Record):
         return [factor(kinds[group["name"]]) for group in self.param_groups]
 
     def __str__(self) -> str:
+        rates = [row.rate for row in self.evidence]
         width = max(len(row.name) for row in self.evidence)
         head = f"{'group':<{width}}  {'size':>9}  {'curvature':>9}  {'noise':>7}  {'rate':>8}  schedule"
         rows = [
@@ -121,7 +122,7 @@ class GroupAdvice(Record):
             f"{row.schedule}: {row.reason}"
             for row in self.evidence
         ]
-        return "\n".join([head, *rows])
+        return "\n".join([f"{len(rates)} groups, rates {min(rates):.3g} to {max(rates):.3g}", "", head, *rows])
 
 
 @checked
