@@ -94,16 +94,15 @@ class Trace:
         return result
 
     def reach(self, place: MutationSpec, budget: float) -> list[str]:
-        """Tests that run that place, the quickest first, as many as fit into so many seconds.
+        """Tests that run that place, then the others of its file, as many as the budget allows; quick ones first.
 
-        What is run at import shows in any test of the file, or in any test at all.
+        What is cached runs in one test only and shows in others; what is run at import shows in any test.
         """
         lines = self.lines.get(str(place.module_path.resolve()), {})
         statement = statement_lines(place.module_path.read_text(), place.start_pos[0])
-        chosen = {test for line in statement for test in lines.get(line, [])}
-        if "" in chosen:
-            chosen = {test for tests in lines.values() for test in tests} - {""} or set(self.seconds)
-        quickest = sorted(chosen, key=self.seconds.__getitem__)
+        direct = {test for line in statement for test in lines.get(line, [])}
+        file = {test for tests in lines.values() for test in tests} - {""}
+        quickest = sorted(file or self.seconds, key=lambda test: (test not in direct, self.seconds[test]))
         spent = accumulate(self.seconds[test] for test in quickest)
         return [test for test, after in zip(quickest, spent, strict=True) if after <= budget]
 

@@ -25,7 +25,7 @@ from surefoot.targets.images import read_image
 
 SOAK = int(os.environ.get("SUREFOOT_SOAK", "0"))
 SEED = int(time.time()) if SOAK else 20_240
-# Seconds after which an input counts as a hang: a thousand times what most take.
+# Seconds of processor time after which an input counts as a hang: a thousand times what most take.
 HANG = 60
 # Growth of the process in MB: the bounds of the readers, and not what a header promises.
 MOST_MEMORY = 700
@@ -57,13 +57,13 @@ def no_hang():
     def late(*_):
         raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(HANG)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, HANG)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def hostile(rng, data):

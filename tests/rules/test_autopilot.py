@@ -293,3 +293,8 @@ def test_a_batch_without_descent_interrupts_no_later_count():
 def test_it_reads_what_it_says():
     assert Autopilot(length=20).rehearsal(1e6) == 20
     assert [Autopilot().rehearsal(total) for total in (50, 100, 500, 8000)] == [16, 16, 80, 160]
+
+
+def test_rates_are_climbed_to_below_what_has_failed_in_any_unit():
+    _, said = peaks(lambda rate, _: 50.0 if rate > 0.02 else 1.5 - rate, reach=0.001)
+    assert [reason for reason in said if "climbing" in reason] == ["climbing to 0.01", "climbing to 0.0316"]

@@ -562,3 +562,9 @@ def test_an_update_whose_state_is_not_worth_keeping_is_made_at_the_full_rate_too
     assert (decision.accept, decision.keep, decision.step) == (True, False, 1.0)
     (decision,), _ = drive(Watch(), [Seen(0.9)], WatchState(replace(SETTLED, level=0.9)))
     assert (decision.accept, decision.keep, decision.step) == (True, True, 1.0)
+
+
+@pytest.mark.parametrize("doubt", [{"lost": 2}, {"constant": 1}])
+def test_any_doubt_keeps_a_state_from_being_kept(doubt):
+    state = WatchState(replace(SETTLED, level=0.9), **doubt)
+    assert not drive(Watch(), [Seen(0.9)], state)[0][0].keep

@@ -218,7 +218,7 @@ class Autopilot(Rule):
         if state.broken < BROKEN:
             return _refusal(state, "skip", reason), replace(state, broken=state.broken + 1)
         least = min(range(len(state.rates)), key=lambda i: state.rates[i])
-        after = replace(state, rates=(state.rates[least],), losses=((),), broken=0)
+        after = replace(state, rates=(state.rates[least],), losses=((),))
         return replace(_fork(after, [(least, state.rates[least])], reason), accept=False, action="skip"), after
 
 
