@@ -25,7 +25,7 @@ def write():
 
 def table(path, header, rows):
     """One file."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
 
 

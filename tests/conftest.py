@@ -1,11 +1,16 @@
 """What every test may count on."""
 
+from importlib.util import find_spec
+
 import pytest
 from hypothesis import settings
 
 # No test depends on time: what takes Hypothesis 200 ms on a busy machine is no failure.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Without PyTorch the rest can still be tested: `make compat` does.
+collect_ignore = [] if find_spec("torch") else ["training", "integrations", "test_docs.py", "test_records.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import inspect
 import json
@@ -15,7 +16,7 @@ import torch
 
 import surefoot
 from surefoot import records, rules
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.methods import Method
 from surefoot.records import Record
 from surefoot.rules import Decision, Rule
@@ -46,8 +47,11 @@ SAMPLES = {
 
 
 def every_module():
-    names = [module.name for module in pkgutil.walk_packages(surefoot.__path__, "surefoot.")]
-    return [importlib.import_module(name) for name in names]
+    modules = []
+    for module in pkgutil.walk_packages(surefoot.__path__, "surefoot."):
+        with contextlib.suppress(MissingExtra):  # an integration whose library is not here
+            modules.append(importlib.import_module(module.name))
+    return modules
 
 
 def dataclasses_in(hint):

@@ -54,9 +54,7 @@ def run(python: str, folder: Path, torch: str | None, tests: list[str]) -> int:
     extras = "cli,report,data,workers" + (",training" if torch else "")
     wanted = [f"{ROOT}[{extras}]", *TOOLS, *([f"torch=={torch}.*"] if torch else [])]
     subprocess.run([inside, "-m", "pip", "install", "--quiet", *wanted], check=True)
-    # what needs PyTorch is left out where there is none; the rest must be collected
-    left_out = [] if torch else ["--ignore=tests/training", "--ignore=tests/integrations"]
-    command = [inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out, *(tests or ["tests"])]
+    command = [inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tests or ["tests"])]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

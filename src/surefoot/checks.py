@@ -8,12 +8,14 @@ shapes, and what ties one argument to another, are the function's own business.
 import functools
 import inspect
 import math
+import os
 import types
 import typing
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from surefoot.errors import InvalidInput, InvalidType
@@ -150,6 +152,22 @@ def random_generator(rng: Any) -> Any:
     if seed < 0:
         raise InvalidInput(f"rng must be a nonnegative seed; got {rng!r}")
     return np.random.default_rng(seed)
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """The path that a person means: ~ is their home, which shells of Windows, and quotes in any, leave as it is.
+
+    Raises
+    ------
+    InvalidInput
+        If it begins with ~ and the name of nobody, or has a NUL in it, which no file's name has.
+    """
+    if "\0" in os.fspath(path):
+        raise InvalidInput(f"{os.fspath(path)!r} is no path: it holds a NUL; check it")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidInput(f"{os.fspath(path)}: cannot be found ({error}); write the path out") from None
 
 
 def refuse_mask(value: Any, name: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from surefoot.checks import as_path
 from surefoot.records import Record
 
 # What a user needs; the functions below serve the house.
@@ -34,7 +35,7 @@ class Table(Record):
 
 def write_csv(rows: Iterable[Sequence[Any]], path: str | os.PathLike[str]) -> Path:
     """Write rows with commas between their cells."""
-    target = Path(path)
+    target = as_path(path)
     with target.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return target

@@ -78,7 +78,7 @@ def test_intervals_miss_no_more_often_than_they_say(name, failure, which):
     values = np.asarray(HARD[name], dtype=float)
     truth = values.max() if which == "largest" else values.min()
     operator = diagonal(values)
-    trials = 2000
+    trials = 500
     misses = sum(
         not getattr(sf.spectrum(operator, rtol=0.2, failure=failure, which=which, rng=seed), which).contains(truth)
         for seed in range(trials)

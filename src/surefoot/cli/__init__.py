@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from surefoot.cli._failures import Stop, complain, of_any, say_interrupted
 
@@ -33,7 +34,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         # None where the shell closed it (>&-): what is said goes nowhere, and the exit code says the rest
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # a pipe on Windows has the machine's code page: a name that it cannot spell is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # loaded here, so that an interrupt in the first second is one line too
         from surefoot.cli._verbs import command

@@ -9,6 +9,7 @@ from typing import Any, TextIO, TypeVar
 
 import typer
 
+from surefoot.checks import as_path
 from surefoot.cli._console import Meter, say, show
 from surefoot.cli._failures import FAILED, INTERRUPTED, Stop, bad_input
 from surefoot.errors import InvalidInput
@@ -193,7 +194,7 @@ def _draw(figure: Callable[[], str] | None, result: Any, out: Output) -> None:
     # the option says the format, the file's name need not
     for path, save in ((out.svg, figures.save_svg), (out.png, figures.save_png)):
         if path is not None:
-            out.tell(f"figure: {save(drawing, path.expanduser().absolute())}")
+            out.tell(f"figure: {save(drawing, as_path(path).absolute())}")
 
 
 def _write_table(results: Sequence[Any], path: Path) -> Path:
@@ -204,7 +205,7 @@ def _write_table(results: Sequence[Any], path: Path) -> Path:
     Stop
         If it cannot be written.
     """
-    path = path.expanduser().absolute()
+    path = as_path(path).absolute()
     try:
         write_csv(_rows(results), path)
     except OSError as error:

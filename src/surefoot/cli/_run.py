@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from surefoot.checks import as_path
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.cli._verb import Chosen
@@ -105,7 +106,7 @@ def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
             made.append(Told(found, picture))
     notes: list[str] = []
     if "output" in given and made[0].picture is not None:
-        path = given["output"].expanduser().absolute()
+        path = as_path(given["output"]).absolute()
         with bad_input():
             write_png(path, made[0].picture.after, getattr(chosen.targets[0], "depth", 8))
         notes.append(f"picture: {path}")
@@ -143,9 +144,9 @@ def _check_picture(chosen: Chosen, path: Path | None) -> None:
     with bad_input():
         if not isinstance(chosen.targets[0], DeblurTarget):
             raise InvalidInput(f"--output writes a picture, and {chosen.name!r} has none; leave it out")
+        check_folder(path)
         if path.suffix.lower() != ".png":
             raise InvalidInput(f"--output writes PNG; give a name such as {path.with_suffix('.png').name}")
-        check_folder(path)
 
 
 def _train(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
@@ -166,5 +167,5 @@ def _train(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
             )
             for target in chosen.targets
         ]
-    notes = [f"log: {given['log'].expanduser().absolute()}"] if "log" in given else []
+    notes = [f"log: {as_path(given['log']).absolute()}"] if "log" in given else []
     deliver(runs, out, notes=notes, failed=any(made.ending == "diverged" for made in runs))

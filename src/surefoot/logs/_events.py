@@ -13,7 +13,7 @@ from pathlib import Path
 from platform import node
 from typing import IO
 
-from surefoot.checks import checked
+from surefoot.checks import as_path, checked
 from surefoot.errors import InvalidInput
 from surefoot.logs._source import check_file, too_many
 from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
@@ -49,7 +49,7 @@ class EventWriter:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         now = time.time()
-        place = Path(folder).expanduser()
+        place = as_path(folder)
         name = f"{PREFIX}{int(now):010d}.{node()}.{os.getpid()}"
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
     InvalidInput
         If it is no event file, or a checksum is wrong before the last record.
     """
-    path = check_file(Path(path), empty=True)
+    path = check_file(as_path(path), empty=True)
     scalars: list[Scalar] = []
     try:
         size = path.stat().st_size

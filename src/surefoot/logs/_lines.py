@@ -4,10 +4,9 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from surefoot.checks import checked
+from surefoot.checks import as_path, checked
 from surefoot.errors import InvalidInput
 
 
@@ -28,10 +27,10 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser()
+        self.path = as_path(path)
         try:
             cut_off = self.path.exists() and not self._ends_a_line()
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             reason = error.strerror or error
             raise InvalidInput(f"cannot write {self.path}: {reason}; write the log elsewhere") from error

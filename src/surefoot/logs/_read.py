@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from surefoot.checks import checked
+from surefoot.checks import as_path, checked
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.logs._events import is_events
 from surefoot.logs._folder import read_event_files, read_folder, read_metric
@@ -84,7 +84,7 @@ def read_log(log: Any) -> LogFile:
     if isinstance(log, LogFile):
         return log
     if isinstance(log, str | os.PathLike):
-        return _read_path(_expand(cast("str | os.PathLike[str]", log)))
+        return _read_path(as_path(cast("str | os.PathLike[str]", log)))
     log = _unwrap(log)
     if isinstance(log, Sequence) and log and all(isinstance(item, str | os.PathLike) for item in cast("Any", log)):
         return _one_after_another([read_log(path) for path in cast("Sequence[Any]", log)])
@@ -107,13 +107,6 @@ def _read_path(path: Path) -> LogFile:
     else:
         rows, notes = _read_file(check_file(path))
     return LogFile(tuple(rows), tuple(notes), path.name)
-
-
-def _expand(path: str | os.PathLike[str]) -> Path:
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, ValueError) as error:  # ~nobody/log.csv
-        raise InvalidInput(f"{path}: cannot be found ({error}); write the path out") from None
 
 
 def _is_folder(path: Path) -> bool:

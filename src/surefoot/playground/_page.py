@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import mkdtemp
 
-from surefoot.checks import checked
+from surefoot.checks import as_path, checked
 from surefoot.errors import InvalidInput
 from surefoot.playground._compute import chebyshev_parameters
 from surefoot.playground._formulas import javascript
@@ -89,11 +89,11 @@ def play(path: str | os.PathLike[str] | None = None, *, show: bool | None = None
     >>> play(tempfile.mkdtemp() + "/playground.html").name
     'playground.html'
     """
-    target = Path(path) if path is not None else Path(mkdtemp(prefix="surefoot-")) / "playground.html"
+    target = as_path(path) if path is not None else Path(mkdtemp(prefix="surefoot-")) / "playground.html"
     if target.suffix != ".html" or not target.stem:
         raise InvalidInput(f"a page ends in .html; got {target.name!r}: say {(target.stem or 'page') + '.html'!r}")
     try:
-        target.write_text(page(), encoding="utf-8")
+        target.write_text(page(), encoding="utf-8", newline="\n")
     except OSError as error:
         raise InvalidInput(f"cannot write {target}: {error.strerror}; choose a folder that exists") from error
     if show if show is not None else path is None:

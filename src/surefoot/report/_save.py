@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 
+from surefoot.checks import as_path
 from surefoot.errors import InvalidInput
 from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, style
 
@@ -49,7 +50,7 @@ def save_figure(drawing: str, path: str | os.PathLike[str]) -> Path:
     InvalidInput
         If the path ends otherwise; and as `save_png`.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = as_path(path).suffix.lower()
     if suffix not in (".svg", ".png"):
         raise InvalidInput(f"a figure is written as .svg or .png; got {Path(path).name!r}")
     return save_svg(drawing, path) if suffix == ".svg" else save_png(drawing, path)
@@ -75,7 +76,7 @@ def save_png(drawing: str, path: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(drawing, Drawing):
         raise InvalidInput("this drawing is text alone, without its figure; write it as .svg")
-    target = Path(path)
+    target = as_path(path)
     target.write_bytes(_pixels(drawing.figure))
     return target
 
@@ -93,8 +94,8 @@ def save_svg(svg: str, path: str | os.PathLike[str]) -> Path:
     -------
     Path
     """
-    target = Path(path)
-    target.write_text(standalone(svg), encoding="utf-8")
+    target = as_path(path)
+    target.write_text(standalone(svg), encoding="utf-8", newline="\n")
     return target
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from surefoot.checks import checked
+from surefoot.checks import as_path, checked
 from surefoot.errors import InvalidInput, MissingExtra
 from surefoot.records import with_floats
 from surefoot.report._page import Page
@@ -130,10 +130,11 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         If the folder does not exist or cannot be written to, or the path is there and no regular file.
     """
     try:
-        target = Path(path).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # a circle of links; ~ of nobody
+        target = as_path(path).resolve()
+        is_folder = target.is_dir()
+    except (OSError, RuntimeError) as error:  # a circle of links; a name longer than the system takes
         raise InvalidInput(f"cannot write {os.fspath(path)}: {error}; give another path") from error
-    if target.is_dir():
+    if is_folder:
         raise InvalidInput(f"{target} is a folder; give the name of a file in it, such as report.html")
     if not target.parent.is_dir():
         raise InvalidInput(f"there is no folder {target.parent}; create it, or write elsewhere")
@@ -196,7 +197,7 @@ def _replace(target: Path, text: str) -> None:
     """Write beside the target, then rename: a reader never sees half a file."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         Path(name).chmod(0o666 & ~_umask())
         os.replace(name, target)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from surefoot.checks import as_path
 from surefoot.errors import InvalidInput, SurefootError
 from surefoot.operators import Array, Matrix, as_operator
 from surefoot.operators.symmetry import amount_of
@@ -46,7 +47,7 @@ def load_matrix(path: str | PathLike[str]) -> Matrix:
     Every error is a `SurefootError` that names the file: `UnknownTarget` if it is not there, else
     `InvalidInput` if it cannot be read, or does not hold one finite matrix.
     """
-    path, content = Path(path), read_content(path)
+    path, content = as_path(path), read_content(path)
     try:
         if isinstance(content, Mapping):
             content = content[_matrix_key(content)]
@@ -91,7 +92,7 @@ def load_problem(
     """
     if loss is not None and loss not in LOSSES:
         raise InvalidInput(f"unknown loss {loss!r}; choose one of {', '.join(LOSSES)}")
-    path, content = Path(path), read_content(path)
+    path, content = as_path(path), read_content(path)
     try:
         table, vector, implied = _sides(content)
         loss = loss or implied or _only_choice(table, vector)

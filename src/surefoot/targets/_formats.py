@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import as_path
 from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
 from surefoot.operators import Array
 from surefoot.targets._structure import check_archive, check_array, check_market, sparse_matrix
@@ -25,7 +26,7 @@ def check_path(path: str | PathLike[str]) -> Path:
     InvalidInput
         If it is no regular file, of an unknown kind, or empty.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         if not path.exists():
             where = "" if path.is_absolute() else f" in {Path.cwd()}"

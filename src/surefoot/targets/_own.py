@@ -4,14 +4,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from surefoot.checks import as_path
 from surefoot.targets._entry import Entry, Option
 from surefoot.targets._formats import SUFFIXES
 from surefoot.targets._problem import ProblemTarget
 
 
 def _names_a_file(name: str) -> Mapping[str, Any] | None:
-    path = Path(name)
-    return {"path": name} if path.suffix.lower() in SUFFIXES or {"/", "\\"} & set(name) or path.exists() else None
+    if ".py:" in name:  # a function in a module, whose row says how one is named
+        return None
+    path = as_path(name)
+    # a separator of either system: what was copied from the other one is a file that is not here, and no module
+    return {"path": name} if path.suffix.lower() in SUFFIXES or {"/", "\\"} & set(name) or _is_there(path) else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _file(rng: int, path: str, loss: Any = None, label: str | None = None, **fit: Any) -> tuple[ProblemTarget, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checks import as_path
 from surefoot.errors import InvalidInput, MissingExtra, SurefootError
 from surefoot.operators import Array
 from surefoot.targets._formats import read_content
@@ -49,7 +50,7 @@ def read_image(path: str | Path) -> Array:
     MissingExtra
         If Pillow, which comes with scikit-image, is not installed; a .npy file does without.
     """
-    path = Path(path)
+    path = as_path(path)
     levels = _levels(path)
     if levels.ndim == COLOURS and levels.shape[2] in (2, 4):
         levels = levels[..., :-1]
@@ -81,7 +82,7 @@ def depth_of(path: str | Path) -> int:
     MissingExtra
         If Pillow is needed and not installed.
     """
-    return SHALLOW if _levels(Path(path)).dtype.name in ("bool", "uint8") else DEEP
+    return SHALLOW if _levels(as_path(path)).dtype.name in ("bool", "uint8") else DEEP
 
 
 def write_png(path: str | Path, image: Array, depth: int = SHALLOW) -> None:
@@ -103,7 +104,7 @@ def write_png(path: str | Path, image: Array, depth: int = SHALLOW) -> None:
     """
     content = _png(image) if depth == SHALLOW else _deep_png(image)
     try:
-        Path(path).write_bytes(content)
+        as_path(path).write_bytes(content)
     except OSError as error:
         raise InvalidInput(
             f"cannot write {path}: {error.strerror or error}; give a path in a folder that exists"

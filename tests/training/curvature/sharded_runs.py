@@ -1,10 +1,5 @@
 """What each of several processes runs with a model under ``fully_shard``; see test_sharded."""
 
-import json
-import os
-import sys
-from datetime import timedelta
-
 import numpy as np
 import torch
 from torch import nn
@@ -97,11 +92,8 @@ def measured(model, batches):
     }
 
 
-def main(rank, size, rendezvous, out):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size, timeout=timedelta(seconds=120)
-    )
+def run(rank, size):
+    """What one of them found."""
     model, x, y = sharded()
     batches = [(x[rank::size], y[rank::size]) for x, y in parts(x, y)]
     before = [p.to_local().clone() for p in model.parameters()]
@@ -130,12 +122,4 @@ def main(rank, size, rendezvous, out):
             record[name] = "none"
         except SurefootError as error:
             record[name] = str(error)
-    with open(f"{out}.{rank}", "w", encoding="utf-8") as file:
-        json.dump(record, file)
-    torch.distributed.barrier()  # nobody leaves while another still waits for it
-    # everything is written: torch's threads may abort the interpreter's own end ("terminate called ...")
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    return record

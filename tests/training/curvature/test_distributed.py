@@ -1,15 +1,12 @@
 """Two processes with a part of the data each must agree with one that has it all, and with each other to the bit."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from training.curvature.two_processes import measured, problem
+from training.rank_runs import run_ranks
 
 from surefoot.errors import InvalidType
 from surefoot.training import hessian, supervised
@@ -19,25 +16,18 @@ needs_gloo = pytest.mark.skipif(
 )
 
 
+RANKS = """
+    from training.curvature.two_processes import run
+    print(json.dumps(run(rank)))
+"""
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("two_processes.py")
-    # no variables that would make torch look for another launcher's processes; the loopback needs no host name
-    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
-    environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(rank), str(folder / "rendezvous"), str(folder / "out")],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=180)[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), "\n".join(errors)
-    return [json.loads((folder / f"out.{rank}").read_text()) for rank in range(2)]
+    codes, said, errors = run_ranks(RANKS, folder, imports="training.curvature.two_processes")
+    assert codes == [0, 0], errors
+    return [json.loads(out) for out in said]
 
 
 @pytest.mark.slow

@@ -1,15 +1,12 @@
 """A model under FSDP2 on several processes: the numbers of one process that has it whole, in parts."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from training.curvature.sharded_runs import loss, measured, parts, problem
+from training.rank_runs import run_ranks
 
 from surefoot.training import hessian
 
@@ -18,24 +15,20 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+RANKS = """
+    from training.curvature.sharded_runs import run
+    print(json.dumps(run(rank, count)))
+"""
+
+
 @pytest.fixture(scope="module", params=[2, 4])
 def records(request, tmp_path_factory):
     folder, size = tmp_path_factory.mktemp("shards"), request.param
-    script = Path(__file__).with_name("sharded_runs.py")
-    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
-    environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(rank), str(size), str(folder / "rendezvous"), str(folder / "out")],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), "\n".join(errors)
-    return [json.loads((folder / f"out.{rank}").read_text()) for rank in range(size)]
+    codes, said, errors = run_ranks(
+        RANKS, folder, count=size, imports="torch.distributed.fsdp, training.curvature.sharded_runs"
+    )
+    assert codes == [0] * size, errors
+    return [json.loads(out) for out in said]
 
 
 @pytest.mark.slow

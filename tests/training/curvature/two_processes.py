@@ -1,9 +1,5 @@
 """What each of two processes runs under DistributedDataParallel; see test_distributed."""
 
-import json
-import sys
-from datetime import timedelta
-
 import numpy as np
 import torch
 from torch import nn
@@ -79,11 +75,8 @@ def failing_midway(ddp, batch, rank):
     return told
 
 
-def main(rank, rendezvous, out):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
+def run(rank):
+    """What one of them found."""
     model, x, y = problem()
     parts = list(zip(x.split(SPLIT), y.split(SPLIT), strict=True))
     ddp = nn.parallel.DistributedDataParallel(model)
@@ -100,10 +93,4 @@ def main(rank, rendezvous, out):
     ]
     # and all is well afterwards
     record["after"] = (hessian(ddp, loss, parts[rank]) @ np.ones(len(record["gradient"]))).tolist()
-    with open(f"{out}.{rank}", "w", encoding="utf-8") as file:
-        json.dump(record, file)
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    return record

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from surefoot.checks import as_path
 from surefoot.errors import InvalidType
 from surefoot.training.model.agreement import rank
 from surefoot.training.model.snapshot import Snapshot, Subject
@@ -215,8 +216,8 @@ def store_for(keep: Any, run: str) -> Store:
     if isinstance(keep, str) and keep in ("device", "cpu"):
         return MemoryStore() if keep == "device" else MemoryStore("cpu")
     if isinstance(keep, Path):
-        own = rank()
-        return DirectoryStore(keep if own is None else keep / f"rank-{own}", run)
+        folder, own = as_path(keep), rank()
+        return DirectoryStore(folder if own is None else folder / f"rank-{own}", run)
     raise InvalidType(f"keep is 'device', 'cpu' or a pathlib.Path of a directory; got {keep!r}")
 
 

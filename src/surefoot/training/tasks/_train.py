@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from surefoot.checks import Count, checked
+from surefoot.checks import Count, as_path, checked
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.progress import Clock, Progress
 from surefoot.records import Record
@@ -178,7 +177,7 @@ def choose_optimizer(task: Task, name: str | None) -> str:
 
 
 def _log(pilot: Pilot, where: str | os.PathLike[str]) -> PilotLog:
-    path = Path(where)
+    path = as_path(where)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return PilotLog(pilot, jsonl=path)
     if path.suffix and not path.is_dir():
