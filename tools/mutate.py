@@ -236,7 +236,7 @@ def fork(act: Callable[[], bool], processor: float, wall: float, output: Path) -
         passed = False
         try:
             os.setsid()
-            with output.open("w") as stream:
+            with output.open("w", encoding="utf-8") as stream:
                 os.dup2(stream.fileno(), 1)
                 os.dup2(stream.fileno(), 2)
             resource.setrlimit(resource.RLIMIT_CPU, (int(processor), int(processor)))
