@@ -357,3 +357,30 @@ def test_an_exception_on_one_rank_does_not_leave_the_other_waiting(tmp_path):
     assert codes[1] != 0
     assert "the loader's disk is gone" in errors[1]
     assert "RuntimeError" in errors[0] or "DistBackendError" in errors[0]
+
+
+def test_a_weight_that_breaks_long_after_a_return_costs_no_more_than_a_snapshots_distance():
+    """On probation too: a rate does its damage slowly, and this broke all of a sudden."""
+    model = network()
+    guard = Guard(model, adamw(model), every=10)
+
+    def spoil(k):
+        if k in (100, 150):
+            with torch.no_grad():
+                model[0].weight[0, 0] = math.nan
+
+    guarded(guard, 220, before=spoil)
+    assert [event.action for event in guard.history] == ["back", "back"]
+    assert all(event.undone <= 15 for event in guard.history)
+
+
+def test_without_a_state_to_go_back_to_it_says_so():
+    model = network()
+    guard = Guard(model, adamw(model), every=10**9)
+    guarded(guard, 30)
+    guard._snapshots.restart(10**9)
+    with torch.no_grad():
+        model[0].weight[0, 0] = math.nan
+    with pytest.raises(Diverged, match=r"nothing was put back.* Model and optimizer are as they were\."):
+        guarded(guard, 30)
+    assert "rolled back" not in guard.explain()

@@ -12,6 +12,9 @@ from surefoot.training.loop._sharpness import Sharpness
 EVENTS, MOMENTS = 100, 200
 NOTHING_HAPPENED = "nothing happened: every update was taken as the optimizer made it"
 
+# After a restart, or where no snapshot could be taken or read.
+NO_WAY_BACK = "no earlier state is kept, so nothing was put back"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Record):
@@ -64,7 +67,10 @@ class Event(Record):
             parts.append(str(self.sharpness))
         parts += {
             "skip": ["batch left out"],
-            "back": [f"rolled back {self.undone} step{'' if self.undone == 1 else 's'}", f"rate x {self.factor:.3g}"],
+            "back": [
+                *([f"rolled back {self.undone} step{'' if self.undone == 1 else 's'}"] if self.undone else []),
+                f"rate x {self.factor:.3g}",
+            ],
             "stop": ["gave up"],
             "go": ["went on"],
         }.get(self.action, [])
@@ -189,8 +195,9 @@ def diagnosis(events: Sequence[Event], rescues: int) -> str:
         advice = f"the rate was {max(ratios):.3g} x the stability limit; start with a smaller one"
     else:
         advice = "start with a smaller rate, or look at the data of these steps"
+    where = "as they were" if NO_WAY_BACK in last.reason else "at the last good state"
     return (
         f"gave up at step {last.step} after {rescues} rescue{'' if rescues == 1 else 's'} in a row ({last.reason}); "
-        f"the rate was down to {last.factor:.3g} of yours; {advice}. Model and optimizer are at the last good state. "
+        f"the rate was down to {last.factor:.3g} of yours; {advice}. Model and optimizer are {where}. "
         "History:\n" + explained(events[-12:])
     )

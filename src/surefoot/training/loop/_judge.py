@@ -72,9 +72,11 @@ class Judge:
         """Whether the start or the last return is too near to trust what was reached since."""
         return self.doubts(self.state)
 
-    def doubts(self, state: WatchState) -> bool:
-        """The same of another state."""
-        return self.watch is not None and self.watch.doubts(state)
+    def doubts(self, state: WatchState, *, sudden: bool = False) -> bool:
+        """The same of another state; what breaks all of a sudden was whole until shortly before."""
+        return (
+            self.watch is not None and self.watch.doubts(state) and not (sudden and state.since >= self.watch.patience)
+        )
 
     @property
     def recovered(self) -> bool:

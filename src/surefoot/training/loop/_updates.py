@@ -12,7 +12,7 @@ from surefoot.errors import Diverged, InvalidInput
 from surefoot.rules import Decision
 from surefoot.rules.training.watch import WatchState
 from surefoot.training.loop._clipped_oscillation import ClippedOscillation, Turns, describe, plain_rate
-from surefoot.training.loop._history import Event, History, Moment, diagnosis
+from surefoot.training.loop._history import NO_WAY_BACK, Event, History, Moment, diagnosis
 from surefoot.training.loop._judge import Judge
 from surefoot.training.loop._looking_back import PointBefore
 from surefoot.training.loop._reading import Reading, runs_ahead
@@ -404,10 +404,12 @@ class Updates:
             self._record("skip", decision, seen)
             return
         undone, sharpness = 0, seen.sharpness
-        back = self.snapshots.restore(self._target(before), self.count)
+        back = self.snapshots.restore(self._target(before, decision.kind), self.count)
         if back is not None:
             self.judge.go_back(back.note)
             undone = self.count - back.step
+        else:
+            decision = replace(decision, reason=f"{decision.reason}; {NO_WAY_BACK}")
         self.variation.forget()
         self._measured = False
         self.rescues += self.judge.state.ceiling < before.ceiling
@@ -421,8 +423,8 @@ class Updates:
                 f"the brake is at {decision.step:.2g} of the rate: the run hardly moves until it recovers",
             )
 
-    def _target(self, state: WatchState) -> int | None:
-        again = state.rescues > 0 and self.judge.doubts(state)
+    def _target(self, state: WatchState, kind: str = "") -> int | None:
+        again = state.rescues > 0 and self.judge.doubts(state, sudden=kind == "broken state")
         return self.snapshots.target(self.count, again=again, doubts=max(state.left_out, 1))
 
     def _kept(self) -> Snapshot | None:
