@@ -73,6 +73,27 @@ def test_clip_from_a_log(command, tmp_path):
     assert command("clip", "log.csv", "--column", "nothing")[0] == 2
 
 
+def test_the_norms_of_a_divergence_set_no_cap(command, tmp_path):
+    calm = [(k, 2 - k / 100, 4 + k % 4) for k in range(100)]
+    rows = [*calm, *((100 + k, 1.01 * 1.3**k, 8 * 1.3**k) for k in range(40))]
+    (tmp_path / "log.csv").write_text("step,loss,grad_norm\n" + "\n".join(f"{k},{x},{n}" for k, x, n in rows))
+    code, out, _ = command("clip", "log.csv", "--json")
+    record = json.loads(out)
+    assert code == 0
+    # the largest norm of the run is above 200,000
+    assert record["value"] == 7
+    assert record["largest"] <= 8 * 1.3
+    assert record["reasons"][0].startswith("the loss diverged from step ")
+    assert record["reasons"][0].endswith("of 140; surefoot why log.csv says more")
+
+
+@pytest.mark.parametrize("verb", ["advise", "run", "race", "sweep", "range", "noise", "groups", "orbit", "clip", "why"])
+def test_a_file_that_is_not_there_is_said_first(command, verb):
+    code, _, err = command(verb, "nowhere.csv")
+    assert code == 2
+    assert err.startswith("error: nowhere.csv: there is no such file")
+
+
 def test_warmup_from_a_log_and_without(command, tmp_path):
     (tmp_path / "log.csv").write_text("step,limit\n0,0.02\n50,0.05\n100,0.3\n")
     code, out, _ = command("warmup", "--lr", "0.1", "--limits", "log.csv")

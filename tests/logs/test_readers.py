@@ -159,6 +159,11 @@ FORMS = {
         "{'loss': 2.5, 'learning_rate': 5e-05, 'epoch': 0.1}\n{'loss': 2.25, 'learning_rate': 4e-05, 'epoch': 0.2}\n",
         {"unit": "epoch", "loss": ([0.1, 0.2], [2.5, 2.25])},
     ),
+    "names with nothing but a blank behind them": (
+        "train.log",
+        "11:00:07,123 INFO step 10/1200 | train_loss 2.5 | learning_rate 1e-4 | grad_norm 1.25 | 812 tok/s\n",
+        {"loss": ([10], [2.5]), "rate": ([10], [1e-4]), "norm": ([10], [1.25])},
+    ),
     "modded-nanogpt": ("train.txt", "step:10/1000 train_loss:4.5000 train_time:100ms\n", {"loss": ([10], [4.5])}),
 }  # fmt: skip
 

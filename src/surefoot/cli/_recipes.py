@@ -1,15 +1,17 @@
 """The verbs `clip` and `warmup`: advice from numbers that a run has logged."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from surefoot.audits import why
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.errors import InvalidInput
-from surefoot.logs import read_log
-from surefoot.recipes import clip_advice, logged_norms, warmup_advice
+from surefoot.logs import LogFile, read_log
+from surefoot.recipes import ClipAdvice, clip_advice, logged_norms, warmup_advice
 
 LogPath = Annotated[
     Path,
@@ -31,10 +33,12 @@ LimitsPath = Annotated[
 def clip(out: Output, log: LogPath, cap: Cap = None, percentile: Percentile = 95.0, column: Column = None) -> None:
     """Say where to clip gradients, from the norms in LOG, and what a cap of yours would cut.
 
+    Of a run that diverged, the norms before it did.
+
     Exit code 0: done; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = clip_advice(logged_norms(log, column), cap, percentile=percentile)
+        found = _clip_advice(read_log(log), cap, percentile, column)
     deliver([found], out)
 
 
@@ -53,6 +57,20 @@ def warmup(
         record = None if limits is None else _limits(limits)
         found = warmup_advice(lr, limits=record, beta2=beta2, total=total)
     deliver([found], out, failed=found.steps is None)
+
+
+def _clip_advice(log: LogFile, cap: float | None, percentile: float, column: str | None) -> ClipAdvice:
+    """Advice from the norms before the run diverged, if it did: a percentile of the others would be no cap."""
+    norms, run = logged_norms(log, column), why(log, norm=column)
+    if run.last_good is None:
+        return clip_advice(norms, cap, percentile=percentile)
+    good = logged_norms(log, column, until=run.last_good)
+    found = clip_advice(good, cap, percentile=percentile)
+    reason = (
+        f"the loss diverged from {run.unit} {run.last_good:,.6g} on: the {len(good)} norms until then count, of "
+        f"{len(norms)}; surefoot why {log.name} says more"
+    )
+    return replace(found, reasons=(reason, *found.reasons))
 
 
 def _limits(path: Path) -> list[tuple[int, float]]:

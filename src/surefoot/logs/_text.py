@@ -19,8 +19,8 @@ PAIR = re.compile(
 )
 # Names after which nothing stands but a blank.
 SPACED = re.compile(
-    r"(?<![\w-])(?P<name>(?:train|val(?:id(?:ation)?)?|eval|test|lm) loss|loss|learning rate|lr|grad(?:ient)? "
-    rf"norm|gnorm|norm|loss scale)\s+(?P<value>{NUMBER})(?![\w:]|\.\d)",
+    r"(?<![\w-])(?P<name>(?:train|val(?:id(?:ation)?)?|eval|test|lm)[ _/]loss|loss|learning[ _]rate|lr|"
+    rf"(?:total_)?grad(?:ient)?[ _]norm|gnorm|norm|loss[ _]scale)\s+(?P<value>{NUMBER})(?![\w:]|\.\d)",
     re.IGNORECASE,
 )
 # Epoch and place in it: fairseq "epoch 3: 100 / 2500", timm "Train: 3 [ 100/2500 ( 4%)]", mmengine "[3][100/2500]".

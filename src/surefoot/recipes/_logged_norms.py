@@ -1,5 +1,6 @@
 """Gradient norms out of a log."""
 
+import math
 from typing import Any
 
 from surefoot.checks import checked
@@ -8,7 +9,7 @@ from surefoot.logs import read_curves, read_log
 
 
 @checked
-def logged_norms(log: Any, column: str | None = None) -> list[float]:
+def logged_norms(log: Any, column: str | None = None, *, until: float = math.inf) -> list[float]:
     """The gradient norms of a training log, in its order; for `clip_advice`.
 
     Parameters
@@ -18,6 +19,9 @@ def logged_norms(log: Any, column: str | None = None) -> list[float]:
     column : str, optional
         Column of the norms before clipping (default: the one whose name says so, such as ``grad_norm``,
         ``train/grad_norm``, ``gnorm``, ``total_norm``).
+    until : float
+        Last step that counts (default: all). Of a run that diverged it is `surefoot.audits.Why.last_good`: norms of
+        the divergence are no norms to set a cap by.
 
     Returns
     -------
@@ -29,14 +33,18 @@ def logged_norms(log: Any, column: str | None = None) -> list[float]:
     UnknownTarget
         If there is no such file.
     InvalidInput
-        If it cannot be read, has no such column, or the column holds something that is no number.
+        If it cannot be read, has no such column, the column holds something that is no number, or nothing up to
+        `until`.
     """
     file = read_log(log)
     norms = read_curves(file, {"norm": column}).norm
     if norms is None:
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
-            f"{file.name} has no gradient norms that are known by name; it has {', '.join(columns[:12])}; say which: "
-            "column=NAME"
+            f"{file.name} has no gradient norms that are known by name; it has {', '.join(columns[:12])}; "
+            "name their column with --column"
         )
-    return norms.values.tolist()
+    values = norms.values[norms.steps <= until].tolist()
+    if not values:
+        raise InvalidInput(f"{file.name} has no gradient norms up to step {until:g}; log them from the first step on")
+    return values

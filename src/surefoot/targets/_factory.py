@@ -42,7 +42,9 @@ def load_factory(name: str, rng: int = 0) -> Any:
         If what it returns cannot be advised on.
     """
     module_name, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")) or not attribute.isidentifier():
+    plain = all(part.isidentifier() for part in (*module_name.split("."), attribute))
+    # a module called py may be there, the name of a file is what people type
+    if not plain or module_name.endswith(".py"):
         raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
     with _current_folder_importable():
         made = _call(_attribute(_import(module_name), attribute), name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from surefoot.checks import as_path
 from surefoot.targets._entry import Entry, Option
-from surefoot.targets._formats import SUFFIXES
+from surefoot.targets._formats import SUFFIXES, check_path
 from surefoot.targets._problem import ProblemTarget
 
 
@@ -15,7 +15,11 @@ def _names_a_file(name: str) -> Mapping[str, Any] | None:
         return None
     path = as_path(name)
     # a separator of either system: what was copied from the other one is a file that is not here, and no module
-    return {"path": name} if path.suffix.lower() in SUFFIXES or {"/", "\\"} & set(name) or _is_there(path) else None
+    if path.suffix.lower() not in SUFFIXES and not {"/", "\\"} & set(name) and not _is_there(path):
+        return None
+    # a file that is not there is said before anything else that a verb may have against it
+    check_path(path)
+    return {"path": name}
 
 
 def _is_there(path: Path) -> bool:

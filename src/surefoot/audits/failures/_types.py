@@ -6,6 +6,8 @@ from typing import Literal
 
 from surefoot.records import Record
 
+# Words of findings that say that the loss left for good, and from where.
+DIVERGENCE = ("diverged", "slow divergence")
 Verdict = Literal["good", "too small", "oscillating", "diverging", "cannot tell"]
 
 
@@ -112,6 +114,12 @@ class Why(Record):
     def fine(self) -> bool:
         """Whether the run was good and no fault was found."""
         return self.verdict == "good" and not any(finding.fault for finding in self.findings)
+
+    @property
+    def last_good(self) -> float | None:
+        """Step of the last row before the loss diverged; None if it did not, or was not logged."""
+        steps = [f.step for f in self.findings if f.word in DIVERGENCE and f.step is not None]
+        return min(steps, default=None)
 
     def __str__(self) -> str:
         lines = [f"{self.log}: {self.verdict}", f"  {self.summary}"]
