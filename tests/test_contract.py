@@ -124,7 +124,7 @@ PARAMETERS = {
     "noise.gradient_noise": "problem, x=None, *, curvature=False",
     "noise.step_moments": "problem, x=None, *, rate, batch, replacement=True",
     "noise.mean_square_limits": "problem, batch, *, at=None, replacement=True, rtol=0.01, failure=1e-06, rng=0",
-    "recipes.logged_norms": "log, column=None",
+    "recipes.logged_norms": "log, column=None, *, until=inf",
     "recipes.scale_batch": (
         "lr, batch, to, optimizer='sgd', noise_scale=None, steps=None, warmup=None, momentum=None, *, "
         "betas=None, eps=None"
