@@ -13,6 +13,7 @@ __all__ = [
     "Interrupted",
     "InvalidInput",
     "InvalidType",
+    "LossFailed",
     "MissingExtra",
     "NotFinite",
     "NotRepeatable",
@@ -49,6 +50,10 @@ class NotRepeatable(InvalidInput):
 
 class NotSmooth(InvalidInput):
     """A function without a Lipschitz gradient was asked for its curvature."""
+
+
+class LossFailed(SurefootError, RuntimeError):
+    """A model or loss of the caller's that raised while it was evaluated here; its own error is the ``__cause__``."""
 
 
 class UnknownTarget(InvalidInput):

@@ -166,3 +166,41 @@ def test_two_processes_decide_alike_and_hold_the_same_weights(tmp_path):
     assert codes == [0, 0], errors
     assert said[0] == said[1]
     assert said[0].count("left out") >= 3
+
+
+MEASURES = """
+    from accelerate import Accelerator
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+    import surefoot as sf
+    from surefoot.recipes import scale_batch
+    from surefoot.training import hessian, range_test, supervised, update_ratios
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
+    accelerator = Accelerator(cpu=True)
+    x = torch.randn(128, 4, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > x[:, 1]).long()
+    torch.manual_seed(0)
+    bare, loss = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), supervised(nn.functional.cross_entropy)
+    whole = sf.spectrum(hessian(bare, loss, (x, y)), which="largest").largest
+    optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-2)
+    loader = DataLoader(TensorDataset(x, y), batch_size=16)
+    model, optimizer, loader = accelerator.prepare(bare, optimizer, loader)
+    shared = sf.spectrum(hessian(model, loss, loader), which="largest").largest
+    # each process has half of the data; their Hessian is that of all
+    assert max(whole.lower, shared.lower) <= min(whole.upper, shared.upper) < 1.02 * whole.lower
+    with update_ratios(optimizer) as ratios:
+        accelerator.backward(loss(model, next(iter(loader))))
+        optimizer.step()
+    print(shared, ratios.groups(), range_test(model, loss, loader, optimizer), scale_batch(0.01, 16, 64, optimizer))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
+)
+def test_two_processes_measure_the_same(tmp_path):
+    codes, said, errors = run_ranks(MEASURES, tmp_path)
+    assert codes == [0, 0], errors
+    assert said[0] == said[1]
+    assert "peak rate" in said[0]

@@ -12,8 +12,8 @@ with warnings.catch_warnings():
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from surefoot.errors import InvalidInput
-from surefoot.integrations._rehearsed import rehearsed
+from surefoot.errors import InvalidInput, LossFailed
+from surefoot.integrations._rehearsed import rehearsed, warmed_up
 from surefoot.integrations.lightning import GuardCallback, PilotCallback
 from surefoot.rules import Watch
 from surefoot.training import Guard
@@ -107,7 +107,7 @@ def test_a_bad_row_is_left_out(more):
 def test_without_a_rate():
     losses = []
     for given in (1e-6, 10.0):
-        callback = PilotCallback(loss_of)
+        callback = PilotCallback()
         _, model = fit([callback], Small(given), steps=120)
         losses.append(final_loss(model))
         assert "chose" in callback.said
@@ -116,13 +116,13 @@ def test_without_a_rate():
 
 
 def test_without_a_rate_it_is_the_bare_loop_to_rounding():
-    callback = PilotCallback(loss_of)
+    callback = PilotCallback()
     _, theirs = fit([callback], Small(1e-6, dropout=0.0), steps=64)
     pl.seed_everything(1, verbose=False)
     ours = Small(1e-6, dropout=0.0)
     optimizer = torch.optim.Adam(ours.parameters(), lr=ours.rate)
-    rule, said = rehearsed(ours, loss_of, loader(), optimizer, 64)
-    loop = Loop(ours, optimizer, watch=Watch(), rule=rule, total_steps=64)
+    rate, warmup, said = rehearsed(ours, loss_of, loader(), optimizer, 64)
+    loop = Loop(ours, optimizer, watch=Watch(), rule=warmed_up(rate, warmup), total_steps=64)
     for _ in range(2):
         for batch in loader():
             loop.step(lambda batch=batch: loss_of(ours, batch))
@@ -130,13 +130,43 @@ def test_without_a_rate_it_is_the_bare_loop_to_rounding():
     torch.testing.assert_close(weights(theirs), weights(ours), rtol=1e-4, atol=1e-6)
 
 
-def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_a_rehearsal_is_in_the_precision_of_the_run(precision):
+    callback = PilotCallback()
+    _, model = fit([callback], steps=60, precision=precision)
+    assert torch.isfinite(weights(model)).all()
+    rate = float(callback.said.split("chose ")[1].split(";")[0])
+    _, model = fit([given := PilotCallback(loss=loss_of)], steps=60, precision=precision)
+    assert f"chose {rate:.3g};" in given.said  # what training_step returns is that loss
+
+
+class AsksItsTrainer(Small):
+    def training_step(self, batch, index):
+        return super().training_step(batch, index) * (1 + self.trainer.current_epoch)
+
+
+class Raises(Small):
+    def training_step(self, batch, index):
+        return loss_of(self, (batch[0][:, :3], batch[1]))
+
+
+def test_what_a_rehearsal_cannot_do_is_said():
+    with pytest.raises(LossFailed, match=r"asks for its trainer.*PilotCallback\(loss="):
+        fit([PilotCallback()], AsksItsTrainer())
+    fit([PilotCallback(loss=loss_of)], AsksItsTrainer())
+    with pytest.raises(LossFailed, match=r"raised RuntimeError at update 1 of the rehearsal: mat1") as seen:
+        fit([PilotCallback()], Raises())
+    assert type(seen.value.__cause__) is RuntimeError
+
+
+@pytest.mark.parametrize("kind", [GuardCallback, PilotCallback])
+def test_a_checkpoint_goes_on_bit_for_bit(tmp_path, kind):
     """Lightning keeps no random states, so there is no dropout here; what it saves in the middle of an epoch counts."""
     keep = {"enable_checkpointing": True, "default_root_dir": tmp_path}
-    callback = GuardCallback()
+    callback = kind()
     saver = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=16, save_top_k=-1)
     _, whole = fit([callback, saver], Small(dropout=0.0), bad=[3], **keep)
-    second = GuardCallback()
+    second = kind()
     saved = next(path for path in tmp_path.glob("*.ckpt") if "step=32" in path.name)
     trainer, rest = fit([second], Small(dropout=0.0), bad=[3], resume=saved)
     assert second.loop.updates == callback.loop.updates == trainer.global_step == 40
@@ -173,7 +203,7 @@ def test_loggers_get_the_rate_that_ran():
         def log_metrics(self, metrics, step=None):
             seen.append(metrics.get("surefoot/rate"))
 
-    callback = PilotCallback(loss_of)
+    callback = PilotCallback()
     fit([callback], steps=60, logger=Log(), log_every_n_steps=1)
     assert len(seen) == 60
     assert seen[-1] == pytest.approx(callback.loop.rate)

@@ -102,6 +102,34 @@ def test_a_regressor():
     assert np.mean((model.predict(X) - y) ** 2) < 0.52  # least squares: 0.482
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "most"),
+    [
+        (SGDRegressor(random_state=0), "eta0", 0.01),
+        # without a tolerance scikit-learn never lowers the rate: the suggestion brings one
+        (SGDRegressor(random_state=0, max_iter=20, tol=None), "eta0", 0.1),
+        (MLPRegressor(hidden_layer_sizes=(32,), max_iter=40, random_state=0), "learning_rate_init", 0.03),
+    ],
+    ids=["SGDRegressor", "SGDRegressor without tol", "MLPRegressor"],
+)
+def test_a_regressor_at_the_rate_is_as_good_as_a_sweeps(model, key, most):
+    """The share of what the best rate of a sweep gains over the start that is missed."""
+    X, y = load_diabetes(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+
+    def objective(one):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            residual = one.fit(X, y).predict(X) - y
+        penalty = model.alpha * (one.coef_**2).sum() if key == "eta0" else 0.0
+        return float(np.mean(residual**2) + penalty) / 2
+
+    more = {"learning_rate": "adaptive"} if key == "eta0" else {}
+    best = min(objective(clone(model).set_params(**{key: rate}, **more)) for rate in np.geomspace(1e-3, 0.1, 7))
+    mine = objective(suggest(model, X, y).apply(model))
+    assert mine - best < most * (0.5 - best)  # the targets have variance 1
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_a_network_learns_at_the_rate(solver):
     X, y = load_digits(return_X_y=True)

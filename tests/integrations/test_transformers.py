@@ -11,7 +11,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 import surefoot as sf
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput, InvalidType, LossFailed
 from surefoot.integrations.transformers import GuardCallback, PilotCallback, range_test
 
 pytestmark = [
@@ -24,10 +24,10 @@ pytestmark = [
 class Small(nn.Module):
     """A classifier with a loss of its own, as models of the library have."""
 
-    def __init__(self):
+    def __init__(self, dropout=0.1):
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.1), nn.Linear(16, 2))
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 2))
 
     def forward(self, x, labels=None):
         logits = self.net(x)
@@ -124,14 +124,85 @@ def test_without_a_rate(tmp_path):
     assert losses[0] < 0.3
 
 
-def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
-    whole = trainer(tmp_path / "a", rows(bad=[3]), [GuardCallback()], save_strategy="steps", save_steps=20)
-    whole.train()
-    rest = trainer(tmp_path / "a", rows(bad=[3]), [GuardCallback()], save_strategy="steps", save_steps=20)
-    rest.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-20"))
+def kept(tmp_path, callback, bad=()):
+    run = trainer(tmp_path / "a", rows(bad), [callback], save_strategy="steps", save_steps=20)
+    run.train()
+    return run, str(tmp_path / "a" / "checkpoint-20")
+
+
+@pytest.mark.parametrize("folder", ["a", "elsewhere"])
+@pytest.mark.parametrize("kind", [GuardCallback, PilotCallback])
+def test_a_checkpoint_goes_on_bit_for_bit(tmp_path, kind, folder):
+    """Also from a checkpoint that is not in the run's own folder, and with the rate that was found at the start."""
+    bad = [3] if kind is GuardCallback else []
+    whole, saved = kept(tmp_path, kind(), bad)
+    rest = trainer(tmp_path / folder, rows(bad), [kind()])
+    rest.train(resume_from_checkpoint=saved)
     assert torch.equal(weights(whole), weights(rest))
     assert guard_of(rest).loop.updates == guard_of(whole).loop.updates == 40
     assert guard_of(rest).loop.report() == guard_of(whole).loop.report()
+    assert rates_of(rest) == rates_of(whole)
+    assert getattr(guard_of(rest), "said", "") == getattr(guard_of(whole), "said", "")
+    assert torch.load(f"{saved}/training_args.bin", weights_only=False).max_grad_norm == 1.0  # as it was given
+
+
+def rates_of(run):
+    return [entry["learning_rate"] for entry in run.state.log_history if "learning_rate" in entry]
+
+
+def test_a_run_that_goes_on_for_longer_than_it_was_to_cools_down_later(tmp_path):
+    _, saved = kept(tmp_path, PilotCallback())
+    rest = trainer(tmp_path, rows(), [PilotCallback()], max_steps=60)
+    rest.train(resume_from_checkpoint=saved)
+    rates = rates_of(rest)[-8:]  # of updates 25, 30, ... 60; the first run's cool-down began at 32, this one's at 48
+    assert rates[0] == rates[4] == max(rates)
+    assert 0 < rates[-1] < 0.1 * rates[0]
+
+
+def test_what_a_callback_changes_is_put_back_whatever_is_raised(tmp_path):
+    class Raises(Small):
+        calls = 0
+
+        def forward(self, x, labels=None):
+            self.calls += 1
+            if self.calls == 6:
+                raise KeyError("an entry of the batch")
+            return super().forward(x, labels)
+
+    run = trainer(tmp_path, rows(), [GuardCallback()], Raises)
+    with pytest.raises(KeyError, match="an entry"):  # the caller's own, as in a run without the callback
+        run.train()
+    assert run.args.max_grad_norm == 1.0
+    assert not run.model._forward_hooks
+    run.train()
+    assert guard_of(run).loop.updates == 40
+
+
+def test_what_a_model_raises_in_a_rehearsal_says_where(tmp_path):
+    class Raises(Small):
+        def forward(self, x, labels=None):
+            if x[:, 0].max() > 2:
+                raise KeyError("an entry of the batch")
+            return super().forward(x, labels)
+
+    for start in (trainer(tmp_path, rows(), [PilotCallback()], Raises).train,
+                  lambda: range_test(trainer(tmp_path, rows(), [], Raises))):  # fmt: skip
+        with pytest.raises(LossFailed, match=r"raised KeyError at update \d+ of the rehearsal: 'an entry") as seen:
+            start()
+        assert isinstance(seen.value.__cause__, KeyError)
+
+
+def test_a_rehearsal_makes_its_updates_of_as_many_batches_as_the_run(tmp_path):
+    """A batch of 32 and four of 8 are the same updates, so the same rate, to rounding."""
+    said = []
+    for parts in (1, 4):
+        run = trainer(
+            tmp_path, rows(), [PilotCallback()], lambda: Small(dropout=0.0), per_device_train_batch_size=32 // parts,
+            gradient_accumulation_steps=parts,
+        )  # fmt: skip
+        run.train()
+        said.append(float(guard_of(run).said.split("chose ")[1].split(";")[0]))
+    assert said[0] == pytest.approx(said[1], rel=1e-3)
 
 
 def test_a_model_without_a_loss_is_told(tmp_path):
@@ -188,11 +259,10 @@ def watched(run):
     for guard in guards:
         made = guard.begin
 
-        def make(*given, made=made):
-            loop = made(*given)
-            observe = loop.observe
-            loop.observe = lambda loss: (seen.append(float(loss)), observe(loss))[1]
-            return loop
+        def make(*given, guard=guard, made=made):
+            made(*given)
+            observe = guard.loop.observe
+            guard.loop.observe = lambda loss: (seen.append(float(loss)), observe(loss))[1]
 
         guard.begin = make
     return seen

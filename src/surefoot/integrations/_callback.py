@@ -1,13 +1,13 @@
 """What the callbacks of every framework are: settings, a loop from the beginning of a training on, a rule for it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
-from surefoot.integrations._rehearsed import rehearsed
+from surefoot.integrations._rehearsed import rehearsed, warmed_up
 from surefoot.rules import Watch
 from surefoot.training.loop import Loop
 from surefoot.training.loop.training_step import OVERFLOWS
@@ -41,11 +41,14 @@ class Guarding:
         self,
         model: nn.Module,
         optimizer: Any,
-        loss: Callable[[nn.Module, Any], Tensor] | None,
+        loss: Callable[[nn.Module, Any], Tensor],
         data: Iterable[Any],
         total: float,
-    ) -> Loop:
-        """The loop of this training.
+        done: int = 0,
+        parts: int = 1,
+        saved: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make the loop of this training.
 
         Parameters
         ----------
@@ -56,13 +59,27 @@ class Guarding:
             (model, batch) to a scalar tensor.
         data : iterable of batches
         total : float
-            Updates of the run, as the framework sees it.
-
-        Returns
-        -------
-        Loop
+            Updates of the run, as the framework sees it, those that are done included.
+        done : int
+            Updates that were made before.
+        parts : int
+            Batches that make an update.
+        saved : mapping, optional
+            What `state` returned for the training that is gone on with.
         """
+        self._losses, self._overflows = [], 0
+        self.loop = self._make(model, optimizer, loss, data, total, done, parts, saved)
+        if saved:
+            # the run is as long as it is said to be now: one that goes on for longer cools down later
+            length = {name: self.loop.state_dict()[name] for name in ("end", "cooling")}
+            self.loop.load_state_dict({**saved, **length})
+
+    def _make(self, model: nn.Module, optimizer: Any, *given: Any) -> Loop:
         return Loop(model, optimizer, **self._settings)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint of the framework holds for `begin`; empty before the training."""
+        return {} if self.loop is None else self.loop.state_dict()
 
     def judge(self, loss: Tensor, optimizer: Any, scaler: Any) -> bool:
         """Decide about the update whose gradients are there, unscaled.
@@ -107,35 +124,36 @@ class Piloting(Guarding):
     ----------
     said : str
         What the rehearsal chose.
+
+    Raises
+    ------
+    InvalidInput
+        From `begin`: if the length of the run is not known, or the rehearsal finds no rate.
     """
 
     def __init__(self, total_steps: int | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self._total = total_steps
+        self._rate, self._warmup = math.nan, 0
         self.said = ""
 
-    def begin(
-        self,
-        model: nn.Module,
-        optimizer: Any,
-        loss: Callable[[nn.Module, Any], Tensor] | None,
-        data: Iterable[Any],
-        total: float,
-    ) -> Loop:
-        """The loop of this training, with the rule that was found; as in `Guarding`.
-
-        Raises
-        ------
-        InvalidInput
-            If the length of the run is not known, or the rehearsal finds no rate.
-        """
-        assert loss is not None
+    def _make(self, model: nn.Module, optimizer: Any, *given: Any) -> Loop:
+        loss, data, total, done, parts, saved = given
         total = self._total or total
         if not 0 < total < math.inf:
             raise InvalidInput("the length of the run is not known; give PilotCallback(total_steps=...)")
         self.to_peak(optimizer)
-        rule, self.said = rehearsed(model, loss, data, unwrap(optimizer), int(total))
+        if saved:  # the rate of this run is known: a rehearsal from here would choose another
+            self._rate, self._warmup, self.said = (saved[name] for name in ("rate", "warmup", "said"))
+        else:
+            total = max(int(total) - done, 1)
+            self._rate, self._warmup, self.said = rehearsed(model, loss, data, unwrap(optimizer), total, parts)
+        rule = warmed_up(self._rate, self._warmup)
         return Loop(model, optimizer, rule=rule, total_steps=int(total), **self._settings)
+
+    def state(self) -> dict[str, Any]:
+        """The same with what the rehearsal chose."""
+        return {**super().state(), "rate": self._rate, "warmup": self._warmup, "said": self.said}
 
     def to_peak(self, optimizer: Any) -> None:
         """Undo what a scheduler did: each group at the rate that it was given; its schedule counts for nothing."""

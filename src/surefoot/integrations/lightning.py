@@ -1,17 +1,19 @@
 """Lightning: Guard and a rate that is found, as callbacks. Needs lightning (the extra `lightning`)."""
 
+import inspect
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from surefoot.errors import InvalidInput, MissingExtra
+from surefoot.errors import InvalidInput, InvalidType, LossFailed, MissingExtra
 from surefoot.integrations._callback import Guarding, Piloting
 
 try:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, LightningModule
 except ModuleNotFoundError as error:
     raise MissingExtra("surefoot.integrations.lightning needs lightning; install it with pip") from error
 
@@ -47,7 +49,7 @@ class GuardCallback(Guarding, Callback):
         If optimization is manual, or there are several optimizers.
     """
 
-    _loss: Any = None  # what a pilot rehearses with
+    _loss: Any = None  # what a pilot rehearses with, if not `training_step`
     _loaded: Mapping[str, Any] | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -58,11 +60,14 @@ class GuardCallback(Guarding, Callback):
             raise InvalidInput(
                 f"there are {len(trainer.optimizers)} optimizers, and one is guarded; use surefoot.training.Guard"
             )
-        total = trainer.estimated_stepping_batches
-        self.loop = self.begin(pl_module, trainer.optimizers[0], self._loss, trainer.train_dataloader, total)
-        if self._loaded:
-            self.loop.load_state_dict(self._loaded)
-            self._loaded = None
+        with warnings.catch_warnings():
+            # what a copy without a trainer has to log nobody wants
+            warnings.filterwarnings("ignore", message=r"You are trying to `self.log\(\)`")
+            self.begin(
+                pl_module, trainer.optimizers[0], _LossOfStep(trainer, self._loss), _prepared(trainer),
+                trainer.estimated_stepping_batches, trainer.global_step, trainer.accumulate_grad_batches, self._loaded,
+            )  # fmt: skip
+        self._loaded = None
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
         """The loss of a part of the batch: its share, which Lightning has divided by the number of parts.
@@ -86,7 +91,7 @@ class GuardCallback(Guarding, Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """For Lightning's checkpoint."""
-        return {} if self.loop is None else self.loop.state_dict()
+        return self.state()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """From Lightning's checkpoint; put to use when the training starts, after the optimizer's own state."""
@@ -94,7 +99,7 @@ class GuardCallback(Guarding, Callback):
 
 
 class PilotCallback(Piloting, GuardCallback):
-    """A Lightning run without a learning rate: ``Trainer(..., callbacks=[PilotCallback(loss)])``.
+    """A Lightning run without a learning rate: ``Trainer(..., callbacks=[PilotCallback()])``.
 
     When the training begins, a copy of the model rehearses the run over its first batches, as
     `surefoot.training.Pilot` does: that chooses the rate. The run then warms up over a tenth of its updates, holds
@@ -103,10 +108,11 @@ class PilotCallback(Piloting, GuardCallback):
 
     Parameters
     ----------
-    loss : callable
-        (model, batch) to a scalar tensor: what ``training_step`` computes, without logging.
     total_steps : int, optional
         Updates of the run; by default the Trainer's own estimate.
+    loss : callable, optional
+        (model, batch) to a scalar tensor. By default what ``training_step`` returns on a copy that has no trainer;
+        give it where ``training_step`` asks its trainer for something, or goes on from step to step.
     watch, keep, every, random_states
         As in `GuardCallback`.
 
@@ -122,6 +128,50 @@ class PilotCallback(Piloting, GuardCallback):
         If the rehearsal finds no rate, or the length of the run is not known.
     """
 
-    def __init__(self, loss: Any, total_steps: int | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        total_steps: int | None = None,
+        *,
+        loss: Callable[[LightningModule, Any], Tensor] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(total_steps=total_steps, **settings)
         self._loss = loss
+
+
+class _LossOfStep:
+    """The loss of a batch as ``training_step`` has it, in the Trainer's precision."""
+
+    def __init__(self, trainer: Any, given: Any) -> None:
+        self._precision, self._given = trainer.precision_plugin, given
+
+    def __call__(self, model: Any, batch: Any) -> Tensor:
+        with self._precision.train_step_context():
+            if self._given is not None:
+                return self._given(model, batch)
+            arguments = (batch, 0)[: len(inspect.signature(model.training_step).parameters)]
+            try:
+                returned = model.training_step(*arguments)
+            except RuntimeError as error:
+                if "not attached to a" not in str(error):
+                    raise
+                raise LossFailed(
+                    "training_step asks for its trainer, and the copy that rehearses has none; give "
+                    "PilotCallback(loss=...), (model, batch) to a scalar tensor"
+                ) from error
+        loss = returned["loss"] if isinstance(returned, Mapping) else returned
+        if not isinstance(loss, Tensor):
+            raise InvalidType(
+                f"training_step returned no loss but a {type(loss).__name__} in the rehearsal; give "
+                "PilotCallback(loss=...), (model, batch) to a scalar tensor"
+            )
+        return loss
+
+
+def _prepared(trainer: Any) -> Iterator[Any]:
+    """The loader's batches as ``training_step`` gets them: converted, moved, and through the module's own hooks."""
+    module = trainer.lightning_module
+    for batch in trainer.train_dataloader:
+        converted = trainer.precision_plugin.convert_input(batch)
+        ready = module._on_before_batch_transfer(converted, dataloader_idx=0)
+        yield trainer.strategy.batch_to_device(ready, dataloader_idx=0)

@@ -38,6 +38,8 @@ MOST_UNKNOWNS = 300
 SHARE_OF_LIMIT = 0.5
 # Features whose scales differ by more than this cost that much more steps, squared; said, by convention.
 UNEVEN = 30.0
+# How little a fall of the loss counts as none: scikit-learn's default.
+TOLERANCE = 1e-3
 # Updates of a rehearsal of a network: enough to tell rates apart, seconds on small data.
 REHEARSAL_UPDATES = 400
 # Where the search for a network's rate starts: Adam's default, and a common one of SGD.
@@ -179,7 +181,10 @@ def _sgd(model: Any, X: Any, y: Any, prefix: str, scales: tuple[str, ...], rng: 
     ]
     if model.penalty in ("l1", "elasticnet"):
         reasons.append("the l1 part is a proximal step and does not lower the limit")
-    parameters = {f"{prefix}eta0": float(rate), f"{prefix}learning_rate": "adaptive"}
+    parameters: dict[str, float | str] = {f"{prefix}eta0": float(rate), f"{prefix}learning_rate": "adaptive"}
+    if model.tol is None:  # then scikit-learn never sees a loss that no longer falls, and the rate stays
+        parameters[f"{prefix}tol"] = TOLERANCE
+        reasons.append(f"tol={TOLERANCE:g}: without one 'adaptive' never lowers the rate")
     return Suggestion(
         estimator=name, parameters=parameters, label="PROVED", limit=float(limit), reasons=(*reasons, *scales)
     )

@@ -1,9 +1,9 @@
 """Hugging Face Trainer: Guard and a rate that is found, as callbacks; a range test. Needs the extra `transformers`."""
 
 import math
-from collections.abc import Mapping
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.integrations._callback import Guarding, Piloting
-from surefoot.integrations._rehearsed import BATCHES, same_random_numbers
+from surefoot.integrations._rehearsed import mean_of_parts, some_updates
 from surefoot.training.model.batches import sample_count
 from surefoot.training.range_tests import RangeTest
 from surefoot.training.range_tests import range_test as range_test_of
@@ -23,7 +23,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["GuardCallback", "PilotCallback", "range_test"]
 
-FILE = "surefoot.pt"
+# The entry of the Trainer's own state under which a checkpoint holds the loop's.
+ENTRY = "surefoot"
 
 
 class GuardCallback(Guarding, TrainerCallback):
@@ -57,27 +58,35 @@ class GuardCallback(Guarding, TrainerCallback):
 
     _summed = False  # whether the parts of an update are shares of its mean
     _clip = 0.0
-    _hook: Any = None
-    _model: Any = None
+
+    def __init__(self, *given: Any, **settings: Any) -> None:
+        super().__init__(*given, **settings)
+        # what is changed of the model and the arguments while an update is in the making, and nowhere else: a
+        # checkpoint has the arguments as they were given
+        self._changed = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Take the model and the optimizer, and the clipping; go on from a checkpoint."""
-        self._model = given["model"]
-        self.loop = self.begin(
+        """Take the model and the optimizer; go on from a checkpoint."""
+        self._changed.close()  # where the last training ended with an error
+        self.begin(
             given["model"], given["optimizer"], lambda model, batch: _loss_of(model(**batch)),
-            given["train_dataloader"], state.max_steps,
+            given["train_dataloader"], state.max_steps, state.global_step, args.gradient_accumulation_steps,
+            state.stateful_callbacks.get(ENTRY) if state.global_step else None,
         )  # fmt: skip
-        if state.global_step:
-            self._go_on(Path(args.resume_from_checkpoint or args.output_dir), args, state)
-        self._clip, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
-        self._hook = given["model"].register_forward_hook(self._remember, with_kwargs=True)
+        state.stateful_callbacks[ENTRY] = _WhenCopied(self.state)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """A new update: no loss yet."""
+        """A new update: no loss yet, and the Trainer is not to clip before the norm was seen."""
         self._losses = []
+        self._clip = args.max_grad_norm or 0.0
+        self._changed.callback(setattr, args, "max_grad_norm", args.max_grad_norm)
+        args.max_grad_norm = 0.0
+        hook = given["model"].register_forward_hook(self._remember, with_kwargs=True, always_call=True)
+        self._changed.callback(hook.remove)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Judge; then clip, if the update is to be made."""
+        self._changed.close()
         if self.loop is None:
             return
         if not self._losses:
@@ -87,7 +96,7 @@ class GuardCallback(Guarding, TrainerCallback):
         total = torch.stack(self._losses).sum()
         loss, optimizer = total if self._summed else total / len(self._losses), given["optimizer"]
         if self.judge(loss, optimizer, getattr(optimizer, "scaler", None)) and self._clip > 0:
-            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
+            nn.utils.clip_grad_norm_(given["model"].parameters(), self._clip)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """The rate that ran, in the log and in its history."""
@@ -97,38 +106,27 @@ class GuardCallback(Guarding, TrainerCallback):
             if isinstance(entry, dict) and "learning_rate" in entry:
                 entry["learning_rate"] = self._rate_that_ran(entry["learning_rate"])
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """The loop's state beside the Trainer's own."""
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if self.loop is not None and state.is_world_process_zero and folder.is_dir():
-            torch.save(self.loop.state_dict(), folder / FILE)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Give the model and the arguments back as they were."""
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
-            args.max_grad_norm = self._clip
-
     def _rate_that_ran(self, logged: float) -> float:
         return logged * (1.0 if self.loop is None else self.loop.factor)
 
-    def _go_on(self, given: Path, args: Any, state: Any) -> None:
-        """The loop's state from the checkpoint that the Trainer resumed from; without one a new watch begins."""
-        name = f"checkpoint-{state.global_step}"
-        for folder in (given, given / name, Path(args.output_dir) / name):
-            if self.loop is not None and (folder / FILE).is_file():
-                self.loop.load_state_dict(torch.load(folder / FILE, weights_only=True))
-                return
-
     def _remember(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any], outputs: Any) -> None:
         """The loss of a part of the batch, from the model's own outputs."""
-        if not module.training:
-            return
-        if (loss := _loss_of(outputs)) is not None:
+        if outputs is None:  # the model raised, and the training ends here
+            self._changed.close()
+        elif module.training and (loss := _loss_of(outputs)) is not None:
             self._losses.append(loss.detach())
             # told how many items the whole batch has, each part is a share of the mean: they add up
             self._summed = kwargs.get("num_items_in_batch") is not None
+
+
+class _WhenCopied:
+    """A value that is made when it is copied: the Trainer copies its state for each checkpoint, and only then."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+
+    def __deepcopy__(self, memo: Any) -> dict[str, Any]:
+        return self._make()
 
 
 class PilotCallback(Piloting, GuardCallback):
@@ -194,11 +192,9 @@ def range_test(trainer: Any, *, total_steps: int | None = None, steps: int | Non
     optimizer = given or owner.create_optimizer()
     owner.optimizer = given  # made anew in train(), with the rate that it is given until then
     parts = owner.args.gradient_accumulation_steps
-    with same_random_numbers():
-        loader = iter(owner.get_train_dataloader())
-        batches = list(islice(iter(lambda: list(islice(loader, parts)), []), BATCHES))
+    updates = some_updates(owner.get_train_dataloader(), parts)
     total = total_steps or _updates(owner, parts)
-    return range_test_of(owner.model, _UpdateLoss(owner), batches, optimizer, total_steps=total, steps=steps, rng=rng)
+    return range_test_of(owner.model, _UpdateLoss(owner), updates, optimizer, total_steps=total, steps=steps, rng=rng)
 
 
 def _updates(trainer: Any, parts: int) -> int:
@@ -217,11 +213,14 @@ class _UpdateLoss:
     def __call__(self, model: nn.Module, batches: list[Any]) -> Tensor:
         trainer = self._trainer
         _, items = trainer.get_batch_samples(iter(batches), len(batches), trainer.args.device)
-        with trainer.compute_loss_context_manager():
-            losses = [trainer.compute_loss(model, {**batch}, num_items_in_batch=items) for batch in batches]
+
+        def of_part(batch: Any) -> Tensor:
+            with trainer.compute_loss_context_manager():
+                return trainer.compute_loss(model, {**batch}, num_items_in_batch=items)
+
+        mean = mean_of_parts([partial(of_part, batch) for batch in batches])
         # told how many items there are, each is a share of the mean
-        total = torch.stack(losses).sum()
-        return total if items is not None else total / len(batches)
+        return mean if items is None else mean * len(batches)
 
     def weight(self, batches: list[Any]) -> float:
         """Samples of the update."""

@@ -24,6 +24,7 @@ from surefoot.training.curvature.cost import CurvatureCost
 from surefoot.training.curvature.linearised import Curvature, HessianOf, Linearised, explain
 from surefoot.training.model.agreement import local
 from surefoot.training.model.batches import Batches, check_weights, gather
+from surefoot.training.model.loss import locate
 from surefoot.training.model.parameters import refuse_hooks, select
 from surefoot.training.model.ranks import Ranks, ranks_of
 from surefoot.training.model.sandbox import (
@@ -435,16 +436,20 @@ class CurvatureOperator(Operator):
             f"batch {i + 1} of {len(self.batches.items)} has one sample, and batch normalisation in train mode needs "
             "more; leave it out (drop_last=True), or call model.eval()"
         )
-        try:
-            # each batch meets the buffers as they are: what one changes in train mode another must not see
-            with explain_lone_sample(lone), set_buffers_aside(self.model), self._assembled():
-                return self._curvature_of(i).linearise(self.model, batch, self.block.tensors)
-        except SurefootError:
-            raise
-        except RuntimeError as error:
-            if any(word in str(error) for word in ("backward", "derivative", "differentiation")):
-                raise explain(error) from error
-            raise
+        with locate(self._place(i)):
+            try:
+                # each batch meets the buffers as they are: what one changes in train mode another must not see
+                with explain_lone_sample(lone), set_buffers_aside(self.model), self._assembled():
+                    return self._curvature_of(i).linearise(self.model, batch, self.block.tensors)
+            except SurefootError:
+                raise
+            except RuntimeError as error:
+                if any(word in str(error) for word in ("backward", "derivative", "differentiation")):
+                    raise explain(error) from error
+                raise
+
+    def _place(self, i: int) -> str:
+        return f"at batch {i + 1} of {len(self.batches.items)}"
 
     def _curvature_of(self, i: int) -> Curvature:
         """The curvature of batch i; with sharded parameters of its share in the mean, since derivatives are summed."""
@@ -470,7 +475,7 @@ class CurvatureOperator(Operator):
             if budget >= 0 and graph is None:
                 self._values.append(self._graphs[-1].value)
             else:
-                with set_buffers_aside(self.model), self._assembled():
+                with locate(self._place(i)), set_buffers_aside(self.model), self._assembled():
                     value = self.curvature.value(self.model, on_device(batch, self._device))
                 self._values.append(value.item())
             if before is not None and draws is None and not same_states(before, random_states()):

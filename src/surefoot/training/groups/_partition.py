@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import InvalidInput
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, locate
 from surefoot.training.model.parameters import select
 from surefoot.training.model.sandbox import isolate
 from surefoot.training.model.trees import leaves, on_device
@@ -86,7 +86,7 @@ def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
     ]
     handles.append(model.register_forward_hook(lambda _m, _i, out: sizes.append(_entries(out))))
     try:
-        with isolate(model), torch.no_grad():
+        with isolate(model), torch.no_grad(), locate("at the first batch"):
             loss(model, on_device(batch, next(model.parameters()).device))
     finally:
         for handle in handles:

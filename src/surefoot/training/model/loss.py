@@ -7,16 +7,17 @@ constant predictor would reach, whether it is convex in the outputs) is then not
 
 import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput, InvalidType, LossFailed, SurefootError
 
-__all__ = ["Loss", "LossModule", "Supervised", "as_scalar", "causal_lm", "refuse_criterion", "supervised"]
+__all__ = ["Loss", "LossModule", "Supervised", "as_scalar", "causal_lm", "locate", "refuse_criterion", "supervised"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -279,6 +280,32 @@ def as_scalar(value: Any) -> Tensor:
     if value.is_complex():
         raise InvalidType(f"loss(model, batch) must be real; got {value.dtype}")
     return value.reshape(())
+
+
+@contextmanager
+def locate(where: str) -> Generator[None]:
+    """Say where the caller's model or loss raised; errors of our own say enough.
+
+    Parameters
+    ----------
+    where : str
+        "at batch 3 of 8".
+
+    Raises
+    ------
+    LossFailed
+        From the error, which stays its cause.
+    """
+    try:
+        yield
+    except SurefootError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise LossFailed(
+            f"the loss raised {type(error).__name__} {where}{f': {said}' if said else ''}; "
+            "try loss(model, batch) by itself on that batch"
+        ) from error
 
 
 def _parts(batch: Any, target: str | Callable[[Any], Any] | None = None) -> tuple[tuple[Any, ...], dict[str, Any], Any]:

@@ -14,7 +14,7 @@ from surefoot.training.curvature.gauss_newton import convex
 from surefoot.training.curvature.operator import DEFAULT_MEMORY
 from surefoot.training.model import Supervised
 from surefoot.training.model.batches import Batches, gather, sample_count
-from surefoot.training.model.loss import Loss
+from surefoot.training.model.loss import Loss, locate
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import explain_lone_sample, isolate, plain_module
@@ -121,7 +121,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
             alone = on_device(take(item, torch.tensor([i]), size), device)
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
-            with explain_lone_sample(COUPLED), isolate(model):
+            with locate(f"on sample {i + 1} of a batch"), explain_lone_sample(COUPLED), isolate(model):
                 outputs, target = loss.outputs(model, alone)
                 total += float(loss.criterion(outputs, target).detach())
                 if not found:

@@ -15,7 +15,7 @@ from surefoot.noise.source import Source
 from surefoot.operators import Array
 from surefoot.training.curvature.linearised import check_differentiable
 from surefoot.training.model.batches import Batches, sample_count, size_of_one
-from surefoot.training.model.loss import LossModule
+from surefoot.training.model.loss import LossModule, locate
 from surefoot.training.model.parameters import Block
 from surefoot.training.model.sandbox import explain_lone_sample, isolate, refuse_dropout, threads_for
 from surefoot.training.model.trees import common_size, leaves, map_tensors, on_device, take
@@ -60,7 +60,13 @@ class ModelSource(Source):
         """
         shards = self.block.shards
         assembled = nullcontext() if shards is None else shards.assemble(self.model)
-        with explain_lone_sample(LONE), isolate(self.model), threads_for(0, self.block.size), assembled:
+        with (
+            locate("on a mini-batch"),
+            explain_lone_sample(LONE),
+            isolate(self.model),
+            threads_for(0, self.block.size),
+            assembled,
+        ):
             value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
             # derivatives by sharded parameters are summed over processes: the mean is asked for
             value = value if shards is None else value / shards.size
@@ -226,7 +232,8 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
     refuse_dropout(model)
     with isolate(model):
         state = torch.get_rng_state()
-        first, again = (check_differentiable(loss(model, batch)) for _ in range(2))
+        with locate("on the first samples"):
+            first, again = (check_differentiable(loss(model, batch)) for _ in range(2))
         slack = REPEATABLE * torch.finfo(first.dtype).eps * float(first.detach().abs())
         if abs(float(first.detach() - again.detach())) > slack or not torch.equal(state, torch.get_rng_state()):
             raise NotRepeatable(

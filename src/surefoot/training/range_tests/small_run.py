@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from surefoot.errors import Diverged, InvalidInput
 from surefoot.rules.training.autopilot import Autopilot, AutopilotState
 from surefoot.rules.training.choice import JUDGES
-from surefoot.training.model.loss import Loss, as_scalar
+from surefoot.training.model.agreement import agree_on
+from surefoot.training.model.loss import Loss, as_scalar, locate
 from surefoot.training.model.sandbox import keep_random_state
 from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot
@@ -76,7 +77,8 @@ class SmallRun:
             try:
                 for batch in islice(batches, total):
                     judges = [*judges, on_device(batch, self._device)][-JUDGES:]
-                    pilot.step(lambda batch=judges[-1]: self._value(model, batch))
+                    where = f"at update {pilot.updates + 1} of the rehearsal"
+                    pilot.step(lambda batch=judges[-1], where=where: self._value(model, batch, where))
                     self._follow(pilot.rule_state)
                     if len(self.state.rates) == 1:
                         break
@@ -90,10 +92,13 @@ class SmallRun:
 
     @torch.no_grad()
     def losses_before(self, batches: Iterable[Any]) -> tuple[float, ...]:
-        """The loss on each batch before any update."""
+        """The loss on each batch before any update, as the ranks agree on it."""
         with keep_random_state():
             model, _ = self._copies()
-            return tuple(float(self._value(model, on_device(batch, self._device))) for batch in batches)
+            values = [
+                float(self._value(model, on_device(batch, self._device), "before the rehearsal")) for batch in batches
+            ]
+        return tuple(agree_on(values, self._device))
 
     def _follow(self, state: AutopilotState) -> None:
         self.state = state
@@ -102,9 +107,10 @@ class SmallRun:
         for rate, judges in state.tried:
             self.courses[rate] = (*self.courses.get(rate, ()), judges[-1])
 
-    def _value(self, model: nn.Module, batch: Any) -> Tensor:
+    def _value(self, model: nn.Module, batch: Any, where: str) -> Tensor:
         self.spent += 1.0 if torch.is_grad_enabled() else EVALUATION
-        return as_scalar(self.loss(model, batch))
+        with locate(where):
+            return as_scalar(self.loss(model, batch))
 
     def _copies(self) -> tuple[nn.Module, Optimizer]:
         try:

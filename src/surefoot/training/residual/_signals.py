@@ -12,7 +12,7 @@ from torch.autograd.graph import GradientEdge
 
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.training.model.batches import gather
-from surefoot.training.model.loss import Loss, as_scalar
+from surefoot.training.model.loss import Loss, as_scalar, locate
 from surefoot.training.model.sandbox import plain_module, refuse_dropout, twice_differentiable
 from surefoot.training.model.trees import first_sizes, leaves, on_device
 from surefoot.training.residual._trace import Step, Trace, trace_forward
@@ -72,7 +72,8 @@ def run(model: nn.Module, batch: Any, loss: Loss | None) -> Trace:
 
     def compute() -> Any:
         if loss is not None:
-            return as_scalar(loss(model, batch))
+            with locate("on the batch"):
+                return as_scalar(loss(model, batch))
         if isinstance(batch, Mapping):
             return model(**batch)
         return model(batch[0] if isinstance(batch, tuple | list) else batch)

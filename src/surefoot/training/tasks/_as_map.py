@@ -125,7 +125,8 @@ class DescentMap:
         named = self._by_name(vector)
         total = torch.zeros((), dtype=vector.dtype, device=vector.device)
         for item, share in zip(self._items, self._shares, strict=True):
-            total = total + share * functional_call(self._whole, named, (item,))
+            with locate("on the data"):
+                total = total + share * functional_call(self._whole, named, (item,))
         return total
 
     def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
