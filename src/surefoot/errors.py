@@ -13,7 +13,6 @@ __all__ = [
     "Interrupted",
     "InvalidInput",
     "InvalidType",
-    "LossFailed",
     "MissingExtra",
     "NotFinite",
     "NotRepeatable",

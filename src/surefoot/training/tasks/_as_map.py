@@ -12,7 +12,7 @@ from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
 from surefoot.operators import Array
 from surefoot.training.model.batches import Batches, gather
-from surefoot.training.model.loss import Loss, LossModule, refuse_criterion
+from surefoot.training.model.loss import Loss, LossModule, locate, refuse_criterion
 from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import isolate, plain_module, refuse_dropout
 from surefoot.training.model.trees import on_device
