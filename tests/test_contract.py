@@ -332,7 +332,7 @@ def test_every_public_name_is_in_the_docs():
 def test_there_are_about_two_hundred_public_names():
     names = public()
     assert len(names["training"]) <= 36
-    assert sum(map(len, names.values())) <= 250
+    assert sum(map(len, names.values())) <= 251
 
 
 def public():

@@ -13,6 +13,7 @@ __all__ = [
     "Interrupted",
     "InvalidInput",
     "InvalidType",
+    "LossFailed",
     "MissingExtra",
     "NotFinite",
     "NotRepeatable",

@@ -298,7 +298,7 @@ def locate(where: str) -> Generator[None]:
     """
     try:
         yield
-    except SurefootError:
+    except (SurefootError, torch.OutOfMemoryError):  # the second is waited for by name
         raise
     except Exception as error:
         said = " ".join(str(error).split())
