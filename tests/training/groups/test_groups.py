@@ -174,7 +174,8 @@ def test_the_groups_train_and_keep_the_options_and_nothing_was_changed():
     assert all(torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))
     assert not optimizer.state
     assert all(p.grad is None for p in model.parameters())
-    assert str(advice).count("\n") == 5
+    assert str(advice).startswith("5 groups, rates 0.01 to ")
+    assert str(advice).count("\n") == 7
     assert advice.to_dict()["evidence"][0]["name"] == "embeddings"
     fresh = torch.optim.AdamW(advice.param_groups)
     assert {id(p) for g in fresh.param_groups for p in g["params"]} == {id(p) for p in model.parameters()}
