@@ -10,7 +10,8 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 # Without PyTorch the rest can still be tested: `make compat` does.
-collect_ignore = [] if find_spec("torch") else ["training", "integrations", "test_docs.py", "test_records.py"]
+NEED_TORCH = ["training", "integrations", "test_docs.py", "test_public_edge.py", "test_records.py"]
+collect_ignore = [] if find_spec("torch") else NEED_TORCH
 
 
 @pytest.fixture(autouse=True)

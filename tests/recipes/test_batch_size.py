@@ -109,8 +109,9 @@ def test_settings_come_from_a_torch_optimizer():
 
 
 def test_a_measured_noise_is_taken():
-    training = pytest.importorskip("surefoot.training")
     torch = pytest.importorskip("torch")
+    from surefoot import training
+
     torch.manual_seed(0)
     data = torch.randn(200, 3), torch.randn(200, 1) + 5
     loss = training.supervised(torch.nn.functional.mse_loss)

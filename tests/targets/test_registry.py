@@ -158,6 +158,7 @@ def test_a_factory_may_return_a_target(module):
 
 
 def test_a_factory_may_return_model_loss_and_data(module):
+    pytest.importorskip("torch")
     name = module(
         "import torch\nfrom surefoot.training import supervised\ndef make():\n"
         "    x = torch.ones(8, 1)\n"

@@ -1,5 +1,6 @@
 """What a file holds: NumPy arrays and archives, Matrix Market, comma-separated tables."""
 
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,10 @@ def _read_mtx(path: Path) -> Any:
     from scipy.io import mmread
 
     check_market(path)
-    matrix: Any = mmread(path)
+    with warnings.catch_warnings():
+        # SciPy 1.18 announces that 1.20 returns its newer class, and 1.13 cannot be asked for it: either will do
+        warnings.simplefilter("ignore", DeprecationWarning)
+        matrix: Any = mmread(path)
     return matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
 
 
