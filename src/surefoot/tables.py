@@ -10,6 +10,8 @@ from typing import Any
 from surefoot.checks import as_path
 from surefoot.records import Record
 
+# Letters of a name in a message: columns of hostile files have thousands. By convention.
+LONGEST = 60
 # What a user needs; the functions below serve the house.
 __all__ = ["Table"]
 
@@ -59,5 +61,6 @@ def spread(length: int, most: int, *, powers: bool = False) -> list[int]:
 
 
 def abridge(names: Sequence[str], most: int = 4) -> str:
-    """The first names with commas between them, and dots for the others."""
-    return ", ".join([*names[:most], "..."] if len(names) > most else names)
+    """The first names with commas between them, and dots for the others and in those that are very long."""
+    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in names[:most]]
+    return ", ".join([*shown, "..."] if len(names) > most else shown)

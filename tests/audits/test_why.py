@@ -327,3 +327,9 @@ def test_trainings_of_a_network(optimizer, rate, verdicts, cause, never):
         assert found.verdict in verdicts, str(found)
         assert cause is None or cause in words, str(found)
         assert never not in words, str(found)
+
+
+def test_a_very_long_column_is_cut_in_a_message():
+    with pytest.raises(InvalidInput) as seen:
+        sf.why({"step": range(30), "x" * 5000: range(30)})
+    assert len(str(seen.value)) < 300

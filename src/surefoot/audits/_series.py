@@ -10,6 +10,7 @@ import numpy as np
 
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
+from surefoot.tables import abridge
 
 # More backward moves than this part of the rows is a log out of order, not a run resumed so often.
 _SHUFFLED = 0.05
@@ -82,10 +83,10 @@ def series_of(log: Any, column: str | None = None) -> Series:
     curve = curves.rate
     columns = list(dict.fromkeys(key for row in file.rows for key in row))
     if curve is None:
-        raise InvalidInput(f"{file.name}: no column of rates among {', '.join(columns[:40])}; name it with --column")
+        raise InvalidInput(f"{file.name}: no column of rates among {abridge(columns, 20)}; name it with --column")
     if not len(curve):
         raise InvalidInput(
-            f"{file.name}: the column {curve.column} is empty; --column names another of {', '.join(columns[:40])}"
+            f"{file.name}: the column {curve.column} is empty; --column names another of {abridge(columns, 20)}"
         )
     bad = np.nonzero(~np.isfinite(curve.values))[0]
     if len(bad):

@@ -13,6 +13,7 @@ from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs._read import LogFile, read_log
 from surefoot.logs._roles import EPOCHS, STEPS, Role, bare, role_of
+from surefoot.tables import abridge
 
 Array = NDArray[np.float64]
 
@@ -145,7 +146,7 @@ def _choose(
         if column is None:
             continue
         if column not in counts:
-            raise InvalidInput(f"{log.name}: no column {column!r}; there are {', '.join(list(counts)[:40])}")
+            raise InvalidInput(f"{log.name}: no column {column!r}; there are {abridge(list(counts), 20)}")
         chosen[cast("Role", role)], others[role] = column, ()
     return chosen, others
 

@@ -6,6 +6,7 @@ from typing import Any
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import read_curves, read_log
+from surefoot.tables import abridge
 
 
 @checked
@@ -41,7 +42,7 @@ def logged_norms(log: Any, column: str | None = None, *, until: float = math.inf
     if norms is None:
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
-            f"{file.name} has no gradient norms that are known by name; it has {', '.join(columns[:12])}; "
+            f"{file.name} has no gradient norms that are known by name; it has {abridge(columns, 12)}; "
             "name their column with --column"
         )
     values = norms.values[norms.steps <= until].tolist()

@@ -15,6 +15,7 @@ from surefoot.audits.failures._types import Cause, Finding, Verdict, Why
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
+from surefoot.tables import abridge
 
 # More causes than this are no answer; and more advice than this is not followed.
 MOST = 3
@@ -81,7 +82,7 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
     if all(curve is None for curve in (curves.loss, curves.norm, curves.rate, curves.scale)):
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
-            f"{file.name}: no column of a loss, a gradient norm or a rate among {', '.join(columns[:20])}; "
+            f"{file.name}: no column of a loss, a gradient norm or a rate among {abridge(columns, 20)}; "
             "name it with --loss, --norm or --rate"
         )
     run = run_of(curves, entropy)
@@ -266,7 +267,7 @@ def _notes(curves: Curves) -> list[str]:
     for role, columns in curves.others.items():
         if columns:
             more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
-            notes.append(f"also there for the {role}: {', '.join(columns[:3])}{more}")
+            notes.append(f"also there for the {role}: {abridge(columns[:3])}{more}")
     if curves.unit == "row":
         notes.append("no column of steps or epochs: rows are counted from 0")
     return notes + list(curves.notes)
