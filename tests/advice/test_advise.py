@@ -245,6 +245,15 @@ def test_a_step_on_a_quadratic_is_proved_below_its_limit_and_tried_above():
     assert replace(recommendation, suggested=None).label_of_step == ""
 
 
+@pytest.mark.parametrize(("side", "words"), [(-1, "this one too"), (1, "which this one is not")])
+def test_the_answer_says_on_which_side_of_the_proved_limit_its_step_is(side, words):
+    advice = sf.advise(rng_matrix())
+    one = advice.recommendations[0]
+    step = next(t.step for t in one.trials if side * (t.step - one.proved) > 0)
+    text = str(replace(advice, recommendations=(replace(one, suggested=step),)))
+    assert f"PROVED: {one.label} converges at every step below {one.proved:.4g}, {words}\n" in text
+
+
 def test_momentum_on_a_convex_problem_that_is_no_quadratic_is_only_tried():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((80, 3))

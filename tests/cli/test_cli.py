@@ -157,6 +157,14 @@ def test_a_factory_that_prints_does_not_spoil_the_json(command, here):
     assert err == "loading\n"
 
 
+def test_standard_output_that_is_a_pipe_is_no_report(matrix, here):
+    # in a process of its own: only there is /dev/stdout a pipe whatever runs the tests
+    arguments = [sys.executable, "-m", "surefoot", "advise", matrix, "--report", "/dev/stdout"]
+    done = subprocess.run(arguments, cwd=here, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/dev/stdout is a device or a pipe" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["/dev/null", "pipe", "link-to-pipe"])
 def test_a_report_replaces_files_only(command, matrix, here, name):
     os.mkfifo(here / "pipe")

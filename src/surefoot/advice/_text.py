@@ -73,7 +73,7 @@ def _trust(advice: "Advice") -> list[str]:
         chosen_proof = min(proved, key=lambda r: r.reached)
         lines.append(f"  PROVED: {chosen_proof.label} converges at every step below {chosen_proof.proved:.4g}")
     elif chosen is not None and chosen.proved:
-        here = "this one too" if chosen.label_of_step == "PROVED" else "a smaller one than that"
+        here = "this one too" if chosen.label_of_step == "PROVED" else "which this one is not"
         lines.append(f"  PROVED: {chosen.label} converges at every step below {chosen.proved:.4g}, {here}")
     return lines
 

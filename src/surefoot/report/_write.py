@@ -129,17 +129,19 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     InvalidInput
         If the folder does not exist or cannot be written to, or the path is there and no regular file.
     """
+    given = as_path(path)
     try:
-        target = as_path(path).resolve()
-        is_folder = target.is_dir()
+        # asked of the path as given: what /dev/stdout resolves to, pipe:[123], is the name of nothing
+        is_folder, is_special = given.is_dir(), given.exists() and not given.is_file()
+        target = given.resolve()
     except (OSError, RuntimeError) as error:  # a circle of links; a name longer than the system takes
         raise InvalidInput(f"cannot write {os.fspath(path)}: {error}; give another path") from error
     if is_folder:
         raise InvalidInput(f"{target} is a folder; give the name of a file in it, such as report.html")
+    if is_special:
+        raise InvalidInput(f"{given} is a device or a pipe, which a file would replace; give the name of a file")
     if not target.parent.is_dir():
         raise InvalidInput(f"there is no folder {target.parent}; create it, or write elsewhere")
-    if target.exists() and not target.is_file():
-        raise InvalidInput(f"{target} is a device or a pipe, which a file would replace; give the name of a file")
     if not os.access(target.parent, os.W_OK):
         raise InvalidInput(f"the folder {target.parent} cannot be written to; write elsewhere")
     return target
