@@ -133,22 +133,19 @@ def reference(room, documented):
 
 @cache
 def pages_with(pattern):
-    """The pages that match a pattern in their examples, or, where none does, in their words; the most matches first."""
+    """The pages with a pattern in their examples, the one with the most matches first."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(HERE.glob("*.md"))}
     examples = {page: "".join(re.findall(r"^```python$(.*?)^```$", text, re.M | re.S)) for page, text in texts.items()}
-    for kind, found in (("An example", examples), ("Described", texts)):
-        counts = {page: len(re.findall(pattern, text)) for page, text in found.items()}
-        if best := [page for page in sorted(counts, key=lambda page: -counts[page]) if counts[page]]:
-            return kind, best
-    return "", []
+    counts = {page: len(re.findall(pattern, example)) for page, example in examples.items()}
+    return [page for page in sorted(counts, key=lambda page: -counts[page]) if counts[page]]
 
 
 def where_shown(name, value):
-    """Where a name without an example in its docstring is used, or else described."""
+    """Where a name without an example in its docstring is used."""
     if ">>>" in (value.__doc__ or ""):
         return ""
-    kind, pages = pages_with(rf"\b{name}\b")
-    return f"{kind} in :doc:`/{pages[0]}`." if pages else ""
+    pages = pages_with(rf"\b{name}\b")
+    return f"An example in :doc:`/{pages[0]}`." if pages else ""
 
 
 def is_result(value):

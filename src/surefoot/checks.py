@@ -123,6 +123,16 @@ def real_array(value: Any, name: str) -> Any:
     ------
     InvalidType
         If it holds anything but real numbers, or has a mask.
+
+    Examples
+    --------
+    >>> from surefoot.checks import real_array
+    >>> real_array([1, 2], "weights")
+    array([1., 2.])
+    >>> real_array(["a"], "weights")
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.InvalidType: weights must hold real numbers; got dtype <U1
     """
     import numpy as np
 
@@ -177,6 +187,15 @@ def refuse_mask(value: Any, name: str) -> None:
     ------
     InvalidType
         If it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.checks import refuse_mask
+    >>> refuse_mask(np.ma.masked_equal([1.0, -9.0], -9.0), "data")
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.InvalidType: data is a masked array, whose mask would be lost; fill or drop what is masked
     """
     if _has_mask(value):
         raise InvalidType(f"{name} is a masked array, whose mask would be lost; fill or drop what is masked")

@@ -25,7 +25,17 @@ __all__ = [
 
 
 class SurefootError(Exception):
-    """Anything that Surefoot raises on purpose."""
+    """Anything that Surefoot raises on purpose.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> try:
+    ...     sf.spectrum([[1.0, 2.0]])
+    ... except sf.errors.SurefootError as error:  # whatever the library refuses
+    ...     print(type(error).__name__)
+    InvalidInput
+    """
 
 
 class InvalidInput(SurefootError, ValueError):
@@ -33,11 +43,29 @@ class InvalidInput(SurefootError, ValueError):
 
 
 class InvalidType(SurefootError, TypeError):
-    """An object of a kind that the argument does not take."""
+    """An object of a kind that the argument does not take.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> sf.methods.EMAMomentum("0.9")
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.InvalidType: beta must be a number; got '0.9' (str)
+    """
 
 
 class NotFinite(InvalidInput):
-    """NaN or infinity where finite numbers are needed."""
+    """NaN or infinity where finite numbers are needed.
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> sf.spectrum([[float("nan")]])
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.NotFinite: ...
+    """
 
 
 class NotSymmetric(InvalidInput):
@@ -45,7 +73,18 @@ class NotSymmetric(InvalidInput):
 
 
 class NotRepeatable(InvalidInput):
-    """The same evaluation gave two different answers (dropout, augmentation, a stateful operator)."""
+    """The same evaluation gave two different answers (dropout, augmentation, a stateful operator).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.solvers import integrate
+    >>> noise = np.random.default_rng(0)
+    >>> integrate(lambda t, y: -y + noise.standard_normal(1), (0.0, 1.0), [1.0])
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.NotRepeatable: fun gave two different answers at the start; ...
+    """
 
 
 class NotSmooth(InvalidInput):
@@ -57,11 +96,32 @@ class LossFailed(SurefootError, RuntimeError):
 
 
 class UnknownTarget(InvalidInput):
-    """A name that no built-in, file or importable factory answers to."""
+    """A name that no built-in, file or importable factory answers to.
+
+    Examples
+    --------
+    >>> from surefoot.targets import resolve
+    >>> resolve("quadratics")
+    Traceback (most recent call last):
+        ...
+    surefoot.errors.UnknownTarget: ...
+    """
 
 
 class MissingExtra(SurefootError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    Examples
+    --------
+    It is an ImportError as well, so a program that can do without goes on as usual:
+
+    >>> from surefoot.errors import MissingExtra
+    >>> try:
+    ...     raise MissingExtra("figures as PNG need Matplotlib; pip install 'surefoot[png]'")
+    ... except ImportError as error:
+    ...     print(error)
+    figures as PNG need Matplotlib; pip install 'surefoot[png]'
+    """
 
 
 class Interrupted(KeyboardInterrupt):
@@ -73,6 +133,15 @@ class Interrupted(KeyboardInterrupt):
     ----------
     partial : result or None
         What the computation returns, as far as it had come.
+
+    Examples
+    --------
+    >>> from surefoot.errors import Interrupted
+    >>> try:
+    ...     raise Interrupted(partial=[0.5, 0.25])  # as Ctrl-C in a long computation does
+    ... except Interrupted as stop:
+    ...     print(stop.partial)
+    [0.5, 0.25]
     """
 
     def __init__(self, partial: Any = None) -> None:

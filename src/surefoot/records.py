@@ -47,6 +47,14 @@ class Record:
 
     Two results are equal if they are of one class and all fields are, arrays by their entries, and NaN is NaN: what is
     read back equals what was written.
+
+    Examples
+    --------
+    >>> import json
+    >>> from surefoot.spectra import Bounds  # a `Record`, as every result is
+    >>> written = json.dumps(Bounds.exactly(2.0).to_dict())
+    >>> Bounds.from_dict(json.loads(written)) == Bounds.exactly(2.0)
+    True
     """
 
     __slots__ = ()
@@ -164,7 +172,14 @@ def encode(value: Any) -> Any:
 
 @checked
 def with_floats(record: Any) -> Any:
-    """A record with "inf", "-inf" and "nan" as floats again, for a reader without the classes, such as a report."""
+    """A record with "inf", "-inf" and "nan" as floats again, for a reader without the classes, such as a report.
+
+    Examples
+    --------
+    >>> from surefoot.records import with_floats
+    >>> with_floats({"limit": "inf", "label": "RK4", "steps": [1, "nan"]})
+    {'limit': inf, 'label': 'RK4', 'steps': [1, nan]}
+    """
     if isinstance(record, Mapping):
         return {k: with_floats(v) for k, v in cast("Mapping[str, Any]", record).items()}
     if isinstance(record, list | tuple):

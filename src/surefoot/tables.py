@@ -17,7 +17,18 @@ __all__ = ["Table"]
 
 
 class Table(Record):
-    """A result that is a table as well; a mixin for frozen dataclasses."""
+    """A result that is a table as well; a mixin for frozen dataclasses.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from surefoot.dynamics import diagram
+    >>> found = diagram(lambda x, r: r * x * (1 - x), [2.5, 3.2], 0.3, keep=2)  # a `Table`
+    >>> with TemporaryDirectory() as folder:
+    ...     found.to_csv(Path(folder) / "orbits.csv").read_text().splitlines()[0]
+    'parameter,period,exponent,point_0,point_1'
+    """
 
     __slots__ = ()
 

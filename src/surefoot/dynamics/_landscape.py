@@ -16,7 +16,20 @@ SETTLED = 1e-14
 
 
 class Landscape(ABC):
-    """A loss f of one variable; called with (x, step) it does one step of gradient descent, an update for `orbit`."""
+    """A loss f of one variable; called with (x, step) it does one step of gradient descent, an update for `orbit`.
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import Landscape
+    >>> class DoubleWell(Landscape):
+    ...     def value(self, x):
+    ...         return x**4 / 4 - x**2 / 2
+    ...     def gradient(self, x):
+    ...         return x**3 - x
+    >>> f = DoubleWell()
+    >>> f.minimum(near=0.8), float(f.curvature(1.0))
+    (1.0, 2.0)
+    """
 
     @abstractmethod
     def value(self, x: Any) -> Any:

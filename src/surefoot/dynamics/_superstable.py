@@ -115,6 +115,12 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
     Returns
     -------
     array, shape (n - 2,)
+
+    Examples
+    --------
+    >>> from surefoot.dynamics import feigenbaum_ratios
+    >>> feigenbaum_ratios([3.0, 3.449490, 3.544090, 3.564407]).round(3)  # the doublings of the logistic map
+    array([4.751, 4.656])
     """
     values = real_array(parameters, "parameters")
     if values.ndim != 1:

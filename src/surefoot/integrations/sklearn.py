@@ -70,6 +70,17 @@ class Suggestion(Record):
         Rates and the training loss that a short fit reached; empty where none was made.
     reasons : tuple of str
         In sentences.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import SGDRegressor
+    >>> from surefoot.integrations.sklearn import suggest
+    >>> model = SGDRegressor(alpha=0.0, penalty=None, fit_intercept=False)
+    >>> answer = suggest(model, [[1.0], [3.0]], [1.0, 3.0])
+    >>> answer.label, round(answer.limit, 6)  # 2 * 5/(25 + 16)
+    ('PROVED', 0.243902)
+    >>> round(model.set_params(**answer.parameters).eta0, 6)
+    0.121951
     """
 
     estimator: str

@@ -97,6 +97,13 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
     ------
     InvalidInput
         If the log is empty, a column that was named is not there, or a value is no number.
+
+    Examples
+    --------
+    >>> from surefoot.logs import read_curves
+    >>> curves = read_curves({"step": [0, 10], "train_loss": [2.0, 1.0], "lr": [0.1, 0.1]})
+    >>> curves.unit, curves.loss.column, curves.rate.values
+    ('step', 'train_loss', array([0.1, 0.1]))
     """
     file = read_log(log)
     if not file.rows:

@@ -45,6 +45,17 @@ class EventWriter:
     ------
     InvalidInput
         If the folder cannot be made or written to.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from surefoot.logs import EventWriter, read_log
+    >>> with TemporaryDirectory() as folder:
+    ...     writer = EventWriter(folder)
+    ...     writer.write(0, {"loss": 0.5})
+    ...     writer.close()
+    ...     read_log(folder).rows
+    ({'step': 0, 'loss': 0.5},)
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -104,6 +115,18 @@ def read_events(path: str | os.PathLike[str]) -> tuple[list[Scalar], bool]:
     ------
     InvalidInput
         If it is no event file, or a checksum is wrong before the last record.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from surefoot.logs import EventWriter, read_events
+    >>> with TemporaryDirectory() as folder:
+    ...     writer = EventWriter(folder)
+    ...     writer.write(0, {"loss": 0.5})
+    ...     writer.close()
+    ...     read_events(next(Path(folder).iterdir()))
+    ([('loss', 0, 0.5)], True)
     """
     path = check_file(as_path(path), empty=True)
     scalars: list[Scalar] = []

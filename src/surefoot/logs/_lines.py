@@ -24,6 +24,18 @@ class JsonLines:
     ------
     InvalidInput
         If it cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from surefoot.logs import JsonLines
+    >>> with TemporaryDirectory() as folder:
+    ...     log = JsonLines(Path(folder) / "run.jsonl")
+    ...     log.write({"step": 0, "loss": 0.5})
+    ...     log.close()
+    ...     print((Path(folder) / "run.jsonl").read_text().strip())
+    {"step": 0, "loss": 0.5}
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

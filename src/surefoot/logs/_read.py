@@ -79,6 +79,12 @@ def read_log(log: Any) -> LogFile:
         If it is no log.
     MissingExtra
         If pandas is needed and not installed.
+
+    Examples
+    --------
+    >>> from surefoot.logs import read_log
+    >>> read_log({"step": [0, 1], "lr": [0.1, 0.2]}).rows[1]
+    {'step': 1, 'lr': 0.2}
     """
     # already read: `why` reads once, and its audit reads the same rows
     if isinstance(log, LogFile):

@@ -57,7 +57,14 @@ STAGED: dict[str, Callable[[int], Method]] = {
 
 
 def method_names() -> tuple[str, ...]:
-    """What `named` takes; S stands for a number of stages."""
+    """What `named` takes; S stands for a number of stages.
+
+    Examples
+    --------
+    >>> from surefoot.methods import method_names, named
+    >>> "rk4" in method_names(), named("rk4").order
+    (True, 4)
+    """
     return (*PLAIN, *(f"{prefix}S" for prefix in STAGED))
 
 

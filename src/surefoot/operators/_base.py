@@ -46,6 +46,13 @@ class Operator(ABC):
     black_box : bool
         Whether products come from a function that nobody has checked: measurements then spend one product on a random
         combination, to see that it is linear.
+
+    Examples
+    --------
+    >>> from surefoot.operators import as_operator
+    >>> A = as_operator([[2.0, 1.0], [1.0, 3.0]])  # what `spectrum` and every solver work with
+    >>> A @ [1.0, 0.0], A.symmetric
+    (array([2., 1.]), True)
     """
 
     def __init__(

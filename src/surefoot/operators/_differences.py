@@ -134,5 +134,13 @@ def divergence(
         div p = -sum_a D_a' p_a
 
     Parameters and errors as in `gradient`.
+
+    Examples
+    --------
+    The divergence of the gradient is the Laplacian:
+
+    >>> from surefoot.operators import divergence, gradient
+    >>> divergence([3]) @ (gradient([3]) @ [0.0, 1.0, 3.0])
+    array([ 1.,  1., -2.])
     """
     return Divergence(gradient(shape, edge, axes=axes, spacing=spacing))

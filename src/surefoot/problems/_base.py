@@ -23,6 +23,13 @@ class Problem(ABC):
 
     It has a gradient, at kinks a subgradient. Where the gradient jumps or no curvature bounds its change,
     `curvature` raises NotSmooth, or makes a local claim that names its region.
+
+    Examples
+    --------
+    >>> from surefoot.problems import LeastSquares
+    >>> f = LeastSquares([[1.0], [2.0]], [1.0, 2.0])  # a `Problem`, as is every function of this room
+    >>> f.value([1.0]), f.gradient([1.0]), f.convex, f.start()
+    (0.0, array([0.]), True, array([0.]))
     """
 
     @property

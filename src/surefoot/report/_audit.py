@@ -24,6 +24,13 @@ def audit_figure(audit: Record) -> Drawing:
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from surefoot import audit
+    >>> from surefoot.report.figures import audit_figure
+    >>> audit_figure(audit([0.1] * 20, "constant:0.1").to_dict())[:4]
+    '<svg'
     """
     steps, planned, ran = audit["steps"], audit["planned"], audit["ran"]
 

@@ -112,6 +112,12 @@ def cobweb(
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from surefoot.report.figures import cobweb
+    >>> cobweb(lambda x, r: r * x * (1 - x), 3.2, 0.3)[:4]
+    '<svg'
     """
     orbit = [float(x0)]
     for _ in range(steps):
@@ -170,6 +176,13 @@ def basins(
     ------
     InvalidInput
         If the shapes do not fit, or there are more ends than colours.
+
+    Examples
+    --------
+    >>> from surefoot.report.figures import basins
+    >>> drawing = basins([0.1, 0.2], [-1.0, 1.0], [[0, 0], [1, 1]], ["left", "right"])
+    >>> drawing[:4], "left" in drawing
+    ('<svg', True)
     """
     x, y, ends = np.asarray(parameters, float), np.asarray(starts, float), np.asarray(fate)
     if ends.shape != (y.size, x.size):

@@ -30,6 +30,13 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from surefoot.report.figures import pilot_figure
+    >>> moments = [{"step": k, "loss": 1 / (k + 1), "rate": 0.1, "limit": 0.5, "event": None} for k in range(5)]
+    >>> pilot_figure(moments)[:4]
+    '<svg'
     """
     records = [with_floats(moment if isinstance(moment, Mapping) else moment.to_dict()) for moment in moments]
     steps = [record["step"] for record in records]

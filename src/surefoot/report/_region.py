@@ -21,6 +21,13 @@ def region_figure(region: Region) -> Drawing:
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from surefoot.methods import RK4
+    >>> from surefoot.report.figures import region_figure
+    >>> region_figure(RK4().region())[:4]
+    '<svg'
     """
 
     def paint(axes: Axes) -> None:

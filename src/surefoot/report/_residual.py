@@ -25,6 +25,15 @@ def residual_figure(record: Record) -> Drawing:
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.report.figures import residual_figure
+    >>> from surefoot.training import residual_stability
+    >>> found = residual_stability([lambda x: x + torch.tanh(x)] * 3, torch.ones(1, 2))
+    >>> residual_figure(found.to_dict())[:4]
+    '<svg'
     """
     scalings = with_floats(record["scalings"])
     return draw_row(

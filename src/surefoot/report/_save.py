@@ -73,6 +73,16 @@ def save_png(drawing: str, path: str | os.PathLike[str]) -> Path:
     ------
     InvalidInput
         If the drawing is text alone, which remembers no figure.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from surefoot.report.figures import cobweb, save_png
+    >>> drawing = cobweb(lambda x, r: r * x * (1 - x), 3.2, 0.3)
+    >>> with TemporaryDirectory() as folder:
+    ...     save_png(drawing, Path(folder) / "map.png").read_bytes()[1:4]
+    b'PNG'
     """
     if not isinstance(drawing, Drawing):
         raise InvalidInput("this drawing is text alone, without its figure; write it as .svg")

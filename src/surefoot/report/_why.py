@@ -39,6 +39,13 @@ def why_figure(answer: Record) -> Drawing:
     -------
     Drawing
         An ``<svg>`` element.
+
+    Examples
+    --------
+    >>> from surefoot import why
+    >>> from surefoot.report.figures import why_figure
+    >>> why_figure(why({"step": range(9), "loss": [2.0**k for k in range(9)], "lr": [0.3] * 9}).to_dict())[:4]
+    '<svg'
     """
     curves = answer["curves"]
     roles = [role for role in LABELS if role in curves]

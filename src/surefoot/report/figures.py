@@ -69,6 +69,13 @@ def figure_of(record: Mapping[str, Any]) -> str:
     ------
     InvalidInput
         If there is no figure for records of its kind.
+
+    Examples
+    --------
+    >>> from surefoot import audit
+    >>> from surefoot.report.figures import figure_of
+    >>> figure_of(audit([0.1] * 20, "constant:0.1").to_dict())[:4]
+    '<svg'
     """
     kind = record.get("kind")
     if kind not in _FIGURES:

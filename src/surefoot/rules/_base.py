@@ -26,6 +26,16 @@ class Observation(Protocol):
     No driver supplies all of it: one that cannot sense what a rule needs refuses the rule. What follows `curvature`
     only a training run senses (`surefoot.training`). There g and H are of the present batch, which had no part in the
     move s, and with several processes each number is the mean over all of them, the same on each.
+
+    Examples
+    --------
+    Any object with the values that a rule reads will do, as in a test of the rule:
+
+    >>> from types import SimpleNamespace
+    >>> from surefoot.rules import Polyak
+    >>> rule = Polyak(optimum=0.0)
+    >>> rule.update(rule.init(), SimpleNamespace(step=float("nan"), loss=2.0, gradient_norm=2.0))[0].step  # 2/2^2
+    0.5
     """
 
     @property
@@ -211,6 +221,15 @@ class Decision:
     ------
     InvalidInput
         If the step is negative or not finite: a rule that has no step to offer has to say so otherwise.
+
+    Examples
+    --------
+    >>> from surefoot.rules import Decision
+    >>> Decision(step=0.1).accept
+    True
+    >>> again = Decision.undo(0.05, "the loss grew")
+    >>> again.accept, again.restart, again.reason
+    (False, True, 'the loss grew')
     """
 
     step: float
@@ -241,6 +260,19 @@ class Rule(ABC):
 
     The state is a frozen dataclass of numbers, strings, booleans, None, tuples of those and nested states,
     and keeps its shape: what is a nested state in `init()` stays one of the same class.
+
+    Examples
+    --------
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import Decision, Rule
+    >>> from surefoot.solvers import descend
+    >>> class Halving(Rule):
+    ...     def init(self):
+    ...         return ()
+    ...     def update(self, state, observation):
+    ...         return Decision(step=0.5**observation.iteration), state
+    >>> descend(Quadratic([[0.5]], [1.0]), rule=Halving(), steps=3).trace.step[1:]
+    array([1.  , 0.5 , 0.25])
     """
 
     # Names of the `Observation` values it reads; a driver that cannot supply one refuses at construction.

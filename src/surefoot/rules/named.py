@@ -78,7 +78,14 @@ class NamedRule:
 
 
 def named_rules() -> tuple[NamedRule, ...]:
-    """All of them, in the order they are worth trying."""
+    """All of them, in the order they are worth trying.
+
+    Examples
+    --------
+    >>> from surefoot.rules import named_rules
+    >>> [(rule.name, rule.summary) for rule in named_rules()][0]
+    ('auto', 'when nothing is known: secant steps that adapt, guarded by the losses')
+    """
     return _RULES
 
 

@@ -14,7 +14,16 @@ from surefoot.operators import Array
 
 
 class Proximal(Protocol):
-    """A convex function h, known by its value and by its proximal map."""
+    """A convex function h, known by its value and by its proximal map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.solvers import L1
+    >>> penalty = L1(weight=1.0)
+    >>> penalty(np.array([2.0, -0.5])), penalty.prox(np.array([2.0, -0.5]), 1.0)
+    (2.5, array([ 1., -0.]))
+    """
 
     def __call__(self, x: Array) -> Any:
         """h(x); for a constraint inf, or False, outside."""

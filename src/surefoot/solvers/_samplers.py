@@ -14,7 +14,16 @@ from surefoot.operators import Array
 
 
 class FiniteSum(Protocol):
-    """A mean of terms, f(x) = (1/n) sum_i f_i(x)."""
+    """A mean of terms, f(x) = (1/n) sum_i f_i(x).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.problems import LeastSquares
+    >>> f = LeastSquares([[1.0], [2.0]], [1.0, 2.0])  # two terms
+    >>> f.terms, f.term_gradients(np.array([0, 1]), np.zeros(1)).ravel()
+    (2, array([-1., -4.]))
+    """
 
     @property
     def terms(self) -> int:
@@ -35,6 +44,14 @@ class Partial(Protocol):
 
     It may have a method `follow(x)` too, where derivatives along a path are cheaper still: it returns an object with
     `partial(i)`, the derivative where the path is, and `move(i, value)`, which sets a coordinate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.problems import LeastSquares
+    >>> f = LeastSquares([[1.0, 0.0], [0.0, 2.0]], [1.0, 2.0])
+    >>> float(f.partial(1, np.zeros(2))), f.gradient(np.zeros(2))
+    (-2.0, array([-0.5, -2. ]))
     """
 
     @property
@@ -52,7 +69,20 @@ class Partial(Protocol):
 
 
 class Sampler(Protocol):
-    """Draws directions."""
+    """Draws directions.
+
+    Examples
+    --------
+    One term at a time gives 1 or 4, minus the gradients of the terms; their mean is minus the gradient, 2.5:
+
+    >>> import numpy as np
+    >>> from surefoot.problems import LeastSquares
+    >>> from surefoot.solvers import SGD
+    >>> f, x, rng = LeastSquares([[1.0], [2.0]], [1.0, 2.0]), np.zeros(1), np.random.default_rng(0)
+    >>> sampler = SGD(batch=1)
+    >>> sorted({float(sampler.direction(sampler.begin(f, x), f, x, rng)[0]) for _ in range(20)})
+    [1.0, 4.0]
+    """
 
     def begin(self, problem: Any, x: Array) -> Any:
         """What it remembers."""

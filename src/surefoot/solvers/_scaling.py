@@ -15,7 +15,23 @@ from surefoot.operators import Array
 
 
 class Scaling(Protocol):
-    """A rule for P, pure: the memory is one array and a count."""
+    """A rule for P, pure: the memory is one array and a count.
+
+    Examples
+    --------
+    A scaling by 1/diag(H) of a diagonal H takes one step to the minimum, so two gradients:
+
+    >>> import numpy as np
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import Constant
+    >>> from surefoot.solvers import descend
+    >>> class Jacobi:
+    ...     def update(self, memory, count, gradient):
+    ...         return np.array([1.0, 0.01]), memory
+    >>> problem = Quadratic([[1.0, 0.0], [0.0, 100.0]], [1.0, 1.0])
+    >>> descend(problem, rule=Constant(step=1.0), scaling=Jacobi()).evaluations
+    2
+    """
 
     def update(self, memory: Array, count: int, gradient: Array) -> tuple[Array, Array]:
         """The scale, shape (size,), for this gradient, and the next memory; `count` gradients came before."""
@@ -35,6 +51,14 @@ class AdaGrad:
     ----------
     eps : float
         > 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.solvers import AdaGrad
+    >>> scale, memory = AdaGrad().update(np.zeros(2), 0, np.array([4.0, 0.5]))
+    >>> scale.round(6), memory
+    (array([0.25, 2.  ]), array([16.  ,  0.25]))
     """
 
     eps: Positive = 1e-10
@@ -69,6 +93,14 @@ class RMSProp:
     ------
     InvalidInput
         If a parameter is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.solvers import RMSProp
+    >>> scale, memory = RMSProp(corrected=True).update(np.zeros(2), 0, np.array([4.0, 0.5]))
+    >>> scale.round(6)  # the first step is the gradient's sign
+    array([0.25, 2.  ])
     """
 
     decay: Annotated[float, Range("[0, 1)")] = 0.99

@@ -124,6 +124,13 @@ class Spectrum(Record):
         Condition number of the eigenvectors; 1 for a normal matrix, infinite where it is not known.
     region : str
         Where a local claim holds, if not at one point only; it continues "holds ...".
+
+    Examples
+    --------
+    >>> import surefoot as sf
+    >>> found = sf.spectrum([[3.0, 0.0], [0.0, 1.0]])
+    >>> print(found.largest, found.smallest, found.provenance, found.shifted(0.5).largest)
+    3 1 exact 3.5
     """
 
     kind: Kind = field(metadata=key("of"))

@@ -29,7 +29,14 @@ class Candidate(Protocol):
 
 @runtime_checkable
 class Target(Protocol):
-    """A problem as `surefoot.advise` sees it: no arrays of the problem's own kind cross this line."""
+    """A problem as `surefoot.advise` sees it: no arrays of the problem's own kind cross this line.
+
+    Examples
+    --------
+    >>> from surefoot.targets import Target, resolve
+    >>> isinstance(resolve("quadratic")[0], Target)
+    True
+    """
 
     @property
     def name(self) -> str:

@@ -56,6 +56,14 @@ class ProblemTarget:
         (x, loss) to whether a run is to stop there; None where only the minimum is.
     goal : float or None
         The loss that counts as the least in a race, where that is not the minimum.
+
+    Examples
+    --------
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.targets import ProblemTarget
+    >>> target = ProblemTarget(Quadratic([[1.0]], [1.0]))
+    >>> target.trial(target.candidates()[0], 0.5, 2)  # descent halves x - 1: f = ((x - 1)^2 - 1)/2
+    [0.0, -0.375, -0.46875]
     """
 
     kind: ClassVar[Kind] = "problem"

@@ -123,6 +123,15 @@ def noise_level(image: Any, *, colour: bool = False) -> float:
     ------
     InvalidInput
         If no axis has two samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.problems import noise_level
+    >>> x = np.linspace(0, 1, 100)
+    >>> smooth = np.outer(x, 1 - x)
+    >>> round(noise_level(smooth + 0.1 * np.random.default_rng(0).standard_normal((100, 100))), 2)
+    0.1
     """
     detail, axes = real_array(image, "image"), 0
     for axis in range(detail.ndim - colour):

@@ -42,6 +42,14 @@ class AdGD(SearchingRule):
     ------
     InvalidInput
         If the version is neither.
+
+    Examples
+    --------
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import AdGD
+    >>> from surefoot.solvers import descend
+    >>> descend(Quadratic([[1.0, 0.0], [0.0, 10.0]], [1.0, 1.0]), rule=AdGD()).converged  # no rate was given
+    True
     """
 
     version: Literal[2020, 2023] = 2023

@@ -17,7 +17,17 @@ class ScheduleState:
 
 
 class Schedule(Rule):
-    """A step for each step number, fixed in advance."""
+    """A step for each step number, fixed in advance.
+
+    Examples
+    --------
+    >>> from surefoot.rules import Schedule
+    >>> class Halving(Schedule):
+    ...     def at(self, k):
+    ...         return 0.5**k
+    >>> [Halving().at(k) for k in range(3)]
+    [1.0, 0.5, 0.25]
+    """
 
     @abstractmethod
     def at(self, k: int) -> float:

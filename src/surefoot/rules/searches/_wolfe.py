@@ -61,6 +61,14 @@ class StrongWolfe(SearchingRule):
     ------
     InvalidInput
         If decrease >= curvature.
+
+    Examples
+    --------
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import StrongWolfe
+    >>> from surefoot.solvers import descend
+    >>> descend(Quadratic([[1.0, 0.0], [0.0, 10.0]], [1.0, 1.0]), rule=StrongWolfe()).converged
+    True
     """
 
     decrease: Fraction = 1e-4

@@ -43,6 +43,17 @@ class AlongStep(Rule):
         >= 1.
     start : float
         > 0.
+
+    Examples
+    --------
+    The first step along a direction of length 2 with slope -4 and curvature 2 is 0.1 * 4/(2 * 2^2):
+
+    >>> from types import SimpleNamespace as Seen
+    >>> from surefoot.rules import AlongStep
+    >>> rule = AlongStep()
+    >>> decision, state = rule.update(rule.init(), Seen(slope=-4.0, curvature=2.0, direction_norm=2.0))
+    >>> decision.step
+    0.05
     """
 
     sigma: Positive = 1.0

@@ -31,6 +31,15 @@ class Cooldown(Wrapper):
     ----------
     rule : Rule
         The rule to end.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Seen
+    >>> from surefoot.rules import Constant, Cooldown
+    >>> rule = Cooldown(rule=Constant(step=0.2))
+    >>> _, state = rule.update(rule.init(), Seen(iteration=0, remaining=1.0))
+    >>> rule.update(state, Seen(iteration=1, remaining=0.5))[0].step  # half of the cool-down is left
+    0.1
     """
 
     reads = frozenset({"remaining"})

@@ -37,6 +37,14 @@ class Sharpness(Rule):
         Updates between readings; each costs some products (about three gradients each).
     within : float
         >= 1.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Seen
+    >>> from surefoot.rules import Sharpness
+    >>> rule = Sharpness(safety=0.5)
+    >>> rule.update(rule.init(), Seen(limit=0.2))[0].step  # half of the limit that was measured
+    0.1
     """
 
     safety: Positive = 0.5

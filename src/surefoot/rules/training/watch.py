@@ -173,6 +173,18 @@ class Watch(Rule):
         Batches left out in a row after which to give up, >= 1.
     rescues : int
         Returns in a row after which to give up, >= 1.
+
+    Examples
+    --------
+    A batch whose loss is not finite is left out:
+
+    >>> import math
+    >>> from types import SimpleNamespace as Seen
+    >>> from surefoot.rules import Watch
+    >>> rule, seen = Watch(), Seen(loss=math.nan, gradient_norm=math.nan, buffer_change=0.0, sound=True)
+    >>> decision, _ = rule.update(rule.init(), seen)
+    >>> decision.action, decision.accept
+    ('skip', False)
     """
 
     far: Annotated[float, Range("[1, inf)")] = 10.0

@@ -27,6 +27,14 @@ class Warmup(Wrapper):
         The rule to hold down.
     steps : int
         Length of the warm-up, >= 1.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Seen
+    >>> from surefoot.rules import Constant, Warmup
+    >>> rule = Warmup(rule=Constant(step=0.4), steps=4)
+    >>> [rule.update(rule.init(), Seen(iteration=k))[0].step for k in (0, 1, 3, 9)]
+    [0.1, 0.2, 0.4, 0.4]
     """
 
     steps: Count

@@ -49,6 +49,17 @@ class Brake(Wrapper):
         Factor of the step at each good point, >= 1; 1 never returns.
     forget : float
         Growth of the remembered norm per step, >= 1; 1 never forgets the least one.
+
+    Examples
+    --------
+    A step of 4 diverges where the curvature is 1; with a brake the run goes on at a quarter of it:
+
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.rules import Brake, Constant
+    >>> from surefoot.solvers import descend
+    >>> problem = Quadratic([[1.0]], [1.0])
+    >>> [descend(problem, rule=rule).converged for rule in (Constant(step=4.0), Brake(rule=Constant(step=4.0)))]
+    [False, True]
     """
 
     ratio: Annotated[float, Range("[1, inf)")] = 10.0

@@ -181,6 +181,13 @@ class Wigner:
     ------
     InvalidInput
         If it is not positive and finite.
+
+    Examples
+    --------
+    >>> from surefoot.spectra import Wigner
+    >>> law = Wigner(variance=0.25)
+    >>> law.support, law.moment(2)
+    ((-1.0, 1.0), 0.25)
     """
 
     variance: Positive = 1.0

@@ -173,6 +173,14 @@ class RowPerturbation(_DesignSet):
     ------
     InvalidInput
         If the radius is negative or not finite.
+
+    Examples
+    --------
+    A single sample 2, known to 0.1, has a curvature of (2 + 0.1)^2 at most:
+
+    >>> from surefoot.spectra import RowPerturbation
+    >>> print(RowPerturbation([[2.0]], 0.1).largest())
+    4.41
     """
 
     design: Any

@@ -28,7 +28,15 @@ MOST_SIGNS = 12
 
 
 class UncertaintySet(ABC):
-    """A set of symmetric matrices of one size n."""
+    """A set of symmetric matrices of one size n.
+
+    Examples
+    --------
+    >>> from surefoot.spectra import Ball
+    >>> members = Ball([[2.0, 0.0], [0.0, 1.0]], 0.5)
+    >>> print(members.largest(), members.smallest())
+    2.5 0.5
+    """
 
     @property
     @abstractmethod
@@ -236,6 +244,13 @@ class Affine(UncertaintySet):
     ------
     InvalidInput
         If shapes do not agree, a matrix is not symmetric, or a range is empty.
+
+    Examples
+    --------
+    >>> from surefoot.spectra import Affine, worst_case
+    >>> tolerance = Affine([[2.0, 0.0], [0.0, 1.0]], [[[1.0, 0.0], [0.0, 0.0]]], [[-0.5, 0.5]])
+    >>> print(worst_case(tolerance).largest, worst_case(tolerance).smallest)
+    2.5 1
     """
 
     base: Any

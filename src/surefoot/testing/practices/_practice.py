@@ -119,7 +119,14 @@ def practice(number: int) -> Practice:
 
 
 def practices() -> tuple[Practice, ...]:
-    """All of them, in order."""
+    """All of them, in order.
+
+    Examples
+    --------
+    >>> from surefoot.testing.practices import practices
+    >>> len(practices()), practices()[2].name
+    (12, 'largest_step')
+    """
     from surefoot.testing.practices import _course
 
     return _course.COURSE

@@ -90,6 +90,16 @@ class CurvatureOperator(Operator):
     ------
     SurefootError
         As `hessian`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training import hessian, supervised
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> x = torch.tensor([[1.0], [3.0]])
+    >>> H = hessian(model, supervised(torch.nn.functional.mse_loss), (x, 0 * x))  # a `CurvatureOperator`
+    >>> H @ [1.0], H.gradient().shape  # 2 (1 + 9)/2
+    (array([10.]), (1,))
     """
 
     def __init__(

@@ -87,6 +87,18 @@ def minibatch_bias(
     ------
     InvalidInput
         If a number is out of range, or the data has no curvature to compare with.
+
+    Examples
+    --------
+    One sample of the data {1, 3} has the curvature 2 or 18, both together 10:
+
+    >>> import torch
+    >>> from surefoot.training import hessian, minibatch_bias, supervised
+    >>> x = torch.tensor([[1.0], [3.0]])
+    >>> H = hessian(torch.nn.Linear(1, 1, bias=False), supervised(torch.nn.functional.mse_loss), (x, 0 * x))
+    >>> found = minibatch_bias(H, 1, draws=8)
+    >>> round(found.full.midpoint, 3), sorted({round(each) for each in found.largest})
+    (10.0, [2, 18])
     """
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": "largest", "rng": rng}
     whole = spectrum(operator(H), **settings)

@@ -33,6 +33,13 @@ class ResidualTask(Task):
         Arguments of `Task`.
     blocks : str, iterable of str or callable, optional
         Modules that are blocks, as in `residual_stability`.
+
+    Examples
+    --------
+    >>> from surefoot.training import resnet_mlp_task
+    >>> found = resnet_mlp_task(depth=4).details()[0]  # the task is a `ResidualTask`
+    >>> [block.name for block in found.blocks]
+    ['blocks.0', 'blocks.1', 'blocks.2', 'blocks.3']
     """
 
     def __init__(self, model: Any, loss: Any, data: Any, *, blocks: Blocks = None, **options: Any) -> None:
