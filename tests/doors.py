@@ -361,7 +361,7 @@ CALLS: dict[str, Call] = {
         **{k: v for k, v in with_optimizer().items() if k in ("model", "optimizer")},
         "total_steps": 20,
     },
-    "training.PilotLog": lambda: {"pilot": pilot(), "jsonl": "pilot.jsonl"},
+    "training.RunLog": lambda: {"run": pilot(), "jsonl": "pilot.jsonl"},
     "training.ResidualTask": residual_training,
     "training.SharpnessTracker": training,
     "training.Task": training,

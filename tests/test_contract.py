@@ -195,7 +195,7 @@ TRAINING = {
     "residual_stability": "model, data, *, loss=None, blocks=None, samples=1, rtol=0.05, failure=0.001, "
     "max_products=40, rng=0",
     "Pilot": "model, optimizer, rule='auto', total_steps=None, *, scheduler=None, scaler=None, clip=None",
-    "PilotLog": "pilot, *, jsonl=None, events=None, writer=None",
+    "RunLog": "run, *, jsonl=None, events=None, writer=None",
     "train": "task, rule='auto', *, optimizer=None, steps=1000, log=None, progress=None",
     "scale_residuals": "model, data, scale='1/sqrt(L)', *, loss=None, blocks=None",
     "Guard": (

@@ -23,11 +23,11 @@ from surefoot.training.groups import (
     update_ratios,
 )
 from surefoot.training.guard import Guard
-from surefoot.training.loop import Event, Moment, SnapshotCost
+from surefoot.training.loop import Event, Moment, RunLog, SnapshotCost
 from surefoot.training.model import Supervised, causal_lm, supervised
 from surefoot.training.noise import gradient_noise, mean_square_limits
 from surefoot.training.optimizers import effective_rate, equivalent_rate, method_of, optimizer_limits
-from surefoot.training.pilot import Pilot, PilotLog
+from surefoot.training.pilot import Pilot
 from surefoot.training.range_tests import RangeTest, Rehearsal, range_test
 from surefoot.training.residual import (
     DepthScaling,
@@ -68,8 +68,8 @@ __all__ = [
     "CurvatureOperator",
     "Guard",
     "Pilot",
-    "PilotLog",
     "ResidualTask",
+    "RunLog",
     "SharpnessTracker",
     "Task",
     "as_map",

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from surefoot.training import Pilot, PilotLog
+from surefoot.training import Pilot, RunLog
 
 STEPS, EVERY = 120, 17
 
@@ -33,7 +33,7 @@ def main(folder, killed_after):
         pilot.load_state_dict(data["pilot"])
         torch.set_rng_state(data["rng"])
         first = data["step"]
-    with PilotLog(pilot, jsonl=folder / "log.jsonl", events=folder / "events") as log:
+    with RunLog(pilot, jsonl=folder / "log.jsonl", events=folder / "events") as log:
         for k in range(first, STEPS):
             if k % EVERY == 0 and k > first:
                 checkpoint = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": k}

@@ -2,6 +2,7 @@
 
 from surefoot.training.loop._history import Event, Moment
 from surefoot.training.loop.loop import Loop
+from surefoot.training.loop.run_log import RunLog
 from surefoot.training.loop.snapshots import SnapshotCost
 
-__all__ = ["Event", "Loop", "Moment", "SnapshotCost"]
+__all__ = ["Event", "Loop", "Moment", "RunLog", "SnapshotCost"]

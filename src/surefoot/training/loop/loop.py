@@ -230,6 +230,15 @@ class Loop:
         return self._updates.log.events
 
     @property
+    def known_events(self) -> list[Event]:
+        """`events` so far as they are known without waiting for the device."""
+        return self._updates.log.events
+
+    def settle(self) -> None:
+        """Wait for the device, and judge what it has taken alone."""
+        self._updates.settle()
+
+    @property
     def moments(self) -> list[Moment]:
         """Each update, if a rule decides the rate, oldest first."""
         return self._updates.moments

@@ -16,11 +16,11 @@ from surefoot.progress import Clock, Progress
 from surefoot.records import Record
 from surefoot.solvers import Ending
 from surefoot.tables import align, spread
-from surefoot.training.loop import Moment
+from surefoot.training.loop import Moment, RunLog
 from surefoot.training.loop.run import mean_loss
 from surefoot.training.model.sandbox import keep_random_state, threads_for
 from surefoot.training.model.trees import on_device
-from surefoot.training.pilot import Pilot, PilotLog
+from surefoot.training.pilot import Pilot
 from surefoot.training.tasks._task import SOME_RATE, Task
 
 # What a person types for the optimizers that a task has by default.
@@ -176,13 +176,13 @@ def choose_optimizer(task: Task, name: str | None) -> str:
     raise InvalidInput(f"{task.name} has no optimizer {name!r}; choose one of {', '.join(known)}")
 
 
-def _log(pilot: Pilot, where: str | os.PathLike[str]) -> PilotLog:
+def _log(pilot: Pilot, where: str | os.PathLike[str]) -> RunLog:
     path = as_path(where)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return PilotLog(pilot, jsonl=path)
+        return RunLog(pilot, jsonl=path)
     if path.suffix and not path.is_dir():
         raise InvalidInput(f"{path}: a log is a .jsonl file, or a folder for TensorBoard's event files")
-    return PilotLog(pilot, events=path)
+    return RunLog(pilot, events=path)
 
 
 def _ending(initial: float, final: float, constant: float | None, stopped: str) -> Ending:

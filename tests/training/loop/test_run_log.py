@@ -1,4 +1,4 @@
-"""A pilot's log, read back by the audit; a task trained by `surefoot run`, its report and its figure."""
+"""A run's log, read back by the audit; a task trained by `surefoot run`, its report and its figure."""
 
 import json
 import math
@@ -11,8 +11,8 @@ import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.logs import read_events, read_log
 from surefoot.report.figures import pilot_figure
-from surefoot.training import Moment, Pilot, PilotLog, Task, supervised, train
-from surefoot.training.pilot.log import as_record
+from surefoot.training import Guard, Moment, Pilot, RunLog, Task, supervised, train
+from surefoot.training.loop.run_log import as_record
 
 
 def piloted(rule="cosine:0.05", steps=60, broken=()):
@@ -31,7 +31,7 @@ def piloted(rule="cosine:0.05", steps=60, broken=()):
 
 def test_what_is_written_is_what_happened_in_both_formats(tmp_path):
     pilot, step = piloted(broken=(20,))
-    with PilotLog(pilot, jsonl=tmp_path / "log.jsonl", events=tmp_path / "events") as log:
+    with RunLog(pilot, jsonl=tmp_path / "log.jsonl", events=tmp_path / "events") as log:
         for k in range(60):
             step(k)
             log.write()
@@ -53,7 +53,7 @@ def test_what_is_written_is_what_happened_in_both_formats(tmp_path):
 @pytest.mark.parametrize("where", ["log.jsonl", "events"])
 def test_the_audit_of_a_log_says_as_planned(tmp_path, where):
     pilot, step = piloted()
-    with PilotLog(pilot, **{("jsonl" if where == "log.jsonl" else "events"): tmp_path / where}):
+    with RunLog(pilot, **{("jsonl" if where == "log.jsonl" else "events"): tmp_path / where}):
         for k in range(60):
             step(k)
     found = sf.audit(tmp_path / where, "cosine:0.05,total=60")
@@ -72,12 +72,12 @@ def test_the_history_itself_is_a_log_and_batches_left_out_have_no_rate():
 def test_a_log_needs_a_place(tmp_path):
     pilot, _ = piloted()
     with pytest.raises(InvalidInput, match="somewhere to write"):
-        PilotLog(pilot)
+        RunLog(pilot)
     with pytest.raises(InvalidInput, match="cannot write"):
-        PilotLog(pilot, jsonl=tmp_path / "no" / "log.jsonl")
+        RunLog(pilot, jsonl=tmp_path / "no" / "log.jsonl")
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="cannot write events"):
-        PilotLog(pilot, events=tmp_path / "file")
+        RunLog(pilot, events=tmp_path / "file")
 
 
 def line(name="line"):
@@ -251,7 +251,7 @@ def test_a_logger_of_ones_own_gets_the_same_numbers(kind):
     pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.1), "constant:0.05", total_steps=10)
     x = torch.randn(16, 2)
     writer = kind()
-    with PilotLog(pilot, writer=writer) as log:
+    with RunLog(pilot, writer=writer) as log:
         for _ in range(10):
             pilot.step(lambda: model(x).square().mean())
             log.write()
@@ -264,4 +264,25 @@ def test_a_logger_that_takes_no_numbers_is_refused():
     model = torch.nn.Linear(2, 1)
     pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.1), total_steps=10)
     with pytest.raises(InvalidType, match="add_scalar, log_metrics or log"):
-        PilotLog(pilot, writer=[])
+        RunLog(pilot, writer=[])
+
+
+def test_a_guards_log_has_what_it_did(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    guard = Guard(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    x = torch.randn(64, 4)
+    writer = Metrics()
+    with RunLog(guard, jsonl=tmp_path / "log.jsonl", events=tmp_path / "events", writer=writer) as log:
+        for k in range(60):
+            guard.step(lambda k=k: nn.functional.mse_loss(model(x), x[:, :1]) * (math.nan if k in (20, 40) else 1.0))
+            log.write()
+    rows = read_log(tmp_path / "log.jsonl").rows
+    assert [(row["step"], row["action"], row["loss"], row["factor"]) for row in rows] == [
+        (20, "skip", None, 1.0), (40, "skip", None, 1.0),
+    ]  # fmt: skip
+    assert "batch left out" in rows[0]["event"]
+    sent = [(step, tag) for step, tag, _ in writer.seen]
+    assert sent == [(20, "guard/factor"), (20, "guard/undone"), (40, "guard/factor"), (40, "guard/undone")]
+    (file,) = (tmp_path / "events").iterdir()
+    assert [(step, tag) for tag, step, _ in read_events(file)[0]] == sent
