@@ -144,7 +144,10 @@ def where_shown(name, value):
     """Where a name without an example in its docstring is used."""
     if ">>>" in (value.__doc__ or ""):
         return ""
-    pages = pages_with(rf"\b{name}\b")
+    # imported from the library, or an attribute of it or of a room, under a short name such as `r` too: torch has a
+    # Linear of its own
+    imported = rf"from surefoot[\w.]* import (?:\([^)]*|[^\n(]*)\b{name}\b"
+    pages = pages_with(rf"{imported}|\b(?:surefoot|sf|[a-z])\.(?:\w+\.)*{name}\b")
     return f"An example in :doc:`/{pages[0]}`." if pages else ""
 
 

@@ -92,7 +92,17 @@ class NotSmooth(InvalidInput):
 
 
 class LossFailed(SurefootError, RuntimeError):
-    """A model or loss of the caller's that raised while it was evaluated here; its own error is the ``__cause__``."""
+    """A model or loss of the caller's that raised while it was evaluated here; its own error is the ``__cause__``.
+
+    Examples
+    --------
+    >>> from surefoot.errors import LossFailed
+    >>> try:
+    ...     raise LossFailed("the loss raised KeyError") from KeyError("labels")  # as a range test or a rehearsal does
+    ... except LossFailed as error:
+    ...     print(repr(error.__cause__))
+    KeyError('labels')
+    """
 
 
 class UnknownTarget(InvalidInput):

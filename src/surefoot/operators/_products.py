@@ -112,6 +112,12 @@ def scaled(operator: Operator, scale: float | Array) -> Operator:
         If the operator is not square or the scale has another shape.
     NotFinite
         If the scale is NaN or infinite.
+
+    Examples
+    --------
+    >>> from surefoot.operators import as_operator, scaled
+    >>> scaled(as_operator([[4.0, 1.0], [1.0, 1.0]]), [0.5, 1.0]) @ [1.0, 0.0]  # Jacobi's D = diag(A)^(-1/2)
+    array([1. , 0.5])
     """
     diagonal = operator.space.asarray(_diagonal(scale, operator, "scale"))
     return LinearMap(

@@ -67,6 +67,14 @@ def minimum(problem: Problem, x0: Array) -> Minimum:
     Returns
     -------
     Minimum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surefoot.problems import Quadratic
+    >>> from surefoot.trials import minimum
+    >>> minimum(Quadratic([[2.0]], [2.0]), np.zeros(1)).value  # x^2 - 2x at 1
+    -1.0
     """
     with np.errstate(all="ignore"):
         if problem.constant_curvature:

@@ -188,6 +188,13 @@ class Linear(Schedule):
         Length of the line, >= 1.
     final : float
         Last step, >= 0.
+
+    Examples
+    --------
+    >>> from surefoot.rules import Linear
+    >>> line = Linear(step=1.0, steps=4)
+    >>> [line.at(k) for k in (0, 1, 4, 9)]
+    [1.0, 0.75, 0.0, 0.0]
     """
 
     step: Positive

@@ -122,6 +122,17 @@ def train(
     ------
     InvalidInput
         If the rule or the optimizer is unknown, a number is out of range, or the log cannot be written.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from surefoot.training import Task, supervised, train
+    >>> _ = torch.manual_seed(0)
+    >>> x = torch.randn(64, 2)
+    >>> data = (x, x.sum(1, keepdim=True))
+    >>> task = Task(lambda: torch.nn.Linear(2, 1), supervised(torch.nn.functional.mse_loss), data)
+    >>> train(task, steps=50).moments[-1].loss < 0.1
+    True
     """
     label = choose_optimizer(task, optimizer)
     model = copy.deepcopy(task.model)
