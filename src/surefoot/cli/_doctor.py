@@ -21,7 +21,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "certify": {"PEPit": "PEPit"},
     "transformers": {"torch": "torch", "transformers": "transformers", "accelerate": "accelerate"},
     "lightning": {"torch": "torch", "lightning": "lightning"},
-    "sklearn": {"scikit-learn": "sklearn"},
+    "sklearn": {"sklearn": "scikit-learn"},
     "jax": {"jax": "jax"},
     "imaging": {"pylops": "pylops", "pyproximal": "pyproximal"},
 }
