@@ -199,3 +199,8 @@ def test_what_has_no_rate_or_no_limit_is_said():
 def test_bad_data(X, y, said):
     with pytest.raises(InvalidInput, match=said):
         suggest(SGDClassifier(loss="log_loss"), X, y)
+
+
+def test_what_scikit_learn_refuses_is_said():
+    with pytest.raises(InvalidInput, match="The 'activation' parameter of MLPRegressor must be"):
+        suggest(MLPRegressor(activation="sine"), np.ones((20, 2)), np.arange(20.0))

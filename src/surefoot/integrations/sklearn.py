@@ -312,8 +312,10 @@ def _short_fit(model: Any, X: Any, y: Any, rate: float, epochs: int, rng: int) -
         warnings.simplefilter("ignore")  # that so few epochs have not converged is no news
         try:
             copy.fit(X, y)
-        except (ValueError, FloatingPointError):  # weights that are not finite
-            return [math.nan]
+        except (ValueError, FloatingPointError) as error:
+            if type(error).__name__ == "InvalidParameterError":  # of any rate alike
+                raise InvalidInput(str(error)) from error
+            return [math.nan]  # weights that are not finite
     return [float(value) for value in copy.loss_curve_]
 
 
