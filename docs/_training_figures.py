@@ -208,7 +208,7 @@ def one_bad_row():
 
 @shows("lightning.md", "The rate of a run under PilotCallback, in units of the one that the rehearsals chose.")
 def rehearsed_rates():
-    from surefoot.integrations._rehearsed import rehearsed
+    from surefoot.integrations._rehearsed import rehearsed, warmed_up
     from surefoot.training.loop import Loop
 
     figure, axes = canvas("update", "rate / chosen rate")
@@ -216,8 +216,8 @@ def rehearsed_rates():
     model, total, rates = network(), 120, []
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     batches = list(zip(x.split(16), y.split(16), strict=True))
-    rule, _ = rehearsed(model, loss, batches, optimizer, total)
-    loop = Loop(model, optimizer, rule=rule, total_steps=total)
+    rate, warmup, _ = rehearsed(model, loss, batches, optimizer, total)
+    loop = Loop(model, optimizer, rule=warmed_up(rate, warmup), total_steps=total)
     for k in range(total):
         loop.step(lambda k=k: loss(model, batches[k % 16]))
         rates.append(optimizer.param_groups[0]["lr"])
