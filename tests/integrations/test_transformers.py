@@ -12,7 +12,10 @@ from transformers import Trainer, TrainingArguments
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType, LossFailed
+from surefoot.integrations._rehearsed import warmed_up
 from surefoot.integrations.transformers import GuardCallback, PilotCallback, range_test
+from surefoot.rules import Watch
+from surefoot.training.loop import Loop
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -122,6 +125,31 @@ def test_without_a_rate(tmp_path):
         assert logged[-1] < 0.2 * max(logged)
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # the rate that was given plays no part
     assert losses[0] < 0.3
+
+
+class Watched(Small):
+    """Remembers the batches that it was trained on; a copy of it remembers its own."""
+
+    def __init__(self):
+        super().__init__(dropout=0.0)
+        self.seen = []
+
+    def forward(self, x, labels=None):
+        self.seen.append((x, labels))
+        return super().forward(x, labels)
+
+
+def test_without_a_rate_it_is_the_bare_loop_to_rounding(tmp_path):
+    theirs = trainer(tmp_path, rows(), [PilotCallback()], make=Watched, learning_rate=1e-6, max_steps=60)
+    theirs.train()
+    assert len(theirs.model.seen) == 60
+    found = guard_of(theirs).state()
+    ours = trainer(tmp_path, rows(), [], make=Watched, learning_rate=1e-6, max_steps=60)
+    rule = warmed_up(found["rate"], found["warmup"])
+    loop = Loop(ours.model, ours.create_optimizer(), watch=Watch(), rule=rule, clip=1.0, total_steps=60)
+    for x, labels in theirs.model.seen:
+        loop.step(lambda x=x, labels=labels: ours.model(x, labels)["loss"])
+    torch.testing.assert_close(weights(theirs), weights(ours), rtol=1e-4, atol=1e-6)
 
 
 def kept(tmp_path, callback, bad=()):
