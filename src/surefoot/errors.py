@@ -127,10 +127,10 @@ class MissingExtra(SurefootError, ImportError):
 
     >>> from surefoot.errors import MissingExtra
     >>> try:
-    ...     raise MissingExtra("figures as PNG need Matplotlib; pip install 'surefoot[png]'")
+    ...     raise MissingExtra("figures as PNG need Matplotlib; pip install '.[report]'")
     ... except ImportError as error:
     ...     print(error)
-    figures as PNG need Matplotlib; pip install 'surefoot[png]'
+    figures as PNG need Matplotlib; pip install '.[report]'
     """
 
 
