@@ -90,7 +90,7 @@ clipping = view(
     name=lambda advice: f"{advice['steps']:,} gradient norms",
     sections=lambda advice: [_clipping(advice)],
     trust="A percentile of what was logged is a choice, not a theorem: it leaves typical steps alone and holds bursts "
-    "back. A run that diverged has norms of the divergence among them.",
+    "back. Where a run diverged, only the norms before that count.",
 )
 warming = view(
     title="How long should the rate warm up?",

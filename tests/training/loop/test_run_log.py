@@ -286,3 +286,17 @@ def test_a_guards_log_has_what_it_did(tmp_path):
     assert sent == [(20, "guard/factor"), (20, "guard/undone"), (40, "guard/factor"), (40, "guard/undone")]
     (file,) = (tmp_path / "events").iterdir()
     assert [(step, tag) for tag, step, _ in read_events(file)[0]] == sent
+
+
+def test_a_guards_log_waits_for_nothing_until_it_is_closed(tmp_path, monkeypatch):
+    model, x = nn.Linear(4, 1), torch.randn(64, 4)
+    guard = Guard(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    log = RunLog(guard, jsonl=tmp_path / "log.jsonl")
+    for _ in range(45):
+        guard.step(lambda: nn.functional.mse_loss(model(x), x[:, :1]))
+    waits = []
+    monkeypatch.setattr(guard._updates, "settle", lambda: waits.append(True))
+    log.write()
+    assert not waits
+    log.close()
+    assert waits == [True]
