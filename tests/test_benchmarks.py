@@ -34,7 +34,7 @@ def test_what_documents_quote_is_what_the_results_say(quotes, results):
 
 # Where every figure is one of the results': the page, and its sections, None for all of it up to its first example.
 MEASURED = {
-    "README.md": ("What it shows of itself",),
+    "README.md": ("Evidence",),
     "docs/measured.md": None,
     "docs/guard.md": ("What it costs, measured", "Started too fast", "Where nothing is wrong"),
     "docs/pilot.md": ("How good it is",),
