@@ -66,8 +66,8 @@ def test_a_tensor_multiplies_as_its_matrix(name):
 
 def test_the_operator_says_where_its_vectors_live():
     operator = as_operator(T)
-    assert operator.namespace.__name__.endswith("torch")
-    assert str(operator.device) == "cpu"
+    assert operator.space.xp.__name__.endswith("torch")
+    assert str(operator.space.device) == "cpu"
     assert operator.space.dtype == torch.float32
     assert operator.precision == pytest.approx(2.0**-23)
     assert as_operator(T.double()).precision == pytest.approx(2.0**-52)

@@ -1,4 +1,4 @@
-"""Linear maps: what can be multiplied by a vector, and what is known about it."""
+"""Linear maps, known by their products with vectors and by a few facts."""
 
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Kind, Matrix, Operator

@@ -1,4 +1,4 @@
-"""Bring what people have (arrays, sparse matrices, SciPy and PyLops operators) to one type."""
+"""Convert arrays, sparse matrices, SciPy and PyLops operators and functions to one type."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,18 +7,18 @@ import array_api_compat as compat
 import numpy as np
 
 from surefoot.checks import checked, refuse_mask
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.operators._array_matrix import ArrayMatrix
-from surefoot.operators._base import Array, Kind, Matrix, Operator
+from surefoot.operators._base import Array, Kind, Matrix, Operator, check_matrix_shape, refuse_nonfinite
 from surefoot.operators._out_of_core import OutOfCore
 from surefoot.operators.space import Space
-from surefoot.operators.symmetry import asymmetry, made_symmetric, rounding, symmetric_part
+from surefoot.operators.symmetry import asymmetry, symmetrised_note, symmetry_tolerance
 
 
 class MatrixOperator(Operator):
-    """A matrix with its entries at hand.
+    """A dense or sparse matrix whose entries are stored.
 
-    What is asymmetric by rounding only is made symmetric, and `note` says so with the amount.
+    Asymmetry that is only rounding is removed; `note` then says how large it was.
 
     Parameters
     ----------
@@ -47,16 +47,20 @@ class MatrixOperator(Operator):
         given = _check(matrix)
         matrix = given.astype(np.complex128 if given.dtype.kind == "c" else np.float64)
         self.asymmetry = asymmetry(matrix)
-        symmetric = self.asymmetry == 0 or self.asymmetry <= (rounding(given, kind) if tolerance is None else tolerance)
+        allowed = tolerance
+        if tolerance is None and self.asymmetry:
+            allowed = symmetry_tolerance(given, kind)
+        symmetric = self.asymmetry <= (allowed or 0.0)
         super().__init__(matrix.shape, matrix.dtype, symmetric=symmetric, psd=psd, kind=kind)
-        self._matrix = symmetric_part(matrix) if symmetric and self.asymmetry else matrix
+        if symmetric and self.asymmetry:
+            half = matrix * 0.5  # halved first, because the sum of two entries may overflow
+            matrix = half + half.conj().T
+        self._matrix = matrix
 
     @property
     def note(self) -> str:
-        """What was done to the matrix; empty where nothing was."""
-        if not self.symmetric or not self.asymmetry:
-            return ""
-        return made_symmetric(self.asymmetry)
+        """What was changed in the matrix; empty if nothing was."""
+        return symmetrised_note(self.asymmetry) if self.symmetric and self.asymmetry else ""
 
     @property
     def entries(self) -> Matrix:
@@ -66,7 +70,7 @@ class MatrixOperator(Operator):
         return self._matrix @ x
 
     def _apply_adjoint(self, x: Array) -> Array:
-        # conj of the vectors instead of the matrix: no copy of the entries
+        # conjugating the vectors instead of the matrix avoids a copy of its entries
         return (self._matrix.T @ x.conj()).conj()
 
 
@@ -109,7 +113,7 @@ class LinearMap(Operator):
 def as_operator(
     source: Any, n: int | None = None, *, like: Any = None, kind: Kind | None = None, tolerance: float | None = None
 ) -> Operator:
-    """Bring a matrix or an operator of any common kind to an `Operator`.
+    """Convert a matrix or an operator of any common kind to an `Operator`.
 
     Parameters
     ----------
@@ -123,15 +127,15 @@ def as_operator(
         An example of the vectors that a function or an object with `matvec` takes: their array library, device and
         precision (`Space.of`). Default: NumPy in double precision.
     kind : "curvature" or "jacobian", optional
-        What a matrix is, where the caller knows; decides how much asymmetry is rounding (`MatrixOperator`).
+        What the matrix is, if the caller knows; it decides how much asymmetry counts as rounding (`MatrixOperator`).
     tolerance : float, optional
-        That asymmetry itself; 0 for data, which nobody should change.
+        The asymmetry that counts as rounding; 0 leaves data unchanged.
 
     Returns
     -------
     Operator
-        Products stay in the array library, on the device and in the precision of the source. CuPy goes the same way as
-        the others and has not been tried.
+        Products stay in the array library, on the device and in the precision of the source. CuPy takes the same path
+        as the others but has not been tested.
 
     Raises
     ------
@@ -153,7 +157,8 @@ def as_operator(
     if hasattr(source, "matvec") and hasattr(source, "shape"):
         return _from_duck(source, like)
     if n is not None and callable(source):
-        return _from_function(source, n, like)
+        product: Callable[..., Any] = source
+        return LinearMap((n, n), product, None, _dtype_like(like), like=like)
     if compat.is_dask_array(source):
         return OutOfCore(source, kind=kind)
     if compat.is_array_api_obj(source) and not compat.is_numpy_array(source):
@@ -166,27 +171,24 @@ def as_operator(
     )
 
 
-def _from_function(source: Callable[..., Any], n: int, like: Any) -> LinearMap:
-    dtype = np.complex128 if like is not None and Space.of(like).complex else np.float64
-    return LinearMap((n, n), source, None, dtype, like=like)
+def _dtype_like(like: Any) -> Any:
+    return np.complex128 if like is not None and Space.of(like).complex else np.float64
 
 
 def _from_duck(source: Any, like: Any) -> LinearMap:
-    shape = tuple(source.shape)
-    if len(shape) != 2:
-        raise InvalidInput(f"a linear operator has two dimensions; got shape {shape}")
-    rmatvec = getattr(source, "rmatvec", None)
+    m, n = check_matrix_shape(source.shape)
+    products = source.matvec, getattr(source, "rmatvec", None)
     if like is not None:
-        dtype = np.complex128 if Space.of(like).complex else np.float64
-        return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, like=like)
-    dtype = getattr(source, "dtype", None)
-    dtype = np.dtype(np.float64 if dtype is None else dtype)
-    precision = float(np.finfo(dtype).eps) if dtype.kind in "fc" else float(np.finfo(np.float64).eps)
-    return LinearMap((shape[0], shape[1]), source.matvec, rmatvec, dtype, precision=precision)
+        return LinearMap((m, n), *products, _dtype_like(like), like=like)
+    # SciPy's LinearOperator has dtype None when it was made of functions without one
+    dtype = np.dtype(np.float64 if getattr(source, "dtype", None) is None else source.dtype)
+    # an operator of integers multiplies in double precision
+    precision = float(np.finfo(dtype if dtype.kind in "fc" else np.float64).eps)
+    return LinearMap((m, n), *products, dtype, precision=precision)
 
 
 def _check(matrix: Matrix) -> Matrix:
-    """An array or CSR matrix of finite numbers, in the dtype it came in."""
+    """The matrix as an array or in CSR format, its dtype unchanged; refused unless all entries are finite numbers."""
     refuse_mask(matrix, "the matrix")
     if hasattr(matrix, "tocsr"):
         matrix = matrix.tocsr()
@@ -196,13 +198,8 @@ def _check(matrix: Matrix) -> Matrix:
             matrix = values = np.asarray(matrix)
         except (ValueError, RuntimeError) as error:  # rows of unequal length, a tensor that requires grad
             raise InvalidInput(f"cannot read this as a matrix: {error}") from error
-    if matrix.ndim != 2:
-        raise InvalidInput(f"a matrix has two dimensions; got shape {matrix.shape}")
+    check_matrix_shape(matrix.shape)
     if values.dtype.kind not in "buifc":
         raise InvalidType(f"matrix entries must be numbers; got dtype {values.dtype}")
-    if 0 in matrix.shape:
-        raise InvalidInput(f"the matrix is empty: shape {matrix.shape}")
-    if not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values)))
-        raise NotFinite(f"the matrix has {bad} NaN or infinite entries of {values.size}; drop or impute them")
+    refuse_nonfinite(int(np.count_nonzero(~np.isfinite(values))), values.size)
     return matrix

@@ -1,15 +1,17 @@
-"""A matrix of another array library than NumPy, multiplied where it lives."""
+"""A matrix of an array library other than NumPy, multiplied on its own device."""
 
 import math
 from typing import Any
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
-from surefoot.operators._base import Array, Kind, Matrix, Operator
-from surefoot.operators.space import Space
-from surefoot.operators.symmetry import made_symmetric, rounding_of
+import numpy as np
 
-# Entries up to which a copy on the host costs nothing beside what it is good for: all eigenvalues at once.
-COPIED = 2000 * 2000
+from surefoot.errors import InvalidType
+from surefoot.operators._base import Array, Kind, Matrix, Operator, check_matrix_shape, refuse_nonfinite
+from surefoot.operators.space import Space
+from surefoot.operators.symmetry import symmetrised_note, tolerance_of_eps
+
+# Entries of a matrix that is copied to the host so that all eigenvalues can be computed: 32 MB in float64.
+LARGEST_COPY = 2000 * 2000
 
 
 class ArrayMatrix(Operator):
@@ -20,39 +22,32 @@ class ArrayMatrix(Operator):
     matrix : array, shape (m, n)
         16-bit floats and integers are multiplied in float32.
     psd, kind, tolerance
-        As in `MatrixOperator`.
-
-    Raises
-    ------
-    InvalidInput
-        If the matrix is empty or not two-dimensional.
-    InvalidType
-        If the entries are not numbers.
-    NotFinite
-        If an entry is NaN or infinite.
+        As in `MatrixOperator`, and so are the errors.
     """
 
     def __init__(
         self, matrix: Any, *, psd: bool = False, kind: Kind | None = None, tolerance: float | None = None
     ) -> None:
-        shape = tuple(matrix.shape)
-        if len(shape) != 2:
-            raise InvalidInput(f"a matrix has two dimensions; got shape {shape}")
-        if 0 in shape:
-            raise InvalidInput(f"the matrix is empty: shape {shape}")
+        shape = check_matrix_shape(matrix.shape)
         space = Space.of(matrix)
         if not space.xp.isdtype(matrix.dtype, ("bool", "numeric")):
             raise InvalidType(f"matrix entries must be numbers; got dtype {matrix.dtype}")
-        eps = _eps(space, matrix)
+        # the given precision, which may be coarser than the one that products are computed in
+        floating = space.xp.isdtype(matrix.dtype, ("real floating", "complex floating"))
+        eps = max(float(space.xp.finfo(matrix.dtype).eps), space.eps) if floating else space.eps
         self._sparse = str(getattr(matrix, "layout", "")).startswith("torch.sparse")
-        # a sparse matrix as sorted pairs too, whose entries and transpose are at hand in every layout
+        # a sparse matrix in COO format too: entries and transpose are available there whatever the given layout
         pairs = matrix.detach().to_sparse().to(space.dtype).coalesce() if self._sparse else None
         matrix = space.asarray(matrix)
         values = matrix if pairs is None else pairs.values()
-        _check_finite(space, values)
+        # counted on the host, since JAX has no 64-bit integers unless it is told to
+        finite = space.xp.isfinite(values)
+        if not bool(space.xp.all(finite)):
+            refuse_nonfinite(int(np.count_nonzero(space.host(finite) == 0)), math.prod(values.shape))
         self.asymmetry = _asymmetry(space, matrix if pairs is None else pairs, values)
-        allowed = rounding_of(eps, kind) if tolerance is None else tolerance
+        allowed = tolerance_of_eps(eps, kind) if tolerance is None else tolerance
         symmetric = self.asymmetry == 0 or self.asymmetry <= allowed
+        # a sparse matrix is left as it is: its symmetric part would have another sparsity pattern and layout
         if symmetric and self.asymmetry and not self._sparse:
             matrix = (matrix + space.xp.conj(matrix.T)) / 2
         dtype = "complex128" if space.complex else "float64"
@@ -62,14 +57,14 @@ class ArrayMatrix(Operator):
 
     @property
     def note(self) -> str:
-        """What was done to the matrix; empty where nothing was."""
+        """What was changed in the matrix; empty if nothing was."""
         changed = self.symmetric and self.asymmetry and not self._sparse
-        return made_symmetric(self.asymmetry) if changed else ""
+        return symmetrised_note(self.asymmetry) if changed else ""
 
     @property
     def entries(self) -> Matrix | None:
-        """A copy on the host of a small matrix."""
-        if math.prod(self.shape) > COPIED:
+        """A copy of a small matrix on the host; None for a large one."""
+        if math.prod(self.shape) > LARGEST_COPY:
             return None
         return self.space.host(self._matrix if self._pairs is None else self._pairs.to_dense())
 
@@ -82,23 +77,8 @@ class ArrayMatrix(Operator):
         return conj(transposed @ conj(x)) if self.complex else transposed @ x
 
 
-def _eps(space: Space, matrix: Any) -> float:
-    xp = space.xp
-    if xp.isdtype(matrix.dtype, ("real floating", "complex floating")):
-        return max(float(xp.finfo(matrix.dtype).eps), space.eps)
-    return space.eps
-
-
-def _check_finite(space: Space, values: Array) -> None:
-    finite = space.xp.isfinite(values)
-    if not bool(space.xp.all(finite)):
-        total = math.prod(values.shape)
-        bad = total - int(space.xp.sum(space.xp.astype(finite, space.xp.int64)))
-        raise NotFinite(f"the matrix has {bad} NaN or infinite entries of {total}; drop or impute them")
-
-
 def _asymmetry(space: Space, matrix: Any, values: Array) -> float:
-    """`symmetry.asymmetry` on the device; of a sparse matrix in units of its largest entry."""
+    """`symmetry.asymmetry` on the device; for a sparse matrix relative to its largest entry, not to its rows."""
     if matrix.shape[0] != matrix.shape[1]:
         return math.inf
     xp = space.xp

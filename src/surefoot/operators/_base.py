@@ -1,7 +1,8 @@
-"""What every room asks of a linear map: its shape, its products and the facts known about it."""
+"""The base class of linear maps: a shape, products with vectors and a few facts."""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from operator import index
 from typing import Any, Literal
 
@@ -18,11 +19,11 @@ Kind = Literal["curvature", "jacobian"]
 
 
 class Operator(ABC):
-    """A linear map A of shape (m, n), known by its products and by a few facts.
+    """A linear map A of shape (m, n), given by its products and a few facts.
 
-    Vectors live where the operator does, in its `space`: an array library (NumPy by default), a device and a precision.
-    A product with an array of that library stays there; one with a NumPy array gives a NumPy array back, so SciPy's
-    iterative routines take an instance as it is (``scipy.sparse.linalg.eigsh(operator)``), by its `shape`, `dtype`
+    Vectors belong to the operator's `space`: an array library (NumPy by default), a device and a precision.
+    The product with an array of that library stays there; with a NumPy array it is a NumPy array, so SciPy's
+    iterative routines accept an instance (``scipy.sparse.linalg.eigsh(operator)``) by its `shape`, `dtype`
     and `matvec`.
 
     Parameters
@@ -32,7 +33,7 @@ class Operator(ABC):
     dtype : numpy dtype
         float64 or complex128: what products with NumPy arrays return.
     symmetric : bool or None
-        True for a symmetric or Hermitian map, None when nobody knows.
+        True for a symmetric or Hermitian map, None if it is not known.
     psd : bool
         True if all eigenvalues are known to be >= 0 (a Gram matrix, a convex problem's Hessian).
     kind : "curvature", "jacobian" or None
@@ -44,8 +45,8 @@ class Operator(ABC):
     like : array, optional
         Vectors have its array library, device and precision (see `Space.of`); default NumPy in double precision.
     black_box : bool
-        Whether products come from a function that nobody has checked: measurements then spend one product on a random
-        combination, to see that it is linear.
+        Whether products come from a function that was not checked: measurements then spend one product on a random
+        combination to test that it is linear.
 
     Examples
     --------
@@ -98,38 +99,28 @@ class Operator(ABC):
 
     @property
     def entries(self) -> Matrix | None:
-        """The matrix itself, dense or sparse, where it is at hand; else None."""
+        """The matrix itself, dense or sparse, if it is stored; else None."""
         return None
 
     @property
     def note(self) -> str:
-        """What was done to the data before it became this operator; empty where nothing was."""
+        """What was changed in the data that the operator was made from; empty if nothing was."""
         return ""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What an operator made of this one takes over, as arguments: precision, scope, space, whether to check it."""
+        """Arguments for an operator built from this one: its precision, scope, space and `black_box`."""
         return {"precision": self.precision, "scope": self.scope, "like": self.space, "black_box": self.black_box}
 
     @property
     def factor(self) -> "Operator | None":
-        """The map F with A = F^H F where the operator is such a product; else None."""
+        """The map F if the operator is a product A = F^H F; else None."""
         return None
 
     @property
     def complex(self) -> bool:
         """Whether products are complex."""
         return self.dtype.kind == "c"
-
-    @property
-    def namespace(self) -> Any:
-        """The array namespace of vectors, as array-api-compat gives it."""
-        return self.space.xp
-
-    @property
-    def device(self) -> Any:
-        """Where vectors live, as their library spells it."""
-        return self.space.device
 
     def matvec(self, x: Any) -> Any:
         """A x.
@@ -149,7 +140,7 @@ class Operator(ABC):
         NotFinite
             If the product holds NaN or infinity.
         """
-        return self._check(self._apply, x, self.shape[1], self.shape[0])
+        return self._multiply(self._apply, x, self.shape[1], self.shape[0])
 
     def rmatvec(self, x: Any) -> Any:
         """A^H x, the adjoint product; shapes as in `matvec` with m and n exchanged.
@@ -161,7 +152,7 @@ class Operator(ABC):
         NotFinite
             If the product holds NaN or infinity.
         """
-        return self._check(self._apply_adjoint, x, self.shape[0], self.shape[1])
+        return self._multiply(self._apply_adjoint, x, self.shape[0], self.shape[1])
 
     def __matmul__(self, x: Any) -> Any:
         return self.matvec(x)
@@ -169,10 +160,12 @@ class Operator(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape})"
 
-    def _check(self, product: Any, x: Array, size: int, result_size: int) -> Array:
+    def _multiply(self, product: Any, x: Array, size: int, full_size: int) -> Array:
+        """The product, brought to the space and checked; x and the result keep the caller's library and shape."""
         space, own = self.space, self.space.holds(x)
         x = x if own else np.asarray(x)
-        whole = result_size
+        # where vectors are sharded, a vector of the space is this process's part; a NumPy vector is the whole
+        result_size = full_size
         if own:
             size, result_size = space.entries(size), space.entries(result_size)
         if tuple(x.shape) not in ((size,), (size, 1)):
@@ -181,9 +174,9 @@ class Operator(ABC):
         y = product(vector if space.on_numpy else space.asarray(vector))
         y = np.asarray(y) if space.on_numpy else space.asarray(y)
         if space.on_numpy and y.dtype in (np.float32, np.complex64):
-            # a function of another library's, given without `like`, may compute in single precision
+            # a function given without `like` may compute in single precision all the same
             self.precision = max(self.precision, float(np.finfo(np.float32).eps))
-        if math.prod(y.shape) != space.entries(whole):
+        if math.prod(y.shape) != space.entries(full_size):
             raise InvalidInput(f"the product returned shape {tuple(y.shape)}; expected ({result_size},)")
         if space.on_numpy:
             y = y.astype(self.dtype, copy=False)
@@ -198,3 +191,24 @@ class Operator(ABC):
 
 def _space(like: Any) -> Space:
     return like if isinstance(like, Space) else Space.of(like)
+
+
+def check_matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """The shape of a matrix.
+
+    Raises
+    ------
+    InvalidInput
+        If there are not two dimensions, or one of them is 0.
+    """
+    if len(shape) != 2:
+        raise InvalidInput(f"a matrix has two dimensions; got shape {tuple(shape)}")
+    if 0 in shape:
+        raise InvalidInput(f"the matrix is empty: shape {tuple(shape)}")
+    return shape[0], shape[1]
+
+
+def refuse_nonfinite(bad: int, size: int) -> None:
+    """Refuse a matrix of `size` entries if `bad` of them, more than none, are NaN or infinite."""
+    if bad:
+        raise NotFinite(f"the matrix has {bad} NaN or infinite entries of {size}; drop or impute them")

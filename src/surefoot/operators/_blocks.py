@@ -1,6 +1,6 @@
-"""Operators composed of others: one above the other, along a diagonal, and Kronecker products."""
+"""Operators built from others: stacked, block diagonal and Kronecker products."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,40 +12,30 @@ from surefoot.operators._adapters import as_operator
 from surefoot.operators._base import Array, Operator
 
 
-@checked
 class Stacked(Operator):
-    """The linear map of `stacked`, with its blocks and their weights at hand."""
+    """The linear map of `stacked`, with its blocks and their weights."""
 
     def __init__(self, blocks: tuple[Operator, ...], weights: tuple[float, ...]) -> None:
-        if not blocks:
-            raise InvalidInput("nothing to stack; give at least one block")
         self.blocks = blocks
         self.weights = weights
-        super().__init__(
-            (sum(block.shape[0] for block in blocks), blocks[0].shape[1]),
-            **_common_facts(blocks),
-        )
+        shape = (sum(block.shape[0] for block in blocks), blocks[0].shape[1])
+        super().__init__(shape, **_common_facts(blocks))
 
     def _apply(self, x: Array) -> Array:
-        return self.space.xp.concat(
-            [w * _times(block.matvec, block, x) for w, block in zip(self.weights, self.blocks, strict=True)]
-        )
+        images = [w * _times(block, x) for w, block in zip(self.weights, self.blocks, strict=True)]
+        return self.space.xp.concat(images)
 
     def _apply_adjoint(self, x: Array) -> Array:
         parts = _split(x, [block.shape[0] for block in self.blocks])
-        pulled = [
-            w * _times(block.rmatvec, block, p) for w, block, p in zip(self.weights, self.blocks, parts, strict=True)
-        ]
-        return self.space.xp.sum(self.space.xp.stack(pulled), axis=0)
+        weighted = zip(self.weights, self.blocks, parts, strict=True)
+        terms = [w * _times(block, part, adjoint=True) for w, block, part in weighted]
+        return self.space.xp.sum(self.space.xp.stack(terms), axis=0)
 
 
-@checked
 class BlockDiagonal(Operator):
-    """The linear map of `block_diagonal`, with its blocks at hand."""
+    """The linear map of `block_diagonal`, with its blocks."""
 
     def __init__(self, blocks: tuple[Operator, ...]) -> None:
-        if not blocks:
-            raise InvalidInput("no block along the diagonal; give at least one")
         self.blocks = blocks
         super().__init__(
             (sum(block.shape[0] for block in blocks), sum(block.shape[1] for block in blocks)),
@@ -55,21 +45,19 @@ class BlockDiagonal(Operator):
         )
 
     def _apply(self, x: Array) -> Array:
-        parts = _split(x, [block.shape[1] for block in self.blocks])
-        return self.space.xp.concat(
-            [_times(block.matvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
-        )
+        return self._block_by_block(x)
 
     def _apply_adjoint(self, x: Array) -> Array:
-        parts = _split(x, [block.shape[0] for block in self.blocks])
-        return self.space.xp.concat(
-            [_times(block.rmatvec, block, part) for block, part in zip(self.blocks, parts, strict=True)]
-        )
+        return self._block_by_block(x, adjoint=True)
+
+    def _block_by_block(self, x: Array, *, adjoint: bool = False) -> Array:
+        parts = _split(x, [block.shape[0 if adjoint else 1] for block in self.blocks])
+        images = [_times(block, part, adjoint=adjoint) for block, part in zip(self.blocks, parts, strict=True)]
+        return self.space.xp.concat(images)
 
 
-@checked
 class Kronecker(Operator):
-    """The linear map of `kronecker`, with its factors at hand."""
+    """The linear map of `kronecker`, with its factors."""
 
     def __init__(self, left: Operator, right: Operator) -> None:
         self.left = left
@@ -82,32 +70,32 @@ class Kronecker(Operator):
         )
 
     def _apply(self, x: Array) -> Array:
-        xp = self.space.xp
-        rows = x.reshape(self.left.shape[1], self.right.shape[1])
-        inner = xp.stack([_times(self.right.matvec, self.right, row) for row in rows])
-        columns = [_times(self.left.matvec, self.left, inner[:, j]) for j in range(inner.shape[1])]
-        return xp.reshape(xp.stack(columns, axis=1), (-1,))
+        return self._row_and_column(x)
 
     def _apply_adjoint(self, x: Array) -> Array:
-        xp = self.space.xp
-        rows = x.reshape(self.left.shape[0], self.right.shape[0])
-        inner = xp.stack([_times(self.right.rmatvec, self.right, row) for row in rows])
-        columns = [_times(self.left.rmatvec, self.left, inner[:, j]) for j in range(inner.shape[1])]
+        return self._row_and_column(x, adjoint=True)
+
+    def _row_and_column(self, x: Array, *, adjoint: bool = False) -> Array:
+        """vec(A X B'), without the Kronecker product: B times each row of X, then A times each column."""
+        xp, side = self.space.xp, 0 if adjoint else 1
+        rows = x.reshape(self.left.shape[side], self.right.shape[side])
+        inner = xp.stack([_times(self.right, row, adjoint=adjoint) for row in rows])
+        columns = [_times(self.left, inner[:, j], adjoint=adjoint) for j in range(inner.shape[1])]
         return xp.reshape(xp.stack(columns, axis=1), (-1,))
 
 
 @checked
 def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> Stacked:
-    """Operators one above the other: a model and its regulariser, the views of a scan.
+    """Operators stacked vertically: a model and its regulariser, the views of a scan.
 
         K x = (w_1 A_1 x, ..., w_k A_k x),    K'K = sum_i w_i^2 A_i'A_i
 
     Parameters
     ----------
     blocks : sequence of matrices or operators
-        With the same number of columns n.
+        Blocks with the same number of columns n.
     weights : sequence of float, optional
-        One for each block; 1 by default.
+        Weights w_i, one for each block; 1 by default.
 
     Returns
     -------
@@ -117,7 +105,7 @@ def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> St
     Raises
     ------
     InvalidInput
-        If there is no block, the columns differ, or there is another number of weights than blocks.
+        If there is no block, the numbers of columns differ, or there is not one weight for each block.
     """
     operators = _operators(blocks)
     columns = [operator.shape[1] for operator in operators]
@@ -131,7 +119,7 @@ def stacked(blocks: Sequence[Any], weights: Sequence[float] | None = None) -> St
 
 @checked
 def block_diagonal(blocks: Sequence[Any]) -> BlockDiagonal:
-    """Operators side by side, each on its own part of x: the channels of an image, a batch.
+    """Operators along a diagonal, each applied to its own part of x: the channels of an image, a batch.
 
         A (x_1, ..., x_k) = (A_1 x_1, ..., A_k x_k)
 
@@ -175,8 +163,9 @@ def _operators(blocks: Sequence[Any]) -> tuple[Operator, ...]:
     return operators
 
 
-def _times(product: Callable[[Array], Array], operator: Operator, x: Array) -> Array:
-    """The product, part by part for a real operator beside complex ones."""
+def _times(operator: Operator, x: Array, *, adjoint: bool = False) -> Array:
+    """A x or A^H x; a real operator multiplies the parts of a complex x one by one."""
+    product = operator.rmatvec if adjoint else operator.matvec
     xp = operator.space.xp
     if operator.complex or not xp.isdtype(x.dtype, "complex floating"):
         return product(x)
@@ -189,11 +178,12 @@ def _split(vector: Array, sizes: Sequence[int]) -> list[Array]:
 
 
 def _common_facts(blocks: Sequence[Operator]) -> dict[str, Any]:
-    """What a whole takes over from its parts: the space of its vectors, and whether somebody should check it."""
+    """The facts of an operator built from blocks: the space of its vectors, its precision, and `black_box`."""
     spaces = {(block.space.xp.__name__, str(block.space.device)): block.space for block in blocks}
     if len(spaces) > 1:
-        found = ", ".join(f"{name} on {device}" for name, device in spaces)
-        raise InvalidInput(f"the parts of an operator need one array library and device; got {found}")
+        places = ", ".join(f"{name} on {device}" for name, device in spaces)
+        raise InvalidInput(f"the parts of an operator need one array library and device; got {places}")
+    # the widest dtype, so that no part loses digits
     wide = max((block.space for block in blocks), key=lambda space: (space.complex, space.itemsize))
     return {
         "dtype": np.complex128 if any(block.complex for block in blocks) else np.float64,

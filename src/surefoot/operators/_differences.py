@@ -16,7 +16,7 @@ Edge = Literal["neumann", "periodic"]
 
 @checked
 class Gradient(Operator):
-    """The linear map of `gradient`, with its grid at hand."""
+    """The linear map of `gradient`, with its grid."""
 
     def __init__(
         self, image_shape: tuple[int, ...], edge: Edge, axes: tuple[int, ...], spacing: tuple[float, ...]
@@ -87,11 +87,11 @@ def gradient(
     shape : sequence of int
         Shape of the grid, (N_1, ..., N_d).
     edge : "neumann" or "periodic"
-        No difference across the edge, or one with the opposite side.
+        No difference across the edge, or the difference with the opposite side.
     axes : sequence of int, optional
-        Those to take differences along, all of them by default: (0, 1) leaves the channels of an image in colour alone.
+        Axes to take differences along, by default all: (0, 1) takes none between the channels of a colour image.
     spacing : float or sequence of floats
-        h > 0, one for all axes or for each.
+        h > 0, one for all axes or one for each.
 
     Returns
     -------
@@ -114,11 +114,10 @@ def gradient(
     along = tuple(range(len(size))) if axes is None else tuple(axes)
     if not along or len(set(along)) < len(along) or not set(along) <= set(range(len(size))):
         raise InvalidInput(f"axes must be different ones of 0 to {len(size) - 1}; got {axes!r}")
-    steps = np.atleast_1d(real_array(spacing, "spacing"))
-    steps = np.broadcast_to(steps, len(along)) if steps.size == 1 else steps
-    if steps.shape != (len(along),) or not (np.isfinite(steps) & (steps > 0)).all():
+    steps = real_array(spacing, "spacing")
+    if steps.shape not in ((), (1,), (len(along),)) or not (np.isfinite(steps) & (steps > 0)).all():
         raise InvalidInput(f"spacing must be positive and finite, one or {len(along)} numbers; got {spacing!r}")
-    return Gradient(size, edge, along, tuple(float(h) for h in steps))
+    return Gradient(size, edge, along, tuple(np.broadcast_to(steps, len(along)).tolist()))
 
 
 @checked

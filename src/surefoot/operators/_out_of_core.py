@@ -1,18 +1,18 @@
-"""A matrix that does not fit into memory: Dask reads it block by block, vectors are NumPy's."""
+"""A matrix too large for memory: Dask reads it block by block, vectors are NumPy arrays."""
 
 from typing import Any
 
 import array_api_compat as compat
 import numpy as np
 
-from surefoot.errors import InvalidInput, InvalidType, NotFinite
-from surefoot.operators._base import Array, Kind, Operator
+from surefoot.errors import InvalidType
+from surefoot.operators._base import Array, Kind, Operator, check_matrix_shape, refuse_nonfinite
 
 
 class OutOfCore(Operator):
     """A Dask array as an operator: each product is computed at once, in one pass over the blocks.
 
-    Vectors are NumPy's: kept by Dask, each would carry the graph of all products before it.
+    Vectors are NumPy arrays: as Dask arrays each would carry the graph of all products before it.
 
     Parameters
     ----------
@@ -33,14 +33,12 @@ class OutOfCore(Operator):
 
     def __init__(self, matrix: Any, *, kind: Kind | None = None) -> None:
         xp: Any = compat.array_namespace(matrix)
-        if len(matrix.shape) != 2 or 0 in matrix.shape:
-            raise InvalidInput(f"a matrix has two dimensions and is not empty; got shape {tuple(matrix.shape)}")
+        m, n = check_matrix_shape(matrix.shape)
         if not xp.isdtype(matrix.dtype, ("bool", "integral", "real floating")):
             raise InvalidType(f"entries of a Dask array must be real numbers; got dtype {matrix.dtype}")
-        bad = int(xp.sum(~xp.isfinite(matrix)))
-        if bad:
-            raise NotFinite(f"the matrix has {bad} NaN or infinite entries; drop or impute them")
-        super().__init__((int(matrix.shape[0]), int(matrix.shape[1])), np.float64, symmetric=False, kind=kind)
+        refuse_nonfinite(int(xp.sum(~xp.isfinite(matrix))), m * n)
+        # whether it is symmetric would cost another pass over all blocks
+        super().__init__((int(m), int(n)), np.float64, symmetric=False, kind=kind)
         self.blocks = matrix.astype(np.float64)
 
     def _apply(self, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Operators made of others: Gram products, shifts and symmetric scalings."""
+"""Gram products, shifts and symmetric scalings of operators."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from surefoot.operators.space import Space
 
 @checked
 class Gram(Operator):
-    """F^H F, known by its factor F and never formed; positive semidefinite."""
+    """F^H F, given by its factor F and never formed; positive semidefinite."""
 
     def __init__(self, factor: Operator) -> None:
         n = factor.shape[1]
@@ -30,7 +30,7 @@ class Gram(Operator):
 
 @checked
 class Shifted(Operator):
-    """A + diag(d), known by A and d."""
+    """A + diag(d), given by A and d."""
 
     def __init__(self, base: Operator, diagonal: Any) -> None:
         super().__init__(
@@ -43,13 +43,13 @@ class Shifted(Operator):
         )
         self.base = base
         self.diagonal = diagonal
-        # a number stays a number: no vector of equal entries
+        # a shift that was broadcast from a number is used as a number, without a vector of equal entries
         constant = isinstance(diagonal, np.ndarray) and diagonal.strides == (0,)
         self._along: Any = float(diagonal[0]) if constant else base.space.asarray(diagonal)
 
     @property
     def note(self) -> str:
-        """What was done to the base."""
+        """What was changed in the base."""
         return self.base.note
 
     def _apply(self, x: Array) -> Array:
@@ -104,7 +104,7 @@ def shifted(operator: Operator, shift: float | Array) -> Shifted:
 def scaled(operator: Operator, scale: float | Array) -> Operator:
     """D A D with D = diag(scale): feature scaling and symmetric preconditioning (scale = P^-1/2).
 
-    D A D has the eigenvalues of D^2 A, so the step limits of an iteration that multiplies gradients by D^2.
+    D A D has the eigenvalues of D^2 A and so the step limits of an iteration that multiplies gradients by D^2.
 
     Raises
     ------
@@ -146,13 +146,14 @@ def _weighted_rows(operator: Operator, weights: Any) -> Operator:
             operator.dtype,
             **operator.facts,
         )
+    # with the entries at hand the product is again a matrix, which can be solved exactly
     if hasattr(operator.entries, "tocsr"):
         return MatrixOperator(operator.entries.multiply(root[:, None]))
     return MatrixOperator(root[:, None] * operator.entries)
 
 
 def _vector(value: Any, size: int, name: str) -> Array:
-    # an array of another library comes to the host; what is no array is read here, with its name
+    # an array of another library is copied to the host; anything else is read as numbers here
     foreign = hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
     vector = real_array(Space.host_space().host(value) if foreign and not hasattr(value, "tocsr") else value, name)
     if vector.shape not in ((), (size,)):
@@ -163,8 +164,10 @@ def _vector(value: Any, size: int, name: str) -> Array:
 
 
 def _diagonal(value: Any, operator: Operator, name: str) -> Any:
-    """A diagonal beside an operator: a vector of its own space stays there, anything else becomes a NumPy array."""
-    size, space = _square_size(operator), operator.space
+    """A diagonal for a square operator: a vector of its own space stays there, anything else becomes a NumPy array."""
+    (size, columns), space = operator.shape, operator.space
+    if size != columns:
+        raise InvalidInput(f"needs a square operator; got shape {(size, columns)}")
     if space.on_numpy or not space.holds(value) or value.ndim == 0:
         return _vector(value, size, name)
     if tuple(value.shape) != (space.entries(size),):
@@ -172,10 +175,3 @@ def _diagonal(value: Any, operator: Operator, name: str) -> Any:
     if not space.finite(value):
         raise NotFinite(f"{name} holds NaN or infinity")
     return value
-
-
-def _square_size(operator: Operator) -> int:
-    m, n = operator.shape
-    if m != n:
-        raise InvalidInput(f"needs a square operator; got shape {(m, n)}")
-    return n

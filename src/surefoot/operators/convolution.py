@@ -1,4 +1,4 @@
-"""Convolution of an image with a kernel, under each way to go beyond its edge."""
+"""Convolution of an image with a kernel, for each way of extending the image beyond its edge."""
 
 from collections.abc import Sequence
 from math import prod
@@ -10,29 +10,31 @@ from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators._base import Array, Operator
 
-__all__ = ["BOUNDARIES", "Boundary", "Convolution", "convolution", "grid_shape"]
+__all__ = ["Boundary", "Convolution", "convolution", "grid_shape", "wrap"]
 
 Boundary = Literal["periodic", "zero", "reflect", "replicate"]
-# NumPy's names of them.
+# The names of `numpy.pad` for the same extensions.
 BOUNDARIES: dict[str, Any] = {"periodic": "wrap", "zero": "constant", "reflect": "symmetric", "replicate": "edge"}
 
 
 @checked
 class Convolution(Operator):
-    """The linear map of `convolution`, with its kernel, image shape and boundary at hand."""
+    """The linear map of `convolution`, with its kernel, image shape and boundary."""
 
     def __init__(self, kernel: Array, image_shape: tuple[int, ...], boundary: Boundary) -> None:
         n = prod(image_shape)
         self.kernel = kernel
         self.image_shape = image_shape
         self.boundary: Boundary = boundary
-        super().__init__((n, n), symmetric=True if _symmetric(kernel, boundary) else None)
+        super().__init__((n, n), symmetric=True if _is_symmetric(kernel, boundary) else None)
+        # for the other two the transform itself supplies what lies beyond the edge: its period, or zeros
+        self._padded = boundary in ("reflect", "replicate")
         self._axes = [axis for axis, taps in enumerate(kernel.shape) if taps > 1]
         self._lengths = [self._length(axis) for axis in self._axes]
-        self._symbol: Array = self._transformed_kernel()
+        self._symbol: Array = self._transform_kernel()
 
     def even_along(self, axis: int) -> bool:
-        """Whether the kernel is its own mirror image along an axis."""
+        """Whether the kernel equals its mirror image along an axis."""
         return self.kernel.shape[axis] % 2 == 1 and _close(self.kernel, np.flip(self.kernel, axis))
 
     def padding(self, axis: int) -> tuple[int, int]:
@@ -40,9 +42,14 @@ class Convolution(Operator):
         taps = self.kernel.shape[axis]
         return taps - 1 - taps // 2, taps // 2
 
+    def sources(self, axis: int) -> Array:
+        """For each sample of the extended image, the index of the sample it copies along an axis; -1 for a zero."""
+        zero: dict[str, Any] = {"constant_values": -1} if self.boundary == "zero" else {}
+        return np.pad(np.arange(self.image_shape[axis]), self.padding(axis), mode=BOUNDARIES[self.boundary], **zero)
+
     def _apply(self, x: Array) -> Array:
         image = x.reshape(self.image_shape)
-        if self.boundary not in ("periodic", "zero"):
+        if self._padded:
             image = np.pad(image, [self.padding(i) for i in range(image.ndim)], mode=BOUNDARIES[self.boundary])
         return self._filter(image, self._symbol)[self._window()].ravel()
 
@@ -56,7 +63,7 @@ class Convolution(Operator):
         return image.ravel()
 
     def _length(self, axis: int) -> int:
-        """Of the transform: the image itself where it is periodic, else no less than image and kernel together."""
+        """Length of the transform: the image's if it is periodic, else at least that of image and kernel together."""
         size = self.image_shape[axis]
         if self.boundary == "periodic":
             return size
@@ -64,11 +71,14 @@ class Convolution(Operator):
 
         return int(next_fast_len(size + self.kernel.shape[axis] - 1, real=True))
 
-    def _transformed_kernel(self) -> Array:
+    def _transform_kernel(self) -> Array:
+        from scipy.fft import rfftn
+
         kernel = self.kernel
         for axis, length in zip(self._axes, self._lengths, strict=True):
-            kernel = _wrap(kernel, axis, length, self._offset(axis))
-        from scipy.fft import rfftn
+            # the kernel's centre is at sample 0, unless padding has moved the image by as much
+            offset = 0 if self._padded else -(kernel.shape[axis] // 2)
+            kernel = np.roll(wrap(kernel, axis, length), offset, axis)
 
         return np.asarray(rfftn(kernel, axes=self._axes)) if self._axes else kernel
 
@@ -80,23 +90,17 @@ class Convolution(Operator):
         spectrum = rfftn(image, s=self._lengths, axes=self._axes)
         return np.asarray(irfftn(spectrum * symbol, s=self._lengths, axes=self._axes))
 
-    def _offset(self, axis: int) -> int:
-        """Of the kernel's first tap: its centre at 0, unless the image was padded."""
-        return -(self.kernel.shape[axis] // 2) if self.boundary in ("periodic", "zero") else 0
-
     def _window(self) -> tuple[slice, ...]:
-        starts = [0] * len(self.image_shape)
-        if self.boundary not in ("periodic", "zero"):
-            starts = [taps - 1 for taps in self.kernel.shape]
+        starts = [taps - 1 if self._padded else 0 for taps in self.kernel.shape]
         return tuple(slice(start, start + size) for start, size in zip(starts, self.image_shape, strict=True))
 
     def _fold(self, image: Array, axis: int) -> Array:
-        """The adjoint of going beyond the edge along one axis: what was copied out comes back to where it was."""
+        """The adjoint of the extension along one axis: each copied sample is added back to its source."""
         size, (before, after) = self.image_shape[axis], self.padding(axis)
         rows = np.moveaxis(image, axis, 0)
-        if self.boundary in ("periodic", "zero"):
+        if not self._padded:
             return np.moveaxis(rows[:size], 0, axis)
-        source = np.pad(np.arange(size), (before, after), mode=BOUNDARIES[self.boundary])
+        source = self.sources(axis)
         folded = rows[before : before + size].copy()
         for row in (*range(before), *range(before + size, before + size + after)):
             folded[source[row]] += rows[row]
@@ -109,12 +113,13 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
 
         (A x)_i = sum_j k_j x_{i + c - j},    c = floor(taps/2) along each axis
 
-    That of ``scipy.ndimage.convolve(image, kernel, mode)``; flip the kernel along every axis to correlate.
+    The same as ``scipy.ndimage.convolve(image, kernel, mode)``; flip the kernel along every axis to correlate.
 
     Parameters
     ----------
     kernel : array, with as many axes as the image
-        Real. An axis of length 1 leaves that axis of the image alone: ``kernel[:, :, None]`` blurs each colour.
+        Real. A kernel axis of length 1 leaves that axis of the image unchanged: ``kernel[:, :, None]`` blurs
+        each channel.
     shape : sequence of int
         Shape of the image, in 1, 2, 3 or more dimensions.
     boundary : "periodic", "zero", "reflect" or "replicate"
@@ -157,28 +162,23 @@ def convolution(kernel: Any, shape: Sequence[int], boundary: Boundary = "periodi
 
 
 def grid_shape(shape: Sequence[int], name: str) -> tuple[int, ...]:
-    """A grid's shape: positive whole numbers."""
-    try:
-        sizes = np.asarray(shape)
-        size = tuple(int(n) for n in sizes)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"{name} must be a sequence of whole numbers; got {shape!r}") from error
-    if not size or sizes.dtype.kind not in "ui" or min(size) < 1:
+    """The shape of a grid as a tuple of positive ints."""
+    sizes = np.asarray(shape)
+    # a float array passes the type hint of a sequence of ints
+    if not sizes.size or sizes.dtype.kind not in "ui" or sizes.min() < 1:
         raise InvalidInput(f"{name} must hold positive whole numbers, one for each axis; got {shape!r}")
-    return size
+    return tuple(sizes.tolist())
 
 
-def _wrap(kernel: Array, axis: int, length: int, offset: int) -> Array:
-    """The kernel on a circle of so many samples, its first tap at the offset."""
+def wrap(kernel: Array, axis: int, length: int) -> Array:
+    """The kernel on a circle of `length` samples along an axis: taps that far apart are added, the rest is zero."""
     rows = np.moveaxis(kernel, axis, 0)
-    out = np.zeros((length, *rows.shape[1:]))
-    for j, row in enumerate(rows):
-        out[(j + offset) % length] += row
-    return np.moveaxis(out, 0, axis)
+    rows = np.concatenate([rows, np.zeros((-len(rows) % length, *rows.shape[1:]))])
+    return np.moveaxis(rows.reshape(-1, length, *rows.shape[1:]).sum(axis=0), 0, axis)
 
 
-def _symmetric(kernel: Array, boundary: str) -> bool:
-    """Whether the map is known to be symmetric, by its kernel."""
+def _is_symmetric(kernel: Array, boundary: str) -> bool:
+    """Whether the kernel proves that the map is symmetric."""
     if any(taps % 2 == 0 for taps in kernel.shape):
         return False
     if boundary == "reflect":
@@ -187,5 +187,5 @@ def _symmetric(kernel: Array, boundary: str) -> bool:
 
 
 def _close(first: Array, second: Array) -> bool:
-    """Equal to rounding: kernels are computed."""
+    """Whether two arrays are equal up to rounding, since kernels are usually computed."""
     return bool(np.abs(first - second).max() <= 8 * np.finfo(np.float64).eps * np.abs(first).max())

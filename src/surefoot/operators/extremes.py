@@ -1,4 +1,4 @@
-"""Matrices whose squares leave the floats."""
+"""Matrices whose entries overflow or underflow when they are squared."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from surefoot.operators._base import Operator
 
 __all__ = ["refuse_extremes"]
 
-# The largest entry of a matrix lies between these, so that its square, and a sum of many, is an ordinary float.
+# Bounds on the largest entry of a matrix. Its square, and a sum of 1e8 of them, is then a normal float64.
 SMALLEST, LARGEST = 1e-150, 1e150
 
 
 def refuse_extremes(operator: Operator) -> None:
-    """Nothing, unless the entries, or those of a Gram product's factor, are too large or too small to be squared."""
+    """Refuse a matrix, or a Gram product's factor, whose entries are too large or too small to be squared."""
     source = operator if operator.factor is None else operator.factor
     entries = source.entries
     values = getattr(entries, "data", None) if hasattr(entries, "tocsr") else entries

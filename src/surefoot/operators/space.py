@@ -1,4 +1,4 @@
-"""Where vectors live: the array library, the device and the precision that an operator computes in."""
+"""The array library, the device and the precision of an operator's vectors."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from surefoot.errors import InvalidType
 
 __all__ = ["Space"]
 
-# Entries whose squares neither over- nor underflow in single precision, nor do their sums.
+# Up to this size, and down to its inverse, squares and sums of many neither overflow nor underflow in float32.
 PLAIN = 1e15
-# Entries of a dot product that are summed in the vectors' own precision.
+# Length of the partial sums of a dot product that are taken in the vectors' own precision; float64 adds them up.
 RUN = 256
 
 Array = Any  # an array of any library of the Python array API standard
@@ -22,16 +22,16 @@ Array = Any  # an array of any library of the Python array API standard
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The library, the device and the dtype of an operator's vectors, and the few operations that depend on them.
+    """The library, device and dtype of an operator's vectors, and the few operations that depend on them.
 
-    Nothing here moves a vector to the host but `host`: `norm` and `inner` bring back one number.
+    Only `host` moves a vector to the host; `norm` and `inner` return one number.
 
     Parameters
     ----------
     xp : module
         The array namespace, as array-api-compat gives it.
     device : object
-        As the library spells it; "cpu" for NumPy.
+        As the library names it; "cpu" for NumPy.
     dtype : object
         The library's own: float32, float64, complex64 or complex128.
     """
@@ -48,15 +48,15 @@ class Space:
 
     @classmethod
     def of(cls, like: Any) -> "Space":
-        """The space of an array: its library and device, and its dtype if vectors can be computed with in that.
+        """The space of an array: its library, its device, and its dtype if that is precise enough.
 
-        NumPy always computes in double precision. Elsewhere float32 and wider stay as they are; integers and 16-bit
-        floats become float32: a Lanczos basis in 8 bits of mantissa is no basis.
+        NumPy arrays are always computed with in double precision. Elsewhere float32 and wider keep their dtype;
+        integers and 16-bit floats become float32, since 8 bits of mantissa cannot hold a Lanczos basis.
 
         Raises
         ------
         InvalidType
-            If it is no array of a library of the array API standard.
+            If it is not an array of a library that follows the array API standard.
         """
         if not compat.is_array_api_obj(like):
             raise InvalidType(f"like must be an array (NumPy, torch, JAX, CuPy); got a {type(like).__name__}")
@@ -85,7 +85,7 @@ class Space:
 
     @property
     def tiny(self) -> float:
-        """The smallest number without loss of precision."""
+        """The smallest positive number of full precision."""
         return float(self.xp.finfo(self.dtype).smallest_normal)
 
     @property
@@ -95,16 +95,16 @@ class Space:
 
     @property
     def writable(self) -> bool:
-        """Whether a row of an array can be set in place: JAX's cannot."""
+        """Whether a row of an array can be set in place; JAX arrays are immutable."""
         return not compat.is_jax_namespace(self.xp)
 
     @property
     def whole(self) -> bool:
-        """Whether this process has all of a vector's entries: not so where vectors are sharded over several."""
+        """Whether this process holds all entries of a vector; False if vectors are sharded over processes."""
         return True
 
     def entries(self, size: int) -> int:
-        """How many entries this process has of a vector of so many."""
+        """Number of entries that this process holds of a vector of `size` entries."""
         return size
 
     def holds(self, x: Any) -> bool:
@@ -114,28 +114,28 @@ class Space:
     def asarray(self, x: Any) -> Array:
         """The values of x as an array of this space; no copy where it is one."""
         if self.holds(x):
-            x = x.detach() if hasattr(x, "detach") else x  # torch: a constant, outside any graph
+            x = x.detach() if hasattr(x, "detach") else x  # torch: outside any autograd graph
             if x.dtype != self.dtype:
                 x = self.xp.astype(x, self.dtype, copy=False)
             return x if compat.device(x) == self.device else compat.to_device(x, self.device)
-        # a copy in the final dtype: what is handed on must not alias an array of the caller's, which may be read-only
+        # a copy, since the result must not alias an array of the caller's, which may be read-only
         host = np.array(self.host(x), dtype=np.complex128 if self.complex else np.float64)
         return self.xp.asarray(host, dtype=self.dtype, device=self.device)
 
     def host(self, x: Any) -> NDArray[Any]:
-        """The values of x as a NumPy array in double precision: the one way from the device."""
+        """The values of x as a NumPy array in double precision, copied from its device."""
         array: Any = x
         if compat.is_array_api_obj(x) and not compat.is_numpy_array(x):
             array = array.detach() if hasattr(array, "detach") else array
             array = array if compat.is_jax_array(array) else compat.to_device(array, "cpu")
-        found = np.asarray(array)
-        return found.astype(np.complex128 if found.dtype.kind == "c" else np.float64, copy=False)
+        values = np.asarray(array)
+        return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64, copy=False)
 
     def normal(self, size: int, generator: np.random.Generator) -> Array:
         """Independent standard normal entries, drawn on the device; the same generator gives the same numbers."""
         if self.complex:
-            real, imaginary = self._normal(size, generator), self._normal(size, generator)
-            return real + 1j * imaginary
+            # Python adds from the left: the real parts are drawn first
+            return self._normal(size, generator) + 1j * self._normal(size, generator)
         return self._normal(size, generator)
 
     def _normal(self, size: int, generator: np.random.Generator) -> Array:
@@ -143,6 +143,7 @@ class Space:
         if self.on_numpy:
             return generator.standard_normal(size)
         if compat.is_torch_namespace(xp):
+            # a generator of its own, so that torch's global random state is left alone
             source = xp.Generator(device=self.device)
             source.manual_seed(int(generator.integers(2**62)))
             return xp.randn(size, generator=source, dtype=self._real, device=self.device)
@@ -156,34 +157,35 @@ class Space:
 
     @property
     def _wide(self) -> Any:
-        """The dtype that sums are accumulated in: double, unless JAX was told to know none."""
+        """The dtype in which sums are accumulated: double precision, if JAX has it enabled."""
         xp = self.xp
         if compat.is_jax_namespace(xp):
             return xp.asarray(0j if self.complex else 0.0).dtype
         return xp.complex128 if self.complex else xp.float64
 
     def plus(self, y: Array, factor: float, x: Array) -> Array:
-        """Y + factor x, written into y where the library can: large vectors cost more to allocate than to compute."""
+        """Y + factor x, in place where possible: a large vector takes longer to allocate than to compute."""
         if compat.is_torch_namespace(self.xp):
             return y.add_(x, alpha=factor)
         y += factor * x
         return y
 
     def finite(self, x: Array) -> bool:
-        """Whether all entries are finite; one or two passes and no array of flags where the library allows it."""
+        """Whether all entries are finite."""
         xp = self.xp
+        # the extremes of a real vector are not finite if an entry is not, and need no array of flags
         if self.on_numpy or self.complex:
             return bool(xp.all(xp.isfinite(x)))
         return math.isfinite(self._largest(x))
 
     def _largest(self, x: Array) -> float:
-        """The largest magnitude in a real vector, without a second array; not finite where an entry is not."""
+        """The largest magnitude in a real vector, without a second array; NaN or infinite if an entry is."""
         xp = self.xp
         low, high = map(float, xp.aminmax(x) if compat.is_torch_namespace(xp) else (xp.min(x), xp.max(x)))
         return max(high, -low) if not math.isnan(low) else low
 
     def norm(self, x: Array) -> float:
-        """The Euclidean norm, without under- or overflow of the squares."""
+        """The Euclidean norm, computed so that squares neither overflow nor underflow."""
         if self.on_numpy:
             largest = float(np.abs(x).max())
             return 0.0 if largest == 0.0 else largest * float(np.linalg.norm(x / largest))
@@ -199,18 +201,18 @@ class Space:
     def inner(self, x: Array, y: Array) -> Any:
         """x^H y as a Python number.
 
-        A float32 dot product of 10 million entries on a CPU is off by 2e-4 (MKL adds them in a few running sums), far
-        more than the rounding that an interval allows for. Runs of 256 entries are summed in the vectors' precision,
-        the rest in double: 1e-9.
+        A float32 dot product of 10 million entries on a CPU is off by 2e-4 (MKL adds in a few running sums), far
+        more rounding than a certified interval allows for. Runs of 256 entries are summed in the vectors' precision
+        and the partial sums in double precision: the error is then 1e-9.
         """
         xp = self.xp
         if self.on_numpy:
             return np.vdot(x, y).item()
         if not self.complex and str(self.device) == "cpu":
-            # a batch of short dot products: no array of products is written
+            # a batch of short dot products, which writes no array of products
             cut = x.shape[0] // RUN * RUN
             runs = xp.matmul(xp.reshape(x[:cut], (-1, 1, RUN)), xp.reshape(y[:cut], (-1, RUN, 1)))
             return float(xp.sum(runs, dtype=self._wide)) + float(xp.sum(x[cut:] * y[cut:], dtype=self._wide))
-        # elsewhere a matmul may be set to a lower precision (TF32); sums are made in trees
-        found = xp.sum(xp.conj(x) * y if self.complex else x * y)
-        return complex(found) if self.complex else float(found)
+        # on other devices a matmul may run in a lower precision (TF32), while sums are added pairwise
+        total = xp.sum(xp.conj(x) * y if self.complex else x * y)
+        return complex(total) if self.complex else float(total)

@@ -1,4 +1,4 @@
-"""Whether a matrix is symmetric but for rounding: one measure, one tolerance a source of rounding."""
+"""Whether a matrix is symmetric up to rounding: one measure, and a tolerance for each source of rounding."""
 
 import math
 
@@ -6,29 +6,35 @@ import numpy as np
 
 from surefoot.operators._base import Array, Kind, Matrix, Operator
 
-__all__ = ["amount_of", "asymmetry", "made_symmetric", "rounding", "rounding_of", "symmetric_part"]
+__all__ = [
+    "asymmetry",
+    "asymmetry_note",
+    "symmetrised_note",
+    "symmetry_tolerance",
+    "tolerance_of_eps",
+]
 
 # Multiple of the dtype's eps. Weighted Gram products and Hessians by torch's and JAX's automatic differentiation, in
 # float32 and float64, on up to 1500 unknowns and 300,000 rows, came out within 10 eps; longer sums go as the square
 # root of their length at worst.
 ROUNDING = 1000
-# The rounding of float64 sums in another order: all that is taken for symmetric in a matrix that is said to be a
-# Jacobian, where treating it as it is costs a little time and changing it could lose a rotation.
+# The rounding of float64 sums in another order, in eps: all the asymmetry that is removed from a declared Jacobian,
+# where leaving it costs a little time and removing it could lose a rotation.
 SUMS = 32
-# Second derivatives by differences: eps^(1/2) to eps^(1/4) of the largest entry, so this much of a matrix that is said
-# to be a curvature.
+# Second derivatives by differences are off by eps^(1/2) to eps^(1/4) of the largest entry: this much is rounding in a
+# declared curvature.
 DIFFERENCES = 1e-4
-# Where eps itself is coarse (float16) no more than this is called rounding.
+# For a coarse eps (float16) no more than this counts as rounding.
 COARSEST = 0.01
 EPS = float(np.finfo(np.float64).eps)
 
 
 def asymmetry(matrix: Matrix) -> float:
-    """How far a square matrix is from its conjugate transpose, in units of its rows.
+    """The distance of a square matrix from its conjugate transpose, relative to its rows.
 
         max_ij |a_ij - conj(a_ji)| / max(r_i, r_j),    r_i = max_j |a_ij|
 
-    Rounding (of sums, of differences) is as large as its row: a small rotation beside one large entry is no rounding.
+    Relative to rows, because rounding is as large as its row: a small rotation beside one large entry is no rounding.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def asymmetry(matrix: Matrix) -> float:
     """
     if matrix.shape[0] != matrix.shape[1]:
         return math.inf
-    half = matrix * 0.5  # halves: the difference of two entries must not overflow
+    half = matrix * 0.5  # halved, because the difference of two entries may overflow
     gap = abs(half - half.conj().T)
     rows = abs(matrix).max(axis=1)
     rows = rows.toarray().ravel() if hasattr(rows, "toarray") else rows
@@ -50,49 +56,44 @@ def asymmetry(matrix: Matrix) -> float:
     return 2 * float((gaps[positive] / sizes[positive]).max(initial=0.0))
 
 
-def rounding(matrix: Matrix, kind: Kind | None = None) -> float:
-    """The asymmetry up to which a matrix counts as symmetric, by its dtype and by what it is said to be.
+def symmetry_tolerance(matrix: Matrix, kind: Kind | None = None) -> float:
+    """The asymmetry up to which a matrix counts as symmetric, from its dtype and its declared kind.
 
-    1000 eps of the dtype; of float32 also where float64 holds values that were float32. A Jacobian has to be symmetric
-    to 32 eps of float64, a curvature to 1e-4, so that derivatives by differences pass.
+    1000 eps of the dtype; of float32 also if a float64 matrix holds values that were float32. A Jacobian must be
+    symmetric to 32 eps of float64, a curvature only to 1e-4, so that derivatives by differences pass.
     """
     dtype = matrix.dtype
     eps = float(np.finfo(dtype).eps) if dtype.kind in "fc" else EPS
     square = matrix.shape[0] == matrix.shape[1]
-    if square and kind != "jacobian" and eps <= EPS and _were_single(matrix):
+    if square and kind != "jacobian" and eps <= EPS and _came_from_float32(matrix):
         eps = float(np.finfo(np.float32).eps)
-    return rounding_of(eps, kind)
+
+    return tolerance_of_eps(eps, kind)
 
 
-def rounding_of(eps: float, kind: Kind | None = None) -> float:
-    """The same from the eps of a dtype of any array library."""
+def tolerance_of_eps(eps: float, kind: Kind | None = None) -> float:
+    """`symmetry_tolerance` from the eps of the dtype."""
     if kind == "jacobian":
         return SUMS * EPS
     tolerance = min(ROUNDING * eps, COARSEST)
     return max(tolerance, DIFFERENCES) if kind == "curvature" else tolerance
 
 
-def made_symmetric(amount: float) -> str:
-    """What a reader is told of a matrix whose asymmetry was removed."""
+def symmetrised_note(amount: float) -> str:
+    """The note on a matrix whose asymmetry was removed."""
     return f"made symmetric: mirrored entries differed by {amount:.2g} of their rows' largest"
 
 
-def symmetric_part(matrix: Matrix) -> Matrix:
-    """(A + A^H)/2, without overflow."""
-    half = matrix * 0.5
-    return half + half.conj().T
-
-
-def amount_of(operator: Operator) -> str:
-    """By how much a matrix is not symmetric, in brackets for a message; empty for what is known by products only."""
+def asymmetry_note(operator: Operator) -> str:
+    """The asymmetry of a matrix in brackets, for a message; empty for an operator given by products only."""
     amount = getattr(operator, "asymmetry", None)
     return "" if amount is None else f" (mirrored entries differ by {amount:.2g} of their rows' largest)"
 
 
-def _were_single(matrix: Matrix) -> bool:
-    """Whether float32 holds all entries, and half precision does not hold those that differ from their mirror.
+def _came_from_float32(matrix: Matrix) -> bool:
+    """Whether float32 holds all entries, but half precision does not hold those that differ from their mirror.
 
-    Whole numbers and simple fractions fit any format: they differ because somebody wrote them so.
+    Whole numbers and simple fractions fit any format, so where they differ it was meant, not rounded.
     """
     values = matrix.data if hasattr(matrix, "tocsr") else matrix
     if values.dtype.kind not in "fc" or not _fit(values, np.float32):

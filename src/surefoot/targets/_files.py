@@ -10,7 +10,7 @@ import numpy as np
 from surefoot.checks import as_path
 from surefoot.errors import InvalidInput, SurefootError
 from surefoot.operators import Array, Matrix, as_operator
-from surefoot.operators.symmetry import amount_of
+from surefoot.operators.symmetry import asymmetry_note
 from surefoot.problems import LeastSquares, Logistic, Problem, Quadratic, Softmax
 from surefoot.targets._formats import read_content
 from surefoot.targets._tables import Table, column_index
@@ -144,7 +144,7 @@ def _only_choice(table: Any, vector: Any) -> Loss:
     operator = as_operator(_entries(table), kind="curvature")
     if operator.symmetric is not True:
         raise InvalidInput(
-            f"the matrix is square and not symmetric{amount_of(operator)}, so it is no quadratic by itself; "
+            f"the matrix is square and not symmetric{asymmetry_note(operator)}, so it is no quadratic by itself; "
             f"{CHOOSE_LOSS}"
         )
     return "quadratic"

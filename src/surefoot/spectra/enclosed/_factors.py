@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.operators import Convolution, Matrix
-from surefoot.operators.convolution import BOUNDARIES
 
 EPS = float(np.finfo(np.float64).eps)
 # A kernel this close to rank one, relative to its largest entry, is a product that was rounded, once in each axis'
@@ -46,13 +45,13 @@ def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -
     Symmetric Toeplitz matrices (zero boundary, even factor) go through their own eigenvalues, everything else through
     the banded A'A.
     """
-    size, boundary = operator.image_shape[axis], operator.boundary
+    size = operator.image_shape[axis]
     if factor.size == 1:
         square = float(factor[0]) ** 2
         return square, square, square, square
-    matrix = _sparse(factor, size, boundary)
+    matrix = _sparse(operator, factor, axis)
     if size <= SOLVE_LIMIT:
-        if boundary == "zero" and factor.size % 2 and np.allclose(factor, factor[::-1], rtol=0, atol=RANK_ONE):
+        if operator.boundary == "zero" and factor.size % 2 and np.allclose(factor, factor[::-1], rtol=0, atol=RANK_ONE):
             values = _banded_eigenvalues(matrix) ** 2
         else:
             values = np.maximum(_banded_eigenvalues(matrix.T @ matrix), 0.0)
@@ -66,15 +65,12 @@ def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -
     return 0.0, float(gram.diagonal().min()), lower, upper
 
 
-def _sparse(factor: NDArray[np.float64], size: int, boundary: str) -> Matrix:
+def _sparse(operator: Convolution, factor: NDArray[np.float64], axis: int) -> Matrix:
+    """The matrix of a one-dimensional convolution along an axis."""
     from scipy.sparse import csr_array
 
-    taps = factor.size
-    before, after = taps - 1 - taps // 2, taps // 2
-    if boundary == "zero":
-        source = np.pad(np.arange(size), (before, after), constant_values=-1)
-    else:
-        source = np.pad(np.arange(size), (before, after), mode=BOUNDARIES[boundary])
+    size, taps = operator.image_shape[axis], factor.size
+    source = operator.sources(axis)
     rows, taken = np.indices((size, taps))
     columns = source[rows + taps - 1 - taken]
     inside = columns >= 0

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.operators import Convolution, Gradient
+from surefoot.operators.convolution import wrap
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -87,13 +88,11 @@ def _fourier(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.
 
 
 def _fold(kernel: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The kernel on a circle of N samples along each axis; where the first tap lies does not change |symbol|."""
+    """The kernel on a periodic grid; where its first tap lies does not change |symbol|."""
     for axis, size in enumerate(shape):
-        taps = kernel.shape[axis]
-        if taps > size:
-            rows = np.moveaxis(kernel, axis, 0)
-            rows = np.concatenate([rows, np.zeros((-taps % size, *rows.shape[1:]))])
-            kernel = np.moveaxis(rows.reshape(-1, size, *rows.shape[1:]).sum(axis=0), 0, axis)
+        # a kernel longer than the grid overlaps itself; the transform pads a shorter one
+        if kernel.shape[axis] > size:
+            kernel = wrap(kernel, axis, size)
     return kernel
 
 

@@ -10,7 +10,7 @@ from surefoot.checks import Count, Fraction, Positive, checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, Space, as_operator
 from surefoot.operators.extremes import refuse_extremes
-from surefoot.operators.symmetry import amount_of
+from surefoot.operators.symmetry import asymmetry_note
 from surefoot.spectra._exact import eigenvalues, symmetric_eigenvalues
 from surefoot.spectra.enclosed.closed_forms import known_spectrum
 from surefoot.spectra.measured.ends import Ends, Which, measured_ends
@@ -167,7 +167,7 @@ def measure(
 
     kind = kind or operator.kind
     # what is said not to be symmetric can only be a Jacobian; what turns out not to be may be a curvature gone wrong
-    kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and not amount_of(operator)) else kind
+    kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and not asymmetry_note(operator)) else kind
     if known is not False:
         try:
             settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": which, "max_products": max_products}
@@ -181,7 +181,7 @@ def measure(
     elif kind == "curvature":
         raise NotSymmetric("a curvature matrix is symmetric and this one is not; say kind='jacobian', or symmetrise it")
     else:
-        amount = f"the matrix is not symmetric{amount_of(operator)}"
+        amount = f"the matrix is not symmetric{asymmetry_note(operator)}"
     if kind_if_asymmetric is None:
         raise NotSymmetric(
             f"{amount}, and nothing says what it is; pass kind='jacobian' for the matrix of x' = A x, "
