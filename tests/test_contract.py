@@ -19,6 +19,7 @@ ROOMS = {
     "cli",
     "dynamics",
     "errors.py",
+    "factories.py",
     "integrations",
     "logs",
     "methods",

@@ -80,7 +80,8 @@ def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
 
 def test_the_files_that_docs_show_are_the_files():
     shown = [code for _, code, _ in blocks((ROOT / "docs" / "own-model.md").read_text(encoding="utf-8"))]
-    assert (ROOT / "examples" / "own_model.py").read_text(encoding="utf-8") in shown
+    for name in ("own_model.py", "own_rule.py"):
+        assert (ROOT / "examples" / name).read_text(encoding="utf-8") in shown
 
 
 def test_links_between_pages_lead_somewhere():

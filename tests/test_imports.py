@@ -41,6 +41,11 @@ def test_only_what_is_needed_is_loaded(code, allowed):
     assert sorted(loaded & set(HEAVY) - set(allowed)) == []
 
 
+def test_nothing_slow_is_loaded_before_an_interrupt_is_caught():
+    code = "import sys; old = set(sys.modules); import surefoot.cli; print(*set(sys.modules) - old); raise SystemExit"
+    assert not {"typing", "contextlib", "re", "surefoot.errors"} & set(loaded_after(code))
+
+
 def test_torch_is_loaded_with_training():
     pytest.importorskip("torch")
     assert "torch" in loaded_after("import surefoot.training")

@@ -1,9 +1,12 @@
 """Surefoot: how big a step to take next, for every iterative method."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# A type checker takes this name for typing's, whose import would take nine tenths of the time that this one takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from surefoot import errors, methods, operators, problems, rules, spectra, targets, testing
     from surefoot.advice import Advice, advise
     from surefoot.audits import Audit, Why, audit, why
@@ -69,7 +72,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """A public name, from the room that it lives in."""
     if name not in __all__ and name not in _HOME:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")

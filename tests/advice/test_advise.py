@@ -236,6 +236,19 @@ def test_the_answer_comes_first_and_methods_in_the_order_of_what_they_reached():
     assert [line.strip().partition("  ")[0] for line in lines[start + 1 : start + 4]] == labels
 
 
+@pytest.mark.parametrize(("share", "first"), [(0.0, "proved"), (0.9e-3, "proved"), (1.1e-3, "tried")])
+def test_of_steps_that_do_as_well_a_proved_one_comes_first(share, first):
+    advice = sf.advise(sf.problems.Quadratic(rng_matrix(), np.ones(6)))
+    one = next(r for r in advice.recommendations if r.label_of_step == "PROVED")
+    # the same runs under a method without a theorem, which come a little further down
+    lower = one.reached - share * (advice.initial_loss - one.reached)
+    trials = tuple(replace(t, losses=(*t.losses[:-1], lower)) if t.step == one.suggested else t for t in one.trials)
+    tried = replace(one, label="tried", proved=None, trials=trials)
+    both = replace(advice, recommendations=(tried, replace(one, label="proved")))
+    assert both.recommended.label == both.to_dict()["ranking"][0] == first
+    assert str(both).startswith(f"take {first} at ")
+
+
 def test_a_step_on_a_quadratic_is_proved_below_its_limit_and_tried_above():
     (recommendation, *_) = sf.advise(rng_matrix()).recommendations
     limit = recommendation.limits.stable

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.cli import _advise, _console, of_any, run
+from surefoot.cli import _advise, _console, run
+from surefoot.cli._failures import of_any
 from surefoot.cli._verbs import VERBS
 from surefoot.targets import registry
 
@@ -132,7 +133,7 @@ def test_what_is_there_is_listed(command):
 def test_a_target_of_the_wrong_kind_is_told_what_it_is_and_which_verb_takes_it(command, here, arguments, error, hint):
     (here / "own.py").write_text(
         "import surefoot as sf\n\ndef equation():\n"
-        "    return sf.targets.ODE('decay', 'y', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
+        "    return sf.targets.ODE('decay', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
     )
     code, out, err = command(*arguments.split())
     assert (code, out) == (2, "")

@@ -41,7 +41,8 @@ def test_a_photograph_before_and_after(command, photo, tmp_path):
     arguments = ("--image", "photo.png", "--sigma", "1.5", "--output", "out.png", "--report", "out.html")
     code, out, err = command("run", "deblur", *arguments)
     assert (code, err) == (0, "")
-    assert out.startswith("deblur, photo.png, sigma 1.5: auto\n")
+    assert out.startswith("good: reached its goal, loss ")
+    assert "  for deblur, photo.png, sigma 1.5: auto\n" in out
     assert "the residual is down to the noise of 0.0" in out
     assert "at 1.02 times the limit 2 gradient descent from black multiplies the loss by 1.0" in out
     assert f"picture: {tmp_path / 'out.png'}" in out

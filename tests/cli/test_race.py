@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -35,10 +36,10 @@ def test_a_race_is_a_table(command):
     code, out, err = command("race", *SMALL, "--rules", "auto,constant:safe,heavy-ball", "--steps", "200")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "quadratic, 30 unknowns, condition 100, log spectrum: a race of 5"
-    assert [line.split()[0] for line in lines[4:9]] == ["auto", "constant:safe", "heavy-ball", "CG", "L-BFGS-B"]
-    assert "gradients to 0.001  gradients to 1e-06  final gap" in lines[3]
-    assert "reached a gap of 1e-06 first" in out
+    assert "reached a gap of 1e-06 first" in lines[0]
+    assert lines[1] == "  for quadratic, 30 unknowns, condition 100, log spectrum: a race of 5"
+    assert "gradients to 0.001  gradients to 1e-06  final gap" in lines[4]
+    assert [line.split()[0] for line in lines[5:10]] == ["auto", "constant:safe", "heavy-ball", "CG", "L-BFGS-B"]
 
 
 def test_a_race_as_json_with_csv_and_report(command, here):
@@ -82,15 +83,15 @@ def test_a_file_can_be_raced(command, here):
 def test_a_run_that_converges(command):
     code, out, err = command("run", *SMALL)
     assert (code, err) == (0, "")
-    assert out.startswith("quadratic, 30 unknowns, condition 100, log spectrum: auto\n")
+    assert out.startswith("good: converged, loss ")
+    assert out.splitlines()[1] == "  for quadratic, 30 unknowns, condition 100, log spectrum: auto"
     assert "stable below 0.02 (2/L, L <= 100)" in out
-    assert "good: " in out
 
 
 def test_a_run_that_diverges_says_why_and_is_exit_code_1(command, here):
     code, out, err = command("run", *SMALL, "--rule", "constant:2.2/L", "--steps", "100", "--report", "run.html")
     assert (code, err) == (1, "")
-    assert "diverged: " in out
+    assert out.startswith("diverged: all steps used, loss ")
     assert "exceed the limit 0.02 (2/L, L <= 100), at up to 1.1 times it" in out
     assert "Diverged." in (here / "run.html").read_text(encoding="utf-8")
 
@@ -145,3 +146,57 @@ def test_a_table_that_cannot_be_written(command, here):
     code, _, err = command("race", *SMALL, "--rules", "auto", "--csv", "folder")
     assert code == 2
     assert "hint: give the name of a file in it" in err
+
+
+OWN = """
+import surefoot as sf
+
+def rule():
+    return sf.rules.Constant(step=0.01)
+
+def method():
+    return sf.methods.from_update(lambda state, f: (state[0] + 0.5 * f(state[0]),), memory=1)
+
+def both():
+    return rule(), method()
+
+def neither():
+    return 3
+"""
+
+
+@pytest.fixture
+def own(here, monkeypatch):
+    """A module of the user's in the current folder."""
+    (here / "own_rules.py").write_text(OWN)
+    monkeypatch.delitem(sys.modules, "own_rules", raising=False)
+
+
+def test_rules_and_methods_of_ones_own(command, own):
+    code, out, _ = command("region", "own_rules:method")
+    assert code == 0
+    assert "from 0 to -4 on the real axis" in out
+    rules = "own_rules:rule,own_rules:both,constant:optimal,own_rules:method"
+    code, out, _ = command("race", *SMALL, "--rules", rules, "--json")
+    plain, halved, optimal, own = [entry["reached"]["0.001"] for entry in json.loads(out)["entries"][:4]]
+    # half the step takes nearly twice the gradients; a method by itself is taken at its best step
+    assert 1.9 * plain < halved < 2.1 * plain
+    assert own == optimal
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("run quadratic --rule own_rules:neither", "own_rules:neither() returned a int", "return a rule, a method"),
+        ("run quadratic --rule own_rules:rul", "own_rules has no rul", "did you mean rule?"),
+        ("run quadratic --rule own_rules:rule --step 0.1", "own_rules:rule says its own steps", "leave it out"),
+        ("run breast-cancer --rule constnat:safe", "unknown rule 'constnat:safe'", "did you mean constant?"),
+        ("run quadratic --rule nowhere:rule", "there is no module nowhere", "run the command from the folder"),
+        ("region own_rules:rule", "own_rules:rule() returned a Constant", "return a surefoot.methods.Method"),
+    ],
+)
+def test_what_a_factory_of_rules_may_not_be(command, own, line, error, hint):
+    code, out, err = command(*line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {error}")
+    assert err.splitlines()[-1].startswith(f"hint: {hint}")

@@ -111,7 +111,7 @@ def test_an_equation_of_no_name_is_no_module():
 def test_a_factory_may_return_an_equation_or_a_map(module):
     name = module(
         "from surefoot.targets import ODE, Map\ndef equation():\n"
-        "    return ODE('decay', 'slow', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
+        "    return ODE('decay', lambda t, y: -y, [1.0], (0.0, 1.0))\n"
         "def logistic():\n"
         "    return Map(name='logistic', update=lambda x, r: r * x * (1 - x), start=0.4, interval=(2.5, 4.0))\n"
     )
@@ -122,7 +122,7 @@ def test_a_factory_may_return_an_equation_or_a_map(module):
 @pytest.mark.parametrize(("start", "span"), [(1.0, (0.0, 1.0)), ([], (0.0, 1.0)), ([1.0], (1.0, 1.0))])
 def test_an_equation_needs_a_start_and_a_span(start, span):
     with pytest.raises(InvalidInput):
-        ODE("x", "y", lambda t, y: -y, start, span)
+        ODE("x", lambda t, y: -y, start, span)
 
 
 def test_an_option_that_no_target_has():

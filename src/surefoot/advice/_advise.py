@@ -203,7 +203,7 @@ class _Session:
     def _announce_best(self, initial: float) -> None:
         if self.announce is None:
             return
-        chosen = best(self._conclude(self.made, initial))
+        chosen = best(self._conclude(self.made, initial), initial)
         if chosen is not None and chosen.suggested is not None and chosen.reached < self.announced:
             self._announce(chosen.label, chosen.suggested, chosen.reached)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from surefoot.tables import align
+from surefoot.trials.bracket import SAME_FLOOR
 
 if TYPE_CHECKING:
     from surefoot.advice._types import Advice, Recommendation
@@ -21,20 +22,36 @@ HEADINGS = (
 )
 
 
-def rank(recommendations: "Sequence[Recommendation]") -> "list[Recommendation]":
-    """Those with a suggestion in the order of what their runs reached, then the others as they are."""
-    return sorted(recommendations, key=lambda r: math.inf if r.suggested is None else r.reached)
+def rank(recommendations: "Sequence[Recommendation]", initial: float | None) -> "list[Recommendation]":
+    """Recommendations, the one to take first: by the loss that their runs reached, those without a step last.
+
+    Parameters
+    ----------
+    recommendations : sequence of Recommendation
+    initial : float or None
+        Loss at the start. Of losses that differ by less than `SAME_FLOOR` of the way down from it, none is better than
+        another: there a proved step comes before one that was only tried.
+    """
+    lowest = min((r.reached for r in recommendations if r.suggested is not None), default=math.inf)
+    same = lowest if initial is None else lowest + SAME_FLOOR * abs(initial - lowest)
+
+    def place(r: "Recommendation") -> tuple[float, bool, float]:
+        if r.suggested is None:
+            return math.inf, False, 0.0
+        return (lowest if r.reached <= same else r.reached), r.label_of_step != "PROVED", r.reached
+
+    return sorted(recommendations, key=place)
 
 
-def best(recommendations: "Sequence[Recommendation]") -> "Recommendation | None":
-    """The one that reached the lowest loss; None where none has a suggestion."""
-    first = next(iter(rank(recommendations)), None)
+def best(recommendations: "Sequence[Recommendation]", initial: float | None) -> "Recommendation | None":
+    """The recommendation that ranks first; None where none has a step to suggest."""
+    first = next(iter(rank(recommendations, initial)), None)
     return None if first is None or first.suggested is None else first
 
 
 def answer(advice: "Advice") -> str:
     """The recommendation in a line: ``take AdamW at 0.003``."""
-    chosen = best(advice.recommendations)
+    chosen = advice.recommended
     if advice.abstained:
         return f"no advice for {advice.target}"
     if chosen is None:
@@ -49,7 +66,7 @@ def text(advice: "Advice") -> str:
     head += [f"  {facts}"] if facts else []
     if advice.abstained:
         return "\n".join(head)
-    order = rank(advice.recommendations)
+    order = rank(advice.recommendations, advice.initial_loss)
     table = align([HEADINGS, *map(_row, order)])
     findings = [f"  {r.label}: {r.finding}" + (f" ({r.note})" if r.note else "") for r in order]
     cost = f"  cost: {advice.products} curvature products, {advice.runs} short runs, {advice.seconds:.1f} s"
@@ -60,7 +77,7 @@ def _trust(advice: "Advice") -> list[str]:
     """What stands behind the answer: the runs that were made, the theorem that covers it."""
     if advice.abstained:
         return [f"  {advice.abstained}"]
-    chosen = best(advice.recommendations)
+    chosen = advice.recommended
     lines: list[str] = []
     if chosen is not None:
         steps = next(len(t.losses) - 1 for t in chosen.trials if t.step == chosen.suggested)

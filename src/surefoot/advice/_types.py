@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from surefoot.advice._text import answer, best, text
+from surefoot.advice._text import answer, best, rank, text
 from surefoot.records import Record
 from surefoot.spectra import Spectrum
 from surefoot.stability import Limits
@@ -156,11 +156,12 @@ class Advice(Record):
 
     @property
     def recommended(self) -> Recommendation | None:
-        """The recommendation whose runs reached the lowest loss; None where there is none."""
-        return None if self.abstained else best(self.recommendations)
+        """The recommendation whose runs reached the lowest loss, of equals a proved one; None where there is none."""
+        return None if self.abstained else best(self.recommendations, self.initial_loss)
 
     def derived(self) -> Mapping[str, Any]:
-        return {"answer": self.answer}
+        order = rank(self.recommendations, self.initial_loss)
+        return {"answer": self.answer, "ranking": [recommendation.label for recommendation in order]}
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file with figures.

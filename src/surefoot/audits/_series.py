@@ -83,10 +83,13 @@ def series_of(log: Any, column: str | None = None) -> Series:
     curve = curves.rate
     columns = list(dict.fromkeys(key for row in file.rows for key in row))
     if curve is None:
-        raise InvalidInput(f"{file.name}: no column of rates among {abridge(columns, 20)}; name it with --column")
+        raise InvalidInput(
+            f"{file.name}: no column of rates among {abridge(columns, 20)}; name it with column= (--column)"
+        )
     if not len(curve):
         raise InvalidInput(
-            f"{file.name}: the column {curve.column} is empty; --column names another of {abridge(columns, 20)}"
+            f"{file.name}: the column {curve.column} is empty; name another of {abridge(columns, 20)} with column= "
+            "(--column)"
         )
     bad = np.nonzero(~np.isfinite(curve.values))[0]
     if len(bad):

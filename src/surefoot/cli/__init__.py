@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from io import TextIOWrapper
 
-from surefoot.cli._failures import Stop, complain, of_any, say_interrupted
+# Imported for a type checker alone. What `run` uses is imported inside of it, where an interrupt is caught: the script
+# that an installer writes imports this module first, and prints a traceback if that is interrupted.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main", "run"]
 
@@ -17,20 +19,36 @@ def main() -> None:
     sys.exit(run())
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: "Sequence[str] | None" = None) -> int:
     """Run the command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the process by default.
+        Arguments; those of the process by default.
 
     Returns
     -------
     int
         0 done, 1 no advice (abstained, or a computation failed), 2 wrong usage or bad input, 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _call(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        from surefoot.cli._failures import say_interrupted
+
+        return say_interrupted()
+    except BrokenPipeError:
+        # the reader left (head, less): nothing to say, and nowhere to say it when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _call(arguments: "Sequence[str]") -> int:
+    from io import TextIOWrapper
+
+    from surefoot.cli._failures import Stop, complain, of_any, say_interrupted
+
     for name in ("stdout", "stderr"):
         # None where the shell closed it (>&-): what is said goes nowhere, and the exit code says the rest
         if getattr(sys, name) is None:
@@ -39,7 +57,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # a pipe on Windows has the machine's code page: a name that it cannot spell is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        # loaded here, so that an interrupt in the first second is one line too
         from surefoot.cli._verbs import command
 
         # standalone_mode=False: errors come here instead of being printed as boxes
@@ -47,12 +64,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except Stop as stop:
         return complain(stop)
-    except KeyboardInterrupt:
-        return say_interrupted()
     except BrokenPipeError:
-        # the reader left (head, less): nothing to say, and nowhere to say it when Python flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        raise
     except Exception as error:
         if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("typer", "rich"):
             print(NO_TYPER, file=sys.stderr)

@@ -16,7 +16,7 @@ RuleNames = Annotated[
     typer.Option(
         "--rules",
         metavar="A,B,...",
-        help="Names of rules, such as auto,bb,constant:1.9/L. Those worth seeing on the target by default.",
+        help="Names of rules, such as auto,bb,constant:1.9/L or module:factory. Default: those worth seeing on TARGET.",
     ),
 ]
 Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gradients of each.")]

@@ -7,9 +7,13 @@ import typer
 
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
+from surefoot.errors import InvalidType
+from surefoot.factories import make
 from surefoot.methods import Method, Region, named
 
-MethodName = Annotated[str, typer.Argument(metavar="METHOD", help="A method by name, such as rk4 or rkc10.")]
+MethodName = Annotated[
+    str, typer.Argument(metavar="METHOD", help="A method by name, such as rk4 or rkc10, or module:factory.")
+]
 # Degrees from the imaginary to the negative real axis: fine enough to see where a region is cut.
 ANGLES = range(90, 181, 15)
 
@@ -20,7 +24,9 @@ def region(out: Output, method: MethodName) -> None:
     Exit code 0: done; 2: unknown method, or a file that cannot be written.
     """
     with bad_input():
-        chosen = named(method)
+        chosen = make(method) if ":" in method else named(method)
+        if not isinstance(chosen, Method):
+            raise InvalidType(f"{method}() returned a {type(chosen).__name__}; return a surefoot.methods.Method")
         found = chosen.region()
 
     def figure() -> str:

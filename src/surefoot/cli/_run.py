@@ -22,7 +22,7 @@ from surefoot.trials import run as compute_run
 STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
     str | None,
-    typer.Option("--rule", metavar="RULE", help="Such as auto, bb, armijo, constant:0.1 or constant:1.9/L [auto]."),
+    typer.Option("--rule", metavar="RULE", help="Such as auto, bb, armijo, constant:1.9/L or module:factory [auto]."),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help=f"Most moves [{STEPS}].")]
 Step = Annotated[

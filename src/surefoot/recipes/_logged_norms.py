@@ -43,7 +43,7 @@ def logged_norms(log: Any, column: str | None = None, *, until: float = math.inf
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
             f"{file.name} has no gradient norms that are known by name; it has {abridge(columns, 12)}; "
-            "name their column with --column"
+            "name their column with column= (--column)"
         )
     values = norms.values[norms.steps <= until].tolist()
     if not values:

@@ -1,6 +1,5 @@
 """The view of advice: the answer for each target, then each method with its evidence."""
 
-import math
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -66,11 +65,8 @@ def _short(advice: Record) -> str:
 
 def _target(advice: Record, anchor: str) -> Section:
     """The answer for a target: every method in a row, its finding under it."""
-    # anchors go by the order of the record, rows by what the runs reached
-    order = sorted(
-        enumerate(advice["recommendations"], 1),
-        key=lambda pair: pair[1]["reached"] if pair[1]["suggested"] is not None else math.inf,
-    )
+    # anchors go by the order of the record, rows by the ranking
+    order = sorted(enumerate(advice["recommendations"], 1), key=lambda pair: advice["ranking"].index(pair[1]["label"]))
     heads = (
         "method",
         "suggested step",

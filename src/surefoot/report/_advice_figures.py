@@ -23,6 +23,7 @@ from surefoot.report._canvas import (
     note_at_top,
     plain_axis,
 )
+from surefoot.report._page import Record
 
 # A spread of eigenvalues that a linear axis would crowd into one line.
 WIDE = 300.0
@@ -31,8 +32,6 @@ DECADES = 18
 # A diverged run may end anywhere; what lies this far above the start is drawn at the upper edge instead.
 HEADROOM = 1.25
 MOST_POINTS = 600
-
-Record = Mapping[str, Any]
 
 
 def overview(rows: Sequence[tuple[str, Record]]) -> str:

@@ -50,7 +50,15 @@ def audit_figure(audit: Record) -> Drawing:
     return draw(paint, width=7.2, height=3.4, measured=True)
 
 
-def _section(audit: Record) -> Section:
+@view(
+    title="Did the schedule run as planned?",
+    trust=(
+        "A cause is named only if it explains every rate of the log to within the tolerance, and the simplest one "
+        "is; where the log cannot tell two apart, both are named. An audit sees what was logged: a schedule and a "
+        "log that go wrong together look right."
+    ),
+)
+def page(audit: Record) -> Section:
     shown = spread(len(audit["steps"]), ROWS)
     fix = [f"To fix it: {audit['fix']}"] if audit["fix"] else []
     return Section(
@@ -89,15 +97,3 @@ def _row(audit: Record, i: int) -> tuple[str, ...]:
     planned, ran = audit["planned"][i], audit["ran"][i]
     ratio = ran / planned if planned else math.nan
     return f"{audit['steps'][i]:,}", number(planned), number(ran), number(ratio if math.isfinite(ratio) else None)
-
-
-page = view(
-    title="Did the schedule run as planned?",
-    name=lambda audit: audit["log"],
-    sections=lambda audit: [_section(audit)],
-    trust=(
-        "A cause is named only if it explains every rate of the log to within the tolerance, and the simplest one "
-        "is; where the log cannot tell two apart, both are named. An audit sees what was logged: a schedule and a "
-        "log that go wrong together look right."
-    ),
-)

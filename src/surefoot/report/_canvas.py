@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from surefoot.errors import InvalidInput
+from surefoot.report._numbers import SUPERSCRIPTS
 
 # Colours that no one would choose: each is replaced by a variable of the page's style sheet, so that one drawing
 # serves light and dark.
@@ -62,7 +63,6 @@ STYLE: Any = {
     "lines.solid_capstyle": "round",
     "path.simplify": True,
 }
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Room for the labels around axes, in inches. Measuring the text instead would double the time of a drawing, for a font
 # that is not the browser's.
 LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
@@ -138,13 +138,17 @@ def draw(paint: Callable[[Axes], None], *, width: float = 5.2, height: float = 3
         return _svg(figure, [paint])
 
 
-def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, height: float = 3.6) -> Drawing:
+def draw_row(
+    paints: Sequence[Callable[[Axes], None]], label: str, *, width: float = 10.4, height: float = 3.6
+) -> Drawing:
     """Axes side by side that share the vertical one, and the first one's legend above them, as one SVG element.
 
     Parameters
     ----------
     paints : sequence of callable
         One for each pair of axes; each draws the same curves.
+    label : str
+        Label of the vertical axis.
     width, height : float
         As in `draw`.
 
@@ -155,6 +159,7 @@ def draw_row(paints: Sequence[Callable[[Axes], None]], *, width: float = 10.4, h
     """
     with style():
         figure = _paint(paints, width, height, ncols=len(paints), sharey=True)
+        figure.axes[0].set_ylabel(label)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         columns = min(len(labels), 9)
         rows = -(-len(labels) // columns) if columns else 0

@@ -1,14 +1,12 @@
 """The spectral density as a picture: a bulk, and what stands apart from it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, LIMIT, MUTED, Drawing, draw, log_axis, plain_axis
-from surefoot.report._page import Figure, Record, Section
+from surefoot.report._page import Figure, Record, Section, as_record
 from surefoot.spectra import Density
 
 # What one eigenvalue of n contributes at its peak is the least that is of interest; lower it is smoothing's tail.
@@ -45,7 +43,7 @@ def density_figure(density: Any) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    record: Mapping[str, Any] = with_floats(density if isinstance(density, Mapping) else density.to_dict())
+    record = as_record(density)
     grid, values = np.asarray(record["grid"], float), np.asarray(record["density"], float)
     error = np.nan_to_num(np.asarray(record["standard_error"], dtype=float))
     nodes, weights = np.asarray(record["nodes"], float), np.asarray(record["weights"], float)

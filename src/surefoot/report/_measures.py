@@ -4,7 +4,12 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Cell, Record, Section, Table, view
 
 
-def _noise(found: Record) -> Section:
+@view(
+    title="Which batch sizes pay?",
+    trust="Measured at the start of training; the noise scale grows as the loss falls. The intervals assume noise that "
+    "is not far from normal.",
+)
+def noise(found: Record) -> Section:
     scale, bounds = found["scale"], found["scale_bounds"]
     known = scale is not None
     curved = [] if found["curvature_scale_bounds"] is None else [("with curvature", "curvature_scale")]
@@ -41,7 +46,12 @@ def _noise(found: Record) -> Section:
     )
 
 
-def _groups(advice: Record) -> Section:
+@view(
+    title="Which rate for which group?",
+    trust="The curvature and the noise of each group are measured; what follows from them for its rate is a heuristic "
+    "that was compared with one rate for all, not proved.",
+)
+def groups(advice: Record) -> Section:
     rates = [group["rate"] for group in advice["evidence"]]
     least, most = min(rates), max(rates)
     spread = (
@@ -71,19 +81,3 @@ def _groups(advice: Record) -> Section:
             )
         ],
     )
-
-
-noise = view(
-    title="Which batch sizes pay?",
-    name=lambda found: found["target"],
-    sections=lambda found: [_noise(found)],
-    trust="Measured at the start of training; the noise scale grows as the loss falls. The intervals assume noise that "
-    "is not far from normal.",
-)
-groups = view(
-    title="Which rate for which group?",
-    name=lambda advice: advice["target"],
-    sections=lambda advice: [_groups(advice)],
-    trust="The curvature and the noise of each group are measured; what follows from them for its rate is a heuristic "
-    "that was compared with one rate for all, not proved.",
-)

@@ -2,6 +2,8 @@
 
 import math
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def rate(value: float) -> str:
     """A contraction: its distance from 1 where that is what matters."""
@@ -18,5 +20,4 @@ def number(value: float | None, missing: str = "–", *, digits: int = 4) -> str
     mantissa = mantissa.replace("-", "−")
     if not e:
         return mantissa
-    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}·10{power}"
+    return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}"

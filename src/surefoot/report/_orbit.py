@@ -4,7 +4,12 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table, view
 
 
-def _section(orbit: Record) -> Section:
+@view(
+    title="Where does each step lead?",
+    trust="Doublings are solved for, not read off the picture. A period is seen within a tolerance and up to a largest "
+    "one; an orbit that still creeps is called undecided.",
+)
+def page(orbit: Record) -> Section:
     doublings = orbit["cascade"]["doublings"]
     first = doublings[0] if doublings else None
     return Section(
@@ -36,12 +41,3 @@ def _section(orbit: Record) -> Section:
         else [],
         text=orbit["said"],
     )
-
-
-page = view(
-    title="Where does each step lead?",
-    name=lambda orbit: orbit["system"],
-    sections=lambda orbit: [_section(orbit)],
-    trust="Doublings are solved for, not read off the picture. A period is seen within a tolerance and up to a largest "
-    "one; an orbit that still creeps is called undecided.",
-)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from surefoot.checks import checked
+from surefoot.records import with_floats
 
 Record = Mapping[str, Any]
 
@@ -206,13 +207,13 @@ class Page:
 
     def __post_init__(self) -> None:
         counts: dict[tuple[str, str], int] = {}
-        told: list[Section] = []
+        numbered: list[Section] = []
         for section in self.sections:
             name = section.title, section.about
             counts[name] = counts.get(name, 0) + 1
             again = counts[name] > 1
-            told.append(replace(section, title=f"{section.title} ({counts[name]})") if again else section)
-        object.__setattr__(self, "sections", told)
+            numbered.append(replace(section, title=f"{section.title} ({counts[name]})") if again else section)
+        object.__setattr__(self, "sections", numbered)
 
     def with_drawing(self, drawing: str) -> "Page":
         """The same page, with what those of its figures that have no drawing show."""
@@ -223,29 +224,37 @@ class Page:
         return replace(self, sections=sections)
 
 
+def as_record(result: Any) -> Record:
+    """The record of a result, or a record as it was read back, with infinity and NaN as floats."""
+    return with_floats(result if isinstance(result, Mapping) else result.to_dict())
+
+
 def view(
-    title: str, name: Callable[[Record], str], sections: Callable[[Record], Sequence[Section]], trust: str
-) -> Callable[[Sequence[Record]], Page]:
-    """What makes the page of several records of a kind, each record in sections of its own.
+    title: str, trust: str, *, subject: Callable[[Record], str] | None = None
+) -> Callable[[Callable[[Record], Section | Sequence[Section]]], Callable[[Sequence[Record]], Page]]:
+    """Turn what builds the sections of one record into what builds the page of several records of that kind.
 
     Parameters
     ----------
     title : str
         The question that the page answers.
-    name : callable
-        A record's name.
-    sections : callable
-        A record's sections.
     trust : str
         A paragraph on how far to trust it.
+    subject : callable, optional
+        A record's name for the title of the window (default: the title of its first section).
     """
 
-    def page(records: Sequence[Record]) -> Page:
-        return Page(
-            title=title,
-            subject=" · ".join(map(name, records)),
-            sections=[section for record in records for section in sections(record)],
-            trust=[trust],
-        )
+    def decorate(build: Callable[[Record], Section | Sequence[Section]]) -> Callable[[Sequence[Record]], Page]:
+        def page(records: Sequence[Record]) -> Page:
+            built = [[each] if isinstance(each, Section) else each for each in map(build, records)]
+            names = [each[0].title for each in built] if subject is None else map(subject, records)
+            return Page(
+                title=title,
+                subject=" · ".join(names),
+                sections=[section for sections in built for section in sections],
+                trust=[trust],
+            )
 
-    return page
+        return page
+
+    return decorate

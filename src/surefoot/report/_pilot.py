@@ -6,10 +6,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, drawable, fit_axis, legend_above
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Listing, Record, Section, Table, view
+from surefoot.report._page import Figure, Listing, Record, Section, Table, as_record, view
 from surefoot.tables import spread
 
 MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
@@ -38,7 +37,7 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     >>> pilot_figure(moments)[:4]
     '<svg'
     """
-    records = [with_floats(moment if isinstance(moment, Mapping) else moment.to_dict()) for moment in moments]
+    records = [as_record(moment) for moment in moments]
     steps = [record["step"] for record in records]
     events = [record["step"] for record in records if record.get("event")]
 
@@ -64,7 +63,15 @@ def pilot_figure(moments: Sequence[Any]) -> Drawing:
     return draw_stack([rates, losses], (1.0, 1.0), height=5.2, above=0.2)
 
 
-def _section(run: Record) -> Section:
+@view(
+    title="How did the training go?",
+    trust=(
+        "One run from one start: another seed would differ. The loss of a mini-batch is noisy; the verdict is on "
+        "all the data. The limit is the rule's own estimate at that moment, not a bound."
+    ),
+    subject=lambda run: f"{run['task']}, {run['rule']}",
+)
+def page(run: Record) -> Section:
     moments = run["moments"]
     shown = spread(len(moments), ROWS)
     outcome = (
@@ -134,14 +141,3 @@ def _smooth(values: Sequence[float]) -> list[float]:
 def _thin(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
     kept = spread(len(steps), MOST_POINTS)
     return [steps[i] for i in kept], [values[i] for i in kept]
-
-
-page = view(
-    title="How did the training go?",
-    name=lambda run: f"{run['task']}, {run['rule']}",
-    sections=lambda run: [_section(run)],
-    trust=(
-        "One run from one start: another seed would differ. The loss of a mini-batch is noisy; the verdict is on "
-        "all the data. The limit is the rule's own estimate at that moment, not a bound."
-    ),
-)

@@ -1,7 +1,7 @@
 """The view of races: every number as text, and one figure for each."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def gap_curves(race: Record) -> str:
     """The gap of each entry against gradients and against time."""
     entries = [entry for entry in race["entries"] if any(map(math.isfinite, entry["gap"]))]
 
-    def painter(key: str, label: str) -> Any:
+    def panel(key: str) -> Callable[[Axes], None]:
         def paint(axes: Axes) -> None:
             for level in (1e-3, 1e-6):
                 axes.axhline(level, color=MUTED, lw=0.8, ls=":")
@@ -34,15 +34,11 @@ def gap_curves(race: Record) -> str:
             for entry, style in zip(entries, styles, strict=True):
                 axes.plot(*_curve(entry, key, _floor(race)), label=entry["name"], **style)
             log_axis(axes, "x")
-            axes.set_xlabel(label)
+            axes.set_xlabel(key)
 
         return paint
 
-    def first(axes: Axes) -> None:
-        painter("gradients", "gradients")(axes)
-        axes.set_ylabel("gap to the least loss")
-
-    return draw_row([first, painter("seconds", "seconds")])
+    return draw_row([panel("gradients"), panel("seconds")], "gap to the least loss")
 
 
 def _styles(entries: Sequence[Record]) -> list[dict[str, Any]]:
@@ -59,7 +55,17 @@ def _styles(entries: Sequence[Record]) -> list[dict[str, Any]]:
     return styles
 
 
-def _section(race: Record) -> Section:
+@view(
+    title="Which rule gets there first?",
+    trust=(
+        "One gradient is one unit: a value comes with it for nothing, and a product with the Hessian of a "
+        "quadratic counts the same. Trials that a rule takes back are counted. Counts are the same on every "
+        "machine; times are this one's, and include what the rule itself costs. The gap is judged by a least loss "
+        "that was computed beforehand by other means; each table says how, and whether that is proved. One start "
+        "and one problem: another may rank them otherwise."
+    ),
+)
+def page(race: Record) -> Section:
     entries = race["entries"]
     gaps = list(entries[0]["reached"]) if entries else []
     best = {gap: min((e["reached"][gap] for e in entries if e["reached"][gap]), default=None) for gap in gaps}
@@ -139,17 +145,3 @@ def _curve(entry: Record, key: str, floor: float) -> tuple[list[float], list[flo
     pairs = [(float(across[k]), entry["gap"][k]) for k in spread(entry["gradients"], MOST_POINTS, powers=True)]
     shown = [(x, max(gap, floor)) for x, gap in pairs if math.isfinite(gap) and x > 0]
     return [x for x, _ in shown], [gap for _, gap in shown]
-
-
-page = view(
-    title="Which rule gets there first?",
-    name=lambda race: race["problem"],
-    sections=lambda race: [_section(race)],
-    trust=(
-        "One gradient is one unit: a value comes with it for nothing, and a product with the Hessian of a "
-        "quadratic counts the same. Trials that a rule takes back are counted. Counts are the same on every "
-        "machine; times are this one's, and include what the rule itself costs. The gap is judged by a least loss "
-        "that was computed beforehand by other means; each table says how, and whether that is proved. One start "
-        "and one problem: another may rank them otherwise."
-    ),
-)

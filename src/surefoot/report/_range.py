@@ -58,7 +58,15 @@ def range_figure(record: Mapping[str, Any]) -> str:
     return draw(paint, measured=True)
 
 
-def _section(record: Record) -> Section:
+@view(
+    title="Which rate do I start with?",
+    trust=(
+        "Each rehearsal is the whole training in small: warm-up, hold and cool-down on the same batches, side by side. "
+        "It knows nothing of what comes later than it, and the band has the rates that did as well; it is "
+        "no confidence interval."
+    ),
+)
+def page(record: Record) -> Section:
     abstained = bool(record["abstained"])
     low, high = record["interval"]
     reason = record["reason"]
@@ -102,15 +110,3 @@ def _section(record: Record) -> Section:
             )
         ],
     )
-
-
-page = view(
-    title="Which rate do I start with?",
-    name=lambda record: record["target"],
-    sections=lambda record: [_section(record)],
-    trust=(
-        "Each rehearsal is the whole training in small: warm-up, hold and cool-down on the same batches, side by side. "
-        "It knows nothing of what comes later than it, and the band has the rates that did as well; it is "
-        "no confidence interval."
-    ),
-)

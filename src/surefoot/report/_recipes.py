@@ -10,7 +10,12 @@ SOURCES = {
 }
 
 
-def _scaling(advice: Record) -> Section:
+@view(
+    title="Which rate for another batch?",
+    trust="A rule that keeps the noise of a run alike, not a theorem: it holds where its reasons say, and a short run "
+    "at the new batch tells.",
+)
+def batch_scaling(advice: Record) -> Section:
     """The rate at the other batch, and what else changes with it, as one line to paste."""
     changed = {"lr": f"{advice['rate']:.6g}"}
     if advice["momentum"] is not None:
@@ -37,7 +42,12 @@ def _scaling(advice: Record) -> Section:
     )
 
 
-def _clipping(advice: Record) -> Section:
+@view(
+    title="Where should gradients be clipped?",
+    trust="A percentile of what was logged is a choice, not a theorem: it leaves typical steps alone and holds bursts "
+    "back. Where a run diverged, only the norms before that count.",
+)
+def clip(advice: Record) -> Section:
     own = advice["clip"]
     judged = [] if own is None else [(f"your cap of {number(own)}", f"would cut {advice['clip_cut']:.3g} of the steps")]
     return Section(
@@ -56,7 +66,12 @@ def _clipping(advice: Record) -> Section:
     )
 
 
-def _warming(advice: Record) -> Section:
+@view(
+    title="How long should the rate warm up?",
+    trust="Limits measured along a run are linear claims of that run, and another warm-up meets another curvature. "
+    "Adam's rule of thumb knows its own memory and nothing of the curvature.",
+)
+def warmup(advice: Record) -> Section:
     steps = advice["steps"]
     if steps is None:
         word, mood, code = "No warm-up length", "limit", ""
@@ -76,26 +91,3 @@ def _warming(advice: Record) -> Section:
         code=code,
         findings=advice["reasons"],
     )
-
-
-scaling = view(
-    title="Which rate for another batch?",
-    name=lambda advice: f"{advice['optimizer']}, batch {advice['batch']:g} to {advice['to']:g}",
-    sections=lambda advice: [_scaling(advice)],
-    trust="A rule that keeps the noise of a run alike, not a theorem: it holds where its reasons say, and a short run "
-    "at the new batch tells.",
-)
-clipping = view(
-    title="Where should gradients be clipped?",
-    name=lambda advice: f"{advice['steps']:,} gradient norms",
-    sections=lambda advice: [_clipping(advice)],
-    trust="A percentile of what was logged is a choice, not a theorem: it leaves typical steps alone and holds bursts "
-    "back. Where a run diverged, only the norms before that count.",
-)
-warming = view(
-    title="How long should the rate warm up?",
-    name=lambda advice: f"rate {number(advice['rate'])}",
-    sections=lambda advice: [_warming(advice)],
-    trust="Limits measured along a run are linear claims of that run, and another warm-up meets another curvature. "
-    "Adam's rule of thumb knows its own memory and nothing of the curvature.",
-)

@@ -48,7 +48,12 @@ def region_figure(region: Region) -> Drawing:
     return draw(paint, width=5.2, height=4.6, measured=True)
 
 
-def _section(region: Record) -> Section:
+@view(
+    title="Where is this method stable?",
+    trust="Exact for linear equations, from the method's coefficients. Of a nonlinear one it speaks at a point, by the "
+    "eigenvalues of the Jacobian there.",
+)
+def page(region: Record) -> Section:
     return Section(
         title=region["method"],
         word=f"Stable down to {number(-region['real_limit'], digits=8)}",
@@ -68,12 +73,3 @@ def _section(region: Record) -> Section:
             )
         ],
     )
-
-
-page = view(
-    title="Where is this method stable?",
-    name=lambda region: region["method"],
-    sections=lambda region: [_section(region)],
-    trust="Exact for linear equations, from the method's coefficients. Of a nonlinear one it speaks at a point, by the "
-    "eigenvalues of the Jacobian there.",
-)

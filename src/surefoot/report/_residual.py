@@ -36,24 +36,21 @@ def residual_figure(record: Record) -> Drawing:
     '<svg'
     """
     scalings = with_floats(record["scalings"])
-    return draw_row(
-        [
-            _panel(scalings, "forward", "depth: signal, relative to the start", "growth"),
-            _panel(scalings, "backward", "depth: gradient, relative to the end", ""),
-        ]
-    )
+    signal = _panel(scalings, "forward", "depth: signal, relative to the start")
+    gradient = _panel(scalings, "backward", "depth: gradient, relative to the end")
+    return draw_row([signal, gradient], "growth")
 
 
-def _panel(scalings: Sequence[Record], which: str, across: str, up: str) -> Callable[[Axes], None]:
+def _panel(scalings: Sequence[Record], which: str, label: str) -> Callable[[Axes], None]:
     def paint(axes: Axes) -> None:
         for scaling in scalings:
-            (color, marker), label = STYLES[scaling["label"]], f"{scaling['label']}, h = {scaling['scale']:.3g}"
+            (color, marker), name = STYLES[scaling["label"]], f"{scaling['label']}, h = {scaling['scale']:.3g}"
             # often all but equal to 1/sqrt(L): a band behind it
             band = {"lw": 6, "alpha": 0.35} if scaling["label"] == "bounded" else {}
-            _line(axes, scaling[which], color=color, marker=marker, ms=3.5, label=label, **band)
+            _line(axes, scaling[which], color=color, marker=marker, ms=3.5, label=name, **band)
             _line(axes, scaling[f"predicted_{which}"], color=color, ls="--", lw=1)
         log_axis(axes, "y")
-        axes.set(xlabel=across, ylabel=up)
+        axes.set_xlabel(label)
 
     return paint
 

@@ -19,29 +19,24 @@ MOST_POINTS, ROWS = 1200, 20
 
 def losses(run: Record) -> str:
     """Loss at every point; those that were taken back are marked."""
-    return _against_points(run, "loss", "loss")
+    trace = run["descent"]["trace"]
+    return _against_points(trace, [drawable(value) for value in trace["loss"]], "loss", connected=True)
 
 
 def gradient_norms(run: Record) -> str:
     """Gradient norm at every point."""
-    return _against_points(run, "gradient_norm", "gradient norm")
+    trace = run["descent"]["trace"]
+    norms = [drawable(value) for value in trace["gradient_norm"]]
+    return _against_points(trace, norms, "gradient norm", connected=True)
 
 
 def steps(run: Record) -> str:
     """Step to every point, with the limit of constant steps."""
     trace, limit = run["descent"]["trace"], run["limit"]
+    moves = [value if value > 0 else math.nan for value in map(drawable, trace["step"])]
     bound = [limit] if limit is not None and 0 < limit < math.inf else []
-
-    def paint(axes: Axes) -> None:
-        moves = [v if v > 0 else math.nan for v in map(drawable, trace["step"])]
-        fit_axis(axes, "y", [*(v for v in moves if not math.isnan(v)), *bound])
-        _points(axes, trace, moves, connected=False)
-        for value in bound:
-            axes.axhline(value, color=LIMIT, lw=1.4, label=f"limit {value:.4g}")
-        legend_above(axes, 3)
-        axes.set(xlabel="point", ylabel="step")
-
-    return draw(paint, measured=True)
+    lines = [(value, f"limit {value:.4g}", LIMIT, "-") for value in bound]
+    return _against_points(trace, moves, "step", lines, spanning=bound)
 
 
 def reaches(run: Record) -> str:
@@ -51,24 +46,26 @@ def reaches(run: Record) -> str:
         math.nan if not step * kappa > 0 else min(max(step * kappa, 1e-3), 1e3)
         for step, kappa in zip(trace["step"], trace["curvature"], strict=True)
     ]
-
-    def paint(axes: Axes) -> None:
-        fit_axis(axes, "y", [0.5, 4.0, *(v for v in values if not math.isnan(v))])
-        _points(axes, trace, values, connected=False)
-        axes.axhline(2.0, color=LIMIT, lw=1.4, label="2: as high as before")
-        axes.axhline(1.0, color=MUTED, lw=1.2, ls=":", label="1: the minimum")
-        legend_above(axes, 3)
-        axes.set(xlabel="point", ylabel="step × curvature along the move")
-
-    return draw(paint, measured=True)
+    lines = [(2.0, "2: as high as before", LIMIT, "-"), (1.0, "1: the minimum", MUTED, ":")]
+    return _against_points(trace, values, "step × curvature along the move", lines, spanning=[0.5, 4.0])
 
 
-def _section(run: Record) -> Section:
+@view(
+    title="How did the run go?",
+    trust=(
+        "The verdict is read off the run: the rate is fitted to its second half, and the moves still needed are an "
+        "extrapolation of it. The curvature along a move is its average, from the change of the gradient: exact "
+        "for a quadratic, local elsewhere. A limit is a claim about constant steps; for a problem whose curvature "
+        "varies it is a bound over all points, and the path may bear more."
+    ),
+    subject=lambda run: f"{run['problem']}, {run['rule']}",
+)
+def page(run: Record) -> list[Section]:
     descent, trace = run["descent"], run["descent"]["trace"]
     verdict = descent["verdict"]
     norm = number(descent["gradient_norm"], "not finite")
     points = spread(len(trace["loss"]), ROWS, powers=True)
-    return Section(
+    section = Section(
         title=run["problem"],
         about=run["rule"],
         word=verdict["ending"].capitalize(),
@@ -109,6 +106,7 @@ def _section(run: Record) -> Section:
             )
         ],
     )
+    return [section, *restoration(run)]
 
 
 def _row(trace: Record, k: int) -> tuple[str, ...]:
@@ -121,20 +119,29 @@ def _row(trace: Record, k: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _against_points(run: Record, key: str, label: str) -> str:
-    trace = run["descent"]["trace"]
-    values = [drawable(value) for value in trace[key]]
+def _against_points(
+    trace: Record,
+    values: Sequence[float],
+    label: str,
+    lines: Sequence[tuple[float, str, str, str]] = (),
+    *,
+    spanning: Sequence[float] = (),
+    connected: bool = False,
+) -> str:
+    """Values at the points of a run, with horizontal lines (height, name, colour, dash); NaN leaves a gap."""
 
     def paint(axes: Axes) -> None:
-        fit_axis(axes, "y", (v for v in values if not math.isnan(v)))
-        _points(axes, trace, values)
+        fit_axis(axes, "y", [*(value for value in values if not math.isnan(value)), *spanning])
+        _points(axes, trace, values, connected=connected)
+        for height, name, color, dash in lines:
+            axes.axhline(height, color=color, lw=1.4, ls=dash, label=name)
         legend_above(axes, 3)
         axes.set(xlabel="point", ylabel=label)
 
     return draw(paint, measured=True)
 
 
-def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bool = True) -> None:
+def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bool) -> None:
     """Accepted points as a line or dots, those taken back as crosses."""
     kept = [k for k, accepted in enumerate(trace["accepted"]) if accepted and not math.isnan(values[k])]
     back = [k for k, accepted in enumerate(trace["accepted"]) if not accepted and not math.isnan(values[k])]
@@ -145,16 +152,3 @@ def _points(axes: Axes, trace: Record, values: Sequence[float], *, connected: bo
     if back:
         axes.plot(back, [values[k] for k in back], "x", ms=5, mew=1.3, color=BAD, label="taken back")
     axes.set_xlim(0, max(len(values) - 1, 1) + 0.5)
-
-
-page = view(
-    title="How did the run go?",
-    name=lambda run: f"{run['problem']}, {run['rule']}",
-    sections=lambda run: [_section(run), *restoration(run)],
-    trust=(
-        "The verdict is read off the run: the rate is fitted to its second half, and the moves still needed are an "
-        "extrapolation of it. The curvature along a move is its average, from the change of the gradient: exact "
-        "for a quadratic, local elsewhere. A limit is a claim about constant steps; for a problem whose curvature "
-        "varies it is a bound over all points, and the path may bear more."
-    ),
-)

@@ -1,12 +1,11 @@
 """The view of sweeps: every number as text, and one figure for each."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from surefoot.records import with_floats
 from surefoot.report._canvas import (
     ACCENT,
     BAD,
@@ -22,7 +21,7 @@ from surefoot.report._canvas import (
 )
 from surefoot.report._code import line_of
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Record, Section, Table, view
+from surefoot.report._page import Cell, Figure, Record, Section, Table, as_record, view
 
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
@@ -44,7 +43,7 @@ def sweep_figure(sweep: Any) -> Drawing:
     Drawing
         An ``<svg>`` element.
     """
-    record: Record = with_floats(sweep if isinstance(sweep, Mapping) else sweep.to_dict())
+    record = as_record(sweep)
     outcomes = record["outcomes"]
     rates = [o["rate"] for o in outcomes]
 
@@ -90,7 +89,16 @@ def sweep_figure(sweep: Any) -> Drawing:
     return draw_stack(paints, (2.4, 1.0), width=7.8, height=4.6, above=0.2)
 
 
-def _section(sweep: Record) -> Section:
+@view(
+    title="Where does each rate lead?",
+    trust=(
+        "Each run is a real one, from the same start, with the gradient of all the data that was given. The "
+        "stability limit is a linear claim at the start: curvature changes on the way, so rates above it may do "
+        "well and rates below it fail. A period is seen within a tolerance; a run that still creeps, and one that "
+        "never repeats itself, show none."
+    ),
+)
+def page(sweep: Record) -> Section:
     outcomes = sweep["outcomes"]
     caption = (
         "The loss at the end of each run, coloured by its verdict, with the loss at the start dotted; below, the "
@@ -142,16 +150,3 @@ def _row(outcome: Record, limit: float) -> tuple[str | Cell, ...]:
         f"{outcome['period']}" if outcome["period"] else "-",
         Cell(outcome["ending"], mood=MOODS.get(outcome["ending"], "")),
     )
-
-
-page = view(
-    title="Where does each rate lead?",
-    name=lambda sweep: sweep["problem"],
-    sections=lambda sweep: [_section(sweep)],
-    trust=(
-        "Each run is a real one, from the same start, with the gradient of all the data that was given. The "
-        "stability limit is a linear claim at the start: curvature changes on the way, so rates above it may do "
-        "well and rates below it fail. A period is seen within a tolerance; a run that still creeps, and one that "
-        "never repeats itself, show none."
-    ),
-)

@@ -100,7 +100,15 @@ def _mark(axes: Axes, marks: Sequence[Sequence[Any]], *, named: bool) -> None:
             note_at_top(axes, step, "; ".join(texts), BAD, right=step < (low + high) / 2, line=line)
 
 
-def _section(answer: Record) -> Section:
+@view(
+    title="What became of the run?",
+    trust=(
+        "What the log shows is read off it. Causes are conclusions from that, ordered by how much speaks for them; "
+        "only a cause that the log shows by itself, such as a rate of 0, is called one without reserve. A log sees "
+        "what was logged: what happened between two rows, or in a quantity that was not written down, is not in it."
+    ),
+)
+def page(answer: Record) -> Section:
     certain = len(answer["causes"]) == 1 and answer["causes"][0]["certain"]
     causes = [f"{cause['word']}: {cause['says']}" for cause in answer["causes"]]
     figure = Figure(
@@ -123,15 +131,3 @@ def _section(answer: Record) -> Section:
         facts=[("", note) for note in answer["notes"]],
         figures=[figure] if answer["curves"] else [],
     )
-
-
-page = view(
-    title="What became of the run?",
-    name=lambda answer: answer["log"],
-    sections=lambda answer: [_section(answer)],
-    trust=(
-        "What the log shows is read off it. Causes are conclusions from that, ordered by how much speaks for them; "
-        "only a cause that the log shows by itself, such as a rate of 0, is called one without reserve. A log sees "
-        "what was logged: what happened between two rows, or in a quantity that was not written down, is not in it."
-    ),
-)

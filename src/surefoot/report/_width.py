@@ -1,6 +1,6 @@
 """The view of a width study: limits and best rates against width."""
 
-from typing import Any
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
@@ -61,7 +61,7 @@ def rates_against_width(study: Record) -> str:
     rates = [point[what] for point in study["points"] for what, *_ in CURVES]
     widths = [point["width"] for point in study["points"]]
 
-    def painter(name: str) -> Any:
+    def panel(name: str) -> Callable[[Axes], None]:
         points = sorted((p for p in study["points"] if p["parametrization"] == name), key=lambda p: p["width"])
 
         def paint(axes: Axes) -> None:
@@ -78,13 +78,7 @@ def rates_against_width(study: Record) -> str:
 
         return paint
 
-    panels = [painter(name) for name in study["slopes"]]
-
-    def first(axes: Axes) -> None:
-        panels[0](axes)
-        axes.set_ylabel("learning rate")
-
-    return draw_row([first, *panels[1:]])
+    return draw_row([panel(name) for name in study["slopes"]], "learning rate")
 
 
 def _title(parametrization: str) -> str:

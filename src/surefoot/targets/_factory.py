@@ -1,16 +1,9 @@
 """A user's own target: ``module:factory``, a function without arguments in an importable module."""
 
-import importlib
-import inspect
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from difflib import get_close_matches
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError, UnknownTarget
+from surefoot.errors import InvalidType, NotSymmetric, SurefootError
+from surefoot.factories import make
 from surefoot.targets._as_target import as_target
 from surefoot.targets._maps import Map
 from surefoot.targets._odes import ODE
@@ -22,7 +15,7 @@ def load_factory(name: str, rng: int = 0) -> Any:
     Parameters
     ----------
     name : str
-        ``module:factory``. The module is looked up in the current folder first, then as any import is.
+        ``module:factory``, as `surefoot.factories.make` takes it.
     rng : int
         Seed of whatever the target itself draws.
 
@@ -34,20 +27,12 @@ def load_factory(name: str, rng: int = 0) -> Any:
 
     Raises
     ------
-    UnknownTarget
-        If there is no such module, or nothing of that name in it.
-    InvalidInput
-        If importing the module or calling the factory raises, or the factory wants arguments.
+    UnknownTarget, InvalidInput
+        As `make` does.
     InvalidType
         If what it returns cannot be advised on.
     """
-    module_name, _, attribute = name.partition(":")
-    plain = all(part.isidentifier() for part in (*module_name.split("."), attribute))
-    # a module called py may be there, the name of a file is what people type
-    if not plain or module_name.endswith(".py"):
-        raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
-    with _current_folder_importable():
-        made = _call(_attribute(_import(module_name), attribute), name)
+    made = make(name)
     if isinstance(made, ODE | Map):
         return made
     if isinstance(made, str):
@@ -61,63 +46,3 @@ def load_factory(name: str, rng: int = 0) -> Any:
         ) from error
     except SurefootError as error:
         raise type(error)(f"{name}() returned a {type(made).__name__}: {error}") from error
-
-
-@contextmanager
-def _current_folder_importable() -> Generator[None]:
-    """As ``python -m`` does; a command that is a script has its own folder there instead."""
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
-def _import(module_name: str) -> ModuleType:
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise _failure(f"importing {module_name}", error) from error
-        raise UnknownTarget(
-            f"there is no module {module_name}; run the command from the folder that holds "
-            f"{module_name.replace('.', '/')}.py"
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise _failure(f"importing {module_name}", error) from error
-
-
-def _attribute(module: ModuleType, attribute: str) -> Any:
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        near = get_close_matches(attribute, [name for name in vars(module) if not name.startswith("_")], n=1)
-        hint = f"did you mean {near[0]}?" if near else "define a function of that name"
-        raise UnknownTarget(f"{module.__name__} has no {attribute}; {hint}") from error
-
-
-def _call(factory: Any, name: str) -> Any:
-    if not inspect.isroutine(factory) and not inspect.isclass(factory):
-        return factory
-    try:
-        inspect.signature(factory).bind()
-    except TypeError as error:
-        raise InvalidInput(
-            f"{name} must be callable without arguments ({error}); "
-            "give its parameters defaults, or wrap it in a function"
-        ) from error
-    except ValueError:
-        pass  # a builtin without a signature: the call will tell
-    try:
-        return factory()
-    except SurefootError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _failure(f"{name}()", error) from error
-
-
-def _failure(what: str, error: BaseException) -> InvalidInput:
-    message = " ".join(str(error).split())
-    return InvalidInput(f"{what} raised {type(error).__name__}{': ' if message else ''}{message}")

@@ -86,9 +86,11 @@ def load_problem(
     -------
     Problem
 
-    Notes ----- Every error is a `SurefootError` that names the file: `UnknownTarget` if it is not there,
-    else `InvalidInput` if it cannot be read, does not hold what the loss needs, or no loss was said where
-    there is a choice, and `InvalidType` if its entries are not real numbers.
+    Notes
+    -----
+    Every error is a `SurefootError` that names the file: `UnknownTarget` if it is not there, else `InvalidInput` if it
+    cannot be read, does not hold what the loss needs, or no loss was said where there is a choice, and `InvalidType` if
+    its entries are not real numbers.
     """
     if loss is not None and loss not in LOSSES:
         raise InvalidInput(f"unknown loss {loss!r}; choose one of {', '.join(LOSSES)}")

@@ -1,7 +1,7 @@
 """Rows for networks in training."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,8 +12,8 @@ from surefoot.targets._entry import Entry, Option
 RESNET = re.compile(r"resnet-mlp-(\d{1,9})")
 
 
-def _builder(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
-    """A builder by the name of its factory in `surefoot.training`, imported when something is built."""
+def _network(name: str, factory: str, summary: str, extras: str = "training,data", **more: Any) -> Entry:
+    """A row, by the name of its factory in `surefoot.training`, which is imported when something is built."""
 
     def build(rng: int, **options: Any) -> tuple[Any, ...]:
         try:
@@ -26,7 +26,7 @@ def _builder(factory: str, extras: str) -> Callable[..., tuple[Any, ...]]:
             ) from error
         return (make(rng=rng, **options),)
 
-    return build
+    return Entry(name=name, kind="network", summary=summary, build=build, **more)
 
 
 def _resnet(name: str) -> Mapping[str, Any] | None:
@@ -35,42 +35,38 @@ def _resnet(name: str) -> Mapping[str, Any] | None:
 
 
 NETWORKS = (
-    Entry(
-        name="digits",
-        kind="network",
-        summary="a small neural network on images of handwritten digits: SGD, momentum, Adam",
-        build=_builder("digits_task", "training,data"),
+    _network(
+        "digits",
+        "digits_task",
+        "a small neural network on images of handwritten digits: SGD, momentum, Adam",
     ),
-    Entry(
-        name="mnist1d-cnn",
-        kind="network",
-        summary="a convolutional network on one-dimensional signals in ten classes, generated",
-        build=_builder("mnist1d_cnn_task", "training"),
+    _network(
+        "mnist1d-cnn",
+        "mnist1d_cnn_task",
+        "a convolutional network on one-dimensional signals in ten classes, generated",
+        "training",
     ),
-    Entry(
-        name="char-transformer",
-        kind="network",
-        summary="a small transformer that predicts the next character of Python's documentation",
-        build=_builder("char_transformer_task", "training"),
+    _network(
+        "char-transformer",
+        "char_transformer_task",
+        "a small transformer that predicts the next character of Python's documentation",
+        "training",
     ),
-    Entry(
-        name="digits-rnn",
-        kind="network",
-        summary="an LSTM that reads the images of digits row by row",
-        build=_builder("digits_rnn_task", "training,data"),
+    _network(
+        "digits-rnn",
+        "digits_rnn_task",
+        "an LSTM that reads the images of digits row by row",
     ),
-    Entry(
-        name="resnet-mlp",
-        kind="network",
-        summary="a residual MLP on the images of digits, 16 blocks; resnet-mlp-64 has 64, and so on from 4 to 256",
-        build=_builder("resnet_mlp_task", "training,data"),
+    _network(
+        "resnet-mlp",
+        "resnet_mlp_task",
+        "a residual MLP on the images of digits, 16 blocks; resnet-mlp-64 has 64, and so on from 4 to 256",
         options=(Option(name="depth", type=int, metavar="N", help="the number of residual blocks [16]"),),
         recognise=_resnet,
     ),
-    Entry(
-        name="wide-mlp",
-        kind="network",
-        summary="how the rate must change with width: a ReLU network on digits in three parametrisations",
-        build=_builder("wide_mlp_task", "training,data"),
+    _network(
+        "wide-mlp",
+        "wide_mlp_task",
+        "how the rate must change with width: a ReLU network on digits in three parametrisations",
     ),
 )

@@ -26,15 +26,16 @@ class ODE:
     ----------
     name : str
         What to call it; of a built-in one, what to type after ``ode:``.
-    summary : str
-        One line.
     fun : callable
+        (t, y) to y'.
     y0 : array, shape (n,)
     span : (t0, t1)
     sparsity : callable or None
         Makes the pattern of the Jacobian, a sparse matrix; called only when it is needed.
     rtol : float
         An accuracy that makes sense for it.
+    summary : str
+        A line about it, shown beside its name.
 
     Raises
     ------
@@ -44,7 +45,7 @@ class ODE:
     Examples
     --------
     >>> from surefoot.targets import ODE
-    >>> decay = ODE("decay", "y' = -50 y", lambda t, y: -50 * y, [1.0], (0.0, 1.0))
+    >>> decay = ODE("decay", lambda t, y: -50 * y, [1.0], (0.0, 1.0))
     >>> decay.kind, decay.y0.shape
     ('ode', (1,))
     """
@@ -52,12 +53,12 @@ class ODE:
     kind: ClassVar[Kind] = "ode"
 
     name: str
-    summary: str
     fun: Callable[[float, Array], ArrayLike]
     y0: ArrayLike
     span: tuple[float, float]
     sparsity: Callable[[], Any] | None = None
     rtol: float = 1e-4
+    summary: str = ""
 
     def __post_init__(self) -> None:
         start: NDArray[np.float64] = real_array(self.y0, "y0")
@@ -95,7 +96,8 @@ class ODE:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise InvalidInput(f"a Jacobian is square; got shape {matrix.shape}")
         first = np.ones(len(matrix)) if start is None else start
-        return cls(name, f"y' = J y, {len(matrix)} unknowns", lambda _, y: matrix @ y, first, (0.0, end))
+        summary = f"y' = J y, {len(matrix)} unknowns"
+        return cls(name, lambda _, y: matrix @ y, first, (0.0, end), summary=summary)
 
     def diagnose(self, *, rtol: float | None = None, atol: float | None = None) -> Diagnosis:
         """`surefoot.diagnose` on the whole span, with its own accuracy unless told otherwise."""
@@ -112,22 +114,14 @@ def _robertson() -> ODE:
         return [merge - slow, slow - merge - fast, fast]
 
     summary = "three chemical reactions with rates nine orders of magnitude apart"
-    return ODE("robertson", summary, fun, np.asarray([1.0, 0.0, 0.0]), (0.0, 40.0))
+    return ODE("robertson", fun, [1.0, 0.0, 0.0], (0.0, 40.0), summary=summary)
 
 
 def _van_der_pol(mu: float, end: float, name: str, summary: str) -> ODE:
     def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
         return [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
 
-    return ODE(name, summary, fun, np.asarray([2.0, 0.0]), (0.0, end))
-
-
-def _van_der_pol_mild() -> ODE:
-    return _van_der_pol(1.0, 20.0, "van-der-pol", "an oscillator with nonlinear damping, mu = 1: not stiff")
-
-
-def _van_der_pol_stiff() -> ODE:
-    return _van_der_pol(1000.0, 2000.0, "van-der-pol-1000", "the same with mu = 1000: slow drift, sudden jumps, stiff")
+    return ODE(name, fun, [2.0, 0.0], (0.0, end), summary=summary)
 
 
 def _brusselator() -> ODE:
@@ -151,7 +145,8 @@ def _brusselator() -> ODE:
         bands: Any = [np.ones(2 * n - abs(k)) for k in range(-2, 3)]
         return diags_array(bands, offsets=list(range(-2, 3)))
 
-    return ODE("brusselator-1d", "reaction and diffusion on a line, 128 unknowns", fun, start, (0.0, 10.0), pattern)
+    summary = "reaction and diffusion on a line, 128 unknowns"
+    return ODE("brusselator-1d", fun, start, (0.0, 10.0), pattern, summary=summary)
 
 
 def _heat() -> ODE:
@@ -163,7 +158,7 @@ def _heat() -> ODE:
         return scale * (np.append(0.0, u[:-1]) - 2 * u + np.append(u[1:], 0.0))
 
     start = np.sin(np.pi * x) + 0.2 * np.sin(8 * np.pi * x)
-    return ODE("heat-1d", "heat conduction in a rod, 200 unknowns: stiff and real", fun, start, (0.0, 0.2))
+    return ODE("heat-1d", fun, start, (0.0, 0.2), summary="heat conduction in a rod, 200 unknowns: stiff and real")
 
 
 def _kepler() -> ODE:
@@ -172,15 +167,16 @@ def _kepler() -> ODE:
         return [y[2], y[3], -y[0] / cube, -y[1] / cube]
 
     e = 0.6
-    start = np.asarray([1 - e, 0.0, 0.0, ((1 + e) / (1 - e)) ** 0.5])
-    return ODE("kepler", "two bodies, eccentricity 0.6, one orbit: oscillation, no decay", fun, start, (0.0, 2 * np.pi))
+    start = [1 - e, 0.0, 0.0, ((1 + e) / (1 - e)) ** 0.5]
+    summary = "two bodies, eccentricity 0.6, one orbit: oscillation, no decay"
+    return ODE("kepler", fun, start, (0.0, 2 * math.pi), summary=summary)
 
 
 def _lorenz() -> ODE:
     def fun(t: float, y: Array) -> list[float]:  # noqa: ARG001
         return [10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
 
-    return ODE("lorenz", "the butterfly: chaos, growth without stiffness", fun, np.asarray([1.0, 1.0, 1.0]), (0.0, 5.0))
+    return ODE("lorenz", fun, [1.0, 1.0, 1.0], (0.0, 5.0), summary="the butterfly: chaos, growth without stiffness")
 
 
 def _fast_slow() -> ODE:
@@ -189,7 +185,7 @@ def _fast_slow() -> ODE:
         return [-exchange - 0.1 * y[0], exchange - 0.5 * y[1]]
 
     summary = "a fast exchange between two species that decay slowly: stiff after a thousandth of the time"
-    return ODE("fast-slow", summary, fun, np.asarray([1.0, 0.0]), (0.0, 5.0))
+    return ODE("fast-slow", fun, [1.0, 0.0], (0.0, 5.0), summary=summary)
 
 
 def _moon() -> ODE:
@@ -206,27 +202,24 @@ def _moon() -> ODE:
         return np.concatenate([v, w, pull_p, pull_m - pull_p])
 
     around = (planet / distance) ** 0.5
-    start = np.asarray([1.0, 0.0, distance, 0.0, 0.0, 1.0, 0.0, around])
+    start = [1.0, 0.0, distance, 0.0, 0.0, 1.0, 0.0, around]
     summary = "a star, a planet and its close moon: fast and slow oscillation, which is not stiffness"
-    return ODE("star-and-moon", summary, fun, start, (0.0, 0.2), rtol=1e-7)
+    return ODE("star-and-moon", fun, start, (0.0, 0.2), rtol=1e-7, summary=summary)
 
 
-def _entry(equation: ODE) -> Entry:
-    # an equation is frozen, so that one object serves every caller
-    return Entry(name=PREFIX + equation.name, kind="ode", summary=equation.summary, build=lambda _: (equation,))
-
-
+EQUATIONS = (
+    _robertson(),
+    _van_der_pol(1.0, 20.0, "van-der-pol", "an oscillator with nonlinear damping, mu = 1: not stiff"),
+    _van_der_pol(1000.0, 2000.0, "van-der-pol-1000", "the same with mu = 1000: slow drift, sudden jumps, stiff"),
+    _brusselator(),
+    _heat(),
+    _kepler(),
+    _lorenz(),
+    _fast_slow(),
+    _moon(),
+)
+# An equation is frozen, so that one object serves every caller.
 ODES = tuple(
-    _entry(make())
-    for make in (
-        _robertson,
-        _van_der_pol_mild,
-        _van_der_pol_stiff,
-        _brusselator,
-        _heat,
-        _kepler,
-        _lorenz,
-        _fast_slow,
-        _moon,
-    )
+    Entry(name=PREFIX + each.name, kind="ode", summary=each.summary, build=lambda _, each=each: (each,))
+    for each in EQUATIONS
 )

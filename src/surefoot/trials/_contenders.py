@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, NotSmooth
+from surefoot.errors import InvalidInput, InvalidType, NotSmooth, UnknownTarget
+from surefoot.factories import make
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.problems import Problem
 from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
@@ -44,7 +46,9 @@ def contender(name: str, known: Known) -> Contender:
     Parameters
     ----------
     name : str
-        A rule's name (see `surefoot.rules.named_rule`), ``fista``, ``nesterov`` or ``heavy-ball``.
+        A rule's name (see `surefoot.rules.named_rule`), ``fista``, ``nesterov``, ``heavy-ball``, or ``module:factory``
+        of your own (see `surefoot.factories.make`), which returns a rule, a method (taken at its best step for mu and
+        L), or both, (rule, method).
     known : Known
         Facts about the problem that a rule may use.
 
@@ -56,8 +60,19 @@ def contender(name: str, known: Known) -> Contender:
     ------
     InvalidInput
         If there is none of that name, its argument is wrong, or it needs a fact that is not known.
+    InvalidType
+        If a factory returns anything else.
     """
-    given = parse_name(name, {rule.name: rule.argument for rule in named_rules()} | dict.fromkeys(MOMENTUM, "MOMENTUM"))
+    takes = {rule.name: rule.argument for rule in named_rules()} | dict.fromkeys(MOMENTUM, "MOMENTUM")
+    word, _, attribute = name.partition(":")
+    if word not in takes and attribute.isidentifier():
+        try:
+            return Contender(name, *_own(name, known))
+        except UnknownTarget as error:
+            # constnat:safe is no module of anybody's but a name of ours misspelt, of which the parser says so
+            if not isinstance(error.__cause__, ModuleNotFoundError) or not get_close_matches(word, takes, n=1):
+                raise
+    given = parse_name(name, takes)
     if given.word in MOMENTUM:
         rule, method = MOMENTUM[given.word][1](given, known)
         return Contender(name, rule, method)
@@ -103,17 +118,44 @@ def _smooth(problem: Problem) -> bool:
     return True
 
 
+def _own(name: str, known: Known) -> tuple[Rule, Method]:
+    """What a user's factory makes: a rule, a method, or both."""
+    if known.first is not None:
+        raise InvalidInput(f"{name} says its own steps, and a step was given as well; leave it out")
+    made = make(name)
+    if isinstance(made, Rule):
+        return made, GradientDescent()
+    if isinstance(made, Method):
+        return Constant(step=made.best_step(*_curvature_ends(name, known))[0]), made
+    match made:
+        case (Rule() as rule, Method() as method):
+            return rule, method
+        case _:
+            raise InvalidType(
+                f"{name}() returned a {type(made).__name__}; return a rule, a method, or the two, (rule, method)"
+            )
+
+
+def _curvature_ends(name: str, known: Known) -> tuple[float, float]:
+    """The smallest and the largest curvature, mu and L.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not both known to be above 0.
+    """
+    if known.largest is None or not known.smallest:
+        raise InvalidInput(f"{name} is told mu and L, which are not both known here to be above 0; try fista or auto")
+    return known.smallest, known.largest
+
+
 def _fista(name: Name, known: Known) -> tuple[Rule, Method]:
     return Constant(step=step_of(replace(name, argument=name.argument or "safe"), known)), FISTA()
 
 
 def _momentum(name: Name, known: Known, kind: type[Nesterov] | type[HeavyBall]) -> tuple[Rule, Method]:
     """The method with the momentum that was typed, or the best one, at its best step."""
-    if known.largest is None or not known.smallest:
-        raise InvalidInput(
-            f"{name.word} is told mu and L, which are not both known here to be above 0; try fista or auto"
-        )
-    mu, top = known.smallest, known.largest
+    mu, top = _curvature_ends(name.word, known)
     if name.argument:
         momentum = parse_number(name.argument, f"{name.word} takes its momentum, a number in [0, 1)")
         method = kind(momentum)

@@ -144,15 +144,14 @@ class Race(Table):
     def __str__(self) -> str:
         heading = ("rule", *(f"gradients to {gap:g}" for gap in GAPS), "final gap", "time", "verdict")
         lines = [
-            f"{self.problem}: a race of {len(self.entries)}",
+            self.finding,
+            f"  for {self.problem}: a race of {len(self.entries)}",
             f"  f at the start {self.initial:.6g}; f* {self.least.value:.10g} ({self._trust})",
             "",
             *align([heading, *(self._row(entry) for entry in self.entries)]),
-            "",
-            f"  {self.finding}",
         ]
-        lines += [f"  {e.name}: {e.stopped}" for e in self.entries if e.stopped]
-        return "\n".join(lines)
+        stopped = [f"  {e.name}: {e.stopped}" for e in self.entries if e.stopped]
+        return "\n".join([*lines, *([""] if stopped else []), *stopped])
 
     def _row(self, entry: Entry) -> tuple[str, ...]:
         counts = [str(n) if (n := entry.reached(gap)) else f"> {entry.gradients}" for gap in GAPS]

@@ -94,15 +94,17 @@ class Run(Record):
                 _brief(trace.step[k] * trace.curvature[k]), note,
             ))  # fmt: skip
         limit = "" if self.limit is None else f"; stable below {self.limit:.4g} ({self.limit_is})"
+        ending = run.verdict.ending
         return "\n".join([
-            f"{self.problem}: {self.rule}",
+            f"{ending}: {run.stopped}, loss {run.loss:.8g}, gradient norm {run.gradient_norm:.3g} "
+            f"after {run.evaluations} gradients",
+            f"  for {self.problem}: {self.rule}",
             f"  {self.method}{limit}",
             *([f"  for f = {self.loss_is}"] if self.loss_is else []),
             "",
             *align(rows),
             "",
-            f"  {run.stopped}: loss {run.loss:.8g}, gradient norm {run.gradient_norm:.3g}, {run.evaluations} gradients",
-            *(f"  {finding}" for finding in self.findings),
+            *(f"  {finding.removeprefix(f'{ending}: ')}" for finding in self.findings),
         ])  # fmt: skip
 
     def derived(self) -> Mapping[str, Any]:

@@ -135,12 +135,11 @@ class Sweep(Table):
         ]
         clipped = "" if self.clip is None else f", gradients cut to the norm {self.clip:g}"
         return "\n".join([
-            self.problem,
+            self.finding,
+            f"  for {self.problem}",
             f"  {self.method}{clipped}, {self.steps} steps from the loss {self.initial:.6g}",
             "",
             *align(rows),
-            "",
-            f"  {self.finding}",
         ])  # fmt: skip
 
     def rows(self) -> Iterator[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
-__all__ = ["MOST_RUNS", "assess", "score", "search", "suggestion", "usable_range"]
+__all__ = ["MOST_RUNS", "SAME_FLOOR", "assess", "score", "search", "suggestion", "usable_range"]
 
 Rate = TypeVar("Rate", int, float)
 

@@ -83,7 +83,7 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
             f"{file.name}: no column of a loss, a gradient norm or a rate among {abridge(columns, 20)}; "
-            "name it with --loss, --norm or --rate"
+            "name it with loss=, norm= or rate= (--loss, --norm, --rate)"
         )
     run = run_of(curves, entropy)
     looks = [look_at_numbers(run), look_at_stability(run), look_at_progress(run), _resumes(run)]

@@ -75,13 +75,12 @@ class TrainingRun(Record):
         rows += [_row(self.moments[i]) for i in spread(len(self.moments), ROWS)]
         against = "" if self.constant is None else f" (a constant: {self.constant:.4g})"
         return "\n".join([
-            f"{self.task}: {self.optimizer}, {self.rule}",
+            f"{self.ending}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
+            f"  for {self.task}: {self.optimizer}, {self.rule}",
             f"  {len(self.moments)} updates in {self.seconds:.2g} s",
             "",
             *align(rows),
-            "",
-            f"  {self.ending}: loss on all data {self.initial:.6g} -> {self.final:.6g}{against}",
-            *(f"  {finding}" for finding in self.findings),
+            *(["", *(f"  {finding}" for finding in self.findings)] if self.findings else []),
         ])  # fmt: skip
 
     def derived(self) -> Mapping[str, Any]:
