@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surefoot.checks import Range, real_array
-from surefoot.errors import InvalidInput, NotFinite, NotRepeatable
+from surefoot.checks import Range
+from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 from surefoot.problems.trial_points import attempt
-from surefoot.spectra.measured.jacobian import Fun, check_fun
+from surefoot.spectra.measured.jacobian import Fun, check_fun, check_point, evaluate_twice
 
 # By SciPy's convention: no estimate of a step's error is more accurate than a hundred rounding errors of its terms.
 LEAST_RTOL = 100 * 2.0**-52
@@ -32,22 +32,12 @@ class Start:
 
     @classmethod
     def checked(cls, fun: Fun, span: Sequence[float], y0: ArrayLike) -> "Start":
-        y = real_array(y0, "y0")
-        if y.ndim != 1 or y.size == 0:
-            raise InvalidInput(f"y0 must be a vector with at least one entry; got shape {y.shape}")
-        if not np.isfinite(y).all():
-            raise NotFinite("y0 has NaN or infinite entries")
+        y = check_point(y0, "y0")
         if len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf:
             raise InvalidInput(f"span must be (t0, t1) with t0 < t1, finite; got {span!r}")
-        y, t0, t1 = y.copy(), float(span[0]), float(span[1])
+        t0, t1 = float(span[0]), float(span[1])
         call = check_fun(fun, y.size)
-        value = call(t0, y)
-        if not np.array_equal(call(t0, y), value):
-            raise NotRepeatable(
-                "fun gave two different answers at the start; it must depend on t and y alone (no counters, caches of "
-                "previous calls, or random numbers)"
-            )
-        return cls(call, t0, t1, y, value)
+        return cls(call, t0, t1, y, evaluate_twice(call, t0, y))
 
     def flow(self, step: float) -> Any:
         """The state with the time as its last entry, to the step times its derivative; nan where fun raises."""

@@ -1,4 +1,4 @@
-"""How sharp is the problem? Extreme eigenvalues as intervals that say how far they can be trusted."""
+"""Extreme eigenvalues of matrices and operators, as intervals with the certainty of each end."""
 
 from surefoot.spectra.enclosed import advection, gershgorin, gram_ends, heat, norm_bound, stencil, wave
 from surefoot.spectra.measured import (

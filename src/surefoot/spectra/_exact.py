@@ -1,36 +1,42 @@
-"""All eigenvalues, where the matrix is at hand and small enough that this is the cheap way."""
+"""All eigenvalues of a matrix whose entries are stored and that is small enough to factorise."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.operators import Array, Matrix, Operator
 
-# Multiply-adds that an exact factorisation may cost: about two seconds on one core.
+# Multiply-adds that a factorisation may cost: about two seconds on one core.
 EXACT_WORK = 1e10
 EPS = float(np.finfo(np.float64).eps)
 
 
 def symmetric_eigenvalues(operator: Operator) -> NDArray[np.float64] | None:
-    """Ascending eigenvalues of a symmetric operator, or None where that would cost too much.
+    """Ascending eigenvalues of a symmetric operator; None if they would cost too much.
 
     A Gram product goes through the singular values of its factor, which keeps the small ones: eigenvalues of F'F lose
     everything below eps * lambda_max, squared singular values only below eps^2 * lambda_max. Values at rounding level
-    are set to zero, so that a sign is never read off noise.
+    are set to zero, since their sign would be noise.
     """
     if operator.factor is not None:
-        singular = _singular_values(operator.factor)
-        return None if singular is None else np.sort(np.concatenate([singular**2, _zeros(operator, singular)]))
-    matrix = operator.entries
-    if matrix is None or operator.shape[0] ** 3 > EXACT_WORK:
+        m, n = operator.factor.shape
+        if operator.factor.entries is None or m * n * min(m, n) > EXACT_WORK:
+            return None
+        from scipy.linalg import svdvals
+
+        singular = np.asarray(svdvals(dense(operator.factor.entries)))
+        singular = clear_noise(singular, max(m, n) * EPS * singular.max(initial=0.0))
+        # F'F has n eigenvalues and F at most m singular values: the other eigenvalues are 0
+        return np.sort(np.concatenate([singular**2, np.zeros(n - singular.size)]))
+    if operator.entries is None or operator.shape[0] ** 3 > EXACT_WORK:
         return None
     from scipy.linalg import eigvalsh
 
-    values = np.asarray(eigvalsh(dense(matrix)), dtype=np.float64)
-    return _without_noise(values, len(values) * EPS)
+    values = np.asarray(eigvalsh(dense(operator.entries)), dtype=np.float64)
+    return clear_noise(values, len(values) * EPS * np.abs(values).max(initial=0.0))
 
 
 def eigenvalues(matrix: Matrix) -> Array | None:
-    """Eigenvalues of a square matrix, complex, ordered by real part; None where that would cost too much.
+    """Eigenvalues of a square matrix, complex, ordered by real part; None if they would cost too much.
 
     Real and imaginary parts at rounding level are set to zero.
     """
@@ -39,31 +45,15 @@ def eigenvalues(matrix: Matrix) -> Array | None:
     from scipy.linalg import eigvals
 
     values = np.asarray(eigvals(dense(matrix)))
-    size = np.abs(values).max(initial=0.0) * len(values) * EPS
-    real = np.where(np.abs(values.real) <= size, 0.0, values.real)
-    imaginary = np.where(np.abs(values.imag) <= size, 0.0, values.imag)
-    return np.sort_complex(real + 1j * imaginary)
+    noise = np.abs(values).max(initial=0.0) * len(values) * EPS
+    return np.sort_complex(clear_noise(values.real, noise) + 1j * clear_noise(values.imag, noise))
 
 
-def _singular_values(factor: Operator) -> NDArray[np.float64] | None:
-    m, n = factor.shape
-    if factor.entries is None or m * n * min(m, n) > EXACT_WORK:
-        return None
-    from scipy.linalg import svdvals
-
-    return _without_noise(np.asarray(svdvals(dense(factor.entries))), max(m, n) * EPS)
-
-
-def _zeros(operator: Operator, singular: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The eigenvalues of F'F beyond the rank that F's rows allow."""
-    return np.zeros(operator.shape[0] - singular.size)
-
-
-def _without_noise(values: NDArray[np.float64], relative: float) -> NDArray[np.float64]:
-    noise = relative * np.abs(values).max(initial=0.0)
+def clear_noise(values: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """The values, those no larger than `noise` set to 0."""
     return np.where(np.abs(values) <= noise, 0.0, values)
 
 
 def dense(matrix: Matrix) -> Array:
-    """The entries of a matrix, sparse or not, as an array."""
+    """The entries of a dense or sparse matrix as an array."""
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)

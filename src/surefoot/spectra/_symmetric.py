@@ -1,4 +1,4 @@
-"""What the tools for symmetric operators take."""
+"""The argument of functions that need a symmetric operator."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from surefoot.operators.extremes import refuse_extremes
 
 
 def symmetric_operator(source: Any) -> Operator:
-    """The source as a square operator that is not known to be asymmetric."""
+    """The source as a square operator; refused if it is known not to be symmetric."""
     operator = as_operator(source, kind="curvature")
     refuse_extremes(operator)
     m, n = operator.shape

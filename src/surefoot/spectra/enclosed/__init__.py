@@ -1,4 +1,4 @@
-"""Bounds that cost no product: from entries, symbols and closed forms."""
+"""Bounds that need no product: from entries, symbols and closed forms."""
 
 from surefoot.spectra.enclosed._entries import gershgorin, norm_bound
 from surefoot.spectra.enclosed._stencils import advection, heat, stencil, wave

@@ -1,4 +1,4 @@
-"""Deterministic enclosures from the entries of a matrix: no product, no probability."""
+"""Deterministic bounds on eigenvalues and norms from the entries of a matrix."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def gershgorin(matrix: Matrix) -> tuple[float, float]:
 
         min_i (Re a_ii - R_i) <= Re lambda <= max_i (Re a_ii + R_i),    R_i = sum_{j != i} |a_ij|
 
-    (Gershgorin 1931; for a matrix that is not Hermitian, of its Hermitian part, which bounds the real parts.)
+    (Gershgorin 1931. For a matrix that is not Hermitian, that of its Hermitian part, which bounds the real parts.)
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def gershgorin(matrix: Matrix) -> tuple[float, float]:
 
 @checked
 def norm_bound(matrix: Matrix) -> float:
-    """An upper bound on the spectral norm: the least of the Frobenius norm and sqrt(||A||_1 ||A||_inf).
+    """An upper bound on the spectral norm: the smaller of the Frobenius norm and sqrt(||A||_1 ||A||_inf).
 
     (Golub, Van Loan 2013, section 2.3.)
 
@@ -59,10 +59,7 @@ def norm_bound(matrix: Matrix) -> float:
     largest = float(magnitudes.max())
     if largest == 0.0:
         return 0.0
-    # scaled, so that squares neither overflow nor vanish
-    frobenius = largest * float(
-        np.sqrt(
-            ((magnitudes / largest) ** 2 if not hasattr(matrix, "tocsr") else (magnitudes / largest).power(2)).sum()
-        )
-    )
+    # scaled, so that squares neither overflow nor vanish; roots before the product for the same reason
+    values = magnitudes.data if hasattr(matrix, "tocsr") else magnitudes
+    frobenius = largest * float(np.linalg.norm(values / largest))
     return min(float(np.sqrt(column_sums.max()) * np.sqrt(row_sums.max())), frobenius)

@@ -1,6 +1,6 @@
-"""Convolution one axis at a time: a separable kernel's factors, and the exact norms of each as a banded matrix.
+"""Separable convolutions: the factors of a kernel, and the extreme singular values of each as a banded matrix.
 
-A = A_1 (x) ... (x) A_d has the products of its factors' singular values, under any boundary.
+The singular values of A = A_1 (x) ... (x) A_d are the products of those of its factors, under any boundary.
 """
 
 import numpy as np
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 from surefoot.operators import Convolution, Matrix
 
 EPS = float(np.finfo(np.float64).eps)
-# A kernel this close to rank one, relative to its largest entry, is a product that was rounded, once in each axis'
-# normalisation and once in the product; 64 leaves room for a kernel that was scaled as well.
+# A kernel this close to rank one, relative to its largest entry, is a rounded product: it was rounded once in each
+# axis' normalisation and once in the product; 64 leaves room for a kernel that was scaled as well.
 RANK_ONE = 64 * EPS
 # Larger matrices are bisected with Cholesky factorisations, O(N taps^2) each, instead of solved in O(N^2 taps). The two
-# take as long near 1000; only a solve gives the least eigenvalue too.
+# cost the same near 1000; only a solve gives the smallest eigenvalue too.
 SOLVE_LIMIT = 1024
-# Relative width at which bisection stops: above the rounding of a factorisation.
+# Relative width at which bisection stops: above the rounding error of a factorisation.
 BISECTED = 1e-12
 
 Ends = tuple[float, float, float, float]
 
 
 def factors_of(kernel: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
-    """One-dimensional factors, one for each axis, whose outer product the kernel is; None if it is none.
+    """One-dimensional factors, one for each axis, whose outer product is the kernel; None if there are none.
 
-    Read off the lines through the largest entry.
+    They are the lines through the largest entry, where division loses least.
     """
     peak = np.unravel_index(int(np.argmax(np.abs(kernel))), kernel.shape)
     top = float(kernel[peak])
@@ -40,10 +40,10 @@ def factors_of(kernel: NDArray[np.float64]) -> list[NDArray[np.float64]] | None:
 
 
 def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -> Ends:
-    """Least and largest squared singular value along one axis, each as (lower, upper); equal ends are exact.
+    """Smallest and largest squared singular value along one axis, each as (lower, upper); equal ends are exact.
 
-    Symmetric Toeplitz matrices (zero boundary, even factor) go through their own eigenvalues, everything else through
-    the banded A'A.
+    A symmetric Toeplitz matrix (zero boundary, even factor) is solved for its own eigenvalues, any other for those of
+    the banded A'A, which loses the small ones.
     """
     size = operator.image_shape[axis]
     if factor.size == 1:
@@ -57,7 +57,7 @@ def banded_ends(operator: Convolution, factor: NDArray[np.float64], axis: int) -
             values = np.maximum(_banded_eigenvalues(matrix.T @ matrix), 0.0)
         largest = float(values.max())
         least = float(values.min())
-        # relative to the largest, the least is known to rounding only
+        # the smallest is known up to rounding relative to the largest
         noise = size * EPS * largest
         return max(least - noise, 0.0) if least <= noise else least, max(least, noise), largest, largest
     gram = (matrix.T @ matrix).tocsr()
@@ -94,11 +94,12 @@ def _banded_eigenvalues(matrix: Matrix) -> NDArray[np.float64]:
 
 
 def _top_by_bisection(gram: Matrix) -> tuple[float, float]:
-    """The largest eigenvalue by inertia: t I - A'A has a Cholesky factor if, and only if, t is above it."""
+    """The largest eigenvalue by inertia: t I - A'A has a Cholesky factor if and only if t is above it."""
     from scipy.linalg import LinAlgError, cholesky_banded
 
     bands = -_bands(gram)
-    lower = float(-bands[0].min())  # a diagonal entry is a Rayleigh quotient
+    # a diagonal entry is a Rayleigh quotient, a row sum Gershgorin's bound
+    lower = float(-bands[0].min())
     upper = float(np.abs(gram).sum(axis=1).max()) * (1 + BISECTED)
     while upper - lower > BISECTED * upper:
         middle = 0.5 * (lower + upper)
@@ -109,6 +110,6 @@ def _top_by_bisection(gram: Matrix) -> tuple[float, float]:
             upper = middle
         except LinAlgError:
             lower = middle
-    # the factorisation itself is exact for a matrix that is off by its rounding
+    # the computed factor is exact for a matrix that differs from this one by its rounding (backward stability)
     slack = 16 * len(bands) * EPS * upper
     return lower - slack, upper + slack

@@ -1,22 +1,27 @@
-"""Spectra of finite-difference operators from their symbols: CFL conditions without a matrix."""
+"""Spectra of finite-difference operators from their symbols: CFL conditions without forming a matrix."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked, real_array
+from surefoot.checks import Range, checked, real_array
 from surefoot.errors import InvalidInput
+from surefoot.spectra._exact import clear_noise
 from surefoot.spectra.types import Bounds, Spectrum
 
-# Angles per dimension: a multiple of 4, so that pi/2 and pi, where extremes lie, are among them. Extremes elsewhere are
-# missed by their curvature times (pi/n)^2/2: 1e-5 of the range in one dimension, 5e-4 in two, 5e-3 in three.
+# Angles per dimension: a multiple of 4, so that pi/2 and pi, where extremes usually lie, are among them. Elsewhere an
+# extreme is missed by its curvature times (pi/n)^2/2: 1e-5 of the range in one dimension, 5e-4 in two, 5e-3 in three.
 ANGLES = {1: 720, 2: 96, 3: 32}
 
 # Spacings and speeds enter squared, in products of four of them.
 LARGEST = 1e75
+SCALE = Range(f"[{1 / LARGEST:g}, {LARGEST:g}]", "its powers must be floats: choose other units")
+Scale = Annotated[float, SCALE]
+# What rounding leaves of terms that cancel, relative to the largest value: a real symbol must come out exactly real.
+ROUNDING = 1e-14
 
 
 @checked
@@ -54,8 +59,8 @@ def stencil(coefficients: Mapping[int | tuple[int, ...], float]) -> Spectrum:
 
 
 @checked
-def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum:
-    """Second differences of u' = diffusivity * Laplacian u: real, from -4 D sum 1/dx^2 to 0.
+def heat(spacing: float | Sequence[float], diffusivity: Scale = 1.0) -> Spectrum:
+    """The spectrum of second differences of u' = diffusivity * Laplacian u: real, from -4 D sum 1/dx^2 to 0.
 
     Euler: step <= dx^2/(2 d D) in d dimensions.
 
@@ -69,9 +74,8 @@ def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum
     Raises
     ------
     InvalidInput
-        If a parameter is not positive and finite.
+        If a parameter is not positive, or so large or small that its powers are no floats.
     """
-    _positive(diffusivity, "diffusivity")
     return _spectrum_of(_symbol(_laplacian(_spacings(spacing), diffusivity)))
 
 
@@ -79,9 +83,9 @@ def heat(spacing: float | Sequence[float], diffusivity: float = 1.0) -> Spectrum
 def advection(
     spacing: float | Sequence[float], speed: float | Sequence[float], scheme: Literal["central", "upwind"] = "central"
 ) -> Spectrum:
-    """Central or first-order upwind differences of u' + speed . grad u = 0.
+    """The spectrum of central or first-order upwind differences of u' + speed . grad u = 0.
 
-    Central: imaginary, up to sum |c|/dx, so Euler is never stable. Upwind: circles through 0, -2|c|/dx.
+    Central: imaginary, up to sum |c|/dx, so Euler is never stable. Upwind: circles through 0 and -2|c|/dx.
 
     Parameters
     ----------
@@ -112,8 +116,8 @@ def advection(
 
 
 @checked
-def wave(spacing: float | Sequence[float], speed: float = 1.0) -> Spectrum:
-    """Second differences of u'' = speed^2 Laplacian u as a system of first order: +-i 2 c |sin(theta/2)|/dx.
+def wave(spacing: float | Sequence[float], speed: Scale = 1.0) -> Spectrum:
+    """The spectrum of second differences of u'' = speed^2 Laplacian u, a first-order system: +-i 2 c |sin(theta/2)|/dx.
 
     Leapfrog in the two-step form: step <= 1/(2 c sqrt(sum 1/dx^2)). Stoermer-Verlet, which staggers u and v, reaches
     twice that: c step/dx <= 1 in one dimension.
@@ -129,7 +133,6 @@ def wave(spacing: float | Sequence[float], speed: float = 1.0) -> Spectrum:
     InvalidInput
         If a parameter is not positive and finite.
     """
-    _positive(speed, "speed")
     frequencies = np.sqrt(np.maximum(-np.real(_symbol(_laplacian(_spacings(spacing), speed**2))), 0.0))
     return _spectrum_of(np.concatenate([1j * frequencies, -1j * frequencies]))
 
@@ -159,7 +162,7 @@ def _symbol(
     if not all(map(math.isfinite, weights)):
         raise InvalidInput(f"coefficients must be finite; got {weights}")
     count = ANGLES[dimensions]
-    # exact roots of unity at the quarter turns: no rounding off the axes where symbols vanish
+    # rounded to 15 digits, the quarter turns are exact: a symbol then vanishes exactly where it should
     turns = np.round(np.exp(2j * np.pi * np.arange(count) / count), 15)
     symbol = np.zeros((count,) * dimensions, dtype=np.complex128)
     for offset, weight in zip(offsets, weights, strict=True):
@@ -172,10 +175,8 @@ def _symbol(
 
 
 def _spectrum_of(symbol: NDArray[np.complex128]) -> Spectrum:
-    # what rounding leaves of a sum that cancels: a symbol that is real or imaginary has to be exactly so
-    noise = 1e-14 * float(np.abs(symbol).max(initial=0.0))
-    real = np.where(np.abs(symbol.real) <= noise, 0.0, symbol.real)
-    imaginary = np.where(np.abs(symbol.imag) <= noise, 0.0, symbol.imag)
+    noise = ROUNDING * float(np.abs(symbol).max(initial=0.0))
+    real, imaginary = clear_noise(symbol.real, noise), clear_noise(symbol.imag, noise)
     points = np.unique(real + 1j * imaginary) if imaginary.any() else np.unique(real)
     return Spectrum(
         kind="jacobian",
@@ -189,17 +190,9 @@ def _spectrum_of(symbol: NDArray[np.complex128]) -> Spectrum:
 
 
 def _spacings(spacing: float | Sequence[float]) -> list[float]:
-    values = [float(v) for v in np.atleast_1d(real_array(spacing, "spacing"))]
+    values: list[float] = np.atleast_1d(real_array(spacing, "spacing")).tolist()
     if not 1 <= len(values) <= 3:
         raise InvalidInput(f"spacing must be 1 to 3 numbers; got {spacing!r}")
     for value in values:
-        _positive(value, "spacing")
+        SCALE.clean(value, "spacing", whole=False)
     return values
-
-
-def _positive(value: float, name: str) -> None:
-    if not 1 / LARGEST <= value <= LARGEST:
-        raise InvalidInput(
-            f"{name} must be positive and finite, and its powers floats: from {1 / LARGEST:g} to {LARGEST:g}; "
-            f"got {value!r}; choose other units"
-        )

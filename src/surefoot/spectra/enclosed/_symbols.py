@@ -1,4 +1,4 @@
-"""Symbols: the eigenvalues of convolutions and differences that a Fourier or cosine transform diagonalises.
+"""Symbols: the squared singular values of convolutions and differences that a fast transform diagonalises.
 
     periodic:                       sigma_m^2 = |sum_j k_j exp(-2 pi i m j/N)|^2
     half-sample reflection, k even: sigma_m^2 = (sum_j k_j cos(pi m j/N))^2
@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
-    """All eigenvalues of A'A by frequency, where a transform diagonalises it.
+    """All eigenvalues of A'A by frequency, for an A that a transform diagonalises.
 
     Parameters
     ----------
@@ -38,17 +38,9 @@ class Symbol:
     shape: tuple[int, ...]
     values: NDArray[np.float64]
 
-    def fits(self, other: "Symbol") -> bool:
-        """Whether it has the same eigenvectors as another."""
-        return (self.basis, self.shape) == (other.basis, other.shape)
-
-    def plus(self, other: "Symbol", weight: float) -> "Symbol":
-        """That of A'A + weight B'B."""
-        return Symbol(self.basis, self.shape, self.values + weight * other.values)
-
 
 def symbol_of_convolution(operator: Convolution) -> Symbol | None:
-    """Its symbol where it has one: periodic, or reflective with a kernel that is even along each axis."""
+    """The symbol of a periodic convolution, or of a reflecting one whose kernel is even along each axis; else None."""
     kernel, shape = operator.kernel, operator.image_shape
     if operator.boundary == "periodic":
         return Symbol("fourier", shape, _fourier(kernel, shape))
@@ -58,12 +50,12 @@ def symbol_of_convolution(operator: Convolution) -> Symbol | None:
 
 
 def symbol_of_gradient(operator: Gradient) -> Symbol:
-    """4 sin^2 along each axis, summed over the axes."""
+    """The symbol of forward differences: 4 sin^2 along each axis, summed over the axes."""
     shape, periodic = operator.image_shape, operator.edge == "periodic"
     steps = dict(zip(operator.axes, operator.spacing, strict=True))
     parts: list[NDArray[np.float64]] = []
     for axis, n in enumerate(shape):
-        # of the last axis a real transform keeps half of the frequencies
+        # along the last axis a real transform keeps half of the frequencies
         kept = n // 2 + 1 if periodic and axis == len(shape) - 1 else n
         waves = np.arange(kept) * np.pi / (n if periodic else 2 * n)
         parts.append((2 * np.sin(waves) / steps.get(axis, np.inf)) ** 2)
@@ -71,10 +63,10 @@ def symbol_of_gradient(operator: Gradient) -> Symbol:
 
 
 def covering_symbol(operator: Convolution) -> float:
-    """An upper bound on the squared norm under zero boundaries: that of a periodic one on a grid it fits in.
+    """An upper bound on the squared norm under zero boundaries: that of the periodic map on a grid with room for both.
 
-    Zero boundaries make a section of the circulant map of a grid with N + taps - 1 samples along each axis, and a
-    section's norm is no larger. Proved; never above Young's bound |k|_1^2.
+    With zero boundaries the map is a section of the circulant map of a grid of N + taps - 1 samples along each axis,
+    and a section's norm is no larger. Proved; never above Young's bound |k|_1^2.
     """
     shape = tuple(n + taps - 1 for n, taps in zip(operator.image_shape, operator.kernel.shape, strict=True))
     return float(_fourier(operator.kernel, shape).max()) * (1 + 64 * EPS)  # the transform's own rounding

@@ -1,6 +1,6 @@
-"""What is known of an operator's singular values and eigenvalues before any product: one place that asks.
+"""What is known about an operator's singular values and eigenvalues before any product.
 
-Both functions dispatch on the operator's type. An operator of your own joins with ``gram_ends.register(MyOperator)``.
+The functions dispatch on the operator's type. Register one of your own with ``gram_ends.register(MyOperator)``.
 """
 
 from functools import singledispatch
@@ -30,32 +30,32 @@ from surefoot.spectra.types import Bounds, Spectrum
 
 __all__ = ["Ends", "eigenvalue_ends", "gram_ends", "gram_symbol", "known_spectrum"]
 
-# Relative to the largest eigenvalue: below this the least one is lost in the rounding of a product, some tens of eps.
+# Relative to the largest eigenvalue: a smallest one below this is lost in the rounding of a product, some tens of eps.
 NOISE = 64 * float(np.finfo(np.float64).eps)
 # Factors that agree to so many digits are one factor: doubles have 16, and the normalisation costs a few.
 SAME_DIGITS = 13
-# The least and the largest eigenvalue.
+# The intervals of the smallest and of the largest eigenvalue.
 Ends = tuple[Bounds, Bounds]
 
 
 @singledispatch
-def gram_ends(operator: Operator) -> Ends | None:  # noqa: ARG001 - what nothing is known of
-    """Proved intervals of the least and the largest eigenvalue of A'A, without a product; None where none is known.
+def gram_ends(operator: Operator) -> Ends | None:  # noqa: ARG001 - for types that nothing is known about
+    """Proved intervals of the smallest and the largest eigenvalue of A'A, without a product; None if none is known.
 
-    The upper one of the largest may stand alone: its lower end is then 0.
+    If only an upper bound on the largest is known, the lower ends are 0.
     """
     return None
 
 
 @singledispatch
 def eigenvalue_ends(operator: Operator) -> Ends | None:  # noqa: ARG001
-    """Proved intervals of the least and the largest eigenvalue of a symmetric A, likewise."""
+    """Proved intervals of the smallest and the largest eigenvalue of a symmetric A, likewise."""
     return None
 
 
 @singledispatch
 def gram_symbol(operator: Operator) -> Symbol | None:  # noqa: ARG001
-    """All eigenvalues of A'A by frequency, where a transform diagonalises it."""
+    """All eigenvalues of A'A by frequency; None if no fast transform diagonalises it."""
     return None
 
 
@@ -66,7 +66,7 @@ def _(operator: Gram) -> Ends | None:
 
 @eigenvalue_ends.register
 def _(operator: Shifted) -> Ends | None:
-    """By Weyl; exact for a ridge."""
+    """By Weyl's inequality; exact for a multiple of the identity."""
     known = eigenvalue_ends(operator.base)
     if known is None:
         return None
@@ -82,7 +82,7 @@ def _(operator: Shifted) -> Ends | None:
 
 @eigenvalue_ends.register
 def _(operator: Kronecker) -> Ends | None:
-    """Of two positive semidefinite factors."""
+    """Products of the ends of two positive semidefinite factors."""
     left, right = eigenvalue_ends(operator.left), eigenvalue_ends(operator.right)
     if left is None or right is None or not operator.psd:
         return None
@@ -94,32 +94,25 @@ def _(operator: BlockDiagonal) -> Ends | None:
     return _ends_of_blocks([eigenvalue_ends(block) for block in operator.blocks])
 
 
-@gram_symbol.register
-def _(operator: Convolution) -> Symbol | None:
-    return symbol_of_convolution(operator)
-
-
-@gram_symbol.register
-def _(operator: Gradient) -> Symbol:
-    return symbol_of_gradient(operator)
+gram_symbol.register(Convolution)(symbol_of_convolution)
+gram_symbol.register(Gradient)(symbol_of_gradient)
 
 
 @gram_symbol.register
 def _(operator: Stacked) -> Symbol | None:
-    """The sum, where all blocks have the same eigenvectors."""
-    total: Symbol | None = None
-    for weight, block in zip(operator.weights, operator.blocks, strict=True):
-        symbol = gram_symbol(block)
-        if symbol is None or (total is not None and not total.fits(symbol)):
-            return None
-        start = Symbol(symbol.basis, symbol.shape, np.zeros(1)) if total is None else total
-        total = start.plus(symbol, weight**2)
-    return total
+    """The weighted sum, if all blocks have the same eigenvectors."""
+    symbols = [symbol for symbol in map(gram_symbol, operator.blocks) if symbol is not None]
+    alike = len({(symbol.basis, symbol.shape) for symbol in symbols}) == 1
+    if not alike or len(symbols) < len(operator.blocks):
+        return None
+    weighted = zip(operator.weights, symbols, strict=True)
+    values = sum((w**2 * symbol.values for w, symbol in weighted), np.zeros(1))
+    return Symbol(symbols[0].basis, symbols[0].shape, values)
 
 
 @gram_ends.register
 def _(operator: MatrixOperator) -> Ends | None:
-    """By singular values, where that is cheap."""
+    """By singular values, if they are cheap."""
     values = symmetric_eigenvalues(gram(operator))
     return None if values is None else (Bounds.exactly(values[0]), Bounds.exactly(values[-1]))
 
@@ -142,7 +135,7 @@ def _(operator: Convolution) -> Ends | None:
 
 @gram_ends.register
 def _(operator: Gradient) -> Ends:
-    """Summed axis by axis: no array of the grid's size is made."""
+    """Summed axis by axis, without an array of the grid's size."""
     top = 0.0
     for axis, dx in zip(operator.axes, operator.spacing, strict=True):
         size = operator.image_shape[axis]
@@ -153,7 +146,7 @@ def _(operator: Gradient) -> Ends:
 
 @gram_ends.register
 def _(operator: Divergence) -> Ends | None:
-    """As its gradient; the least is 0, since a gradient annihilates constants."""
+    """The largest as for its gradient; the smallest is 0, since a gradient annihilates constants."""
     known = gram_ends(operator.gradient)
     return None if known is None else (Bounds.exactly(0.0), known[1])
 
@@ -171,18 +164,16 @@ def _(operator: BlockDiagonal) -> Ends | None:
 
 @gram_ends.register
 def _(operator: Stacked) -> Ends | None:
-    """By the common eigenvectors where there are some, else max_i |A_i|^2 <= |K|^2 <= sum_i |A_i|^2."""
+    """From the symbol if the blocks share eigenvectors, else max_i |A_i|^2 <= |K|^2 <= sum_i |A_i|^2."""
     symbol = gram_symbol(operator)
     if symbol is not None:
         return _extremes(symbol)
-    known = [gram_ends(block) for block in operator.blocks]
-    ends = [
-        (smallest.scaled(w**2), largest.scaled(w**2))
-        for w, both in zip(operator.weights, known, strict=True)
-        if both is not None and w != 0
-        for smallest, largest in [both]
-    ]
-    if any(both is None for both in known) or not ends:
+    known = [both for both in map(gram_ends, operator.blocks) if both is not None]
+    if len(known) < len(operator.blocks):
+        return None
+    weighted = zip(operator.weights, known, strict=True)
+    ends = [(smallest.scaled(w**2), largest.scaled(w**2)) for w, (smallest, largest) in weighted if w]
+    if not ends:
         return None
     if len(ends) == 1:
         return ends[0]
@@ -192,9 +183,9 @@ def _(operator: Stacked) -> Ends | None:
 
 
 def known_spectrum(operator: Operator, *, rtol: float, which: str, kind: Kind | None) -> Spectrum | None:
-    """The spectrum, where the ends asked for are known to `rtol` of the largest without a product; else None."""
+    """The spectrum, if the ends asked for are known to `rtol` of the largest without a product; else None."""
     if operator.entries is not None or (operator.factor is not None and operator.factor.entries is not None):
-        return None  # what has entries is solved, with all of its eigenvalues
+        return None  # a matrix is solved for all of its eigenvalues, which say more
     known = eigenvalue_ends(operator)
     if known is None:
         return None
@@ -220,18 +211,18 @@ def _extremes(symbol: Symbol) -> Ends:
 
 
 def _ends(low: float, high: float, below: float, above: float) -> Ends:
-    """A least eigenvalue at the level of noise may be 0: an iteration could not tell."""
+    """The two intervals; a smallest eigenvalue at rounding level may as well be 0."""
     noise = NOISE * above
     smallest = Bounds(0.0, max(high, noise), "proved", "proved") if low <= noise else _interval(low, high)
     return smallest if above > 0 else Bounds.exactly(0.0), _interval(below, above)
 
 
 def _ends_of_factors(operator: Convolution, factors: list[Any]) -> Ends:
-    """Products over the axes; an axis with the same length and factor as one before is not solved again."""
+    """Products over the axes; axes of the same length and factor are solved once."""
     seen: dict[tuple[int, bytes], tuple[float, float, float, float]] = {}
     ends: list[tuple[float, float, float, float]] = []
     for axis, factor in enumerate(factors):
-        # the first carries the kernel's scale: as a unit vector it may equal the others
+        # the first factor carries the kernel's scale: normalised, it may equal the others
         unit = factor / np.abs(factor).max()
         key = (operator.image_shape[axis], np.round(unit, SAME_DIGITS).tobytes())
         if key not in seen:
@@ -251,7 +242,7 @@ def _product(first: Bounds, second: Bounds) -> Bounds:
 
 
 def _ends_of_blocks(known: list[Ends | None]) -> Ends | None:
-    """Of a block diagonal: the least of the least and the largest of the largest."""
+    """The ends of a block diagonal operator: the smallest of the smallest and the largest of the largest."""
     ends = [both for both in known if both is not None]
     if len(ends) < len(known):
         return None

@@ -1,4 +1,4 @@
-"""The orthonormal vectors of a Lanczos run, in blocks that are never copied."""
+"""The orthonormal vectors of a Lanczos run, stored in blocks that are never copied."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from surefoot.operators import Array, Space
 
-# Bytes of a block. A host commits memory when it is written, so a block costs what is used of it; and up to this size
-# the products with the basis are single calls.
+# Bytes of a block. A host commits memory only when it is written, so a block takes what is used of it; and a basis up
+# to this size is multiplied in one call.
 BLOCK_BYTES = 1 << 26
+# Rows of a block of short vectors: more than a run takes on any spectrum measured so far.
 LARGEST_BLOCK = 1024
-# Columns of a product with the basis on a CPU in single precision: at worst (equal terms of one sign) 2e-5 of rounding.
+# Columns of one product with the basis on a CPU in single precision: at worst (equal terms of one sign) it is off by
+# 2e-5.
 RUN = 1 << 12
 
 
@@ -29,16 +31,16 @@ class Basis:
         self.space = space
         self.size = size
         self.rows = 0
-        # where rows cannot be set in place each is a block of its own
+        # where rows cannot be set in place, each is a block of its own
         self._height = max(1, min(LARGEST_BLOCK, BLOCK_BYTES // (size * space.itemsize))) if space.writable else 1
         self._blocks: list[Any] = []
 
     def bytes_with(self, rows: int) -> int:
-        """What so many rows take."""
+        """Bytes of a basis of so many rows."""
         return rows * self.size * self.space.itemsize
 
     def append(self, row: Array) -> None:
-        """One more row."""
+        """Append a row."""
         xp = self.space.xp
         if not self.space.writable:
             self._blocks.append(xp.reshape(row, (1, self.size)))
@@ -56,13 +58,13 @@ class Basis:
         """The inner products of all rows with a vector, shape (rows,), on the device."""
         xp, space = self.space.xp, self.space
         if not space.on_numpy and space.itemsize == 4 and str(space.device) == "cpu" and self.size > RUN:
-            # a float32 product of a whole row is off by 2e-4 (`Space.inner`): short ones, added in double precision
-            found: Any = 0.0
+            # a float32 product of a whole row is off by 2e-4 (`Space.inner`): short ones are added in double precision
+            total: Any = 0.0
             for first in range(0, self.size, RUN):
                 piece = vector[first : first + RUN]
                 parts = [block[:, first : first + RUN] @ piece for block in self._parts()]
-                found = found + xp.astype(xp.concat(parts), xp.float64)
-            return xp.astype(found, space.dtype)
+                total = total + xp.astype(xp.concat(parts), xp.float64)
+            return xp.astype(total, space.dtype)
         parts = [xp.conj(block) @ vector if space.complex else block @ vector for block in self._parts()]
         return parts[0] if len(parts) == 1 else xp.concat(parts)
 
@@ -76,20 +78,17 @@ class Basis:
 
     def combine(self, weights: NDArray[np.float64]) -> Array:
         """Weights @ rows, for weights of shape (k, m) of the first m rows; shape (k, n)."""
-        space, used = self.space, weights.shape[1]
-        found: Any = None
+        total: Any = 0.0
         first = 0
         for block in self._parts():
-            last = min(first + block.shape[0], used)
-            part = weights[:, first:last]
-            term = (part if space.on_numpy else space.asarray(part)) @ block[: last - first, :]
-            found = term if found is None else found + term
-            first = last
-            if first == used:
-                break
-        return found
+            # the last rows may lie beyond the weights: Lanczos stores a vector before it knows its coefficients
+            part = weights[:, first : first + block.shape[0]]
+            rows = block[: part.shape[1], :]
+            total = total + (part if self.space.on_numpy else self.space.asarray(part)) @ rows
+            first += block.shape[0]
+        return total
 
     def _parts(self) -> list[Any]:
-        """The blocks, the last one as far as it is filled."""
+        """The blocks, the last one up to its last row."""
         rest = self.rows - self._height * (len(self._blocks) - 1)
         return [*self._blocks[:-1], self._blocks[-1][:rest, :]]

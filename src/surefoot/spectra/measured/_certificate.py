@@ -4,8 +4,9 @@ Lanczos from a unit vector v1 makes the polynomials that are orthonormal under i
 
     beta_j p_j(t) = (t - alpha_j) p_(j-1)(t) - beta_(j-1) p_(j-2)(t),    p_0 = 1
 
-An eigenvalue t with weight c^2 has c^2 sum_(j<=k) p_j(t)^2 <= 1 (Bessel's inequality for its indicator), and for v1
-uniform on the sphere |c| >= delta with probability 1 - failure. Hence lambda_max is at most the root above theta_max of
+An eigenvalue t with weight c^2 satisfies c^2 sum_(j<=k) p_j(t)^2 <= 1 (Bessel's inequality for its indicator), and for
+v1 uniform on the sphere |c| >= delta with probability 1 - failure. Hence lambda_max is at most the root above theta_max
+of
 
     sum_(j=0)^k p_j(t)^2 = 1/delta^2
 
@@ -24,16 +25,16 @@ the Christoffel function: G. Szego, Orthogonal Polynomials (1939), theorem 3.41.
 import math
 from collections.abc import Sequence
 
-# Halvings of an interval of 4 in the logarithm of the gap: the gap is then known to 2e-7 of itself, from above.
+# Halvings of an interval of length 4 in the logarithm of the gap: the gap is then known to 2e-7 of itself, from above.
 BISECTIONS = 24
 # A gap of e^-40 = 4e-18 of the spectrum's size is below the rounding of any sum.
 NO_GAP = 40
-# Sums are brought down before they leave the floats; a step multiplies a polynomial by about 1e16 at most.
+# Sums are scaled down before they overflow; a step multiplies a polynomial by about 1e16 at most.
 LARGE, SHRINK = 1e200, 1e-100
 
 
 def start_component(size: int, failure: float, *, is_complex: bool) -> float:
-    """The delta that |c1| of a uniform unit vector stays above, but with probability `failure`.
+    """The delta below which |c1| of a uniform unit vector lies with probability `failure`.
 
     |c1|^2 follows Beta(1/2, (n - 1)/2) for a real vector of n entries and Beta(1, n - 1) for a complex one.
     """
@@ -47,23 +48,23 @@ def start_component(size: int, failure: float, *, is_complex: bool) -> float:
 
 
 def upper_bound(top: float, alphas: Sequence[float], betas: Sequence[float], delta: float, scale: float) -> float:
-    """The root above `top` of sum p_j(t)^2 = 1/delta^2; `top` itself where the sum is larger there already.
+    """The root above `top` of sum p_j(t)^2 = 1/delta^2; `top` itself if the sum is already larger there.
 
     Parameters
     ----------
     top : float
         The largest eigenvalue of the tridiagonal matrix.
     alphas, betas : sequences of k floats
-        Its entries; the last beta is the norm of the residual that the last step left.
+        Entries of that matrix; the last beta is the norm of the residual that the last step left.
     delta : float
         From `start_component`.
     scale : float
-        A positive length comparable to the spectrum, where the search for the root starts.
+        A positive length comparable to the spectrum, where the search for the gap starts.
     """
     rows = list(zip(alphas, [0.0, *betas[:-1]], betas, strict=True))
     target = -2 * math.log(delta)
 
-    # The sum at top + gap, in log(gap): all p_j have their roots below and grow with the gap.
+    # log of the sum at top + gap over its target: all p_j have their roots below top and grow with the gap
     def excess(log_gap: float) -> float:
         t = top + math.exp(log_gap)
         before, last, total, shrunk = 0.0, 1.0, 1.0, 0
@@ -76,6 +77,7 @@ def upper_bound(top: float, alphas: Sequence[float], betas: Sequence[float], del
 
     low = high = math.log(scale)
     least = high - NO_GAP
+    # bracket the root, in steps of e^4
     while low > least and excess(low) > 0:
         high, low = low, low - 4
     while excess(high) < 0:

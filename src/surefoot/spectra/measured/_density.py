@@ -1,4 +1,4 @@
-"""Where the eigenvalues are: the spectral density by stochastic Lanczos quadrature."""
+"""The density of eigenvalues by stochastic Lanczos quadrature."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,14 +18,15 @@ from surefoot.spectra.measured.spectrum import private_generator
 
 Reals = NDArray[np.float64]
 
-# Grid points of the curve, by convention: finer than a figure shows.
+# Grid points of the curve: finer than a figure shows, by convention.
 POINTS = 400
-# Default width times steps over the range: half the distance of nodes in the middle of a bulk (pi/2 range/steps),
-# where their ripple is below a per cent.
+# The default width is this times range/steps: half the distance of nodes in the middle of a bulk (pi/2 range/steps),
+# where their ripple is below one per cent.
 SMOOTHING = 0.8
-# Squares of distances over a width, and the grid that it widens, must stay floats.
+# The squares of distances over a width, and a grid widened by it, must be floats.
 Width = Annotated[float, Range("(1e-150, 1e150)")]
-MARGIN = 4.0  # widths of smoothing kept beyond the outermost node
+# Widths of smoothing kept beyond the outermost node: the normal density has fallen to 3e-4 of its peak there.
+MARGIN = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,11 @@ class Density(Record):
     width : float
         Standard deviation of the smoothing.
     rounding : float
-        What rounding may have moved a node by.
+        Distance by which rounding may have moved a node.
     size : int
         Number of eigenvalues.
     products : int
-        What it cost.
+        Number of products that it cost.
     """
 
     grid: Reals
@@ -76,20 +77,21 @@ class Density(Record):
         mean, standard_error : float
         """
         values = np.where(self.weights > 0, function(self.nodes), 0.0)
-        return _mean_and_error((self.weights * values).sum(axis=1))
+        mean, error = _mean_and_error((self.weights * values).sum(axis=1))
+        return float(mean), float(error)
 
     @checked
     def share(self, lower: float, upper: float = math.inf) -> tuple[float, float]:
-        """The share of eigenvalues in (lower, upper], and how far off it may be.
+        """The share of eigenvalues in (lower, upper], and its error.
 
-        The error is the standard error of the mean over starts and a bound on what the quadrature itself may be off by,
-        which more starts do not lower: an edge inside a bulk cuts through what one node stands for. There the bound is
-        about the weight of a node, in a gap of the spectrum nearly 0.
+        The error is the standard error of the mean over starts plus a bound on the error of the quadrature itself,
+        which more starts do not lower: an edge inside a bulk cuts through the eigenvalues that one node stands for.
+        There the bound is about the weight of a node; in a gap of the spectrum it is nearly 0.
 
         Parameters
         ----------
         lower, upper : float
-            Edges, infinite ones included.
+            Edges of the interval; may be infinite.
 
         Returns
         -------
@@ -105,17 +107,18 @@ class Density(Record):
             raise InvalidInput(f"the share in (lower, upper] needs lower <= upper; got {lower!r} and {upper!r}")
         below, above = (self._masses_below(edge) for edge in (lower, upper))
         share, error = _mean_and_error(above[0] - below[0])
-        return min(max(share, 0.0), 1.0), error + float((above[1] + below[1]).mean())
+        return min(max(float(share), 0.0), 1.0), float(error + (above[1] + below[1]).mean())
 
     def _masses_below(self, edge: float) -> tuple[Reals, Reals]:
-        """The mass of each start's measure up to an edge, and how far off that may be, each of shape (vectors,)."""
+        """The mass of each start's measure up to an edge, and its error, each of shape (vectors,)."""
         if math.isinf(edge):
             return np.full(len(self.nodes), float(edge > 0)), np.zeros(len(self.nodes))
-        found: list[tuple[float, float]] = []
+        masses: list[tuple[float, float]] = []
         for nodes, weights, residuals in zip(self.nodes, self.weights, self.residuals, strict=True):
             used = weights > 0
-            found.append(mass_below(edge, nodes[used], weights[used], residuals[used], self.rounding))
-        return np.array([mass for mass, _ in found]), np.array([error for _, error in found])
+            masses.append(mass_below(edge, nodes[used], weights[used], residuals[used], self.rounding))
+        mass, error = np.array(masses).T
+        return mass, error
 
     def __str__(self) -> str:
         mean, error = self.integral(lambda x: x)
@@ -146,7 +149,7 @@ def density(
     theta_vj are the Ritz values of `steps` steps from a random start v and w_vj the squared first components of the
     eigenvectors of their tridiagonal matrix: Gauss quadrature of the measure that v has on the spectrum, whose mean
     over v is the density. An *estimate*; its standard error is that of the mean over starts. A single eigenvalue has
-    weight 1/n and shows as an outlier only where a start sees it: for the ends use `spectrum`.
+    weight 1/n and may be missed: for the ends of the spectrum use `spectrum`.
 
     Parameters
     ----------
@@ -155,11 +158,11 @@ def density(
     n_vectors : int
         Starts V. The error falls as 1/sqrt(V n).
     steps : int
-        Products per start; fewer are taken where the Krylov space ends.
+        Products per start; fewer if the Krylov space ends before.
     width : float, optional
-        Default: 0.8/steps of the range of the nodes, what so many steps resolve.
+        Standard deviation of the smoothing. Default: 0.8/steps of the range of the nodes, what so many steps resolve.
     points : int
-        Points of the grid, from a little below the smallest node to a little above the largest.
+        Points of the grid, which reaches from a little below the smallest node to a little above the largest.
     rng : int or numpy Generator
 
     Returns
@@ -199,9 +202,7 @@ def density(
         width = SMOOTHING / steps * ((high - low) or abs(high) or 1.0)
     grid = np.linspace(low - MARGIN * width, high + MARGIN * width, points)
     each = np.stack([_smooth(grid, *row, width) for row in zip(nodes, weights, strict=True)])
-    mean, error = each.mean(axis=0), np.full(points, np.nan)
-    if n_vectors > 1:
-        error = each.std(axis=0, ddof=1) / math.sqrt(n_vectors)
+    mean, error = _mean_and_error(each)
     return Density(
         grid=grid,
         density=mean,
@@ -217,7 +218,7 @@ def density(
 
 
 def quadrature(operator: Operator, steps: int, generator: np.random.Generator) -> tuple[Reals, Reals, Reals, float]:
-    """Nodes, weights, residuals and rounding of one start; an exhausted Krylov space gives its measure exactly."""
+    """Nodes, weights, residuals and rounding of one start; exact if its Krylov space is exhausted."""
     from scipy.linalg import eigh_tridiagonal
 
     run = Lanczos(operator, random_unit(operator.space, operator.shape[0], generator))
@@ -228,17 +229,17 @@ def quadrature(operator: Operator, steps: int, generator: np.random.Generator) -
 
 
 def mass_below(edge: float, nodes: Reals, weights: Reals, residuals: Reals, rounding: float) -> tuple[float, float]:
-    """The mass up to an edge of the measure that one start has on the spectrum, and how far off that may be.
+    """The mass up to an edge of the measure that one start has on the spectrum, and its error.
 
-    The estimate spreads half of a node's weight w_j to each side, evenly, as far as half the way to its neighbour but
-    no further than its residual: nodes that stand for a bulk fill it, those that have found an eigenvalue stay there.
+    The estimate spreads half of a node's weight w_j evenly to each side, up to halfway to its neighbour but no further
+    than its residual: nodes that stand for a bulk fill it, those that have converged to an eigenvalue stay points.
 
-    Two bounds are *proved* for exact arithmetic, and the closer holds on each side; the edge is moved by the nodes'
-    rounding. Between the nodes k and k+1
+    Two bounds are *proved* in exact arithmetic, and the closer one is used on each side; the edge is moved by the
+    rounding of the nodes. Between the nodes k and k+1
 
         sum_{j<k} w_j  <=  mass  <=  sum_{j<=k+1} w_j
 
-    by the separation theorem of Chebyshev, Markov and Stieltjes (Szego 1975, theorem 3.41.1). And the start is l + h,
+    by the separation theorem of Chebyshev, Markov and Stieltjes (Szego 1975, theorem 3.41.1). Also, the start is l + h,
     its parts along the Ritz vectors below and above the edge t. An eigenvector u of lambda > t has in l the component
     sum_j s_j r_j/(lambda - theta_j) (u, q), q the vector that the next step would add, |s_j| = sqrt(w_j), so that
 
@@ -259,7 +260,7 @@ def _bounds_below(edge: float, nodes: Reals, weights: Reals, residuals: Reals) -
     total = np.concatenate([[0.0], np.cumsum(weights)])
     low, high = total[count], total[-1] - total[count]
     with np.errstate(divide="ignore", over="ignore"):
-        # a residual of 0 is an eigenvector, wherever the edge is
+        # a residual of 0 belongs to an eigenvector, which contributes nothing wherever the edge is
         each = np.where(residuals > 0, np.sqrt(weights) * residuals / np.abs(edge - nodes), 0.0)
         of_low, of_high = each[:count].sum(), each[count:].sum()
     cross = 2 * min(of_low * math.sqrt(high) if high else 0.0, of_high * math.sqrt(low) if low else 0.0)
@@ -269,7 +270,7 @@ def _bounds_below(edge: float, nodes: Reals, weights: Reals, residuals: Reals) -
 
 
 def _part_below(edge: float, starts: Reals, ends: Reals) -> Reals:
-    """The part of each interval that lies below an edge; one without length lies there or not."""
+    """The share of each interval that lies below an edge; for an interval without length 0 or 1."""
     long = ends > starts
     return np.where(long, np.clip((edge - starts) / np.where(long, ends - starts, 1.0), 0.0, 1.0), edge >= ends)
 
@@ -284,10 +285,12 @@ def _table(rows: Sequence[Reals]) -> Reals:
 
 def _smooth(grid: Reals, nodes: Reals, weights: Reals, width: float) -> Reals:
     distances = (grid[:, None] - nodes) / width
-    with np.errstate(over="ignore"):  # far beyond the width nothing is left
+    with np.errstate(over="ignore"):  # the square of a large distance; its exponential is 0
         return (np.exp(-0.5 * distances**2) @ weights) / (width * math.sqrt(2 * math.pi))
 
 
-def _mean_and_error(values: Reals) -> tuple[float, float]:
-    error = float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
-    return float(values.mean()), error
+def _mean_and_error(values: Reals) -> tuple[Reals, Reals]:
+    """The mean over starts, along the first axis, and its standard error; nan for one start."""
+    if len(values) == 1:
+        return values[0], np.full_like(values[0], np.nan)
+    return values.mean(axis=0), values.std(axis=0, ddof=1) / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""A few eigenvalues from one end of a spectrum, with their vectors and how far each can be trusted."""
+"""A few eigenpairs from one end of a spectrum, with error bounds."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from surefoot.spectra.measured.lanczos import SLACK, Lanczos, random_unit
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
-# A matrix at hand is solved up to this size.
+# A stored matrix is solved up to this size: a fraction of a second.
 SOLVED = 1000
 
 
@@ -30,18 +30,18 @@ class EigenPairs(Record):
     Parameters
     ----------
     values : array, shape (k,)
-        From the end inwards.
+        Eigenvalues, from the end inwards.
     vectors : array, shape (n, k)
         Orthonormal columns.
     residuals : array, shape (k,)
         ||A v - value v||: within that distance of each value there is an eigenvalue (proved). That none was missed in
-        between holds with high probability, as far as `rest` lies below the last value.
+        between holds with high probability if `rest` lies below the last value.
     extreme : Bounds
-        On the outermost eigenvalue: proved on the inner side, probabilistic on the outer.
+        Interval of the outermost eigenvalue: proved on the inner side, probabilistic on the outer.
     rest : Bounds or None
-        On the next eigenvalue, from a start of its own on what is left beside these vectors: its outer end bounds all
-        eigenvalues but k of them (probabilistic), its inner end is an estimate. None for k = 1, where the budget was
-        over before, and where nothing is left.
+        Interval of the next eigenvalue, from a fresh start orthogonal to these vectors: its outer end bounds all
+        eigenvalues but these k (probabilistic), its inner end is an estimate. None for k = 1, if the budget ended
+        before, or if there is no other eigenvalue.
     products : int
     note : str
         What a reader should know.
@@ -77,22 +77,22 @@ def eigenpairs(
         A v_i = theta_i v_i + r_i,    min_j |lambda_j - theta_i| <= ||r_i||
 
     Lanczos from a random start, until each residual is below rtol * max|theta| and the interval of the outermost
-    eigenvalue is narrower than that. From one start an eigenvalue of any multiplicity shows once. So a fresh start
-    follows on what is left beside the vectors found, and another, until one finds nothing above the k-th value.
+    eigenvalue is narrower than that. One start shows each eigenvalue once, whatever its multiplicity. So a fresh start
+    follows, orthogonal to the vectors found so far, and another, until one finds nothing above the k-th value.
 
     Parameters
     ----------
     operator : matrix or operator, shape (n, n)
         Symmetric.
     k : int
-        At most n.
+        Number of pairs, at most n.
     which : "largest" or "smallest"
     rtol : float
-        Relative to max |lambda|.
+        Tolerance of residuals and interval, relative to max |lambda|.
     failure : float
         Probability that the outermost interval misses.
     max_products : int, optional
-        Budget; when it ends the run first the note says so.
+        Budget; if it ends the run, the note says so.
     rng : int or numpy Generator
 
     Returns
@@ -124,30 +124,42 @@ def eigenpairs(
     if max_products is not None and max_products < k:
         raise InvalidInput(f"max_products must be at least k = {k}; got {max_products!r}")
     if which == "smallest":
-        return _smallest_pairs(operator, k, rtol, failure, max_products, rng)
+        # minus the largest of -A
+        settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "max_products": max_products, "rng": rng}
+        pairs = eigenpairs(_negate(operator), k, **settings)
+        rest = None if pairs.rest is None else -pairs.rest
+        return replace(pairs, values=-pairs.values, extreme=-pairs.extreme, rest=rest)
     if operator.entries is not None and n <= SOLVED:
         return _solve(operator, k)
     generator = private_generator(rng)
     budget = MAX_PRODUCTS if max_products is None else max_products
     run, extreme, spent, converged = _run(operator, k, rtol, failure, min(n, budget), generator, probe=True)
-    found = _pairs_of(run, k, extreme, spent, converged)
+    values, vectors = run.ritz_pairs(min(k, run.steps))
+    pairs = EigenPairs(
+        values=values[::-1].copy(),
+        vectors=run.space.xp.flip(vectors, axis=0).T,
+        residuals=_residuals(run, k),
+        extreme=extreme,
+        products=spent,
+        note=_note(converged, spent),
+    )
     size = run.scale
-    # the interval of the first value says already that nothing lies above it
-    while k > 1 and found.values.size < n and spent < budget:
-        beside = _Beside(operator, found.vectors, size)
-        wanted = k - found.values.size
-        run, rest, more, converged = _run(beside, max(wanted, 1), rtol, failure, budget - spent, generator)
+    # for k = 1 the interval of the first value already says that nothing lies above it
+    while k > 1 and pairs.values.size < n and spent < budget:
+        deflated = _Deflated(operator, pairs.vectors, size)
+        wanted = k - pairs.values.size
+        run, rest, more, converged = _run(deflated, max(wanted, 1), rtol, failure, budget - spent, generator)
         spent += more
-        # the Rayleigh quotients of new, orthogonal directions: to take them in can only raise the k-th value
-        above = run.ritz.size if wanted > 0 else int((run.ritz > found.values[-1] + run.rounding * run.scale).sum())
+        # Rayleigh quotients of new, orthogonal directions: including them can only raise the k-th value
+        above = run.ritz.size if wanted > 0 else int((run.ritz > pairs.values[-1] + run.rounding * run.scale).sum())
         if not above or not converged or rest.upper <= rest.lower:
-            # the inner end is that of the compression, which has no eigenvalue below the next one of the operator
+            # the inner end is a Ritz value of the compression, which is no bound for the operator itself
             rest = replace(rest, lower_is="estimate")
-            return replace(found, rest=rest, products=spent, note=found.note or _note(converged, spent))
-        found = _join(operator, found, run.ritz_pairs(min(above, k))[1], k, size)
-        spent += found.products
-        found = replace(found, products=spent)
-    return found
+            return replace(pairs, rest=rest, products=spent, note=pairs.note or _note(converged, spent))
+        pairs = _join(operator, pairs, run.ritz_pairs(min(above, k))[1], k, size)
+        spent += pairs.products
+        pairs = replace(pairs, products=spent)
+    return pairs
 
 
 def _run(
@@ -160,14 +172,14 @@ def _run(
     *,
     probe: bool = False,
 ) -> tuple[Lanczos, Bounds, int, bool]:
-    """Lanczos until the k outermost residuals and the interval of the first are below rtol, or the budget is over."""
+    """Lanczos until the k outermost residuals and the interval of the first are below rtol, or the budget is spent."""
     n = operator.shape[0]
     start = random_unit(operator.space, n, generator)
-    if isinstance(operator, _Beside):
+    if isinstance(operator, _Deflated):
         start = operator.project(start)
         start = start / operator.space.norm(start)
-    # the vectors are asked for: their basis is stored whatever it takes
-    size = operator.size if isinstance(operator, _Beside) else 0.0
+    # the vectors are the result: their basis is stored whatever memory it takes
+    size = operator.size if isinstance(operator, _Deflated) else 0.0
     run = Lanczos(operator, start, max_memory=sys.maxsize, size=size)
     delta = start_component(n, failure, is_complex=operator.complex)
     spent = 0
@@ -182,17 +194,17 @@ def _run(
             continue
         residuals = _residuals(run, k)
         extreme = _extreme(run, delta, failure)
-        # what is left beside others is wanted as accurately as they were
+        # relative to the operator itself, so that later pairs are as accurate as the first
         width = rtol * max(size, float(np.abs(run.ritz).max()))
         converged = residuals.size == k and bool((residuals <= width).all()) and extreme.width <= width
         if converged or last:
             return run, extreme, spent, converged or run.exhausted
 
 
-class _Beside(LinearMap):
-    """(I - VV') A (I - VV'): what an operator is on the vectors orthogonal to those found.
+class _Deflated(LinearMap):
+    """(I - VV') A (I - VV'): the operator on the vectors orthogonal to those found.
 
-    Its products are rounded like those of A, whose `size` is max |lambda|, even where nothing is left.
+    Its products have the rounding errors of A's, whose `size` is max |lambda|, however small its own eigenvalues are.
     """
 
     def __init__(self, operator: Operator, vectors: Array, size: float) -> None:
@@ -209,14 +221,14 @@ class _Beside(LinearMap):
         )
 
 
-def _join(operator: Operator, found: EigenPairs, rows: Array, k: int, size: float) -> EigenPairs:
-    """Rayleigh-Ritz on what was found and new directions together; `products` is what this cost.
+def _join(operator: Operator, pairs: EigenPairs, rows: Array, k: int, size: float) -> EigenPairs:
+    """Rayleigh-Ritz on the vectors found so far and new directions together; `products` is the cost of this step.
 
     Products are rounded in proportion to the operator's `size`, max |lambda|, however small the values wanted are.
     """
     space = operator.space
     xp = space.xp
-    basis = xp.linalg.qr(xp.concat([found.vectors, rows.T], axis=1))[0]
+    basis = xp.linalg.qr(xp.concat([pairs.vectors, rows.T], axis=1))[0]
     images = xp.stack([operator.matvec(basis[:, i]) for i in range(basis.shape[1])], axis=1)
     small = space.host(xp.conj(basis).T @ images)
     values, weights = np.linalg.eigh((small + small.conj().T) / 2)
@@ -227,21 +239,21 @@ def _join(operator: Operator, found: EigenPairs, rows: Array, k: int, size: floa
     off = images @ turn - vectors * scale
     rounding = SLACK * max(operator.precision, space.eps) * max(size, float(np.abs(values).max()))
     residuals = np.array([space.norm(off[:, i]) for i in range(values.size)]) + rounding
-    low = max(found.extreme.lower, float(values[0]) - rounding)
-    extreme = replace(found.extreme, lower=low, upper=max(low, found.extreme.upper))
+    low = max(pairs.extreme.lower, float(values[0]) - rounding)
+    extreme = replace(pairs.extreme, lower=low, upper=max(low, pairs.extreme.upper))
     return replace(
-        found,
+        pairs,
         values=values,
         vectors=vectors,
         residuals=residuals,
         extreme=extreme,
         products=int(basis.shape[1]),
-        note="" if values.size == k else found.note,
+        note="" if values.size == k else pairs.note,
     )
 
 
 def _residuals(run: Lanczos, k: int) -> NDArray[np.float64]:
-    """|beta times last component|, from the outermost Ritz pair inwards, and the rounding of a product."""
+    """Residuals |beta s_k| of the outermost Ritz pairs, s_k the last component, plus the rounding of a product."""
     from scipy.linalg import eigh_tridiagonal
 
     _, vectors = eigh_tridiagonal(run.alphas, run.betas[:-1])
@@ -259,18 +271,6 @@ def _extreme(run: Lanczos, delta: float, failure: float) -> Bounds:
     return Bounds(top - slack, max(top, upper) + slack, "proved", "probabilistic", failure)
 
 
-def _pairs_of(run: Lanczos, k: int, extreme: Bounds, spent: int, converged: bool) -> EigenPairs:
-    values, vectors = run.ritz_pairs(min(k, run.steps))
-    return EigenPairs(
-        values=values[::-1].copy(),
-        vectors=run.space.xp.flip(vectors, axis=0).T,
-        residuals=_residuals(run, k),
-        extreme=extreme,
-        products=spent,
-        note=_note(converged, spent),
-    )
-
-
 def _note(converged: bool, spent: int) -> str:
     return "" if converged else f"stopped after {spent} products: residuals or the interval wider than asked for"
 
@@ -286,25 +286,6 @@ def _solve(operator: Operator, k: int) -> EigenPairs:
         residuals=residuals,
         extreme=Bounds.exactly(float(values[0])),
         products=0,
-    )
-
-
-def _smallest_pairs(
-    operator: Operator,
-    k: int,
-    rtol: float,
-    failure: float,
-    max_products: int | None,
-    rng: int | np.random.Generator,
-) -> EigenPairs:
-    """The smallest eigenvalues are minus the largest of -A."""
-    minus = _negate(operator)
-    found = eigenpairs(minus, k, rtol=rtol, failure=failure, max_products=max_products, rng=rng)
-    return replace(
-        found,
-        values=-found.values,
-        extreme=-found.extreme,
-        rest=None if found.rest is None else -found.rest,
     )
 
 

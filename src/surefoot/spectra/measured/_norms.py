@@ -1,4 +1,4 @@
-"""The squared norm of a linear map: what every step of an inverse problem depends on."""
+"""The squared norm of a linear map, on which the steps of an inverse problem depend."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def norm_squared(A: Any, *, rtol: float = 1e-3, failure: float = 1e-6, rng: int 
     A : matrix or operator, shape (m, n)
         Anything `surefoot.operators.as_operator` takes, PyLops operators among them; with an adjoint product.
     rtol : float
-        Wanted relative width.
+        Wanted width of the interval, relative to |A|^2.
     failure : float
         Probability that a measured upper end misses.
     rng : int or numpy Generator

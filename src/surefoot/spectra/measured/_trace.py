@@ -1,11 +1,10 @@
-"""The sum of all eigenvalues, from products with random vectors."""
+"""The trace of an operator, from products with random vectors."""
 
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surefoot.checks import Fraction, Range, checked
 from surefoot.errors import InvalidInput
@@ -14,24 +13,22 @@ from surefoot.records import Record
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.spectra.types import Bounds
 
-Reals = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceEstimate(Record):
-    """A trace and how well it is known.
+    """An estimate of a trace with its error.
 
     Parameters
     ----------
     value : float
-        Unbiased.
+        The estimate; unbiased.
     standard_error : float
-        0 where it is exact.
+        Standard error of the value; 0 if it is exact.
     interval : Bounds
-        value +- t standard errors; ends are estimates (Student's t for samples that are not quite normal), which hold
-        but with about the probability asked for.
+        value +- t standard errors. Its ends are estimates (Student's t, for samples that are not quite normal): it
+        misses with about the probability asked for.
     products : int
-        What it cost.
+        Number of products that it cost.
     method : "exact", "Hutch++" or "Hutchinson"
     """
 
@@ -108,15 +105,26 @@ def trace(
         return _exact(float((abs(operator.factor.entries) ** 2).sum()), 0)
     if n <= products:
         return _exact(sum(float(np.real(operator.matvec(e)[i])) for i, e in enumerate(np.eye(n))), n)
+    from scipy.special import stdtrit
+
     generator = private_generator(rng)
     third = products // 3 if deflate else 0
     known, basis = _deflate(operator, third, generator)
-    samples = [_sample(operator, basis, generator) for _ in range(products - 2 * third)]
-    return _estimate(known, np.array(samples), failure, products, "Hutch++" if deflate else "Hutchinson")
+    samples = np.array([_sample(operator, basis, generator) for _ in range(products - 2 * third)])
+    value = known + float(samples.mean())
+    error = float(samples.std(ddof=1)) / math.sqrt(samples.size)
+    reach = float(stdtrit(samples.size - 1, 1 - failure / 2)) * error
+    return TraceEstimate(
+        value=value,
+        standard_error=error,
+        interval=Bounds(value - reach, value + reach, "estimate", "estimate", failure),
+        products=products,
+        method="Hutch++" if deflate else "Hutchinson",
+    )
 
 
 def _deflate(operator: Operator, count: int, generator: np.random.Generator) -> tuple[float, Array | None]:
-    """The trace of Q'AQ, and Q, shape (n, count), for a basis Q of A times random signs; None for count 0."""
+    """The trace of Q'AQ, and Q, an orthonormal basis of A times `count` random sign vectors; 0 and None for count 0."""
     if not count:
         return 0.0, None
     space = operator.space
@@ -127,6 +135,7 @@ def _deflate(operator: Operator, count: int, generator: np.random.Generator) -> 
 
 
 def _sample(operator: Operator, basis: Array | None, generator: np.random.Generator) -> float:
+    """A sample g'Ag, g random signs orthogonal to the basis: its mean is the rest of the trace."""
     g = _signs(operator, generator)
     if basis is not None:
         g = g - basis @ (operator.space.xp.conj(basis).T @ g)
@@ -134,7 +143,7 @@ def _sample(operator: Operator, basis: Array | None, generator: np.random.Genera
 
 
 def _signs(operator: Operator, generator: np.random.Generator) -> Array:
-    """Random signs in the operator's space, real."""
+    """A vector of random signs in the operator's space, real."""
     n, space = operator.shape[0], operator.space
     if space.on_numpy:
         return np.asarray(generator.integers(0, 2, n) * 2.0 - 1.0, dtype=np.float64)
@@ -145,13 +154,3 @@ def _exact(value: float, products: int) -> TraceEstimate:
     return TraceEstimate(
         value=value, standard_error=0.0, interval=Bounds.exactly(value), products=products, method="exact"
     )
-
-
-def _estimate(known: float, samples: Reals, failure: float, products: int, method: str) -> TraceEstimate:
-    from scipy.special import stdtrit
-
-    value = known + float(samples.mean())
-    error = float(samples.std(ddof=1)) / math.sqrt(samples.size)
-    reach = float(stdtrit(samples.size - 1, 1 - failure / 2)) * error
-    interval = Bounds(value - reach, value + reach, "estimate", "estimate", failure)
-    return TraceEstimate(value=value, standard_error=error, interval=interval, products=products, method=method)

@@ -1,4 +1,4 @@
-"""Certified ends of a symmetric operator's spectrum from its products alone."""
+"""Certified bounds on the extreme eigenvalues of a symmetric operator, from its products alone."""
 
 import math
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ __all__ = ["Ends", "Which", "expected_products", "measured_ends"]
 
 Which = Literal["both", "largest", "smallest"]
 
-# Products unless told otherwise; a spectrum that needs more is one to know something about beforehand.
+# Default budget, by convention: a spectrum that needs more calls for other methods.
 MAX_PRODUCTS = 1000
-# Checking costs an eigenvalue problem of the steps' size: at every step while that is small.
+# A check solves an eigenvalue problem of the size of the steps: at every step while that is cheap.
 CHECK_EVERY_STEP_UNTIL = 150
-# Beyond these sums of products over- or underflow on the way; the operator is then measured in another unit.
+# Beyond these, sums of products overflow or underflow on the way; the operator is then rescaled.
 SMALLEST, LARGEST = 1e-200, 1e200
-# Fresh starts after a Krylov space ran out at rounding level before the interval was narrow enough.
+# Starts, at most. A fresh one follows if a Krylov space is exhausted before the interval is narrow enough.
 MAX_RUNS = 4
-# What the first start gets of the failure probability; each further one half of what is left. Few measurements need a
+# Share of the failure probability for the first start; each further one gets half of the rest. Few measurements need a
 # second start, and half the probability for the first one cost 6 of 45 products on a transformer of 9.8 million
 # parameters; a thousandth for the others made intervals of single precision products forty times too wide.
 FIRST = 7 / 8
@@ -34,10 +34,10 @@ FIRST = 7 / 8
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What was measured: the two ends, the Lanczos run behind them, the cost.
+    """The measured ends, the Lanczos run behind them, and the cost.
 
-    `rounded` says that it stopped because what is left of an interval is the rounding of the products; the run's own
-    numbers are in units of `unit`.
+    `rounded` says that the run stopped because the width left is the rounding error of the products; the numbers of the
+    run itself are in units of `unit`.
     """
 
     largest: Bounds
@@ -50,13 +50,13 @@ class Ends:
 
 
 def expected_products(size: int, *, rtol: float, failure: float, which: Which) -> int:
-    """About the most products that an interval takes, before anything is measured.
+    """An estimate of the products that an interval takes, before anything is measured.
 
         T_k(1 + 2 rtol) = 1/delta,    k = acosh(1/delta)/acosh(1 + 2 rtol)
 
-    The steps after which the Chebyshev polynomial of an interval filled with eigenvalues has grown to 1/delta a share
-    rtol outside of it: 93 to 95 were measured on a uniform spectrum and a Laplacian of 20,000, where this says 96. With
-    gaps it takes fewer (16 with outliers, 15 to 60 on networks). An estimate, no bound.
+    That is the number of steps after which the Chebyshev polynomial of an interval filled with eigenvalues has grown to
+    1/delta at a share rtol outside of it: 93 to 95 were measured on a uniform spectrum and a Laplacian of size 20,000,
+    where this says 96. Gaps in the spectrum save products (16 with outliers, 15 to 60 on networks).
     """
     each = failure / (2 if which == "both" else 1)
     delta = start_component(size, each, is_complex=False)
@@ -84,9 +84,9 @@ def measured_ends(
     rtol : float
         Wanted width of each asked interval, relative to max |lambda|.
     failure : float
-        Probability that any asked interval misses; split over the ends and the fresh starts.
+        Probability that any interval asked for misses; split over the ends and the fresh starts.
     which : "both", "largest" or "smallest"
-        The ends asked for. The other one is returned as far as it is known.
+        Ends to narrow down. The other one is returned as far as it is known.
     max_products : int or None
         Budget; None for 1000.
     rng : numpy Generator
@@ -105,9 +105,9 @@ def measured_ends(
         while True:
             run.advance()
             spent += 1
-            # once: an operator that gives a tiny number at any scale, such as differences of a gradient that does not
-            # change, would be scaled without end
-            # (a product of nothing but zeros leaves the smallest normal number behind)
+            # only once: an operator that returns a tiny number at any scale, such as differences of a constant
+            # gradient, would be rescaled without end (and a product of zeros leaves the smallest normal number in
+            # `scale`)
             extreme = (
                 run.scale > run.space.tiny
                 and not SMALLEST < run.scale < LARGEST
@@ -124,7 +124,9 @@ def measured_ends(
                     rng=rng,
                     max_memory=max_memory,
                 )
-                return _restore(ends, other.scale)
+                unit = 1 / other.scale  # a power of two, so that scaling back is exact
+                largest, smallest = ends.largest.scaled(unit), ends.smallest.scaled(unit)
+                return replace(ends, largest=largest, smallest=smallest, products=ends.products + 1, unit=unit)
             if operator.black_box and len(runs) == 1 and run.steps == 2 and not run.exhausted and spent < budget:
                 run.probe()
                 spent += 1
@@ -134,7 +136,7 @@ def measured_ends(
                 scale = max(float(np.abs(run.ritz).max()) for run in runs)
                 widths = [bounds[end].width for end in asked]
                 converged = max(widths) <= rtol * scale
-                # two thirds of what is left is the rounding on both sides: products could take off the rest only
+                # two thirds of such a width is rounding on both sides, which more products would not remove
                 settled = max(widths) <= max(rtol, 3 * run.rounding) * scale
                 if settled or last:
                     break
@@ -146,7 +148,7 @@ def measured_ends(
 
 
 class _Rescaled(LinearMap):
-    """c A, c a power of two: sums of its products neither over- nor underflow."""
+    """c A with c a power of two, chosen so that sums of its products neither overflow nor underflow."""
 
     def __init__(self, operator: Operator, scale: float) -> None:
         self.scale = scale
@@ -160,15 +162,8 @@ class _Rescaled(LinearMap):
         )
 
 
-def _restore(ends: Ends, scale: float) -> Ends:
-    """What was measured of c A, said of A."""
-    unit = 1 / scale  # a power of two: exact
-    ends = replace(ends, largest=ends.largest.scaled(unit), smallest=ends.smallest.scaled(unit))
-    return replace(ends, products=ends.products + 1, unit=unit)
-
-
 def _enclosure(operator: Operator) -> tuple[float, float]:
-    """What is proved about the eigenvalues before any product."""
+    """Proved bounds on all eigenvalues before any product."""
     lower, upper = -math.inf, math.inf
     if operator.entries is not None:
         lower, upper = gershgorin(operator.entries)
@@ -182,31 +177,32 @@ def _enclosure(operator: Operator) -> tuple[float, float]:
 
 
 def _worth_checking(steps: int) -> bool:
+    # later at every 25th part of the steps made, so that checks cost a fixed share of the run
     return steps <= CHECK_EVERY_STEP_UNTIL or steps % (steps // 25) == 0
 
 
 def _bounds(
     runs: Sequence[Lanczos], enclosure: tuple[float, float], asked: Sequence[str], failure: float
 ) -> dict[str, Bounds]:
-    """Both ends from all runs; the smallest eigenvalue is minus the largest of -A."""
+    """Bounds on both ends from all runs; the smallest eigenvalue is minus the largest of -A."""
     lower, upper = enclosure
     largest = _top(runs, 1.0, upper, failure if "largest" in asked else None)
     smallest = -_top(runs, -1.0, -lower, failure if "smallest" in asked else None)
     if lower >= 0 and largest.lower < lower:
-        # No eigenvalue lies under the enclosure: rounding must not say otherwise.
+        # a proved lower bound on all eigenvalues overrides a Ritz value that is below it by rounding
         largest = Bounds(lower, max(lower, largest.upper), "proved", largest.upper_is, largest.failure)
     return {"largest": largest, "smallest": smallest}
 
 
 def _top(runs: Sequence[Lanczos], sign: float, enclosed: float, failure: float | None) -> Bounds:
-    """The largest eigenvalue of sign * A; without a failure probability only what is proved."""
+    """Bounds on the largest eigenvalue of sign * A; without a failure probability only proved ones."""
     tops = [float((sign * run.ritz).max()) for run in runs]
     scale = max(float(np.abs(run.ritz).max()) for run in runs)
     slack = max(run.rounding for run in runs) * scale
     lower = max(tops) - slack
 
     if any(run.complete for run in runs) or scale == 0.0:
-        # The basis is the whole space (or a random vector was annihilated): nothing is left to chance.
+        # the basis spans the whole space (or a random vector was annihilated): nothing is left to chance
         return Bounds(min(lower, enclosed), min(lower + 2 * slack, max(enclosed, lower)), "proved", "proved")
     upper, trust, chance = math.inf, "proved", 0.0
     if failure is not None:
@@ -218,10 +214,10 @@ def _top(runs: Sequence[Lanczos], sign: float, enclosed: float, failure: float |
 
 
 def _probable_top(runs: Sequence[Lanczos], sign: float, tops: Sequence[float], failure: float) -> float:
-    """The least of the runs' bounds on the largest eigenvalue of sign * A.
+    """The smallest of the runs' bounds on the largest eigenvalue of sign * A.
 
-    All s runs must miss for it to miss, and their starts are independent: each may miss with the s-th root of the
-    probability. The number of runs depends on what was seen, so the s-th try has a share of its own, in all at most 1.
+    It misses only if all s runs miss, and their starts are independent: each may miss with the s-th root of the
+    probability. The number of runs depends on the results, so each number has a share of its own, in all at most 1.
     """
     share = FIRST if len(runs) == 1 else (1 - FIRST) * 2.0 ** (1 - len(runs))
     each = (failure * share) ** (1 / len(runs))

@@ -1,10 +1,10 @@
-"""The field of values: what bounds a matrix that is not normal, where its eigenvalues mislead.
+"""The field of values, which bounds the growth of a matrix that is not normal where its eigenvalues do not.
 
     W(A) = {x'Ax : |x| = 1},    max Re(exp(-i theta) W) = lambda_max of the Hermitian part of exp(-i theta) A
 
-Convex, holds the eigenvalues, and is their convex hull for a normal matrix. Each direction's support line is a largest
-eigenvalue, for which Lanczos has a certificate; the lines bound a polygon around W. (Johnson, Numerical determination
-of the field of values of a general complex matrix, SIAM J. Numer. Anal. 15, 1978, 595-602.)
+It is convex, holds the eigenvalues, and is their convex hull for a normal matrix. The support line in a direction is a
+largest eigenvalue, for which Lanczos has a certificate; the lines bound a polygon around W. (Johnson, Numerical
+determination of the field of values of a general complex matrix, SIAM J. Numer. Anal. 15, 1978, 595-602.)
 """
 
 import math
@@ -24,24 +24,25 @@ from surefoot.spectra.types import Certainty
 
 __all__ = ["Field", "departure_from_normality", "measured_field"]
 
-# |AA' - A'A| up to so much of |A|^2 is rounding of entries that came through a few operations. By convention.
+# |AA' - A'A| up to this share of |A|^2 is rounding of entries that come from a few operations. By convention.
 NORMAL = 1e-10
-# Boundary points of small fields: the chord between neighbours misses 0.1% of a disc.
+# Boundary points of small fields: a chord between neighbours misses a disc by 0.1%.
 DIRECTIONS = 64
-# An eigenvalue problem for each direction: a second in all at this size.
+# Size up to which boundary points are computed, each by an eigenvalue problem: a second in all.
 SMALL = 200
-# Support lines of measured ones; a polygon of 16 sides leaves 2% around a disc.
+# Support lines of measured fields; a polygon of 16 sides exceeds a disc by 2%.
 SIDES = 16
-# Lanczos steps for each of them, unless told otherwise.
+# Default budgets, by convention: Lanczos steps for each support line, and Arnoldi steps without an adjoint.
 STEPS = 100
 ARNOLDI_STEPS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Corners of a polygon around (or, for an estimate, in) a field of values, counterclockwise; Ritz values, which
-    estimate eigenvalues.
-    """  # noqa: D205 - one sentence
+    """A polygon around a field of values, or inside it for an estimate.
+
+    `corners` are in counterclockwise order; `ritz` are Ritz values, which estimate eigenvalues.
+    """
 
     corners: NDArray[np.complex128]
     trust: Certainty
@@ -51,7 +52,7 @@ class Field:
 
 
 def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | None, float]:
-    """The field of values of a matrix at hand, sampled, and the condition of its eigenvectors; (None, 1) if normal.
+    """Boundary points of a matrix's field of values, and the condition number of its eigenvectors; (None, 1) if normal.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | N
     Returns
     -------
     corners : complex array or None
-        On the boundary of the field of values for n <= 200, else of the rectangle around it.
+        Points on the boundary of the field of values for n <= 200, else the corners of the rectangle around it.
     condition : float
         ||V|| ||V^-1||; infinite for a defective matrix.
     """
@@ -71,20 +72,21 @@ def departure_from_normality(matrix: Matrix) -> tuple[NDArray[np.complex128] | N
         return None, 1.0
     vectors = np.linalg.eig(A)[1]
     singular = np.linalg.svd(vectors, compute_uv=False)
+    # singular to rounding: the matrix is defective
     floor = len(A) * float(np.finfo(np.float64).eps)
     condition = float(singular[0] / singular[-1]) if singular[-1] > floor * singular[0] else math.inf
     if len(A) > SMALL:
-        top, bottom = _extremes((A + adjoint) / 2)
-        high, low = _extremes((A - adjoint) / 2j)
-        return np.asarray(
-            [complex(x, y) for x, y in ((bottom, low), (top, low), (top, high), (bottom, high))]
-        ), condition
+        # the ends of the Hermitian and the skew-Hermitian part
+        bottom, top = np.linalg.eigvalsh((A + adjoint) / 2)[[0, -1]]
+        low, high = np.linalg.eigvalsh((A - adjoint) / 2j)[[0, -1]]
+        corners = [complex(x, y) for x, y in ((bottom, low), (top, low), (top, high), (bottom, high))]
+        return np.asarray(corners), condition
     return _boundary(A), condition
 
 
 def _boundary(A: Array) -> NDArray[np.complex128]:
     """Boundary points of the field of values of a small matrix, counterclockwise."""
-    # a real matrix's field is symmetric about the real axis
+    # the field of a real matrix is symmetric about the real axis
     count = DIRECTIONS if np.iscomplexobj(A) else DIRECTIONS // 2 + 1
     corners: list[complex] = []
     for theta in 2 * np.pi * np.arange(count) / DIRECTIONS:
@@ -96,35 +98,27 @@ def _boundary(A: Array) -> NDArray[np.complex128]:
     return np.asarray(corners)
 
 
-def _eigenvalues(A: Array) -> NDArray[np.complex128]:
-    return np.asarray(np.linalg.eigvals(A), dtype=np.complex128)
-
-
-def _extremes(hermitian: Array) -> tuple[float, float]:
-    values = np.linalg.eigvalsh(hermitian)
-    return float(values[-1]), float(values[0])
-
-
 def measured_field(
     operator: Operator, *, rtol: float, failure: float, max_products: int | None, rng: np.random.Generator
 ) -> Field:
     """A polygon around the field of values, from products with the operator and its adjoint.
 
-    Without an adjoint only an estimate is possible: the field of a Krylov compression, which lies inside.
+    Without an adjoint only an estimate is possible: the field of values of a Krylov compression, which lies inside.
 
     Parameters
     ----------
     operator : Operator, shape (n, n)
     rtol, failure, max_products
-        As in `measured_ends`, of all support lines together.
+        As in `measured_ends`, for all support lines together.
     rng : numpy Generator
     """
     try:
         operator.rmatvec(np.zeros(operator.shape[0]))
     except InvalidInput:
         return _estimate(operator, max_products or ARNOLDI_STEPS, rng)
-    # a real operator's field is symmetric about the real axis: the upper half plane's directions are enough
+    # the field of a real operator is symmetric about the real axis: directions in the upper half plane suffice
     directions = SIDES if operator.complex else SIDES // 2 + 1
+    # each direction costs up to four products for one of its Hermitian part
     budget = STEPS if max_products is None else max(2, max_products // (4 * directions))
     supports: list[float] = []
     products, trust, short = 0, "proved", 0
@@ -143,12 +137,13 @@ def measured_field(
     if short:
         note += f"; {short} of {directions} support lines are looser than rtol={rtol:g}, allow more max_products"
     certainty: Certainty = "proved" if trust == "proved" else "probabilistic"
-    ritz = _eigenvalues(_compress(operator, budget, rng))
+    ritz = np.linalg.eigvals(_compress(operator, budget, rng)).astype(np.complex128)
     return Field(_corners(np.asarray(supports)), certainty, products + ritz.size, note, ritz)
 
 
 def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
-    """The Hermitian part of exp(-i theta) A, and the products with A or its adjoint that one of its products costs."""
+    """The Hermitian part of exp(-i theta) A, and how many products with A or A^H one product with it costs."""
+    # rounded, so that the axes are met exactly and the part of a real operator is real there
     turn = complex(round(math.cos(theta), 15), -round(math.sin(theta), 15))
     is_real = turn.imag == 0 and not operator.complex
     if operator.entries is not None:
@@ -174,8 +169,8 @@ def _hermitian_part(operator: Operator, theta: float) -> tuple[Operator, int]:
 def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
     """The corners of the polygon that the support lines Re(exp(-i theta) w) = support enclose, counterclockwise.
 
-    Neighbouring lines meet in a corner each. A line that its neighbours make superfluous, since each has a slack of its
-    own, would cut a loop backwards: it is moved in to where those two meet.
+    Neighbouring lines meet in a corner. Each line has some slack of its own, so one may lie outside the point where its
+    two neighbours meet, and its corners would form a loop: it is moved in to that point.
     """
     theta = 2 * np.pi * np.arange(len(supports)) / len(supports)
     step = 2 * np.pi / len(supports)
@@ -190,13 +185,13 @@ def _corners(supports: NDArray[np.float64]) -> NDArray[np.complex128]:
 
 
 def _estimate(operator: Operator, steps: int, rng: np.random.Generator) -> Field:
-    """By Arnoldi: the field of values of V'AV, boundary points."""
+    """Boundary points of the field of values of V'AV, by Arnoldi's method."""
     H = _compress(operator, steps, rng)
     note = (
         f"an estimate from inside by {len(H)} Arnoldi steps, no bound: without an adjoint product none is possible; "
         "give a matrix, a sparsity pattern or an rmatvec"
     )
-    return Field(_boundary(H), "estimate", len(H), note, _eigenvalues(H))
+    return Field(_boundary(H), "estimate", len(H), note, np.linalg.eigvals(H).astype(np.complex128))
 
 
 def _compress(operator: Operator, steps: int, rng: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""The Jacobian of y' = fun(t, y) at a point, as an operator: analytic, by differences, or by products alone."""
+"""The Jacobian of y' = fun(t, y) at a point as an operator: analytic, by differences, or by products alone."""
 
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -10,20 +10,21 @@ from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, NotRepeatable
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator
 
-__all__ = ["Fun", "Jacobian", "check_fun", "check_point", "check_sparsity", "jacobian"]
+__all__ = ["Fun", "Jacobian", "check_fun", "check_point", "check_sparsity", "evaluate_twice", "jacobian"]
 
 Fun = Callable[[float, Any], ArrayLike]
 Scheme = Literal["auto", "analytic", "dense", "sparse", "products"]
 
-# Central differences with a step of cbrt(eps): truncation and rounding balance at eps^(2/3), up to the size of fun.
+# Step of central differences, cbrt(eps): truncation and rounding balance at eps^(2/3) relative to fun.
 RELATIVE_STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
+# Relative error of such a difference, with room for components of unequal size.
 PRECISION = 1e-9
-# A component below this share of the largest is moved as if it were that large.
+# A component below this share of the largest is displaced as if it were that large.
 SMALLEST_SHARE = 1e-3
-# Columns that are formed by differences without a sparsity pattern: two evaluations each.
+# Most columns that are formed by differences without a sparsity pattern; each costs two evaluations.
 DENSE_LIMIT = 500
-# What a difference quotient is off by, as a share of the largest entry of its row: eps over the relative step, times
-# what a component below SMALLEST_SHARE loses. Asymmetry of that size is rounding.
+# Error of a difference quotient as a share of the largest entry of its row: eps over the relative step, times what a
+# component below SMALLEST_SHARE loses. Asymmetry of that size is rounding.
 NOISE = 1e-7
 
 
@@ -43,16 +44,14 @@ class Jacobian(Operator):
         precision: float = PRECISION,
     ) -> None:
         symmetric = None if matrix is None else matrix.symmetric
-        super().__init__(
-            (size, size), symmetric=symmetric, kind="jacobian", precision=precision, scope="local"
-        )  # fmt: skip
+        super().__init__((size, size), symmetric=symmetric, kind="jacobian", precision=precision, scope="local")
         self.evaluations = 0
         self._matrix = matrix
         self._derivative = derivative
 
     @property
     def entries(self) -> Matrix | None:
-        """The matrix, unless it is known by products only."""
+        """The matrix; None if only products are available."""
         return None if self._matrix is None else self._matrix.entries
 
     def _apply(self, x: Array) -> Array:
@@ -90,8 +89,8 @@ def jacobian(
         Nonzero where fun's component i may depend on y's component j: columns that share no row are differenced
         together (Curtis, Powell, Reid 1974), so a banded Jacobian costs a few evaluations whatever its size.
     scheme : str
-        ``auto``: analytic if `jac` is given, sparse if `sparsity` is, dense up to 500 unknowns, else products. Only a
-        Jacobian by products is never formed: each product costs two evaluations of fun, and it has no adjoint.
+        ``auto``: analytic if `jac` is given, sparse if `sparsity` is, dense up to 500 unknowns, else products. With
+        products the Jacobian is never formed: each costs two evaluations of fun, and there is no adjoint.
 
     Returns
     -------
@@ -118,12 +117,7 @@ def jacobian(
     """
     y = check_point(y)
     checked = check_fun(fun, y.size)
-    value = checked(float(t), y)
-    if not np.array_equal(checked(float(t), y), value):
-        raise NotRepeatable(
-            "fun gave two different answers at the same point; it must depend on t and y alone (no counters, caches of "
-            "previous calls, or random numbers)"
-        )
+    evaluate_twice(checked, float(t), y)
     chosen = _choose(scheme, jac, sparsity, y.size)
     if chosen == "analytic":
         return _analytic(jac, float(t), y)
@@ -148,7 +142,7 @@ def jacobian(
 
 
 def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float64]]:
-    """Fun with its result brought to float64, shape (size,), finite; the errors name what was wrong."""
+    """Fun with its result converted to float64 and checked: shape (size,) and finite."""
     if not callable(fun):
         raise InvalidType(f"fun must be a function of (t, y); got {type(fun).__name__}")
 
@@ -167,13 +161,24 @@ def check_fun(fun: Fun, size: int) -> Callable[[float, Array], NDArray[np.float6
     return call
 
 
-def check_point(y: ArrayLike) -> NDArray[np.float64]:
-    """The state as a float64 vector."""
-    point = real_array(y, "y")
+def evaluate_twice(fun: Callable[[float, Array], NDArray[np.float64]], t: float, y: Array) -> NDArray[np.float64]:
+    """The value of a checked fun at a point, evaluated twice: a fun with a memory has no Jacobian."""
+    value = fun(t, y)
+    if not np.array_equal(fun(t, y), value):
+        raise NotRepeatable(
+            "fun gave two different answers at the same point; it must depend on t and y alone (no counters, caches of "
+            "previous calls, or random numbers)"
+        )
+    return value
+
+
+def check_point(y: ArrayLike, name: str = "y") -> NDArray[np.float64]:
+    """The state as a float64 vector; a copy."""
+    point = real_array(y, name)
     if point.ndim != 1 or point.size == 0:
-        raise InvalidInput(f"y must be a vector with at least one entry; got shape {point.shape}")
+        raise InvalidInput(f"{name} must be a vector with at least one entry; got shape {point.shape}")
     if not np.isfinite(point).all():
-        raise NotFinite("y has NaN or infinite entries")
+        raise NotFinite(f"{name} has NaN or infinite entries")
     return point.copy()
 
 
@@ -184,11 +189,9 @@ def _choose(scheme: str, jac: Any, sparsity: Any, size: int) -> str:
         if sparsity is not None:
             return "sparse"
         return "dense" if size <= DENSE_LIMIT else "products"
-    needs = {"analytic": jac is not None, "sparse": sparsity is not None, "dense": True, "products": True}
-    if scheme not in needs:
-        raise InvalidInput(f"scheme must be auto, {', '.join(needs)}; got {scheme!r}")
-    if not needs[scheme]:
-        raise InvalidInput(f"scheme={scheme!r} needs {'jac' if scheme == 'analytic' else 'sparsity'}")
+    needed, given = {"analytic": ("jac", jac), "sparse": ("sparsity", sparsity)}.get(scheme, ("", size))
+    if given is None:
+        raise InvalidInput(f"scheme={scheme!r} needs {needed}")
     return scheme
 
 
@@ -201,7 +204,7 @@ def _analytic(jac: Any, t: float, y: Array) -> Jacobian:
 
 
 def _differentiator(fun: Callable[[Array], Array], y: Array) -> Callable[[Array], Array]:
-    """V to J v by a central difference along v."""
+    """The map v to J v, by a central difference along v."""
     scale = float(np.linalg.norm(y)) or 1.0
 
     def derivative(v: Array) -> Array:
@@ -215,7 +218,7 @@ def _differentiator(fun: Callable[[Array], Array], y: Array) -> Callable[[Array]
 
 
 def check_sparsity(pattern: Any, size: int) -> Any:
-    """Where a Jacobian has entries, as a sparse matrix by columns."""
+    """A sparsity pattern as a matrix in CSC format."""
     from scipy.sparse import csc_array
 
     try:
@@ -249,7 +252,7 @@ def _differences(
 
 
 def _groups(starts: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[np.int64]:
-    """Column groups such that no two columns of a group share a row: greedily, in the order of the columns."""
+    """Group numbers of the columns, greedily in order, such that no two columns of a group share a row."""
     taken: list[set[int]] = [set() for _ in range(size)]
     groups = np.empty(size, dtype=np.int64)
     bounds, indices = starts.tolist(), rows.tolist()

@@ -1,4 +1,4 @@
-"""The Lanczos recurrence, one product at a time, with a stored basis or without."""
+"""The Lanczos recurrence, one product at a time, with or without a stored basis."""
 
 import math
 from typing import Any
@@ -12,20 +12,20 @@ from surefoot.spectra.measured._basis import Basis
 
 __all__ = ["MAX_BASIS_BYTES", "ROWS", "SLACK", "Lanczos", "not_linear", "random_unit"]
 
-# What a basis may take unless told otherwise. Memory is one reason; the other is that orthogonalising against a larger
-# one costs more than it saves: on a transformer of 9.8 million parameters 40 products with a basis took 490 gradients
-# of processor time, 47 without took 122.
+# Default memory of a basis. Orthogonalising against a larger one also costs more time than it saves: on a transformer
+# of 9.8 million parameters 40 products with a basis took the processor time of 490 gradients, 47 without one that of
+# 122.
 MAX_BASIS_BYTES = 2**30
-# Rounding errors of one product by which both ends of an interval are widened. A product of n terms is off by a few of
-# them, and so is a Ritz value of an orthonormal basis.
+# Both ends of an interval are widened by this many rounding errors of one product: a product of n terms is off by a
+# few, and so is a Ritz value of an orthonormal basis.
 SLACK = 16
-# Without a basis T gathers errors: its eigenvalues were seen up to 3 sqrt(steps) rounding errors outside the spectrum
-# (eight spectra of 400 eigenvalues, 10 to 640 steps, float32 and float64).
+# Without a basis T accumulates errors: its eigenvalues were seen up to 3 sqrt(steps) rounding errors outside the
+# spectrum (eight spectra of 400 eigenvalues, 10 to 640 steps, float32 and float64).
 GROWTH = 4
-# Steps in which symmetry is looked for without a basis. Vectors are still random and show it at once; later, where
-# beta is small, neighbours are orthogonal to less than rounding and no longer tell.
+# Steps in which symmetry is tested without a basis. The vectors are still random and show asymmetry at once; later,
+# once a beta has been small, neighbours are no longer orthogonal to rounding and the test would mislead.
 CHECKED = 8
-# A basis is begun where so many vectors fit: 1% intervals took 15 to 100 products on everything measured so far.
+# A basis is stored if so many vectors fit: 1% intervals took 15 to 100 products on everything measured so far.
 ROWS = 128
 
 
@@ -35,24 +35,24 @@ class Lanczos:
         beta_k v_(k+1) = A v_k - alpha_k v_k - beta_(k-1) v_(k-1),    T tridiagonal with alpha and beta
 
     Vectors stay in the operator's space: its array library, device and precision. Only the entries of T come to the
-    host. With a stored basis each new vector is orthogonalised against all others twice, so T stays accurate to a few
-    rounding errors. Without one three vectors are kept. Orthogonality is then lost once a Ritz value has converged,
-    and the computed T is, to rounding, that of an exact run on a larger matrix whose eigenvalues are tiny clusters
-    about those of A (Greenbaum 1989): the ends are as right, copies of converged Ritz values cost some more products,
-    and there are no Ritz vectors but by a second run.
+    host. With a stored basis each new vector is orthogonalised twice against all others, so T stays accurate to a few
+    rounding errors. Without one three vectors are kept. Orthogonality is then lost when a Ritz value has converged, and
+    the computed T is, to rounding, that of an exact run on a larger matrix whose eigenvalues are tiny clusters about
+    those of A (Greenbaum 1989): the ends are as accurate, copies of converged Ritz values cost a few more products, and
+    Ritz vectors need a second run.
 
     Parameters
     ----------
     operator : Operator, shape (n, n)
-        Symmetric or Hermitian; asymmetry is found from coefficients that symmetry makes zero, at no extra product.
+        Symmetric or Hermitian; asymmetry is detected, without a further product, in coefficients that should be zero.
     start : array, shape (n,)
         Unit vector.
     max_memory : int
-        Bytes that the basis may take. Where 128 vectors do not fit none is stored; where more turn out to be needed
-        than fit, it is let go and the run continues without.
+        Bytes that the basis may take. If 128 vectors do not fit none is stored; if more turn out to be needed than
+        fit, the basis is dropped and the run continues without one.
     size : float
-        What the rounding of a product is relative to, if that is more than the products themselves: max |lambda| of the
-        operator of which this one is what is left beside some vectors.
+        The scale of rounding errors, if larger than the products themselves: for a deflated operator, max |lambda| of
+        the operator before deflation.
 
     References
     ----------
@@ -78,22 +78,22 @@ class Lanczos:
         basis = Basis(self.space, operator.shape[0])
         fits = self.space.whole and basis.bytes_with(min(ROWS, basis.size)) <= max_memory
         self._basis: Basis | None = basis if fits else None
-        self._let_go = False
+        self._dropped = False
         self._store(self._start)
 
     @property
     def steps(self) -> int:
-        """Products so far."""
+        """Number of products so far."""
         return len(self.alphas)
 
     @property
     def stored(self) -> bool:
-        """Whether the basis is at hand."""
+        """Whether the basis is stored."""
         return self._basis is not None
 
     @property
     def complete(self) -> bool:
-        """Whether the basis spans the whole space: then T has all that A has."""
+        """Whether the basis spans the whole space, so that T has all eigenvalues of A."""
         return self.stored and self.steps == self.operator.shape[0]
 
     @property
@@ -128,8 +128,8 @@ class Lanczos:
             return chosen, self._basis.combine(rows)
         if top is None:
             raise InvalidInput("the basis was not stored; ask for a few vectors, or allow more max_memory")
-        if self._let_go:
-            # T of a run that was orthogonalised in part does not repeat without: make one that does
+        if self._dropped:
+            # a run that was orthogonalised only at first cannot be repeated without the basis: run once without
             run = Lanczos(self.operator, self._start, max_memory=0, size=self.size)
             while run.steps < self.steps and not run.exhausted:
                 run.advance()
@@ -138,22 +138,22 @@ class Lanczos:
 
     @property
     def scale(self) -> float:
-        """A lower estimate of max |lambda|, from the entries of T; at least `size`."""
+        """An estimate of max |lambda| from below, from the entries of T; at least `size`."""
         return max(map(abs, [self.size, *self.alphas, *self.betas]))
 
     @property
     def precision(self) -> float:
-        """The relative rounding error of one product: that of the operator or of the vectors."""
+        """The relative rounding error of one product: the operator's or the vectors', whichever is larger."""
         return max(self.operator.precision, self.space.eps)
 
     @property
     def rounding(self) -> float:
-        """What rounding may have moved a Ritz value by, relative to max |lambda|."""
+        """Distance by which rounding may have moved a Ritz value, relative to max |lambda|."""
         errors = SLACK if self.stored else max(SLACK, GROWTH * math.sqrt(self.steps))
         return errors * self.precision
 
     def advance(self) -> None:
-        """One more product.
+        """Make one more product.
 
         Raises
         ------
@@ -180,11 +180,11 @@ class Lanczos:
             self._store(residual)
 
     def probe(self) -> None:
-        """One product on a combination of the last two vectors, against what linearity makes it.
+        """Test linearity by one product with a combination of the first two vectors.
 
             A (v_1 - 2 v_2) = alpha_1 v_1 + beta_1 v_2 - 2 (beta_1 v_1 + alpha_2 v_2 + beta_2 v_3)
 
-        Called after the second step, whose right-hand side costs nothing; v_1 is random.
+        For use after the second step, when the right-hand side is known; v_1 is random.
         """
         if self.steps != 2 or self.exhausted or self._previous is None:
             return
@@ -201,31 +201,31 @@ class Lanczos:
         if basis is None:
             return
         if basis.bytes_with(basis.rows + 1) > self.max_memory:
-            self._basis, self._let_go = None, True
+            self._basis, self._dropped = None, True
             return
         basis.append(row)
         # the stored row, so that a vector is not kept twice
         self._current = basis[basis.rows - 1]
 
     def _orthogonalise(self, product: Array, basis: Basis) -> tuple[float, Array]:
-        """alpha, and what is left of a product beside the basis."""
+        """alpha, and the part of a product orthogonal to the basis."""
         k = self.steps
         coefficients = basis.project(product)
         residual = basis.subtract(product, coefficients)
         residual = basis.subtract(residual, basis.project(residual))
         seen = self.space.host(coefficients)
         expected = np.zeros(k + 1, dtype=seen.dtype)
-        # T must come out tridiagonal and Hermitian; what else is in the coefficients is asymmetry
+        # symmetry makes T tridiagonal and Hermitian; anything else in the coefficients is asymmetry
         expected[k] = seen[k].real
         if k:
             expected[k - 1] = self.betas[-1]
         self._check_symmetry(float(np.abs(seen - expected).max()), product)
-        # a matrix product may round more than a sum does (TF32, running sums); alpha goes into T
+        # a matrix product may round more than a sum does (TF32, running sums), and alpha goes into T
         alpha = seen[k] if self.space.on_numpy else self.space.inner(self._current, product)
         return float(alpha.real), residual
 
     def _three_terms(self, product: Array) -> tuple[float, Array]:
-        """alpha, and what the three-term recurrence leaves of a product.
+        """alpha, and the residual of the three-term recurrence.
 
         Without a basis symmetry shows in one coefficient: <v_(k-1), A v_k> must be beta_(k-1), as long as neighbours
         are orthogonal.
@@ -234,13 +234,13 @@ class Lanczos:
         previous, residual = self._previous, None
         if previous is not None:
             if self.steps <= CHECKED:
-                # each small residual magnifies rounding: neighbours that it has turned are not orthogonal, and tell
-                # nothing
+                # each small residual magnifies rounding, so that neighbours may not be orthogonal and show asymmetry
+                # where there is none
                 turned = SLACK * self.precision * math.prod(self.scale / beta for beta in self.betas)
                 gap = abs(space.inner(previous, product) - self.betas[-1])
                 self._check_symmetry(gap / (1 + turned / math.sqrt(self.precision)), product)
-            # the vector before the last is needed no more; the product may be the operator's own and is left alone
-            residual = -self.betas[-1] * previous if previous is self._start or self._let_go else previous
+            # the vector before the last is overwritten; the product may belong to the operator and is not
+            residual = -self.betas[-1] * previous if previous is self._start or self._dropped else previous
             if residual is previous:
                 residual *= -self.betas[-1]
             residual = space.plus(residual, 1.0, product)
@@ -252,7 +252,7 @@ class Lanczos:
 
     def _check_symmetry(self, gap: float, product: Array) -> None:
         tolerance = math.sqrt(self.precision)
-        # the scale of T bounds the product's norm within a factor: a pass over the vector only where it matters
+        # the scale of T is close to the product's norm: the norm itself is computed only if the test may fail
         if gap <= tolerance * self.scale:
             return
         size = max(self.scale, self.space.norm(product))
@@ -270,21 +270,21 @@ class Lanczos:
         )
 
     def _second_run(self, rows: NDArray[np.float64]) -> Array:
-        """Combinations of the basis vectors, from the recurrence run again; rows of shape (k, steps)."""
+        """Unit combinations of the basis vectors, by running the recurrence again; `rows` has shape (k, steps)."""
         xp, vector, previous = self.space.xp, self._start, None
-        found: list[Any] = [float(row[0]) * vector for row in rows]
+        sums: list[Any] = [float(row[0]) * vector for row in rows]
         for j in range(self.steps - 1):
             residual = self.operator.matvec(vector) - self.alphas[j] * vector
             if previous is not None:
                 residual = residual - self.betas[j - 1] * previous
             vector, previous = residual / self.betas[j], vector
-            found = [sum_ + float(row[j + 1]) * vector for sum_, row in zip(found, rows, strict=True)]
-        # without orthogonality the combination of unit vectors is no unit vector
-        return xp.stack([v / self.space.norm(v) for v in found])
+            sums = [total + float(row[j + 1]) * vector for total, row in zip(sums, rows, strict=True)]
+        # the basis is not orthogonal, so the combinations are not unit vectors
+        return xp.stack([v / self.space.norm(v) for v in sums])
 
 
 def not_linear(gap: float) -> InvalidInput:
-    """The error for a map that does not keep a combination, off by `gap` of its size."""
+    """The error for a map that is not linear: a combination of products is off by `gap` of its size."""
     return InvalidInput(
         f"the operator is not linear: A(x - 2 y) and A x - 2 A y differ by {gap:.2g} of their size; leave out "
         "what does not depend on x, or give the Jacobian of a nonlinear map"
@@ -292,6 +292,6 @@ def not_linear(gap: float) -> InvalidInput:
 
 
 def random_unit(space: Space, size: int, generator: np.random.Generator) -> Array:
-    """A uniform vector on the unit sphere of R^n or C^n, drawn where it is used."""
+    """A uniformly distributed unit vector of R^n or C^n, drawn on the device."""
     vector = space.normal(size, generator)
     return vector / (np.linalg.norm(vector) if space.on_numpy else space.norm(vector))

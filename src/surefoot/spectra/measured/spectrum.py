@@ -1,13 +1,14 @@
-"""The one way to measure how sharp a problem is: any operator in, a Spectrum out."""
+"""Measure the spectrum of any operator: `spectrum`, and `measure`, which keeps the Ritz pairs too."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from surefoot.checks import Count, Fraction, Positive, checked
-from surefoot.errors import InvalidInput, InvalidType, NotSymmetric
+from surefoot.errors import InvalidInput, NotSymmetric
 from surefoot.operators import Array, Kind, Operator, Space, as_operator
 from surefoot.operators.extremes import refuse_extremes
 from surefoot.operators.symmetry import asymmetry_note
@@ -16,16 +17,17 @@ from surefoot.spectra.enclosed.closed_forms import known_spectrum
 from surefoot.spectra.measured.ends import Ends, Which, measured_ends
 from surefoot.spectra.measured.field import departure_from_normality, measured_field
 from surefoot.spectra.measured.lanczos import MAX_BASIS_BYTES, not_linear, random_unit
-from surefoot.spectra.types import Bounds, Certainty, Spectrum
+from surefoot.spectra.types import Bounds, Spectrum
 
 __all__ = ["Measurement", "measure", "private_generator", "spectrum"]
 
-# Keeps the start vectors apart from anything a caller may have drawn with the same seed.
+# Added to a seed, so that start vectors are independent of anything the caller drew with the same seed.
 PRIVATE_STREAM = 0x5EF007
 # A non-symmetric operator without entries is formed column by column up to this size.
 FORM_LIMIT = 1000
 
 
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """A Spectrum together with the Ritz pairs behind it.
 
@@ -34,25 +36,15 @@ class Measurement:
     spectrum : Spectrum
     values : array, shape (k,)
         Ritz values, ascending: all eigenvalues where they were computed.
-    rows : callable
-        Number of the largest (None: all) to their unit vectors, as rows of shape (k, n) in the operator's space.
+    vectors : callable
+        From the number of the largest that are wanted (by default all) to their unit vectors, as rows of shape (k, n)
+        in the operator's space, ascending. If the basis was not stored the number is needed, and they cost as many
+        products again.
     """
 
-    def __init__(self, spectrum: Spectrum, values: Array, rows: Callable[[int | None], Any]) -> None:
-        self.spectrum = spectrum
-        self.values = values
-        self._rows = rows
-
-    def vectors(self, top: int | None = None) -> Any:
-        """The unit vectors of the Ritz values, ascending, as rows; made only when asked for.
-
-        Parameters
-        ----------
-        top : int, optional
-            Only those of so many of the largest. Needed where the basis was not stored: they then cost as many products
-            again.
-        """
-        return self._rows(top)
+    spectrum: Spectrum
+    values: Array
+    vectors: Callable[..., Any]
 
 
 @checked
@@ -70,10 +62,10 @@ def spectrum(
 ) -> Spectrum:
     """Certified bounds on the extreme eigenvalues of a square operator.
 
-    Small matrices are solved exactly, and operators with a closed form (convolutions, differences and what is made of
+    Small matrices are solved exactly, and operators with a closed form (convolutions, differences and those composed of
     them: `surefoot.operators`) cost no product. Otherwise Lanczos from a random start gives, for each end, a Ritz
-    value on the inner side (proved) and a root made of the Lanczos polynomials on the outer side (holds but with
-    probability `failure`); enclosures from the entries and known facts (`psd`) sharpen both.
+    value on the inner side (proved) and a root of the Lanczos polynomials' sum of squares on the outer side (wrong
+    with probability `failure`); bounds from the entries and known facts (`psd`) sharpen both.
 
     Parameters
     ----------
@@ -84,18 +76,18 @@ def spectrum(
     failure : float
         Probability, in (0, 1), that an interval misses; split over the ends asked for.
     which : "both", "largest" or "smallest"
-        Ends to narrow down (algebraically); the other is returned as far as it comes for free.
+        Ends to narrow down (algebraically); the other is returned as far as it is known at no extra cost.
     kind : "curvature" or "jacobian", optional
-        What the eigenvalues mean. Default: what the operator says of itself, else curvature if it is symmetric. A
-        matrix that is not, and does not say what it is, is asked about.
+        What the eigenvalues mean. Default: the operator's own kind, else curvature if it is symmetric. For a matrix
+        that is not symmetric it has to be given.
     symmetric : bool, optional
-        Default: what the operator knows, else found: from the entries, where asymmetry up to 1000 eps of their dtype
-        is rounding and removed (the note says how much), or from the products.
+        Default: what the operator knows; else tested, by its entries (asymmetry up to 1000 eps of their dtype is
+        rounding and removed, as the note says) or by its products.
     max_products : int, optional
-        Budget. When it ends the run first, the wider interval is returned and the note says so.
+        Budget. If it ends the run, the wider interval is returned and the note says so.
     max_memory : int
-        Bytes that the basis of the iteration may take (1 GiB). Where 128 vectors do not fit it goes without one: three
-        vectors, certificates that hold as often, and up to a quarter more products.
+        Bytes that the basis of the iteration may take (1 GiB). If 128 vectors do not fit, none is stored: that takes
+        three vectors and up to a quarter more products, and the certificates hold as often.
     rng : int or numpy Generator
         Seed of the start vectors; the same seed gives the same numbers.
 
@@ -108,7 +100,7 @@ def spectrum(
     InvalidInput
         If the operator is not square, empty, or an argument is out of range.
     NotSymmetric
-        If it is said to be symmetric, or a curvature, and is not; if it is not and nobody said that it is a Jacobian.
+        If it is declared symmetric, or a curvature, and is not; if it is not symmetric and not declared a Jacobian.
     NotRepeatable
         If two equal products differ.
     NotFinite
@@ -163,17 +155,17 @@ def measure(
     generator = private_generator(rng)
     known = operator.symmetric if symmetric is None else symmetric
     if symmetric and operator.symmetric is False:
-        raise NotSymmetric("symmetric=True was said of a matrix that is not; symmetrise it as (A + A.T)/2")
+        raise NotSymmetric("symmetric=True was given for a matrix that is not; symmetrise it as (A + A.T)/2")
 
     kind = kind or operator.kind
-    # what is said not to be symmetric can only be a Jacobian; what turns out not to be may be a curvature gone wrong
+    # an operator declared not symmetric can only be a Jacobian; one found not symmetric may be a curvature gone wrong
     kind_if_asymmetric = "jacobian" if symmetric is False or (known is False and not asymmetry_note(operator)) else kind
     if known is not False:
         try:
             settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": which, "max_products": max_products}
             return _symmetric(operator, kind or "curvature", max_memory=max_memory, rng=generator, **settings)
         except NotSymmetric as error:
-            # a map that is not linear looks asymmetric too
+            # a map that is not linear looks asymmetric too; it is refused as what it is
             _check_linear(operator, None, generator)
             if known or kind == "curvature":
                 raise
@@ -191,11 +183,9 @@ def measure(
 
 
 def private_generator(rng: int | np.random.Generator) -> np.random.Generator:
-    """A generator whose draws nobody else who was given the same `rng` can have seen."""
+    """A generator independent of anything drawn elsewhere from the same `rng`."""
     if isinstance(rng, np.random.Generator):
         return rng.spawn(1)[0]
-    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
-        raise InvalidType(f"rng must be an int or a numpy Generator; got {type(rng).__name__}")
     if rng < 0:
         raise InvalidInput(f"rng must be a nonnegative seed; got {rng}")
     return np.random.default_rng([PRIVATE_STREAM, int(rng)])
@@ -213,9 +203,19 @@ def _square(source: Any, kind: Kind | None) -> Operator:
 def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **settings: Any) -> Measurement:
     values = symmetric_eigenvalues(operator)
     if values is not None:
-        return Measurement(_exact_spectrum(operator, kind, values), values, lambda top: _eigenvectors(operator, top))
+        exact = Spectrum(
+            kind=kind,
+            largest=Bounds.exactly(values[-1]),
+            smallest=Bounds.exactly(values[0]),
+            size=values.size,
+            provenance="exact",
+            scope=operator.scope,
+            points=values,
+            note=operator.note,
+        )
+        return Measurement(exact, values, lambda top=None: _eigenvectors(operator, top))
     ends = measured_ends(operator, rtol=rtol, which=which, **settings)
-    found = Spectrum(
+    measured = Spectrum(
         kind=kind,
         largest=ends.largest,
         smallest=ends.smallest,
@@ -225,20 +225,7 @@ def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **s
         products=ends.products,
         note="; ".join(filter(None, (operator.note, _shortfall(ends, rtol, which)))),
     )
-    return Measurement(found, ends.lanczos.ritz * ends.unit, lambda top: ends.lanczos.ritz_pairs(top)[1])
-
-
-def _exact_spectrum(operator: Operator, kind: Kind, values: Array) -> Spectrum:
-    return Spectrum(
-        kind=kind,
-        largest=Bounds.exactly(values[-1]),
-        smallest=Bounds.exactly(values[0]),
-        size=values.size,
-        provenance="exact",
-        scope=operator.scope,
-        points=values,
-        note=operator.note,
-    )
+    return Measurement(measured, ends.lanczos.ritz * ends.unit, lambda top=None: ends.lanczos.ritz_pairs(top)[1])
 
 
 def _eigenvectors(operator: Operator, top: int | None) -> Array:
@@ -248,7 +235,7 @@ def _eigenvectors(operator: Operator, top: int | None) -> Array:
 
 
 def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
-    """Why an interval is wider than wanted, and whether anything can be done about it."""
+    """Why an interval is wider than wanted, and whether more products would help; empty if it is not."""
     if ends.converged:
         return ""
     wanted = f"the {which} interval is" if which != "both" else "an interval is"
@@ -265,7 +252,7 @@ def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
 def _general(
     operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
 ) -> Measurement:
-    """All eigenvalues of an operator that is not symmetric; where that costs too much, its field of values."""
+    """All eigenvalues of an operator that is not symmetric; if they cost too much, its field of values."""
     n = operator.shape[0]
     matrix, products = operator.entries, 0
     if matrix is None and n <= FORM_LIMIT:
@@ -278,7 +265,7 @@ def _general(
             _check_linear(operator, None, generator)
         return _enclosed_field(operator, rtol, failure, max_products, generator)
     corners, condition = departure_from_normality(matrix)
-    found = Spectrum(
+    exact = Spectrum(
         kind="jacobian",
         largest=Bounds.exactly(np.real(points).max()),
         smallest=Bounds.exactly(np.real(points).min()),
@@ -291,11 +278,11 @@ def _general(
         eigenvector_condition=condition,
         note="" if condition < 1e3 else f"not normal: condition of the eigenvectors {condition:.2g}",
     )
-    return Measurement(found, np.sort(np.real(points)), lambda _: None)
+    return Measurement(exact, np.sort(np.real(points)), lambda _=None: None)
 
 
 def _check_linear(operator: Operator, matrix: Array | None, generator: np.random.Generator) -> None:
-    """One random combination, where products come from a function that nobody has checked."""
+    """Refuse an unchecked function that multiplies a random combination of vectors otherwise than a linear map."""
     if not operator.black_box:
         return
     n, space = operator.shape[0], Space.host_space(is_complex=operator.complex)
@@ -310,13 +297,13 @@ def _check_linear(operator: Operator, matrix: Array | None, generator: np.random
 def _enclosed_field(
     operator: Operator, rtol: float, failure: float, max_products: int | None, generator: np.random.Generator
 ) -> Measurement:
+    """The spectrum of an operator whose eigenvalues are known only to lie in its field of values."""
     field = measured_field(operator, rtol=rtol, failure=failure, max_products=max_products, rng=generator)
     real = field.corners.real
-    trust: Certainty = field.trust
-    chance = failure if trust == "probabilistic" else 0.0
-    # every eigenvalue has its real part in here; which of them is where the field does not say
-    bounds = Bounds(float(real.min()), float(real.max()), trust, trust, chance / 2)
-    found = Spectrum(
+    chance = failure if field.trust == "probabilistic" else 0.0
+    # the real parts of all eigenvalues lie in here, and the field says no more about the extreme ones
+    bounds = Bounds(float(real.min()), float(real.max()), field.trust, field.trust, chance / 2)
+    enclosed = Spectrum(
         kind="jacobian",
         largest=bounds,
         smallest=bounds,
@@ -329,4 +316,4 @@ def _enclosed_field(
         field_of_values=field.corners,
         eigenvector_condition=math.inf,
     )
-    return Measurement(found, np.sort(real), lambda _: None)
+    return Measurement(enclosed, np.sort(real), lambda _=None: None)

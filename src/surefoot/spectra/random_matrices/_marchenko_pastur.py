@@ -14,7 +14,7 @@ from surefoot.spectra.types import Bounds, Spectrum
 
 # Mean and standard deviation of the real Tracy-Widom law (Tracy, Widom 1996; digits from Bornemann 2010).
 TRACY_WIDOM = -1.2065335745820, 1.2679807
-# Halvings of a bracket down to rounding.
+# Halvings that reduce a bracket of angles to rounding.
 BISECTIONS = 60
 
 Reals = NDArray[np.float64]
@@ -56,19 +56,19 @@ class MarchenkoPastur:
 
     @property
     def support(self) -> tuple[float, float]:
-        """Both edges of the continuous part."""
+        """The two edges of the continuous part."""
         root = math.sqrt(self.ratio)
         return self.variance * (1 - root) ** 2, self.variance * (1 + root) ** 2
 
     @property
     def atom(self) -> float:
-        """Mass at 0."""
+        """The mass at 0."""
         return max(0.0, 1 - 1 / self.ratio)
 
     def curvature(self) -> Spectrum:
-        """The ends as a spectrum, so that `limits` takes the law: those of a large matrix, an *estimate* of any one.
+        """The edges as a spectrum for `limits`: those of a large matrix, an *estimate* for any one matrix.
 
-        0 is the smallest for more features than samples. `largest` says how far one matrix departs from its edge.
+        The smallest is 0 for more features than samples. `largest` says how far one matrix departs from the edge.
         """
         low, high = self.support
         return _predicted(0.0 if self.atom else low, high, "the law of Marchenko and Pastur")
@@ -100,7 +100,7 @@ class MarchenkoPastur:
         """
         share = _shares(q)
         low, high = self.support
-        # the share falls with the angle: bisect for the angle, in which it is smooth up to both edges
+        # bisection in the angle, in which the share is smooth up to both edges; it falls as the angle grows
         angle = _turning_point(lambda angle: self.atom + self._mass_beyond(angle) > share, 0.0, np.pi, share)
         values = (low + high) / 2 + (high - low) / 2 * np.cos(angle)
         return np.where(share < self.atom, 0.0, values)
@@ -111,7 +111,7 @@ class MarchenkoPastur:
         return 1.0 if order == 0 else self.variance**order * math.fsum(terms)
 
     def spike(self, population: float) -> float:
-        """Where an eigenvalue of the population covariance above the rest is seen in a sample.
+        """The sample eigenvalue that belongs to an outlying eigenvalue of the population covariance.
 
             l -> l (1 + g s^2/(l - s^2)) for l > s^2 (1 + sqrt g), else the upper edge
 
@@ -141,7 +141,7 @@ class MarchenkoPastur:
         Raises
         ------
         InvalidInput
-            If there are fewer than two samples, or no features.
+            If there are fewer than two samples, or they make no feature.
         """
         features = round(self.ratio * samples)
         if samples < 2 or features < 1:
@@ -152,11 +152,11 @@ class MarchenkoPastur:
         return unit * ((a + b) ** 2 + TRACY_WIDOM[0] * scale), unit * TRACY_WIDOM[1] * scale
 
     def _mass_beyond(self, angle: Any) -> Reals:
-        """Mass of the continuous part between the lower edge (angle pi) and the point at the angle."""
+        """The mass of the continuous part between the lower edge (angle pi) and the point at the angle."""
         low, high = self.support
         centre, half = (low + high) / 2, (high - low) / 2
         root = math.sqrt(low * high)
-        # the antiderivative of sin^2/(c + h cos), at pi and at the angle; arctan2 because tan(pi/2) is not a number
+        # the antiderivative of sin^2/(c + h cos) at pi and at the angle; arctan2, since tan(pi/2) is infinite
         turn = np.arctan2(math.sqrt(low) * np.sin(angle / 2), math.sqrt(high) * np.cos(angle / 2))
         lower_end = centre * np.pi - root * np.pi
         here = centre * angle - half * np.sin(angle) - 2 * root * turn
@@ -194,12 +194,12 @@ class Wigner:
 
     @property
     def support(self) -> tuple[float, float]:
-        """Both edges."""
+        """The two edges."""
         radius = 2 * math.sqrt(self.variance)
         return -radius, radius
 
     def curvature(self) -> Spectrum:
-        """The ends as a spectrum, so that `limits` takes the law: those of a large matrix, an *estimate* of any one."""
+        """The edges as a spectrum for `limits`: those of a large matrix, an *estimate* for any one matrix."""
         return _predicted(*self.support, "the semicircle law")
 
     def density(self, x: ArrayLike) -> Reals:
@@ -233,7 +233,7 @@ class Wigner:
         return 0.0 if order % 2 else self.variance**k * math.comb(2 * k, k) / (k + 1)
 
     def spike(self, population: float) -> float:
-        """Where an added rank-one matrix of eigenvalue l is seen: l + s^2/l for l > s, else the upper edge.
+        """The eigenvalue that an added rank-one matrix of eigenvalue l causes: l + s^2/l for l > s, else the upper edge.
 
         (Feral, Peche 2007.)
         """
@@ -242,7 +242,7 @@ class Wigner:
 
     @checked
     def largest(self, size: Annotated[int, Range("[2, inf)")]) -> tuple[float, float]:
-        """Mean and standard deviation of the largest eigenvalue of a matrix of a size: s (2 + n^(-2/3) TW).
+        """Mean and standard deviation of the largest eigenvalue of a matrix of size n: s (2 + n^(-2/3) TW).
 
         (Tracy, Widom 1996; Gaussian orthogonal ensemble, others in the limit.)
 
@@ -267,7 +267,7 @@ def _predicted(smallest: float, largest: float, law: str) -> Spectrum:
 
 
 def _turning_point(holds: Callable[[Reals], Any], low: float, high: float, like: Reals) -> Reals:
-    """Up to where something holds between two angles, entry by entry, by bisection."""
+    """The angles up to which a condition holds, entry by entry, by bisection."""
     left, right = np.full_like(like, low), np.full_like(like, high)
     for _ in range(BISECTIONS):
         middle = (left + right) / 2

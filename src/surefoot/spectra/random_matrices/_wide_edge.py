@@ -1,4 +1,4 @@
-"""The top of the kernel of a network of finite width: an edge, or an outlier above it."""
+"""The largest eigenvalue of the kernel of a network of finite width: an edge, or an outlier above it."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ from surefoot.spectra.random_matrices._marchenko_pastur import TRACY_WIDOM
 
 Reals = NDArray[np.float64]
 
-# Where the edge is searched for: v - 1, on a logarithmic scale. It tends to 0 for wide layers (like 1/sqrt(m)) and is
-# large where one direction has most of the mean.
+# Range of v - 1 that is searched for the edge, on a logarithmic scale. It tends to 0 for wide layers (like 1/sqrt(m))
+# and is large if one direction has most of the mean.
 SEARCH = 1e-6, 1e4
-# An outlier fluctuates by sqrt(2/m) of itself; one this many deviations above the bulk is told from it. By convention.
+# An outlier fluctuates by sqrt(2/m) of itself; it counts as one from this many deviations above the bulk. By
+# convention.
 CLEAR = 2.0
-# A variance that counts, relative to the largest: below, the quotient of two kernels' diagonals is rounding.
+# Variances below this share of the largest are dropped: the quotient of two kernels' diagonals is rounding there.
 PRESENT = 1e-6
-# A distance that is not zero, relative to the largest mean: keeps the pole at v = 1 finite.
+# The smallest distance from the pole at v = 1, relative to the largest mean, so that lambda stays finite there.
 FLOOR = 1e-12
-# Relative step for the second derivative at the edge: lambda is smooth there, and its minimum is known to 1e-6 only.
+# Relative step for the second derivative at the edge: lambda is smooth there and its minimum known only to 1e-6.
 STEP = 1e-2
 
 
@@ -39,10 +40,6 @@ class Layers:
     parts: Reals
     features: Reals
     widths: tuple[int, ...]
-
-    def without_first(self) -> "Layers":
-        """All directions but the first."""
-        return Layers(self.parts[:, 1:], self.features[:, 1:], self.widths)
 
 
 def top_eigenvalue(layers: Layers) -> tuple[float, bool]:
@@ -68,10 +65,10 @@ def top_eigenvalue(layers: Layers) -> tuple[float, bool]:
     largest : float
     outlier : bool
     """
+    mean = layers.parts.sum(axis=0)
     if layers.parts.shape[1] > 1:
         spike = _curve(1.0, layers, slice(1, None))
-        edge, v = _edge(layers.without_first())
-        mean = layers.parts.sum(axis=0)
+        edge, v = _edge(Layers(layers.parts[:, 1:], layers.features[:, 1:], layers.widths))
         if mean[0] > v * mean[1] and spike - edge > CLEAR * spike * math.sqrt(2 / min(layers.widths)):
             return spike, True
     edge, v = _edge(layers)
@@ -79,6 +76,7 @@ def top_eigenvalue(layers: Layers) -> tuple[float, bool]:
 
 
 def _edge(layers: Layers) -> tuple[float, float]:
+    """The minimum of lambda(v) and the v where it lies."""
     from scipy.optimize import minimize_scalar
 
     result = minimize_scalar(
@@ -91,11 +89,11 @@ def _edge(layers: Layers) -> tuple[float, float]:
 
 
 def _curve(v: float, layers: Layers, others: slice) -> float:
-    """lambda(v), the sums over the directions `others`."""
+    """lambda(v), its sums taken over the directions `others`."""
     mean = layers.parts.sum(axis=0)
     later = np.cumsum(layers.parts[::-1], axis=0)[::-1][1:]
     present = layers.features > PRESENT * layers.features.max(axis=1, keepdims=True)
-    # what a layer passes on linearly; more than that was added after it, and has not been through it
+    # the factor by which a layer is passed on linearly; anything beyond that was added by later layers
     factor = np.min(
         later / np.where(present, layers.features, 1.0), axis=1, keepdims=True, where=present, initial=np.inf
     )

@@ -13,9 +13,9 @@ Reals = NDArray[np.float64]
 
 # Nodes of the quadrature: exact for polynomials of degree 319, and for tanh and erf at deviations up to 10 to 1e-8.
 NODES = 160
-# Hermite coefficients kept; what is left of a smooth activation goes to the diagonal, where alone it matters.
+# Hermite coefficients kept; the rest of a smooth activation matters on the diagonal only, which is computed directly.
 ORDER = 40
-# Correlations are this far from 1 at least, where the arc-cosine has no derivative.
+# Correlations are kept this far from 1, where the arc-cosine has no derivative.
 EDGE = 1e-15
 
 
@@ -29,7 +29,7 @@ class Activation:
     function : callable or None
         Elementwise, smooth, handled by its Hermite series; None for ReLU, which has closed forms.
     active : float
-        Share of the neurons that pass a gradient on.
+        Share of the neurons that transmit a gradient.
     """
 
     name: str

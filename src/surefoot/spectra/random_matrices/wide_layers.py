@@ -1,4 +1,4 @@
-"""The curvature of a wide network at initialisation, from its statistics alone: no network, no Hessian."""
+"""The curvature of a wide network at initialisation, from its statistics, without a network or a Hessian."""
 
 import math
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ Reals = NDArray[np.float64]
 Loss = Literal["half squared", "squared", "cross-entropy"]
 Parametrization = Literal["standard", "ntk", "mup"]
 
-# The kernel of the samples is decomposed: some seconds and 200 MB.
+# The kernel of the samples is decomposed: at this size a few seconds and 200 MB.
 MOST_SAMPLES = 4000
-# Random logits over which the curvature of cross-entropy is averaged (to 1/sqrt(200) of its spread), and the classes
-# drawn: with more, each has less in proportion.
+# Random logits over which the curvature of cross-entropy is averaged (to 1/sqrt(200) of its spread), and the most
+# classes that are drawn: with more, the curvature of each falls in proportion.
 DRAWS = 200
 MOST_CLASSES = 64
-# Below it the expansion in 1/width has shown errors above ten percent (`python -m benchmarks wide-networks`).
+# Below this width the expansion in 1/width has shown errors above ten percent (`python -m benchmarks wide-networks`).
 WIDE = 128
 TOO_LARGE = "the kernels leave the floats; scale the inputs and the variances"
 
@@ -51,9 +51,9 @@ def predict_wide(
         G = (c/n) J J',   E J J' = sum_l n_{l-1} Phi_{l-1} o B_l (+ B_l for biases)
         Phi_l = E phi(z) phi(z)',  z ~ N(0, s_w^2 Phi_{l-1} + s_b^2);   B_l = s_w^2 Phi'_l o B_{l+1},  B_{L+1} = 1
 
-    over the n samples (the neural tangent kernel's recursion: Jacot et al. 2018, Lee et al. 2019; c from the loss). A
-    layer's features are a sample of as many as it is wide, so their covariance has a wider spectrum than its mean: the
-    edge, or the outlier that the activation's non-zero mean makes, comes from random-matrix theory (see
+    over the n samples (the recursion of the neural tangent kernel: Jacot et al. 2018, Lee et al. 2019; c from the
+    loss). The features of a layer are a sample as large as its width, so their covariance has a wider spectrum than its
+    mean: the edge, or the outlier caused by the activation's non-zero mean, comes from random-matrix theory (see
     `MarchenkoPastur.spike` and Silverstein, Choi 1995).
 
     An *estimate* of the Gauss-Newton matrix, that is of the Hessian where residuals are small or average out; a
@@ -67,7 +67,7 @@ def predict_wide(
     widths : sequence of int
         Widths of the hidden layers.
     inputs : int or array, shape (n, d)
-        The training inputs, whatever their covariance; or their dimension d, for `samples` standard normal ones.
+        The training inputs, of any covariance; or their dimension d, for `samples` standard normal ones.
     samples : int, optional
         n; needed only if `inputs` is a dimension.
     activation : "relu", "tanh", "erf", "gelu" or "identity"
@@ -118,6 +118,7 @@ def predict_wide(
     parts = _backward(features, derivatives, fans, weights, biases, parametrization)
     if not np.isfinite(parts).all():
         raise NotFinite(TOO_LARGE)
+    # the variance of the logits that all samples share
     shrunk = 1 / sizes[-1] if parametrization == "mup" else 1.0
     spread = weights[-1] * shrunk * float(features[-1].mean()) + (biases[-1] or 0.0) / sizes[-1]
     factor, directions = _loss_curvature(loss, outputs, spread)
@@ -129,6 +130,7 @@ def predict_wide(
     value = factor * largest / n
     if not math.isfinite(value):
         raise NotFinite(TOO_LARGE)
+    # J has n * outputs rows: with more parameters G is singular
     smallest = Bounds.exactly(0.0) if number > n * outputs else Bounds(0.0, value, "proved", "estimate")
     return Spectrum(
         kind="curvature",
@@ -162,13 +164,13 @@ def _backward(
     biases: list[float | None],
     parametrization: str,
 ) -> list[Reals]:
-    """The parts of E J J': from the weights that read layer 0, ..., L; from all biases with the first."""
+    """The parts of E J J' due to the weights that read layer 0, ..., L; that of all biases is added to the first."""
     flow = np.ones_like(features[0])
     parts: list[Reals] = []
     from_biases = np.zeros_like(flow)
     last = len(fans) - 1
     for k in range(last, -1, -1):
-        # what a layer's weights and biases are multiplied by, squared, and their learning rate
+        # the squared factors of a layer's weights and biases times their learning rates
         scales = {
             "standard": (fans[k], 1.0),
             "ntk": (weights[k], (biases[k] or 0.0) / fans[k]),
@@ -236,7 +238,7 @@ def _hidden_sizes(widths: Sequence[int]) -> list[int]:
 
 
 def _each(value: Any, layers: int) -> list[Any]:
-    """One for each layer; a sequence may hold None, an array is one too."""
+    """A value for each layer; a sequence may hold None, and an array counts as one."""
     several = isinstance(value, Sequence) or getattr(value, "ndim", 0)
     return [*value] if several else [value] * layers
 
@@ -244,7 +246,7 @@ def _each(value: Any, layers: int) -> list[Any]:
 def _variances(
     weight: float | Sequence[float], bias: float | Sequence[float | None] | None, layers: int
 ) -> tuple[list[float], list[float | None]]:
-    """Both, one per layer of weights."""
+    """Both variances, one for each layer of weights."""
     weights: list[float] = _each(weight, layers)
     biases: list[float | None] = _each(bias, layers)
     for name, values in (("weight_variance", weights), ("bias_variance", biases)):
@@ -260,7 +262,7 @@ def _variances(
 
 
 def _sharing_factor(directions: float, widths: list[int], active: float) -> float:
-    """What several outputs that share the layers of these widths add to the largest eigenvalue, as a factor.
+    """The factor by which several outputs sharing layers of these widths raise the largest eigenvalue.
 
         E lambda_max(W) = 1 + g sqrt(s) + (K - 1) s,    s = sum 1/(a m)
 
