@@ -44,7 +44,7 @@ def eigenvalues(matrix: Matrix) -> Array | None:
         return None
     from scipy.linalg import eigvals
 
-    values = np.asarray(eigvals(dense(matrix)))
+    values = np.asarray(eigvals(dense(matrix)), dtype=np.complex128)
     noise = np.abs(values).max(initial=0.0) * len(values) * EPS
     return np.sort_complex(clear_noise(values.real, noise) + 1j * clear_noise(values.imag, noise))
 

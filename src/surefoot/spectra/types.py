@@ -1,4 +1,4 @@
-"""What a measurement of curvature says: an interval for each end, and how far each end can be trusted."""
+"""Bounds on a number with the certainty of each end, and the spectrum that two of them make."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -19,15 +19,15 @@ Scope = Literal["global", "local"]
 @checked
 @dataclass(frozen=True, slots=True)
 class Bounds(Record):
-    """An interval that holds a number, and how far each end can be trusted.
+    """An interval that holds a number, and the certainty of each end.
 
     Parameters
     ----------
     lower, upper : float
-        lower <= upper; infinite where nothing is known.
+        Ends, lower <= upper; infinite if nothing is known.
     lower_is, upper_is : "exact", "proved", "probabilistic" or "estimate"
-        exact: the number itself, to rounding; proved: holds always; probabilistic: holds but with probability
-        `failure`; estimate: no promise.
+        exact: the number itself, to rounding; proved: always holds; probabilistic: fails with probability `failure`;
+        estimate: may fail.
     failure : float
         Probability that a probabilistic end misses; 0 where both ends are certain.
 
@@ -59,7 +59,7 @@ class Bounds(Record):
 
     @classmethod
     def exactly(cls, value: float) -> "Bounds":
-        """The interval that is one number, known to rounding."""
+        """The interval of one number that is known to rounding."""
         return cls(float(value), float(value))
 
     @property
@@ -96,34 +96,34 @@ class Bounds(Record):
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spectrum(Record):
-    """The ends of a spectrum, what they cost and where they come from.
+    """The ends of a spectrum, their cost and their origin.
 
     Parameters
     ----------
     kind : "curvature" or "jacobian"
         Eigenvalues of a Hessian, or of the Jacobian of a flow (minus the curvature, for a gradient flow).
     largest, smallest : Bounds
-        Of the algebraically largest and smallest eigenvalue; of the real parts for a Jacobian.
+        Intervals of the algebraically largest and smallest eigenvalue; for a Jacobian, of the real parts.
     size : int
         Number of eigenvalues; 0 for the limit of a large matrix.
     provenance : "exact", "measured", "closed form", "predicted" or "worst case"
-        How the numbers were had.
+        How the numbers were obtained.
     scope : "global" or "local"
-        Whether they hold for the whole problem or at one point of it.
+        Whether they hold for the whole problem or at one point.
     products : int
-        Operator applications it cost (a Gram product counts once).
+        Number of products with the operator (a product with a Gram matrix counts once).
     points : array, shape (size,), or None
-        All eigenvalues in ascending order where they were computed; complex for a Jacobian. Fewer than `size` are
+        All eigenvalues in ascending order, if they were computed; complex for a Jacobian. Fewer than `size` are
         estimates (Ritz values) of the outer ones.
     note : str
-        What a reader should know: a budget that ran out, a fact that was used.
+        Remarks: a budget that ran out, a fact that was used.
     field_of_values : complex array or None
-        Corners of a convex polygon that stands for all x'Ax with |x| = 1, of a matrix that is not normal: its
-        eigenvalues alone do not bound the growth of an iteration.
+        Corners of a convex polygon for the set of all x'Ax with |x| = 1, if the matrix is not normal: its eigenvalues
+        alone do not bound the growth of an iteration.
     eigenvector_condition : float
-        Condition number of the eigenvectors; 1 for a normal matrix, infinite where it is not known.
+        Condition number of the eigenvectors; 1 for a normal matrix, infinite if it is not known.
     region : str
-        Where a local claim holds, if not at one point only; it continues "holds ...".
+        Where a local claim holds, if not only at one point; completes the sentence "holds ...".
 
     Examples
     --------
@@ -153,12 +153,12 @@ class Spectrum(Record):
 
     @property
     def undecided(self) -> bool:
-        """Whether the sign of the smallest eigenvalue is not decided by its interval."""
+        """Whether the interval of the smallest eigenvalue leaves its sign open."""
         return self.smallest.lower < 0 <= self.smallest.upper
 
     @property
     def failure(self) -> float:
-        """Probability that either interval misses, at most."""
+        """An upper bound on the probability that either interval misses."""
         return self.largest.failure + self.smallest.failure
 
     def shifted(self, shift: float) -> "Spectrum":

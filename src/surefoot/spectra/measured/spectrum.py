@@ -229,9 +229,13 @@ def _symmetric(operator: Operator, kind: Kind, *, rtol: float, which: Which, **s
 
 
 def _eigenvectors(operator: Operator, top: int | None) -> Array:
-    matrix = np.stack([operator.matvec(column) for column in np.eye(operator.shape[0], dtype=operator.dtype)], axis=1)
-    rows = np.linalg.eigh(matrix)[1].conj().T
+    rows = np.linalg.eigh(_form(operator))[1].conj().T
     return operator.space.asarray(rows if top is None else rows[-top:])
+
+
+def _form(operator: Operator) -> Array:
+    """The matrix of an operator, column by column."""
+    return np.stack([operator.matvec(unit) for unit in np.eye(operator.shape[1], dtype=operator.dtype)], axis=1)
 
 
 def _shortfall(ends: Ends, rtol: float, which: Which) -> str:
@@ -256,8 +260,7 @@ def _general(
     n = operator.shape[0]
     matrix, products = operator.entries, 0
     if matrix is None and n <= FORM_LIMIT:
-        matrix = np.stack([operator.matvec(column) for column in np.eye(n, dtype=operator.dtype)], axis=1)
-        products = n
+        matrix, products = _form(operator), n
         _check_linear(operator, matrix, generator)
     points = None if matrix is None else eigenvalues(matrix)
     if matrix is None or points is None:

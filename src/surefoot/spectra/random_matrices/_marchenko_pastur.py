@@ -233,7 +233,7 @@ class Wigner:
         return 0.0 if order % 2 else self.variance**k * math.comb(2 * k, k) / (k + 1)
 
     def spike(self, population: float) -> float:
-        """The eigenvalue that an added rank-one matrix of eigenvalue l causes: l + s^2/l for l > s, else the upper edge.
+        """The eigenvalue that adding a rank-one matrix l vv' causes: l + s^2/l for l > s, else the upper edge.
 
         (Feral, Peche 2007.)
         """

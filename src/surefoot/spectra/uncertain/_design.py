@@ -1,4 +1,4 @@
-"""Sets of design matrices A: the extreme eigenvalues of A'A when the data are known to a tolerance only."""
+"""Sets of design matrices A: the extreme eigenvalues of A'A for data known only to a tolerance."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from surefoot.spectra.uncertain._sets import MOST_SIGNS, FloatArray, Uncertainty
 
 
 class _DesignSet(UncertaintySet):
-    """A'A for A in a set: `size` is the number of columns, members are Gram matrices."""
+    """The set of A'A for A in a set: `size` is the number of columns, members are Gram matrices."""
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
         """A'A of a random member."""
@@ -34,8 +34,8 @@ class Rectangular(_DesignSet):
 
         sup |A|_2 = max over signs x, y of |C + diag(x) D diag(y)|_2
 
-    with C the middle and D the half widths (from u'(A - C)v <= |u|'D|v|). Exact where there are few enough rows and
-    columns (m + n <= 13), else |C|_2 + |D|_2 is a bound. The smallest eigenvalue is bounded by Weyl's inequality.
+    with C the midpoints and D the half widths (from u'(A - C)v <= |u|'D|v|). Exact for few rows and columns
+    (m + n <= 13), else |C|_2 + |D|_2 is a bound. The smallest eigenvalue is bounded by Weyl's inequality.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ class Rectangular(_DesignSet):
 
     @property
     def size(self) -> int:
-        """Number of columns."""
+        """The number of columns."""
         return self.lower.shape[1]
 
     @property
     def name(self) -> str:
-        """Largest half width."""
+        """The largest half width."""
         return f"data within +-{((self.upper - self.lower) / 2).max():.3g}"
 
     def largest(self) -> Bounds:
-        """By signs, or bounded."""
+        """The largest over all signs, or a bound."""
         center, width = self._parts()
         m, n = center.shape
         if m + n <= MOST_SIGNS + 1:
@@ -76,7 +76,7 @@ class Rectangular(_DesignSet):
                 np.linalg.norm(center + x[:, None] * width * columns[:, None, :], 2, axis=(1, 2)).max() for x in rows
             ]
             return Bounds.exactly(max(tops) ** 2)
-        # the signs of the top singular vectors give the member that comes closest to the bound
+        # the signs of the top singular vectors give a member close to the bound
         left, values, right = np.linalg.svd(center, full_matrices=False)
         pattern = np.where(np.outer(left[:, 0], right[0]) < 0, -1.0, 1.0)
         reached = two_norm(center + pattern * width)
@@ -132,7 +132,7 @@ class FeatureRanges(_DesignSet):
 
     @property
     def size(self) -> int:
-        """Number of columns."""
+        """The number of columns."""
         return self.design.shape[1]
 
     @property
@@ -141,11 +141,11 @@ class FeatureRanges(_DesignSet):
         return f"feature scales between {self.low.min():g} and {self.high.max():g}"
 
     def largest(self) -> Bounds:
-        """At `high`."""
+        """The largest eigenvalue at `high`."""
         return Bounds.exactly(two_norm(self.design * self.high) ** 2)
 
     def smallest(self) -> Bounds:
-        """At `low`."""
+        """The smallest eigenvalue at `low`."""
         return Bounds.exactly(_least_singular(self.design * self.low) ** 2)
 
     def sample_design(self, rng: np.random.Generator) -> FloatArray:
@@ -156,7 +156,7 @@ class FeatureRanges(_DesignSet):
 @checked
 @dataclass(frozen=True, slots=True, eq=False)
 class RowPerturbation(_DesignSet):
-    """(A + E)'(A + E) with every row of E of length <= radius: each sample known to a tolerance.
+    """(A + E)'(A + E) for every row of E of length <= radius: each sample known to a tolerance.
 
         max_v | |A v| + radius 1 |  <=  |A|_2 + radius sqrt(m)
 
@@ -191,7 +191,7 @@ class RowPerturbation(_DesignSet):
 
     @property
     def size(self) -> int:
-        """Number of columns."""
+        """The number of columns."""
         return self.design.shape[1]
 
     @property
@@ -200,7 +200,7 @@ class RowPerturbation(_DesignSet):
         return f"samples within {self.radius:g}"
 
     def largest(self) -> Bounds:
-        """Between a member's value and the bound."""
+        """An interval from the value of a member to the bound."""
         _, values, right = np.linalg.svd(self.design, full_matrices=False)
         reached = float(np.linalg.norm(np.abs(self.design @ right[0]) + self.radius))
         return Bounds(reached**2, (float(values[0]) + self._spread) ** 2, "proved", "proved")
@@ -211,7 +211,7 @@ class RowPerturbation(_DesignSet):
         return Bounds(max(0.0, least - self._spread) ** 2, least**2, "proved", "proved")
 
     def sample_design(self, rng: np.random.Generator) -> FloatArray:
-        """Rows moved in random directions by up to the radius."""
+        """A with rows moved in random directions by up to the radius."""
         moves = rng.standard_normal(self.design.shape)
         lengths = np.linalg.norm(moves, axis=1, keepdims=True)
         return self.design + self.radius * rng.uniform(size=lengths.shape) * moves / lengths
@@ -229,5 +229,5 @@ def _design(matrix: Any, name: str) -> FloatArray:
 
 
 def _least_singular(matrix: FloatArray) -> float:
-    """0 where there are fewer rows than columns."""
+    """The smallest singular value that counts for A'A: 0 for fewer rows than columns."""
     return float(np.linalg.svd(matrix, compute_uv=False)[-1]) if matrix.shape[0] >= matrix.shape[1] else 0.0

@@ -1,6 +1,6 @@
-"""Sets of symmetric matrices of which the true one may be any member, with the extreme eigenvalues over each.
+"""Sets of symmetric matrices, any of which may be the true one, and the extreme eigenvalues over each set.
 
-Sup of the largest eigenvalue and inf of the smallest, over the whole set:
+The supremum of the largest eigenvalue and the infimum of the smallest:
 
 - The largest eigenvalue is a convex function of a symmetric matrix, so over a polytope it is largest at a vertex.
 - Over C + E with |E|_ij <= D_ij (Hertz 1992; Rohn 1994) the sup is max over signs s of lambda_max(C + S D S),
@@ -23,7 +23,7 @@ from surefoot.spectra._exact import dense
 from surefoot.spectra.types import Bounds
 
 FloatArray = NDArray[np.float64]
-# Signs, or parameters of a box, whose 2^12 patterns are all tried: small eigenproblems, a fraction of a second.
+# Up to this many signs, or parameters of a box, all 2^12 patterns are tried: a fraction of a second.
 MOST_SIGNS = 12
 
 
@@ -58,7 +58,7 @@ class UncertaintySet(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The set's name in a reason."""
+        """The name of the set for a note."""
 
 
 @checked
@@ -93,15 +93,15 @@ class Hull(UncertaintySet):
 
     @property
     def name(self) -> str:
-        """How many matrices."""
+        """The number of matrices."""
         return f"hull of {len(self.matrices)} matrices"
 
     def largest(self) -> Bounds:
-        """The largest of all vertices."""
+        """The largest eigenvalue over the vertices."""
         return Bounds.exactly(np.linalg.eigvalsh(np.stack(self.matrices)).max())
 
     def smallest(self) -> Bounds:
-        """The smallest of all vertices."""
+        """The smallest eigenvalue over the vertices."""
         return Bounds.exactly(np.linalg.eigvalsh(np.stack(self.matrices)).min())
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
@@ -113,7 +113,7 @@ class Hull(UncertaintySet):
 @checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Ball(UncertaintySet):
-    """All symmetric C + E with |E| <= radius. Exact.
+    """All symmetric C + E with |E| <= radius. The extremes are exact.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Ball(UncertaintySet):
     radius : float
         Largest |E|, nonnegative; unit of the eigenvalues.
     norm : "spectral" or "frobenius"
-        Norm in which members lie near; the extremes are the same, the members are not.
+        Norm of E; the extremes are the same for both, the members are not.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class Ball(UncertaintySet):
 
     @property
     def name(self) -> str:
-        """Norm and radius."""
+        """The norm and the radius."""
         return f"{self.norm} ball of radius {self.radius:g}"
 
     def largest(self) -> Bounds:
@@ -167,8 +167,8 @@ class Ball(UncertaintySet):
 class Interval(UncertaintySet):
     """All symmetric matrices with lower <= Q <= upper entry by entry. Exact up to n = 12, a bound beyond.
 
-    Beyond, sup lambda_max <= lambda_max(C) + lambda_max(D) with C the middle and D the half widths (Rohn 1994), and
-    the sign pattern of C's top eigenvector gives a member that comes close from below.
+    Beyond, sup lambda_max <= lambda_max(C) + lambda_max(D) with C the midpoints and D the half widths (Rohn 1994), and
+    the sign pattern of C's top eigenvector gives a member close to that bound.
 
     Parameters
     ----------
@@ -196,15 +196,15 @@ class Interval(UncertaintySet):
 
     @property
     def name(self) -> str:
-        """Size and largest half width."""
+        """The largest half width."""
         return f"entries within +-{((self.upper - self.lower) / 2).max():.3g}"
 
     def largest(self) -> Bounds:
-        """By signs, or bounded."""
+        """The largest over all signs, or a bound."""
         return self._top((self.lower + self.upper) / 2)
 
     def smallest(self) -> Bounds:
-        """Minus the largest of the mirrored set."""
+        """Minus the largest of the negated set."""
         return -self._top(-(self.lower + self.upper) / 2)
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
@@ -230,15 +230,15 @@ class Interval(UncertaintySet):
 class Affine(UncertaintySet):
     """All Q0 + sum_i t_i Q_i with t in a box: a physical parameter known to a tolerance.
 
-    Exact, at a vertex of the box, for up to 12 parameters; beyond, the middle's eigenvalue plus the sum of r_i |Q_i|_2
-    (half widths r_i) is a bound.
+    Exact, at a vertex of the box, for up to 12 parameters; beyond, the eigenvalue at the midpoint plus the sum of
+    r_i |Q_i|_2 (half widths r_i) is a bound.
 
     Parameters
     ----------
     base : array, shape (n, n)
     directions : sequence of array, shape (n, n)
     box : array, shape (p, 2)
-        Least and largest t_i.
+        Smallest and largest t_i.
 
     Raises
     ------
@@ -277,15 +277,15 @@ class Affine(UncertaintySet):
 
     @property
     def name(self) -> str:
-        """How many parameters."""
+        """The number of parameters."""
         return f"{len(self.directions)} uncertain parameters"
 
     def largest(self) -> Bounds:
-        """By vertices, or bounded."""
+        """The largest over the vertices, or a bound."""
         return self._top(1.0)
 
     def smallest(self) -> Bounds:
-        """Minus the largest of the mirrored set."""
+        """Minus the largest of the negated set."""
         return -self._top(-1.0)
 
     def sample(self, rng: np.random.Generator) -> FloatArray:
@@ -319,7 +319,7 @@ def signs(size: int) -> FloatArray:
 
 
 def check_ordered(lower: FloatArray, upper: FloatArray) -> None:
-    """Both of one shape and in order."""
+    """Refuse bounds of different shapes, or a lower bound above its upper bound."""
     if lower.shape != upper.shape:
         raise InvalidInput(f"lower and upper must have one shape; got {lower.shape} and {upper.shape}")
     if (lower > upper).any():
@@ -328,7 +328,7 @@ def check_ordered(lower: FloatArray, upper: FloatArray) -> None:
 
 
 def symmetric(matrix: Any, name: str) -> FloatArray:
-    """A real symmetric matrix, dense."""
+    """The matrix as a dense array; refused unless it is real and symmetric."""
     operator = MatrixOperator(matrix, kind="curvature")
     if operator.complex or not operator.symmetric:
         raise InvalidInput(f"{name} must be real and symmetric; got shape {operator.shape}")

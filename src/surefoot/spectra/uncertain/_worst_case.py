@@ -1,4 +1,4 @@
-"""The worst case over a set of matrices or spectra, as one Spectrum: its limits hold for every member."""
+"""The worst case over a set of matrices or spectra, as a Spectrum whose limits hold for every member."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from surefoot.spectra.uncertain._sets import UncertaintySet
 
 @checked
 def worst_case(members: UncertaintySet | Sequence[Spectrum]) -> Spectrum:
-    """The spectrum whose ends are the extremes over a set.
+    """The spectrum whose ends are the extremes over a set of matrices.
 
-    A step that is stable for it is stable for every member of the set, each held fixed.
+    A step that is stable for it is stable for every member of the set, held fixed.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def _worst_of(spectra: Sequence[Spectrum]) -> Spectrum:
     known = [p for p in points if p is not None]
     fields = [s.field_of_values if s.field_of_values is not None else s.points for s in spectra]
     corners = [f for f in fields if f is not None]
-    # where one has a field of values, all have to count: points of a normal matrix are the corners of its own
+    # if one has a field of values, those of all count; for a normal matrix it is the hull of its eigenvalues
     spread = any(spectrum.field_of_values is not None for spectrum in spectra) and len(corners) == len(fields)
     return Spectrum(
         kind=spectra[0].kind,
@@ -95,7 +95,7 @@ def _worst_of(spectra: Sequence[Spectrum]) -> Spectrum:
 
 
 def outline(points: Array) -> Array:
-    """Corners of the convex hull of complex numbers, in order around it."""
+    """Corners of the convex hull of complex numbers, in counterclockwise order."""
     points = np.unique(points.astype(np.complex128))
     plane = np.stack([np.real(points), np.imag(points)], axis=1)
     if np.linalg.matrix_rank(plane - plane[0]) < 2:  # one number, or all on a line
@@ -106,7 +106,7 @@ def outline(points: Array) -> Array:
 
 
 def _extreme(bounds: Sequence[Bounds], sign: float) -> Bounds:
-    """The largest (sign 1) or smallest (-1) of numbers known by intervals; any of them may miss."""
+    """An interval for the largest (sign 1) or smallest (-1) of numbers known by intervals, any of which may miss."""
     pick = max if sign > 0 else min
     lower, upper = pick(b.lower for b in bounds), pick(b.upper for b in bounds)
     return Bounds(
