@@ -1,10 +1,10 @@
 """Finding a rate, and training without one, beside what people install: regret, failures, time a step.
 
 Run: python -m benchmarks finders rate-free-adamw rate-free-sgd overhead. Eighteen tasks: the six of tasks.py, and
-the twelve of more_tasks.py that played no part in any rule here. Each peer as its own documentation shows it, with its
-defaults. Regret % = 100 (loss - L*)/(constant - L*) with L* of the family's sweep (runs.py): 0 is the best rate in
-hindsight, 100 no better than a constant. A run has failed if it is not finite, worse than a constant or above twice its
-first loss, or if no rate came out of a finder.
+the twelve of more_tasks.py that played no part in any rule here. A peer has its defaults, and what its documentation
+recommends beside them: a cosine, a warm-up, an average. Regret % = 100 (loss - L*)/(constant - L*) with L* of the
+family's sweep (runs.py): 0 is the best rate in hindsight, 100 no better than a constant. A run has failed if it is not
+finite, worse than a constant or above twice its first loss, or if no rate came out of a finder.
 """
 
 import contextlib
@@ -16,7 +16,11 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from bench import Table, optional
 from more_tasks import twelve
@@ -92,8 +96,8 @@ def by_torch_lr_finder(task, family, seed):
     return float(found[1]) if isinstance(found, tuple) else None
 
 
-def by_lightning(task, family, seed):
-    """`Tuner.lr_find` with its defaults."""
+def lightning_finder(task, family, seed):
+    """What `Tuner.lr_find` returns with its defaults."""
     import lightning
     from lightning.pytorch.tuner import Tuner
 
@@ -115,7 +119,18 @@ def by_lightning(task, family, seed):
             accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, default_root_dir=folder,
         )  # fmt: skip
-        return Tuner(trainer).lr_find(Module(), train_dataloaders=batches).suggestion()
+        return Tuner(trainer).lr_find(Module(), train_dataloaders=batches)
+
+
+def by_lightning(task, family, seed):
+    return lightning_finder(task, family, seed).suggestion()
+
+
+def by_older_lightning(task, family, seed):
+    """What it suggested up to version 2.5.2: steepest by step of the ramp. Since then it is steepest by rate."""
+    seen = lightning_finder(task, family, seed).results
+    losses = np.array(seen["loss"][10:-1])
+    return seen["lr"][10 + int(np.argmin(np.gradient(losses[np.isfinite(losses)])))]
 
 
 # Name -> (function, module that it needs).
@@ -124,6 +139,7 @@ FINDERS = {
     "Surefoot range_test, 100 steps": (by_short_range_test, "surefoot"),
     "torch-lr-finder": (by_torch_lr_finder, "torch_lr_finder"),
     "Lightning lr_find": (by_lightning, "lightning"),
+    "Lightning lr_find, up to 2.5.2": (by_older_lightning, "lightning"),
 }
 
 
@@ -174,13 +190,53 @@ def finders(quick):
     return [Table("near-the-best", columns, rows, note)]
 
 
-def trained(task, seed, make, *, cosine=False, with_loss=False, average=None):
-    """A run of an optimizer that chooses its own rate: the last loss and the first."""
+@dataclass(frozen=True)
+class Peer:
+    """An optimizer of another library that chooses its own rate.
+
+    `make(module, parameters, steps)` builds it; `schedule` says that its documentation wants a cosine after it,
+    `with_loss` that its step takes the loss, `average(module, model)` makes the average that is evaluated.
+    """
+
+    module: str
+    make: Callable[..., torch.optim.Optimizer]
+    schedule: bool = False
+    with_loss: bool = False
+    average: Callable[..., Any] | None = None
+
+    def optimizer(self, model, steps):
+        """For a run of so many steps."""
+        return self.make(optional(self.module), model.parameters(), steps)
+
+
+PEERS = {
+    "AdamW": {
+        "Prodigy, cosine": Peer("prodigyopt", lambda m, p, _: m.Prodigy(p), schedule=True),
+        "MoMo-Adam": Peer("momo", lambda m, p, _: m.MomoAdam(p), with_loss=True),
+        # what its documentation recommends where no lower bound of the loss is known; the default takes 0 for it
+        "MoMo-Adam, bound estimated": Peer("momo", lambda m, p, _: m.MomoAdam(p, use_fstar=True), with_loss=True),
+        "schedule-free AdamW": Peer(
+            "schedulefree", lambda m, p, steps: m.AdamWScheduleFree(p, warmup_steps=steps // 10)
+        ),
+    },
+    "SGD": {
+        "DoG, averaged": Peer(
+            "dog", lambda m, p, _: m.DoG(p), average=lambda m, model: m.PolynomialDecayAverager(model)
+        ),
+        "MoMo": Peer("momo", lambda m, p, _: m.Momo(p), with_loss=True),
+        "MoMo, bound estimated": Peer("momo", lambda m, p, _: m.Momo(p, use_fstar=True), with_loss=True),
+        "schedule-free SGD": Peer("schedulefree", lambda m, p, steps: m.SGDScheduleFree(p, warmup_steps=steps // 10)),
+    },
+}
+
+
+def trained(task, seed, peer):
+    """A run of a peer: the last loss and the first."""
     torch.manual_seed(seed)
     model = task.model()
-    optimizer = make(model.parameters())
-    averager = average(model) if average else None
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, task.steps) if cosine else None
+    optimizer = peer.optimizer(model, task.steps)
+    averager = peer.average(optional(peer.module), model) if peer.average else None
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, task.steps) if peer.schedule else None
     if hasattr(optimizer, "eval"):
         optimizer.train()
     batches, first = task.batches(seed), None
@@ -192,7 +248,7 @@ def trained(task, seed, make, *, cosine=False, with_loss=False, average=None):
         first = loss.item() if first is None else first
         if not math.isfinite(loss.item()):
             return math.nan, first
-        optimizer.step(loss=loss.detach()) if with_loss else optimizer.step()
+        optimizer.step(loss=loss.detach()) if peer.with_loss else optimizer.step()
         if averager:
             averager.step()
         if schedule:
@@ -227,18 +283,14 @@ def after(finder):
     return run
 
 
-def free(module, make, **how):
-    """An optimizer of another library."""
+def free(name, peer):
+    """A run of a peer; one that raises has failed."""
 
     def run(task, _, seed):
         try:
-            return trained(task, seed, lambda parameters: make(optional(module), parameters), **how)
-        except (
-            AssertionError,
-            RuntimeError,
-            TypeError,
-        ) as error:  # a gradient that it does not take
-            print(f"  {module}, {task.name}: {type(error).__name__}: {error}", flush=True)
+            return trained(task, seed, peer)
+        except (AssertionError, RuntimeError, TypeError) as error:  # a gradient that it does not take
+            print(f"  {name}, {task.name}: {type(error).__name__}: {error}", flush=True)
             return math.nan, math.inf
 
     return run
@@ -246,21 +298,19 @@ def free(module, make, **how):
 
 def contenders(family):
     """Name -> (run, module that it needs)."""
-    finders = {f"{name}, cosine": (after(find), module) for name, (find, module) in FINDERS.items()}
-    prodigy = free("prodigyopt", lambda m, p: m.Prodigy(p), cosine=True)
-    dog = free("dog", lambda m, p: m.DoG(p), average=lambda model: optional("dog").PolynomialDecayAverager(model))
-    if family == "AdamW":
-        return {"Surefoot Pilot": (pilot, "surefoot"), **finders,
-                "Prodigy, cosine": (prodigy, "prodigyopt"),
-                "MoMo-Adam": (free("momo", lambda m, p: m.MomoAdam(p), with_loss=True), "momo"),
-                "schedule-free AdamW": (free("schedulefree", lambda m, p: m.AdamWScheduleFree(p)), "schedulefree"),
-                "constant 0.01": (at_rate(UNIVERSAL["AdamW"], "constant"), "surefoot"),
-                "cosine 0.032": (at_rate(UNIVERSAL_COSINE, "cosine"), "surefoot")}  # fmt: skip
-    return {"Surefoot Pilot": (pilot, "surefoot"), **finders,
-            "DoG, averaged": (dog, "dog"),
-            "MoMo": (free("momo", lambda m, p: m.Momo(p), with_loss=True), "momo"),
-            "schedule-free SGD": (free("schedulefree", lambda m, p: m.SGDScheduleFree(p)), "schedulefree"),
-            "cosine 0.32": (at_rate(UNIVERSAL["SGD"], "cosine"), "surefoot")}  # fmt: skip
+    common = {
+        "AdamW": {
+            "constant 0.01": at_rate(UNIVERSAL["AdamW"], "constant"),
+            "cosine 0.032": at_rate(UNIVERSAL_COSINE, "cosine"),
+        },
+        "SGD": {"cosine 0.32": at_rate(UNIVERSAL["SGD"], "cosine")},
+    }[family]
+    return {
+        "Surefoot Pilot": (pilot, "surefoot"),
+        **{f"{name}, cosine": (after(find), module) for name, (find, module) in FINDERS.items()},
+        **{name: (free(name, peer), peer.module) for name, peer in PEERS[family].items()},
+        **{name: (run, "surefoot") for name, run in common.items()},
+    }
 
 
 def rate_free_adamw(quick):
@@ -337,14 +387,8 @@ def overhead(quick):
     kinds, rounds = ((Characters,), 3) if quick else ((Characters, Wide), 40)
     tables = []
     for task in built(kinds):
-        sides = {"plain AdamW": stepper(task, "plain"), "Surefoot Guard": stepper(task, "guard")}
-        for name, module, make, with_loss in (
-            ("Prodigy", "prodigyopt", lambda m, p: m.Prodigy(p), False),
-            ("MoMo-Adam", "momo", lambda m, p: m.MomoAdam(p), True),
-            ("schedule-free AdamW", "schedulefree", lambda m, p: m.AdamWScheduleFree(p), False),
-        ):
-            if (found := optional(module)) is not None:
-                sides[name] = stepper(task, "plain", lambda p, f=found, m=make: m(f, p), with_loss)
+        sides = {"plain AdamW": stepper(task), "Surefoot Guard": guarded_stepper(task)}
+        sides |= {name: stepper(task, peer) for name, peer in PEERS["AdamW"].items() if optional(peer.module)}
         spent = in_blocks(sides, rounds)
         plain_time = spent["plain AdamW"]
         rows = []
@@ -373,24 +417,33 @@ def in_blocks(sides, rounds, block=10):
     return {name: times[3:] for name, times in spent.items()}
 
 
-def stepper(task, kind, make=None, with_loss=False):
-    """A call that makes one step of a run of its own."""
+def stepper(task, peer=None):
+    """A call that makes one step of a run of its own, of AdamW or of a peer."""
     torch.manual_seed(0)
     model = task.model()
-    optimizer = make(model.parameters()) if make else optimizer_of("AdamW", model, 1e-3)
+    optimizer = peer.optimizer(model, task.steps) if peer else optimizer_of("AdamW", model, 1e-3)
     if hasattr(optimizer, "eval"):
         optimizer.train()
     batches = task.batches(0)
-    guard = Guard(model, optimizer) if kind == "guard" else None
 
     def step():
         x, y = next(batches)
-        if guard is not None:
-            guard.step(lambda: task.loss(model, x, y))
-            return
         optimizer.zero_grad()
         loss = task.loss(model, x, y)
         loss.backward()
-        optimizer.step(loss=loss.detach()) if with_loss else optimizer.step()
+        optimizer.step(loss=loss.detach()) if peer and peer.with_loss else optimizer.step()
+
+    return step
+
+
+def guarded_stepper(task):
+    """The same with AdamW under a guard."""
+    torch.manual_seed(0)
+    model = task.model()
+    guard, batches = Guard(model, optimizer_of("AdamW", model, 1e-3)), task.batches(0)
+
+    def step():
+        x, y = next(batches)
+        guard.step(lambda: task.loss(model, x, y))
 
     return step
