@@ -55,6 +55,7 @@ GROUPS = {
         "The largest eigenvalue of networks' Hessians",
         ("torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian"), 5, True, "curvature:curvature",
     ),
+    "digits": Group("Products that the digits of an interval take", ("torch",), 1, False, "curvature:digits"),
     "wide-networks": Group("Curvature of wide networks, predicted and seen", (), 1, False, "wide_networks:wide"),
     "rules": Group("Auto against the best rule in hindsight; SciPy on raw data", (), 2, False, "hindsight:auto"),
     "overhead-of-rules": Group("Time of a move over a bare loop's", (), 0.5, True, "hindsight:overhead"),

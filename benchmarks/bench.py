@@ -1,5 +1,6 @@
 """What the benchmarks share: tables as Markdown and JSON, calls timed in turn, the machine, optional peers."""
 
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -137,6 +138,7 @@ def power_iteration(product: Callable[[Any], Any], size: int, steps: int, rng: n
     return float(estimate)
 
 
+@functools.cache
 def optional(module: str) -> Any | None:
     """A peer's module, or None with a line that says so."""
     try:

@@ -87,10 +87,9 @@ def training(depths):
             again = [run(depth, start, scale, best, seed, data) for seed in range(1, seeds)]
             loss, error = (statistics.median(values) for values in zip(losses[best], *again, strict=True))
             trains = any(values[0] < GUESSING for values in losses.values())
-            name = f"{depth}, {start}, {scale.replace('/', ' over ')}"
-            rows.append((name, seeds, best if trains else "none trains", loss, f"{error:.1%}"))
+            rows.append((depth, start, scale, seeds, best if trains else "none trains", loss, f"{error:.1%}"))
             print("  ", *rows[-1], flush=True)
-    columns = ("depth, start, branches", "seeds", "best rate", "loss", "error")
+    columns = ("depth", "start", "branches", "seeds", "best rate", "loss", "error")
     return Table("training", columns, rows, "AdamW. Medians over seeds; the best of five constant rates.")
 
 
@@ -102,9 +101,9 @@ def growth(depths):
         model = made(depth, "Kaiming", 0).double()
         found = residual_stability(model, (x[:256].double(), y[:256]), loss=loss)
         rows += [
-            (f"{depth}, {s.label}", s.forward[-1], s.predicted_forward[-1], s.backward[0], s.predicted_backward[0])
+            (depth, s.label, s.forward[-1], s.predicted_forward[-1], s.backward[0], s.predicted_backward[0])
             for s in found.scalings
             if s.label in SCALES
         ]
-    columns = ("depth, branches", "signal", "predicted", "gradient", "predicted")
+    columns = ("depth", "branches", "signal", "predicted", "gradient", "predicted")
     return Table("growth", columns, rows, "How often over each grows from end to end, with Kaiming's start.")
