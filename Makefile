@@ -16,7 +16,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto
 
-# Every figure that README and docs quote, with what others give for it: an hour. `make bench GROUPS=claims` is half a minute.
+# Every figure that README and docs quote, with what others give for it: two hours. `make bench GROUPS=claims` is half a minute.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --install
 	$(BIN)/python -m benchmarks $(GROUPS)

@@ -7,8 +7,8 @@ into the documents that show them.
 """
 
 import argparse
+import difflib
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import quotes
 from bench import Table, machine, read, section, versions, write
 
+ROOT = Path(__file__).parents[1]
 ALWAYS = ("surefoot", "numpy", "scipy")
 
 
@@ -107,9 +109,10 @@ def main(argv=None):
     parser.add_argument("--docs", action="store_true", help="write the tables into the documents that show them")
     parser.add_argument("--into", help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
-    unknown = [name for name in chosen.groups if name not in GROUPS]
-    if unknown:
-        parser.error(f"no group {', '.join(unknown)}; --list shows them")
+    for name in chosen.groups:
+        if name not in GROUPS:
+            near = difflib.get_close_matches(name, GROUPS)
+            parser.error(f"there is no group {name}; {f'{near[0]} is one' if near else '--list shows them'}")
     names = [n for n in chosen.groups or GROUPS if GROUPS[n].timed or not chosen.timed]
     if chosen.list:
         print(listing().markdown())
@@ -127,33 +130,27 @@ def main(argv=None):
 
 def listing():
     """The groups as a table."""
+    columns = ("group", "compares", "with", "minutes", "numbers", "function")
     rows = [
-        (
-            name,
-            g.compares,
-            ", ".join(g.peers) or "-",
-            f"{g.minutes:g} min",
-            "times" if g.timed else "counts",
-            g.function,
-        )
+        (name, g.compares, ", ".join(g.peers) or "-", g.minutes, "times" if g.timed else "counts", g.function)
         for name, g in GROUPS.items()
     ]
-    return Table("groups", ("group", "compares", "with", "minutes", "numbers", "function"), rows)
+    return Table("groups", columns, rows)
 
 
 def run(names, quick):
     """Each group in a process of its own; how many failed."""
     failed = []
-    for name in names:
+    for place, name in enumerate(names, 1):
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder) / "group.json"
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks", name, "--into", str(into)]
             # One thread: what is compared is the work, and other processes take the other cores.
             environment = {"OMP_NUM_THREADS": "1", **os.environ}
-            print(f"{name}: {GROUPS[name].compares}", flush=True)
-            done = subprocess.run(
-                command + ["--quick"] * quick, cwd=Path(__file__).parents[1], env=environment, check=False
-            )
+            group = GROUPS[name]
+            minutes = "" if quick else f", about {group.minutes:g} min"
+            print(f"{place} of {len(names)}, {name}: {group.compares}{minutes}", flush=True)
+            done = subprocess.run(command + ["--quick"] * quick, cwd=ROOT, env=environment, check=False)
             if done.returncode:
                 failed.append(name)
                 continue
@@ -185,18 +182,16 @@ def measure(name, quick):
 
 def install():
     """The peers of the extra `bench`, one by one, with the pins of constraints.txt."""
-    had = importlib.util.find_spec("torchvision")
-    for requirement in importlib.metadata.requires("surefoot") or ():
-        name, _, marker = requirement.partition(";")
-        if 'extra == "bench"' not in marker.replace("'", '"'):
-            continue
-        command = [sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt", name.strip()]
-        if subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode:
-            print(f"left out: {name.strip()} cannot be installed")
+    had, pip = importlib.util.find_spec("torchvision"), [sys.executable, "-m", "pip"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for peer in project["optional-dependencies"]["bench"]:
+        print(peer, flush=True)
+        if subprocess.run([*pip, "install", "-q", "-c", "constraints.txt", peer], cwd=ROOT, check=False).returncode:
+            print("  left out: it cannot be installed", flush=True)
     importlib.invalidate_caches()
     if not had and importlib.util.find_spec("torchvision"):
         # It came with curvlinops, which does not use it here, and breaks Lightning if built for another torch.
-        subprocess.run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", "torchvision"], check=False)
+        subprocess.run([*pip, "uninstall", "-q", "-y", "torchvision"], check=False)
 
 
 if __name__ == "__main__":

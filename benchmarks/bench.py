@@ -51,7 +51,7 @@ class Table:
 
     def markdown(self) -> str:
         """The table as Markdown, its columns as wide as they have to be."""
-        cells = [[str(c) for c in self.columns], *([shown(c) for c in row] for row in self.rows)]
+        cells = [[shown(c).replace("|", r"\|") for c in row] for row in (self.columns, *self.rows)]
         widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
         lines.insert(1, "| " + " | ".join("-" * w for w in widths) + " |")

@@ -793,9 +793,11 @@ def entries():
 def regrets():
     results = json.loads((Path(__file__).parents[1] / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     figure, axes = canvas("tasks", "")
-    rows = [row for family in ("adamw", "sgd") for row in results[f"rate-free-{family}"]["tables"][0]["rows"][::-1]]
+    adamw, sgd = (results[f"rate-free-{family}"]["tables"][0]["rows"][::-1] for family in ("adamw", "sgd"))
+    rows = [*adamw, *sgd]
     figure.set_figheight(0.22 * len(rows) + 1)
-    places = [i + (i >= len(rows) // 2) for i in range(len(rows))]
+    # a gap between the two kinds of directions
+    places = [i + (i >= len(adamw)) for i in range(len(rows))]
     for column, colour, label in ((4, GREY, "at most 10%"), (3, BLUE, "3%"), (2, GREEN, "1%")):
         axes.barh(places, [row[column] for row in rows], color=colour, alpha=0.7, label=label)
     axes.set_yticks(places, [row[0] for row in rows], fontsize=8)
