@@ -81,6 +81,13 @@ PARAMETERS = {
     ),
     "methods.from_update": "update, memory=1, *, name=''",
     "methods.named": "name",
+    "Limits": (
+        "*, method, stable, curvature_limit, safe=None, optimal=None, rate=1.0, condition=None, scope, failure, reasons"
+    ),
+    "stability.ClippedLimits": (
+        "*, method, stable, curvature_limit, safe=None, optimal=None, rate=1.0, condition=None, scope, failure, "
+        "reasons, cap, sharpness"
+    ),
     "limits": "problem, method=None, *, kind=None, clip=None, rtol=0.01, failure=1e-06, rng=0",
     "audit": "log, plan, *, column=None, tol=0.001",
     "why": "log, plan=None, *, loss=None, norm=None, rate=None, entropy=None",
@@ -132,6 +139,49 @@ PARAMETERS = {
     ),
     "recipes.clip_advice": "norms, clip=None, *, percentile=95.0",
     "recipes.warmup_advice": "rate, *, limits=None, beta2=None, total=None, margin=1.0",
+    "rules.PI": "*, first, order, safety=0.9, shrink=0.2, grow=5.0",
+    "rules.WSD": "*, peak, steps, warmup=0.05, decay=0.3, final=0.0",
+    "rules.AdGD": "*, version=2023, first=None",
+    "rules.AlongStep": "*, sigma=1.0, every=5, smoothing=0.8, within=1.25, start=0.1",
+    "rules.Armijo": "*, decrease=0.0001, shrink=0.5, grow=2.0, first=None",
+    "rules.Auto": "*, first=None",
+    "rules.Autopilot": "*, part=0.16, retreat=2.0, length=None",
+    "rules.Backtracking": "*, shrink=0.5, grow=1.2, first=None",
+    "rules.BarzilaiBorwein": "*, kind='alternating', first=None, decrease=0.0001, averaging=0.99",
+    "rules.Brake": "*, rule, ratio=10.0, shrink=0.25, grow=1.05, forget=1.02",
+    "rules.Chebyshev": "*, smallest, largest, steps",
+    "rules.Clipped": "*, rule, cap",
+    "rules.Confident": "*, first, confidence=0.95, memory=0.9, growth=1.5, longest=None, width=None",
+    "rules.Constant": "*, step",
+    "rules.Cooldown": "*, rule",
+    "rules.Cosine": "*, step, steps, final=0.0",
+    "rules.Decision": (
+        "*, step, accept=True, restart=False, reason='', action='', kind='', keep=True, copies=(), look_back=True, "
+        "limit=nan, noise=nan"
+    ),
+    "rules.Exponential": "*, step, factor",
+    "rules.HighThenLow": "*, high, low, steps, explore=0.5",
+    "rules.InverseSqrt": "*, step, offset=1.0",
+    "rules.InverseTime": "*, step, halving=1.0",
+    "rules.Linear": "*, step, steps, final=0.0",
+    "rules.OneCycle": "*, peak, steps, rise=0.3, start=25.0, end=10000.0",
+    "rules.Polyak": "*, optimum=None, lower_bound=None, relaxation=1.0, patience=10",
+    "rules.Sharpness": "*, safety=0.5, every=10, within=1.5",
+    "rules.Silver": "*, smoothness",
+    "rules.StepDecay": "*, step, every, factor=0.1",
+    "rules.StrongWolfe": "*, decrease=0.0001, curvature=0.1, grow=4.0, first=None",
+    "rules.Subgradient": "*, length, decay='sqrt'",
+    "rules.Warmup": "*, rule, steps",
+    "rules.Watch": "*, far=10.0, shrink=0.25, grow=1.05, patience=20, leave_out=100, rescues=10",
+    "methods.SSPRK": "stages=3, order=3",
+    "methods.AdamsBashforth": "steps=2",
+    "methods.EMAMomentum": "beta=0.9",
+    "methods.HeavyBall": "momentum=0.9, dampening=0.0",
+    "methods.Nesterov": "momentum=0.9",
+    "methods.RadauIIA": "stages=3",
+    "methods.RungeKutta": "tableau",
+    "methods.RungeKuttaChebyshev": "stages=10, damping=None, order=2",
+    "methods.RungeKuttaLegendre": "stages=9, order=2",
 }
 
 FIELDS = {
@@ -241,6 +291,12 @@ VERBS = {
 }
 
 
+# Written to while they are in use: engines, traces, copies of a run.
+MUTABLE = {"Copy", "Output", "Start", "Step", "Trace", "_Engine", "_Watch"}
+# A cached property needs a __dict__; an engine is never kept.
+WITH_ROOM = {"Formula", "StabilityPolynomial", "_Engine"}
+
+
 def named(path):
     room, *rest = path.split(".")
     # a room that `import surefoot` does not load is loaded here
@@ -305,6 +361,15 @@ def test_names_of_training(name):
     from surefoot import training
 
     assert parameters(getattr(training, name)).startswith(TRAINING[name])
+
+
+def test_dataclasses_are_frozen_and_have_no_room_for_more():
+    files = Path(sf.__file__).parent.rglob("*.py")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    found = re.findall(r"@dataclass\(?(.*?)\)?\nclass (\w+)", source)
+    assert len(found) > 250
+    assert {name for options, name in found if "frozen=True" not in options} == MUTABLE
+    assert {name for options, name in found if "slots=True" not in options} == WITH_ROOM
 
 
 def test_verbs_and_their_options():

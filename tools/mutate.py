@@ -1,20 +1,24 @@
-"""Mutation testing of a room: break one place at a time, run the tests that reach it, list what no test noticed.
+"""Mutation testing: break the code in one place, run the tests that reach it, report what no test noticed.
 
-    python tools/mutate.py stability --sample 150 --seed 0
+    python tools/mutate.py stability --sample 80 --seed 1
+    python tools/mutate.py stability methods rules training/loop --write survivors.toml
+    python tools/mutate.py --only survivors.toml --tests tests/rules/test_watch.py
 
-A survivor is a place where the code can be changed without a test failing: it wants a test, or it makes no difference.
-cosmic-ray makes the mutants, in a copy of the working tree. (mutmut leaves out every function under a decorator other
-than staticmethod and classmethod, here 77 of 189 in methods, and all constants of modules.) One run under coverage says
-which test of the room runs which line; a mutant is shown to those of its line, the quickest first, in a process that
-is forked with the libraries already loaded.
+A mutant that survives wants a test, or shows code that makes no difference. The ones that change nothing are listed
+with the reason in tools/equivalent_mutants.toml, and are reported apart.
+
+cosmic-ray makes the mutants, in a copy of the working tree. (mutmut leaves out constants of modules, and every function
+under a decorator other than staticmethod and classmethod.) One run under coverage says which test runs which line. Each
+mutant meets the tests of its line, the quickest first, then those of its file, in a process that is forked with the
+libraries already loaded; so one that is noticed costs about a second.
 """
 
 import argparse
 import ast
 import compileall
 import contextlib
-import difflib
 import importlib
+import json
 import os
 import pickle
 import py_compile
@@ -26,34 +30,36 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
 import coverage
 import pytest
-from cosmic_ray.commands import init
-from cosmic_ray.modules import find_modules
-from cosmic_ray.mutating import use_mutation
-from cosmic_ray.plugins import get_operator
-from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
-# The tests that speak for a room.
+EQUIVALENT = ROOT / "tools" / "equivalent_mutants.toml"
+# The tests that speak for a room, beside the examples in its docstrings and the contract on what it exports.
 TESTS = {
     "stability": ["tests/stability"],
     "methods": ["tests/methods"],
     "rules": ["tests/rules"],
     "training/loop": ["tests/training/loop", "tests/training/guard", "tests/training/pilot"],
 }
+CONTRACT = "tests/test_contract.py"
 # Mutants that a type hint such as `float | None` kills at import, and arithmetic that no slip of a hand would make.
-DULL = re.compile(r"BitOr|BitAnd|BitXor|Shift|Invert|_Is(Not)?$|Operator_Is")
-# What takes long to import, and is none of ours: loaded once, before the forks. Not pytest's plugins, such as
-# hypothesis: pytest warns of those that are there before it.
-LIBRARIES = ("numpy", "scipy", "torch", "sympy", "sklearn")
+DULL = re.compile(r"BitOr|BitAnd|BitXor|Shift|Invert|_Is(Not)?$|Operator_Is|VariableReplacer|VariableInserter")
+# What takes long to import, and is none of ours: loaded once, before the forks.
+LIBRARIES = ("numpy", "scipy", "torch", "sympy", "sklearn", "hypothesis")
+# Plugins that are installed by chance cost half of the time of a short test. Hypothesis is loaded before pytest, which
+# would warn that it cannot rewrite its assertions.
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 # A mutant may loop or fill the memory. It has three times the processor time of its tests, and 30 s to start; on the
 # clock twenty times, since others may use the machine.
 PROCESSOR = (3, 30)
@@ -61,24 +67,65 @@ WALL = (20, 200)
 MEMORY = 12 * 2**30
 
 
+@dataclass(frozen=True)
+class Mutant:
+    """Some lines of a file, and what stands there instead."""
+
+    file: str
+    line: int
+    before: str
+    after: str
+
+    @property
+    def room(self) -> str:
+        """The room that the file is in."""
+        return next(room for room in TESTS if self.file.startswith(f"src/surefoot/{room}/"))
+
+    def is_one_of(self, known: list["Mutant"]) -> bool:
+        """Whether it is listed, wherever in the file it stands now; an entry without `after` stands for the line."""
+        return any(
+            (self.file, self.before) == (one.file, one.before) and one.after in ("", self.after) for one in known
+        )
+
+    def apply(self, text: str) -> str:
+        """The file with the change, at the place next to `line`.
+
+        Raises
+        ------
+        ValueError
+            If the file has no such lines.
+        """
+        lines, old = text.splitlines(), self.before.splitlines()
+        there = [k for k in range(len(lines)) if lines[k : k + len(old)] == old]
+        if not there:
+            raise ValueError(f"{self.file} has no line {self.before.strip()!r} any more; take the entry out")
+        k = min(there, key=lambda k: abs(k + 1 - self.line))
+        return "\n".join([*lines[:k], *self.after.splitlines(), *lines[k + len(old) :]]) + "\n"
+
+    def __str__(self) -> str:
+        """In the form of a diff."""
+        changed = [f"  - {line}" for line in self.before.splitlines()] + [f"  + {x}" for x in self.after.splitlines()]
+        return "\n".join([f"{self.file}:{self.line}", *changed])
+
+
 @dataclass
 class Trace:
     """A pytest plugin that notes of each test how long it takes and which lines of the room it runs."""
 
-    room: Path
     seconds: dict[str, float] = field(default_factory=dict)
     # file -> line -> the tests that run it; "" stands for the import
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)
 
-    def run(self, tests: list[str]) -> bool:
-        """Run those tests; true when all passed."""
-        self.cover = coverage.Coverage(data_file=None, include=[f"{self.room}/*"], config_file=False)
+    def run(self, room: str, tests: list[str]) -> bool:
+        """Run tests; true when all passed."""
+        source = f"src/surefoot/{room}"
+        self.cover = coverage.Coverage(data_file=None, include=[f"{source}/*"], config_file=False)
         self.cover.start()
         code = pytest.main([*OPTIONS, *tests], plugins=[self])
         self.cover.stop()
         data = self.cover.get_data()
-        self.lines = {name: data.contexts_by_lineno(name) for name in data.measured_files()}
+        self.lines = {os.path.relpath(name): data.contexts_by_lineno(name) for name in data.measured_files()}
         self.libraries = [name for name in sys.modules if name.split(".")[0] in LIBRARIES]
         del self.cover
         return code == 0
@@ -93,15 +140,17 @@ class Trace:
         self.cover.switch_context("")
         return result
 
-    def reach(self, place: MutationSpec, budget: float) -> list[str]:
+    def reach(self, mutant: Mutant, budget: float) -> list[str]:
         """Tests that run that place, then the others of its file, as many as the budget allows; quick ones first.
 
         What is cached runs in one test only and shows in others; what is run at import shows in any test.
         """
-        lines = self.lines.get(str(place.module_path.resolve()), {})
-        statement = statement_lines(place.module_path.read_text(), place.start_pos[0])
+        lines = self.lines.get(mutant.file, {})
+        statement = statement_lines(Path(mutant.file).read_text(encoding="utf-8"), mutant.line)
         direct = {test for line in statement for test in lines.get(line, [])}
-        file = {test for tests in lines.values() for test in tests} - {""}
+        if "" in direct:  # a signature or a class: what the contract looks at, without running a line of it
+            direct |= {test for test in self.seconds if test.startswith(CONTRACT)}
+        file = ({test for tests in lines.values() for test in tests} | direct) - {""}
         quickest = sorted(file or self.seconds, key=lambda test: (test not in direct, self.seconds[test]))
         spent = accumulate(self.seconds[test] for test in quickest)
         return [test for test, after in zip(quickest, spent, strict=True) if after <= budget]
@@ -124,61 +173,67 @@ class Choice:
         return not files or pytest.main([*OPTIONS, "-x", *files], plugins=[self]) == 0
 
 
-OPTIONS = ["-q", "-p", "no:cacheprovider"]
-
-
 def main() -> int:
-    """Exit code 0 when every mutant was noticed, 1 with survivors, 2 where the tests fail without one."""
+    """Exit code 0 when every mutant was noticed or is known to be equivalent, 1 with survivors, 2 on failing tests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("room", choices=TESTS)
-    parser.add_argument("--sample", type=int, default=150, help="places to break, drawn at random")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of tests that a mutant is shown at most")
+    parser.add_argument("rooms", nargs="*", help=f"of {', '.join(TESTS)}; default: all")
+    parser.add_argument("--sample", type=int, default=80, help="places to break in each room, at random (default 80)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default 0)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="most test time for one mutant (default 30)")
+    parser.add_argument("--tests", nargs="+", metavar="PATH", help="show them these tests; default: all of the room")
+    parser.add_argument("--only", type=Path, metavar="FILE", help="the mutants of this file instead of a sample")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the survivors there, for --only")
     chosen = parser.parse_args()
+    if unknown := set(chosen.rooms) - set(TESTS):
+        parser.error(f"no such room: {', '.join(unknown)}; choose from {', '.join(TESTS)}")
+    listed = read(chosen.only) if chosen.only else None
+    equivalent = read(EQUIVALENT)
+    written = chosen.write and chosen.write.resolve()
+    survivors: list[Mutant] = []
+    rows: list[str] = []
     with tempfile.TemporaryDirectory(prefix="surefoot-mutants-") as folder:
-        return mutate(Path(folder).resolve(), chosen.room, chosen.sample, chosen.seed, chosen.seconds)
-
-
-def mutate(folder: Path, room: str, sample: int, seed: int, budget: float) -> int:
-    """Run the sample in a copy of the tree in that folder, and print the survivors as they are found."""
-    copy_tree(folder)
-    os.chdir(folder)
-    os.environ |= {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    sys.path.insert(0, str(folder / "src"))
-    sys.dont_write_bytecode = True
-    # Bytecode that is checked by content: a mutant of the same length within the same second is not run stale.
-    compileall.compile_dir("src", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-
-    trace = Trace(folder / "src/surefoot" / room)
-    traced = folder / "trace.pickle"
-
-    def run_traced() -> bool:
-        passed = trace.run(TESTS[room])
-        traced.write_bytes(pickle.dumps(trace))
-        return passed
-
-    if not fork(run_traced, processor=3600, wall=3600, output=folder / "trace.txt"):
-        print((folder / "trace.txt").read_text()[-4000:])
-        print(f"the tests of {room} fail without a mutant")
-        return 2
-    trace = pickle.loads(traced.read_bytes())
-    for name in trace.libraries:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
-
-    quick = sorted(trace.seconds, key=trace.seconds.__getitem__)[:10]
-    if not fork(Choice(quick).run, processor=300, wall=3000, output=folder / "forked.txt"):
-        print((folder / "forked.txt").read_text()[-4000:])
-        print("tests that pass fail in a process that is forked: every mutant would seem to be noticed")
-        return 2
-    places = draw(folder, room, sample, seed)
-    survivors = sum(show(place, trace, budget) for place in places)
-    print(f"{room}, seed {seed}: {len(places) - survivors} of {len(places)} mutants noticed, {survivors} survived")
+        enter_copy(Path(folder).resolve())
+        for room in chosen.rooms or TESTS:
+            if listed is None:
+                mutants = list(draw(room, chosen.sample, chosen.seed))
+            else:
+                mutants = [mutant for mutant in listed if mutant.room == room]
+            if not mutants:
+                continue
+            trace = measure(room, chosen.tests or [*TESTS[room], f"src/surefoot/{room}", CONTRACT])
+            if trace is None:
+                return 2
+            lived = [one for k, one in enumerate(mutants) if survives(one, trace, chosen.seconds, (k, len(mutants)))]
+            open_ones = [mutant for mutant in lived if not mutant.is_one_of(equivalent)]
+            survivors += open_ones
+            noticed, same = len(mutants) - len(lived), len(lived) - len(open_ones)
+            rows.append(
+                f"| {room} | {len(mutants)} | {noticed} | {noticed / len(mutants):.0%} | {same} | {len(open_ones)} |"
+            )
+            if written:
+                written.write_text("".join(entry(mutant) for mutant in survivors))
+    for mutant in survivors:
+        print(f"\n{mutant}")
+    print("\n| room | mutants | noticed | share | equivalent | survived |\n|---|---:|---:|---:|---:|---:|")
+    print("\n".join(rows))
     return 1 if survivors else 0
 
 
-def copy_tree(folder: Path) -> None:
-    """Copy what git tracks or would track, as it stands on disk."""
+def read(path: Path) -> list[Mutant]:
+    """The mutants of a TOML file."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
+    return [Mutant(e["file"], e["line"], e["before"], e.get("after", "")) for e in entries]
+
+
+def entry(mutant: Mutant) -> str:
+    """A mutant in TOML; a JSON string is one of TOML too."""
+    fields = ("file", "line", "before", "after")
+    lines = [f"{name} = {json.dumps(getattr(mutant, name), ensure_ascii=False)}" for name in fields]
+    return "\n".join(["[[mutant]]", *lines, 'why = ""\n\n'])
+
+
+def enter_copy(folder: Path) -> None:
+    """Copy what git tracks or would track, as it stands on disk, and go there."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -190,43 +245,110 @@ def copy_tree(folder: Path) -> None:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
+    os.chdir(folder)
+    os.environ |= {
+        "PYTHONPATH": str(folder / "src"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    sys.path.insert(0, str(folder / "src"))
+    sys.dont_write_bytecode = True
+    # Bytecode that is checked by content: a mutant of the same length within the same second is not run stale.
+    compileall.compile_dir("src", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
 
-def draw(folder: Path, room: str, sample: int, seed: int) -> list[MutationSpec]:
+def measure(room: str, tests: list[str]) -> Trace | None:
+    """The times of tests and the lines of a room that they run; None, and said why, where they fail."""
+    print(f"{room}: running its tests under coverage", flush=True)
+    trace, file, output = Trace(), Path("trace.pickle"), Path("trace.txt")
+
+    def run_traced() -> bool:
+        passed = trace.run(room, tests)
+        file.write_bytes(pickle.dumps(trace))
+        return passed
+
+    if not fork(run_traced, 3600, 3600, output):
+        print(output.read_text(encoding="utf-8")[-4000:], f"the tests of {room} fail without a mutant", sep="\n")
+        return None
+    trace = pickle.loads(file.read_bytes())
+    for name in trace.libraries:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    quick = sorted(trace.seconds, key=trace.seconds.__getitem__)[:10]
+    if not fork(Choice(quick).run, 300, 3000, output):
+        print(output.read_text(encoding="utf-8")[-4000:], "tests that pass fail in a forked process", sep="\n")
+        return None
+    return trace
+
+
+def draw(room: str, sample: int, seed: int) -> Iterator[Mutant]:
     """One mutant in each of `sample` places; places weigh the same, though some have ten mutants."""
-    places: dict[tuple[str, tuple[int, int]], list[MutationSpec]] = {}
-    with use_db(folder / "mutants.sqlite", WorkDB.Mode.create) as database:
-        init(find_modules([Path("src/surefoot") / room]), database, {})
-        for item in database.pending_work_items:
-            (place,) = item.mutations
-            if not DULL.search(place.operator_name):
-                places.setdefault((str(place.module_path), place.start_pos), []).append(place)
+    places: dict[tuple[str, tuple[int, int]], list[tuple[str, int]]] = {}
+    for path in sorted(Path("src/surefoot", room).rglob("*.py")):
+        nodes = list(ast_nodes(get_ast(path.read_text(encoding="utf-8"))))
+        for name in sorted(operator_names()):
+            if DULL.search(name):
+                continue
+            operator = get_operator(name)()
+            found = (place for node in nodes for place in operator.mutation_positions(node))
+            for occurrence, (start, _) in enumerate(found):
+                places.setdefault((str(path), start), []).append((name, occurrence))
+    print(f"{room}: {min(sample, len(places))} of {len(places)} places, seed {seed}", flush=True)
     generator = random.Random(seed)
-    kept = generator.sample(sorted(places), min(sample, len(places)))
-    print(f"{len(kept)} of {len(places)} places", flush=True)
-    return [
-        generator.choice(sorted(places[name], key=lambda place: (place.operator_name, place.occurrence)))
-        for name in kept
-    ]
+    for file, start in generator.sample(sorted(places), min(sample, len(places))):
+        text = Path(file).read_text(encoding="utf-8")
+        for name, occurrence in generator.sample(places[file, start], len(places[file, start])):
+            mutated = mutate_code(text, get_operator(name)(), occurrence)
+            if changes(text, mutated):
+                yield difference(file, text, mutated)
+                break
 
 
-def show(place: MutationSpec, trace: Trace, budget: float) -> bool:
-    """Show a mutant to its tests; print it and return true when none of them noticed."""
-    tests = trace.reach(place, budget)
+def changes(text: str, mutated: str) -> bool:
+    """Whether a mutant is Python that says something else.
+
+    The star of a parameter list is taken for a product: as `**` it is no Python, and as `/` it only lets internal
+    callers write less. `strict` of a zip is an assertion.
+    """
+    try:
+        before, after = (ast.parse(re.sub(r"strict=(True|False)", "", x)) for x in (text, mutated))
+    except SyntaxError:
+        return False
+    stars = [[len(n.kwonlyargs) for n in ast.walk(tree) if isinstance(n, ast.arguments)] for tree in (before, after)]
+    return stars[0] == stars[1] and ast.dump(before) != ast.dump(after)
+
+
+def difference(file: str, text: str, mutated: str) -> Mutant:
+    """The lines that differ, between those that are equal at the top and at the bottom."""
+    old, new = text.splitlines(), mutated.splitlines()
+    same = [a == b for a, b in zip(old, new, strict=False)]
+    top = same.index(False) if False in same else len(same)
+    turned = zip(reversed(old[top:]), reversed(new[top:]), strict=False)
+    bottom = next((k for k, (a, b) in enumerate(turned) if a != b), min(len(old), len(new)) - top)
+    return Mutant(file, top + 1, "\n".join(old[top : len(old) - bottom]), "\n".join(new[top : len(new) - bottom]))
+
+
+def survives(mutant: Mutant, trace: Trace, budget: float, place: tuple[int, int]) -> bool:
+    """Show a mutant to its tests; true when none of them noticed."""
+    tests = trace.reach(mutant, budget)
     length = sum(trace.seconds[test] for test in tests)
-    operator = get_operator(place.operator_name)(**place.operator_args)
-    with use_mutation(place.module_path, operator, place.occurrence) as (before, after):
-        survived = fork(
+    file, begun = Path(mutant.file), processor_time()
+    text = file.read_text(encoding="utf-8")
+    file.write_text(mutant.apply(text), encoding="utf-8")
+    try:
+        lived = fork(
             Choice(tests).run,
-            processor=PROCESSOR[0] * length + PROCESSOR[1],
-            wall=WALL[0] * length + WALL[1],
-            output=Path(os.devnull),
+            PROCESSOR[0] * length + PROCESSOR[1],
+            WALL[0] * length + WALL[1],
+            Path(os.devnull),
         )
-    if survived:
-        print(f"{place.module_path}:{place.start_pos[0]}, {len(tests)} tests, {length:.0f} s")
-        changed = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))[3:]
-        print("\n".join(changed), "\n", flush=True)
-    return survived
+    finally:
+        file.write_text(text, encoding="utf-8")
+    said = "survived" if lived else "noticed "
+    cost = f"{processor_time() - begun:5.1f} s of {len(tests)} tests"
+    print(f"{place[0] + 1:4}/{place[1]} {said} {mutant.file}:{mutant.line}, {cost}", flush=True)
+    return lived
 
 
 def fork(act: Callable[[], bool], processor: float, wall: float, output: Path) -> bool:
@@ -265,7 +387,7 @@ def processor_time() -> float:
     return sum(os.times()[:4])
 
 
-def statement_lines(source: str, line: int) -> range:
+def statement_lines(source: str, line: int) -> Iterable[int]:
     """Lines of the statement at that line; of a compound one those before its body."""
     found = range(line, line + 1)
     for node in ast.walk(ast.parse(source)):  # outer nodes come first

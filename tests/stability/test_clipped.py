@@ -59,12 +59,12 @@ def test_a_cap_changes_no_other_number_and_survives_json():
 @pytest.mark.parametrize("method", MOMENTA, ids=lambda m: m.name)
 def test_with_momentum_the_smallest_cycle_is_stated_and_others_are_not_claimed(method):
     """Derived: both points clipped, the step's response at -1 is 2/R, R the limit of step * curvature."""
+    assert f"{2 * 0.75 / method.real_limit:.6g} apart" in sf.limits([[1.0]], method, clip=0.75).reasons["clip"]
     limit = sf.limits([[1.0]], method, clip=1.0)
     with pytest.raises(InvalidInput, match="momentum"):
         limit.oscillation(10.0)
     step = 1.2 * limit.curvature_limit
     distance = 2 * step / method.real_limit
-    assert f"{2 / method.real_limit:.6g} apart" in limit.reasons["clip"]
     arriving = step / (1 + method.momentum) if isinstance(method, Nesterov) else distance
     update = clipped_update(method, 1.0, 1.0)
     first = np.array([[distance / 2], [arriving]])
@@ -105,7 +105,10 @@ def test_what_has_no_known_oscillation_says_so():
         limit = sf.limits([[1.0]], method, clip=1.0)
         with pytest.raises(InvalidInput, match="not derived"):
             limit.oscillation(100.0)
-    assert "no positive curvature" in sf.limits([[-1.0]], clip=1.0).reasons["clip"]
+    for curvature in (0.0, -1.0):
+        limit = sf.limits([[curvature]], clip=1.0)
+        assert "no positive curvature" in limit.reasons["clip"]
+        assert limit.sharpness is None
     with pytest.raises(InvalidInput, match="Jacobian"):
         sf.limits([[0.0, 1.0], [-1.0, 0.0]], clip=1.0, kind="jacobian")
     for bad in (0.0, -1.0, math.inf, math.nan):
@@ -117,3 +120,7 @@ def test_an_oscillation_begins_at_two_over_the_curvature():
     assert stability.clipped_oscillation(10.0, 0.99 * 0.2, 1.0) is None
     above = stability.clipped_oscillation(10.0, 1.01 * 0.2, 1.0)
     assert (above.peak_to_peak, above.lowest, above.highest) == pytest.approx((0.202, 0.1, 0.102))
+    assert above.amplitude == above.peak_to_peak / 2
+    for k in range(3):
+        with pytest.raises(InvalidInput, match="must be"):
+            stability.clipped_oscillation(*(0.0 if i == k else 1.0 for i in range(3)))

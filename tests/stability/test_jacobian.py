@@ -130,6 +130,7 @@ def test_a_condition_of_a_thousand_hands_over_to_the_field_of_values(corner, dec
     assert decides in lim.reasons["stable"]
     assert "transient" in lim.reasons
     assert (lim.stable == lim.curvature_limit) == (decides == "eigenvalue")
+    assert (lim.optimal is not None) == (decides == "eigenvalue")
 
 
 def test_a_normal_matrix_has_no_field_to_speak_of():
@@ -199,8 +200,21 @@ def test_a_field_of_values_decides_where_eigenvalues_are_guessed():
     assert lim.curvature_limit == 2.0
     assert lim.reasons["stable"] == "field of values; set by its point -3"
     assert sf.limits(of_field(corners, [-1.0], note="a set")).reasons["stable"] == "a set; set by its point -3"
+    # a guess of growth is left out, as in the limit of all that decays
+    assert sf.limits(of_field(corners, [-1.0, 0.5])).curvature_limit == 2.0
     # a guess on the axis allows Euler's method no step at all
     assert sf.limits(of_field(corners, [-1.0, 2j])).curvature_limit == 0.0
+
+
+@pytest.mark.parametrize("count", [3, 20, 60])
+def test_a_neck_of_the_region_ends_the_step_between_two_corners(count):
+    """A flat field of values, as of diffusion with some advection, in a region that is a chain of lobes."""
+    method, arc = RungeKuttaChebyshev(6), np.exp(1j * np.linspace(np.pi / 2, 3 * np.pi / 2, count - 2))
+    corners = np.asarray([-0.5 - 0.5j, -0.5 + 0.5j, *(-6 + 0.5 * arc)])
+    edges = (corners[:, None] + np.linspace(0, 1, 2001) * (np.roll(corners, -1) - corners)[:, None]).ravel()
+    stable = sf.limits(of_field(corners, [-1.0]), method).stable
+    assert growth(method, edges, 0.99 * stable) <= 1 < growth(method, edges, 1.01 * stable)
+    assert sf.limits(of_field([-1.0], [-1.0])).stable == 2.0  # a field of one point has no edge
 
 
 def test_a_field_of_values_that_reaches_the_axis():

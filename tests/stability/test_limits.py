@@ -91,7 +91,10 @@ def test_rank_deficient_least_squares():
     assert lim.rate == 1.0
     assert lim.iterations(1e-3) == np.inf
     assert "smallest positive eigenvalue 1" in lim.reasons["rate"]
-    assert sf.limits(gram(np.eye(3)[:2]), Nesterov()).optimal is None
+    assert lim.reasons["optimal"] == "the safe step"
+    without = sf.limits(gram(np.eye(3)[:2]), Nesterov())
+    assert without.optimal is None
+    assert without.reasons["optimal"].startswith("none")
 
 
 def test_an_undecided_sign_is_said_and_not_called_unstable():

@@ -23,8 +23,9 @@ POWERS, SQUARINGS = 48, 8
 TRUSTED_CONDITION = 1e3
 # A field of values that allows less than this share of the eigenvalue limit is worth a word.
 NOTABLE = 0.9
-# Points on each edge of a polygon with few corners: along a long edge the limit varies. By convention.
-EDGE_POINTS = 12
+# Points on the outline of a field of values, spread by length: along an edge the limit varies, and the region of a
+# stabilised method has necks, which a coarse outline steps over. By convention.
+OUTLINE = 1000
 
 
 def limits_of_jacobian(spec: Spectrum, method: Method, matrix: Array | None) -> Limits:
@@ -115,9 +116,10 @@ def _answer(
 def _outline(corners: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Points along a polygon's edges; the part right of the imaginary axis is cut off along the axis."""
     following = np.roll(corners, -1)
-    count = EDGE_POINTS if corners.size <= 2 * EDGE_POINTS else 1
-    shares = np.arange(count) / count
-    points = (corners[:, None] + (following - corners)[:, None] * shares).reshape(-1)
+    lengths = np.abs(following - corners)
+    counts = 1 + (OUTLINE * lengths / (lengths.sum() or 1.0)).astype(int)
+    edges = zip(corners, following, counts, strict=True)
+    points = np.asarray(np.hstack([a + (b - a) * np.arange(n) / n for a, b, n in edges]), dtype=np.complex128)
     crossing = corners.real * following.real < 0
     weight = corners.real[crossing] / (corners.real - following.real)[crossing]
     on_axis = 1j * (corners.imag[crossing] + weight * (following.imag - corners.imag)[crossing])
@@ -129,7 +131,8 @@ def _transient(spec: Spectrum, field: Reach, reach: Reach, method: Method, matri
         f"the Jacobian is not normal (condition of its eigenvectors {spec.eigenvector_condition:.2g}): "
         f"beyond a step of {field.step:.6g} errors may grow before they decay"
     )
-    if matrix is None or not 0 < reach.step < math.inf or method.implicit:
+    # a field that allows less than the eigenvalues do leaves them a step, if not a finite one
+    if matrix is None or reach.step == math.inf or method.implicit:
         return text
     step = 0.99 * reach.step
     return f"{text}; measured at {step:.6g}: {_growth(matrix, method, step):.3g}-fold"

@@ -109,9 +109,10 @@ def _spectrum_of(problem: Any, kind: Kind | None) -> Spectrum:
 
 def _small_matrix(operator: Operator | None) -> Array | None:
     """The entries of a matrix small enough to take powers of, where there is one."""
-    if operator is None or operator.entries is None or operator.shape[0] > POWERS_LIMIT:
+    if operator is None or operator.shape[0] > POWERS_LIMIT:
         return None
-    return operator.entries.toarray() if hasattr(operator.entries, "toarray") else operator.entries
+    dense = getattr(operator.entries, "toarray", None)
+    return operator.entries if dense is None else dense()
 
 
 def _of_curvature(spec: Spectrum, method: Method) -> Limits:
