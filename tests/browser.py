@@ -21,7 +21,7 @@ CODES = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39
 class Browser:
     """A headless Chromium with one page.
 
-    `faults` has what the page complained of: exceptions and console errors.
+    `faults` has what the page complained of since it was opened: exceptions and words on the console.
     """
 
     def __init__(self, folder):
@@ -63,17 +63,22 @@ class Browser:
             method = message.get("method", "")
             if method == "Runtime.exceptionThrown":
                 self.faults.append(message["params"]["exceptionDetails"]["exception"]["description"])
-            if method == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+            if method == "Log.entryAdded":
                 self.faults.append(message["params"]["entry"]["text"])
+            if method == "Runtime.consoleAPICalled":
+                self.faults.append(str([value.get("value") for value in message["params"]["args"]]))
             assert "error" not in message, message
             if wanted(message):
                 return message
 
-    def open(self, path, width=1280, height=900, dark=False, paper=False):
-        """Load a file at a width."""
+    def open(self, path, width=1280, height=900, dark=False, paper=False, at=""):
+        """Load a file at a width, and go to a place in it, which begins with #."""
         self.show(width, height, dark, paper)
-        self.send("Page.navigate", url=path.as_uri())
-        self._until(lambda m: m.get("method") == "Page.loadEventFired")
+        # from an empty page: another place of the page that is open would not load it again
+        for url in ("about:blank", path.as_uri() + at):
+            self.faults.clear()
+            self.send("Page.navigate", url=url)
+            self._until(lambda m: m.get("method") == "Page.loadEventFired")
 
     def show(self, width=1280, height=900, dark=False, paper=False):
         """The size, colours and medium of what is shown."""
@@ -86,6 +91,10 @@ class Browser:
         answer = self.send("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]["exception"]["description"]
         return answer["result"].get("value")
+
+    def settle(self):
+        """Wait until the page has drawn what was asked of it."""
+        self.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def move(self, x, y, kind="mouseMoved", **more):
         """Point somewhere, or press and let go there."""

@@ -20,6 +20,17 @@ def _no_width(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all the pages that a process looks at: to start one costs as much as to look at ten."""
+    from browser import PATH, browser
+
+    if PATH is None:
+        pytest.skip("needs Chromium")
+    with browser() as opened:
+        yield opened
+
+
 @pytest.fixture
 def command(capsys, tmp_path, monkeypatch):
     """The command in an empty folder: arguments to exit code, output and errors."""

@@ -61,7 +61,6 @@ def look(folder: Path) -> list[str]:
     found: list[str] = []
     with browser() as chromium:
         for path in sorted(folder.resolve().rglob("*.html")):
-            chromium.faults.clear()
             chromium.open(path)
             seen = {f"wide, light: {fault}" for fault in chromium.js(LOOK)}
             chromium.show(width=390, dark=True)

@@ -8,7 +8,6 @@ import re
 
 import numpy as np
 import pytest
-from browser import PATH, browser
 
 import surefoot as sf
 from surefoot.dynamics import Cubic, bifurcations, diagram
@@ -20,8 +19,6 @@ from surefoot.report._plot import plot_of
 from surefoot.report._save import LIGHT
 from surefoot.targets import resolve
 from surefoot.trials import race, run, sweep
-
-needs_browser = pytest.mark.skipif(PATH is None, reason="needs Chromium")
 
 # What the tests ask of a page.
 ASK = """
@@ -67,18 +64,11 @@ var faint = () => all("body *").flatMap((e) => {
 """
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as opened:
-        yield opened
-
-
 @pytest.fixture
 def look(chromium, pages):
     """Opens a report, and returns the function that evaluates on it."""
 
     def opened(name, **how):
-        chromium.faults.clear()
         chromium.open(pages[0][name], **how)
         chromium.js(ASK)
         return chromium
@@ -113,7 +103,6 @@ def pages(tmp_path_factory):
     return paths, records
 
 
-@needs_browser
 @pytest.mark.parametrize("name", ["advice", "race", "run", "sweep", "orbit"])
 def test_figures_are_drawn_at_the_width_they_are_shown(look, pages, name):
     for width in (390, 1280):
@@ -132,7 +121,6 @@ def test_figures_are_drawn_at_the_width_they_are_shown(look, pages, name):
     assert not re.search(r'(src|href)="(?!data:|#)|https?://(?!www\.w3\.org)', path.read_text(encoding="utf-8"))
 
 
-@needs_browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_word_stands_out_from_what_is_behind_it(look, dark):
     for name in ("advice", "race", "sweep", "orbit", "clipping", "diagnosis"):
@@ -141,7 +129,6 @@ def test_every_word_stands_out_from_what_is_behind_it(look, dark):
         assert page.js("faint()") == []
 
 
-@needs_browser
 def test_keys_and_pointer_read_the_values_of_the_record(look, pages):
     page = look("advice")
     recommendation = pages[1]["advice"]["recommendations"][0]
@@ -175,7 +162,6 @@ def number(text):
     return float(front or 1) * 10.0 ** int((power or "⁰").translate(raised))
 
 
-@needs_browser
 def test_a_logarithmic_axis_is_zoomed_by_dragging_and_by_keys(look):
     page = look("race")
     axis = json.loads(page.js("figure().querySelector('script').textContent"))["panels"][0]["x"]
@@ -202,7 +188,6 @@ def test_a_logarithmic_axis_is_zoomed_by_dragging_and_by_keys(look):
     assert page.faults == []
 
 
-@needs_browser
 @pytest.mark.parametrize("name", ["advice", "race", "sweep", "orbit", "scaling", "diagnosis"])
 def test_paper_loses_nothing(look, name):
     page = look(name, width=702, paper=True)  # A4 less its margins, in the pixels of CSS
@@ -218,7 +203,6 @@ def test_paper_loses_nothing(look, name):
     assert page.faults == []
 
 
-@needs_browser
 def test_the_recommended_line_is_copied_and_runs(look):
     page = look("advice")
     code = page.js("all('.code code')[0].textContent")
