@@ -1,7 +1,6 @@
 """Ctrl-C: what was found until then is shown, as text or JSON, and the exit code says that it is not all."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -26,7 +25,7 @@ counts = {"gradients": 0}
 def count():
     counts["gradients"] += 1
     if counts["gradients"] == PRESS_AT:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 class Watched(Quadratic):
@@ -53,13 +52,17 @@ def network():
 
 
 @pytest.fixture
-def command(tmp_path):
+def interrupted(command, tmp_path, monkeypatch):
+    """The command in the folder of own.py, stopped at a gradient: line and number to exit code, output and errors."""
     (tmp_path / "own.py").write_text(OWN)
 
     def call(line, press_at):
-        code = [sys.executable, "-m", "surefoot", *line.split()]
-        environment = os.environ | {"PRESS_AT": str(press_at)}
-        return subprocess.run(code, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        monkeypatch.setenv("PRESS_AT", str(press_at))
+        monkeypatch.delitem(sys.modules, "own", raising=False)  # else it counts on from where it was
+        try:
+            return command(*line.split())
+        except KeyboardInterrupt:  # which would end pytest
+            pytest.fail("the command did not catch the interrupt")
 
     return call
 
@@ -72,29 +75,35 @@ def command(tmp_path):
         ("sweep own:problem --steps 128 --count 6", 400, "outcomes", 6),
     ],
 )
-def test_a_part_of_the_answer_is_shown(command, line, press_at, entries, whole):
-    done = command(f"{line} --json", press_at)
-    assert done.returncode == 130
-    assert done.stderr.endswith("error: interrupted\n")
-    record = json.loads(done.stdout)
+def test_a_part_of_the_answer_is_shown(interrupted, line, press_at, entries, whole):
+    code, out, err = interrupted(f"{line} --json", press_at)
+    assert code == 130
+    assert err.endswith("error: interrupted\n")
+    record = json.loads(out)
     assert record["interrupted"] is True
     assert 0 < len(record[entries]) < whole
 
 
-def test_a_part_of_a_range_test_is_shown(command):
+def test_a_part_of_a_range_test_is_shown(interrupted):
     pytest.importorskip("torch")
-    done = command("range own:network --json", 60)
+    code, out, _ = interrupted("range own:network --json", 60)
+    assert code == 130
+    assert 0 < len(json.loads(out)["rehearsals"]) < 5
+
+
+def test_the_text_comes_too_and_nothing_where_there_is_nothing(interrupted):
+    assert interrupted("sweep own:problem --steps 128 --count 6", 2) == (130, "", "error: interrupted\n")
+    assert "interrupted" not in json.loads(interrupted("sweep own:problem --steps 128 --count 2 --json", 0)[1])
+
+
+def test_a_process_ends_as_one_that_was_interrupted(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.setenv("PRESS_AT", "400")
+    line = "sweep own:problem --steps 128 --count 6"
+    command = [sys.executable, "-m", "surefoot", *line.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert 0 < len(json.loads(done.stdout)["rehearsals"]) < 5
-
-
-def test_the_text_comes_too_and_nothing_where_there_is_nothing(command):
-    done = command("sweep own:problem --steps 128 --count 6", 400)
     assert "the loss ends lowest at the rate" in done.stdout
-    assert "interrupted" not in json.loads(command("sweep own:problem --steps 128 --count 2 --json", 0).stdout)
-    done = command("sweep own:problem --steps 128 --count 6", 2)
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "error: interrupted\n"
 
 
 def test_a_network_has_a_first_number_before_its_curvature():

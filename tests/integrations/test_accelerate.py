@@ -162,7 +162,7 @@ RANKS = """
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
 )
 def test_two_processes_decide_alike_and_hold_the_same_weights(tmp_path):
-    codes, said, errors = run_ranks(RANKS, tmp_path, imports="accelerate, surefoot.training")
+    codes, said, errors = run_ranks(RANKS, tmp_path)
     assert codes == [0, 0], errors
     assert said[0] == said[1]
     assert said[0].count("left out") >= 3

@@ -25,7 +25,7 @@ RANKS = """
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    codes, said, errors = run_ranks(RANKS, folder, imports="training.curvature.two_processes")
+    codes, said, errors = run_ranks(RANKS, folder)
     assert codes == [0, 0], errors
     return [json.loads(out) for out in said]
 

@@ -24,9 +24,7 @@ RANKS = """
 @pytest.fixture(scope="module", params=[2, 4])
 def records(request, tmp_path_factory):
     folder, size = tmp_path_factory.mktemp("shards"), request.param
-    codes, said, errors = run_ranks(
-        RANKS, folder, count=size, imports="torch.distributed.fsdp, training.curvature.sharded_runs"
-    )
+    codes, said, errors = run_ranks(RANKS, folder, count=size)
     assert codes == [0] * size, errors
     return [json.loads(out) for out in said]
 

@@ -106,9 +106,7 @@ GLOO = pytest.mark.skipif(
 @GLOO
 @pytest.mark.slow
 def test_guard_and_pilot_with_sharded_parameters(tmp_path):
-    codes, said, errors = run_ranks(
-        SHARDED + CALM + FAULTS + PILOT + DYING, tmp_path, imports="torch.distributed.fsdp, surefoot.training"
-    )
+    codes, said, errors = run_ranks(SHARDED + CALM + FAULTS + PILOT + DYING, tmp_path)
     # the second process is killed at last; the first gets an error from its backend, and does not wait for ever
     assert codes == [1, -9], errors
     told, end = said[0].split("alone at ")
