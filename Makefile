@@ -13,8 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
 
+# A file's tests run in one process, so that what they share is built once.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # Every figure that README and docs quote, with what others give for it: two hours. `make bench GROUPS=claims` is half a minute.
 bench: $(STAMP)

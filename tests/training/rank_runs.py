@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 # One process imports everything, and forks the ranks of every run: to import is most of what a short run costs. Among
-# it is what a rank would import at its first collective or derivative. Whoever is done first waits for the others, gives
-# its group back while everything is alive still, and leaves without running destructors of threads that the backend may
-# have left behind (they end a process by "terminate called").
+# it is what a rank would import at its first collective or derivative. Whoever is done first waits for the others,
+# gives its group back while everything is alive still, and leaves without running destructors of threads that the
+# backend may have left behind (they end a process by "terminate called").
 SERVER = """
 import json, math, os, sys, traceback
 from contextlib import suppress
