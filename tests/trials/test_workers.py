@@ -44,6 +44,29 @@ def all_at_once(workers=None):
     same(race(PROBLEMS[0], RULES, steps=60, workers=workers), race(PROBLEMS[0], RULES, steps=60, workers=1))
 
 
+class Told:
+    """A progress callback that presses Ctrl-C when so many runs are over."""
+
+    def __init__(self, press_at=None):
+        self.calls, self.press_at = [], press_at
+
+    def __call__(self, done, total, label, left):
+        self.calls.append((done, total))
+        if done == self.press_at:
+            raise KeyboardInterrupt
+
+
+def tell_and_interrupt():
+    """Runs are told in their order, and those before an interrupt are kept, with whatever backend is set."""
+    told = Told()
+    sweep(PROBLEMS[0], RATES, steps=150, progress=told)
+    assert told.calls == [(i, len(RATES)) for i in range(len(RATES))]
+    with pytest.raises(Interrupted) as stopped:
+        sweep(PROBLEMS[0], RATES, steps=150, progress=Told(press_at=3))
+    alone = sweep(PROBLEMS[0], RATES, steps=150, workers=1)
+    assert repr(stopped.value.partial.outcomes) == repr(alone.outcomes[:3])
+
+
 def test_processes_of_this_machine():
     all_at_once(workers=2)
     with joblib.parallel_config(n_jobs=2):
@@ -58,6 +81,7 @@ def test_a_dask_cluster():
         joblib.parallel_config("dask"),
     ):
         all_at_once()
+        tell_and_interrupt()
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -70,20 +94,9 @@ def test_a_ray_cluster():
     try:
         with joblib.parallel_config("ray"):
             all_at_once()
+            tell_and_interrupt()
     finally:
         ray.shutdown()
-
-
-class Told:
-    """A progress callback that presses Ctrl-C when so many runs are over."""
-
-    def __init__(self, press_at=None):
-        self.calls, self.press_at = [], press_at
-
-    def __call__(self, done, total, label, left):
-        self.calls.append((done, total))
-        if done == self.press_at:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "lists only"])
@@ -92,15 +105,8 @@ def test_progress_and_an_interrupt(backend, monkeypatch):
     if backend == "lists only":  # as Ray's hands results back
         backend = "threading"
         monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
-    told = Told()
     with joblib.parallel_config(backend, n_jobs=2):
-        sweep(PROBLEMS[0], RATES, steps=150, progress=told)
-        assert told.calls == [(i, len(RATES)) for i in range(len(RATES))]
-        with pytest.raises(Interrupted) as stopped:
-            sweep(PROBLEMS[0], RATES, steps=150, progress=Told(press_at=3))
-    assert repr(stopped.value.partial.outcomes) == repr(
-        sweep(PROBLEMS[0], RATES, steps=150, workers=1).outcomes[:3],
-    )
+        tell_and_interrupt()
 
 
 def test_a_race_tells_of_runs_and_keeps_those_that_are_over():
