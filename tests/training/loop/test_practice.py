@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import time
 
 import pytest
 import torch
@@ -286,11 +288,21 @@ def test_a_file_that_is_not_what_was_written_is_none(tmp_path):
     assert Guard(model, adamw(model), keep=tmp_path).recover() == older.step
 
 
-def test_what_a_dead_process_left_half_written_is_removed(tmp_path):
-    (tmp_path / "run.5.999999999.part").write_bytes(b"half")
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     model = network()
-    Guard(model, adamw(model), keep=tmp_path)
-    assert not list(tmp_path.glob("*.part"))
+    guard = Guard(model, adamw(model), keep=tmp_path)
+    guarded(guard, 20)
+    run = storage.saved_in(tmp_path)[-1].run
+    own, others, old = (tmp_path / f"{name}.5.7.part" for name in (run, "other", "older"))
+    for path in (own, others, old):
+        path.write_bytes(b"half")
+    for path, age in ((others, 3500), (old, 3700)):
+        os.utime(path, (time.time() - age,) * 2)
+    again = Guard(model, adamw(model), keep=tmp_path)
+    # another run may be writing it at this moment; in an hour nothing was added
+    assert set(tmp_path.glob("*.part")) == {own, others}
+    again.recover()
+    assert list(tmp_path.glob("*.part")) == [others]
 
 
 def test_memory_that_is_short_costs_the_snapshot_and_not_the_run(monkeypatch):

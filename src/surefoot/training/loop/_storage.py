@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from surefoot.training.model.snapshot import Snapshot, Subject
 
 # Read in pieces, so that a check needs no second copy in memory.
 PIECE = 1 << 20
+# Seconds without a new byte after which a file is one that nobody writes; by convention, far above any pause of a disk.
+# Asking whether its process lives would not do: it may run on another machine, and Windows has no harmless way to ask.
+ABANDONED = 3600.0
 
 
 class Store(Protocol):
@@ -201,7 +205,10 @@ class DirectoryStore:
         self._kept = [kept for kept in self._kept if kept.step in steps]
 
     def adopt(self, saved: Sequence[Saved]) -> None:
-        """Go on with what an earlier process of the same run has left."""
+        """Go on with what an earlier process of this run has left; what it left half written is removed."""
+        for path in self.path.glob(f"{self.run}.*.part"):
+            with contextlib.suppress(OSError):
+                path.unlink()
         self._kept = sorted(saved, key=lambda one: one.step)[-2:]
 
 
@@ -266,23 +273,13 @@ def _digest(path: Path) -> str:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """What processes left half written that are no more."""
+    """What nobody goes on writing: half of a file, left by a process that was killed."""
+    before = time.time() - ABANDONED
     for path in folder.glob("*.part"):
-        number = path.name.split(".")[-2]
-        if number.isdecimal() and not _alive(int(number)):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    if os.name != "posix" or process == os.getpid():
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
+        # gone by itself, or held by its writer, as Windows does
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _flush_directory(path: Path) -> None:
