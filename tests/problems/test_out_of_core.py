@@ -5,7 +5,7 @@ import pytest
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType, NotFinite
-from surefoot.problems import LeastSquares, Logistic
+from surefoot.problems import AbsoluteLoss, Hinge, Huber, LeastSquares, Logistic, Softmax
 
 blocks = pytest.importorskip("dask.array")
 rng = np.random.default_rng(0)
@@ -47,3 +47,38 @@ def test_what_blocks_may_hold():
     ):
         with pytest.raises(error, match=said):
             sf.operators.as_operator(wrong)
+
+
+@pytest.mark.parametrize("options", [{}, {"intercept": True}], ids=str)
+@pytest.mark.parametrize("kind", [AbsoluteLoss, Hinge, Huber, LeastSquares, Logistic, Softmax])
+def test_each_answer_reads_each_block_once(kind, options):
+    read = []
+
+    def block(block_info=None):
+        (rows, columns) = block_info[None]["array-location"]
+        read.append((rows[0], columns[0]))
+        return X[slice(*rows), slice(*columns)]
+
+    # more than one block in each direction
+    chunks = ((100, 100, 100), (5, 3))
+    lazy = blocks.map_blocks(block, chunks=chunks, dtype=float, meta=np.empty((0, 0)))
+    targets = {AbsoluteLoss: (Y,), Huber: (Y, 20.0), LeastSquares: (Y,), Softmax: (np.digitize(Y, [-9, 9]),)}
+    arguments = targets.get(kind, ((Y > 0).astype(int),))
+    problem, here = kind(lazy, *arguments, ridge=0.1, **options), kind(X, *arguments, ridge=0.1, **options)
+    x, v = rng.standard_normal((2, here.size))
+    operator, factor = sf.operators.as_operator(lazy), sf.operators.gram(lazy)
+    wanted = [
+        (problem.value, here.value, (x,)),
+        (problem.gradient, here.gradient, (x,)),
+        (problem.value_and_gradient, here.value_and_gradient, (x,)),
+        (operator.rmatvec, X.T.__matmul__, (Y,)),
+        (factor.matvec, lambda v: X.T @ (X @ v), (X[0],)),
+    ]
+    if here.has_products:
+        wanted.append((problem.hessian_product, here.hessian_product, (x, v)))
+    for lazily, directly, given in wanted:
+        read.clear()
+        made, expected = lazily(*given), directly(*given)
+        assert len(read) == len(set(read)) == 6, lazily
+        for one, other in zip(made, expected, strict=True) if isinstance(made, tuple) else [(made, expected)]:
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

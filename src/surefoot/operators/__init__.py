@@ -4,7 +4,7 @@ from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
 from surefoot.operators._base import Array, Kind, Matrix, Operator
 from surefoot.operators._blocks import BlockDiagonal, Kronecker, Stacked, block_diagonal, kronecker, stacked
 from surefoot.operators._differences import Divergence, Gradient, divergence, gradient
-from surefoot.operators._out_of_core import OutOfCore
+from surefoot.operators._out_of_core import OutOfCore, at_once
 from surefoot.operators._products import Gram, Shifted, gram, scaled, shifted
 from surefoot.operators.convolution import Convolution, convolution
 from surefoot.operators.space import Space

@@ -1,5 +1,6 @@
 """A matrix too large for memory: Dask reads it block by block, vectors are NumPy arrays."""
 
+import importlib
 from typing import Any
 
 import array_api_compat as compat
@@ -46,3 +47,16 @@ class OutOfCore(Operator):
 
     def _apply_adjoint(self, x: Array) -> Array:
         return np.asarray(self.blocks.T @ x)
+
+    def gram_product(self, x: Any) -> Any:
+        """A^H A x, in one pass: a block serves both products while it is in memory."""
+        n = self.shape[1]
+        return self._multiply(lambda v: np.asarray(self.blocks.T @ (self.blocks @ v)), x, n, n)
+
+
+def at_once(*arrays: Any) -> tuple[Array, ...]:
+    """NumPy arrays of all of these; those of Dask are computed together, so that they share a pass over the blocks."""
+    if not any(map(compat.is_dask_array, arrays)):
+        return tuple(map(np.asarray, arrays))
+    dask: Any = importlib.import_module("dask")
+    return dask.compute(*arrays)

@@ -25,7 +25,7 @@ class Gram(Operator):
         return self._factor
 
     def _apply(self, x: Array) -> Array:
-        return self._factor.rmatvec(self._factor.matvec(x))
+        return self._factor.gram_product(x)
 
 
 @checked

@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.checks import Share, checked
 from surefoot.errors import NotSmooth
-from surefoot.operators import Array, Matrix
+from surefoot.operators import Array, Matrix, at_once
 from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._changes import Change
 from surefoot.problems.linear._curvature import least_penalty, spectrum_of_gram, with_ones
@@ -123,20 +123,23 @@ class LinearModel(Problem):
     def value(self, x: Array) -> float:
         """f(x): one product with X."""
         W = self._coefficients(x)
-        return self._value(W, self._scores(W))
+        (scores,) = at_once(self._scores(W))
+        return self._value(W, scores)
 
     @overflow_is_a_value
     def gradient(self, x: Array) -> Array:
-        """The gradient at x, shape (size,): one product with X and one with X'."""
+        """The gradient at x, shape (size,): one product with X, one with X', one pass over blocks."""
         W = self._coefficients(x)
-        return self._gradient(W, self._scores(W))
+        (product,) = at_once(self._back(self._slope(self._scores(W), self._targets)))
+        return (product + self._penalty * W).ravel()
 
     @overflow_is_a_value
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Both at once, sharing the product with X."""
         W = self._coefficients(x)
         scores = self._scores(W)
-        return self._value(W, scores), self._gradient(W, scores)
+        scores, product = at_once(scores, self._back(self._slope(scores, self._targets)))
+        return self._value(W, scores), (product + self._penalty * W).ravel()
 
     @property
     def has_products(self) -> bool:
@@ -145,10 +148,10 @@ class LinearModel(Problem):
 
     @overflow_is_a_value
     def hessian_product(self, x: Array, v: Array) -> Array:
-        """The Hessian at x times v, shape (size,): two products with X and one with X'."""
+        """The Hessian at x times v, shape (size,): two products with X, one with X', one pass over blocks."""
         W, V = self._coefficients(x), self._coefficients(v, "v")
-        bent = self._bend(self._scores(W), self._scores(V))
-        return (self._back(bent) + self._penalty * V).ravel()
+        (product,) = at_once(self._back(self._bend(self._scores(W), self._scores(V))))
+        return (product + self._penalty * V).ravel()
 
     def curvature(self) -> Spectrum:
         """Bounds on the Hessian's eigenvalues over all x, computed once; see the class for the formula."""
@@ -284,22 +287,22 @@ class LinearModel(Problem):
     def _coefficients(self, x: Array, name: str = "x") -> Array:
         return self.checked(x, name).reshape(-1, self._width)
 
+    # With X a Dask array these two, and `_slope` and `_bend` between them, only describe what `at_once` then computes,
+    # so that a block is read once for both.
+
     def _scores(self, W: Array) -> Array:
-        scores = np.asarray(self._X @ W[:, : self._features].T)  # computes what Dask holds
+        scores = self._X @ W[:, : self._features].T
         return scores + W[:, -1] if self._intercept else scores
 
     def _back(self, R: Array) -> Array:
         """The adjoint of `_scores` divided by n: shape (n, K) to (K, p)."""
-        product = np.asarray(self._X.T @ R).T
+        product = (self._X.T @ R).T
         if self._intercept:
-            product = np.column_stack([product, R.sum(axis=0)])
+            product = np.concatenate([product, R.sum(axis=0)[:, None]], axis=1)
         return product / self._rows
 
     def _value(self, W: Array, scores: Array) -> float:
         return self._loss(scores) + 0.5 * float(np.sum(self._penalty * W * W))
-
-    def _gradient(self, W: Array, scores: Array) -> Array:
-        return (self._back(self._slope(scores, self._targets)) + self._penalty * W).ravel()
 
     def _gram_spectrum(
         self, bend: float, which: Literal["both", "largest"] = "largest", change: Change | None = None
