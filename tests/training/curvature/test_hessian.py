@@ -231,7 +231,7 @@ def test_memory_decides_how_many_batches_are_kept():
     batches = [(x[i : i + 2], y[i : i + 2]) for i in range(0, 10, 2)]
     one = hessian(model, mse, batches)
     assert one.kept_batches == 5
-    some = hessian(model, mse, batches, max_memory=int(2.5 * one._batch_bytes))
+    some = hessian(model, mse, batches, max_memory=int(5 * one.memory_per_sample))
     assert some.kept_batches == 2
     np.testing.assert_allclose(some @ vector(some), one @ vector(one), rtol=1e-12)
 

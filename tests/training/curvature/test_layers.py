@@ -23,7 +23,7 @@ def differenced(H, v):
     ends = []
     for sign in (1, -1):
         with torch.no_grad():
-            for p, start, d in zip(H.parameters, saved, H.block.split(v), strict=True):
+            for p, start, d in zip(H.parameters, saved, H.block.split(torch.from_numpy(v)), strict=True):
                 p.copy_(start + sign * STEP * d)
         ends.append(H.gradient())
     with torch.no_grad():

@@ -132,7 +132,7 @@ def test_a_network_at_its_minimiser():
     H = hessian(model, loss, batch)
     for _ in range(30):
         matrix = np.stack([H @ e for e in np.eye(18)])
-        move = H.block.split(np.linalg.solve(matrix, H.gradient()))
+        move = H.block.split(torch.from_numpy(np.linalg.solve(matrix, H.gradient())))
         with torch.no_grad():
             for p, d in zip(H.parameters, move, strict=True):
                 p.sub_(d)

@@ -1,7 +1,7 @@
-"""Running a model below the precision of its parameters, and what that costs in accuracy."""
+"""Running a model below the precision of its parameters, and the error that it makes."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,23 +10,20 @@ from torch import nn
 if TYPE_CHECKING:
     from surefoot.training.curvature.operator import CurvatureOperator
 
-# By convention: the error of a product is a mean over samples, and one figure of it is shown.
+# The error of a product is a mean over samples, of which one figure is shown: more samples would not change it. By
+# convention.
 SAMPLES = 64
 
 
 @contextmanager
 def autocast_to(dtype: torch.dtype | None, model: nn.Module) -> Generator[None]:
     """Autocast on the model's device; nothing for None."""
-    if dtype is None:
-        yield
-        return
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=dtype):
+    with nullcontext() if dtype is None else torch.autocast(next(model.parameters()).device.type, dtype=dtype):
         yield
 
 
 def autocast_error(operator: "CurvatureOperator") -> str:
-    """One product under autocast against one in the parameters' precision, on at most 64 samples.
+    """The error of one product under autocast, in words, against the parameters' precision on at most 64 samples.
 
     The direction is the gradient's: curvature is large there, so the error is that of the eigenvalues that matter
     rather than that of a random direction, where little is left beside rounding.

@@ -9,21 +9,17 @@ from torch import Tensor, nn
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput
 from surefoot.training.curvature._jacobian import outer_product
-from surefoot.training.curvature.linearised import (
-    Curvature,
-    Linearised,
-    check_differentiable,
-    refuse_reentrant_checkpoints,
-)
+from surefoot.training.curvature.linearised import Curvature, Linearised, evaluate, refuse_reentrant_checkpoints
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss, as_scalar
 from surefoot.training.model.sandbox import explain_lone_sample
 from surefoot.training.model.trees import common_size, first_sizes, take
 
-# Sums in another order differ by rounding; a loss that is no mean over samples differs by its own size.
+# Relative gap between the loss of a batch and the mean over its samples that passes: sums in another order differ by
+# rounding, a loss that is no mean over samples by its own size.
 MEAN_AGREES = 1e-3
-LONE = (
+LONE_SAMPLE = (
     "batch normalisation in train mode needs more than one sample, so samples have no losses of their own; call "
     "model.eval(), or use supervised(criterion)"
 )
@@ -89,7 +85,6 @@ def empirical_fisher(
         model,
         EmpiricalFisherOf(loss),
         data,
-        loss=loss,
         parameters=parameters,
         max_memory=max_memory,
         count=count,
@@ -98,80 +93,60 @@ def empirical_fisher(
 
 
 class EmpiricalFisherOf(Curvature):
-    """J'WJ, J the Jacobian of the samples' losses."""
+    """J'WJ, J the Jacobian of the samples' losses, W diagonal with their weights in the mean."""
 
     name = "empirical Fisher"
     psd = True
 
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
-
-    def in_double(self) -> "EmpiricalFisherOf":
-        return EmpiricalFisherOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
-
-    def value(self, model: nn.Module, batch: Any) -> Tensor:
-        return check_differentiable(self.loss(model, batch))
-
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
         if isinstance(self.loss, Supervised):
-            outputs, target = self.loss.outputs(model, batch)
-            value = check_differentiable(self.loss.criterion(outputs, target))
+            outputs, target, value = evaluate(self.loss, model, batch)
             losses, weights = sample_losses(self.loss, outputs, target)
         else:
-            value = check_differentiable(self.loss(model, batch))
+            value = self.value(model, batch)
             losses = _one_by_one(self.loss, model, batch)
             weights = torch.full_like(losses.detach(), 1 / losses.numel())
-        refuse_reentrant_checkpoints(losses)
-        _check_mean(value.item(), float((weights * losses.detach()).sum()))
-
-        def inner(w: Tensor) -> Tensor:
-            return weights * w
-
-        return Linearised(value.item(), outer_product(losses, parameters, inner))
+            refuse_reentrant_checkpoints(losses)
+        whole, mean = value.item(), float((weights * losses.detach()).sum())
+        if abs(whole - mean) > MEAN_AGREES * max(abs(whole), abs(mean)):
+            raise InvalidInput(
+                f"the loss of a batch is {whole:.6g} and the mean over its samples {mean:.6g}: samples have no losses "
+                "of their own (batch normalisation in train mode, or a penalty); call model.eval(), or use supervised()"
+            )
+        return Linearised(whole, outer_product(losses, parameters, lambda w: weights * w))
 
 
 def sample_losses(loss: Supervised, outputs: Tensor, target: Any) -> tuple[Tensor, Tensor]:
     """The loss of each sample with its graph, and the weight of each in the mean; both of shape (samples,)."""
     if not isinstance(target, Tensor) or not outputs.ndim or not target.ndim or len(outputs) != len(target):
-        found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+        shape = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
         raise InvalidInput(
-            f"cannot tell samples apart: outputs of shape {tuple(outputs.shape)} with targets {found}; the model "
+            f"cannot tell samples apart: outputs of shape {tuple(outputs.shape)} with targets {shape}; the model "
             "and the batch need one leading dimension"
         )
     weights = torch.tensor([loss.weight_of(t) for t in target.split(1)], device=outputs.device)
     kept = weights > 0  # a sample whose labels are all ignored has no loss: 0/0
-    losses = _each(loss.criterion, outputs[kept], target[kept])
+    losses = _losses_of_each(loss.criterion, outputs[kept], target[kept])
     weights = weights[kept].to(losses.dtype)
     return losses, weights / weights.sum()
 
 
-def _each(criterion: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, target: Tensor) -> Tensor:
-    """The criterion of each sample by itself."""
-
-    def one(z: Tensor, t: Tensor) -> Tensor:
-        return as_scalar(criterion(z[None], t[None]))
-
+def _losses_of_each(criterion: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, target: Tensor) -> Tensor:
+    """The criterion on each sample by itself, shape (samples,)."""
     try:
-        return torch.func.vmap(one)(outputs, target)
+        return torch.func.vmap(lambda z, t: as_scalar(criterion(z[None], t[None])))(outputs, target)
     except (RuntimeError, ValueError, NotImplementedError):  # a criterion that branches on its data
         # split, not slices: the backward of n slices fills n arrays of the size of all
         return torch.stack([as_scalar(criterion(z, t)) for z, t in zip(outputs.split(1), target.split(1), strict=True)])
 
 
 def _one_by_one(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
+    """The loss of each sample, by a run of the model on it alone."""
     size = common_size(batch)
     if size is None:
         sizes = sorted(set(first_sizes(batch)))
         raise InvalidInput(
             f"cannot tell samples apart by leading dimensions {sizes}; give batches of tensors that share one"
         )
-    with explain_lone_sample(LONE):
+    with explain_lone_sample(LONE_SAMPLE):
         return torch.stack([as_scalar(loss(model, take(batch, torch.tensor([i]), size))) for i in range(size)])
-
-
-def _check_mean(whole: float, mean: float) -> None:
-    if abs(whole - mean) > MEAN_AGREES * max(abs(whole), abs(mean)):
-        raise InvalidInput(
-            f"the loss of a batch is {whole:.6g} and the mean over its samples {mean:.6g}: samples have no losses of "
-            "their own (batch normalisation in train mode, or a penalty); call model.eval(), or use supervised()"
-        )

@@ -3,21 +3,16 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from surefoot.checks import Count, checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput
 from surefoot.training.curvature._jacobian import outer_product
-from surefoot.training.curvature.gauss_newton import GaussNewtonOf
-from surefoot.training.curvature.linearised import (
-    Curvature,
-    Linearised,
-    check_differentiable,
-    refuse_reentrant_checkpoints,
-)
+from surefoot.training.curvature.gauss_newton import GaussNewtonOf, no_outputs
+from surefoot.training.curvature.linearised import Curvature, Linearised, evaluate
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
@@ -86,16 +81,17 @@ def fisher(
     >>> F @ [1.0, 1.0]  # 2 X'X / n
     array([1., 4.])
     """
-    own = draws is None and callable(loss) and not isinstance(loss, Supervised)
-    # a loss of the model's own is read through its logits, where it is seen which criterion it is
-    score = None if own else _score_of(loss)
-    if draws is None or score is None or not isinstance(loss, Supervised):
-        curvature: Curvature = GaussNewtonOf(loss)
+    if isinstance(loss, Supervised):
+        score = _score_of(loss)
+        curvature: Curvature = GaussNewtonOf(loss) if draws is None else FisherOf(loss, score, draws, rng)
+    elif draws is None and callable(loss):
+        # Gauss-Newton reads the model's own loss through its logits and refuses what is no known criterion there
+        curvature = GaussNewtonOf(loss)
     else:
-        curvature = FisherOf(loss, score, draws, rng)
+        raise no_outputs(loss, "Fisher matrix")
     curvature.name = "Fisher" if draws is None else f"Fisher, {draws} draws"
     return CurvatureOperator(
-        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress
+        model, curvature, data, parameters=parameters, max_memory=max_memory, count=count, progress=progress
     )
 
 
@@ -111,16 +107,15 @@ class Score(ABC):
         return float(z.numel())
 
     def along(self, score: Tensor, w: Tensor) -> Tensor:
-        """S (s . w), the inner product taken over what one prediction consists of."""
+        """S (s . w), the inner product over the outputs that make up one prediction."""
         return score * score * w
 
 
 class Gaussian(Score):
-    """-log p = (z - y)^2: variance 1/2, s = 2 (z - y)."""
+    """-log p = (z - y)^2: y has variance 1/2, so s = 2 (z - y) has variance 2."""
 
     def draw(self, z: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        noise = torch.randn(z.shape, generator=generator, dtype=torch.float64)
-        return (2**0.5 * noise).to(z)
+        return (2**0.5 * torch.randn(z.shape, generator=generator, dtype=torch.float64)).to(z)
 
 
 class Bernoulli(Score):
@@ -143,6 +138,7 @@ class Categorical(Score):
         p = z.softmax(classes)
         rows = p.movedim(classes, -1)
         uniform = torch.rand(rows.shape[:-1], generator=generator, dtype=torch.float64).to(z.device)
+        # by inversion; where rounding leaves the last cumulative sum below the draw it is the last class
         label = (rows.double().cumsum(-1) < uniform[..., None]).sum(-1).clamp(max=rows.shape[-1] - 1)
         s = rows - nn.functional.one_hot(label, rows.shape[-1]).to(z)
         return s.mul((target != self.ignored)[..., None]).movedim(-1, classes)
@@ -161,23 +157,14 @@ class FisherOf(Curvature):
     psd = True
 
     def __init__(self, loss: Supervised, score: Score, draws: int, seed: int) -> None:
-        self.loss = loss
-        self.score = score
-        self.draws = draws
-        self.seed = seed
-
-    def in_double(self) -> "FisherOf":
-        return FisherOf(self.loss.in_double(), self.score, self.draws, self.seed)
-
-    def value(self, model: nn.Module, batch: Any) -> Tensor:
-        return check_differentiable(self.loss(model, batch))
+        super().__init__(loss)
+        self.score, self.draws, self.seed = score, draws, seed
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
-        outputs, target = self.loss.outputs(model, batch)
-        value = check_differentiable(self.loss.criterion(outputs, target))
-        refuse_reentrant_checkpoints(value)
+        outputs, target, value = evaluate(cast("Supervised", self.loss), model, batch)
         if isinstance(self.score, Categorical) and target.is_floating_point():
             raise InvalidInput("targets are class probabilities; draws need class labels: draws=None is exact")
+        # by the batch's contents: the draws are the same at every product and for a batch that is run again
         generator = torch.Generator().manual_seed(self.seed + _fingerprint(batch))
         z = outputs.detach()
         scores = [self.score.draw(z, target, generator) for _ in range(self.draws)]
@@ -189,12 +176,8 @@ class FisherOf(Curvature):
         return Linearised(value.item(), outer_product(outputs, parameters, inner))
 
 
-def _score_of(loss: Any) -> Score:
-    if not isinstance(loss, Supervised):
-        raise InvalidType(
-            f"a Fisher matrix needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does "
-            "not; give supervised(criterion): it reads a mapping's labels and a model output's logits too"
-        )
+def _score_of(loss: Supervised) -> Score:
+    """The score of the likelihood that the criterion is; an error where it is none."""
     weighted = [name for name in ("weight", "pos_weight") if loss.option(name) is not None]
     weighted += ["label_smoothing"] if loss.option("label_smoothing", 0.0) else []
     if weighted:
@@ -216,7 +199,7 @@ def _class_dimension(z: Tensor) -> int:
 
 
 def _fingerprint(batch: Any) -> int:
-    """A number that tells batches apart, the same in float32 and float64."""
+    """A checksum of a batch's numbers, the same in float32 and float64."""
     code = 0
     for leaf in leaves(batch):
         if isinstance(leaf, Tensor):

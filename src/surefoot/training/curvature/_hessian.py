@@ -35,8 +35,8 @@ def hessian(
     model : Module
         In the mode (train or eval) in which it is to be measured. Under DistributedDataParallel each process gives its
         own data and all get the curvature of all data, the same to the bit; every process must make the same calls.
-        Batch normalisation in train mode couples
-        the samples of a batch, as in training. Dropout in train mode is refused.
+        Batch normalisation in train mode couples the samples of a batch, as in training. Dropout in train mode is
+        refused.
     loss : callable
         loss(model, batch) -> scalar tensor, the mean over the batch; see `supervised`.
     data : batch, list of batches, DataLoader or other iterable
@@ -53,7 +53,7 @@ def hessian(
         batch -> weight in the mean, where neither the loss nor the leading dimension of its tensors says it.
     check : bool
         Compare one product with a difference of gradients on a float64 copy of the model and at most 4 samples: a
-        handful of small gradients, and the memory of the copy. What came out is in `checked`.
+        handful of small gradients, and the memory of the copy. The outcome is in `checked`.
     autocast : torch.dtype, optional
         Run the model under autocast in ``torch.bfloat16``: products cost about half and are wrong by about a per cent.
         The operator's `precision` is then bfloat16's, so intervals are an eighth wider on each side; the error seen
@@ -100,7 +100,6 @@ def hessian(
         model,
         HessianOf(loss, autocast),
         data,
-        loss=loss,
         parameters=parameters,
         max_memory=max_memory,
         count=count,

@@ -1,4 +1,4 @@
-"""J'AJ products of a network: the Jacobian of what it returns, from the graph of one evaluation."""
+"""Products with J'AJ, J the Jacobian of a network's outputs, from the graph of one evaluation."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -10,23 +10,10 @@ from surefoot.training.curvature.linearised import Product
 
 
 def outer_product(outputs: Tensor, parameters: Sequence[Tensor], inner: Callable[[Tensor], Tensor]) -> Product:
-    """V -> J' inner(J v), J the Jacobian of the outputs by the parameters.
+    """V -> J' inner(J v) as in `Linearised`, J the Jacobian of the outputs (with their graph) by the parameters.
 
     J v comes from differentiating u -> J'u, which is linear in the dummy u, so it uses no second derivative of the
-    model and no forward mode.
-
-    Parameters
-    ----------
-    outputs : Tensor
-        With its graph.
-    parameters : sequence of Parameter
-    inner : callable
-        A linear map on tensors like the outputs.
-
-    Returns
-    -------
-    callable
-        The product, as in `Linearised`.
+    model and no forward mode. `inner` is a linear map on tensors like the outputs.
     """
     u = torch.zeros_like(outputs, requires_grad=True)
     pulled = cast(

@@ -29,13 +29,14 @@ LARGE = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What can be told from differences in one precision.
+    """Tolerance and step sizes for differences of gradients in one precision.
 
     Parameters
     ----------
     name : str
     tolerance : float
-        Relative error that is agreement. The errors to find are of the order of the curvature: 28% in one layer type.
+        Largest relative error that counts as agreement. The errors to find are of the size of the curvature itself: 28%
+        in one layer of PyTorch's.
     steps : tuple of float
         Tried in turn, relative to the parameters' size. The first balances truncation against rounding; a kink crossed
         on the way (ReLU) calls for smaller ones, rounding inside the model for larger ones.
@@ -49,12 +50,13 @@ class Precision:
 DOUBLE = Precision("float64", 1e-3, (1e-6, 1e-8, 1e-4, 1e-3))
 # Rounding of a gradient, eps, over the step: some 1e-4 of a curvature of the gradient's size.
 SINGLE = Precision("float32", 0.05, (1e-3, 1e-2, 1e-4))
-# The coarsest numbers inside a model that runs in double precision, and in single.
+# The eps that a model which runs in double, or in single, precision throughout has at most: between 2e-16, 1e-7 and the
+# 1e-3 of half precision.
 DOUBLE_EPS, SINGLE_EPS = 1e-9, 1e-6
 
 
 def self_check(operator: "CurvatureOperator") -> str:
-    """One product against a central difference of gradients, on a copy of the model and a few samples.
+    """Compare one product with a central difference of gradients, on a copy of the model and a few samples.
 
         H v = (g(theta + h v) - g(theta - h v)) / 2h + O(h^2)
 
@@ -66,7 +68,7 @@ def self_check(operator: "CurvatureOperator") -> str:
     Returns
     -------
     str
-        What was found, in words; a check that could not decide says why.
+        The outcome in words; a check that could not decide says why.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def self_check(operator: "CurvatureOperator") -> str:
     for samples in (batch,) if few is None else (few, batch):
         for in_double in (True, False) if operator.shape[0] <= LARGE else (False,):
             try:
-                found = _run_checks(operator, samples, in_double=in_double)
+                outcome = _check_on_copy(operator, samples, in_double=in_double)
             except NotSmooth:
                 raise
             except SurefootError as error:
@@ -94,40 +96,36 @@ def self_check(operator: "CurvatureOperator") -> str:
             except Exception as error:  # the user's own code, on data or in a precision it may not be made for
                 reason = reason or f"the model does not run in float64 ({type(error).__name__}: {error})"
             else:
-                return f"{found}; {reason}" if reason and samples is few else found
+                return f"{outcome}; {reason}" if reason and samples is few else outcome
     return reason if reason.startswith("not checked") else f"not checked: {reason}"
 
 
-def _run_checks(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -> str:
+def _check_on_copy(operator: "CurvatureOperator", batch: Any, *, in_double: bool) -> str:
     model = _without_adjustments(copy.deepcopy(operator.model))
-    batch = on_device(batch, operator.block.tensors[0].device)
-    curvature = operator.curvature
+    batch = on_device(batch, operator.block.device)
     if in_double:
-        model, batch, curvature = model.double(), to_double(batch), curvature.in_double()
+        model, batch, curvature = model.double(), to_double(batch), operator.curvature.in_double()
     else:
-        curvature = curvature.in_full()
+        curvature = operator.curvature.in_full()
     block = select(model, operator.names)
 
-    def build() -> tuple[Linearised, float]:
+    def linearise() -> tuple[Linearised, float]:
         _, _, coarsest, graph = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
         return graph, coarsest
 
-    def value() -> Tensor:
-        return curvature.value(model, batch)
-
-    return _compare(model, block, build, value)
+    return _compare(model, block, linearise, lambda: curvature.value(model, batch))
 
 
 def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -> str:
     """The check on sharded parameters, which are moved and put back: a copy would need an exchange of its own.
 
-    Derivatives and norms are summed over processes, so all of them come to the same end.
+    Derivatives and norms are summed over processes, so all of them reach the same verdict.
     """
     model, block, curvature = operator.model, operator.block, operator.curvature.in_full()
-    batch = on_device(batch, block.tensors[0].device)
+    batch = on_device(batch, block.device)
     before = [p.detach().clone() for p in block.tensors]
 
-    def build() -> tuple[Linearised, float]:
+    def linearise() -> tuple[Linearised, float]:
         with shards.assemble(model):
             return curvature.linearise(model, batch, block.tensors), shards.coarsest
 
@@ -136,7 +134,7 @@ def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -
             return curvature.value(model, batch)
 
     try:
-        return _compare(model, block, build, value)
+        return _compare(model, block, linearise, value)
     finally:
         shards.let_go()
         for p, values in zip(block.tensors, before, strict=True):
@@ -144,11 +142,22 @@ def _check_in_place(operator: "CurvatureOperator", batch: Any, shards: Shards) -
 
 
 def _compare(
-    model: nn.Module, block: Block, build: Callable[[], tuple[Linearised, float]], value: Callable[[], Tensor]
+    model: nn.Module, block: Block, linearise: Callable[[], tuple[Linearised, float]], value: Callable[[], Tensor]
 ) -> str:
-    """A product of the graph that is built, with the coarsest precision in it, against differences of the value's."""
+    """A product against differences of gradients, along one direction.
+
+    Parameters
+    ----------
+    model : Module
+    block : Block
+        The parameters, which are moved.
+    linearise : callable
+        Returns the product and the coarsest precision inside the model.
+    value : callable
+        Returns the loss at the parameters as they are.
+    """
     with isolate(model):
-        linearised, coarsest = build()
+        linearised, coarsest = linearise()
         if coarsest > SINGLE_EPS:
             return f"not checked: the model computes with a precision of {coarsest:.1g} by itself"
         direction = _direction(model, block)
@@ -156,36 +165,30 @@ def _compare(
         block.add(product, linearised.product(block.split(direction), False), 1.0)
         del linearised  # it holds a gradient's worth of memory
 
-    def loss() -> Tensor:
-        with isolate(model):
-            return value()
-
-    precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
-    return _verdict(precision, product, _gradient_along(block, direction, loss), block.space.norm)
-
-
-def _gradient_along(block: Block, direction: Tensor, value: Callable[[], Tensor]) -> Callable[[float], Tensor]:
-    """The gradient of a value so many times a direction away; the parameters stay there."""
-    moved, at = block.split(direction), 0.0
+    moves, position = block.split(direction), 0.0
 
     def gradient(step: float) -> Tensor:
-        nonlocal at
-        total = block.zeros()
-        # from where they are to where they are wanted: no second copy of the parameters. Not by p itself, so that
+        nonlocal position
+        # from where the parameters are to where they are wanted: no second copy of them. Not by p itself, so that
         # graphs made before stay valid where the values come back
-        for p, d in zip(block.tensors, moved, strict=True):
-            p.data.add_(d, alpha=step - at)
-        at = step
-        block.add(total, torch.autograd.grad(value(), block.tensors, allow_unused=True), 1.0)
+        for p, move in zip(block.tensors, moves, strict=True):
+            p.data.add_(move, alpha=step - position)
+        position = step
+        total = block.zeros()
+        with isolate(model):
+            at_step = value()
+        block.add(total, torch.autograd.grad(at_step, block.tensors, allow_unused=True), 1.0)
         return total
 
-    return gradient
+    precision = DOUBLE if coarsest <= DOUBLE_EPS else SINGLE
+    return _verdict(precision, product, gradient, block.space.norm)
 
 
 def _without_adjustments(model: nn.Module) -> nn.Module:
-    """A copy in which no layer adjusts itself, behind the gradient's back, to the parameters that differences move.
+    """The same model, changed so that no layer adjusts itself to the parameters that differences move.
 
-    Embeddings that cap the norm of their rows, and spectral normalisation, whose vectors follow the weight in training.
+    Two kinds do, unseen by the gradient: embeddings that cap the norm of their rows, and spectral normalisation, whose
+    vectors follow the weight in train mode.
     """
     for module in model.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
@@ -231,26 +234,19 @@ def _direction(model: nn.Module, block: Block) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     sizes = [float(torch.linalg.vector_norm(p.detach())) / max(p.numel(), 1) ** 0.5 for p in block.tensors]
     typical = max(sizes) or 1.0
-    fixed = _fixed_rows(model)
-    # of a parameter that is held in parts the rows of this process's part
-    starts = [0 if block.shards is None else block.shards.rows_of(p)[0] for p in block.owners]
-    found = block.zeros()
-    first = 0
-    for p, owner, start, size in zip(block.tensors, block.owners, starts, sizes, strict=True):
-        # any direction does; uniform ones are the cheapest to draw
-        piece = torch.rand(p.shape, generator=generator).sub_(0.5).mul_(3 * (size or typical))
-        for row in fixed.get(id(owner), ()):
-            if 0 <= row - start < len(piece):
-                piece[row - start] = 0
-        found[first : first + p.numel()].copy_(piece.reshape(-1))
-        first += p.numel()
-    return found
-
-
-def _fixed_rows(model: nn.Module) -> dict[int, list[int]]:
-    """The rows of parameters, by id, that take part in the loss and get no gradient: padding of embeddings."""
-    fixed: dict[int, list[int]] = {}
+    # rows of embeddings, by the weight's id, that take part in the loss and get no gradient
+    padding: dict[int, list[int]] = {}
     for module in model.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
-            fixed.setdefault(id(module.weight), []).append(int(module.padding_idx))
-    return fixed
+            padding.setdefault(id(module.weight), []).append(int(module.padding_idx))
+    direction = block.zeros()
+    for p, owner, piece, size in zip(block.tensors, block.owners, block.pieces(direction), sizes, strict=True):
+        # any direction does; uniform numbers are the cheapest to draw
+        values = torch.rand(p.shape, generator=generator).sub_(0.5).mul_(3 * (size or typical))
+        # of a parameter that is held in parts, this process has the rows from here on
+        start = 0 if block.shards is None else block.shards.rows_of(owner)[0]
+        for row in padding.get(id(owner), ()):
+            if 0 <= row - start < len(values):
+                values[row - start] = 0
+        piece.copy_(values.reshape(-1))
+    return direction

@@ -1,12 +1,10 @@
-"""What a measurement of curvature will take, said before it is taken."""
+"""The cost of measuring a curvature, stated before it is measured."""
 
 from dataclasses import dataclass
 
 from surefoot.records import Record
 
 __all__ = ["CurvatureCost"]
-
-KIB = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +14,7 @@ class CurvatureCost(Record):
     Parameters
     ----------
     products : int
-        About the most that it takes, where eigenvalues fill the whole range; networks took a sixth to two thirds.
+        About the largest number, for eigenvalues that fill the whole range; networks took a sixth to two thirds of it.
     gradients : float
         The same in gradients of the mean loss over all data: two for a product whose graphs are kept, three and a half
         where the batches are run again.
@@ -25,7 +23,7 @@ class CurvatureCost(Record):
     vectors : int
         Bytes of the vectors that the iteration works with, the basis among them where it is stored.
     stored : bool
-        Whether it is.
+        Whether the basis is stored.
     """
 
     products: int
@@ -36,7 +34,7 @@ class CurvatureCost(Record):
 
     @property
     def bytes(self) -> int:
-        """Graphs and vectors, beside the model and what one gradient takes."""
+        """Bytes of graphs and vectors, on top of the model and what one gradient takes."""
         return self.graphs + self.vectors
 
     def __str__(self) -> str:
@@ -50,7 +48,7 @@ class CurvatureCost(Record):
 def _size(count: int) -> str:
     value = float(count)
     for unit in ("bytes", "KiB", "MiB"):
-        if value < KIB:
+        if value < 1024:
             return f"{value:.3g} {unit}"
-        value /= KIB
+        value /= 1024
     return f"{value:.3g} GiB"

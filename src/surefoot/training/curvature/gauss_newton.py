@@ -13,16 +13,17 @@ from surefoot.training.curvature.linearised import (
     Curvature,
     Linearised,
     check_differentiable,
+    evaluate,
     refuse_reentrant_checkpoints,
 )
 from surefoot.training.curvature.operator import DEFAULT_MEMORY, CurvatureOperator, Progress
 from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss
 
-__all__ = ["GaussNewtonOf", "gauss_newton"]
+__all__ = ["GaussNewtonOf", "convex", "gauss_newton", "no_outputs"]
 
-
-# Agreement of a curvature in the logits with that of a known criterion; others differ by their own size.
+# How far the curvature in the logits may differ from that of a known criterion: rounding in float32 is far below, and
+# another criterion differs by its own size.
 KNOWN = 1e-3
 
 
@@ -32,81 +33,65 @@ class GaussNewtonOf(Curvature):
     name = "Gauss-Newton"
     psd = True
 
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
-
-    def in_double(self) -> "GaussNewtonOf":
-        """The same with every number in double precision."""
-        return GaussNewtonOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
-
-    def value(self, model: nn.Module, batch: Any) -> Tensor:
-        """The loss of one batch."""
-        return check_differentiable(self.loss(model, batch))
-
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
-        """The loss of one batch, its gradient, and what products with J'CJ need."""
+        """The batch's loss, and the graph of the model's outputs for products with J'CJ."""
         if not isinstance(self.loss, Supervised):
             return _through_logits(self.loss, model, batch, parameters)
-        outputs, target = self.loss.outputs(model, batch)
-        value = check_differentiable(self.loss.criterion(outputs, target))
-        refuse_reentrant_checkpoints(value)
+        outputs, target, value = evaluate(self.loss, model, batch)
         z = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.loss.criterion(z, target), z, create_graph=True)
-        return Linearised(value.item(), outer_product(outputs, parameters, _bend(slope, z)))
+        return Linearised(value.item(), outer_product(outputs, parameters, _output_hessian(slope, z)))
 
 
-def _bend(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
+def _output_hessian(slope: Tensor, z: Tensor) -> Callable[[Tensor], Tensor]:
     """W -> C w, from the criterion's derivative in z and its graph."""
 
-    def inner(w: Tensor) -> Tensor:
+    def product(w: Tensor) -> Tensor:
         if not slope.requires_grad:  # a piecewise linear criterion
             return torch.zeros_like(w)
         return torch.autograd.grad(slope, z, w, retain_graph=True)[0]
 
-    return inner
+    return product
 
 
 def _through_logits(loss: Loss, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
     """The same for a loss that the model computes itself, from the `logits` of what it returns."""
-    seen: list[Any] = []
-    with model.register_forward_hook(lambda _module, _inputs, output: seen.append(output)):
+    returned: list[Any] = []
+    with model.register_forward_hook(lambda _module, _inputs, output: returned.append(output)):
         value = check_differentiable(loss(model, batch))
-    output = seen[0] if len(seen) == 1 else None
+    output = returned[0] if len(returned) == 1 else None
     z = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if not isinstance(z, Tensor) or not z.requires_grad:
-        raise _no_outputs(loss)
+        raise no_outputs(loss, "Gauss-Newton matrix")
     refuse_reentrant_checkpoints(value)
     (slope,) = torch.autograd.grad(value, z, create_graph=True, materialize_grads=True)
-    inner = _bend(slope, z)
-    if not _known_to_be_convex(z.detach(), inner):
+    product = _output_hessian(slope, z)
+    if not _is_known_convex(z.detach(), product):
         raise InvalidInput(
             "the model's own loss is neither a cross-entropy nor a mean square in its logits, so its Gauss-Newton "
             "matrix need not be positive semidefinite; use hessian"
         )
-    return Linearised(value.item(), outer_product(z, parameters, inner))
+    return Linearised(value.item(), outer_product(z, parameters, product))
 
 
-def _known_to_be_convex(z: Tensor, inner: Callable[[Tensor], Tensor]) -> bool:
+def _is_known_convex(z: Tensor, product: Callable[[Tensor], Tensor]) -> bool:
     """Whether C is that of a cross-entropy, c (diag(p) - p p') in each row, or diagonal; every c >= 0.
 
-    Seen on two random vectors: c is read off the first and has to explain the second. Rows of ignored labels have
-    c = 0; mean squares and binary cross-entropies are diagonal.
+    Tested on two random vectors: c is read off the first product and has to explain the second. Rows of ignored labels
+    have c = 0; mean squares and binary cross-entropies are diagonal.
     """
     generator = torch.Generator().manual_seed(0)
-    rows, seen = [], []
-    for _ in range(2):
-        w = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z)
-        seen.append(inner(w).double())
-        rows.append(w.double())
+    vectors = [torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z) for _ in range(2)]
+    first, second = (product(w).double() for w in vectors)
+    plain = [w.double() for w in vectors]
     p = z.double().softmax(-1)
-    tiny = torch.finfo(torch.float64).tiny
-    softmax = [p * (w - (p * w).sum(-1, keepdim=True)) for w in rows]
-    for (one, other), along in ((softmax, True), (rows, False)):
-        c = seen[0] * one / (one * one).clamp(min=tiny)
-        if along:
-            c = (seen[0] * one).sum(-1, keepdim=True) / (one * one).sum(-1, keepdim=True).clamp(min=tiny)
-        gap = float((seen[1] - c * other).norm())
-        if bool((c >= -KNOWN * c.abs().max()).all()) and gap <= KNOWN * float(seen[1].norm()):
+    softmax = [p * (w - (p * w).sum(-1, keepdim=True)) for w in plain]
+    tiny = torch.finfo(torch.float64).tiny  # where a denominator is 0, c is 0 as well
+    by_row = (first * softmax[0]).sum(-1, keepdim=True) / softmax[0].square().sum(-1, keepdim=True).clamp(min=tiny)
+    by_entry = first * plain[0] / plain[0].square().clamp(min=tiny)
+    for c, direction in ((by_row, softmax[1]), (by_entry, plain[1])):
+        gap = float((second - c * direction).norm())
+        if bool((c >= -KNOWN * c.abs().max()).all()) and gap <= KNOWN * float(second.norm()):
             return True
     return False
 
@@ -164,14 +149,14 @@ def gauss_newton(
     """
     curvature = GaussNewtonOf(convex(loss) if isinstance(loss, Supervised) or not callable(loss) else loss)
     return CurvatureOperator(
-        model, curvature, data, loss=loss, parameters=parameters, max_memory=max_memory, count=count, progress=progress
+        model, curvature, data, parameters=parameters, max_memory=max_memory, count=count, progress=progress
     )
 
 
 def convex(loss: Any) -> Supervised:
-    """The loss, if its criterion is known to be convex in the outputs."""
+    """The loss itself, if its criterion is known to be convex in the outputs; an error otherwise."""
     if not isinstance(loss, Supervised):
-        raise _no_outputs(loss)
+        raise no_outputs(loss, "Gauss-Newton matrix")
     if not loss.convex:
         raise InvalidInput(
             f"{loss.name} is not known to be convex in the model's outputs, so its Gauss-Newton matrix need not be "
@@ -180,8 +165,9 @@ def convex(loss: Any) -> Supervised:
     return loss
 
 
-def _no_outputs(loss: Any) -> InvalidType:
+def no_outputs(loss: Any, matrix: str) -> InvalidType:
+    """The error for a loss whose outputs cannot be told from its criterion, which the named matrix needs."""
     return InvalidType(
-        f"Gauss-Newton needs to tell the model's outputs from the criterion, which a {type(loss).__name__} does not; "
+        f"a {matrix} needs the model's outputs apart from the criterion, which a {type(loss).__name__} does not give; "
         "give supervised(criterion): it reads a mapping's labels and a model output's logits too"
     )

@@ -1,10 +1,11 @@
-"""One batch's curvature as a product: the gradient's graph, differentiated once more for each vector."""
+"""The curvature of one batch as a product: the gradient's graph, differentiated once more for each vector."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ __all__ = [
     "HessianOf",
     "Linearised",
     "check_differentiable",
+    "evaluate",
     "explain",
     "refuse_reentrant_checkpoints",
 ]
@@ -44,28 +46,45 @@ class Linearised:
 
 
 class Curvature(ABC):
-    """A matrix that belongs to a loss at a point: the Hessian, Gauss-Newton, a Fisher matrix."""
+    """A matrix that belongs to a loss at a point: the Hessian, Gauss-Newton, a Fisher matrix.
+
+    Parameters
+    ----------
+    loss : callable
+        loss(model, batch) -> the mean over the batch.
+    """
 
     name: str
     psd: bool = False
-    is_derivative: bool = False  # of the gradient, so that a difference of gradients checks it
-    autocast: torch.dtype | None = None  # the precision that the model is run in, if below that of its parameters
+    # Whether it is the derivative of the gradient, so that a difference of gradients checks it.
+    is_derivative: bool = False
+    # The precision that the model runs in, if below that of its parameters.
+    autocast: torch.dtype | None = None
 
-    @abstractmethod
-    def in_double(self) -> "Curvature":
-        """The same for a model in float64."""
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
 
-    def in_full(self) -> "Curvature":
-        """The same in the precision of the parameters."""
-        return self
+    def in_full(self) -> Self:
+        """The same matrix in the precision of the parameters, without autocast."""
+        twin = copy.copy(self)
+        twin.autocast = None
+        return twin
 
-    @abstractmethod
+    def in_double(self) -> Self:
+        """The same matrix for a model in float64, with the loss's own tensors (class weights) in float64 too."""
+        twin = self.in_full()
+        if isinstance(self.loss, Supervised):
+            twin.loss = self.loss.in_double()
+        return twin
+
     def value(self, model: nn.Module, batch: Any) -> Tensor:
         """The mean loss on the batch, checked to be a finite differentiable scalar."""
+        with autocast_to(self.autocast, model):
+            return check_differentiable(self.loss(model, batch))
 
     @abstractmethod
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
-        """Run the model on the batch and prepare the product."""
+        """Run the model on the batch and prepare products with the matrix."""
 
 
 class HessianOf(Curvature):
@@ -73,37 +92,26 @@ class HessianOf(Curvature):
 
         H v = d/dtheta (g(theta) . v),    g the gradient, its graph kept
 
-    (Pearlmutter 1994, by reverse mode twice.) It is the one way that is right on every layer that PyTorch can
-    differentiate twice; where the loss has kinks (ReLU) it is the Hessian almost everywhere.
+    (Pearlmutter 1994, by reverse mode twice.) Reverse mode alone works on every layer that PyTorch can differentiate
+    twice; few have a rule for forward mode. Where the loss has kinks (ReLU) it is the Hessian almost everywhere.
     """
 
     name = "Hessian"
     is_derivative = True
+    weight = 1.0
 
-    def __init__(self, loss: Loss, autocast: torch.dtype | None = None, weight: float = 1.0) -> None:
-        self.loss = loss
+    def __init__(self, loss: Loss, autocast: torch.dtype | None = None) -> None:
+        super().__init__(loss)
         self.autocast = autocast
-        self.weight = weight
 
-    def times(self, weight: float) -> "HessianOf":
-        """The Hessian of weight * loss; `value` and `Linearised.value` are still those of the loss."""
-        return HessianOf(self.loss, self.autocast, weight)
-
-    def in_double(self) -> "HessianOf":
-        """The same with every number in double precision."""
-        return HessianOf(self.loss.in_double() if isinstance(self.loss, Supervised) else self.loss)
-
-    def in_full(self) -> "HessianOf":
-        """The same in the precision of the parameters."""
-        return HessianOf(self.loss)
-
-    def value(self, model: nn.Module, batch: Any) -> Tensor:
-        """The loss of one batch."""
-        with autocast_to(self.autocast, model):
-            return check_differentiable(self.loss(model, batch))
+    def times(self, weight: float) -> Self:
+        """The Hessian of weight * loss; `value` and `Linearised.value` remain those of the loss."""
+        twin = copy.copy(self)
+        twin.weight = weight
+        return twin
 
     def linearise(self, model: nn.Module, batch: Any, parameters: Sequence[Tensor]) -> Linearised:
-        """The loss of one batch, its gradient, and the graph that products need."""
+        """The batch's loss, and the graph of its gradient for products."""
         value = self.value(model, batch)
         refuse_reentrant_checkpoints(value)
         gradients = cast(
@@ -112,45 +120,54 @@ class HessianOf(Curvature):
         )
         # a gradient without a graph is constant in the parameters: no curvature from there
         curved = {i: g for i, g in enumerate(gradients) if g is not None and g.requires_grad}
-        return Linearised(value.item(), _directional(list(curved.values()), list(curved), parameters))
+        return Linearised(value.item(), _hessian_product(list(curved.values()), list(curved), parameters))
 
 
-def _directional(gradients: list[Tensor], where: list[int], parameters: Sequence[Tensor]) -> Product:
+def _hessian_product(gradients: list[Tensor], where: list[int], parameters: Sequence[Tensor]) -> Product:
+    """V -> d(g . v)/dtheta, the gradients being those of the parameters at the places `where`."""
     if not gradients:
         return lambda _vectors, _keep: [None] * len(parameters)
-    chosen: list[Tensor] = []
-    along: Any = _Along.apply(chosen, *gradients)
+    directions: list[Tensor] = []
+    slope: Any = _DirectionalDerivative.apply(directions, *gradients)
 
     def product(vectors: Sequence[Tensor], keep: bool) -> Sequence[Tensor | None]:
-        chosen[:] = [vectors[i] for i in where]
+        directions[:] = [vectors[i] for i in where]
         try:
-            return torch.autograd.grad(along, parameters, retain_graph=keep, allow_unused=True)
+            return torch.autograd.grad(slope, parameters, retain_graph=keep, allow_unused=True)
         finally:
-            chosen.clear()  # the graph must not keep the caller's vector alive
+            directions.clear()  # the graph must not keep the caller's vector alive
 
     return product
 
 
-class _Along(torch.autograd.Function):
-    """g . v as a node whose derivative by g is v, whatever v is when it is asked for.
+class _DirectionalDerivative(torch.autograd.Function):
+    """g . v as a node whose derivative by g is v, read when the derivative is taken: one graph serves every v.
 
     ``autograd.grad(g, parameters, v)`` does the same, but imports SymPy at its first call in a process to compare
     shapes: 1.3 s, six gradients of a 10-million-parameter transformer.
     """
 
     @staticmethod
-    def forward(ctx: Any, chosen: list[Tensor], *gradients: Tensor) -> Tensor:
-        ctx.chosen = chosen
-        # dense, where a gradient is sparse too
+    def forward(ctx: Any, directions: list[Tensor], *gradients: Tensor) -> Tensor:
+        ctx.directions = directions
+        # the value is never used; zeros are dense even where a gradient is sparse
         return torch.zeros((), dtype=gradients[0].dtype, device=gradients[0].device)
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Any:
-        return None, *ctx.chosen
+        return None, *ctx.directions
+
+
+def evaluate(loss: Supervised, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Tensor]:
+    """The model's outputs on a batch, its target and its mean loss, fit to be differentiated through the outputs."""
+    outputs, target = loss.outputs(model, batch)
+    value = check_differentiable(loss.criterion(outputs, target))
+    refuse_reentrant_checkpoints(value)
+    return outputs, target, value
 
 
 def check_differentiable(returned: Any) -> Tensor:
-    """What a loss returned, as a finite tensor of shape () that depends on parameters."""
+    """The value that a loss returned, as a finite tensor of shape () that depends on parameters."""
     value = as_scalar(returned)
     if not math.isfinite(value.item()):
         raise NotFinite(
@@ -166,7 +183,7 @@ def check_differentiable(returned: Any) -> Tensor:
 
 
 def refuse_reentrant_checkpoints(value: Tensor) -> None:
-    """A reentrant checkpoint hides its parameters from the graph: they would silently count as unused."""
+    """Raise NotSmooth for a reentrant checkpoint: it hides its parameters from the graph, so they would seem unused."""
     seen: set[Any] = set()
     waiting: list[Any] = [value.grad_fn]
     while waiting:
@@ -183,7 +200,7 @@ def refuse_reentrant_checkpoints(value: Tensor) -> None:
 
 
 def explain(error: RuntimeError) -> NotSmooth:
-    """What a failure inside a second derivative means, and what would fix it."""
+    """The error to raise for a failure inside a second derivative, with what would fix it."""
     text = str(error)
     if "double backward" in text and "compile" in text:
         fix = "give the model before torch.compile"

@@ -2,16 +2,16 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.operators import Array, Space
+from surefoot.operators import Space
 from surefoot.tables import abridge
 from surefoot.training.model.shards import ShardedSpace, Shards, is_sharded
 
@@ -60,18 +60,28 @@ class Block:
         dtype = torch.float32
         for p in self.tensors:
             dtype = torch.promote_types(dtype, p.dtype)
-        space = Space.of(torch.empty(0, dtype=dtype, device=self.tensors[0].device))
+        space = Space.of(torch.empty(0, dtype=dtype, device=self.device))
         if self.shards is None:
             return space
         return ShardedSpace(space.xp, space.device, space.dtype, shards=self.shards, parameters=self.owners)
 
-    def split(self, vector: Tensor | Array) -> list[Tensor]:
+    @property
+    def device(self) -> torch.device:
+        """The first parameter's."""
+        return self.tensors[0].device
+
+    def assembled(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Inside, sharded parameters are whole while the model runs; nothing otherwise."""
+        return nullcontext() if self.shards is None else self.shards.assemble(model)
+
+    def pieces(self, vector: Tensor) -> Sequence[Tensor]:
+        """Flat views of a vector of shape (size,), one for each parameter."""
+        return vector.split([p.numel() for p in self.tensors])
+
+    def split(self, vector: Tensor) -> list[Tensor]:
         """A vector of shape (size,) as tensors like the parameters: same shapes, dtypes and devices."""
-        if not isinstance(vector, Tensor):
-            # torch.tensor copies: the caller's array may be read-only or a strided view
-            vector = torch.tensor(np.ascontiguousarray(vector), dtype=torch.float64)
-        pieces = vector.split([p.numel() for p in self.tensors])
-        return [piece.view(p.shape).to(p.device, p.dtype) for piece, p in zip(pieces, self.tensors, strict=True)]
+        pieces = zip(self.pieces(vector), self.tensors, strict=True)
+        return [piece.view(p.shape).to(p.device, p.dtype) for piece, p in pieces]
 
     def zeros(self) -> Tensor:
         """A vector of the block's space."""
@@ -80,22 +90,15 @@ class Block:
 
     def add(self, total: Tensor, tensors: Sequence[Tensor | None], share: float) -> None:
         """Add tensors like the parameters, times a share, to a vector in place; None counts as zeros."""
-        first = 0
-        for t, p in zip(tensors, self.tensors, strict=True):
+        for t, piece in zip(tensors, self.pieces(total), strict=True):
             if t is not None:
-                t = t.detach()
-                t = t.to_dense() if t.layout != torch.strided else t
-                total[first : first + p.numel()].add_(t.reshape(-1).to(total.device), alpha=share)
-            first += p.numel()
+                piece.add_(_dense(t).reshape(-1).to(total.device), alpha=share)
 
     def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Tensors like the parameters as one float64 vector on the CPU, for what is computed there; None is zeros."""
-        return torch.cat(
-            [
-                torch.zeros(p.numel(), dtype=torch.float64) if t is None else _flat(t)
-                for t, p in zip(tensors, self.tensors, strict=True)
-            ]
-        )
+        pairs = zip(tensors, self.tensors, strict=True)
+        filled = [torch.zeros(p.numel()) if t is None else _dense(t).reshape(-1) for t, p in pairs]
+        return torch.cat([t.cpu().to(torch.float64) for t in filled])
 
 
 def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, sharded: bool = False) -> Block:
@@ -140,7 +143,7 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
 
 
 def refuse_hooks(block: Block) -> None:
-    """A gradient hook changes what autograd says a gradient is: the curvature of the loss does not come out."""
+    """Raise InvalidInput for gradient hooks: autograd would differentiate what they return and not the loss."""
     hooked = [name for name, p in zip(block.names, block.tensors, strict=True) if p._backward_hooks]
     if hooked:
         raise InvalidInput(
@@ -191,8 +194,7 @@ def _nothing_left(model: nn.Module, chosen: bool) -> str:
     return f"the model ({type(model).__name__}) has no parameters, so nothing to take a step in"
 
 
-def _flat(tensor: Tensor) -> Tensor:
+def _dense(tensor: Tensor) -> Tensor:
+    """The tensor without its graph, and with all its zeros where it is sparse."""
     tensor = tensor.detach()
-    if tensor.layout != torch.strided:
-        tensor = tensor.to_dense()
-    return tensor.reshape(-1).cpu().to(torch.float64)
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
