@@ -6,6 +6,7 @@ from torch import nn
 from training.residual.residual_cases import MLP, PreNorm, inputs, stack
 
 from surefoot.errors import InvalidInput, InvalidType
+from surefoot.training import residual_stability
 from surefoot.training.residual._trace import trace_forward
 from surefoot.training.residual.blocks import named_steps
 
@@ -213,8 +214,8 @@ def test_what_is_no_block_is_named_with_the_reason(blocks, message):
 
 
 def test_blocks_of_the_wrong_kind():
-    with pytest.raises(InvalidType, match="a pattern such as"):
-        found(stack(2), inputs(5, 8), 3)
+    with pytest.raises(InvalidType, match="blocks must be a text or several texts or a function or None; got 3"):
+        residual_stability(stack(2), inputs(5, 8), blocks=3)
 
 
 def test_an_activation_after_the_sum_is_no_euler_step():

@@ -42,7 +42,7 @@ def test_an_orbit_is_what_torch_does(clip):
     model, (x, y) = small()
     batches = [(x[:8], y[:8]), (x[8:], y[8:])]
     update = as_map(model, ce, batches, clip=clip)
-    assert update.together
+    assert update.batched
     ends = orbit(update, [0.1, 0.7], update.start, steps=20, keep=1)[0]
     for i, rate in enumerate((0.1, 0.7)):
         expected = trained(small()[0], ce, batches, rate, 20, clip)
@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_batched_is_run_one_by_one():
     model = Stubborn(3, 1).double()
     x = torch.randn(8, 3).double()
     update = as_map(model, mse, (x, x[:, :1]))
-    assert not update.together
+    assert not update.batched
     both = orbit(update, [0.1, 0.4], update.start, steps=6)
     for i, rate in enumerate((0.1, 0.4)):
         alone = orbit(update, [rate], update.start, steps=6)

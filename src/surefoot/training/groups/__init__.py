@@ -5,12 +5,6 @@ from surefoot.training.groups._groups import GroupAdvice, GroupEvidence, suggest
 from surefoot.training.groups._update_ratio import GroupRatio, UpdateRatios, update_ratios
 
 __all__ = [
-    "GroupAdvice",
-    "GroupEvidence",
-    "GroupRatio",
-    "UpdateRatios",
-    "blocks",
-    "optimizer_curvature",
-    "suggest_groups",
+    "GroupAdvice", "GroupEvidence", "GroupRatio", "UpdateRatios", "blocks", "optimizer_curvature", "suggest_groups",
     "update_ratios",
-]
+]  # fmt: skip

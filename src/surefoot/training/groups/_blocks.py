@@ -29,9 +29,9 @@ def blocks(
     by : str, iterable of str or mapping
         "layers": the parameters that a module holds itself, by the module's name. "parameters": each by itself.
         "groups": the optimizer's parameter groups. Names: one block for each parameter or submodule named. A mapping:
-        what each block is called, and its names or parameters.
+        each block's name with its parameters or their names.
     optimizer : torch.optim.Optimizer, optional
-        Optimizer whose groups are meant, for "groups".
+        Optimizer that has the groups, for "groups".
 
     Returns
     -------
@@ -110,7 +110,9 @@ def optimizer_curvature(H: CurvatureOperator, optimizer: Optimizer) -> Operator:
 
 def _select(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[str, list[Any]]:
     if isinstance(by, Mapping):
-        return {str(name): _as_list(parameters) for name, parameters in by.items()}
+        # a single parameter or name stands for a list of one
+        alone = {name: isinstance(given, str) or hasattr(given, "shape") for name, given in by.items()}
+        return {str(name): [given] if alone[name] else list(given) for name, given in by.items()}
     if not isinstance(by, str):
         return {name: [name] for name in by}
     if by == "parameters":
@@ -123,21 +125,12 @@ def _select(H: CurvatureOperator, by: Any, optimizer: Optimizer | None) -> dict[
     if by == "groups":
         if optimizer is None:
             raise InvalidInput('by="groups" needs the optimizer that has the groups; pass optimizer=...')
-        return _groups(H, optimizer)
+        names = {id(p): name for name, p in zip(H.names, H.parameters, strict=True)}
+        groups: dict[str, list[Any]] = {}
+        for i, group in enumerate(optimizer.param_groups):
+            if members := [names[id(p)] for p in group["params"] if id(p) in names]:
+                groups[str(group.get("name", f"group {i}"))] = members
+        return groups
     raise InvalidInput(
         f'by must be "layers", "parameters", "groups", names or a mapping; got {by!r}: a single name goes in a list'
     )
-
-
-def _groups(H: CurvatureOperator, optimizer: Optimizer) -> dict[str, list[Any]]:
-    names = {id(p): name for name, p in zip(H.names, H.parameters, strict=True)}
-    groups: dict[str, list[Any]] = {}
-    for i, group in enumerate(optimizer.param_groups):
-        members = [names[id(p)] for p in group["params"] if id(p) in names]
-        if members:
-            groups[str(group.get("name", f"group {i}"))] = members
-    return groups
-
-
-def _as_list(parameters: Any) -> list[Any]:
-    return [parameters] if isinstance(parameters, str) or hasattr(parameters, "shape") else list(parameters)

@@ -22,12 +22,12 @@ from surefoot.training.model.loss import Loss
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers.unwrapped import unwrap
 
-# Rough intervals will do: rates depend on the square root of their ratios, and a miss costs a factor that is clipped.
+# Rough intervals are enough: rates go with the square root of their ratios, and the factor from an error is clipped.
 RTOL, FAILURE, MOST_PRODUCTS = 0.2, 1e-3, 20
-# A group is flat if its curvature is this far below the sharpest block's, noisy if its ratio is above the median. With
-# rates that go with the square root it would otherwise be allowed twice the rate.
+# A group is flat if its curvature is below this share of the sharpest block's: by the square root it could take twice
+# the rate.
 FLAT = 0.25
-# Largest factor on a flatter block's rate: what `python -m benchmarks groups` was run with, 1/sqrt(FLAT).
+# Largest factor on a flatter block's rate, 1/sqrt(FLAT): the one that `python -m benchmarks groups` was run with.
 MOST_RAISED = 2.0
 # Share of a training that warms up. By convention.
 WARMUP = 0.1
@@ -35,7 +35,7 @@ WARMUP = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupEvidence(Record):
-    """What was measured of a group, and what follows.
+    """The measurements of a group, and the rate and schedule that follow.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def suggest_groups(
     optimizer : torch.optim.Optimizer
         Optimizer, as in `optimizer_limits`, with the rate that suits the whole (`range_test`).
     groups : mapping of str to names or parameters, optional
-        Your own, by the names of parameters or submodules; the rest is grouped by kind: "embeddings", each block,
+        Own groups, by the names of parameters or submodules; the rest is grouped by kind: "embeddings", each block,
         "head", "biases and norms".
     rng : int
         Seed of the Lanczos starts.
@@ -198,28 +198,16 @@ def suggest_groups(
     rows: list[GroupEvidence] = []
     noise = _noise(curvature, members)
     places = depths(members)
+    settings: dict[str, Any] = {"rtol": RTOL, "failure": FAILURE, "max_products": MOST_PRODUCTS, "rng": rng}
     for name, block in blocks(curvature, members).items():
-        spec = spectrum(
-            optimizer_curvature(block, optimizer),
-            rtol=RTOL,
-            failure=FAILURE,
-            which="largest",
-            max_products=MOST_PRODUCTS,
-            rng=rng,
-        )
+        largest = spectrum(optimizer_curvature(block, optimizer), which="largest", **settings).largest
         block.release()
         rows.append(
             GroupEvidence(
-                name=name,
-                size=block.shape[0],
-                depth=places.get(name, -1),
-                curvature=spec.largest,
-                noise=noise[name],
-                rate=rate,
-                schedule="decaying",
-                reason="",
+                name=name, size=block.shape[0], depth=places.get(name, -1), curvature=largest, noise=noise[name],
+                rate=rate, schedule="decaying", reason="",
             )
-        )
+        )  # fmt: skip
     evidence = tuple(_decide(row, rows, rate) for row in rows)
     parameters = dict(model.named_parameters())
     return GroupAdvice(
@@ -250,17 +238,18 @@ def _noise(curvature: CurvatureOperator, members: Mapping[str, Sequence[str]]) -
                 sums[i], squares[i] = wide + sums[i].to(wide), wide.square().sum() + squares[i].to(wide)
     if count < 2:
         return dict.fromkeys(members, math.nan)
-    of = dict(zip(curvature.names, zip(sums, squares, strict=True), strict=True))
+    totals = dict(zip(curvature.names, zip(sums, squares, strict=True), strict=True))
     ratios: dict[str, float] = {}
     for name, names in members.items():
-        mean_square = sum(float((of[n][0] / count).square().sum()) for n in names)
-        scatter = sum(float(of[n][1]) for n in names) - count * mean_square
+        mean_square = sum(float((totals[n][0] / count).square().sum()) for n in names)
+        scatter = sum(float(totals[n][1]) for n in names) - count * mean_square
         spread, signal = unbiased(max(scatter, 0.0), mean_square, count, count)
         ratios[name] = spread / signal if signal > 0 else math.inf
     return ratios
 
 
 def _decide(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> GroupEvidence:
+    """The row with its rate, schedule and the reason, by comparison with the sharpest block."""
     deep = [other for other in rows if other.name not in (EMBEDDINGS, SMALL)] or [row]
     top = max(deep, key=lambda other: other.curvature.upper)
     sharpest, sharp = top.curvature.upper, row.curvature.upper

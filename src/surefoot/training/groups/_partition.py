@@ -29,7 +29,7 @@ def partition(
     ----------
     model : Module
     groups : mapping of str to names or parameters, optional
-        Your own: each takes the parameters or submodules that it names; what none takes is grouped as above.
+        Own groups: each takes the parameters or submodules that it names; what none takes is grouped as above.
     output : str, optional
         Name of the output module, from `output_module`; without one there is no head.
 
@@ -45,8 +45,7 @@ def partition(
             if name in owner:
                 raise InvalidInput(f"parameter {name} is in groups {owner[name]!r} and {group!r}; name it in one")
             owner[name] = str(group)
-    for name, kind in _by_kind(model, [name for name in names if name not in owner], output).items():
-        owner[name] = kind
+    owner |= _by_kind(model, [name for name in names if name not in owner], output)
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(owner[name], []).append(name)
@@ -115,6 +114,7 @@ def _entries(output: Any) -> int:
 
 
 def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str, str]:
+    """The group of each parameter by its kind, as in `partition`."""
     parameters = dict(model.named_parameters())
     source = _declared(model, "get_input_embeddings")
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
@@ -136,8 +136,7 @@ def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str
 
 
 def _block(name: str) -> str:
+    """The block of a parameter: its module's path up to the first number, else the path's first part."""
     parts = name.split(".")[:-1] or [name]
-    for i, part in enumerate(parts):
-        if part.isdigit():
-            return ".".join(parts[: i + 1])
-    return parts[0]
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    return ".".join(parts[: numbers[0] + 1]) if numbers else parts[0]

@@ -1,4 +1,4 @@
-"""How far each group of weights moves in a step, relative to its size."""
+"""The size of each group's updates relative to its weights."""
 
 import math
 import statistics
@@ -15,16 +15,15 @@ from surefoot.errors import InvalidInput
 from surefoot.records import VERSION, Record, encode
 from surefoot.training.optimizers.unwrapped import unwrap
 
-# What healthy training usually shows; a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
+# The ratio of a healthy training, by a rule of thumb (A. Karpathy, lecture notes for CS231n, 2016).
 USUAL = 1e-3
-# An outlier lies this far from the median over the groups, or this far from the usual value. By
-# convention.
+# Factors from the median over the groups, and from the usual ratio, beyond which a group is flagged. By convention.
 APART, STRANGE = 10.0, 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRatio(Record):
-    """What one group did.
+    """The update ratio of one group.
 
     Parameters
     ----------
@@ -59,7 +58,7 @@ class UpdateRatios:
     optimizer : Optimizer
     groups : mapping of str to list of Tensor
     every : int
-        Measure each so-manieth step.
+        Number of steps from one measurement to the next.
     """
 
     def __init__(self, optimizer: Optimizer, groups: Mapping[str, list[Tensor]], every: int) -> None:
@@ -73,7 +72,7 @@ class UpdateRatios:
         ]
 
     def close(self) -> None:
-        """Watch no more; what was recorded stays."""
+        """Stop measuring; what was recorded stays."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._before = [], None
@@ -90,7 +89,7 @@ class UpdateRatios:
         return {name: [_ratio(u, w) for u, w in rows] for name, rows in self._history.items()}
 
     def groups(self) -> tuple[GroupRatio, ...]:
-        """What each group did so far, and what stands out; empty before the first step."""
+        """The ratio of each group so far, with what stands out; empty before the first step."""
         ratios = {name: statistics.median(rows) for name, rows in self.history.items() if rows}
         moving = [ratio for ratio in ratios.values() if 0 < ratio < math.inf]
         middle = statistics.median(moving) if moving else math.nan
@@ -107,7 +106,7 @@ class UpdateRatios:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What was measured so far, for JSON: the record of a meter, which does not come back from it."""
+        """The ratios so far, for JSON; a meter cannot be made from them again."""
         return {"kind": "update ratios", "version": VERSION, "groups": encode(self.groups())}
 
     def __str__(self) -> str:
@@ -155,7 +154,7 @@ def update_ratios(
     groups : mapping of str to parameters, optional
         Groups by name. Default: the optimizer's own, by their "name" if they have one; those of `suggest_groups` do.
     every : int
-        Measure each so-manieth step, the first included; a measurement copies the parameters.
+        Number of steps from one measurement, which copies the parameters, to the next; the first step is measured.
 
     Returns
     -------

@@ -1,5 +1,6 @@
 """Evaluate a model and leave nothing behind: buffers, random state and modes are as they were."""
 
+import copy
 import random
 import sys
 from collections.abc import Generator
@@ -17,6 +18,7 @@ from surefoot.training.model._corrections import Corrected
 from surefoot.training.model.internals import BatchNorm, Dropout, buffer_table
 
 __all__ = [
+    "copy_without_dropout",
     "couples_samples",
     "explain_lone_sample",
     "isolate",
@@ -165,6 +167,14 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
         if module.training and draws:
             found[name or type(module).__name__] = module
     return found
+
+
+def copy_without_dropout(model: nn.Module) -> nn.Module:
+    """A copy of the model with dropout off and every other module in its mode."""
+    model = copy.deepcopy(model)
+    for module in random_modules(model).values():
+        module.eval()
+    return model
 
 
 def refuse_dropout(model: nn.Module) -> None:

@@ -21,7 +21,8 @@ from surefoot.training.model.sandbox import explain_lone_sample, isolate, plain_
 from surefoot.training.model.trees import on_device, take
 from surefoot.training.noise._sources import check_repeatable
 
-# The mean of the samples' losses and the loss of the batch differ by rounding, or by their own size.
+# Relative gap between the loss of a batch and the mean over its samples that passes: rounding is far below, coupled
+# samples differ by the loss's own size.
 AGREES = 1e-3
 COUPLED = "samples have no curvature of their own (batch normalisation in train mode); call model.eval()"
 
@@ -102,10 +103,13 @@ def mean_square_limits(
     model = plain_module(model)
     block = select(model, parameters)
     batches = MiniBatches(gather(data, loss), 1, rng).subset(samples)
-    device = block.tensors[0].device
-    check_repeatable(model, loss, on_device(batches.items[0], device))
+    check_repeatable(model, loss, on_device(batches.items[0], block.device))
     factors = _factors(model, criterion, batches, block, max_memory)
-    reduced = _reduce(factors).reshape(factors.shape[0], factors.shape[1], -1).numpy()
+    rows = factors.flatten(0, 1)
+    if rows.shape[1] > rows.shape[0]:
+        # in an orthonormal basis of the rows' span, which keeps their lengths and angles
+        rows = torch.linalg.qr(rows.T, mode="r").R.T
+    reduced = rows.reshape(factors.shape[0], factors.shape[1], -1).numpy()
     return mean_square_limits_of(
         reduced, batch, replacement=replacement, scope="local", rtol=rtol, failure=failure, rng=rng
     )
@@ -113,29 +117,29 @@ def mean_square_limits(
 
 def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block, max_memory: int) -> Tensor:
     """C_i^1/2 J_i of each sample, shape (n, r, P), float64."""
-    found: list[Tensor] = []
-    samples, device = sum(map(sample_count, batches.items)), block.tensors[0].device
+    factors: list[Tensor] = []
+    samples = sum(map(sample_count, batches.items))
     for item in batches.items:
         size, total = sample_count(item), 0.0
         for i in range(size):
-            alone = on_device(take(item, torch.tensor([i]), size), device)
+            alone = on_device(take(item, torch.tensor([i]), size), block.device)
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
             with locate(f"on sample {i + 1} of a batch"), explain_lone_sample(COUPLED), isolate(model):
                 outputs, target = loss.outputs(model, alone)
                 total += float(loss.criterion(outputs, target).detach())
-                if not found:
+                if not factors:
                     _check_size(samples, outputs.numel(), block.size, max_memory)
                 rows = [
                     block.joined(torch.autograd.grad(o, block.tensors, retain_graph=True, allow_unused=True))
                     for o in outputs.flatten()
                 ]
-                found.append(_root(loss, outputs.detach(), target) @ torch.stack(rows))
+                factors.append(_root(loss, outputs.detach(), target) @ torch.stack(rows))
         with isolate(model):
-            whole = float(loss(model, on_device(item, device)).detach())
+            whole = float(loss(model, on_device(item, block.device)).detach())
         if abs(whole - total / size) > AGREES * max(abs(whole), abs(total / size)):
             raise InvalidInput(COUPLED)
-    return torch.stack(found)
+    return torch.stack(factors)
 
 
 def _root(loss: Supervised, outputs: Tensor, target: Tensor) -> Tensor:
@@ -145,17 +149,10 @@ def _root(loss: Supervised, outputs: Tensor, target: Tensor) -> Tensor:
     def value(z: Tensor) -> Tensor:
         return criterion(z.view(outputs.shape), target)
 
-    bend = cast(Tensor, torch.autograd.functional.hessian(value, outputs.double().flatten()))
-    values, vectors = torch.linalg.eigh(bend.cpu())
+    C = cast(Tensor, torch.autograd.functional.hessian(value, outputs.double().flatten()))
+    values, vectors = torch.linalg.eigh(C.cpu())
+    # convex, so a negative eigenvalue is rounding
     return values.clamp(min=0).sqrt()[:, None] * vectors.T
-
-
-def _reduce(factors: Tensor) -> Tensor:
-    """The rows in an orthonormal basis of their span, shape (n r, rank at most n r): lengths and angles are kept."""
-    rows = factors.flatten(0, 1)
-    if rows.shape[1] <= rows.shape[0]:
-        return rows
-    return torch.linalg.qr(rows.T, mode="r").R.T
 
 
 def _check_size(samples: int, outputs: int, parameters: int, max_memory: int) -> None:

@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -20,15 +19,15 @@ from surefoot.training.model.parameters import Block
 from surefoot.training.model.sandbox import explain_lone_sample, isolate, refuse_dropout, threads_for
 from surefoot.training.model.trees import common_size, leaves, map_tensors, on_device, take
 
-# Numbers in memory for the gradients of some samples (64 MB), and samples at most, for the sake of their activations;
-# by convention.
+# Numbers in memory for gradients of single samples (64 MB), and the most samples at once, which bounds their
+# activations. By convention.
 CHUNK, MOST_AT_ONCE = 1 << 23, 512
-# The mean over samples and the gradient of the batch differ by rounding; a loss that couples samples differs by its
-# own size. In units of what the mean is known to.
+# Gap between the gradient of a batch and the mean over its samples that passes, relative to that mean or, where it is
+# smaller, to its standard error: rounding is far below, coupled samples differ by the gradient's own size.
 AGREES = 1e-2
-# Two evaluations of a deterministic loss differ by the order of sums at most: so many eps of the loss pass as that.
+# Two evaluations of a deterministic loss differ by the order of sums at most: by far less than so many eps of the loss.
 REPEATABLE = 256
-LONE = (
+LONE_SAMPLE = (
     "batch normalisation in train mode needs mini-batches of more than one sample; give more data, fewer groups, or "
     "call model.eval()"
 )
@@ -48,7 +47,6 @@ class ModelSource(Source):
 
     def __init__(self, model: nn.Module, loss: Any, batches: Batches, block: Block) -> None:
         self.model, self.loss, self.batches, self.block = model, loss, batches, block
-        self.device = block.tensors[0].device
 
     def gradient(self, batch: Any) -> Tensor:
         """The gradient of the batch's mean loss, shape (P,).
@@ -58,30 +56,28 @@ class ModelSource(Source):
         InvalidInput
             If batch normalisation has nothing to normalise over.
         """
-        shards = self.block.shards
-        assembled = nullcontext() if shards is None else shards.assemble(self.model)
         with (
             locate("on a mini-batch"),
-            explain_lone_sample(LONE),
+            explain_lone_sample(LONE_SAMPLE),
             isolate(self.model),
             threads_for(0, self.block.size),
-            assembled,
+            self.block.assembled(self.model),
         ):
-            value = check_differentiable(self.loss(self.model, on_device(batch, self.device)))
-            # derivatives by sharded parameters are summed over processes: the mean is asked for
-            value = value if shards is None else value / shards.size
-            found = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
+            value = check_differentiable(self.loss(self.model, on_device(batch, self.block.device)))
+            # derivatives by sharded parameters are summed over processes, and the mean is wanted
+            value = value if self.block.shards is None else value / self.block.shards.size
+            gradients = torch.autograd.grad(value, self.block.tensors, allow_unused=True)
         vector = self.block.zeros()
-        self.block.add(vector, cast("Sequence[Tensor | None]", found), 1.0)
-        return self.finite(vector)
+        self.block.add(vector, cast("Sequence[Tensor | None]", gradients), 1.0)
+        return self.checked(vector)
 
     def total(self, numbers: Array) -> Array:
         """As `Source.total`."""
         shards = self.block.shards
         return numbers if shards is None else np.reshape(shards.sum_of(*numbers.ravel().tolist()), numbers.shape)
 
-    def finite(self, gradients: Tensor) -> Tensor:
-        """The same gradients."""
+    def checked(self, gradients: Tensor) -> Tensor:
+        """The same gradients; NotFinite if one is not."""
         if not self.block.space.finite(gradients):
             raise NotFinite(
                 "a gradient is not finite at the model's parameters; check the data and the parameters for NaN"
@@ -128,7 +124,7 @@ class MiniBatchSource(ModelSource):
         return len(self.parts) * self.block.size <= CHUNK
 
     def mean(self) -> Tensor:
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.block.device)
         self._kept = []
         for share, part in zip((self.sizes / self.sizes.sum()).tolist(), self.parts, strict=True):
             gradient = self.gradient(part)
@@ -138,8 +134,8 @@ class MiniBatchSource(ModelSource):
         return total
 
     def deviations(self, mean: Tensor) -> Iterator[tuple[Array, Tensor]]:
-        again = self._kept or map(self.gradient, self.parts)
-        for size, gradient in zip(self.sizes, again, strict=True):
+        gradients = self._kept or map(self.gradient, self.parts)
+        for size, gradient in zip(self.sizes, gradients, strict=True):
             yield np.array([size]), (gradient - mean)[None]
 
 
@@ -160,7 +156,7 @@ class SampleSource(ModelSource):
         self.counts = [sample_count(item) for item in batches.items]
         weigh = getattr(loss, "weight", None)
         self.weights = [
-            np.ones(size) if weigh is None else np.array([weigh(part) for part in _singles(item, size)])
+            np.array([1.0 if weigh is None else weigh(take(item, torch.tensor([i]), size)) for i in range(size)])
             for item, size in zip(batches.items, self.counts, strict=True)
         ]
         self.mean_weight = float(np.concatenate(self.weights).mean())
@@ -174,7 +170,7 @@ class SampleSource(ModelSource):
         return 2
 
     def mean(self) -> Tensor:
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.block.device)
         for share, item in zip(self.batches.shares, self.batches.items, strict=True):
             total = total + share * self.gradient(item)
         return total
@@ -187,11 +183,11 @@ class SampleSource(ModelSource):
                 weight = torch.as_tensor(weights[index.numpy()] / self.mean_weight).to(mean)
                 kept = weight > 0  # a sample whose labels are all ignored has no loss: 0/0
                 if kept.all():
-                    away = self.finite(self._gradients(item, index, size)).sub_(mean)
+                    away = self.checked(self._gradients(item, index, size)).sub_(mean)
                 else:
                     away = mean.new_zeros(len(index), len(mean))
                     if kept.any():
-                        away[kept] = self.finite(self._gradients(item, index[kept.cpu()], size)).sub_(mean)
+                        away[kept] = self.checked(self._gradients(item, index[kept.cpu()], size)).sub_(mean)
                 if (weight != 1).any():
                     away *= weight[:, None]
                 rest += away[0] if len(index) == 1 else away.sum(0)
@@ -203,10 +199,10 @@ class SampleSource(ModelSource):
             raise CoupledSamples("the gradients of single samples do not add up to the batch's: samples are coupled")
 
     def _gradients(self, batch: Any, index: Tensor, size: int) -> Tensor:
-        """The gradients of the samples named, shape (k, P)."""
+        """The gradients of the samples at these places in the batch, shape (k, P)."""
         if len(index) == 1:
             return self.gradient(take(batch, index, size))[None]
-        batch = on_device(take(batch, index, size), self.device)
+        batch = on_device(take(batch, index, size), self.block.device)
         mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
         whole = LossModule(self.model, self.loss)
         parameters = {f"model.{name}": p.detach() for name, p in zip(self.block.names, self.block.tensors, strict=True)}
@@ -224,11 +220,11 @@ class SampleSource(ModelSource):
 
 
 class CoupledSamples(InvalidInput):
-    """Samples have no gradients of their own."""
+    """Raised where samples have no gradients of their own."""
 
 
 def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
-    """The noise is that of the data: a model that draws random numbers would add its own."""
+    """Refuse a model or a loss that draws random numbers: its noise would add to that of the data."""
     refuse_dropout(model)
     with isolate(model):
         state = torch.get_rng_state()
@@ -241,13 +237,8 @@ def check_repeatable(model: nn.Module, loss: Any, batch: Any) -> None:
             )
 
 
-def _singles(batch: Any, size: int) -> Iterator[Any]:
-    for i in range(size):
-        yield take(batch, torch.tensor([i]), size)
-
-
 def _cut(batch: Any, parts: int, generator: torch.Generator) -> list[Any]:
-    """A batch's samples dealt out to so many parts of equal size; the batch itself where samples cannot be told."""
+    """A batch's samples dealt out to parts of equal size; the batch itself where samples cannot be told apart."""
     size = common_size(batch)
     if parts == 1 or size is None:
         return [batch]

@@ -1,7 +1,7 @@
 """The noise of a model's gradients, with intervals."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ __all__ = ["GROUPS", "gradient_noise"]
 # from normal where gradients are skewed, and the interval assumes that it is.
 GROUPS, LEAST_SAMPLES = 32, 8
 Groups = Annotated[int, Range(f"[{LEAST_GROUPS}, inf)")]
-# Samples that the loss is evaluated on twice: what draws random numbers does so on any.
+# Samples that the loss is evaluated on twice: a model that draws random numbers does so on any. By convention.
 PROBED = 8
 
 
@@ -126,23 +126,31 @@ def gradient_noise(
         )
     model = plain_module(model)
     block = select(model, parameters, sharded=True)
-    if curvature is not None:
-        _check_curvature(curvature, block.names)
+    if curvature is not None and curvature.names != block.names:
+        raise InvalidInput(
+            f"the curvature is of {len(curvature.names)} parameter tensors and the noise of {len(block.names)}, not "
+            "the same ones; give both the same parameters="
+        )
     given = data if isinstance(data, Batches) else gather(data, loss, count)
     batches = MiniBatches(given, 1, rng).subset(samples)
     if block.shards is None:
         few = spread(batches.items[0], PROBED)
         probe = batches.items[0] if few is None else few
-        check_repeatable(model, loss, on_device(probe, block.tensors[0].device))
+        check_repeatable(model, loss, on_device(probe, block.device))
     elif whole:
         raise InvalidInput(
             "whole=True needs single samples, and sharded parameters have mini-batches only; leave it out"
         )
 
+    def product(v: Tensor) -> Tensor:
+        # gradients and curvature may have different precisions
+        H = cast("CurvatureOperator", curvature)
+        return H.matvec(v.to(H.space.dtype)).to(v.dtype)
+
     def by_batches(reason: str = "") -> GradientNoise:
         fitting = max(LEAST_GROUPS, min(GROUPS, int(sum(batches.counts)) // LEAST_SAMPLES))
         source = MiniBatchSource(model, loss, batches, block, groups=groups or fitting, seed=rng, reason=reason)
-        return measure_noise(source, failure=failure, product=None if curvature is None else _product(curvature))
+        return measure_noise(source, failure=failure, product=None if curvature is None else product)
 
     if groups is not None or curvature is not None or block.shards is not None:
         return by_batches()
@@ -153,23 +161,8 @@ def gradient_noise(
     except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
         if whole:
             raise InvalidInput(f"single samples have no gradients here ({_first_line(error)}); use groups") from error
-        return by_batches(f"by mini-batches, for single samples fail: {_first_line(error)}")
-
-
-def _product(curvature: CurvatureOperator) -> Callable[[Tensor], Tensor]:
-    def product(v: Tensor) -> Tensor:
-        return curvature.matvec(v.to(curvature.space.dtype)).to(v.dtype)
-
-    return product
-
-
-def _check_curvature(curvature: CurvatureOperator, names: tuple[str, ...]) -> None:
-    if curvature.names != names:
-        raise InvalidInput(
-            f"the curvature is of {len(curvature.names)} parameter tensors and the noise of {len(names)}, not the same "
-            "ones; give both the same parameters="
-        )
+        return by_batches(f"by mini-batches, since single samples fail: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

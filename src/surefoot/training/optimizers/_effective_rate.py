@@ -1,10 +1,8 @@
-"""One number for a rate and a momentum: what slow directions feel."""
-
-from typing import Any
+"""The rate of plain gradient descent that is equivalent to a rate and a momentum in slow directions."""
 
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import EMAMomentum, GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.training.optimizers._methods import NesterovAverage
@@ -12,25 +10,26 @@ from surefoot.training.optimizers.frozen import method_of
 
 
 @checked
-def effective_rate(method: Method | Optimizer, rate: float | None = None, *, curvature: float = 0.0) -> float:
+def effective_rate(method: Method | Optimizer, rate: Positive | None = None, *, curvature: float = 0.0) -> float:
     """The rate of plain gradient descent that moves slow directions as far.
 
         effective = rate * gain/(1 - b)
 
-    b is the momentum and gain what a new gradient counts: 1 for heavy ball and Nesterov, 1 - dampening with dampening,
-    1 - b for averaged momentum (Adam), whose effective rate is the rate. Exact as curvature -> 0. At curvature lambda
-    the error that a step leaves, 1 - effective * lambda, is off relative to effective * lambda by about b x/(1 - b),
-    x = effective * lambda (heavy ball; an *estimate* to first order); above rate * gain * lambda = (1 - sqrt b)^2 the
-    motion oscillates and no rate of gradient descent is equivalent, which a `curvature` is checked for.
+    b is the momentum and gain the weight of a new gradient: 1 for heavy ball and Nesterov, 1 - dampening with
+    dampening, 1 - b for averaged momentum (Adam), whose effective rate is the rate. Exact as curvature -> 0. At
+    curvature lambda the error that a step leaves, 1 - effective * lambda, is off relative to effective * lambda by
+    about b x/(1 - b), x = effective * lambda (heavy ball; an *estimate* to first order); above rate * gain * lambda =
+    (1 - sqrt b)^2 the motion oscillates and no rate of gradient descent is equivalent: give `curvature` to have that
+    checked.
 
     Parameters
     ----------
     method : Method or torch.optim.Optimizer
         Method; an optimizer brings its rate, that of its first group.
     rate : float, optional
-        Rate; needed with a Method.
+        Rate, > 0; needed with a Method.
     curvature : float
-        Largest curvature that must not oscillate; more is refused.
+        Largest curvature that must not oscillate; where it does, the call is refused.
 
     Returns
     -------
@@ -52,7 +51,11 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
     >>> effective_rate(EMAMomentum(0.9), 0.01)
     0.01
     """
-    method, rate = _pair(method, rate)
+    if isinstance(method, Optimizer):
+        rate = float(method.param_groups[0]["lr"]) if rate is None else rate
+        method = method_of(method)
+    if rate is None or not 0 < rate < float("inf"):
+        raise InvalidInput(f"rate must be positive and finite; got {rate!r}")
     gain, momentum = _gain_and_momentum(method)
     critical = (1 - momentum**0.5) ** 2
     if momentum and rate * gain * curvature > critical:
@@ -65,7 +68,7 @@ def effective_rate(method: Method | Optimizer, rate: float | None = None, *, cur
 
 
 @checked
-def equivalent_rate(method: Method | Optimizer, other: Method, rate: float | None = None) -> float:
+def equivalent_rate(method: Method | Optimizer, other: Method, rate: Positive | None = None) -> float:
     """The rate with which another method moves slow directions as far: the same effective rate.
 
         rate' = rate * (gain/(1 - b)) (1 - b')/gain'
@@ -102,18 +105,8 @@ def equivalent_rate(method: Method | Optimizer, other: Method, rate: float | Non
     return effective_rate(method, rate) / effective_rate(other, 1.0)
 
 
-def _pair(method: Any, rate: float | None) -> tuple[Method, float]:
-    if isinstance(method, Optimizer):
-        rate = float(method.param_groups[0]["lr"]) if rate is None else rate
-        method = method_of(method)
-    if not isinstance(method, Method):
-        raise InvalidType(f"method must be a Method or a torch optimizer; got a {type(method).__name__}")
-    if rate is None or not 0 < rate < float("inf"):
-        raise InvalidInput(f"rate must be positive and finite; got {rate!r}")
-    return method, rate
-
-
 def _gain_and_momentum(method: Method) -> tuple[float, float]:
+    """The weight of a new gradient, and b; an error for a method without a closed form."""
     if isinstance(method, GradientDescent):
         return 1.0, 0.0
     if isinstance(method, HeavyBall):

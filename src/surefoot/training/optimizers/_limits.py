@@ -12,8 +12,8 @@ from surefoot.methods import EMAMomentum
 from surefoot.operators import Operator, shifted
 from surefoot.spectra import Spectrum, spectrum
 from surefoot.stability import Limits, limits
+from surefoot.stability.clipped import clipped_limits
 from surefoot.training.curvature import CurvatureOperator
-from surefoot.training.optimizers._clipped import limits_with_cap
 from surefoot.training.optimizers._weight_decay import best_step_with_decay
 from surefoot.training.optimizers.frozen import Frozen, freeze
 from surefoot.training.optimizers.unwrapped import unwrap
@@ -46,7 +46,7 @@ def optimizer_limits(
     Parameters
     ----------
     H : CurvatureOperator
-        Operator from `hessian` or `gauss_newton`; may be restricted to a block that the optimizer trains.
+        Curvature from `hessian` or `gauss_newton`; may be restricted to a block that the optimizer trains.
     optimizer : torch.optim.Optimizer
         SGD, Adam, AdamW, NAdam, RAdam, Adamax or RMSprop. Without a state yet, an adaptive one is probed on a
         copy by a few steps of rate 0 over H's batches, which the reasons say. With several groups the limit
@@ -87,7 +87,7 @@ def optimizer_limits(
     frozen = freeze(H, optimizer)
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "rng": rng}
     if frozen.decays[1]:
-        spec = spectrum_with_decay(frozen.curvature(H), frozen, **settings)
+        spec = _spectrum_with_decay(frozen.curvature(H), frozen, **settings)
         limit = _with_best_step(limits(spec, frozen.method), spec, frozen)
     else:
         spec = spectrum(frozen.curvature(H), **settings)
@@ -97,22 +97,30 @@ def optimizer_limits(
         reasons["curvature limit"] += f" ({frozen.note})"
         reasons["note"] = frozen.note
     limit = replace(limit, method=f"{type(unwrap(optimizer)).__name__} ({limit.method})", reasons=reasons)
-    return limit if clip is None else limits_with_cap(limit, spec, frozen, clip)
+    if clip is None:
+        return limit
+    # the closed form is for a step along the clipped gradient itself; what changes it after the clip voids the form
+    unknown = ""
+    if frozen.preconditioner is not None and frozen.method.memory == 1:
+        unknown = "a preconditioner or unequal rates act after the cap; not derived"
+    elif frozen.preconditioner is not None:
+        unknown = "momentum and a preconditioner act after the cap; not derived"
+    elif any(frozen.decays):
+        unknown = "weight decay acts after the cap; not derived"
+    return clipped_limits(limit, frozen.method, spec.largest.upper, clip, unknown=unknown)
 
 
 def _with_best_step(limit: Limits, spec: Spectrum, frozen: Frozen) -> Limits:
-    """The limits of the shifted spectrum, whose own best step is not the method's: the decay shifts its ends apart."""
+    """The limits with the best step under decoupled decay, where it is derived.
+
+    The best step of the spectrum with decay is not the method's: decay shifts the spectrum's two ends differently.
+    """
     reasons = {**limit.reasons, "optimal": "not derived with this decoupled weight decay", "rate": "not derived"}
     reasons.pop("tuned", None)
     decay, method = frozen.decoupled, frozen.method
     if not isinstance(decay, float):
         reasons["optimal"] = "not derived where decoupled weight decay differs between parameters"
-    if (
-        spec.smallest.lower > 0
-        and isinstance(decay, float)
-        and isinstance(method, EMAMomentum)
-        and 0 < limit.stable < math.inf
-    ):
+    elif isinstance(method, EMAMomentum) and spec.smallest.lower > 0 and 0 < limit.stable < math.inf:
         smallest, largest = spec.smallest.lower - decay, spec.largest.upper - decay * method.real_limit / 2
         step, rate = best_step_with_decay(smallest, largest, method.beta, decay, limit.stable)
         reasons["optimal"] = f"best worst rate over [{smallest:.6g}, {largest:.6g}] with decoupled decay {decay:g}"
@@ -121,25 +129,10 @@ def _with_best_step(limit: Limits, spec: Spectrum, frozen: Frozen) -> Limits:
     return replace(limit, optimal=None, rate=1.0, reasons=reasons)
 
 
-def spectrum_with_decay(
+def _spectrum_with_decay(
     curvature: Operator, frozen: Frozen, *, rtol: float, failure: float, rng: int | np.random.Generator
 ) -> Spectrum:
-    """The spectrum whose ends give the limits of a method with decoupled weight decay.
-
-    Parameters
-    ----------
-    curvature : Operator, shape (n, n)
-        P^-1/2 H P^-1/2.
-    frozen : Frozen
-        Holds the decay.
-    rtol, failure, rng
-        Arguments of `surefoot.spectrum`.
-
-    Returns
-    -------
-    Spectrum
-        Largest end that of the curvature plus decay * R/2, smallest that of the curvature plus decay.
-    """
+    """The spectrum for limits with decoupled decay w: its ends are the largest of M + w R/2 and the least of M + w."""
     decay, stretch = frozen.decoupled, frozen.method.real_limit / 2
     if isinstance(decay, float):
         spec = spectrum(curvature, rtol=rtol, failure=failure, rng=rng)

@@ -1,4 +1,4 @@
-"""What each torch optimizer does, as data: its method, its preconditioner, its kind of weight decay.
+"""Each torch optimizer as data: its method, its preconditioner, its kind of weight decay.
 
 Read off the single-tensor implementations in ``torch/optim``; fused and foreach variants compute the same.
 """

@@ -21,7 +21,8 @@ from surefoot.training.optimizers.unwrapped import refuse_maximizing, unwrap
 
 __all__ = ["Frozen", "family_of", "freeze", "method_of", "probe_state"]
 
-# Rounding of a product, magnified by the preconditioner's span, that is still far below a 1% interval: a hundredth.
+# The largest relative rounding of a product, magnified by the preconditioner's span, that needs no float64: a hundredth
+# of the usual 1% interval.
 MAGNIFIED = 1e-4
 
 
@@ -109,11 +110,11 @@ def method_of(optimizer: Optimizer) -> Method:
 
 
 def family_of(optimizer: Optimizer) -> Family:
-    """What is known of the optimizer's kind."""
-    name = type(optimizer).__name__
+    """The optimizer's row of the table; an error that says why there is none."""
     # not isinstance: a subclass may update differently
     family = FAMILIES.get(type(optimizer))
     if family is None:
+        name = type(optimizer).__name__
         reason = REFUSED.get(name, "its update is not known here")
         known = ", ".join(sorted(kind.__name__ for kind in FAMILIES))
         raise InvalidType(
@@ -162,24 +163,21 @@ def freeze(
     preconditioner: Tensor | None = None
     if family.preconditioner is not None or any(ratio != 1 for ratio in ratios):
         preconditioner = block.zeros()
-        pieces = preconditioner.split([p.numel() for p in block.tensors])
-        for p, piece, group, ratio in zip(block.owners, pieces, groups, ratios, strict=True):
+        for p, piece, group, ratio in zip(block.owners, block.pieces(preconditioner), groups, ratios, strict=True):
             if ratio == 0:
-                piece.fill_(torch.inf)  # not moved at all
+                piece.fill_(torch.inf)  # the parameter does not move
             elif family.preconditioner is None or not state.get(p):
                 piece.fill_(1 / ratio)
             else:
                 piece.copy_(local(family.preconditioner(group, state[p])).reshape(-1) / ratio)
     _check_states(curvature, family, state)
-    decays = [float(group.get("weight_decay", 0.0)) for group in groups]
-    apart = [family.decoupled(group) for group in groups]
-    return Frozen(
-        method,
-        preconditioner,
-        _spread(block, [0.0 if a else w for w, a in zip(decays, apart, strict=True)]),
-        _spread(block, [r * w if a else 0.0 for r, w, a in zip(ratios, decays, apart, strict=True)]),
-        "; ".join(note for note in notes if note),
-    )
+    coupled, decoupled = list[float](), list[float]()
+    for group, ratio in zip(groups, ratios, strict=True):
+        decay, apart = float(group.get("weight_decay", 0.0)), family.decoupled(group)
+        coupled.append(0.0 if apart else decay)
+        decoupled.append(ratio * decay if apart else 0.0)
+    note = "; ".join(note for note in notes if note)
+    return Frozen(method, preconditioner, _spread(block, coupled), _spread(block, decoupled), note)
 
 
 def probe_state(
@@ -199,6 +197,7 @@ def probe_state(
     """
     pairs = zip(block.owners, block.tensors, strict=True)
     copies = {p: part.detach().clone().requires_grad_() for p, part in pairs}
+    # each parameter in a group of its own, with the settings that it has
     settings = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     kind: Any = type(optimizer)
     probe = kind([{**settings[id(p)], "params": [copy], "lr": 0.0} for p, copy in copies.items()])
@@ -229,6 +228,7 @@ def probe_state(
 
 
 def _in_double(curvature: CurvatureOperator) -> CurvatureOperator:
+    """The operator on a float64 copy of the model, where that fits, runs and is more precise; else as it is."""
     if not curvature.fits_in_double or curvature.shards is not None:
         return curvature
     try:
@@ -270,7 +270,7 @@ def _common_method(family: Family, groups: Sequence[Mapping[str, Any]], steps: f
 
 
 def _check_states(curvature: CurvatureOperator, family: Family, state: Mapping[Any, Any]) -> None:
-    """A parameter without a state beside others with one is harmless only where the loss does not use it."""
+    """Refuse a parameter without a state beside others with one, unless the loss does not use it."""
     if family.preconditioner is None:
         return
     block = curvature.block
@@ -288,13 +288,13 @@ def _spread(block: Block, values: Sequence[float]) -> float | Tensor:
     if len(set(values)) == 1:
         return float(values[0])
     spread = block.zeros()
-    for piece, value in zip(spread.split([p.numel() for p in block.tensors]), values, strict=True):
+    for piece, value in zip(block.pieces(spread), values, strict=True):
         piece.fill_(value)
     return spread
 
 
 def _span(preconditioner: Tensor) -> float:
-    """The largest over the smallest of P, where it is finite."""
+    """The largest over the smallest entry of P, infinite ones left out: those parameters do not move."""
     moved = preconditioner.isfinite()
     if not moved.any():
         return 1.0

@@ -8,12 +8,13 @@ from surefoot.errors import InvalidInput
 
 __all__ = ["refuse_maximizing", "tunes_itself", "unwrap"]
 
-# Their groups keep a rate of their own as "d" (Prodigy, D-Adaptation), or they are known by name.
+# Optimizers that estimate a rate of their own, by the beginnings of their names; the first two also keep it as "d" in
+# their groups.
 SELF_TUNING = ("Prodigy", "DAdapt", "DoG", "LDoG", "Mechanic")
 
 
 def unwrap(optimizer: Any) -> Any:
-    """The torch optimizer that Accelerate and Lightning keep as `.optimizer`; anything else as it is."""
+    """The torch optimizer inside Accelerate's or Lightning's, which keep it as `.optimizer`; any other itself."""
     inner = getattr(optimizer, "optimizer", None)
     while isinstance(inner, Optimizer) and inner is not optimizer:
         optimizer, inner = inner, getattr(inner, "optimizer", None)
@@ -27,7 +28,7 @@ def tunes_itself(optimizer: Optimizer) -> bool:
 
 
 def refuse_maximizing(optimizer: Optimizer) -> None:
-    """All that is said about steps is said of a loss that is to fall.
+    """Raise for an optimizer that maximises: all results about steps are for a loss that is minimised.
 
     Raises
     ------

@@ -24,12 +24,14 @@ from surefoot.training.optimizers.unwrapped import refuse_maximizing, tunes_itse
 from surefoot.training.range_tests._result import RangeTest, Rehearsal
 from surefoot.training.range_tests.small_run import SmallRun
 
-# Copies of the run, and what the reach and the losses at the start take at most: 34 and 5 evaluations.
+# Copies that the rehearsal trains side by side, and the cost in optimizer steps of the reach and of the losses at the
+# start, at most 34 and 5 evaluations.
 COPIES, FIRST = 4, 13
+# Updates of the shortest rehearsal that has a warm-up, a hold and a cool-down of several updates each. By convention.
 SHORTEST = 16
-# A run of so many updates or fewer wants the rate as it is: longer ones lower ones.
+# Updates up to which a run takes the rehearsed rate as it is; longer runs take lower ones (see `Autopilot`).
 USUAL = 500
-# The mean gain over three of its standard errors: on four batches, a t test at 3%, one-sided.
+# Standard errors that the mean gain must exceed: on four batches, a t test at 3%, one-sided.
 CLEARLY = 3.0
 
 
@@ -168,7 +170,7 @@ def _result(run: SmallRun, trouble: str) -> RangeTest:
 
 
 def _objection(rate: float, start: Sequence[float], finals: Sequence[float]) -> str:
-    """Why the best rate should not be suggested; empty if nothing speaks against it."""
+    """Why the best rate should not be suggested; empty if there is no reason."""
     gains = [before - after for before, after in zip(start[-len(finals) :], finals, strict=True)]
     gain = statistics.fmean(gains)
     if not gain > 0:

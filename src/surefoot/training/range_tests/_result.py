@@ -1,4 +1,4 @@
-"""What a range test found: the rates that were rehearsed, the one to use, or why there is none."""
+"""The result of a range test: the rates that were rehearsed, the one to use, or why there is none."""
 
 import math
 from dataclasses import dataclass
@@ -32,11 +32,6 @@ class Rehearsal(Record):
     stopped: str = ""
     ending: Ending = Ending.SLOW
 
-    @property
-    def final(self) -> float:
-        """The mean over the last batches; inf if the run was stopped."""
-        return sum(self.finals) / len(self.finals) if self.finals else math.inf
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeTest(Record):
@@ -53,7 +48,7 @@ class RangeTest(Record):
     abstained : str
         Why nothing is suggested; empty if something is.
     reason : str
-        How the suggestion came about.
+        Evidence for the suggestion, in words.
     cliff : float
         The smallest rate tried at which a rehearsal failed; inf if none did.
     start : float
@@ -61,9 +56,9 @@ class RangeTest(Record):
     rehearsals : tuple of Rehearsal
         By their rates.
     steps : float
-        Spent in all, in optimizer steps: forward and backward are one, an evaluation is a third.
+        Cost in optimizer steps: forward and backward are one, an evaluation is a third.
     optimizer : str
-        Its class.
+        Name of the optimizer's class.
     """
 
     suggested: float
@@ -94,12 +89,10 @@ class RangeTest(Record):
         if self.abstained:
             return f"{self.optimizer}: no rate suggested: {self.abstained} ({spent})"
         low, high = self.interval
-        lines = [
-            f"{self.optimizer}: peak rate {self.suggested:.3g}, in {low:.3g} to {high:.3g} ({spent})",
-            f"  {self.reason}",
-        ]
-        if self.cliff < math.inf:
-            lines.append(
-                f"  rehearsals fail from {self.cliff:.3g} on, {self.cliff / self.suggested:.3g} x the suggestion"
-            )
-        return "\n".join(lines)
+        head = (
+            f"{self.optimizer}: peak rate {self.suggested:.3g}, in {low:.3g} to {high:.3g} ({spent})\n  {self.reason}"
+        )
+        if self.cliff == math.inf:
+            return head
+        factor = self.cliff / self.suggested
+        return f"{head}\n  rehearsals fail from {self.cliff:.3g} on, {factor:.3g} x the suggestion"

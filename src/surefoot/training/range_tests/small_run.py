@@ -1,4 +1,4 @@
-"""The pilot's rehearsal of a run, without the run: on copies, with what became of each rate."""
+"""The pilot's rehearsal of a run on copies, without the run itself, with the losses at each rate."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ from surefoot.training.pilot import Pilot
 
 __all__ = ["SmallRun"]
 
-# What is counted, in optimizer steps: forward and backward are one.
+# The cost of an evaluation, in optimizer steps: a backward pass takes twice as long as a forward one.
 EVALUATION = 1 / 3
 
 
@@ -43,15 +43,15 @@ class SmallRun:
     Attributes
     ----------
     rate : float
-        The one that was chosen; nan until then.
+        Rate that was chosen; nan until then.
     state : AutopilotState
-        The rule's, after the last update.
+        State of the rule after the last update.
     courses : dict
-        The losses of each copy by the rate it had at its end, also of those that were given up.
+        Losses of each copy by the rate it had at its end, also of those that were given up.
     start : tuple of float
-        The losses before any update, on the batches that judge.
+        Losses before any update, on the batches that judge.
     spent : float
-        In optimizer steps: forward and backward are one, an evaluation is a third.
+        Cost in optimizer steps: forward and backward are one, an evaluation is a third.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SmallRun:
         self._device = next(p.device for group in optimizer.param_groups for p in group["params"])
 
     def rehearse(self, batches: Iterable[Any]) -> str:
-        """Run it over batches without end; why no rate came of it, empty if one did."""
+        """Rehearse on an endless sequence of batches; the reason if no rate came of it, empty if one did."""
         with keep_random_state(), torch.enable_grad():
             torch.manual_seed(self.seed)
             model, optimizer = self._copies()

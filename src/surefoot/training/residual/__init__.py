@@ -5,10 +5,5 @@ from surefoot.training.residual._result import DepthScaling, ResidualBlock, Resi
 from surefoot.training.residual._scale import ResidualScales, scale_residuals
 
 __all__ = [
-    "DepthScaling",
-    "ResidualBlock",
-    "ResidualScales",
-    "ResidualStability",
-    "residual_stability",
-    "scale_residuals",
-]
+    "DepthScaling", "ResidualBlock", "ResidualScales", "ResidualStability", "residual_stability", "scale_residuals",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a common scale h of all branches makes of signal and gradient, predicted from the blocks as they are."""
+"""The growth of signal and gradient with a common scale h of all branches, predicted from the blocks as they are."""
 
 import math
 from collections.abc import Sequence
@@ -34,11 +34,13 @@ def predict_growth(
     """
     size, forward, factors = seen.x[0], [1.0], [1.0] * len(blocks)
     for k, block in enumerate(blocks):
+        # the block was measured at |x_k| of the model as it is: its branch and its Jacobian are moved to the size here
         ratio = size / seen.x[k] if seen.x[k] > 0 else 1.0
         added = h * seen.branch[k] * ratio**block.degree
         steepness = h * ratio ** (block.degree - 1) if ratio > 0 else 0.0
         total = math.sqrt(max(0.0, (1 + 2 * steepness * block.mean) * size**2 + added**2))
         factors[k] = block.rms_growth(steepness)
+        # what stands between two blocks (a normalisation, a pooling) changes the size as it does in the model as it is
         after = seen.x[k + 1] if k + 1 < len(blocks) else seen.total[k]
         size = total * (after / seen.total[k] if seen.total[k] > 0 else 1.0)
         forward.append(size / seen.x[0] if seen.x[0] > 0 else math.inf)

@@ -8,24 +8,21 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from surefoot.operators import Array, MatrixOperator, Operator
+from surefoot.operators import Array, Operator
 from surefoot.training.model.sandbox import twice_differentiable
-
-# Rows of a Jacobian that one backward pass of many vectors forms: each row keeps a copy of every activation.
-ROWS = 128
 
 
 class JacobianOf(Operator):
     """The derivative of a tensor, m entries, by another in its graph, n entries; vectors live where they do.
 
-    J v by reverse mode twice, J'u by once.
+    J v takes reverse mode twice, J'u once.
 
     Parameters
     ----------
     output : Tensor
         Output of the branch, with its graph.
     stream : GradientEdge
-        Edge of the graph to differentiate by.
+        Place in the graph of the tensor to differentiate by.
     like : Tensor
         Tensor of its shape and dtype.
     """
@@ -74,16 +71,3 @@ class JacobianOf(Operator):
             self._output, [cast("Tensor", self._stream)], cotangent, retain_graph=True, allow_unused=True, **options
         )
         return cast("tuple[Tensor | None, ...]", gradients)
-
-
-def form(jacobian: JacobianOf) -> MatrixOperator:
-    """The matrix itself.
-
-    Raises
-    ------
-    NotFinite
-        If an entry is NaN or infinite.
-    """
-    m = jacobian.shape[0]
-    rows = [jacobian.rows(start, min(m, start + ROWS)) for start in range(0, m, ROWS)]
-    return MatrixOperator(np.concatenate(rows), kind="jacobian")

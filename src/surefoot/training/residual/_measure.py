@@ -11,12 +11,14 @@ from surefoot.spectra import Bounds, Spectrum, spectrum
 from surefoot.spectra.measured.field import measured_field
 from surefoot.spectra.measured.spectrum import private_generator
 from surefoot.stability import limits
-from surefoot.training.residual._jacobian import JacobianOf, form
+from surefoot.training.residual._jacobian import JacobianOf
 from surefoot.training.residual._result import ResidualBlock
 from surefoot.training.residual._trace import Step
 
-# Up to this size a Jacobian is formed, by one batched backward pass, and solved exactly, in tenths of a second.
+# Up to this size a Jacobian is formed, by batched backward passes, and solved exactly, in tenths of a second.
 FORMED = 400
+# Rows that one batched backward pass forms: each row keeps a copy of every activation. By convention.
+ROWS = 128
 # Products for Ritz values, which are estimates whatever their number: enough for the outline of a disc.
 ARNOLDI_STEPS = 60
 # Random vectors for the two moments: 1/sqrt(16 n) of error at n > 400, about 1%.
@@ -42,6 +44,7 @@ def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
     x, g = (space.asarray(tensor.reshape(-1)) for tensor in (step.x, step.branch))
     square = space.inner(g, g)
     mean, mean_square = _moments(J, rng)
+    one_plus = shifted(J, 1.0) if J.entries is None else MatrixOperator(np.eye(J.shape[0]) + J.entries, kind="jacobian")
     return ResidualBlock(
         name=name,
         size=J.shape[1],
@@ -49,7 +52,7 @@ def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
         limits=limits(eigenvalues, ForwardEuler()),
         norm=size,
         log_norm=log_norm,
-        growth=norm(_one_plus(J), **settings),
+        growth=norm(one_plus, **settings),
         contractive=2 * falling / size.upper**2 if falling > 0 else 0.0,
         mean=mean,
         mean_square=mean_square,
@@ -58,8 +61,12 @@ def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
 
 
 def matrix_or_products(jacobian: JacobianOf) -> Operator:
-    """The matrix where it is small, else the operator."""
-    return form(jacobian) if max(jacobian.shape) <= FORMED else jacobian
+    """The matrix itself where it is small, else the operator; NotFinite if an entry of the matrix is."""
+    if max(jacobian.shape) > FORMED:
+        return jacobian
+    m = jacobian.shape[0]
+    rows = [jacobian.rows(start, min(m, start + ROWS)) for start in range(0, m, ROWS)]
+    return MatrixOperator(np.concatenate(rows), kind="jacobian")
 
 
 def norm(A: Operator, **settings: Any) -> Bounds:
@@ -72,10 +79,10 @@ def norm(A: Operator, **settings: Any) -> Bounds:
 def _ritz(J: Operator, size: Bounds, log_norm: Bounds, rng: int) -> Spectrum:
     """Ritz values of J', which has the same eigenvalues and the cheaper product; real parts lie under the log norm."""
     transposed = LinearMap(J.shape, J.rmatvec, symmetric=False, precision=J.precision, like=J.space)
-    generator = private_generator(rng)
-    field = measured_field(transposed, rtol=1.0, failure=0.5, max_products=ARNOLDI_STEPS, rng=generator)
-    trust, failure = log_norm.upper_is, log_norm.failure + size.failure
-    real = Bounds(min(-size.upper, log_norm.upper), log_norm.upper, size.upper_is, trust, failure / 2)
+    # no interval of the field is used, only the Ritz values: the loosest accuracy ends it at the number of steps
+    field = measured_field(transposed, rtol=1.0, failure=0.5, max_products=ARNOLDI_STEPS, rng=private_generator(rng))
+    failure = (log_norm.failure + size.failure) / 2
+    real = Bounds(min(-size.upper, log_norm.upper), log_norm.upper, size.upper_is, log_norm.upper_is, failure)
     return Spectrum(
         kind="jacobian",
         largest=real,
@@ -101,12 +108,8 @@ def _hermitian_part(J: Operator) -> Operator:
     return LinearMap(J.shape, half, symmetric=True, precision=J.precision, scope="local", like=J.space)
 
 
-def _one_plus(J: Operator) -> Operator:
-    return MatrixOperator(np.eye(J.shape[0]) + J.entries, kind="jacobian") if J.entries is not None else shifted(J, 1.0)
-
-
 def _moments(J: Operator, rng: int) -> tuple[float, float]:
-    """tr(J)/n and ||J||_F^2/n; of a large one from products with random signs (Hutchinson 1989)."""
+    """tr(J)/n and ||J||_F^2/n; for a large J from products with random signs (Hutchinson 1989)."""
     n = J.shape[0]
     if J.entries is not None:
         return float(np.trace(J.entries)) / n, float(np.sum(J.entries**2)) / n

@@ -1,4 +1,4 @@
-"""Residual networks as Euler steps: what each block does to a perturbation, and all of them to signal and gradient."""
+"""Residual networks as Euler steps: the growth of a perturbation in each block, of signal and gradient across all."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from surefoot.training.model.trees import first_sizes, take
 from surefoot.training.residual._growth import bounded_scale, predict_growth
 from surefoot.training.residual._jacobian import JacobianOf
 from surefoot.training.residual._measure import matrix_or_products, measure_block, norm
-from surefoot.training.residual._result import DepthScaling, ResidualBlock, ResidualStability
+from surefoot.training.residual._result import DepthScaling, ResidualStability
 from surefoot.training.residual._scale import DEPTH_SCALES, attach
 from surefoot.training.residual._signals import Signals, prepare, run, signals
 from surefoot.training.residual._trace import Step, Trace
@@ -41,11 +41,11 @@ def residual_stability(
 
         x_{k+1} = x_k + h g_k(x_k),    d_{k+1} = (I + h J_k) d_k
 
-    Of each block's Jacobian J: the eigenvalues, and the largest h that forward Euler allows them; ||J|| and the
-    logarithmic norm, which bound what blocks that differ do to a perturbation; and the root mean square growth. Of the
-    stack: sizes of x_k and of the gradient by x_k, measured in the model as it is and with all branches scaled by
-    1/sqrt(L), by 1/L and by the largest h that keeps both within a factor of e^(1/2), beside their prediction from the
-    blocks as they are.
+    Each block's Jacobian J is measured by its eigenvalues and the largest h that forward Euler allows them, by ||J||
+    and the logarithmic norm, which bound a perturbation's growth in blocks that differ, and by its root mean square
+    growth. The stack is measured by the sizes of x_k and of the gradient by x_k, in the model as it is and with all
+    branches scaled by 1/sqrt(L), by 1/L and by the largest h that keeps both within a factor of e^(1/2), beside their
+    prediction from the blocks as they are.
 
     At a random start the eigenvalues of J fill a disc around 0: half of them grow and no h is stable, however small. A
     network is not an endless repetition, though: h sets how much grows across its depth, in the mean square with L h^2,
@@ -66,7 +66,7 @@ def residual_stability(
         the module that ends a branch. Default: every sum x + g(x) or x - g(x) in the forward pass, g with parameters,
         that has no other in it.
     samples : int or None
-        Measure Jacobians at the first so many samples; None: at all of the batch.
+        Number of samples, the batch's first, at which Jacobians are measured; None: all of the batch.
     rtol, failure : float
         Intervals for Jacobians too large to form, more than 400 entries: their relative width (of squares, where it is
         a norm), and the probability that any of all blocks' misses, and that the whole stack's at one scale does. A
@@ -113,43 +113,55 @@ def residual_stability(
     """
     model, blocks = as_model(model, blocks)
     model, batch = prepare(model, data, loss)
-    record, steps = _visit(model, batch, loss, blocks)
-    seen = signals(record, list(steps.values()), loss, rng)
-    _check_finite(steps, seen)
+    trace, steps = _visit(model, batch, loss, blocks)
+    as_it_is = signals(trace, list(steps.values()), loss, rng)
+    _check_finite(steps, as_it_is)
     few, count = _some_samples(model, batch, samples)
-    each = failure / (3 * len(steps))
     settings = {"rtol": rtol, "max_products": max_products, "rng": rng}
+    # three intervals for each block share the probability of a miss
+    each = failure / (3 * len(steps))
     measured = tuple(
         measure_block(name, step, failure=each, **settings)
         for name, step in _visit(model, few, loss, blocks)[1].items()
     )
-
-    def measure() -> tuple[Signals, Bounds | None]:
-        inside, now = _visit(model, batch, loss, blocks)
-        across = _worst(list(_visit(model, few, loss, blocks)[1].values()), failure=failure, **settings)
-        return signals(inside, list(now.values()), loss, rng), across
-
-    scales = {"as it is": 1.0} | {label: of(len(steps)) for label, of in DEPTH_SCALES.items()}
-    if (bounded := bounded_scale(measured, seen)) is not None:
+    scales = {"as it is": 1.0} | {label: scale_at(len(steps)) for label, scale_at in DEPTH_SCALES.items()}
+    if (bounded := bounded_scale(measured, as_it_is)) is not None:
         scales["bounded"] = bounded
-    made: list[DepthScaling] = []
+    scalings: list[DepthScaling] = []
     note = ""
     for label, scale in scales.items():
-        sizes, worst = None, None
+        seen, worst = None, None
         try:
-            hooks = nullcontext() if scale == 1 else attach(model, record, steps, [scale] * len(steps))
+            hooks = nullcontext() if scale == 1 else attach(model, trace, steps, [scale] * len(steps))
         except InvalidInput as error:
             note = f"scales were not tried: {error}"
         else:
             with hooks:
-                sizes, worst = measure()
-        made.append(_scaling(label, scale, measured, seen, sizes, worst))
-    return ResidualStability(blocks=measured, scalings=tuple(made), samples=count, linked=seen.linked, note=note)
+                now, scaled = _visit(model, batch, loss, blocks)
+                worst = _worst(list(_visit(model, few, loss, blocks)[1].values()), failure=failure, **settings)
+                seen = signals(now, list(scaled.values()), loss, rng)
+        forward, backward = predict_growth(measured, as_it_is, scale)
+        scalings.append(
+            DepthScaling(
+                label=label,
+                scale=scale,
+                forward=() if seen is None else seen.forward,
+                backward=() if seen is None else seen.backward,
+                predicted_forward=forward,
+                predicted_backward=backward,
+                worst=worst,
+                bound=math.prod(block.worst_growth(scale) for block in measured),
+            )
+        )
+    return ResidualStability(
+        blocks=measured, scalings=tuple(scalings), samples=count, linked=as_it_is.linked, note=note
+    )
 
 
 def _visit(model: nn.Module, batch: Any, loss: Loss | None, blocks: Blocks) -> tuple[Trace, dict[str, Step]]:
-    record = run(model, batch, loss)
-    return record, named_steps(model, record, blocks)
+    """The trace of a run on the batch, and its blocks by name."""
+    trace = run(model, batch, loss)
+    return trace, named_steps(model, trace, blocks)
 
 
 def _worst(steps: Sequence[Step], **settings: Any) -> Bounds | None:
@@ -159,27 +171,6 @@ def _worst(steps: Sequence[Step], **settings: Any) -> Bounds | None:
         return norm(matrix_or_products(across), **settings)
     except NotFinite:
         return None
-
-
-def _scaling(
-    label: str,
-    scale: float,
-    blocks: Sequence[ResidualBlock],
-    as_it_is: Signals,
-    seen: Signals | None,
-    worst: Bounds | None,
-) -> DepthScaling:
-    forward, backward = predict_growth(blocks, as_it_is, scale)
-    return DepthScaling(
-        label=label,
-        scale=scale,
-        forward=() if seen is None else seen.forward,
-        backward=() if seen is None else seen.backward,
-        predicted_forward=forward,
-        predicted_backward=backward,
-        worst=worst,
-        bound=math.prod(block.worst_growth(scale) for block in blocks),
-    )
 
 
 def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:

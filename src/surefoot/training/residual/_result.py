@@ -10,7 +10,7 @@ from surefoot.spectra import Bounds, Spectrum
 from surefoot.stability import Limits
 from surefoot.tables import align
 
-# Blocks shown in print: a screen's worth.
+# Blocks shown in print: with the other lines a screen of 24. By convention.
 SHOWN = 12
 
 
@@ -57,7 +57,7 @@ class ResidualBlock(Record):
     degree: float
 
     def rms_growth(self, h: float = 1.0) -> float:
-        """Of an isotropic perturbation, by x + h g(x)."""
+        """Root mean square growth of an isotropic perturbation by x + h g(x)."""
         return math.sqrt(max(0.0, 1 + 2 * h * self.mean + h * h * self.mean_square))
 
     def worst_growth(self, h: float = 1.0) -> float:
@@ -149,7 +149,7 @@ class ResidualStability(Record):
 
     @property
     def meaning(self) -> str:
-        """What `stable` says of these blocks, in a sentence."""
+        """A sentence on what `stable` means for these blocks."""
         growing = sum(block.limits.stable == 0 for block in self.blocks)
         gap = "" if self.linked else "; something else stands between the blocks and is taken as measured"
         if growing:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,14 +16,15 @@ from surefoot.training.residual._signals import prepare, run
 from surefoot.training.residual._trace import Edge, Step, Trace
 from surefoot.training.residual.blocks import Blocks, as_model, named_steps
 
-# By name: the scale at which a random stack grows by e in the square, and the one of a differential equation.
+# Scales by name: with the first the square of a random stack's signal grows by e, the second is the step of a
+# differential equation on [0, 1].
 DEPTH_SCALES = {"1/sqrt(L)": lambda depth: depth**-0.5, "1/L": lambda depth: 1 / depth}
 # What may stand between a module and the sum: linear in the module's output.
 LINEAR = ("View", "Transpose", "Permute", "T", "Squeeze", "Unsqueeze", "Clone", "Alias", "Reshape", "Expand", "Mul")
 
 
 class ResidualScales:
-    """What `scale_residuals` set: `scales` by branch; ``remove()``, or the end of a ``with``, takes them off again."""
+    """The scales that `scale_residuals` set, by branch; ``remove()``, or the end of a ``with``, takes them off."""
 
     def __init__(self, scales: Mapping[str, float], handles: Sequence[Any]) -> None:
         self.scales = dict(scales)
@@ -114,21 +116,21 @@ def scale_residuals(
     """
     model, blocks = as_model(model, blocks)
     model, batch = prepare(model, data, loss)
-    record = run(model, batch, loss)
-    steps = named_steps(model, record, blocks)
-    return attach(model, record, steps, _scale_of_each(scale, len(steps)))
+    trace = run(model, batch, loss)
+    steps = named_steps(model, trace, blocks)
+    return attach(model, trace, steps, _scale_of_each(scale, len(steps)))
 
 
-def attach(model: nn.Module, record: Trace, steps: Mapping[str, Step], scales: Sequence[float]) -> ResidualScales:
+def attach(model: nn.Module, trace: Trace, steps: Mapping[str, Step], scales: Sequence[float]) -> ResidualScales:
     """Hook the branches of a traced model; all of them or, on an error, none."""
     hooks: dict[tuple[str, int | None, bool], float] = {}
     uses: Counter[tuple[str, int | None, bool]] = Counter()
     for (name, step), scale in zip(steps.items(), scales, strict=True):
-        for place in _places(name, record, step):
+        for place in _places(name, trace, step):
             uses[place] += 1
             if hooks.setdefault(place, scale) != scale:
                 raise InvalidInput(f"{place[0]} ends several branches and can have one scale only; give all the same")
-    calls = Counter(call.name for call in record.calls)
+    calls = Counter(call.name for call in trace.calls)
     for place, count in uses.items():
         if calls[place[0]] != count:
             raise InvalidInput(
@@ -144,12 +146,13 @@ def attach(model: nn.Module, record: Trace, steps: Mapping[str, Step], scales: S
     return ResidualScales(dict(zip(steps, scales, strict=True)), handles)
 
 
+# Classes, not closures: a model that is pickled takes its hooks with it.
+@dataclass(frozen=True)
 class _Times:
     """Multiplies what a module returns, or one entry of it."""
 
-    def __init__(self, scale: float, place: int | None) -> None:
-        self.scale = scale
-        self.place = place
+    scale: float
+    place: int | None
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG002
         if self.place is None:
@@ -159,11 +162,11 @@ class _Times:
         return type(output)(*entries) if hasattr(output, "_fields") else tuple(entries)
 
 
+@dataclass(frozen=True)
 class _Around:
     """Makes the step of a whole block smaller: x + h (block(x) - x)."""
 
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
+    scale: float
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG002
         x = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor))
@@ -172,16 +175,15 @@ class _Around:
         return x.lerp(output, self.scale)
 
 
-def _places(name: str, record: Trace, step: Step) -> list[tuple[str, int | None, bool]]:
+def _places(name: str, trace: Trace, step: Step) -> list[tuple[str, int | None, bool]]:
     """Where the branch is scaled: (module, entry of what it returns, whether around it)."""
-    ends = [end for edge in step.addends for end in _ends(record, edge)]
+    ends = [end for edge in step.addends for end in _ends(trace, edge)]
     if all(end is not None for end in ends):
         return [(*end, False) for end in ends if end is not None]
     home = step.inside[-1]
-    stream = (step.stream.node, step.stream.output_nr)
-    own = [s for s in record.steps if home in s.inside and s.parametric == step.parametric]
-    calls = [call for call in record.calls if call.name == home]
-    if home and len(own) == 1 and len(calls) == 1 and calls[0].input == stream and calls[0].output == step.sum:
+    own = [s for s in trace.steps if home in s.inside and s.parametric == step.parametric]
+    calls = [call for call in trace.calls if call.name == home]
+    if home and len(own) == 1 and len(calls) == 1 and calls[0].input == step.start and calls[0].output == step.sum:
         return [(home, None, True)]
     raise InvalidInput(
         f"the branch of {name} ends in no module whose output a hook could scale, and {home or 'the model'} is more "
@@ -189,17 +191,17 @@ def _places(name: str, record: Trace, step: Step) -> list[tuple[str, int | None,
     )
 
 
-def _ends(record: Trace, edge: Edge) -> list[tuple[str, int | None] | None]:
+def _ends(trace: Trace, edge: Edge) -> list[tuple[str, int | None] | None]:
     """The modules that returned a value, or the parts of it; None where no module did."""
-    if edge in record.producers:
-        return [record.producers[edge][-1]]
-    if edge in record.plain:
-        return [end for part in record.plain[edge] for end in _ends(record, part)]
+    if edge in trace.producers:
+        return [trace.producers[edge][-1]]
+    if edge in trace.plain:
+        return [end for part in trace.plain[edge] for end in _ends(trace, part)]
     node = edge[0]
     if node.name().partition("Backward")[0].lstrip("_").removeprefix("Unsafe") in LINEAR:
         inputs = [e for e in node.next_functions if e[0] is not None and not hasattr(e[0], "variable")]
         if len(inputs) == 1:
-            return _ends(record, inputs[0])
+            return _ends(trace, inputs[0])
     return [None]
 
 

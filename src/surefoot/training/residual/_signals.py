@@ -1,4 +1,4 @@
-"""Run a model on a batch to see its residual blocks: what is checked first, and the sizes of signal and gradient."""
+"""A run of a model on a batch: its checks, its trace, and the sizes of signal and gradient along its blocks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -81,26 +81,20 @@ def run(model: nn.Module, batch: Any, loss: Loss | None) -> Trace:
     return trace_forward(model, compute)
 
 
-def signals(record: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -> Signals:
-    """The sizes of what flows forward and backward; infinite or nan where that is what they are.
+def signals(trace: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -> Signals:
+    """The sizes of signal and gradient, infinite and nan included.
 
-    Backward flows the gradient of the loss or, without one, of a random direction at the last branch.
+    The gradient is the loss's or, without one, that of a random direction at the last branch.
     """
     if loss is not None:
-        root, cotangent = cast("Tensor", record.returned), None
+        root, cotangent = cast("Tensor", trace.returned), None
     else:
         root = steps[-1].value
         random = torch.randn(root.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         cotangent = random.to(root)
-    places = [GradientEdge(*step.sum) for step in steps]
+    places: Any = [*(step.stream for step in steps), *(GradientEdge(*step.sum) for step in steps)]
     with twice_differentiable():
-        pulled = torch.autograd.grad(
-            root,
-            [cast("Tensor", edge) for edge in (*(step.stream for step in steps), *places)],
-            cotangent,
-            retain_graph=True,
-            allow_unused=True,
-        )
+        pulled = torch.autograd.grad(root, places, cotangent, retain_graph=True, allow_unused=True)
     sizes = [0.0 if g is None else _norm(g) for g in cast("Sequence[Tensor | None]", pulled)]
     if not any(sizes):
         raise InvalidInput("the loss does not depend on the residual blocks: every gradient there is 0; check the loss")
@@ -110,7 +104,7 @@ def signals(record: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) 
         total=tuple(_norm(step.value) for step in steps),
         gradient=tuple(sizes[: len(steps)]),
         gradient_after=tuple(sizes[len(steps) :]),
-        linked=all((b.stream.node, b.stream.output_nr) == a.sum for a, b in pairwise(steps)),
+        linked=all(b.start == a.sum for a, b in pairwise(steps)),
     )
 
 
@@ -119,6 +113,7 @@ def _norm(tensor: Tensor) -> float:
 
 
 def _ratio(size: float, first: float) -> float:
+    """Size/first; infinite where that has no meaning, since a signal that is lost has left every bound."""
     if math.isnan(size) or math.isnan(first):
         return math.inf
     return size / first if first > 0 and math.isfinite(first) else math.inf

@@ -15,17 +15,15 @@ from surefoot.training.model.trees import leaves, map_tensors
 
 Edge = tuple[Any, int]  # a node of autograd's graph and which of its outputs: what identifies a value
 
+# All spellings of a sum of two tensors.
 ADD = frozenset({torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__})
 # A step x - g(x) is x + (-g(x)); g(x) - x is none.
-SUBTRACT = frozenset({
-    *(torch.sub, torch.subtract, torch.Tensor.sub, torch.Tensor.subtract, torch.Tensor.__sub__),
-    *(torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__),
-})  # fmt: skip
-IN_PLACE = frozenset({
-    *(torch.Tensor.add_, torch.Tensor.__iadd__),
-    *(torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__),
-})  # fmt: skip
-# What `scale_residuals` puts around a block: x + h (y - x).
+SUBTRACT_IN_PLACE = frozenset({torch.Tensor.sub_, torch.Tensor.subtract_, torch.Tensor.__isub__})
+SUBTRACT = SUBTRACT_IN_PLACE | {
+    torch.sub, torch.subtract, torch.Tensor.sub, torch.Tensor.subtract, torch.Tensor.__sub__
+}  # fmt: skip
+IN_PLACE = SUBTRACT_IN_PLACE | {torch.Tensor.add_, torch.Tensor.__iadd__}
+# The operation that `scale_residuals` puts around a block: x + h (y - x).
 LERP = torch.Tensor.lerp
 
 
@@ -34,8 +32,9 @@ class Step:
     """One sum x + g(x), where g(x) was computed from x.
 
     `stream` is x's place in the graph and `x` its value; `branch` is g(x) and `value` the sum, both with their graph.
-    `inside` holds the names of the modules that the sum was written in, from the outermost; `addends` the values that
-    make up the branch; `crossed` says whether another sum of this kind lies inside the branch.
+    `addends` are the places of the values that make up the branch, `sum` that of the sum. `inside` holds the names of
+    the modules whose code made the sum, from the outermost. `parametric` says whether the branch has parameters,
+    `crossed` whether another sum of this kind lies inside it.
     """
 
     stream: GradientEdge
@@ -47,6 +46,11 @@ class Step:
     inside: tuple[str, ...]
     parametric: bool
     crossed: bool
+
+    @property
+    def start(self) -> Edge:
+        """X's place in the graph, to compare."""
+        return self.stream.node, self.stream.output_nr
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,10 @@ class Call:
 
 @dataclass(slots=True)
 class Trace:
-    """What a forward pass did: the sums x + g(x) in their order, and the calls of modules.
+    """A forward pass: the sums x + g(x) in their order, and the calls of modules.
 
     `producers` maps a value to the modules that returned it and, where they returned a tuple, its place there; `plain`
-    maps a sum that is not of this kind to its two addends; `returned` is what was computed.
+    maps a sum that is not of this kind to its two addends; `additions` counts all sums; `returned` is the result.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -77,36 +81,30 @@ class Trace:
 
 
 def trace_forward(model: nn.Module, compute: Callable[[], Any]) -> Trace:
-    """Run something that calls the model, with its graph kept, and note the sums and the calls.
+    """The trace of a function of no arguments that calls the model, with the graph kept.
 
     All parameters and floating inputs take part in the graph, so that frozen ones hide nothing; afterwards their
     flags, the buffers and the random states are as before.
-
-    Parameters
-    ----------
-    model : Module
-    compute : callable
-        Function of no arguments.
     """
-    record = Trace()
+    trace = Trace()
     stack: list[str] = []
-    with isolate(model), _unfreeze(model), _record_calls(model, record, stack), _Additions(record, stack):
-        record.returned = compute()
-    return record
+    with isolate(model), _unfreeze(model), _record_calls(model, trace, stack), _Additions(trace, stack):
+        trace.returned = compute()
+    return trace
 
 
 def edge_of(tensor: Tensor) -> Edge:
-    """What identifies the value of a tensor that takes part in the graph."""
+    """A tensor's place in the graph that it takes part in."""
     edge = get_gradient_edge(tensor)
     return edge.node, edge.output_nr
 
 
 class _Additions(TorchFunctionMode):
-    """Sees each addition and subtraction of two tensors of one shape."""
+    """While active, adds each addition and subtraction of two tensors of one shape to the trace."""
 
-    def __init__(self, record: Trace, stack: list[str]) -> None:
+    def __init__(self, trace: Trace, stack: list[str]) -> None:
         super().__init__()
-        self.record = record
+        self.trace = trace
         self.stack = stack
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -118,69 +116,60 @@ class _Additions(TorchFunctionMode):
         if pair is None:
             return func(*args, **kwargs)
         edges = [get_gradient_edge(operand) for operand in pair]
-        # what is added to in place loses its value, and its place in the graph
+        # an operation in place overwrites its first operand's value, and its place in the graph
         first = pair[0].clone() if in_place else pair[0]
         result = func(*args, **kwargs)
         alpha = -kwargs.get("alpha", 1) if minus else kwargs.get("alpha", 1)
-        self._note(first, pair[1], edges, alpha, result)
+        self._add(first, pair[1], edges, alpha, result)
         return result
 
     def _rescale(self, result: Tensor, x: Tensor, total: Tensor, scale: Any) -> Tensor:
-        """A sum x + g(x) that is made x + h g(x) afterwards."""
-        known = (step for step in reversed(self.record.steps) if total.requires_grad and step.sum == edge_of(total))
+        """Follow a sum x + g(x) that is made x + h g(x) afterwards."""
+        known = (step for step in reversed(self.trace.steps) if total.requires_grad and step.sum == edge_of(total))
         step = next(known, None)
-        if step is not None and x.requires_grad and edge_of(x) == (step.stream.node, step.stream.output_nr):
+        if step is not None and x.requires_grad and edge_of(x) == step.start:
             step.branch, step.sum, step.value = scale * step.branch, edge_of(result), result.clone()
         return result
 
-    def _note(self, first: Tensor, second: Tensor, edges: list[GradientEdge], alpha: Any, result: Tensor) -> None:
-        self.record.additions += 1
+    def _add(self, first: Tensor, second: Tensor, edges: list[GradientEdge], alpha: Any, result: Tensor) -> None:
+        """Record first + alpha * second: a step from either operand, one more branch of a step, or a plain sum."""
+        self.trace.additions += 1
         scaled = second if alpha == 1 else alpha * second
         one, other = ((edge.node, edge.output_nr) for edge in edges)
-        if self._step(edges[0], first, scaled, other, result):
+        if self._is_step(edges[0], first, scaled, other, result):
             return
-        if alpha == 1 and self._step(edges[1], second, first, one, result):
+        if alpha == 1 and self._is_step(edges[1], second, first, one, result):
             return
-        if self._parallel(one, scaled, other, result) or (alpha == 1 and self._parallel(other, first, one, result)):
+        if self._is_parallel(one, scaled, other, result) or (
+            alpha == 1 and self._is_parallel(other, first, one, result)
+        ):
             return
         if alpha == 1:
-            self.record.plain[edge_of(result)] = (one, other)
+            self.trace.plain[edge_of(result)] = (one, other)
 
-    def _step(self, stream: GradientEdge, x: Tensor, branch: Tensor, addend: Edge, result: Tensor) -> bool:
+    def _is_step(self, stream: GradientEdge, x: Tensor, branch: Tensor, addend: Edge, result: Tensor) -> bool:
+        """Whether the branch was computed from x; if so the step is recorded."""
         if isinstance(getattr(stream.node, "variable", None), nn.Parameter):
             return False
-        path = _path(
-            addend, (stream.node, stream.output_nr), {step.sum for step in self.record.steps if step.parametric}
-        )
+        sums = {step.sum for step in self.trace.steps if step.parametric}
+        path = _path(addend, (stream.node, stream.output_nr), sums)
         if path is None:
             return False
-        self.record.steps.append(
-            Step(
-                stream,
-                x.detach().clone(),
-                branch,
-                [addend],
-                edge_of(result),
-                result.clone(),
-                tuple(self.stack),
-                path.parametric,
-                path.crossed,
-            )
-        )
+        # copies: the model may go on to change both in place
+        x, value = x.detach().clone(), result.clone()
+        self.trace.steps.append(Step(stream, x, branch, [addend], edge_of(result), value, tuple(self.stack), *path))
         return True
 
-    def _parallel(self, total: Edge, more: Tensor, addend: Edge, result: Tensor) -> bool:
-        """(x + f(x)) + g(x), g(x) computed from x and not from the sum: one step with two branches."""
-        step = next((step for step in reversed(self.record.steps) if step.sum == total), None)
-        if step is None:
-            return False
-        path = _path(addend, (step.stream.node, step.stream.output_nr), set())
-        if path is None:
+    def _is_parallel(self, total: Edge, more: Tensor, addend: Edge, result: Tensor) -> bool:
+        """Whether it is (x + f(x)) + g(x), g(x) computed from x and not from the sum; if so the step grows by g(x)."""
+        step = next((step for step in reversed(self.trace.steps) if step.sum == total), None)
+        path = None if step is None else _path(addend, step.start, set())
+        if step is None or path is None:
             return False
         step.branch = step.branch + more
         step.addends.append(addend)
         step.sum, step.value = edge_of(result), result.clone()
-        step.parametric |= path.parametric
+        step.parametric |= path[0]
         return True
 
 
@@ -195,16 +184,10 @@ def _operands(args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
     return (first, second) if alike and torch.is_grad_enabled() else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    parametric: bool
-    crossed: bool
+def _path(start: Edge, target: Edge, sums: set[Edge]) -> tuple[bool, bool] | None:
+    """Whether a value depends on another through parameters, and through one of the sums; None where it does not.
 
-
-def _path(start: Edge, target: Edge, sums: set[Edge]) -> _Path | None:
-    """How a value depends on another: through parameters? through one of the sums? None where it does not.
-
-    A node only depends on older ones, so the walk does not go behind the target.
+    A node depends on older ones only, so the search stops at nodes older than the target.
     """
     leaf = hasattr(target[0], "variable")
     oldest = 0 if leaf else target[0]._sequence_nr()
@@ -223,7 +206,7 @@ def _path(start: Edge, target: Edge, sums: set[Edge]) -> _Path | None:
         elif edge[0]._sequence_nr() >= oldest:
             crossed |= edge in sums
             waiting.extend(edge[0].next_functions)
-    return _Path(parametric, crossed) if reached and start != target else None
+    return (parametric, crossed) if reached and start != target else None
 
 
 @contextmanager
@@ -240,8 +223,8 @@ def _unfreeze(model: nn.Module) -> Generator[None]:
 
 
 @contextmanager
-def _record_calls(model: nn.Module, record: Trace, stack: list[str]) -> Generator[None]:
-    """Note every call of the model's modules."""
+def _record_calls(model: nn.Module, trace: Trace, stack: list[str]) -> Generator[None]:
+    """Add every call of the model's modules to the trace; the stack holds the names of those that run."""
     entered: list[tuple[Edge | None, tuple[int, ...] | None]] = []
 
     def before(name: str) -> Callable[..., None]:
@@ -254,10 +237,10 @@ def _record_calls(model: nn.Module, record: Trace, stack: list[str]) -> Generato
     def after(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             stack.pop()
-            record.calls.append(Call(name, *entered.pop(), *_first_tensor(output)))
+            trace.calls.append(Call(name, *entered.pop(), *_first_tensor(output)))
             for place, tensor in _places(output):
                 if tensor.requires_grad:
-                    record.producers.setdefault(edge_of(tensor), []).append((name, place))
+                    trace.producers.setdefault(edge_of(tensor), []).append((name, place))
 
         return hook
 
@@ -287,7 +270,7 @@ def _first_tensor(tree: Any) -> tuple[Edge | None, tuple[int, ...] | None]:
 
 
 def _places(output: Any) -> Iterator[tuple[int | None, Tensor]]:
-    """The tensors that a module returned: itself, or the entries of a tuple."""
+    """The tensors that a module returned, with their places: the output itself (None), or entries of a tuple."""
     if isinstance(output, Tensor):
         yield None, output
     elif isinstance(output, tuple):

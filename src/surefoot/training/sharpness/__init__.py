@@ -6,10 +6,6 @@ from surefoot.training.sharpness._stochastic import StochasticCurvature, stochas
 from surefoot.training.sharpness._tracker import SharpnessTracker
 
 __all__ = [
-    "MiniBatchBias",
-    "SharpnessReading",
-    "SharpnessTracker",
-    "StochasticCurvature",
-    "minibatch_bias",
+    "MiniBatchBias", "SharpnessReading", "SharpnessTracker", "StochasticCurvature", "minibatch_bias",
     "stochastic_curvature",
-]
+]  # fmt: skip

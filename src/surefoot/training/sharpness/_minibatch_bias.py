@@ -76,7 +76,7 @@ def minibatch_bias(
     rtol, failure
         Precision of each measurement, as in `surefoot.spectrum`.
     operator : callable, optional
-        What an optimizer sees of a curvature.
+        Function from a curvature to the operator that is measured, such as an optimizer's view of it.
     rng : int
 
     Returns
@@ -96,8 +96,8 @@ def minibatch_bias(
     >>> from surefoot.training import hessian, minibatch_bias, supervised
     >>> x = torch.tensor([[1.0], [3.0]])
     >>> H = hessian(torch.nn.Linear(1, 1, bias=False), supervised(torch.nn.functional.mse_loss), (x, 0 * x))
-    >>> found = minibatch_bias(H, 1, draws=8)
-    >>> round(found.full.midpoint, 3), sorted({round(each) for each in found.largest})
+    >>> bias = minibatch_bias(H, 1, draws=8)
+    >>> round(bias.full.midpoint, 3), sorted({round(each) for each in bias.largest})
     (10.0, [2, 18])
     """
     settings: dict[str, Any] = {"rtol": rtol, "failure": failure, "which": "largest", "rng": rng}
@@ -105,8 +105,8 @@ def minibatch_bias(
     if whole.largest.midpoint <= 0:
         raise InvalidInput(f"the largest curvature of the data is {whole.largest}: there is nothing to compare with")
     visits = MiniBatches(H.batches, batch_size, rng)
-    found = [spectrum(operator(H.on(batch)), **settings) for batch in islice(visits.endless(), draws)]
-    largest = np.array([one.largest.midpoint for one in found])
+    spectra = [spectrum(operator(H.on(batch)), **settings) for batch in islice(visits.endless(), draws)]
+    largest = np.array([one.largest.midpoint for one in spectra])
     ratios = largest / whole.largest.midpoint
     return MiniBatchBias(
         batch_size=int(visits.size),
@@ -114,5 +114,5 @@ def minibatch_bias(
         largest=tuple(largest.tolist()),
         ratio=float(ratios.mean()),
         standard_error=float(ratios.std(ddof=1)) / math.sqrt(draws),
-        products=whole.products + sum(one.products for one in found),
+        products=whole.products + sum(one.products for one in spectra),
     )

@@ -1,4 +1,4 @@
-"""What one look at the sharpness says."""
+"""One measurement of the sharpness."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class SharpnessReading(Record):
     Parameters
     ----------
     update : int
-        Counted from 0.
+        Number of the reading, from 0.
     value : float
         The largest Ritz value: an *estimate* from below.
     bounds : Bounds
@@ -28,7 +28,7 @@ class SharpnessReading(Record):
     residual : float
         ||A v - value v||: within it of the value there is an eigenvalue, not always the largest.
     products : int
-        What it cost.
+        Number of products that it cost.
     rate : float or None
         The optimizer's rate (first group).
     limit : float or None

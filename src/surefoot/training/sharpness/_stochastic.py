@@ -25,8 +25,8 @@ from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.sandbox import plain_module
 from surefoot.training.optimizers.frozen import Frozen, freeze
 
-# Part of the probability of being wrong that the mini-batches' own upper ends may use; the spread between mini-batches
-# needs the rest. By convention: Lanczos pays for certainty with the logarithm of it, so little is enough.
+# Share of the probability of being wrong for the upper ends of the mini-batches' own eigenvalues; the rest is for their
+# spread. Lanczos needs products as the logarithm of its share, so a small one is enough. By convention.
 LANCZOS = 0.1
 
 
@@ -37,7 +37,7 @@ class StochasticCurvature(Record):
     Parameters
     ----------
     method : str
-        What the optimizer's iteration is; gradient descent without one.
+        Name of the optimizer's iteration; gradient descent without one.
     real_limit : float
         The largest step * curvature that it is stable with.
     batch_size : float
@@ -46,7 +46,7 @@ class StochasticCurvature(Record):
     failure : float
         Probability that an upper bound is wrong, for each of them.
     assumption : str
-        What the bounds assume of the values of single mini-batches.
+        Assumption of the bounds on the values of single mini-batches.
     along : float
         Mean curvature along the step, u'Hu/u'Pu (P the optimizer's preconditioner, 1 without); without bias.
     along_upper : float
@@ -184,11 +184,11 @@ def stochastic_curvature(
     along, largest, products = Moments(), Moments(), 0
     for H in _operators(model, loss, others, count):
         operator = frozen.curvature(H)
-        found = spectrum(
+        spec = spectrum(
             frozen.with_decay(operator), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
         )
-        largest = largest.with_value(found.largest.upper)
-        products += found.products + (rate is None)
+        largest = largest.with_value(spec.largest.upper)
+        products += spec.products + (rate is None)
         along = along.with_value(step.curvature(operator, H))
     return StochasticCurvature(
         method=frozen.method.name,
@@ -215,7 +215,7 @@ def _operators(model: nn.Module, loss: Loss, batches: list[Any], count: Any) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A direction d = P^-1 g, z = P^-1/2 g; and the end of the step -rate d, where the curvature is that on the way."""
+    """The direction d = P^-1 g with z = P^-1/2 g; with a rate, a copy of the model at the end of the step -rate d."""
 
     d: Tensor
     z: Tensor
@@ -224,18 +224,23 @@ class _Step:
     end: CurvatureOperator | None = None
 
     @classmethod
-    def along(cls, gradient: Tensor, frozen: Frozen, on_the_way: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
+    def along(cls, gradient: Tensor, frozen: Frozen, mean_over: tuple[nn.Module, Loss, Any, float] | None) -> "_Step":
         scale = 1.0 if frozen.preconditioner is None else frozen.preconditioner.rsqrt().to(gradient)
         z = scale * gradient
         if not z.any():
             raise InvalidInput("the gradient is 0 at the model's parameters: there is no step to measure along")
-        if on_the_way is None:
+        if mean_over is None:
             return cls(scale * z, z, frozen)
-        model, loss, batch, rate = on_the_way
-        return cls(scale * z, z, frozen, rate, _move(model, loss, batch, -rate * scale * z))
+        model, loss, batch, rate = mean_over
+        end = hessian(copy.deepcopy(model), loss, [batch], check=False)
+        with torch.no_grad():
+            for p, piece in zip(end.parameters, end.block.split(-rate * scale * z), strict=True):
+                p += piece
+        end.release()
+        return cls(scale * z, z, frozen, rate, end)
 
     def curvature(self, operator: Operator, H: CurvatureOperator) -> float:
-        """That of one mini-batch, d'Hd/d'Pd."""
+        """The curvature d'Hd/d'Pd of one mini-batch, at this point or in the mean over the step."""
         space = H.space
         square = space.inner(self.z, self.z)
         if self.end is None:
@@ -246,14 +251,3 @@ class _Step:
         self.end.block.add(change, there, 1.0)
         decay = space.inner(self.frozen.coupled * self.d, self.d)
         return (decay - space.inner(self.d, change) / self.rate) / square
-
-
-def _move(model: nn.Module, loss: Loss, batch: Any, move: Tensor) -> CurvatureOperator:
-    """A copy of the model at the end of the step."""
-    copied = copy.deepcopy(model)
-    there = hessian(copied, loss, [batch], check=False)
-    with torch.no_grad():
-        for p, piece in zip(there.parameters, there.block.split(move), strict=True):
-            p += piece
-    there.release()
-    return there

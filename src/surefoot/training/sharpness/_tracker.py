@@ -21,13 +21,14 @@ from surefoot.training.optimizers.frozen import Frozen, freeze
 from surefoot.training.sharpness._minibatch_bias import MiniBatchBias, minibatch_bias
 from surefoot.training.sharpness._reading import SharpnessReading
 
-# Two products are enough where the residual is this small: a Ritz value is off by its square over the gap.
+# A warm update ends where the residual over the Ritz value is this small: the value is off by the residual's square over
+# the gap, 4e-4 of it where the gap is as large as the value.
 SETTLED = 0.02
-# A residual as large as this belongs to no eigenvector: the old one is lost.
+# A residual over the Ritz value as large as this belongs to no eigenvector: the old one is lost. By convention.
 LOST = 0.5
-# Since its certificate the estimate may change by this factor: then it may have crossed others.
+# Change of the estimate since its certificate after which it may have crossed other eigenvalues. By convention.
 DRIFT = 1.5
-# The share of the second direction in a warm start: a crossing of the first two shows after two products.
+# The share of the second direction in a warm start: a crossing of the first two shows after two products. By convention.
 MIX = 0.1
 # The seeds of certificates, apart from what a caller may have drawn.
 STREAM = 0x7EAC
@@ -51,16 +52,16 @@ class SharpnessTracker:
     model, loss
         As in `hessian`.
     data : batch, list of batches, DataLoader or callable
-        What curvature is measured on: the same data at each update, or a function that returns a batch, asked at each
-        update. A batch given to `update` goes before either. On mini-batches the sharpness is biased up: see `bias`.
+        Data to measure on, the same at each update, or a function that returns a batch, called at each update. A batch
+        given to `update` takes the place of either. On mini-batches the sharpness is biased up: see `bias`.
     optimizer : torch.optim.Optimizer, optional
-        Then the curvature is P^-1/2 (H + w) P^-1/2, and readings have the rate and its limit.
+        Optimizer that sees the curvature, P^-1/2 (H + w) P^-1/2; readings then have the rate and its limit.
     products : int
-        Products of a warm update, at most; with 1 it follows one direction.
+        Largest number of products of a warm update; with 1 it follows one direction.
     cadence : int
         Updates between fresh starts, at first.
     longest : int
-        What the cadence may grow to.
+        Largest number that the cadence may grow to.
     recertify : bool
         If False, fresh starts come only from `certify` (and at the first update); readings say when they are stale.
     rtol, failure : float
@@ -127,7 +128,7 @@ class SharpnessTracker:
         self._certificates = 0
 
     def update(self, batch: Any = None) -> SharpnessReading:
-        """Look at the sharpness where the model is now.
+        """Measure the sharpness where the model is now.
 
         Parameters
         ----------
@@ -144,11 +145,11 @@ class SharpnessTracker:
         SurefootError
             As `hessian`: a loss that is not finite, dropout in train mode.
         """
-        return self._look(batch, fresh=False)
+        return self._measure(batch, fresh=False)
 
     def certify(self, batch: Any = None) -> SharpnessReading:
         """A reading from a fresh start; parameters and errors as `update`."""
-        return self._look(batch, fresh=True)
+        return self._measure(batch, fresh=True)
 
     def bias(self, batch_size: int, draws: int = 8) -> MiniBatchBias:
         """How much sharper mini-batches look than the tracker's data, at this point.
@@ -171,7 +172,7 @@ class SharpnessTracker:
         if self._fixed is None:
             raise InvalidInput("the data is a source of batches; give all the data to compare mini-batches with")
         frozen = None if self.optimizer is None else freeze(self._fixed, self.optimizer)
-        found = minibatch_bias(
+        bias = minibatch_bias(
             self._fixed,
             batch_size,
             draws=draws,
@@ -180,7 +181,7 @@ class SharpnessTracker:
             rng=self.rng,
         )
         self._fixed.release()
-        return found
+        return bias
 
     @property
     def stale(self) -> str:
@@ -189,11 +190,11 @@ class SharpnessTracker:
 
     @property
     def products(self) -> int:
-        """What all readings cost."""
+        """Number of products of all readings."""
         return sum(reading.products for reading in self.history)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: tensors and plain values, for torch.save."""
+        """The state that a resumed run needs: tensors and plain values, for torch.save."""
         return {
             "vectors": None if self._vectors is None else self._vectors.cpu().clone(),
             "anchor": self._anchor,
@@ -221,8 +222,11 @@ class SharpnessTracker:
         self.cadence, self._certificates = int(state["cadence"]), int(state["certificates"])
         self.history = [SharpnessReading.from_dict(reading) for reading in state["history"]]
 
-    def _look(self, batch: Any, *, fresh: bool) -> SharpnessReading:
-        H = self._operator(batch)
+    def _measure(self, batch: Any, *, fresh: bool) -> SharpnessReading:
+        if batch is None and self._fixed is not None:
+            H = self._fixed
+        else:
+            H = self._hessian(self._source() if batch is None and self._source else batch)
         frozen = None if self.optimizer is None else freeze(H, self.optimizer)
         operator = _optimizer_view(H, frozen)
         warm = None if self._vectors is None else self._warm(operator, self._vectors)
@@ -231,31 +235,24 @@ class SharpnessTracker:
         cost = 0 if warm is None else warm.steps
         if warm is None or fresh or (self.recertify and stale):
             value, residual, bounds, more = self._certify(operator, warm)
-            cost, stale, certified = cost + more, "", True
+            cost, stale, certified, top = cost + more, "", True, bounds.upper
         else:
             values, vectors = warm.ritz_pairs(2)
-            self._vectors = _descending(vectors)
+            self._vectors = torch.flip(vectors, (0,))  # the largest first
             value, residual = float(values[-1]), _residual(warm)
             slack = warm.rounding * max(float(np.abs(warm.ritz).max()), warm.scale)
-            bounds, certified = Bounds(value - slack, np.inf, "proved", "proved"), False
+            bounds, certified, top = Bounds(value - slack, np.inf, "proved", "proved"), False, value
+        rate = limit = None
+        if frozen is not None and self.optimizer is not None:
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            limit = frozen.method.real_limit / top if top > 0 else float("inf")
         reading = SharpnessReading(
-            update=len(self.history),
-            value=value,
-            bounds=bounds,
-            certified=certified,
-            stale=stale,
-            residual=residual,
-            products=cost,
-            **self._rates(frozen, bounds.upper if certified else value),
-        )
+            update=len(self.history), value=value, bounds=bounds, certified=certified, stale=stale, residual=residual,
+            products=cost, rate=rate, limit=limit,
+        )  # fmt: skip
         self.history.append(reading)
         H.release()
         return reading
-
-    def _operator(self, batch: Any) -> CurvatureOperator:
-        if batch is None and self._fixed is not None:
-            return self._fixed
-        return self._hessian(self._source() if batch is None and self._source else batch)
 
     def _hessian(self, data: Any) -> CurvatureOperator:
         H = hessian(self.model, self.loss, data, check=not self._checked, **self._settings)
@@ -263,6 +260,7 @@ class SharpnessTracker:
         return H
 
     def _warm(self, operator: Operator, vectors: Tensor) -> Lanczos:
+        """A few steps of Lanczos from the last update's vectors."""
         # two directions in one start need two products to be told apart
         least = min(len(vectors), self.max_products)
         rows: Any = operator.space.asarray(vectors)
@@ -275,6 +273,7 @@ class SharpnessTracker:
                 return run
 
     def _staleness(self, warm: Lanczos | None) -> str:
+        """Why a fresh start is due; empty if it is not."""
         if warm is None or self._anchor is None:
             return ""
         value, residual = float(warm.ritz[-1]), _residual(warm)
@@ -288,7 +287,7 @@ class SharpnessTracker:
         return ""
 
     def _certify(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
-        """A fresh start, and the lesson for the cadence; products without those of the warm run."""
+        """A fresh start, from which the cadence is adapted: value, residual, bounds and the products that it cost."""
         rng = np.random.default_rng([STREAM, self.rng, self._certificates])
         ends = measured_ends(
             operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng
@@ -299,28 +298,14 @@ class SharpnessTracker:
         if warm is not None:
             missed = value - float(warm.ritz[-1]) > self.rtol * abs(value)
             self.cadence = max(1, self.cadence // 2) if missed else min(2 * self.cadence, self.longest)
-        self._vectors = _descending(vectors)
+        self._vectors = torch.flip(vectors, (0,))
         self._anchor, self._since = value, 0
         return value, _residual(ends.lanczos), ends.largest, ends.products
 
-    def _rates(self, frozen: Frozen | None, top: float) -> dict[str, float | None]:
-        if frozen is None or self.optimizer is None:
-            return {"rate": None, "limit": None}
-        limit = frozen.method.real_limit / top if top > 0 else float("inf")
-        return {"rate": float(self.optimizer.param_groups[0]["lr"]), "limit": limit}
-
 
 def _optimizer_view(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
-    """What the optimizer sees; decoupled decay counts as the curvature that gives the largest step exactly."""
-    if frozen is None:
-        return H
-    operator = frozen.curvature(H)
-    return frozen.with_decay(operator)
-
-
-def _descending(vectors: Any) -> Tensor:
-    """Rows of ascending Ritz values from the largest down."""
-    return torch.flip(vectors, (0,))
+    """The curvature as the optimizer sees it; decoupled decay counts as the curvature that gives the exact limit."""
+    return H if frozen is None else frozen.with_decay(frozen.curvature(H))
 
 
 def _residual(run: Lanczos) -> float:

@@ -17,8 +17,8 @@ from surefoot.training.model.parameters import Block, select
 from surefoot.training.model.sandbox import isolate, plain_module, refuse_dropout
 from surefoot.training.model.trees import on_device
 
-# Relative difference of two ways to the same gradient that is rounding, in units of the parameters' precision: sums
-# over thousands of samples in another order.
+# Largest difference between two computations of one gradient that counts as rounding, in units of the parameters'
+# precision: sums over thousands of samples in another order.
 ROUNDING = 1e3
 
 
@@ -37,21 +37,21 @@ class DescentMap:
         self.model = model
         self.block: Block = select(model)
         self.clip = clip
-        self._whole = LossModule(model, loss)
-        device = self.block.tensors[0].device
-        self._items = [on_device(item, device) for item in data.items]
+        self._loss = LossModule(model, loss)
+        self._items = [on_device(item, self.block.device) for item in data.items]
         self._shares = data.shares
-        self.together = self._works_together()
+        self.batched = self._can_batch()
 
     @property
     def start(self) -> Array:
         """The model's parameters now, shape (d,)."""
-        return self.block.joined([p.detach() for p in self.block.tensors]).numpy()
+        return self.block.joined(self.block.tensors).numpy()
 
     def __call__(self, x: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.float64]:
         """One step for each column: x of shape (d, p), rate (p,)."""
         _, gradient = self.evaluate(x)
         if self.clip is not None:
+            # a norm of 0 would be 0/0; at 1e-300 the factor is 1
             gradient = gradient * np.minimum(1.0, self.clip / np.maximum(np.linalg.norm(gradient, axis=0), 1e-300))
         return x - rate * gradient
 
@@ -65,14 +65,12 @@ class DescentMap:
         InvalidInput
             If its shape is not (d, p).
         """
-        columns = self._columns(x)
         with isolate(self.model):
-            values = self._values(columns)
-            (gradients,) = torch.autograd.grad(values.sum(), columns)
+            _, values, gradients = self._gradients(x)
         return _array(values), _array(gradients).T
 
     def derivatives(self, x: NDArray[np.float64], rate: NDArray[np.float64]) -> tuple[Array, Array]:
-        """What the step does to a displacement of x, I - rate H, shape (d, d, p), and of the rate, -g, shape (d, p).
+        """The derivatives of a step by x, I - rate H, shape (d, d, p), and by the rate, -g, shape (d, p).
 
         By double backward, exact to rounding; used by `surefoot.dynamics` instead of differences.
 
@@ -85,58 +83,51 @@ class DescentMap:
         """
         if self.clip is not None:
             raise InvalidInput("a clipped gradient has kinks; its derivatives are not given")
-        columns = self._columns(x)
         with isolate(self.model):
-            values = self._values(columns)
-            (gradients,) = torch.autograd.grad(values.sum(), columns, create_graph=True)
+            points, _, gradients = self._gradients(x, create_graph=True)
             rows = [
-                torch.autograd.grad(gradients[:, i].sum(), columns, retain_graph=True)[0]
-                for i in range(columns.shape[1])
+                torch.autograd.grad(gradients[:, i].sum(), points, retain_graph=True)[0] for i in range(points.shape[1])
             ]
         hessians = np.stack([_array(row).T for row in rows])
         return np.eye(len(rows))[:, :, None] - rate * hessians, -_array(gradients).T
 
     def product(self, x: Array, v: Array) -> Array:
         """The Hessian at one point x, shape (d,), times v."""
-        columns = self._columns(x[:, None])
         with isolate(self.model):
-            (gradient,) = torch.autograd.grad(self._values(columns).sum(), columns, create_graph=True)
-            weights = torch.as_tensor(v, dtype=columns.dtype, device=columns.device)[None]
-            (product,) = torch.autograd.grad(gradient, columns, weights)
+            points, _, gradient = self._gradients(x[:, None], create_graph=True)
+            weights = torch.as_tensor(v, dtype=points.dtype, device=points.device)[None]
+            (product,) = torch.autograd.grad(gradient, points, weights)
         return _array(product)[0]
 
-    def _columns(self, x: NDArray[np.float64]) -> Tensor:
-        """Parameter vectors as rows of a leaf, shape (p, d)."""
+    def _gradients(self, x: NDArray[np.float64], *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """The columns of x as rows of a leaf, shape (p, d); the losses and the gradients there."""
         if np.iscomplexobj(x):
             raise InvalidType("a model's parameters are real numbers")
         if x.ndim != 2 or x.shape[0] != self.block.size:
             raise InvalidInput(f"x must have shape ({self.block.size}, p), one state per rate; got {x.shape}")
         first = self.block.tensors[0]
-        rows = torch.tensor(np.ascontiguousarray(x.T), dtype=first.dtype, device=first.device)
-        return rows.requires_grad_()
-
-    def _values(self, columns: Tensor) -> Tensor:
-        """The loss at each row."""
-        if self.together and len(columns) > 1:
-            return vmap(self._value)(columns)
-        return torch.stack([self._value(row) for row in columns])
+        # a copy: the caller's array may be read-only
+        points = torch.tensor(np.ascontiguousarray(x.T), dtype=first.dtype, device=first.device).requires_grad_()
+        if self.batched and len(points) > 1:
+            values = vmap(self._value)(points)
+        else:
+            values = torch.stack([self._value(row) for row in points])
+        (gradients,) = torch.autograd.grad(values.sum(), points, create_graph=create_graph)
+        return points, values, gradients
 
     def _value(self, vector: Tensor) -> Tensor:
-        named = self._by_name(vector)
+        pieces = zip(self.block.names, self.block.split(vector), strict=True)
+        named = {f"model.{name}": piece for name, piece in pieces}
         total = torch.zeros((), dtype=vector.dtype, device=vector.device)
         for item, share in zip(self._items, self._shares, strict=True):
             with locate("on the data"):
-                total = total + share * functional_call(self._whole, named, (item,))
+                total = total + share * functional_call(self._loss, named, (item,))
         return total
 
-    def _by_name(self, vector: Tensor) -> dict[str, Tensor]:
-        pieces = vector.split([p.numel() for p in self.block.tensors])
-        shaped = (piece.view(p.shape) for piece, p in zip(pieces, self.block.tensors, strict=True))
-        return {f"model.{name}": piece for name, piece in zip(self.block.names, shaped, strict=True)}
-
-    def _works_together(self) -> bool:
-        """Whether torch can evaluate several parameter vectors in one pass, with the same outcome."""
-        pair = torch.stack([self._vector(), self._vector()]).requires_grad_()
+    def _can_batch(self) -> bool:
+        """Whether torch can evaluate several parameter vectors in one pass, with the same result."""
+        vector = torch.cat([p.detach().reshape(-1) for p in self.block.tensors])
+        pair = torch.stack([vector, vector]).requires_grad_()
         with isolate(self.model):
             value = self._value(pair[0])
             if not bool(torch.isfinite(value)):
@@ -148,9 +139,6 @@ class DescentMap:
                 return False
         slack = ROUNDING * self.block.precision * max(1.0, float(alone.abs().max()))
         return bool((both - alone[0]).abs().max() <= slack)
-
-    def _vector(self) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in self.block.tensors])
 
     def __repr__(self) -> str:
         return f"DescentMap({type(self.model).__name__}, {self.block.size} parameters)"
@@ -210,7 +198,6 @@ def as_map(model: nn.Module, loss: Loss, data: Any, *, clip: Positive | None = N
     [1 2]
     """
     refuse_criterion(loss)
-    plain = plain_module(model)
-    select(plain)
-    refuse_dropout(plain)
-    return DescentMap(plain, loss, gather(data, loss), clip)
+    model = plain_module(model)
+    refuse_dropout(model)
+    return DescentMap(model, loss, gather(data, loss), clip)

@@ -1,4 +1,4 @@
-"""Training problems that come with the package."""
+"""The built-in problem `digits`: a small network on images of handwritten digits."""
 
 import torch
 from torch import Tensor, nn

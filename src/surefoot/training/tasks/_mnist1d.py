@@ -62,7 +62,7 @@ def signals(samples: int, seed: int) -> tuple[Reals, NDArray[np.int64]]:
 
 
 def _place(classes: NDArray[np.int64], rng: np.random.Generator) -> tuple[Reals, NDArray[np.bool_]]:
-    """Each template somewhere in 72 points, and where it is."""
+    """Each sample's template, padded, stretched, scaled and shifted within 72 points, and a mask of where it lies."""
     templates = TEMPLATES - TEMPLATES.mean(axis=1, keepdims=True)
     templates = templates / templates.std(axis=1, keepdims=True)
     templates = (templates - templates[:, :1]) / 6  # starts at 0

@@ -14,12 +14,13 @@ from surefoot.training.residual.blocks import Blocks
 from surefoot.training.tasks._digits import digits
 from surefoot.training.tasks._task import Task
 
-# Depths at which the signal grows visibly and the float32 range still holds it, 2^(depth/2).
+# Depths at which the signal grows visibly and float32, up to 2^128, still holds its growth of 2^(depth/2).
 DEPTHS = (4, 256)
+# The default: the signal grows 256-fold. By convention.
 DEPTH = 16
 # The images' 64 pixels: the first block needs no layer before it.
 WIDTH = 64
-# Images on which curvature is measured: some seconds at depth 16.
+# Images on which curvature is measured: some seconds at depth 16. By convention.
 CURVATURE_SAMPLES = 256
 
 
@@ -37,8 +38,8 @@ class ResidualTask(Task):
     Examples
     --------
     >>> from surefoot.training import resnet_mlp_task
-    >>> found = resnet_mlp_task(depth=4).details()[0]  # the task is a `ResidualTask`
-    >>> [block.name for block in found.blocks]
+    >>> stability = resnet_mlp_task(depth=4).details()[0]  # the task is a `ResidualTask`
+    >>> [block.name for block in stability.blocks]
     ['blocks.0', 'blocks.1', 'blocks.2', 'blocks.3']
     """
 

@@ -1,6 +1,7 @@
 """Built-in problems on signals, text and rows: a convolutional, an attention and a recurrent network."""
 
 from collections import Counter
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -62,15 +63,8 @@ def char_transformer_task(rng: int = 0) -> Task:
     windows = text[starts + torch.arange(CONTEXT + 1)]
     data = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
     loss = supervised(nn.functional.cross_entropy)
-    return Task(
-        lambda: CharTransformer(characters),
-        loss,
-        data,
-        name="char-transformer",
-        batch_size=8,
-        curvature_samples=16,
-        rng=rng,
-    )
+    model = partial(CharTransformer, characters)
+    return Task(model, loss, data, name="char-transformer", batch_size=8, curvature_samples=16, rng=rng)
 
 
 def digits_rnn_task(rng: int = 0) -> Task:
@@ -113,7 +107,7 @@ def _convolutional() -> nn.Module:
 
 
 def _encode_text() -> tuple[Tensor, int]:
-    """The text as numbers, and how many different ones there are."""
+    """The text as numbers, and the number of different characters."""
     from pydoc_data import topics
 
     pages: dict[str, str] = topics.topics
@@ -145,7 +139,7 @@ class CharTransformer(nn.Module):
 
 
 class RowReader(nn.Module):
-    """An LSTM over the rows of an image; what it holds at the end decides."""
+    """An LSTM over the rows of an image, and a linear layer on its last output."""
 
     def __init__(self) -> None:
         super().__init__()

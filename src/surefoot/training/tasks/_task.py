@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,22 +22,22 @@ from surefoot.training.model.batches import gather
 from surefoot.training.model.loss import Loss, refuse_criterion
 from surefoot.training.model.minibatches import MiniBatches
 from surefoot.training.model.output_variation import COLLAPSED, OutputVariation
-from surefoot.training.model.sandbox import plain_module, random_modules, threads_for
+from surefoot.training.model.sandbox import copy_without_dropout, plain_module, random_modules, threads_for
 from surefoot.training.noise import gradient_noise
 from surefoot.training.noise.measure import GROUPS
-from surefoot.training.optimizers.frozen import Frozen, freeze
+from surefoot.training.optimizers.frozen import freeze
 
 OptimizerFactory = Callable[[Any, float], Optimizer]
 
 # Any rate: the curvature that a candidate sees does not depend on it.
 SOME_RATE = 1e-3
-# The second moment is averaged over one pass through the data, or so many mini-batches of it.
+# Adam's second moment is averaged over one pass through the data, or over this many mini-batches of a long one: enough
+# to reach every coordinate, and a fifth of the 1000 that its own average remembers. By convention.
 PROBING_BATCHES = 200
-
-# A feature this much larger than the others makes a direction this much squared sharper, which every step pays for.
+# A feature with this many times the spread of the others makes one direction sharper by the square of it, 900 here, and
+# the largest stable step smaller by as much. By convention.
 UNEVEN = 30.0
-
-# What a task is tried with if it says nothing: by convention the four that torch's users take first.
+# The optimizers of a task that names none: the four that torch's users take first. By convention.
 OPTIMIZERS: dict[str, OptimizerFactory] = {
     "SGD": lambda parameters, rate: SGD(parameters, lr=rate),
     "SGD momentum 0.9": lambda parameters, rate: SGD(parameters, lr=rate, momentum=0.9),
@@ -113,8 +113,10 @@ class Task:
     (21, True)
     """
 
-    # what the command calls it: see surefoot.targets.KINDS
+    # its kind for the command: see surefoot.targets.KINDS
     kind = "network"
+    # a network's curvature changes along the way
+    constant_curvature = False
 
     def __init__(
         self,
@@ -129,10 +131,10 @@ class Task:
         rng: int = 0,
     ) -> None:
         refuse_criterion(loss)
-        self.model = _check_trainable(_start(model, rng))
+        self.model = _make(model, rng)
         self.loss = loss
         self.batches = gather(data, loss)
-        self._name = name or type(self.model).__name__
+        self.name = name or type(self.model).__name__
         self.optimizers = dict(OPTIMIZERS if optimizers is None else optimizers)
         self.seed = rng
         self.visits = MiniBatches(self.batches, batch_size, rng)
@@ -141,17 +143,7 @@ class Task:
         self._candidates: tuple[Candidate, ...] | None = None
         self._operators: dict[str, Operator] = {}
         self._initial: float | None = None
-        self._as_constant = math.inf
-
-    @property
-    def name(self) -> str:
-        """What the task is called."""
-        return self._name
-
-    @property
-    def constant_curvature(self) -> bool:
-        """False: a network's curvature changes along the way."""
-        return False
+        self._collapsed_loss = math.inf
 
     def global_curvature(self) -> Spectrum | None:
         """None: nothing is known of a network's curvature everywhere."""
@@ -162,7 +154,7 @@ class Task:
         return None
 
     def describe(self) -> dict[str, str]:
-        """Facts for a reader."""
+        """Facts about the task, for a report."""
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         frozen = sum(p.numel() for p in self.model.parameters()) - sum(p.numel() for p in trainable)
         facts = {
@@ -196,7 +188,7 @@ class Task:
     def first_candidate(self) -> Candidate:
         """The optimizer to try before any curvature is measured: AdamW, or the first of the task's own."""
         label = "AdamW" if "AdamW" in self.optimizers else next(iter(self.optimizers))
-        # a trial asks for `make` alone
+        # the method is a placeholder: a trial reads `make` alone
         return Candidate(label, GradientDescent(), "not measured yet", self.optimizers[label])
 
     def operator(self, candidate: Candidate) -> Operator:
@@ -230,14 +222,18 @@ class Task:
         InvalidInput
             If steps is not positive.
         """
-        model = copy.deepcopy(self.model)
-        optimizer = candidate.make([p for p in model.parameters() if p.requires_grad], step)
+        model, optimizer = self.fresh(candidate.make, step)
         with threads_for(self.curvature().memory_per_sample * self.visits.size, self.curvature().block.size):
             variation = OutputVariation(model)
             losses = run(model, self.loss, optimizer, self.visits.endless(), steps, self.batches, self.seed, variation)
         if variation.ratio(*variation.read()) < COLLAPSED and math.isfinite(losses[-1]):
-            self._as_constant = min(self._as_constant, losses[-1])
+            self._collapsed_loss = min(self._collapsed_loss, losses[-1])
         return losses
+
+    def fresh(self, make: OptimizerFactory, rate: float) -> tuple[nn.Module, Optimizer]:
+        """A copy of the model at its start, and a new optimizer of its trainable parameters."""
+        model = copy.deepcopy(self.model)
+        return model, make([p for p in model.parameters() if p.requires_grad], rate)
 
     def initial_loss(self) -> float:
         """The loss at the start, on all the data."""
@@ -253,20 +249,17 @@ class Task:
         """
         known = getattr(self.loss, "constant_loss", None)
         loss = None if known is None else known(list(self.batches.items))
-        return self._as_constant if loss is None and math.isfinite(self._as_constant) else loss
+        return self._collapsed_loss if loss is None and math.isfinite(self._collapsed_loss) else loss
 
     def curvature(self) -> CurvatureOperator:
         """The Hessian at the start, dropout off."""
         if self._curvature is None:
-            model = copy.deepcopy(self.model)
-            for module in random_modules(model).values():
-                module.eval()
             data = list(self._curvature_data.items)
-            self._curvature = hessian(model, self.loss, data)
+            self._curvature = hessian(copy_without_dropout(self.model), self.loss, data)
         return self._curvature
 
     def _noise_scale(self) -> str:
-        """In words, at the start with dropout off; one or two gradients of the data. Empty where it cannot be had."""
+        """The gradient noise scale in words, at the start with dropout off; empty where it cannot be measured."""
         try:
             noise = gradient_noise(self.curvature().model, self.loss, self.batches, groups=GROUPS, rng=self.seed)
         except SurefootError:
@@ -278,25 +271,24 @@ class Task:
 
     def _candidate(self, label: str, make: OptimizerFactory) -> Candidate:
         curvature = self.curvature()
+        # an adaptive optimizer is probed with the mini-batches that it would meet in one pass
+        batches = islice(self.visits.endless(), min(self.visits.per_pass, PROBING_BATCHES))
         optimizer = make(list(curvature.parameters), SOME_RATE)
-        frozen = freeze(curvature, optimizer, self._gradients(curvature))
-        operator, note = frozen.curvature(curvature), frozen.note
+        frozen = freeze(curvature, optimizer, curvature.batch_gradients(batches))
+        notes = [frozen.note] if frozen.note else []
         if frozen.decays[1]:
-            operator, note = _with_decay(operator, frozen)
-        self._operators[label] = operator
-        return Candidate(label, frozen.method, note, make)
-
-    def _gradients(self, curvature: CurvatureOperator) -> Iterator[Sequence[Tensor | None]]:
-        """Mini-batch gradients at the start, as an optimizer would meet them in one pass."""
-        visited = min(self.visits.per_pass, PROBING_BATCHES)
-        return curvature.batch_gradients(islice(self.visits.endless(), visited))
+            decay = frozen.decoupled if isinstance(frozen.decoupled, float) else float(frozen.decoupled.max())
+            counted = decay * frozen.method.real_limit / 2
+            notes.append(f"decoupled decay {decay:g} counted as curvature {counted:.3g}")
+        self._operators[label] = frozen.with_decay(frozen.curvature(curvature))
+        return Candidate(label, frozen.method, "; ".join(notes), make)
 
     def __repr__(self) -> str:
-        return f"Task({self._name!r})"
+        return f"Task({self.name!r})"
 
 
 def _uneven(batch: Any) -> str:
-    """Which feature of a table varies far more than the others do; empty where none does, or there is no table."""
+    """A remark on the feature of a table that varies far more than the others; empty without one, or a table."""
     rows = batch[0] if isinstance(batch, tuple | list) and batch else batch
     if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.is_floating_point() or len(rows) < 2:
         return ""
@@ -310,30 +302,19 @@ def _uneven(batch: Any) -> str:
     return f"feature {most} varies {ratio:.3g} x as much as the middle one: divide each by its standard deviation"
 
 
-def _start(model: Any, seed: int) -> nn.Module:
+def _make(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
+    """The model at its start, a copy of the caller's or made under the seed; an error if it has nothing to train."""
     if isinstance(model, nn.Module):
-        return copy.deepcopy(plain_module(model))
-    if not callable(model):
-        raise InvalidType(f"model must be a torch.nn.Module or a function that makes one; got {type(model).__name__}")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        made = model()
+        made = copy.deepcopy(plain_module(model))
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made: Any = model()
     if not isinstance(made, nn.Module):
         raise InvalidType(f"the model's factory must return a torch.nn.Module; got a {type(made).__name__}")
-    return made
-
-
-def _check_trainable(model: nn.Module) -> nn.Module:
-    if not any(p.requires_grad for p in model.parameters()):
+    if not any(p.requires_grad for p in made.parameters()):
         raise InvalidInput(
-            f"{type(model).__name__} has no parameter that requires gradients: nothing to train; unfreeze one, or pass "
+            f"{type(made).__name__} has no parameter that requires gradients: nothing to train; unfreeze one, or pass "
             "the model that holds them"
         )
-    return model
-
-
-def _with_decay(curvature: Operator, frozen: Frozen) -> tuple[Operator, str]:
-    stretch, weights = frozen.method.real_limit / 2, frozen.decoupled
-    most = weights if isinstance(weights, float) else float(weights.max())
-    notes = [frozen.note, f"decoupled decay {most:g} counted as curvature {most * stretch:.3g}"]
-    return frozen.with_decay(curvature), "; ".join(note for note in notes if note)
+    return made

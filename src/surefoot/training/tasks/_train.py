@@ -1,6 +1,5 @@
-"""A training task under a pilot, from its start, told in full."""
+"""A training task run by a pilot from its start, with everything that happened."""
 
-import copy
 import math
 import os
 from collections.abc import Mapping
@@ -23,11 +22,12 @@ from surefoot.training.model.trees import on_device
 from surefoot.training.pilot import Pilot
 from surefoot.training.tasks._task import SOME_RATE, Task
 
-# What a person types for the optimizers that a task has by default.
+# Short names, to type, for the optimizers that a task has by default.
 SHORT = {"adamw": "AdamW", "sgd": "SGD", "momentum": "SGD momentum 0.9", "nesterov": "SGD Nesterov 0.9"}
-# Rows of the table in print.
+# Rows of the printed table: half a screen. By convention.
 ROWS = 12
-# A run is lost when it ends so many times above its start.
+# A run that ends above its start by this factor has diverged; below it the noise of mini-batches may be all. By
+# convention.
 LOST = 2.0
 
 
@@ -66,9 +66,13 @@ class TrainingRun(Record):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What happened on the way, an event a line."""
-        said = [_line(moment) for moment in self.moments if moment.event]
-        return tuple([*said, self.stopped] if self.stopped else said)
+        """The events of the run, and the reason if it was stopped; a line each."""
+        events = (
+            moment.event if moment.event.startswith("step ") else f"step {moment.step}: {moment.event}"
+            for moment in self.moments
+            if moment.event
+        )
+        return (*events, self.stopped) if self.stopped else tuple(events)
 
     def __str__(self) -> str:
         rows = [("step", "loss", "rate", "limit", "")]
@@ -134,17 +138,12 @@ def train(
     True
     """
     label = choose_optimizer(task, optimizer)
-    model = copy.deepcopy(task.model)
-    made = task.optimizers[label]([p for p in model.parameters() if p.requires_grad], SOME_RATE)
+    model, made = task.fresh(task.optimizers[label], SOME_RATE)
     pilot = Pilot(model, made, rule=rule, total_steps=steps)
     device = next(model.parameters()).device
     clock, stopped = Clock(), ""
-    parameters = sum(p.numel() for p in model.parameters())
-    with (
-        keep_random_state(),
-        threads_for(0.0, parameters),
-        nullcontext() if log is None else _log(pilot, log) as writer,
-    ):
+    threads = threads_for(0.0, sum(p.numel() for p in model.parameters()))
+    with keep_random_state(), threads, nullcontext() if log is None else _open_log(pilot, log) as writer:
         torch.manual_seed(task.seed)
         for done, batch in zip(range(1, steps + 1), task.visits.endless(), strict=False):
             batch = on_device(batch, device)
@@ -186,7 +185,7 @@ def choose_optimizer(task: Task, name: str | None) -> str:
     raise InvalidInput(f"{task.name} has no optimizer {name!r}; choose one of {', '.join(known)}")
 
 
-def _log(pilot: Pilot, where: str | os.PathLike[str]) -> RunLog:
+def _open_log(pilot: Pilot, where: str | os.PathLike[str]) -> RunLog:
     path = as_path(where)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return RunLog(pilot, jsonl=path)
@@ -201,10 +200,6 @@ def _ending(initial: float, final: float, constant: float | None, stopped: str) 
     if final >= initial or (constant is not None and final >= constant):
         return Ending.NO_PROGRESS
     return Ending.GOOD
-
-
-def _line(moment: Moment) -> str:
-    return moment.event if moment.event.startswith("step ") else f"step {moment.step}: {moment.event}"
 
 
 def _row(moment: Moment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A network whose width is the question."""
+"""The built-in problem `wide-mlp`: how the rate must change with a network's width."""
 
 from torch import Tensor, nn
 

@@ -1,6 +1,5 @@
 """A model's loss over its data as a problem of one vector, so that every rule and driver can be put to it."""
 
-import copy
 from typing import Any
 
 from torch import nn
@@ -11,7 +10,7 @@ from surefoot.operators import Array, LinearMap, Operator
 from surefoot.problems import Problem
 from surefoot.spectra import Spectrum
 from surefoot.training.model.loss import Loss
-from surefoot.training.model.sandbox import random_modules
+from surefoot.training.model.sandbox import copy_without_dropout
 from surefoot.training.tasks._as_map import DescentMap, as_map
 from surefoot.training.tasks._task import Task
 
@@ -23,45 +22,44 @@ class ModelProblem(Problem):
 
     Parameters
     ----------
-    map_ : DescentMap
-        Evaluates it.
+    descent : DescentMap
+        Evaluates the loss and its derivatives.
     name : str
     """
 
-    def __init__(self, map_: DescentMap, name: str) -> None:
-        self._map = map_
-        self._name = name
+    def __init__(self, descent: DescentMap, name: str) -> None:
+        self._descent, self._name = descent, name
 
     @property
     def name(self) -> str:
-        """As given, with the number of unknowns."""
+        """The given name, with the number of unknowns."""
         return f"{self._name}, full batch, {self.size} unknowns"
 
     @property
     def size(self) -> int:
         """Number of trainable scalars."""
-        return self._map.block.size
+        return self._descent.block.size
 
     def start(self) -> Array:
         """The model's parameters now."""
-        return self._map.start
+        return self._descent.start
 
     def value(self, x: Array) -> float:
-        """The loss."""
+        """The loss at x."""
         return self.value_and_gradient(x)[0]
 
     def gradient(self, x: Array) -> Array:
-        """Its gradient."""
+        """The loss's gradient at x."""
         return self.value_and_gradient(x)[1]
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
-        """Both, from one pass through the model."""
-        values, gradients = self._map.evaluate(self.checked(x)[:, None])
+        """Loss and gradient, from one pass through the model."""
+        values, gradients = self._descent.evaluate(self.checked(x)[:, None])
         return float(values[0]), gradients[:, 0]
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at x times v, by double backward."""
-        return self._map.product(self.checked(x), self.checked(v, "v"))
+        return self._descent.product(self.checked(x), self.checked(v, "v"))
 
     def hessian(self, x: Array) -> Operator:
         """The Hessian at x as an operator, its products in the model's precision."""
@@ -71,7 +69,7 @@ class ModelProblem(Problem):
             lambda v: self.hessian_product(x, v),
             symmetric=True,
             kind="curvature",
-            precision=self._map.block.precision,
+            precision=self._descent.block.precision,
             scope="local",
         )
 
@@ -132,9 +130,6 @@ def full_batch(task: Task, samples: int | None = None) -> ModelProblem:
     samples : int, optional
         Number of samples; default all.
     """
-    model = copy.deepcopy(task.model)
-    for module in random_modules(model).values():
-        module.eval()
     batches = task.visits.subset(samples)
     name = f"{task.name}, {sum(batches.counts):,.0f} samples"
-    return ModelProblem(DescentMap(model, task.loss, batches), name)
+    return ModelProblem(DescentMap(copy_without_dropout(task.model), task.loss, batches), name)

@@ -1,10 +1,8 @@
-"""What can be measured of a task by name: its rate by a range test, its gradient noise, its parameter groups."""
+"""Measurements of a task by name: its rate by a range test, its gradient noise, its parameter groups."""
 
-import copy
+from itertools import islice
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
 from surefoot.noise import GradientNoise
 from surefoot.training.groups import GroupAdvice, suggest_groups
@@ -38,7 +36,7 @@ def range_of(
     InvalidInput
         If the task has no such optimizer, or as `range_test`.
     """
-    model, made = _make(task, optimizer, SOME_RATE)
+    model, made = task.fresh(task.optimizers[choose_optimizer(task, optimizer)], SOME_RATE)
     return range_test(model, task.loss, task.visits.endless(), made, total_steps=total_steps, steps=steps, rng=rng)
 
 
@@ -65,20 +63,13 @@ def suggest_groups_of(task: Task, optimizer: str | None = None, *, rate: float, 
     InvalidInput
         If the task has no such optimizer, or as `suggest_groups`.
     """
-    model, made = _make(task, optimizer, rate)
-    batches = [batch for batch, _ in zip(task.visits.endless(), range(task.visits.per_pass), strict=False)]
+    model, made = task.fresh(task.optimizers[choose_optimizer(task, optimizer)], rate)
+    batches = list(islice(task.visits.endless(), task.visits.per_pass))
     return suggest_groups(model, task.loss, batches, made, rng=rng)
 
 
-def _make(task: Task, optimizer: str | None, rate: float) -> tuple[nn.Module, Optimizer]:
-    """A copy of the model and a fresh optimizer for it."""
-    model = copy.deepcopy(task.model)
-    label = choose_optimizer(task, optimizer)
-    return model, task.optimizers[label]([p for p in model.parameters() if p.requires_grad], rate)
-
-
 def device_in_words() -> str:
-    """What PyTorch runs on here, for a person."""
+    """The device that PyTorch runs on here, in words."""
     if torch.cuda.is_available():
         return f"PyTorch on {torch.cuda.get_device_name()}, {torch.cuda.device_count()} of them"
     return f"PyTorch on the CPU, {torch.get_num_threads()} threads"

@@ -15,7 +15,8 @@ STARTS = ((-1.01, -0.26), (-0.41, -1.56), (0.41, 0.05), (-0.27, -0.31), (0.63, -
 # Three steps and this ridge: with them the map doubles and becomes chaotic as the rate grows (docs/orbit.md).
 STEPS = 3
 RIDGE = 0.01
-# A rate well below the stability limit, and moves at it that come close enough for Newton's method.
+# A rate well below the stability limit, steps at it that come close enough for Newton's method, and Newton steps, which
+# double the digits, to rounding.
 EASY_RATE, MOVES, NEWTON_STEPS = 1.0, 100, 6
 
 

@@ -2,6 +2,4 @@
 
 from surefoot.training.width._predict import predict_network
 
-__all__ = [
-    "predict_network",
-]
+__all__ = ["predict_network"]

@@ -1,4 +1,4 @@
-"""Whether a layer's weights look as drawn: independently, with mean zero."""
+"""A test whether a layer's weights are independent with mean zero, as at initialisation."""
 
 import math
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from surefoot.spectra import Bounds, MarchenkoPastur, norm_squared
 from surefoot.training.width._layers import abstention
 
-# Standard deviations away from what independent entries give: of the mean, and of the largest singular value, whose law
-# (Tracy-Widom) has a heavier tail and is that of large matrices. Five of the one are passed by chance once in 2e6, six
-# of the other once in 1e5.
+# Distance from the values of independent entries that refuses a layer, in standard deviations: of the mean, and of the
+# largest singular value, whose law (Tracy-Widom) has a heavier tail. By chance five of the first are exceeded once in
+# 2e6, six of the second once in 1e5.
 MEAN_APART, EDGE_APART = 5.0, 6.0
 # Relative width of the interval of the largest singular value: below its own fluctuation at the widths that count.
 NORM_RTOL = 0.01

@@ -1,4 +1,4 @@
-"""Which layers a network applies, and whether one after the other: seen in a forward pass, not guessed."""
+"""The layers that a network applies, and whether one after the other, as seen in a forward pass."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,13 +12,13 @@ from surefoot.errors import InvalidInput
 
 Kinds = Sequence[type[nn.Module]]
 
-# Relative to the largest entry: what a product of float32 computed a second time, in other blocks, may differ by.
+# Difference, relative to the largest entry, of a float32 product computed a second time with its sums in another order.
 ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A layer at its turn.
+    """A layer in the order of application.
 
     Parameters
     ----------
@@ -39,11 +39,6 @@ def is_known(module: nn.Module, kinds: Kinds) -> bool:
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
-def unknown_modules(model: nn.Module, kinds: Kinds) -> list[tuple[str, nn.Module]]:
-    """Names and modules of those that are of none of the kinds, the model among them."""
-    return [(name, module) for name, module in model.named_modules() if not is_known(module, kinds)]
-
-
 def layers_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[Applied]:
     """The layers of the given kinds in the order in which the model applies them, each to what the last returned.
 
@@ -58,22 +53,22 @@ def layers_in_sequence(model: nn.Module, inputs: Tensor, kinds: Kinds) -> list[A
     kinds : sequence of types
         Types of the layers; whatever else the model has only holds them.
     """
-    watch = _Watch()
+    record = _Record()
     layers = [(name, module) for name, module in model.named_modules() if is_known(module, kinds)]
     with ExitStack() as hooks, torch.no_grad():
         for name, layer in layers:
-            hooks.enter_context(layer.register_forward_pre_hook(watch.before(name)))
-            hooks.enter_context(layer.register_forward_hook(watch.after))
+            hooks.enter_context(layer.register_forward_pre_hook(record.before(name)))
+            hooks.enter_context(layer.register_forward_hook(record.after))
         output = model(inputs)
-    if watch.applied and not _same(output, watch.output, reshaped=True):
+    if record.applied and not _same(output, record.output, reshaped=True):
         why = "is the last layer, but the model returns something else: a residual sum or another function follows"
-        raise abstention(watch.applied[-1].name, watch.applied[-1].layer, why)
-    return watch.applied
+        raise abstention(record.applied[-1].name, record.applied[-1].layer, why)
+    return record.applied
 
 
 @dataclass(slots=True)
-class _Watch:
-    """Layers as they are applied, and what the last one returned."""
+class _Record:
+    """The layers applied so far, and the output of the last one."""
 
     applied: list[Applied] = field(default_factory=list[Applied])
     weighted: bool = False
@@ -81,7 +76,7 @@ class _Watch:
     output: Any = None
 
     def before(self, name: str) -> Callable[[nn.Module, Any], None]:
-        def look(layer: nn.Module, arguments: Any) -> None:
+        def hook(layer: nn.Module, arguments: Any) -> None:
             if any(layer is past.layer for past in self.applied) and _has_weights(layer):
                 raise abstention(name, layer, "is applied more than once: tied weights")
             x = arguments[0] if len(arguments) == 1 else None
@@ -93,21 +88,21 @@ class _Watch:
                 raise abstention(name, layer, why)
             first = not self.weighted and _has_weights(layer)
             self.weighted = self.weighted or first
-            # layers may work in place
+            # copies: layers may work in place
             self.given = x.clone()
             self.applied.append(Applied(name, layer, x.clone() if first else None))
 
-        return look
+        return hook
 
     def after(self, layer: nn.Module, _: Any, output: Any) -> None:
-        # not what the layer computes from its input: a hook, or a forward of its own
+        # compared with the class's own forward: a hook on the layer may change what it returns
         if not _same(output, type(layer).forward(layer, self.given)):
             raise abstention(self.applied[-1].name, layer, "does not return what such a layer does: a hook changes it")
         self.output = output.clone()
 
 
 def abstention(name: str, part: nn.Module, why: str) -> InvalidInput:
-    """The error that names the part for which there is no prediction, and why."""
+    """The error that names the part without a prediction, and the reason."""
     return InvalidInput(f"no prediction: {name or 'the model'!r} ({type(part).__name__}) {why}")
 
 

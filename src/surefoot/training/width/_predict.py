@@ -8,18 +8,19 @@ from surefoot.spectra import Spectrum, predict_wide
 from surefoot.spectra.random_matrices.wide_layers import WIDE, Loss
 from surefoot.training.model import Supervised
 from surefoot.training.width._initial import bias_of, check_initial, variance_of
-from surefoot.training.width._layers import abstention, is_known, layers_in_sequence, unknown_modules
+from surefoot.training.width._layers import abstention, is_known, layers_in_sequence
 
 # Activations with a kernel in `spectra.random_matrices`, and layers that change nothing of it.
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.GELU: "gelu"}
-# Layers that leave what passes as it is in eval mode, and all whose effect on a covariance is known.
+# Layers that change no value in eval mode.
 SILENT = (nn.Identity, nn.Flatten, nn.Dropout)
+# All layers that the theory covers.
 KNOWN = (nn.Linear, *ACTIVATIONS, *SILENT)
 LOSSES: dict[str, Loss] = {
     **dict.fromkeys(("mse_loss", "MSELoss"), "squared"),
     **dict.fromkeys(("cross_entropy", "CrossEntropyLoss"), "cross-entropy"),
 }  # fmt: skip
-# Why there is no prediction, by a part of the class's name in torch.nn; others are just not known.
+# The reason for no prediction, by a part of the class's name in torch.nn; other layers are not known at all.
 REASONS = {
     "BatchNorm": "normalises over the batch",
     "Norm": "normalises each sample",
@@ -85,8 +86,14 @@ def predict_network(model: nn.Module, loss: Supervised, inputs: Tensor) -> Spect
     >>> predict_network(model, supervised(torch.nn.functional.mse_loss), x).provenance
     'predicted'
     """
-    _check_inputs(inputs)
-    kind = _kind_of(loss)
+    if not inputs.is_floating_point():
+        raise InvalidType(f"inputs must be floating-point numbers, shape (n, ...), without targets; got {inputs.dtype}")
+    if inputs.ndim < 2 or inputs.shape[0] < 2:
+        raise InvalidInput(f"inputs must have shape (n, ...) with n >= 2; got {tuple(inputs.shape)}")
+    if loss.name not in LOSSES:
+        raise InvalidInput(f"no prediction for {loss.name}: only for mean squares (mse_loss) and cross_entropy")
+    if loss.option("weight") is not None:
+        raise InvalidInput(f"no prediction for {loss.name} with class weights; leave them out")
     _check_parts(model)
     _check_values(model, inputs)
     first, layers, activation = _read(model, inputs)
@@ -99,30 +106,15 @@ def predict_network(model: nn.Module, loss: Supervised, inputs: Tensor) -> Spect
         weight_variance=[variance_of(layer.weight, layer) for _, layer in layers],
         bias_variance=[None if (bias := bias_of(layer)) is None else variance_of(bias, layer) for _, layer in layers],
         outputs=layers[-1][1].out_features,
-        loss=kind,
+        loss=LOSSES[loss.name],
     )
 
 
-def _check_inputs(inputs: Tensor) -> None:
-    if not inputs.is_floating_point():
-        raise InvalidType(f"inputs must be floating-point numbers, shape (n, ...), without targets; got {inputs.dtype}")
-    if inputs.ndim < 2 or inputs.shape[0] < 2:
-        raise InvalidInput(f"inputs must have shape (n, ...) with n >= 2; got {tuple(inputs.shape)}")
-
-
-def _kind_of(loss: Supervised) -> Loss:
-    if loss.name not in LOSSES:
-        raise InvalidInput(f"no prediction for {loss.name}: only for mean squares (mse_loss) and cross_entropy")
-    if loss.option("weight") is not None:
-        raise InvalidInput(f"no prediction for {loss.name} with class weights; leave them out")
-    return LOSSES[loss.name]
-
-
 def _check_parts(model: nn.Module) -> None:
-    """That every part is known or only holds others, and every parameter is a layer's own and trained."""
-    for name, part in unknown_modules(model, KNOWN):
+    """Refuse a part that is not known and does not just hold others, and a parameter that is shared or not trained."""
+    for name, part in model.named_modules():
         why = _reason(part)
-        if why or next(part.children(), None) is None:
+        if not is_known(part, KNOWN) and (why or next(part.children(), None) is None):
             raise abstention(name, part, why or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}")
     owners: dict[int, str] = {}
     for name, part in model.named_modules():
@@ -139,7 +131,7 @@ def _check_parts(model: nn.Module) -> None:
 
 
 def _reason(part: nn.Module) -> str | None:
-    """Why torch's own layer, or one derived from it, is not covered."""
+    """Why a layer of torch's, or one derived from it, is not covered; None where that is not known."""
     names = [kind.__name__ for kind in type(part).__mro__ if kind.__module__.startswith("torch.nn.modules")]
     return next((why for key, why in REASONS.items() if any(key in name for name in names)), None)
 
@@ -153,7 +145,7 @@ def _check_values(model: nn.Module, inputs: Tensor) -> None:
 
 
 def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.Linear]], str]:
-    """What the first Linear layer is given, all of them in their order, and the activation between them."""
+    """The first Linear layer's input, the Linear layers in their order, and the activation between them."""
     chain = layers_in_sequence(model, inputs, KNOWN)
     layers = [(step.name, step.layer) for step in chain if isinstance(step.layer, nn.Linear)]
     idle = {name for name, part in model.named_modules() if isinstance(part, nn.Linear)} - {name for name, _ in layers}
@@ -165,8 +157,8 @@ def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.
         )
     first = next(step.inputs for step in chain if isinstance(step.layer, nn.Linear))
     if first is None or first.shape != (len(inputs), layers[0][1].in_features):
-        seen = None if first is None else tuple(first.shape)
-        raise abstention(*layers[0], f"is given {seen}, not one row for each of {len(inputs)} samples")
+        shape = None if first is None else tuple(first.shape)
+        raise abstention(*layers[0], f"is given {shape}, not one row for each of {len(inputs)} samples")
     for name, layer in layers[:-1]:
         if layer.out_features < WIDE:
             raise abstention(
@@ -176,9 +168,13 @@ def _read(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[tuple[str, nn.
 
 
 def _activation(steps: list[nn.Module]) -> str:
-    """The name of the one that stands once after each hidden layer."""
+    """The name of the activation that follows each hidden layer once."""
+
+    def name(step: nn.Module) -> str:
+        return next((name for kind, name in ACTIVATIONS.items() if isinstance(step, kind)), "linear")
+
     start = next(i for i, step in enumerate(steps) if isinstance(step, nn.Linear))
-    names = [_name(step) for step in steps[start:] if not isinstance(step, SILENT)]
+    names = [name(step) for step in steps[start:] if not isinstance(step, SILENT)]
     if names[-1] != "linear":
         raise InvalidInput(f"no prediction: after the last Linear comes {names[-1]}; it must return what Linear does")
     if set(names) == {"linear"}:
@@ -188,7 +184,3 @@ def _activation(steps: list[nn.Module]) -> str:
             f"no prediction: one kind of activation must stand between all Linear layers; got {' - '.join(names)}"
         )
     return names[1]
-
-
-def _name(step: nn.Module) -> str:
-    return next((name for kind, name in ACTIVATIONS.items() if isinstance(step, kind)), "linear")

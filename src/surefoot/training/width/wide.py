@@ -27,15 +27,17 @@ __all__ = ["WideMLP", "WidthPoint", "WidthStudy", "width_study"]
 
 Parametrization = Literal["standard", "ntk", "mup"]
 PARAMETRIZATIONS: tuple[Parametrization, ...] = get_args(Parametrization)
-# He's: a ReLU layer keeps the size of what passes.
+# He's: a ReLU layer keeps the size of its input.
 VARIANCE = 2.0
-# Two hidden layers are the least that have one between random layers; sizes that take seconds on a laptop.
+# Hidden layers: with two there is one whose input and output are both wide. Classes: the digits'.
 DEPTH, CLASSES = 2, 10
+# Sizes that take seconds on a laptop. By convention.
 WIDTHS = (64, 128, 256)
 SAMPLES, BATCH = 200, 32
-# Rates tried are the predicted limit times powers of 2, at first these; more where the best is at an end.
+# Rates tried are the predicted limit times powers of 2: at first these exponents, then more, up to this number, while the
+# best is at an end.
 FIRST, MOST = range(-2, 3), 12
-# The measured limit is for a figure: networks of one width differ by more.
+# Width of the measured limit's interval: networks of one width differ by more.
 RTOL = 0.05
 
 
@@ -245,7 +247,7 @@ def _point(
 
 
 def _best(final: Callable[[float], float], about: float) -> tuple[float, tuple[tuple[float, float], ...]]:
-    """The rate of the least loss among powers of 2 times `about`, and all that was tried."""
+    """The rate of the least loss among powers of 2 times `about`, and every rate tried with its loss."""
     losses = {k: final(about * 2.0**k) for k in FIRST}
 
     def least() -> int:
