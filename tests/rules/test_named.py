@@ -60,9 +60,9 @@ def test_without_strong_convexity_the_optimal_step_is_the_safe_one():
         ("constant:nan", KNOWN, "positive number"),
         ("constant:safe", Known(), "largest curvature L, which has no bound here; give a number"),
         ("constant:x/L", KNOWN, "positive number, such as 0.1; got 'x'"),
-        ("silver", Known(), "told the largest curvature L"),
+        ("silver", Known(), "needs the largest curvature L"),
         ("chebyshev", Known(largest=1.0), "smallest curvature mu"),
-        ("polyak", Known(), "told the optimal value"),
+        ("polyak", Known(), "needs the optimal value"),
         ("polyak:low", KNOWN, "got 'low'"),
         ("auto:3", KNOWN, "auto takes no argument; got '3'"),
     ],
@@ -96,7 +96,7 @@ def test_what_else_a_name_stands_for(name, known, rule):
 def test_a_largest_curvature_that_gives_no_scale_is_refused(largest):
     with pytest.raises(InvalidInput, match="gives no scale"):
         named_rule("constant:1.9/L", Known(largest=largest))
-    with pytest.raises(InvalidInput, match="told the largest curvature L"):
+    with pytest.raises(InvalidInput, match="needs the largest curvature L"):
         named_rule("silver", Known(largest=largest))
 
 

@@ -29,7 +29,7 @@ def test_a_name_comes_apart_at_its_colon_its_commas_and_its_equals_signs(text, w
         ("constnat", "unknown rule 'constnat'; did you mean constant"),
         ("xyz", "unknown rule 'xyz'; choose one of auto, constant, cosine"),
         ("auto:1", "the rule auto takes no argument; got '1'"),
-        ("cosine:total=10,3e-4", "'3e-4' says nothing; write cosine:rate,key=value"),
+        ("cosine:total=10,3e-4", "'3e-4' has no key; write cosine:rate,key=value"),
     ],
 )
 def test_what_a_name_does_not_take_is_refused(text, message):

@@ -1,4 +1,4 @@
-"""Controllers: from what was observed to how far to go next. Numbers only."""
+"""Rules that decide the next step from what a run has observed: numbers only, no arrays."""
 
 from surefoot.rules._base import Decision, Observation, Rule, Wrapper
 from surefoot.rules.adaptive import PI, AdGD, Auto, BarzilaiBorwein, Confident, Polyak
@@ -24,41 +24,8 @@ from surefoot.rules.training import AlongStep, Autopilot, Cooldown, Sharpness, W
 from surefoot.rules.wrappers import Brake, Clipped, Warmup
 
 __all__ = [
-    "PI",
-    "WSD",
-    "AdGD",
-    "AlongStep",
-    "Armijo",
-    "Auto",
-    "Autopilot",
-    "Backtracking",
-    "BarzilaiBorwein",
-    "Brake",
-    "Chebyshev",
-    "Clipped",
-    "Confident",
-    "Constant",
-    "Cooldown",
-    "Cosine",
-    "Decision",
-    "Exponential",
-    "HighThenLow",
-    "InverseSqrt",
-    "InverseTime",
-    "Known",
-    "Linear",
-    "Observation",
-    "OneCycle",
-    "Polyak",
-    "Rule",
-    "Schedule",
-    "Sharpness",
-    "Silver",
-    "StepDecay",
-    "StrongWolfe",
-    "Subgradient",
-    "Warmup",
-    "Watch",
-    "named_rule",
-    "named_rules",
-]
+    "PI", "WSD", "AdGD", "AlongStep", "Armijo", "Auto", "Autopilot", "Backtracking", "BarzilaiBorwein", "Brake",
+    "Chebyshev", "Clipped", "Confident", "Constant", "Cooldown", "Cosine", "Decision", "Exponential", "HighThenLow",
+    "InverseSqrt", "InverseTime", "Known", "Linear", "Observation", "OneCycle", "Polyak", "Rule", "Schedule",
+    "Sharpness", "Silver", "StepDecay", "StrongWolfe", "Subgradient", "Warmup", "Watch", "named_rule", "named_rules",
+]  # fmt: skip

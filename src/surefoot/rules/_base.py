@@ -1,8 +1,8 @@
-"""The contract of a step rule: numbers in, a decision out, all state in between explicit.
+"""The interface of a step rule: an observation in, a decision and the next state out.
 
-A rule never sees an array. At each point the driver hands it an `Observation`; the rule answers with a
-`Decision` and its next state. The same rule therefore drives a NumPy problem and a torch optimizer, is tested
-without either, and checkpoints as plain JSON.
+A rule never sees an array. At each point the driver passes it an `Observation`; the rule returns a `Decision` and its
+next state. The same rule therefore drives a NumPy problem and a torch optimizer, is tested without either, and is saved
+as plain JSON.
 """
 
 import math
@@ -16,16 +16,15 @@ from surefoot.records import dump, load
 
 
 class Observation(Protocol):
-    """What the driver's sensors saw on arriving at the current point x; every value a float unless it says otherwise.
+    """The driver's measurements at the current point x; every value a float unless it says otherwise.
 
-    A driver computes each on first access, so a rule pays only for what it reads, and must list in
-    `Rule.needs` what it reads beyond `iteration` and `step`. The previous point x- is the last *accepted*
-    one, and s = x - x- the move that led here. Values that need x- are nan at the first point. Non-finite
-    values are passed on as they are.
+    A driver computes each value on first access, so a rule pays only for what it reads; it must list in `Rule.needs`
+    what it reads beyond `iteration` and `step`. The previous point x- is the last *accepted* one, and s = x - x- the
+    move that led here. Values that need x- are nan at the first point. Non-finite values are passed on as they are.
 
-    No driver supplies all of it: one that cannot sense what a rule needs refuses the rule. What follows `curvature`
-    only a training run senses (`surefoot.training`). There g and H are of the present batch, which had no part in the
-    move s, and with several processes each number is the mean over all of them, the same on each.
+    No driver supplies every value: one that cannot measure what a rule needs refuses the rule. The values after
+    `curvature` exist in training runs alone (`surefoot.training`). There g and H are of the present batch, which had no
+    part in the move s, and with several processes each number is the mean over all of them, the same on each.
 
     Examples
     --------
@@ -119,27 +118,27 @@ class Observation(Protocol):
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Of this batch, one for each copy of the run; infinite where a copy's output has collapsed to a constant."""
+        """The losses of this batch, one for each copy of the run; inf where a copy's output collapsed to a constant."""
         ...
 
     @property
     def remaining(self) -> float:
-        """1 until the cool-down, then the part of it that is left, down to 1/its length at the last update."""
+        """1 until the cool-down, then the share of it that is left, down to 1/its length at the last update."""
         ...
 
     @property
     def until_cooldown(self) -> float:
-        """Updates before the cool-down begins; inf where nobody knows."""
+        """Updates before the cool-down begins; inf if unknown."""
         ...
 
     @property
     def factor(self) -> float:
-        """What the rules asked before this one multiply the rate by: below 1 while a brake is on."""
+        """The factor that rules asked before this one put on the rate: below 1 while a brake is on."""
         ...
 
     @property
     def rescues(self) -> int:
-        """How often the run has returned to an earlier state for which the rate was to blame."""
+        """Number of returns to an earlier state that were blamed on the rate."""
         ...
 
     @property
@@ -149,17 +148,17 @@ class Observation(Protocol):
 
     @property
     def output_variation(self) -> float:
-        """How much the model's output varies over the batch, over the most it did; nan where it was not measured."""
+        """Variation of the model's output over the batch, relative to its largest so far; nan if not measured."""
         ...
 
     @property
     def buffer_change(self) -> float:
-        """How far the batch moved the model's buffers (running statistics); 0 if there are none."""
+        """Size of the batch's change of the model's buffers (running statistics); 0 if there are none."""
         ...
 
     @property
     def kept_loss(self) -> float:
-        """Of this very batch, at the state that a return would go back to; inf if not finite there, nan if unknown.
+        """The loss of this batch at the state that a return would go back to; inf if not finite, nan if unknown.
 
         Costs a forward and a backward pass and two copies of the state.
         """
@@ -167,7 +166,7 @@ class Observation(Protocol):
 
     @property
     def kept_gradient_norm(self) -> float:
-        """Likewise."""
+        """The gradient norm of this batch there, likewise."""
         ...
 
     @property
@@ -181,46 +180,45 @@ class Observation(Protocol):
 
     @property
     def kept_limit(self) -> float:
-        """As `limit`, at the state that a return would go back to; nan if unknown."""
+        """`limit` at the state that a return would go back to; nan if unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do next.
+    """A rule's answer: the next step, and whether the current point is accepted.
 
     Parameters
     ----------
     step : float
-        Step to take next, finite and >= 0: from here if `accept`, else from the last accepted point (the
-        driver's one undo).
+        Step to take next, finite and >= 0: from here if `accept`, else from the last accepted point.
     accept : bool
-        Whether the current point stands.
+        Whether the current point is kept; if not, the driver goes back to the last accepted one.
     restart : bool
-        Whether momentum and other memory of the method is to be dropped.
+        Whether to drop momentum and other memory of the method.
     reason : str
-        Reason, for a person; empty when there is nothing to say.
+        Reason in words; empty for none.
     action : "", "skip", "back" or "stop"
-        What a training run does if the point does not stand: "" for the driver's one undo, else leave this batch out,
+        Action of a training run if the point is not accepted: "" to undo the last update, else leave this batch out,
         return to the last good state, or give up.
     kind : str
-        What was noticed, in a word or two for those who filter; empty for nothing.
+        Kind of event in a word or two, to filter by; empty for none.
     keep : bool
-        Whether nothing speaks against keeping this state for later returns.
+        Whether this state may be kept for later returns.
     copies : tuple of (int, float)
         Continue the run in several copies that all see the same batches: (the copy that each continues, its rate), the
         one that stands for the run first. Empty: go on with the first alone.
     look_back : bool
-        Whether the rule will look along this update from the next point; keeping the parameters costs a copy.
+        Whether the rule will measure along this update from the next point; keeping the parameters costs a copy.
     limit : float
-        The largest step that the rule takes for stable; nan for no opinion.
+        Largest step that the rule considers stable; nan if it does not know.
     noise : float
-        Its measure of the gradient's noise; nan for no opinion.
+        The rule's measure of the gradient's noise; nan if it has none.
 
     Raises
     ------
     InvalidInput
-        If the step is negative or not finite: a rule that has no step to offer has to say so otherwise.
+        If the step is negative or not finite.
 
     Examples
     --------
@@ -256,7 +254,7 @@ class Decision:
 
 
 class Rule(ABC):
-    """Decides steps: a frozen configuration with pure `init` and `update`.
+    """A step rule: a frozen configuration with pure functions `init` and `update`.
 
     The state is a frozen dataclass of numbers, strings, booleans, None, tuples of those and nested states,
     and keeps its shape: what is a nested state in `init()` stays one of the same class.
@@ -275,7 +273,7 @@ class Rule(ABC):
     array([1.  , 0.5 , 0.25])
     """
 
-    # Names of the `Observation` values it reads; a driver that cannot supply one refuses at construction.
+    # Names of the `Observation` values that it reads; a driver that cannot supply one refuses at construction.
     needs: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -303,13 +301,13 @@ class Rule(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper(Rule):
-    """A rule that changes another rule's decisions, and has its state inside its own."""
+    """A rule that changes another rule's decisions; its state holds the other's."""
 
     rule: Rule
-    # What the wrapper looks at besides.
+    # Names of the values that the wrapper itself reads.
     reads: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What the rule needs, and what the wrapper looks at."""
+        """The values that the rule and the wrapper read."""
         return self.rule.needs | self.reads

@@ -1,4 +1,4 @@
-"""Rules by name, for a command line and for a table of contenders: ``bb``, ``constant:0.1``, ``chebyshev``."""
+"""Rules by name, for the command and for tables of contenders: ``bb``, ``constant:0.1``, ``chebyshev``."""
 
 import math
 from collections.abc import Callable
@@ -26,22 +26,22 @@ from surefoot.rules.searches import Armijo, Backtracking, StrongWolfe
 
 __all__ = ["Known", "NamedRule", "named_rule", "named_rules"]
 
-# A cycle of Chebyshev's steps reduces the error by this much: longer ones gain little (the rate per step is within
-# 10% of its limit here) and round worse.
+# Reduction of the error by one cycle of Chebyshev's steps: longer cycles gain little (the rate per step is within 10%
+# of its limit here) and round worse.
 CHEBYSHEV_GAIN = 1e3
 
 
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of a problem before a run; a rule that is told something takes it from here.
+    """Facts about a problem before a run, for the rules that need one.
 
     Parameters
     ----------
     largest, smallest : float or None
-        L and mu: bounds on the curvature everywhere; None where there is none (mu: or where it is 0).
+        L and mu, bounds on the curvature everywhere; None for no bound (mu: also for 0).
     optimum : float or None
-        f*.
+        The least value f*.
     steps : int
         Length of the run.
     first : float or None
@@ -57,18 +57,18 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NamedRule:
-    """A rule that has a name.
+    """A row of the table of rules by name.
 
     Parameters
     ----------
     name : str
-        Name to type before the colon.
+        Word before the colon.
     summary : str
-        One line.
+        Description of one line.
     build : callable
         Function from (name, known) to the rule.
     argument : str
-        Argument that may follow the colon, for a person; empty if none.
+        Name of the argument that may follow the colon; empty if none.
     """
 
     name: str
@@ -78,7 +78,7 @@ class NamedRule:
 
 
 def named_rules() -> tuple[NamedRule, ...]:
-    """All of them, in the order they are worth trying.
+    """All rules that have a name, in the order in which they are worth trying.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def named_rules() -> tuple[NamedRule, ...]:
 
 @checked
 def named_rule(name: str, known: Known | None = None) -> Rule:
-    """The rule that a name stands for.
+    """The rule of a name.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
         ``name`` or ``name:argument``. A step is a number, a multiple of 1/L such as ``1.9/L``, ``safe`` (1/L) or
         ``optimal`` (2/(L + mu); 1/L where mu is 0).
     known : Known
-        Facts of the problem that the rule may be told.
+        Facts about the problem that the rule may need.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
     Raises
     ------
     InvalidInput
-        If there is no such rule, its argument is wrong or missing, or it needs to be told what is not known.
+        If there is no such rule, its argument is wrong or missing, or it needs a fact that is not known.
 
     Examples
     --------
@@ -127,24 +127,22 @@ def named_rule(name: str, known: Known | None = None) -> Rule:
 
 
 def step_of(name: Name, known: Known) -> float:
-    """The step that a name's argument says, or without one the first step that is known."""
+    """The step in a name's argument; without an argument the first step that is known."""
     rule, argument = name.word, name.argument
     if not argument:
         if known.first is None:
             raise InvalidInput(f"{rule} needs a step; write {rule}:0.1, {rule}:safe or {rule}:1.9/L")
         return known.first
     factor, slash, unit = argument.partition("/")
-    if argument in ("safe", "optimal") or (slash and unit == "L"):
-        if known.largest is None:
-            raise InvalidInput(
-                f"{name.text} is said in terms of the largest curvature L, which has no bound here; give a number"
-            )
-        if not 0 < known.largest < math.inf:
-            raise InvalidInput(f"{name.text}: L = {known.largest:.4g} gives no scale; give the step as a number")
-        if argument == "optimal":
-            return 2 / (known.largest + (known.smallest or 0.0)) if known.smallest else 1 / known.largest
-        return (1.0 if argument == "safe" else _positive(rule, factor)) / known.largest
-    return _positive(rule, argument)
+    if argument not in ("safe", "optimal") and not (slash and unit == "L"):
+        return _positive(rule, argument)
+    if known.largest is None:
+        raise InvalidInput(f"{name.text} needs the largest curvature L, which has no bound here; give a number")
+    if not 0 < known.largest < math.inf:
+        raise InvalidInput(f"{name.text}: L = {known.largest:.4g} gives no scale; give the step as a number")
+    if argument == "optimal" and known.smallest:
+        return 2 / (known.largest + known.smallest)
+    return (1.0 if argument in ("safe", "optimal") else _positive(rule, factor)) / known.largest
 
 
 def _positive(rule: str, text: str) -> float:
@@ -153,7 +151,7 @@ def _positive(rule: str, text: str) -> float:
 
 def _smoothness(rule: str, known: Known) -> float:
     if known.largest is None or not 0 < known.largest < math.inf:
-        raise InvalidInput(f"{rule} is told the largest curvature L, which has no bound here; try auto")
+        raise InvalidInput(f"{rule} needs the largest curvature L, which has no bound here; try auto")
     return known.largest
 
 
@@ -161,29 +159,30 @@ def _polyak(name: Name, known: Known) -> Rule:
     if name.argument:
         return Polyak(optimum=parse_number(name.argument, "polyak takes the optimal value f*, a number"))
     if known.optimum is None:
-        raise InvalidInput("polyak is told the optimal value f*, which is not known here; write polyak:0 if f* is 0")
+        raise InvalidInput("polyak needs the optimal value f*, which is not known here; write polyak:0 if f* is 0")
     return Polyak(optimum=known.optimum)
 
 
 def _chebyshev(name: Name, known: Known) -> Rule:
     largest = _smoothness("chebyshev", known)
     if not known.smallest:
-        raise InvalidInput("chebyshev is told the smallest curvature mu, which is not known to be above 0; try auto")
+        raise InvalidInput("chebyshev needs the smallest curvature mu, which is not known to be above 0; try auto")
     if name.argument:
         length = max(1, round(_positive(name.word, name.argument)))
     else:
+        # the least T with cosh(2 T half_angle) >= the gain (see `Chebyshev.factor`); finite where mu = L
         half_angle = math.atanh(min(math.sqrt(known.smallest / largest), 1 - 1e-12))
         length = max(1, min(math.ceil(math.acosh(CHEBYSHEV_GAIN) / (2 * half_angle)), known.steps))
     return Chebyshev(smallest=min(known.smallest, largest), largest=largest, steps=length)
 
 
 def _search(make: Callable[..., Rule], **settings: Any) -> Callable[[Name, Known], Rule]:
-    """A rule that finds its own steps, told the first one to try."""
+    """The builder of a rule that finds its own steps, given the first one to try."""
     return lambda _, known: make(first=known.first, **settings)
 
 
 def _by_step(make: Callable[[float, int], Rule]) -> Callable[[Name, Known], Rule]:
-    """A rule made from the step that the argument says, and the number of steps of the run."""
+    """The builder of a rule from the step in the argument and the number of steps of the run."""
     return lambda name, known: make(step_of(name, known), max(known.steps, 1))
 
 

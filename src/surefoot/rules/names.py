@@ -1,10 +1,10 @@
-"""One parser for names with what follows a colon: ``auto``, ``cosine:0.1``, ``cosine:3e-4,total=1000``.
+"""The parser of names with an argument after a colon: ``auto``, ``cosine:0.1``, ``cosine:3e-4,total=1000``.
 
-Rules, contenders of a race, a pilot's rules and an audit's plans are tables of such names; this reads all of them.
+Rules, contenders of a race, a pilot's rules and an audit's plans are tables of such names.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -15,14 +15,14 @@ __all__ = ["Name", "parse_name", "parse_number"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """A name as it was typed, in its parts.
+    """The parts of a name as it was typed.
 
     Parameters
     ----------
     text : str
-        The whole of it, without white space around it.
+        The whole, without white space around it.
     word : str
-        What comes before the colon.
+        Part before the colon.
     argument : str
         First part after the colon, if it has no key; empty without one.
     options : mapping of str to str
@@ -36,15 +36,15 @@ class Name:
 
 
 def parse_name(text: str, takes: Mapping[str, str]) -> Name:
-    """Take a name apart.
+    """The parts of a name; an error where it is unknown or has parts that it does not take.
 
     Parameters
     ----------
     text : str
         ``word``, ``word:argument``, or ``word:argument,key=value,...``.
     takes : mapping of str to str
-        The words that there are, each with what may follow it, for a person: empty for nothing, ``STEP`` for an
-        argument, and with a ``=`` in it, as ``RATE,KEY=VALUE``, for options too.
+        Known words, each with the form of its argument: empty for none, ``STEP`` for an argument, and with a ``=`` in
+        it, as ``RATE,KEY=VALUE``, for options too.
 
     Examples
     --------
@@ -56,7 +56,9 @@ def parse_name(text: str, takes: Mapping[str, str]) -> Name:
     text = text.strip()
     word, _, rest = text.partition(":")
     if word not in takes:
-        raise _unknown_name(text, takes)
+        near = get_close_matches(word.lower(), takes, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(takes)}"
+        raise InvalidInput(f"unknown rule {text!r}; {hint}")
     form = takes[word]
     if rest and not form:
         raise InvalidInput(f"the rule {word} takes no argument; got {rest!r}")
@@ -70,20 +72,20 @@ def parse_name(text: str, takes: Mapping[str, str]) -> Name:
         elif i == 0:
             argument = part
         else:
-            raise InvalidInput(f"{text!r}: {part!r} says nothing; write {word}:{form.lower()}")
+            raise InvalidInput(f"{text!r}: {part!r} has no key; write {word}:{form.lower()}")
     return Name(text=text, word=word, argument=argument, options=options)
 
 
 def parse_number(text: str, claim: str, *, positive: bool = False, hint: str = "") -> float:
-    """A finite number that was typed.
+    """A finite number from text.
 
     Parameters
     ----------
     text : str
     claim : str
-        What takes it and what it is, as the beginning of an error: "cosine takes a positive number".
+        Beginning of the error, which names the taker and the kind of number: "cosine takes a positive number".
     positive : bool
-        Whether it must be above 0.
+        Whether the number must be above 0.
     hint : str
         End of the error: what to write instead.
     """
@@ -94,9 +96,3 @@ def parse_number(text: str, claim: str, *, positive: bool = False, hint: str = "
     if not math.isfinite(value) or (positive and value <= 0):
         raise InvalidInput(f"{claim}; got {text!r}" + (f"; {hint}" if hint else ""))
     return value
-
-
-def _unknown_name(text: str, words: Iterable[str]) -> InvalidInput:
-    near = get_close_matches(text.partition(":")[0].lower(), words, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(words)}"
-    return InvalidInput(f"unknown rule {text!r}; {hint}")

@@ -7,11 +7,4 @@ from surefoot.rules.adaptive._confident import Confident
 from surefoot.rules.adaptive._pi_controller import PI
 from surefoot.rules.adaptive._polyak import Polyak
 
-__all__ = [
-    "PI",
-    "AdGD",
-    "Auto",
-    "BarzilaiBorwein",
-    "Confident",
-    "Polyak",
-]
+__all__ = ["PI", "AdGD", "Auto", "BarzilaiBorwein", "Confident", "Polyak"]

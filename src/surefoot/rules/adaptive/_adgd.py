@@ -1,4 +1,4 @@
-"""Adaptive gradient descent without descent: local smoothness instead of a search."""
+"""Adaptive gradient descent without descent: steps from the local smoothness, without a search."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class AdGDState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGD(SearchingRule):
-    """Steps from the local Lipschitz constant L_k = |y|/|s|, growing no faster than the past allows.
+    """Steps from the local Lipschitz constant L_k = |y|/|s|, with growth bounded by the last steps.
 
         2020:  eta_k = min( sqrt(1 + theta) eta,     1/(2 L_k) )
         2023:  eta_k = min( sqrt(2/3 + theta) eta,   eta/sqrt([2 eta^2 L_k^2 - 1]_+) )
@@ -36,7 +36,7 @@ class AdGD(SearchingRule):
     version : 2020 or 2023
         The later one takes longer steps.
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
 
     Raises
     ------
@@ -60,15 +60,15 @@ class AdGD(SearchingRule):
         return AdGDState(search)
 
     def decide(self, state: AdGDState, observation: Observation, *, fresh: bool) -> tuple[Decision, AdGDState]:
-        """The next step; a point that is not finite is taken back."""
+        """The next step; a point that is not finite is undone."""
         if fresh:
-            step = inverse_smoothness(observation) * (0.5 if self.version == 2020 else math.sqrt(0.5))
+            step = _inverse_smoothness(observation) * (0.5 if self.version == 2020 else math.sqrt(0.5))
             # the papers' theta_0: unlimited growth, and 1/3, which caps the second step's growth at 1
             return Decision(step=step), AdGDState(state.search, step, math.inf if self.version == 2020 else 1 / 3)
         if not is_finite(observation):
             return Decision.undo(AFTER_NOT_FINITE * observation.step, "not finite"), state
         previous = observation.step
-        local = inverse_smoothness(observation)
+        local = _inverse_smoothness(observation)
         if self.version == 2020:
             step = min(math.sqrt(1 + state.ratio) * previous, 0.5 * local)
         else:
@@ -82,7 +82,7 @@ class AdGD(SearchingRule):
         return Decision(step=step), AdGDState(state.search, step, step / previous if previous > 0 else 1.0)
 
 
-def inverse_smoothness(seen: Observation) -> float:
+def _inverse_smoothness(seen: Observation) -> float:
     """|s|/|y|; the last step where the gradient did not change."""
     ratio = seen.displacement / seen.gradient_change if seen.gradient_change > 0 else math.inf
     return ratio if 0 < ratio < math.inf else seen.step

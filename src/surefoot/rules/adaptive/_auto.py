@@ -1,4 +1,4 @@
-"""The rule to reach for when nothing is known."""
+"""The rule for problems of which nothing is known."""
 
 import math
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from surefoot.rules.searches.first_step import FIRST_STEP_NEEDS, FirstStepState,
 # All four were tuned on thirty problems (quadratics with linear, logarithmic, clustered and spiked spectra,
 # least squares, logistic, softmax, robust and Poisson regression, Rosenbrock's function); results are flat
 # around them. tests/rules/test_auto.py holds the counts.
-# The ratio of short to long step above which the long one is taken: where the run begins, and how fast it adapts.
+# The ratio of short to long step above which the long one is taken: at the start, and the factor of its changes.
 THRESHOLD = 0.5
 ADAPTATION = 1.02
-# The part of the first-order decrease that is asked for, and the weight of past losses in their average.
+# The required share of the first-order decrease, and the weight of past losses in their average.
 DECREASE = 1e-4
 AVERAGING = 0.99
 
@@ -34,7 +34,7 @@ class AutoState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto(SearchingRule):
-    """Secant steps that end a two-dimensional quadratic, guarded by the losses seen.
+    """Secant steps that solve a two-dimensional quadratic, guarded by the losses.
 
     With Barzilai and Borwein's a = |s|^2/<s, y> and b = <s, y>/|y|^2, and a', b' those of the move before:
 
@@ -43,16 +43,15 @@ class Auto(SearchingRule):
         2/c = p + sqrt(p^2 - 4 q),   p = (a' b' - a b)/w,   q = (b' - b)/w,   w = b' b (a' - a)
 
     (Huang, Dai, Liu, Zhang 2021: the reciprocals of a, b of two moves determine a quadratic's curvatures in
-    two dimensions, and 1/c is the larger one.) Long steps are taken while the gradient keeps to one
-    curvature, a run of short ones when it spreads. A step is taken back and shortened by its own secant when
-    the loss rises above an average of the past ones (Zhang, Hager 2004). The first step is found by trial, so
-    the scale of the data does not matter. A heuristic in its speed; what it accepts is bounded by that
-    average.
+    two dimensions, and 1/c is the larger one.) Long steps are taken while the gradient stays in directions of one
+    curvature, a run of short ones when it spreads. A step is undone and shortened by its own secant when the loss rises
+    above an average of the past ones (Zhang, Hager 2004). The first step is found by trials, so the scale of the data
+    does not matter. Its speed is a heuristic; the accepted losses are bounded by that average.
 
     Parameters
     ----------
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Barzilai and Borwein's steps: the secant's curvature, and enough caution to make them safe."""
+"""Barzilai and Borwein's steps, from the secant's curvature, undone where the loss rises too far."""
 
 import math
 from dataclasses import dataclass, replace
@@ -26,21 +26,20 @@ class BarzilaiBorwein(SearchingRule):
         long: |s|^2/<s, y>        short: <s, y>/|y|^2        s = x - x-,  y = g - g-
 
     (Barzilai, Borwein 1988, equations 5 and 6.) Both lie in [1/L, 1/mu] on a quadratic and converge there
-    without a search, with a loss that rises now and then (Raydan 1993). Elsewhere they can diverge, so a step
-    is taken back when the loss rises above an average of the past ones (Zhang, Hager 2004); the first step is
-    found by trial.
+    without a search, with a loss that rises now and then (Raydan 1993). Elsewhere they can diverge, so a step is undone
+    when the loss rises above an average of the past ones (Zhang, Hager 2004); the first step is found by trials.
 
     Parameters
     ----------
     kind : "long", "short" or "alternating"
         Alternating takes long after even, short after odd steps (Dai, Fletcher 2005).
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
     decrease : float
-        Part of the first-order decrease that is asked for, in [0, 1).
+        Required share of the first-order decrease, in [0, 1).
     averaging : float
-        Weight of past losses in their average, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are
-        taken back that would have paid.
+        Weight of past losses in their average, in [0, 1]; 0 allows no rise at all, and below 0.99 many steps are undone
+        that would have paid off.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Steps from curvature that is seen through noise: as long as a confident bound on it allows."""
+"""Steps from noisy measurements of the curvature, as long as an upper confidence bound on it allows."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
 @dataclass(frozen=True, slots=True)
 class ConfidentState:
-    """What was seen of the curvature, and the last step."""
+    """The curvatures measured so far, and the last step."""
 
     seen: Moments = field(default_factory=Moments)
     step: float = math.nan
@@ -26,9 +26,9 @@ class Confident(Rule):
         kappa_k = <s, y>/|s|^2,    eta_k = min(1/U_k, growth eta_{k-1}, longest)
 
     y is the change of a gradient along the move s: of one mini-batch at both ends, so that its noise does not grow as
-    1/|s|. U_k is above the mean curvature with the confidence asked for, from a running mean and variance that forget
-    (see `Moments.upper`), and no less than a kappa_k that the values before do not explain: noise makes steps shorter,
-    never longer.
+    1/|s|. U_k is above the mean curvature with the given confidence, from a running mean and variance that forget (see
+    `Moments.upper`), and not below a kappa_k that is an outlier to the values before: noise makes steps shorter, never
+    longer.
 
     What is bounded is the mean curvature along the last moves, not the largest: directions are not seen until the
     iterate moves along them, so the loss may rise for a few steps. Nor does curvature alone see the noise: where it
@@ -79,7 +79,7 @@ class Confident(Rule):
         return ConfidentState()
 
     def update(self, state: ConfidentState, observation: Observation) -> tuple[Decision, ConfidentState]:
-        """The next step; a point where the curvature is not finite is taken back, where the driver can."""
+        """The next step; a point where the curvature is not finite is undone, where the driver can."""
         if math.isnan(state.step):
             return Decision(step=self.first), ConfidentState(step=self.first)
         length = observation.displacement
@@ -89,7 +89,7 @@ class Confident(Rule):
             return Decision.undo(step, "not finite"), replace(state, step=step)
         seen = state.seen.with_value(kappa, self.memory) if math.isfinite(kappa) else state.seen
         bound = seen.upper(self.confidence, self.width)
-        # a value that the past does not explain may be a cliff: it counts whole, not as one of many in the mean
+        # an outlier to the past may be a cliff: it counts in full, not as one of many in the mean
         if kappa > state.seen.reach(self.confidence) or bound == math.inf:
             bound = max(kappa, bound if bound < math.inf else 0.0)
         longest = self.growth * state.step if self.longest is None else min(self.growth * state.step, self.longest)

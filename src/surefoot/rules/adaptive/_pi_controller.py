@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from surefoot.checks import Count, Fraction, Positive, Range, checked
 from surefoot.rules._base import Decision, Observation, Rule
 
-# An error of zero must not ask for an infinite step; up to order 8 this still asks for more than `grow` allows.
+# Takes the place of an error of zero, which would give an infinite step; up to order 8 it still gives more than `grow`
+# allows.
 SMALLEST_ERROR = 1e-10
 # Gains of the integral and proportional parts (Gustafsson 1991; Hairer, Wanner 1996, equation IV.2.43), over p + 1.
 INTEGRAL, PROPORTIONAL = 0.7, 0.4

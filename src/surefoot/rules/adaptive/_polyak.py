@@ -12,7 +12,7 @@ from surefoot.rules.searches.first_step import AFTER_NOT_FINITE
 
 @dataclass(frozen=True, slots=True)
 class PolyakState:
-    """The best loss so far, the hoped-for gain below it and how long it has been waited for."""
+    """The best loss so far, the gain below it that the target asks for, and the steps spent waiting for it."""
 
     best: float = math.inf
     gain: float = math.nan
@@ -73,7 +73,7 @@ class Polyak(Rule):
         return PolyakState()
 
     def update(self, state: PolyakState, observation: Observation) -> tuple[Decision, PolyakState]:
-        """The step towards the target; a point that is not finite is taken back."""
+        """The step towards the target; a point that is not finite is undone."""
         loss, norm = observation.loss, observation.gradient_norm
         if not math.isfinite(loss) or not math.isfinite(norm):
             step = AFTER_NOT_FINITE * observation.step if observation.step > 0 else 0.0
@@ -87,12 +87,12 @@ class Polyak(Rule):
         return Decision(step=step if step < math.inf else 0.0, reason="" if gap > 0 else "target reached"), state
 
     def _track(self, state: PolyakState, loss: float) -> PolyakState:
-        """The best loss and the gain after one loss more."""
+        """The best loss and the gain after one more loss."""
         if self.lower_bound is None:
             return PolyakState(min(state.best, loss))
         if state.best == math.inf:
             return PolyakState(loss, max(loss - self.lower_bound, 0.0))
-        # half the gain counts as reached: asked for all of it, the rule halves the gain for a hair's breadth
+        # half the gain counts as reached: otherwise a loss just short of the target would halve the gain
         if loss <= state.best - 0.5 * state.gain:
             return PolyakState(loss, min(2 * state.gain, max(loss - self.lower_bound, 0.0)))
         if state.waited + 1 >= self.patience:

@@ -1,4 +1,4 @@
-"""A running mean, and how far above it the true one can be: in numbers alone."""
+"""A running mean and upper confidence bounds on the true one, without arrays."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ __all__ = ["Moments"]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """A weighted mean and variance, the weight of what was seen falling by a factor with each new value.
+    """A weighted mean and variance; each new value multiplies the weights of the others by a factor.
 
         m = sum w_i x_i / W,    s^2 = sum w_i (x_i - m)^2 / (W - V/W),    W = sum w_i,  V = sum w_i^2,  w_i = f^(n-i)
 
@@ -35,14 +35,14 @@ class Moments:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Moments":
-        """Of values that all count alike."""
+        """The moments of values of equal weight."""
         moments = cls()
         for value in values:
             moments = moments.with_value(value)
         return moments
 
     def with_value(self, value: float, kept: float = 1.0) -> "Moments":
-        """One value more, the others' weights times `kept`."""
+        """The moments with one more value, the others' weights times `kept`."""
         weight = kept * self.weight + 1
         away = value - self.mean
         return Moments(
@@ -55,24 +55,24 @@ class Moments:
 
     @property
     def count(self) -> float:
-        """W^2/V: as many values of equal weight have a mean as uncertain; tends to (1 + f)/(1 - f)."""
+        """W^2/V, the number of values of equal weight with as uncertain a mean; tends to (1 + f)/(1 - f)."""
         return self.weight * self.weight / self.squares if self.squares > 0 else 0.0
 
     @property
     def variance(self) -> float:
-        """s^2, without bias; nan of less than two values."""
+        """s^2, without bias; nan for fewer than two values."""
         free = self.weight - self.squares / self.weight if self.weight > 0 else 0.0
         return self.spread / free if free > 0 else math.nan
 
     def reach(self, confidence: float) -> float:
-        """A number that the next value is below, with this confidence: m + t s sqrt(1 + 1/n); inf of less than two."""
+        """An upper bound on the next value with this confidence, m + t s sqrt(1 + 1/n); inf for fewer than two."""
         n, variance = self.count, self.variance
         if not n > 1 or math.isnan(variance):
             return math.inf
         return self.mean + student_quantile(confidence, n - 1) * math.sqrt(variance * (1 + 1 / n))
 
     def upper(self, confidence: float, width: float | None = None) -> float:
-        """A number that the true mean is below, with this confidence; inf of less than two values.
+        """An upper bound on the true mean with this confidence; inf for fewer than two values.
 
             Student:              m + t s/sqrt(n)                                t: confidence, n - 1 degrees of freedom
             empirical Bernstein:  m + s sqrt(2 ln(2/d)/n) + 7 ln(2/d) R/(3 (n - 1)),    d = 1 - confidence
@@ -87,7 +87,7 @@ class Moments:
         confidence : float
             Strictly between 0 and 1.
         width : float, optional
-            R: then the bound is Bernstein's. For weights that fall, n is `count`, and neither is proved.
+            R, which makes the bound Bernstein's. For unequal weights n is `count`, and neither bound is proved.
         """
         if not 0 < confidence < 1:
             raise InvalidInput(f"confidence must lie strictly between 0 and 1; got {confidence!r}")

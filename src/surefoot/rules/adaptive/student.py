@@ -1,4 +1,4 @@
-"""Student's t distribution, in numbers alone: what a mean of few values can be told from."""
+"""Quantiles of Student's t distribution, without arrays."""
 
 import math
 from functools import lru_cache
@@ -7,17 +7,17 @@ from surefoot.errors import InvalidInput
 
 __all__ = ["student_quantile"]
 
-# Lentz's continued fraction stops where a factor no longer changes the product, about 4 roundings.
+# Lentz's continued fraction ends where a factor no longer changes the product, within about 4 roundings.
 CONVERGED = 1e-15
-# The fraction needs about sqrt(freedom) terms, Newton's method tens of steps from 0: far above both, only to end.
+# Most terms, and most Newton steps: the fraction needs about sqrt(freedom) terms, Newton's method tens of steps from 0.
 MOST_TERMS = 2000
-# Newton's moves double their digits: one below this leaves an error at rounding.
+# Newton's method doubles the digits with each move: after a relative move below this the error is rounding.
 SETTLED = 1e-12
-# Above, the differences of lgamma lose more digits than the expansion about the normal distribution leaves out.
+# Degrees of freedom above which differences of lgamma lose more digits than an expansion about the normal distribution.
 NEARLY_NORMAL = 3e5
 
 
-# a rule asks at every step, and the memory of one that forgets settles
+# cached: rules ask at every step, and the weight of one that forgets converges to a fixed number
 @lru_cache(maxsize=1024)
 def student_quantile(probability: float, freedom: float) -> float:
     """The t with P(T <= t) = probability, T of Student's distribution.

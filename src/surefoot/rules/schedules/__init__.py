@@ -1,4 +1,4 @@
-"""Rates that are a function of the step alone."""
+"""Rates that are a function of the step number alone."""
 
 from surefoot.rules.schedules._chebyshev import Chebyshev
 from surefoot.rules.schedules._phases import WSD, HighThenLow, OneCycle
@@ -16,18 +16,6 @@ from surefoot.rules.schedules._smooth import (
 from surefoot.rules.schedules._subgradient import Subgradient
 
 __all__ = [
-    "WSD",
-    "Chebyshev",
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "HighThenLow",
-    "InverseSqrt",
-    "InverseTime",
-    "Linear",
-    "OneCycle",
-    "Schedule",
-    "Silver",
-    "StepDecay",
-    "Subgradient",
-]
+    "WSD", "Chebyshev", "Constant", "Cosine", "Exponential", "HighThenLow", "InverseSqrt", "InverseTime", "Linear",
+    "OneCycle", "Schedule", "Silver", "StepDecay", "Subgradient",
+]  # fmt: skip

@@ -8,7 +8,8 @@ from surefoot.checks import Count, Positive, checked
 from surefoot.errors import InvalidInput
 from surefoot.rules.schedules._smooth import Schedule
 
-# Leja's order is a little better balanced than the doubled one but takes T^2/2 operations: up to here under 1 ms.
+# Largest cycle in Leja's order, which is a little better balanced than the doubled one but takes T^2/2 operations: up
+# to here under 1 ms.
 LEJA_ONLY = 64
 
 
@@ -55,7 +56,7 @@ class Chebyshev(Schedule):
 
     def at(self, k: int) -> float:
         """The k-th step of the cycle."""
-        j = stable_order(self.steps)[k % self.steps]
+        j = _stable_order(self.steps)[k % self.steps]
         node = math.cos(math.pi * (2 * j - 1) / (2 * self.steps))
         return 2 / (self.largest + self.smallest + (self.largest - self.smallest) * node)
 
@@ -70,7 +71,7 @@ class Chebyshev(Schedule):
 
 
 @lru_cache(maxsize=32)
-def stable_order(steps: int) -> tuple[int, ...]:
+def _stable_order(steps: int) -> tuple[int, ...]:
     """1..steps so that every stretch of the order is spread over the whole range.
 
     Leja's order for an odd number (T^2/2 operations); an even one doubles the order of its half, each index
@@ -78,7 +79,7 @@ def stable_order(steps: int) -> tuple[int, ...]:
     """
     if steps % 2 == 0 and steps > LEJA_ONLY:
         half = steps // 2
-        return tuple(index for j in stable_order(half) for index in (j, 2 * half + 1 - j))
+        return tuple(index for j in _stable_order(half) for index in (j, 2 * half + 1 - j))
     nodes = [math.cos(math.pi * (2 * j - 1) / (2 * steps)) for j in range(1, steps + 1)]
     left = list(range(steps))
     distance = [0.0] * steps  # the logarithm of the product of the distances to the nodes already taken

@@ -1,6 +1,6 @@
 """Steps that are functions of the step number alone, k = 0, 1, 2, ...
 
-A schedule reads nothing and remembers nothing: `at(k)` is the whole of it.
+A schedule reads no observation and has no state: `at(k)` is all of it.
 """
 
 import math
@@ -13,7 +13,7 @@ from surefoot.rules._base import Decision, Observation, Rule
 
 @dataclass(frozen=True, slots=True)
 class ScheduleState:
-    """Nothing: the step number comes with the observation."""
+    """An empty state: the step number comes with the observation."""
 
 
 class Schedule(Rule):

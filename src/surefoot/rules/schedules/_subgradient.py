@@ -1,4 +1,4 @@
-"""Steps for functions that are not smooth: their length is decided in advance, the gradient gives the direction."""
+"""Steps of a length fixed in advance, for functions that are not smooth."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from surefoot.checks import Positive, checked
 from surefoot.rules._base import Decision, Observation, Rule
 from surefoot.rules.schedules._smooth import ScheduleState
 
-# Moves shorten like k to this power.
+# The power of k in the decay of the moves, by the decay's name.
 POWERS = {"constant": 0.0, "sqrt": 0.5, "square summable": 1.0}
 
 

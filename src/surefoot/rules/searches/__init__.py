@@ -4,8 +4,4 @@ from surefoot.rules.searches._armijo import Armijo
 from surefoot.rules.searches._backtracking import Backtracking
 from surefoot.rules.searches._wolfe import StrongWolfe
 
-__all__ = [
-    "Armijo",
-    "Backtracking",
-    "StrongWolfe",
-]
+__all__ = ["Armijo", "Backtracking", "StrongWolfe"]

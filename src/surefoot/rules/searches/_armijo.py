@@ -1,11 +1,10 @@
-"""Armijo's backtracking line search, as proposals that are accepted or taken back."""
+"""Armijo's backtracking line search as a rule: each trial is accepted or undone."""
 
 import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from surefoot.checks import Fraction, Positive, Range, checked
-from surefoot.errors import InvalidInput
 from surefoot.rules._base import Decision, Observation
 from surefoot.rules.searches.acceptance import loss_change
 from surefoot.rules.searches.first_step import (
@@ -17,8 +16,8 @@ from surefoot.rules.searches.first_step import (
     secant_long,
 )
 
-# No trial is shortened by more than this at once: the parabola is a poor model of what is steeper (Nocedal, Wright
-# 2006, section 3.5, ask for the like).
+# Smallest factor for a rejected trial: a parabola that asks for less is a poor model of the function there (Nocedal,
+# Wright 2006, section 3.5).
 LEAST_SHRINK = 0.1
 
 
@@ -34,23 +33,23 @@ class SearchState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Armijo(SearchingRule):
-    """Shorten a trial until the loss falls by a part of what the slope promises.
+    """Shorten a trial until the loss falls by a share of the slope's prediction.
 
         f(x + eta d) <= f(x) + decrease * eta <g, d>
 
-    (Armijo 1966.) A rejected trial is shortened to the minimum of the parabola through what was seen, within
-    [0.1, shrink] of it. After a step that was accepted at once the next trial is `grow` times longer.
+    (Armijo 1966.) A rejected trial is shortened to the minimum of the parabola through the two losses and the slope,
+    within [0.1, shrink] of it. After a step that was accepted at once the next trial is `grow` times longer.
 
     Parameters
     ----------
     decrease : float
-        Part of the first-order decrease that is asked for, in (0, 1).
+        Required share of the first-order decrease, in (0, 1).
     shrink : float
         Largest factor after a rejection, in (0.1, 1).
     grow : float
         Factor after an acceptance at once, >= 1.
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
 
     Raises
     ------
@@ -59,14 +58,10 @@ class Armijo(SearchingRule):
     """
 
     decrease: Fraction = 1e-4
-    shrink: Fraction = 0.5
+    shrink: Annotated[float, Range(f"({LEAST_SHRINK}, 1)")] = 0.5
     grow: Annotated[float, Range("[1, inf)")] = 2.0
     first: Positive | None = None
     needs = FIRST_STEP_NEEDS | {"previous_slope"}
-
-    def __post_init__(self) -> None:
-        if self.shrink <= LEAST_SHRINK:
-            raise InvalidInput(f"shrink must exceed {LEAST_SHRINK}; got {self.shrink!r}")
 
     def begin(self, search: FirstStepState) -> SearchState:
         """No trial yet."""
@@ -83,7 +78,7 @@ class Armijo(SearchingRule):
             minimum = -0.5 * promised / (change - promised) if change > promised else self.shrink
             factor = min(max(minimum, LEAST_SHRINK), self.shrink)
             return Decision.undo(factor * trial, "too little decrease"), rejected
-        # growth right after a rejection would propose what was just refused
+        # growth right after a rejection would propose the step that was just rejected
         grown = trial if state.rejected else self.grow * trial
         if fresh:
             grown = max(grown, secant_long(observation))

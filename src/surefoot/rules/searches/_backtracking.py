@@ -1,4 +1,4 @@
-"""Backtracking on the smoothness constant, in both directions."""
+"""Backtracking on the smoothness constant, up and down."""
 
 import math
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Backtracking(SearchingRule):
 
         f(x+) <= f(x) + <g, s> + |s|^2/(2 eta),    s = x+ - x
 
-    (Beck, Teboulle 2009, with the decreasing L of Nesterov 2013.) An L that only ever rises keeps the
-    sharpest place it has met for good; one that starts too high never moves at all.
+    (Beck, Teboulle 2009, with the decreasing L of Nesterov 2013.) An L that only rises stays for good at that of the
+    sharpest place it has met, and one that starts too high never makes progress.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Backtracking(SearchingRule):
     grow : float
         Factor of the step after each acceptance, >= 1; 1 for an L that only rises.
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
     """
 
     shrink: Fraction = 0.5
@@ -43,16 +43,16 @@ class Backtracking(SearchingRule):
     def decide(self, state: SearchState, observation: Observation, *, fresh: bool) -> tuple[Decision, SearchState]:
         """Accept and grow, or shrink."""
         trial = observation.step
-        if not is_finite(observation) or self._exceeds_bound(state.loss, observation):
-            reason = "the upper bound fails" if is_finite(observation) else "not finite"
-            return Decision.undo(self.shrink * trial, reason), state
+        if not is_finite(observation):
+            return Decision.undo(self.shrink * trial, "not finite"), state
+        first_order = trial * observation.previous_slope
+        # |s|^2/(2 eta) as |s| (|s|/eta): the square of a short move underflows
+        bound = 0.0
+        if trial > 0:
+            bound = first_order + 0.5 * observation.displacement * (observation.displacement / trial)
+        if loss_change(state.loss, observation, first_order) > bound:
+            return Decision.undo(self.shrink * trial, "the upper bound fails"), state
         step = self.grow * trial
         if fresh:
             step = max(step, secant_long(observation))
         return Decision(step=step if step < math.inf else trial), SearchState(state.search, observation.loss)
-
-    @staticmethod
-    def _exceeds_bound(before: float, seen: Observation) -> bool:
-        promised = seen.step * seen.previous_slope
-        bound = promised + 0.5 * seen.displacement * (seen.displacement / seen.step) if seen.step > 0 else 0.0
-        return loss_change(before, seen, promised) > bound

@@ -1,4 +1,4 @@
-"""A strong Wolfe line search, as proposals that are accepted or taken back."""
+"""A strong Wolfe line search as a rule: each trial is accepted or undone."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,11 +16,14 @@ from surefoot.rules.searches.first_step import (
     is_finite,
 )
 
-# Trials stay this far, relative to the bracket, from its ends, so that it shrinks by a tenth at least. By convention.
+# Least distance of a trial from the bracket's ends, relative to its length, so that it shrinks by a tenth at least. By
+# convention.
 MARGIN = 0.1
-# While no upper end is known a trial is at least this factor longer than the last: a secant that lags must not creep.
+# While no upper end is known a trial is longer than the last by at least this factor: secants alone may grow too
+# slowly. By convention.
 LEAST_GROWTH = 1.1
-# 0.9^30 = 0.04 of the bracket at the worst. A search that takes more is one whose conditions rounding hides.
+# 0.9^30 = 0.04 of the bracket in the worst case. A search that needs more trials cannot see its conditions for
+# rounding.
 MOST_TRIALS = 30
 
 
@@ -39,7 +42,7 @@ class WolfeState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrongWolfe(SearchingRule):
-    """A step that decreases the loss enough and leaves little slope behind.
+    """A step that decreases the loss enough and ends at a small slope.
 
         f(x + eta d) <= f(x) + decrease * eta <g, d>        |<g(x + eta d), d>| <= curvature * |<g, d>|
 
@@ -55,7 +58,7 @@ class StrongWolfe(SearchingRule):
     grow : float
         Factor while no upper end is known, > 1.
     first : float or None
-        First step to try; None for a move of length 1, corrected by what it shows.
+        First step to try; None for a move of length 1, then corrected by its outcome.
 
     Raises
     ------
@@ -93,14 +96,14 @@ class StrongWolfe(SearchingRule):
             return self._narrow(replace(state, high=trial), AFTER_NOT_FINITE * trial, "not finite")
         change = loss_change(state.loss, observation, trial * slope)
         arrival = observation.arrival_slope
-        target = secant_zero(state, trial, slope, arrival)
+        target = _secant_zero(state, trial, slope, arrival)
         if change > self.decrease * trial * slope:
             if state.trials < MOST_TRIALS:
                 return self._narrow(replace(state, high=trial), target, "too little decrease")
         elif arrival > self.curvature * abs(slope) and state.trials < MOST_TRIALS:
             return self._narrow(replace(state, high=trial), target, "past the minimum along the line")
         elif arrival < -self.curvature * abs(slope) and state.trials < MOST_TRIALS:
-            # the first trial is there to tell the scale, by whatever factor
+            # the first trial only finds the scale, so the next may differ by any factor
             farthest = target if fresh and target < math.inf else self.grow * trial
             return self._narrow(replace(state, low=trial, low_slope=arrival), target, "still steep", farthest)
         reason = "no step in the bracket fulfils both conditions" if state.trials >= MOST_TRIALS else ""
@@ -109,18 +112,19 @@ class StrongWolfe(SearchingRule):
     def _narrow(
         self, state: WolfeState, target: float, reason: str, farthest: float = math.inf
     ) -> tuple[Decision, WolfeState]:
+        """The next trial, inside the bracket or beyond its lower end while it has no upper one."""
         if state.high == math.inf:
             step = min(max(target, LEAST_GROWTH * state.low), farthest)
         else:
             room = MARGIN * (state.high - state.low)
             step = min(max(target, state.low + room), state.high - room)
         if not step < math.inf:
-            step = state.low  # longer overflows: the last trial that was good enough
+            step = state.low  # a longer step overflows: the last trial that decreased the loss enough
         return Decision.undo(step, reason), state
 
 
-def secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:
-    """Where the slope vanishes by its secant through the lower end and the trial; infinity where it does not rise."""
+def _secant_zero(state: WolfeState, trial: float, slope: float, arrival: float) -> float:
+    """The zero of the slope's secant through the lower end and the trial; infinity where the slope does not rise."""
     low_slope = slope if state.low == 0 else state.low_slope
     rise = arrival - low_slope
     if not rise > 0:

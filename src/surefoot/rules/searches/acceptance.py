@@ -1,4 +1,4 @@
-"""Whether a trial is good enough: measured against a slowly falling average of the losses, in differences.
+"""The test whether a trial is accepted, against a slowly falling average of the losses, by differences.
 
 Near a minimum the loss no longer resolves what a step gains: f(x) - f(x-) is rounding. There the trapezoidal
 rule on the two slopes, exact for quadratics, takes over (Hager, Zhang 2005, section 4), so that a search
@@ -14,16 +14,16 @@ __all__ = ["ACCEPTANCE_NEEDS", "Reference", "loss_change", "next_reference", "sh
 
 ACCEPTANCE_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "alignment"})
 
-# Relative differences of losses below this may be rounding, in single precision too (Hager, Zhang use the same).
+# Relative difference of losses that may be rounding, in single precision too (the same as Hager, Zhang 2005).
 RESOLVED = 1e-6
-# A rejected trial at least halves, so that rejections end; its secant may ask for less, down to the tenth that
+# A rejected trial is halved at least, so that rejections end; its secant may ask for less, down to the tenth that
 # Nocedal, Wright 2006, section 3.5, allow.
 LEAST_SHRINK, MOST_SHRINK = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a trial is compared with.
+    """The losses that a trial is compared with.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def next_reference(reference: Reference, seen: Observation, decrease: float, ave
 
 
 def shorter_step(seen: Observation) -> float:
-    """A shorter step after a rejected trial: by the secant along it, within [0.1, 0.5] of it."""
+    """The next step after a rejected trial: by the secant along it, within [0.1, 0.5] of it."""
     if not is_finite(seen):
         return AFTER_NOT_FINITE * seen.step
     return min(max(secant_long(seen), MOST_SHRINK * seen.step), LEAST_SHRINK * seen.step)

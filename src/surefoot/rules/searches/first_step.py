@@ -1,8 +1,8 @@
-"""The first step, when nothing is known: try one, and let it tell the scale.
+"""The first step when nothing is known, found by trials.
 
-A first trial moves by a distance of 1. If the loss rises, the secant along the way says how much shorter the
-step has to be (exactly so on a quadratic); if the gradient hardly changed, rounding hides the curvature and
-the next step is longer. One to three trials find the scale over sixteen orders of magnitude.
+A first trial moves by a distance of 1. If the loss rises, the secant along the move gives the factor by which the step
+has to be shorter (exact on a quadratic); if the gradient hardly changed, rounding hides the curvature and the next step
+is longer. One to three trials find the scale over sixteen orders of magnitude.
 """
 
 import math
@@ -18,25 +18,27 @@ __all__ = [
 
 FIRST_STEP_NEEDS = frozenset({"loss", "gradient_norm", "displacement", "gradient_change", "alignment"})
 
-# A relative change of the gradient below this is mostly rounding, in single precision too (its eps is 1.2e-7).
+# Relative change of the gradient below which rounding dominates it, in single precision too (its eps is 1.2e-7).
 VISIBLE = 1e-6
-# While the curvature is hidden: 1e3 at once crosses sixteen orders of magnitude in the six trials that
+# Growth of the step while the curvature is hidden: 1e3 crosses sixteen orders of magnitude in the six trials that
 # tests/rules/test_search.py allows, and an overshoot by 1e3 costs one more trial, since the secant then shows it.
 GROWTH = 1e3
-# A trial that raised the loss gets at least ten times shorter, or a slightly wrong secant would creep; and at most this
-# much, because a secant across a region of another kind (exp, a wall) can ask for a step that rounds to no move.
+# A trial that raised the loss is followed by one at least ten times shorter, since a slightly wrong secant would need
+# many trials; and by one not shorter than this, since a secant across a change of regime (exp, a wall) can ask for a
+# step that rounds to no move.
 LEAST_SHRINK, MOST_SHRINK = 0.1, 1e-12
-# Where the first trial overflows there is no secant, and only its order of magnitude is wrong: as bold as GROWTH.
+# Factor after a first trial that overflows, where there is no secant and only the order of magnitude is wrong: as large
+# a step as GROWTH.
 FIRST_AFTER_NOT_FINITE = 1e-3
-# The factor after any later point that is not finite: nothing there says how far back to go. By convention.
+# Factor after any later point that is not finite: nothing there tells how far to go back. By convention.
 AFTER_NOT_FINITE = 0.1
-# 40 factors of 1e3 are more than any unit needs: what shows no scale by then (f = const) is left to the rule.
+# 40 factors of 1e3 are more than any unit needs: a function without a scale by then (a constant) is left to the rule.
 MOST_TRIALS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStepState:
-    """How far the search for a first step has come."""
+    """Progress of the search for a first step: the loss to improve on, the trials so far, and whether it is over."""
 
     loss: float = math.nan
     trials: int = 0
@@ -44,18 +46,18 @@ class FirstStepState:
 
 
 class SearchingRule(Rule):
-    """A rule that begins with the search for a first step; in its state the search is named `search`."""
+    """A rule that begins with the search for a first step, which its state holds as `search`."""
 
     first: float | None
     needs = FIRST_STEP_NEEDS
 
     @abstractmethod
     def begin(self, search: FirstStepState) -> Any:
-        """The state while the search goes on and when it ends; `search.loss` is the loss to improve on."""
+        """The rule's state during the search and at its end; `search.loss` is the loss to improve on."""
 
     @abstractmethod
     def decide(self, state: Any, observation: Observation, *, fresh: bool) -> tuple[Decision, Any]:
-        """The decision when a step has shown the scale; `fresh` where it is the one that led here."""
+        """The decision after the search; `fresh` if the step that led here ended it."""
 
     def init(self) -> Any:
         """The search has not begun."""
@@ -73,7 +75,7 @@ class SearchingRule(Rule):
 
 
 def first_step(state: FirstStepState, seen: Observation, first: float | None) -> tuple[Decision | None, FirstStepState]:
-    """The decision while searching for a first step; None when the step that led here shows the scale.
+    """The decision while searching for a first step, None once the step that led here shows the scale; the next state.
 
     Parameters
     ----------

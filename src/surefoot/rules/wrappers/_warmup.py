@@ -1,4 +1,4 @@
-"""Warm-up: any rule, with its first steps held down."""
+"""Warm-up: any rule with its first steps shortened."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,12 +19,12 @@ class WarmupState:
 class Warmup(Wrapper):
     """Scale a rule's first steps up from almost nothing.
 
-        eta_k = min((k + 1)/steps, 1) * (what the rule says)
+        eta_k = min((k + 1)/steps, 1) * (the rule's step)
 
     Parameters
     ----------
     rule : Rule
-        The rule to hold down.
+        Rule whose steps are scaled.
     steps : int
         Length of the warm-up, >= 1.
 
@@ -40,13 +40,13 @@ class Warmup(Wrapper):
     steps: Count
 
     def init(self) -> WarmupState:
-        """The rule's."""
+        """The rule's own start."""
         return WarmupState(self.rule.init())
 
     def update(self, state: WarmupState, observation: Observation) -> tuple[Decision, WarmupState]:
         """The rule's decision with a shorter step."""
         decision, inner = self.rule.update(state.inner, observation)
-        # After a rejection the step is taken again from the point before.
+        # after a rejection the step is taken again from the point before
         k = observation.iteration if decision.accept else observation.iteration - 1
         factor = min((k + 1) / self.steps, 1.0)
         return replace(decision, step=factor * decision.step), WarmupState(inner)

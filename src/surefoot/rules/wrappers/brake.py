@@ -1,4 +1,4 @@
-"""A brake: any rule, with the steps that blow up taken back."""
+"""A brake: any rule, but a step after which the gradient explodes is undone."""
 
 import math
 import sys
@@ -10,7 +10,7 @@ from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["Brake", "BrakeState"]
 
-# Fifty brakes in a row: by then the step is no cause. Keeps divisions by the factor finite.
+# Fifty brakes in a row with the default factor: by then the step is not the cause. Keeps divisions by it finite.
 LEAST_FACTOR = 1e-30
 
 
@@ -27,20 +27,19 @@ class BrakeState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brake(Wrapper):
-    """Take a step back when the gradient jumps, go on with shorter ones, return slowly.
+    """Undo a step when the gradient jumps, continue with shorter steps, lengthen them slowly.
 
         |g(x)| > ratio * r,  or a value that is not finite:   back to x-,  factor <- shrink * factor
         otherwise:                                            factor <- min(grow * factor, 1)
-        eta_k = factor * (what the rule says),                r <- min(|g(x)|, forget * r)
+        eta_k = factor * (the rule's step),                   r <- min(|g(x)|, forget * r)
 
-    A comparison with the last norm alone would let a slow divergence pass; r remembers the least norm and
-    forgets it by a factor per step. A heuristic. The wrapped rule does not see the points that were taken
-    back.
+    A comparison with the last norm alone would let a slow divergence pass; r remembers the least norm and forgets it by
+    a factor per step. A heuristic. The wrapped rule does not see the points that were undone.
 
     Parameters
     ----------
     rule : Rule
-        The rule to watch.
+        Rule whose steps are braked.
     ratio : float
         Largest growth of the gradient norm over the least one of late, >= 1.
     shrink : float
@@ -69,7 +68,7 @@ class Brake(Wrapper):
     reads = frozenset({"loss", "gradient_norm"})
 
     def init(self) -> BrakeState:
-        """The rule's, at full speed."""
+        """The rule's own start, at full speed."""
         return BrakeState(self.rule.init())
 
     def update(self, state: BrakeState, observation: Observation) -> tuple[Decision, BrakeState]:

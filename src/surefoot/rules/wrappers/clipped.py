@@ -1,4 +1,4 @@
-"""A cap on the length of a move: any rule, with gradient clipping."""
+"""A cap on the length of a move: gradient clipping for any rule."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from surefoot.rules._base import Decision, Observation, Wrapper
 
 __all__ = ["CUT", "Clipped", "ClippedState"]
 
-# How a decision says that its step was cut.
+# The reason in a decision whose step was cut.
 CUT = "clipped"
 
 
@@ -24,9 +24,9 @@ class ClippedState:
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clipped(Wrapper):
-    """No move longer than a cap.
+    """Limit the length of every move to a cap.
 
-        eta_k = min(what the rule says, cap/|d_k|)
+        eta_k = min(the rule's step, cap/|d_k|)
 
     For plain descent with a constant step this is clipping by norm at cap/step (Pascanu et al. 2013). On a
     quadratic with a step above 2/a it turns divergence into a cycle of peak-to-peak amplitude cap.
@@ -34,7 +34,7 @@ class Clipped(Wrapper):
     Parameters
     ----------
     rule : Rule
-        The rule to hold back.
+        Rule whose steps are limited.
     cap : float
         Largest |step * direction|, > 0, unit of x.
     """
@@ -43,7 +43,7 @@ class Clipped(Wrapper):
     reads = frozenset({"direction_norm"})
 
     def init(self) -> ClippedState:
-        """The rule's."""
+        """The rule's own start."""
         return ClippedState(self.rule.init())
 
     def update(self, state: ClippedState, observation: Observation) -> tuple[Decision, ClippedState]:

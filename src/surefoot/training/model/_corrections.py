@@ -1,4 +1,4 @@
-"""PyTorch operations without a (right) second derivative, or with a side effect, replaced by what they are made of."""
+"""Replacements of PyTorch operations that have no, or a wrong, second derivative, or a side effect."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,9 +47,9 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """`functional.embedding`, which with `max_norm` shrinks rows of the weight in place: here a copy's.
+    """`functional.embedding`, but `max_norm` shrinks the rows of a copy: PyTorch shrinks the weight's, in place.
 
-    The gradient is that at the shrunk rows, as in training: what shrinks them is no part of the derivative.
+    The gradient is that at the shrunk rows, as in training; the shrinking itself is not differentiated.
     """
     return functional.embedding(
         input, _shrink(input, weight, max_norm, norm_type), padding_idx, None, norm_type, scale_grad_by_freq, sparse
@@ -69,7 +69,7 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor:
-    """Rows of the weight, summed, averaged or maximised over each bag; an empty bag is 0."""
+    """Rows of the weight, their sum, mean or maximum over each bag; an empty bag is 0."""
     if offsets is None:
         bags, width = input.shape
         index = torch.arange(bags, device=input.device).repeat_interleave(width)
@@ -121,7 +121,7 @@ REPLACEMENTS: dict[Any, Callable[..., Tensor]] = {
 
 
 class Corrected(TorchFunctionMode):
-    """While active, replaces the operations above wherever a model calls them."""
+    """While active, replaces the operations above in all calls."""
 
     def __torch_function__(
         self,
@@ -131,6 +131,6 @@ class Corrected(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         options = kwargs or {}
-        # only where it does something: without max_norm an embedding is right as it is
+        # only with max_norm, the fourth argument: without it an embedding is right as it is
         limited = func is functional.embedding and (options.get("max_norm") or (len(args) > 3 and args[3]))
         return embedding(*args, **options) if limited else REPLACEMENTS.get(func, func)(*args, **options)

@@ -1,4 +1,4 @@
-"""What an update costs in reading: the gradient's norm, and the agreement of all ranks."""
+"""The gradient's norm with as few waits for the device as possible, and numbers that all ranks agree on."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,15 @@ __all__ = [
     "rank", "simple_on_host", "unread_norm", "wide",
 ]  # fmt: skip
 
-# Gradients below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
+# Gradients of fewer entries are joined and measured at once: for small tensors the calls cost more than the arithmetic.
+# By convention.
 SMALL = 1 << 15
 # The C++ helper under torch._utils._flatten_dense_tensors: joins in one call.
 _flattened: Any = cast(Any, torch)._C._nn.flatten_dense_tensors
 _norms: Any = cast(Any, torch)._foreach_norm
+# Precisions in which torch takes a norm without overflow of common sizes.
 FLOATS = (torch.float32, torch.float64)
-# Where torch has double precision; elsewhere numbers are compared in single.
+# Devices on which torch has double precision; elsewhere numbers are compared in single.
 DOUBLE = ("cpu", "cuda")
 
 
@@ -29,7 +31,7 @@ def gradient_norm(parameters: Sequence[Tensor]) -> float:
 
 
 def norm_of(gradients: list[Tensor]) -> float:
-    """The norm of all of them together; of sharded ones that of the whole."""
+    """The norm of all gradients together; of sharded ones that of the whole."""
     if not gradients:
         return 0.0
     quick = _quick(gradients)
@@ -40,13 +42,13 @@ def norm_of(gradients: list[Tensor]) -> float:
 
 
 def unread_norm(parameters: Sequence[Tensor], *, simple: bool = False) -> Tensor:
-    """|g| on its device, without waiting for it; 0 or infinite where only `gradient_norm` may know better.
+    """|g| on its device, without waiting for it; 0 and infinity may be underflow and overflow: ask `gradient_norm`.
 
     Parameters
     ----------
     parameters : sequence of Tensor
     simple : bool
-        Whether they are known to be `simple_on_host`.
+        Whether the parameters are known to be `simple_on_host`.
     """
     gradients = _gradients(parameters)
     if not gradients:
@@ -61,21 +63,21 @@ def unread_norm(parameters: Sequence[Tensor], *, simple: bool = False) -> Tensor
 
 
 def simple_on_host(parameters: Sequence[Tensor]) -> bool:
-    """Whether they are ordinary small tensors of one precision, single or double, in main memory.
+    """Whether the parameters are ordinary small tensors of one precision, single or double, in main memory.
 
-    To be asked once: a look at each gradient's kind takes as long as their norm.
+    Ask once and keep the answer: a look at each gradient's kind takes as long as their norm.
     """
     kinds = {(p.dtype, p.layout, p.device.type, hasattr(p, "placements"), p.numel() < SMALL) for p in parameters}
     return len(kinds) == 1 and kinds <= {(dtype, torch.strided, "cpu", False, True) for dtype in FLOATS}
 
 
 def wide(device: torch.device) -> torch.dtype:
-    """The widest precision that there is on a device."""
+    """The widest floating-point type of a device."""
     return torch.float64 if device.type in DOUBLE else torch.float32
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What a process has of a sharded tensor (DTensor), in the same memory; any other tensor itself."""
+    """The process's own part of a sharded tensor (DTensor), in the same memory; any other tensor itself."""
     sharded: Any = tensor
     return sharded.to_local() if hasattr(tensor, "placements") else tensor
 
@@ -85,7 +87,7 @@ def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _quick(gradients: list[Tensor]) -> Tensor | None:
-    """The norm in as few calls as can be; None where that is not so simple."""
+    """The norm in as few calls as possible; None for gradients of several kinds or precisions."""
     kinds = {(type(g), g.dtype, g.layout, g.device) for g in gradients}
     kind, dtype, layout, device = kinds.pop()
     if kinds or kind is not Tensor or dtype not in FLOATS or layout is not torch.strided:
@@ -100,6 +102,7 @@ def _quick(gradients: list[Tensor]) -> Tensor | None:
 
 
 def _careful(gradients: list[Tensor], *, exact: bool = False) -> Tensor:
+    """The norm gradient by gradient, of any kind; exact: in the device's widest type throughout."""
     norms = [_norm(g, exact) for g in gradients]
     home = norms[0].device
     return torch.linalg.vector_norm(torch.stack([norm.to(home, wide(home)) for norm in norms]))
@@ -121,9 +124,9 @@ def alone() -> bool:
 
 
 def agree_on(values: Sequence[float], device: torch.device) -> list[float]:
-    """The mean of each value over all ranks, the same on each: what is not finite on one is on none.
+    """The mean of each value over all ranks, the same on each; a value that is not finite on one rank is on none.
 
-    All ranks then decide alike, since they decide from the same numbers by the same rule.
+    All ranks then decide alike, by the same rule from the same numbers.
     """
     if alone():
         return list(values)
@@ -132,7 +135,7 @@ def agree_on(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def agree(numbers: Tensor) -> Tensor:
-    """`agree_on` where the numbers are, without waiting for them; changes its argument."""
+    """`agree_on` for a tensor on its device, without waiting for it; changes its argument."""
     if not alone():
         dist.all_reduce(numbers)
         numbers /= dist.get_world_size()
@@ -140,7 +143,7 @@ def agree(numbers: Tensor) -> Tensor:
 
 
 def everywhere(flag: bool, device: torch.device) -> bool:
-    """Whether it is so on all ranks; the same answer on each."""
+    """Whether the flag is true on all ranks; the same answer on each."""
     return flag if alone() else agree_on((float(flag),), device)[0] == 1
 
 
@@ -148,14 +151,14 @@ def newest_common(steps: Sequence[int]) -> int | None:
     """The largest of these numbers that every rank has; None if there is none."""
     common = set(steps)
     if not alone():
-        found: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(found, list(steps))
-        common = common.intersection(*found)
+        gathered: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, list(steps))
+        common = common.intersection(*gathered)
     return max(common, default=None)
 
 
 def common_name(name: str) -> str:
-    """The first rank's, on all of them."""
+    """The first rank's name, on all ranks."""
     if alone():
         return name
     names: list[Any] = [name]

@@ -1,4 +1,4 @@
-"""The data that a mean is taken over: one batch, a list of them or a loader, and what each batch weighs."""
+"""The data of a mean loss: one batch, a list of them or a loader, and the weight of each batch."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,8 @@ __all__ = ["Batches", "gather", "sample_count", "size_of_one"]
 
 # Samples read twice to see whether a data set is random: a random flip goes unseen with probability 2^-8.
 PROBED_SAMPLES = 8
-# Sums in single precision in another order differ by far less, a mean over unequal halves by its imbalance.
+# Relative gap between a batch's loss and the mean over its halves that passes: rounding in single precision is far
+# below, a wrong weight differs by the imbalance of the halves.
 HALVES = 1e-3
 
 
@@ -31,9 +32,9 @@ class Batches:
     items : tuple
         The batches, of any structure.
     counts : tuple of float
-        What each batch weighs, usually its number of samples.
+        Weights of the batches, usually their numbers of samples.
     weigh : callable, optional
-        What says so of a batch, where it was read from a user.
+        Function from a batch to its weight, for data read from a user.
     """
 
     items: tuple[Any, ...]
@@ -60,7 +61,7 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
         A tensor, tuple, mapping or object is one batch; so is a list of tensors, which is how a DataLoader
         collates (x, y). Any other list, loader or iterable holds batches.
     loss : callable
-        Its `weight(batch)`, if it has one, says what a batch weighs.
+        Its method `weight(batch)`, if it has one, gives a batch's weight.
     count : callable, optional
         batch -> weight, where neither the loss nor the leading dimension says it.
     """
@@ -81,10 +82,10 @@ def gather(data: Any, loss: Any, count: Callable[[Any], float] | None = None) ->
 def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
     """Compare the loss of a batch with the weighted mean over its halves; warn where they differ.
 
-        w L = w_1 L_1 + w_2 L_2,    w by what batches are weighed with
+        w L = w_1 L_1 + w_2 L_2,    w the weights of the batches
 
-    A mean over other things than samples (tokens that are not ignored, elements of sequences) joins to a mean over all
-    data only by its own weights, and nothing but this says which a loss takes. Costs one run of the model.
+    A mean over something else than samples (tokens that are not ignored, elements of sequences) joins to the mean over
+    all data by its own weights alone, and only this comparison shows them to be wrong. Costs one run of the model.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
             weights = [float(batches.weigh(half)) for half in halves]
             parts = [value(half) if w > 0 else 0.0 for half, w in zip(halves, weights, strict=True)]
             whole = value(batch)
-        except Exception:  # halves that the user's own code does not take say nothing
+        except Exception:  # the user's own code may not take half a batch; then nothing can be compared
             return
         mean = sum(w * part for w, part in zip(weights, parts, strict=True)) / (sum(weights) or 1.0)
         if not abs(whole - mean) <= HALVES * max(abs(whole), *(abs(part) for part in parts)):
@@ -117,23 +118,18 @@ def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
 
 
 def _weights(items: Sequence[Any], loss: Any, count: Callable[[Any], float] | None) -> Sequence[float]:
-    if count is not None:
-        return [count(item) for item in items]
     joint: Any = getattr(loss, "weights", None)
-    if callable(joint):
+    if count is None and callable(joint):
         return tuple(cast("Sequence[float]", joint(items)))
-    weigh = _weigher(loss, None) if len(items) > 1 else _own_weight(loss) or size_of_one
+    weigh = _weigher(loss, count)
+    if weigh is sample_count and len(items) == 1:
+        weigh = size_of_one
     return [weigh(item) for item in items]
 
 
 def _weigher(loss: Any, count: Callable[[Any], float] | None) -> Callable[[Any], float]:
-    return count or _own_weight(loss) or sample_count
-
-
-def _own_weight(loss: Any) -> Callable[[Any], float] | None:
-    """How a loss weighs a batch, if it says; an attribute of that name may be a tensor of class weights."""
-    weigh: Any = getattr(loss, "weight", None)
-    return cast("Callable[[Any], float]", weigh) if callable(weigh) else None
+    own: Any = getattr(loss, "weight", None)  # on a loss of the user's it may be a tensor of class weights
+    return count or (cast("Callable[[Any], float]", own) if callable(own) else sample_count)
 
 
 def sample_count(batch: Any) -> int:
@@ -148,7 +144,7 @@ def sample_count(batch: Any) -> int:
 
 
 def size_of_one(batch: Any) -> float:
-    """As `sample_count`, but a lone batch has all the weight whatever its size."""
+    """The size of a lone batch, which has all the weight: where dimensions differ the smallest will do."""
     return float(min(first_sizes(batch), default=1))
 
 
@@ -173,28 +169,24 @@ def generators(loader: Any) -> list[torch.Generator]:
     """The random generators that iterating the loader would advance."""
     samplers = [loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
     samplers.append(getattr(samplers[-1], "sampler", None))
-    found = [getattr(sampler, "generator", None) for sampler in samplers]
-    return [generator for generator in found if isinstance(generator, torch.Generator)]
+    candidates = [getattr(sampler, "generator", None) for sampler in samplers]
+    return [generator for generator in candidates if isinstance(generator, torch.Generator)]
 
 
 def _check_repeatable(dataset: Any) -> None:
+    """Refuse a data set whose first samples differ when they are read twice."""
     if isinstance(dataset, TensorDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         return
     for i in range(min(PROBED_SAMPLES, len(dataset))):
-        if not _same(dataset[i], dataset[i]):
+        if not all(_equal(a, b) for a, b in zip(leaves(dataset[i]), leaves(dataset[i]), strict=False)):
             raise NotRepeatable(
                 f"sample {i} of the data set ({type(dataset).__name__}) differs when read twice: random "
                 "augmentation. Use a data set without it, or freeze one draw: data=list(loader)"
             )
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether all numbers in two trees agree; what is not a number is not compared."""
-    pairs = zip(leaves(one), leaves(other), strict=False)
-    return all(_equal(a, b) for a, b in pairs)
-
-
 def _equal(a: Any, b: Any) -> bool:
+    """Whether two numbers, arrays or tensors are the same, nan included; True for anything else."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and bool(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True))
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):

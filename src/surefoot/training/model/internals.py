@@ -1,7 +1,4 @@
-"""What a module has no public way to ask or to change: torch's own tables, read in this file alone.
-
-Should torch move them, this is the place to follow.
-"""
+"""Private tables of torch's modules, which have no public door; read in this file alone, in case torch moves them."""
 
 from typing import Any
 
@@ -9,7 +6,7 @@ from torch import Tensor, nn
 
 __all__ = ["BatchNorm", "Dropout", "buffer_table", "forward_hooks", "forward_pre_hooks", "parameter_table"]
 
-# The classes that are public have these bases: with them a class of somebody else's counts, too.
+# Base classes of the public ones: with them a subclass of somebody else's counts too.
 BatchNorm = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 Dropout = nn.modules.dropout._DropoutNd  # pyright: ignore[reportPrivateUsage]
 
@@ -20,15 +17,15 @@ def parameter_table(module: nn.Module) -> dict[str, Any]:
 
 
 def buffer_table(module: nn.Module) -> dict[str, Tensor | None]:
-    """The module's own buffers by name: exchanging one keeps whether it is saved; `register_buffer` would set that."""
+    """The module's own buffers by name: unlike `register_buffer`, an exchange here keeps whether a buffer is saved."""
     return module._buffers  # pyright: ignore[reportPrivateUsage]
 
 
 def forward_pre_hooks(module: nn.Module) -> dict[int, Any]:
-    """What is called before the module; there are handles for those of one's own only."""
+    """The hooks called before the module; handles exist only for the caller's own."""
     return module._forward_pre_hooks  # pyright: ignore[reportPrivateUsage]
 
 
 def forward_hooks(module: nn.Module) -> dict[int, Any]:
-    """What is called after the module, likewise."""
+    """The hooks called after the module, likewise."""
     return module._forward_hooks  # pyright: ignore[reportPrivateUsage]

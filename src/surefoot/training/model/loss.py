@@ -1,8 +1,8 @@
 """Loss functions in the one form that every tool here takes: loss(model, batch) -> a scalar tensor.
 
-A criterion is brought to that form by `supervised`. Any other callable of that form works too (``lambda
-model, batch: model(**batch).loss``); what a criterion knows beyond it (how much a batch weighs, what the best
-constant predictor would reach, whether it is convex in the outputs) is then not available.
+`supervised` brings a criterion to that form. Any other callable of that form works too (``lambda model, batch:
+model(**batch).loss``), but does not tell what a criterion does: a batch's weight, the loss of the best constant
+predictor, whether it is convex in the outputs.
 """
 
 import copy
@@ -21,7 +21,7 @@ __all__ = ["Loss", "LossModule", "Supervised", "as_scalar", "causal_lm", "locate
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
-# What tokenizers and data collators call the target.
+# The name of the target in batches of tokenizers and data collators.
 LABELS = "labels"
 # Criteria that are convex in what the model returns, by the name of the class or function.
 CONVEX = frozenset({
@@ -29,8 +29,6 @@ CONVEX = frozenset({
     *("mse_loss", "cross_entropy", "binary_cross_entropy_with_logits", "binary_cross_entropy"),
     *("l1_loss", "smooth_l1_loss", "huber_loss"),
 })  # fmt: skip
-
-
 # Criteria over class labels, and criteria whose mean is over the elements of the target.
 LABELLED = ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
 ELEMENTS = frozenset({
@@ -57,8 +55,8 @@ def supervised(
         (model output, target) -> mean over the batch: ``torch.nn.functional.cross_entropy``,
         ``torch.nn.MSELoss()``, a `functools.partial` of one, or your own.
     outputs : str, int or callable, optional
-        What the criterion sees of what the model returns: an entry or attribute by its name, an entry by its place, or
-        a function of the whole. Default: the tensor itself; of an object or a mapping its `logits`.
+        Part of the model's output that the criterion takes: an entry or attribute by its name, an entry by its place,
+        or a function of the whole. Default: the tensor itself; of an object or a mapping its `logits`.
     target : str or callable, optional
         Target of a batch: the name of a mapping's entry, or a function of the whole batch. Default: the last entry of a
         tuple, the entry "labels" of a mapping.
@@ -87,10 +85,11 @@ def supervised(
     """
     if isinstance(criterion, type):
         raise InvalidType(f"criterion is the class {criterion.__name__}; give an instance: {criterion.__name__}()")
-    reduction = _option(criterion, "reduction", "mean")
+    loss = Supervised(criterion, outputs, target)
+    reduction = loss.option("reduction", "mean")
     if reduction != "mean":
         raise InvalidInput(f"criterion has reduction={reduction!r}; a step size needs the mean: reduction='mean'")
-    return Supervised(criterion, outputs, target)
+    return loss
 
 
 @checked
@@ -99,19 +98,19 @@ def causal_lm(ignore_index: int = -100) -> "Supervised":
 
         mean over (i, t), y_(i, t+1) not ignored, of -log softmax(logits_it)[y_(i, t+1)]
 
-    What a causal language model of the Hugging Face library computes from its labels; here outputs and criterion are
-    told apart, which Gauss-Newton, Fisher and mean-square limits need.
+    A causal language model of the Hugging Face library computes the same from its labels; here outputs and criterion
+    are apart, which Gauss-Newton, Fisher and mean-square limits need.
 
     Parameters
     ----------
     ignore_index : int
-        Label that counts for nothing.
+        Label that is left out of the mean.
 
     Returns
     -------
     Supervised
-        For batches {"input_ids": ..., "labels": ...} or (tokens, labels), labels of shape (n, length); a batch weighs
-        as many as it has labels that count.
+        For batches {"input_ids": ..., "labels": ...} or (tokens, labels), labels of shape (n, length); a batch's weight
+        is its number of labels that are not ignored.
 
     Examples
     --------
@@ -124,12 +123,12 @@ def causal_lm(ignore_index: int = -100) -> "Supervised":
     (torch.Size([]), 3.0)
     """
     criterion = functools.partial(nn.functional.cross_entropy, ignore_index=ignore_index)
-    return Supervised(criterion, _scores_of_the_next, _next_tokens)
+    return Supervised(criterion, _next_scores, _next_tokens)
 
 
-def _scores_of_the_next(returned: Any) -> Tensor:
-    """Scores, shape (n, classes, length - 1): samples stay the first dimension, so that each has its own."""
-    scores = _answer(returned)[:, :-1].transpose(1, 2)
+def _next_scores(returned: Any) -> Tensor:
+    """Scores of the next tokens, shape (n, classes, length - 1): samples stay the first dimension."""
+    scores = _model_output(returned)[:, :-1].transpose(1, 2)
     # the library's models compute this loss in single precision too
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
@@ -153,7 +152,7 @@ class Supervised:
     def outputs(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """What the model returns for the batch's inputs, and the target."""
         inputs, named, target = _parts(batch, self._target)
-        return _answer(model(*inputs, **named), self._outputs), target
+        return _model_output(model(*inputs, **named), self._outputs), target
 
     def in_double(self) -> "Supervised":
         """The same criterion with its own tensors (class weights) in float64."""
@@ -164,28 +163,33 @@ class Supervised:
     @property
     def name(self) -> str:
         """The criterion's name: that of its function, or of the class of torch's that it is or inherits from."""
-        criterion = _unwrap(self.criterion)
+        criterion = self._function
         known = (kind.__name__ for kind in type(criterion).__mro__ if kind.__module__ == nn.modules.loss.__name__)
         return getattr(criterion, "__name__", next(known, type(criterion).__name__))
 
     @property
     def convex(self) -> bool:
         """Whether the criterion is known to be convex in the model's output."""
-        criterion: Any = _unwrap(self.criterion)
         own = getattr(nn, self.name, None)
+        forward = getattr(type(self._function), "forward", None)
         # a subclass of torch's that computes something of its own is not known
-        changed = own is not None and getattr(type(criterion), "forward", None) is not getattr(own, "forward", None)
+        changed = own is not None and forward is not getattr(own, "forward", None)
         return self.name in CONVEX and not changed
+
+    @property
+    def _function(self) -> Any:
+        return self.criterion.func if isinstance(self.criterion, functools.partial) else self.criterion
 
     def option(self, name: str, default: Any = None) -> Any:
         """An option that the criterion was made with: an attribute, or a keyword of a partial."""
-        return _option(self.criterion, name, default)
+        if isinstance(self.criterion, functools.partial):
+            return self.criterion.keywords.get(name, default)
+        return getattr(self.criterion, name, default)
 
     def weight(self, batch: Any) -> float:
-        """What the batch counts in the mean over all data: so that unequal batches join to one large one.
+        """The weight of a batch in the mean over all data, with which unequal batches join to one large one.
 
-        The number of samples; for class labels, of those not ignored, by class weight where there are
-        weights.
+        The number of samples; for class labels the number of those not ignored, or the sum of their class weights.
         """
         return self.weight_of(self.target(batch))
 
@@ -194,21 +198,28 @@ class Supervised:
         return _parts(batch, self._target)[2]
 
     def weight_of(self, target: Any) -> float:
-        """What a batch with this target counts."""
+        """The weight of a batch with this target."""
         if not isinstance(target, Tensor):
             if not hasattr(target, "__len__"):
                 raise InvalidType(f"a batch's target must hold samples; got {target!r}")
             return float(len(target))
-        if not self._takes_labels or target.is_floating_point():
+        kept = self._labels(target)
+        if kept is None:
             return float(target.shape[0]) if target.ndim else 1.0
-        kept = target[target != _option(self.criterion, "ignore_index", -100)]
-        class_weight = _option(self.criterion, "weight", None)
+        class_weight = self.option("weight")
         return float(kept.numel() if class_weight is None else class_weight.to(kept.device)[kept].sum())
 
-    def weights(self, batches: Sequence[Any]) -> tuple[float, ...]:
-        """What each batch counts; by elements where the mean is over elements and batches differ in more than samples.
+    def _labels(self, target: Tensor) -> Tensor | None:
+        """The class labels of a target that are not ignored; None where it does not hold labels."""
+        if self.name not in LABELLED or target.is_floating_point():
+            return None
+        return target[target != self.option("ignore_index", -100)]
 
-        Mean squares over sequences of length 2 and 7: a batch of as many samples of the longer ones counts 3.5 times.
+    def weights(self, batches: Sequence[Any]) -> tuple[float, ...]:
+        """The weight of each batch, by elements where the mean is over elements and their number per sample differs.
+
+        Mean squares over sequences of length 2 and 7: a batch of the longer ones has 3.5 times the weight of one of as
+        many samples of the shorter ones.
         """
         targets = [self.target(batch) for batch in batches]
         tensors = [t for t in targets if isinstance(t, Tensor)]
@@ -223,12 +234,12 @@ class Supervised:
         Cross-entropy on labels: the entropy of the label frequencies. Mean squares: the variance of the
         targets. Binary cross-entropy: the entropy of the targets' means. Per output column.
         """
-        if any(_option(self.criterion, name, None) is not None for name in ("weight", "pos_weight")):
+        if any(self.option(name) is not None for name in ("weight", "pos_weight")):
             return None
         target = torch.cat([self.target(batch).detach().cpu() for batch in batches])
-        if self._takes_labels and not target.is_floating_point():
-            kept = target[target != _option(self.criterion, "ignore_index", -100)]
-            if _option(self.criterion, "label_smoothing", 0.0) or not kept.numel():
+        kept = self._labels(target)
+        if kept is not None:
+            if self.option("label_smoothing", 0.0) or not kept.numel():
                 return None
             p = kept.unique(return_counts=True)[1].double() / kept.numel()
             return float(-(p * p.log()).sum())
@@ -239,10 +250,6 @@ class Supervised:
             p = target.mean(dim=0)
             return float(nn.functional.binary_cross_entropy(p, p))
         return None
-
-    @property
-    def _takes_labels(self) -> bool:
-        return self.name in LABELLED
 
     def __repr__(self) -> str:
         return f"supervised({self.name})"
@@ -261,14 +268,14 @@ class LossModule(nn.Module):
 
 
 def refuse_criterion(loss: Loss) -> None:
-    """Nothing, unless the loss is a module, which does not know the model."""
+    """Raise InvalidType if the loss is a criterion, which takes no model."""
     if isinstance(loss, nn.Module):
         name = type(loss).__name__
         raise InvalidType(f"loss must be loss(model, batch) and {name} is a criterion; wrap it: supervised({name}())")
 
 
 def as_scalar(value: Any) -> Tensor:
-    """What a loss returned, as a tensor of shape ()."""
+    """The value that a loss returned, as a tensor of shape ()."""
     if not isinstance(value, Tensor):
         raise InvalidType(
             f"loss(model, batch) must return a scalar tensor; got a {type(value).__name__} "
@@ -284,7 +291,7 @@ def as_scalar(value: Any) -> Tensor:
 
 @contextmanager
 def locate(where: str) -> Generator[None]:
-    """Say where the caller's model or loss raised; errors of our own say enough.
+    """Say in the error where the caller's model or loss raised; our own errors pass unchanged.
 
     Parameters
     ----------
@@ -298,12 +305,12 @@ def locate(where: str) -> Generator[None]:
     """
     try:
         yield
-    except (SurefootError, torch.OutOfMemoryError):  # the second is waited for by name
+    except (SurefootError, torch.OutOfMemoryError):  # callers catch the second by its class
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
+        text = " ".join(str(error).split())
         raise LossFailed(
-            f"the loss raised {type(error).__name__} {where}{f': {said}' if said else ''}; "
+            f"the loss raised {type(error).__name__} {where}{f': {text}' if text else ''}; "
             "try loss(model, batch) by itself on that batch"
         ) from error
 
@@ -330,34 +337,24 @@ def _parts(batch: Any, target: str | Callable[[Any], Any] | None = None) -> tupl
     wanted = f'mappings with an entry "{entry}"'
     raise InvalidType(
         f"supervised(...) needs batches {'(x, y) or ' if target is None else ''}{wanted}; got a "
-        f"{type(batch).__name__}{size}{entries}; say by target= where the target is, or write loss(model, batch)"
+        f"{type(batch).__name__}{size}{entries}; point to the target by target=, or write loss(model, batch)"
     )
 
 
-def _answer(returned: Any, outputs: str | int | Callable[[Any], Tensor] | None = None) -> Tensor:
-    """The tensor that a criterion takes, of what a model returns."""
+def _model_output(returned: Any, outputs: str | int | Callable[[Any], Tensor] | None = None) -> Tensor:
+    """The tensor among a model's outputs that the criterion takes."""
     if isinstance(returned, Tensor) and outputs is None:
         return returned
+    name = outputs if isinstance(outputs, str) else "logits"
     if callable(outputs):
-        found = outputs(returned)
+        chosen = outputs(returned)
     elif isinstance(outputs, int):
-        found = returned[outputs]
+        chosen = returned[outputs]
     else:
-        name = outputs or "logits"
-        found = returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)
-    if isinstance(found, Tensor):
-        return found
+        chosen = returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)
+    if isinstance(chosen, Tensor):
+        return chosen
     raise InvalidType(
-        f"the model returns a {type(returned).__name__} without {outputs if isinstance(outputs, str) else 'logits'}, "
-        "and a criterion takes one tensor; say by outputs= which, or write loss(model, batch) yourself"
+        f"the model returns a {type(returned).__name__} without {name}, and a criterion takes one tensor; choose it by "
+        "outputs=, or write loss(model, batch) yourself"
     )
-
-
-def _unwrap(criterion: Any) -> Any:
-    return criterion.func if isinstance(criterion, functools.partial) else criterion
-
-
-def _option(criterion: Any, name: str, default: Any) -> Any:
-    if isinstance(criterion, functools.partial):
-        return criterion.keywords.get(name, default)
-    return getattr(criterion, name, default)

@@ -14,7 +14,7 @@ __all__ = ["MiniBatches"]
 
 @dataclass(frozen=True, slots=True)
 class MiniBatches:
-    """How data is visited in training.
+    """The mini-batches of a training in the order of their visits.
 
     Parameters
     ----------
@@ -32,18 +32,18 @@ class MiniBatches:
 
     @property
     def ready(self) -> bool:
-        """Whether the data's own batches are the mini-batches: several, a small one, or one that cannot be cut."""
+        """Whether the given batches are the mini-batches: several, a small one, or one that cannot be cut."""
         size = common_size(self._whole)
         return len(self.data.items) > 1 or size is None or size <= self.batch_size
 
     @property
     def size(self) -> float:
-        """The size of the largest one."""
+        """The size of the largest mini-batch."""
         return max(self.data.counts) if self.ready else self.batch_size
 
     @property
     def per_pass(self) -> int:
-        """How many make up one pass over the data; a smaller last one is left out where samples are drawn."""
+        """Number of mini-batches in one pass over the data; a smaller last one is left out where samples are drawn."""
         return len(self.data.items) if self.ready else sample_count(self._whole) // self.batch_size
 
     def endless(self) -> Iterator[Any]:

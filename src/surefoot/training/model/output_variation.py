@@ -1,4 +1,4 @@
-"""Whether a model's output still depends on its input: the sensor for the failures that no NaN announces."""
+"""Whether a model's output still depends on its input: a sensor for failures without a NaN."""
 
 import math
 from typing import Any
@@ -10,10 +10,11 @@ from surefoot.training.model.trees import leaves
 
 __all__ = ["COLLAPSED", "OutputVariation"]
 
-# After a short run, an output that varies over a batch by less than this part of what it did, and of its size, is a
-# constant. By convention; a run that learns keeps most of its variation.
+# An output that varies over a batch by less than this share of its largest variation, and of its size, has collapsed to
+# a constant. By convention; a run that learns keeps most of its variation.
 COLLAPSED = 0.03
-# Of more numbers an output than these a sample is measured: the logits of a large vocabulary must not be copied.
+# Largest number of an output's entries that is measured, a sample of more: the logits of a large vocabulary must not be
+# copied. By convention.
 MOST = 1 << 16
 
 
@@ -45,36 +46,35 @@ class OutputVariation:
             self._handle = self._model.register_forward_hook(self._measure)
 
     def disarm(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
     def read(self) -> tuple[float, float]:
         """Spread s and size m of the output since `arm`, nan if nothing was measured; one transfer from the device."""
-        found = self.take()
-        if found is None:
+        measured = self.take()
+        if measured is None:
             return math.nan, math.nan
-        spread, size = found.tolist()
+        spread, size = measured.tolist()
         return spread, size
 
     def take(self) -> Tensor | None:
-        """The same on the device; None if nothing was measured."""
+        """Spread and size on the device; None if nothing was measured."""
         self.disarm()
-        found, self._variation = self._variation, None
-        return found
+        measured, self._variation = self._variation, None
+        return measured
 
     def ratio(self, spread: float, size: float) -> float:
-        """The ratio r of what was read; nan if that is not finite."""
+        """The ratio r of a spread and a size; nan if they are not finite."""
         if not spread + size < math.inf:
             return math.nan
         self.largest = max(self.largest, spread)
         return max(spread / self.largest, spread / size if size else 1.0) if self.largest else 1.0
 
     def forget(self) -> None:
-        """After a return: what was measured of the state that is gone."""
-        self.disarm()
-        self._variation = None
+        """Drop what was measured: after a return it belongs to a state that is gone."""
+        self.take()
 
     def _measure(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         outputs = [t for t in leaves(output) if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]

@@ -1,4 +1,4 @@
-"""Which parameters a curvature belongs to, and how they form one vector."""
+"""The parameters that a curvature belongs to, joined to one vector."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -111,7 +111,7 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
         A string names a parameter ("head.weight") or a submodule ("head"), whose trainable parameters are all
         taken.
     sharded : bool
-        Whether the caller can do with parts of parameters.
+        Whether the caller can work with parts of parameters.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def _chosen_ids(model: nn.Module, named: list[tuple[str, nn.Parameter]], paramet
     if isinstance(parameters, str | Tensor):
         parameters = [parameters]
     owned = {id(p): name for name, p in named}
-    # every name of a tied parameter answers, not only its first
+    # a tied parameter may be named by any of its names, not just the first
     every = dict(model.named_parameters(remove_duplicate=False))
     wanted: set[int] = set()
     for chosen in parameters:
@@ -174,12 +174,12 @@ def _chosen_ids(model: nn.Module, named: list[tuple[str, nn.Parameter]], paramet
 
 
 def _by_name(model: nn.Module, every: Mapping[str, nn.Parameter], name: str) -> set[int]:
-    found = [p for full, p in every.items() if full == name or full.startswith(name + ".")]
-    if not found:
+    matching = [p for full, p in every.items() if full == name or full.startswith(name + ".")]
+    if not matching:
         near = difflib.get_close_matches(name, [*every, *dict(model.named_modules())], n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else f"; it has {', '.join(list(every)[:8])}"
         raise InvalidInput(f"the model has no parameter or submodule {name!r}{hint}")
-    trainable = {id(p) for p in found if p.requires_grad}
+    trainable = {id(p) for p in matching if p.requires_grad}
     if not trainable:
         raise InvalidInput(f"all parameters of {name!r} are frozen; set requires_grad_(True) to include them")
     return trainable

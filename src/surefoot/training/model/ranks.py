@@ -1,4 +1,4 @@
-"""Curvature of data that several processes hold in parts, under torch.distributed."""
+"""Sums over processes that hold the data in parts, under torch.distributed."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class Ranks:
     ----------
     group : process group, optional
     device : torch.device
-        Where the group can communicate: its backend may know GPUs only.
+        Device on which the group can communicate: its backend may know GPUs only.
     """
 
     def __init__(self, group: Any = None, device: torch.device | None = None) -> None:
@@ -34,7 +34,7 @@ class Ranks:
 
     @property
     def several(self) -> bool:
-        """Whether there is anyone to talk to."""
+        """Whether there are other processes."""
         return self.group is not None
 
     def sum_all(self, values: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Ranks:
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """Number of processes."""
         return torch.distributed.get_world_size(self.group) if self.several else 1
 
     def total(self, part: Callable[[], Tensor], like: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Generator[None]:
-        """Do something that may fail in one process only; then all raise, and none is left waiting."""
+        """If the code inside fails in one process, raise in all: none is left waiting."""
         if not self.several:
             yield
             return

@@ -1,4 +1,4 @@
-"""Evaluate a model and leave nothing behind: buffers, random state and modes are as they were."""
+"""Evaluations of a model that leave its buffers, its mode and the random states as they were."""
 
 import copy
 import random
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 
+# Bytes of a graph and scalars of a model below which one thread is as fast as several: measured on two cores with the
+# digits network, see `threads_for`.
 SMALL_MEMORY = 1 << 24
 SMALL_MODEL = 1_000_000
 
@@ -106,7 +108,7 @@ def set_buffers_aside(model: nn.Module) -> Generator[None]:
 
 @contextmanager
 def twice_differentiable() -> Generator[None]:
-    """Choose implementations that can be differentiated twice, with gradients on whatever the caller has set.
+    """Choose implementations that can be differentiated twice, with gradients enabled in any context.
 
     Fused attention kernels, cuDNN's recurrent layers and compiled graphs have no second derivative; the plain
     ones compute the same function.
@@ -119,7 +121,7 @@ def twice_differentiable() -> Generator[None]:
         stack.enter_context(Corrected())
         if torch.cuda.is_available():
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        # Setting the stance imports the compiler (a second); a program that has not is not compiled.
+        # setting the stance imports the compiler (a second); where it is not imported yet nothing is compiled
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
@@ -155,8 +157,8 @@ def threads_for(memory: float, parameters: int) -> Generator[None]:
 def random_modules(model: nn.Module) -> dict[str, nn.Module]:
     """The modules, by name, that draw random numbers in the mode they are in: dropout in train mode."""
     kinds = (Dropout, nn.RReLU)
-    named_so = ("Dropout", "DropPath", "DropBlock", "StochasticDepth", "GaussianNoise")
-    found: dict[str, nn.Module] = {}
+    named_so = ("Dropout", "DropPath", "DropBlock", "StochasticDepth", "GaussianNoise")  # other libraries' layers
+    drawing: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         rate = getattr(module, "p", getattr(module, "drop_prob", 1.0))
         if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
@@ -165,8 +167,8 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
             draws = isinstance(module, kinds) or type(module).__name__.startswith(named_so)
             draws = draws and not (isinstance(rate, int | float) and rate == 0)
         if module.training and draws:
-            found[name or type(module).__name__] = module
-    return found
+            drawing[name or type(module).__name__] = module
+    return drawing
 
 
 def copy_without_dropout(model: nn.Module) -> nn.Module:
@@ -178,7 +180,7 @@ def copy_without_dropout(model: nn.Module) -> nn.Module:
 
 
 def refuse_dropout(model: nn.Module) -> None:
-    """Nothing, unless a module draws random numbers: another function at each call has no curvature and no noise."""
+    """Raise NotRepeatable if a module draws random numbers: a loss that changes at each call has no curvature."""
     active = list(random_modules(model))
     if active:
         raise NotRepeatable(

@@ -18,10 +18,10 @@ from surefoot.training.model.internals import forward_hooks, forward_pre_hooks, 
 
 __all__ = ["ShardedSpace", "Shards", "is_sharded"]
 
-# Parameters put together for a graph's use that are held on to: the operations of a layer use its weights one after
-# the other, and each would fetch them again. By convention two layers' worth of an attention block.
+# Whole parameters that stay in memory while a graph is used: the operations of a layer use its weights one after the
+# other, and each would fetch them again. By convention two layers of an attention block.
 HELD = 8
-# torch 2.13 renamed them.
+# torch 2.13 renamed both.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor")  # noqa: B009
 _reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or getattr(dist, "reduce_scatter_tensor")  # noqa: B009
 
@@ -32,15 +32,15 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 class Shards:
-    """What this process has of each sharded parameter, and the exchange with the others.
+    """The parts of sharded parameters that this process has, and the exchange with the other processes.
 
-    A parameter W of m rows is held in parts of ceil(m/size) rows. Put together for use it is a sum of all processes'
-    derivatives that comes back to each part:
+    A parameter W of m rows is held in parts w of ceil(m/size) rows. It is gathered for use, and its derivative comes
+    back to each part as the sum over processes:
 
         W = all-gather(w),    dL/dw = reduce-scatter(dL/dW)
 
-    each the other's adjoint, so any number of derivatives is right. Every process computes with its own data; what is
-    differentiated is the sum over processes. All of them must make the same calls in the same order.
+    Each is the other's adjoint, so derivatives of any order are right. Every process computes with its own data and the
+    sum over processes is differentiated. All processes must make the same calls in the same order.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Shards:
         return min(rows, self.rank * each), min(rows, (self.rank + 1) * each)
 
     def refuse_uneven(self, batches: int) -> None:
-        """Every exchange needs all processes."""
+        """Raise unless all processes have equally many batches: every exchange needs all of them."""
         total, squares = self.sum_of(batches, batches**2)
         if total**2 != self.size * squares:
             raise InvalidInput(
@@ -99,9 +99,9 @@ class Shards:
 
     @contextmanager
     def assemble(self, model: nn.Module) -> Generator[None]:
-        """Run the model inside: each unit of `fully_shard` has whole parameters while its forward pass runs.
+        """While the model runs inside, each unit of `fully_shard` has whole parameters during its forward pass.
 
-        A graph made inside keeps none of them: it notes which one it needs and fetches it again.
+        A graph made inside keeps none of them: it notes which one it needs and gathers it again.
         """
         self.kept, self.coarsest = 0, 0.0
         with ExitStack() as stack:
@@ -113,7 +113,7 @@ class Shards:
         self.let_go()
 
     def let_go(self) -> None:
-        """Hold on to no parameter that was put together."""
+        """Release the whole parameters that are held."""
         self._held.clear()
 
     @contextmanager
@@ -122,7 +122,7 @@ class Shards:
 
         def before(*_: Any) -> None:
             for module, name, i in places:
-                parameter_table(module)[name] = self._note(_Assemble.apply(self.parts[i], self, i), i)
+                parameter_table(module)[name] = self._note(_Exchange.apply(self.parts[i], self, i, True), i)
 
         def after(*_: Any) -> None:
             for module, name, parameter in own:
@@ -135,6 +135,7 @@ class Shards:
             after()
 
     def _note(self, whole: Any, i: int) -> Tensor:
+        """Remember that this memory holds the whole parameter i, for as long as the tensor lives."""
         tensor = cast("Tensor", whole)
         self._alive[tensor.untyped_storage().data_ptr()] = weakref.ref(tensor), i
         return tensor
@@ -142,10 +143,10 @@ class Shards:
     def _pack(self, tensor: Tensor) -> Any:
         if tensor.is_floating_point():
             self.coarsest = max(self.coarsest, float(torch.finfo(tensor.dtype).eps))
-        found = self._alive.get(tensor.untyped_storage().data_ptr())
-        # memory that was given back may hold something else by now
-        if found is not None and found[0]() is not None and tensor.dtype == self.parts[found[1]].dtype:
-            return _Saved(found[1], tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
+        owner, i = self._alive.get(tensor.untyped_storage().data_ptr(), (None, 0))
+        # memory that was freed may hold something else by now
+        if owner is not None and owner() is not None and tensor.dtype == self.parts[i].dtype:
+            return _Saved(i, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
         self.kept += tensor.numel() * tensor.element_size()
         return tensor
 
@@ -159,7 +160,7 @@ class Shards:
         return whole.as_strided(saved.shape, saved.stride, saved.offset)
 
     def gather(self, part: Tensor, i: int) -> Tensor:
-        """The whole of parameter i, or of a vector like it, from everybody's parts."""
+        """Parameter i, or a tensor like it, from the parts of all processes."""
         shape = self.shapes[i]
         each = -(-shape[0] // self.size)
         whole = part.new_empty((each * self.size, *shape[1:]))
@@ -168,7 +169,7 @@ class Shards:
         return whole[: shape[0]]
 
     def scatter(self, whole: Tensor, i: int) -> Tensor:
-        """The part that this process has of the sum over processes."""
+        """The part of the sum over processes that this process keeps."""
         rows, each = self.shapes[i][0], -(-self.shapes[i][0] // self.size)
         part = whole.new_empty((each, *whole.shape[1:]))
         _reduce_scatter(part, _pad(whole, each * self.size), group=self.group)
@@ -176,7 +177,7 @@ class Shards:
         return part[: max(0, min(each, rows - self.rank * each))]
 
     def _count(self, whole: Tensor) -> None:
-        """Bytes that this process receives: all parts but its own."""
+        """Add up the bytes that this process receives: all parts but its own."""
         self.moved += whole.numel() * whole.element_size() * (self.size - 1) // self.size
 
     def sum_of(self, *values: float) -> list[float]:
@@ -187,14 +188,15 @@ class Shards:
 
     def largest(self, value: float) -> float:
         """The largest over processes of a number; nan if one is."""
-        found = torch.tensor([value, float(value != value)], dtype=torch.float64, device=self.parts[0].device)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self.group)
-        return math.nan if found[1] else float(found[0])
+        # a maximum may drop nan, so it travels as a number of its own
+        pair = torch.tensor([value, float(value != value)], dtype=torch.float64, device=self.parts[0].device)
+        dist.all_reduce(pair, op=dist.ReduceOp.MAX, group=self.group)
+        return math.nan if pair[1] else float(pair[0])
 
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """What a graph keeps in place of a parameter: which one, and the view of it."""
+    """The note in a graph in place of a parameter: its number and the view of it."""
 
     index: int
     shape: tuple[int, ...]
@@ -202,35 +204,22 @@ class _Saved:
     offset: int
 
 
-class _Assemble(torch.autograd.Function):
-    """All-gather; its derivative is the reduce-scatter."""
+class _Exchange(torch.autograd.Function):
+    """All-gather of a part to the whole, or reduce-scatter of the whole to a part: each is the other's derivative."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, shards: Shards, i: int) -> Tensor:
-        ctx.shards, ctx.i = shards, i
-        return shards.gather(part, i)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        return _Distribute.apply(grads[0], ctx.shards, ctx.i), None, None
-
-
-class _Distribute(torch.autograd.Function):
-    """Reduce-scatter; its derivative is the all-gather."""
-
-    @staticmethod
-    def forward(ctx: Any, whole: Tensor, shards: Shards, i: int) -> Tensor:
-        ctx.shards, ctx.i = shards, i
-        return shards.scatter(whole, i)
+    def forward(ctx: Any, tensor: Tensor, shards: Shards, i: int, gathers: bool) -> Tensor:
+        ctx.shards, ctx.i, ctx.gathers = shards, i, gathers
+        return shards.gather(tensor, i) if gathers else shards.scatter(tensor, i)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return _Assemble.apply(grads[0], ctx.shards, ctx.i), None, None
+        return _Exchange.apply(grads[0], ctx.shards, ctx.i, not ctx.gathers), None, None, None
 
 
 @dataclass(frozen=True, slots=True)
 class ShardedSpace(Space):
-    """Vectors of which each process has the entries of its parts; norms and inner products are those of the whole.
+    """Vectors held in parts by processes; norms and inner products are those of the whole vector.
 
     Parameters
     ----------
@@ -248,7 +237,7 @@ class ShardedSpace(Space):
         return False
 
     def entries(self, size: int) -> int:  # noqa: ARG002
-        """How many of a vector's entries this process has."""
+        """Number of a vector's entries in this process."""
         return sum(p.numel() for p in self.shards.parts_of(self.parameters))
 
     def asarray(self, x: Any) -> Any:
@@ -328,10 +317,8 @@ def _units(model: nn.Module, index: dict[int, int]) -> Iterator[tuple[nn.Module,
             yield from places(child, top=False)
 
     for module in model.modules():
-        if module is model or _is_unit(module):
-            found = list(places(module, top=True))
-            if found:
-                yield module, found
+        if (module is model or _is_unit(module)) and (own := list(places(module, top=True))):
+            yield module, own
 
 
 def _is_unit(module: nn.Module) -> bool:
@@ -340,7 +327,7 @@ def _is_unit(module: nn.Module) -> bool:
 
 @contextmanager
 def _without_hooks(model: nn.Module) -> Generator[None]:
-    """FSDP's own hooks put parameters together in a way that is differentiated once only."""
+    """Take FSDP's own hooks off inside: they gather parameters in a way that can be differentiated only once."""
     taken: list[tuple[dict[int, Any], dict[int, Any]]] = []
     for module in model.modules():
         for table in (forward_pre_hooks(module), forward_hooks(module)):

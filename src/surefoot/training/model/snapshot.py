@@ -1,4 +1,4 @@
-"""All that a training run is, copied and put back bit for bit.
+"""The whole state of a training run, copied and put back bit for bit.
 
 A snapshot is a tree of plain values with the tensors joined into one flat buffer per kind (device, dtype): one
 copy instead of hundreds, one sum to see that all is finite, and a file that ``torch.load(weights_only=True)``
@@ -9,8 +9,8 @@ import copy
 import hashlib
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -48,9 +48,9 @@ class Snapshot:
     tensors : list of Tensor
         Views into the flats.
     structure : str
-        Digest of what it is a copy of: names, shapes, dtypes, groups, kinds of optimizer.
+        Digest of the run's structure: names, shapes, dtypes, groups, kinds of optimizer.
     note : dict
-        What the loop wants back with it; plain values.
+        The loop's own remarks, which come back with the snapshot; plain values.
     """
 
     step: int
@@ -76,8 +76,7 @@ class Snapshot:
         if all(flat.device == torch.device(device) for flat in self.flats.values()):
             return self
         flats = {kind: flat.to(device) for kind, flat in self.flats.items()}
-        tensors = _views(self.kinds, [t.shape for t in self.tensors], flats)
-        return Snapshot(self.step, self.tree, self.kinds, flats, tensors, self.structure, self.note)
+        return replace(self, flats=flats, tensors=_views(self.kinds, [t.shape for t in self.tensors], flats))
 
     def plain(self) -> dict[str, Any]:
         """Lists, dicts, numbers, strings and tensors only."""
@@ -103,17 +102,17 @@ class Snapshot:
 
 
 class Subject:
-    """What is copied and put back: parameters, buffers, optimizers, whatever else has a state_dict, random states.
+    """The parts of a run that are copied and put back: parameters, buffers, optimizers, state_dicts, random states.
 
     Parameters
     ----------
     model : Module
     optimizers : sequence of Optimizer
-        Their parameters too, where they are not the model's.
+        Optimizers, with their own parameters too where those are not the model's.
     also : sequence of objects with state_dict and load_state_dict
         Schedulers, a GradScaler, an average of the weights.
     random_states : bool
-        Those of torch, NumPy and Python.
+        Whether the random states of torch, NumPy and Python belong to it.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Subject:
         self.changed()
 
     def changed(self) -> bool:
-        """Whether the run has another structure than when last asked; cheap where it has not.
+        """Whether the run's structure changed since the last call; cheap if it did not.
 
         Unfreezing, a new head and another precision make earlier copies void.
         """
@@ -140,7 +139,7 @@ class Subject:
         return self.structure != before
 
     def check(self, structure: str) -> None:
-        """That a copy is of this run's structure; nothing is touched."""
+        """Raise InvalidInput unless a copy has this run's structure; nothing is changed."""
         if structure != self._digest():
             raise InvalidInput(
                 "the saved state is of another model or optimizer (names, shapes, dtypes, groups or kinds differ); "
@@ -154,9 +153,9 @@ class Subject:
         ----------
         step : int
         into : Snapshot, optional
-            An old one whose memory is used again where it fits.
+            Old snapshot whose memory is used again where it fits.
         buffers : sequence of Tensor, optional
-            What to store for the model's buffers instead of their present values.
+            Values to store for the model's buffers instead of their present ones.
         """
         tensors = self._tensors(buffers)
         self.changed()
@@ -172,20 +171,24 @@ class Subject:
         if into is not None and kinds == into.kinds and shapes == [t.shape for t in into.tensors]:
             flats, copies = into.flats, into.tensors
         else:
-            flats = _room(kinds, shapes)
+            flats = _empty_flats(kinds, shapes)
             copies = _views(kinds, shapes, flats)
+        pairs: dict[Kind, tuple[list[Tensor], list[Tensor]]] = {kind: ([], []) for kind in kinds}
+        for kind, copied, original in zip(kinds, copies, tensors, strict=True):
+            pairs[kind][0].append(copied)
+            pairs[kind][1].append(original)
         with torch.no_grad():
-            for copies_of_kind, originals in _by_kind(kinds, copies, tensors):
+            for copies_of_kind, originals in pairs.values():
                 _copy(copies_of_kind, originals)
         return Snapshot(step, tree, kinds, flats, copies, self.structure)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Make the present state the copy's, in place, bit for bit.
+        """Put the copy's state back, in place, bit for bit.
 
         Raises
         ------
         InvalidInput
-            If it is of another structure; nothing is touched then.
+            If it is of another structure; then nothing is changed.
         """
         self.check(snapshot.structure)
         tree = snapshot.tree
@@ -210,15 +213,15 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the first trained parameter is."""
+        """The device of the first trained parameter."""
         return self.optimizers[0].param_groups[0]["params"][0].device
 
     def tensors(self) -> list[Tensor]:
         """Parameters, the optimizers' own ones too, then buffers."""
-        found = {id(p): p for p in self.model.parameters()}
+        parameters = {id(p): p for p in self.model.parameters()}
         for optimizer in self.optimizers:
-            found.update({id(p): p for group in optimizer.param_groups for p in group["params"]})
-        return [*found.values(), *self.model.buffers()]
+            parameters |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
+        return [*parameters.values(), *self.model.buffers()]
 
     def _tensors(self, buffers: Sequence[Tensor] | None) -> list[Tensor]:
         tensors = self.tensors()
@@ -227,7 +230,7 @@ class Subject:
         return tensors
 
     def _digest(self) -> str:
-        """Of all that has to agree before values may be exchanged."""
+        """A digest of all that has to agree before values may be exchanged."""
         model: Any = self.model
         named = [*model.named_parameters(), *model.named_buffers()]
         # wrappers (DistributedDataParallel, torch.compile) come and go between a run and its continuation
@@ -245,11 +248,11 @@ def _finite(tensor: Tensor) -> bool:
         return True
     tensor = tensor.detach()
     wide = torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None
-    # a sum that overflows calls something finite broken; then its numbers are beyond use all the same
+    # one sum instead of a look at each entry; where finite numbers overflow it they are beyond use all the same
     return bool(torch.isfinite(tensor.sum(dtype=wide)))
 
 
-def _room(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Kind, Tensor]:
+def _empty_flats(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Kind, Tensor]:
     """Empty buffers, one for each kind."""
     sizes: dict[Kind, int] = {}
     for kind, shape in zip(kinds, shapes, strict=True):
@@ -266,17 +269,6 @@ def _views(kinds: Sequence[Kind], shapes: Sequence[torch.Size], flats: dict[Kind
         ends[kind] = start + shape.numel()
         views.append(flats[kind][start : ends[kind]].view(shape))
     return views
-
-
-def _by_kind(
-    kinds: Sequence[Kind], copies: Sequence[Tensor], originals: Sequence[Tensor]
-) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
-    found: dict[Kind, tuple[list[Tensor], list[Tensor]]] = {}
-    for kind, copied, original in zip(kinds, copies, originals, strict=True):
-        pair = found.setdefault(kind, ([], []))
-        pair[0].append(copied)
-        pair[1].append(original)
-    return found.values()
 
 
 def _encode(value: Any, tensors: list[Tensor]) -> Any:
@@ -296,7 +288,7 @@ def _encode(value: Any, tensors: list[Tensor]) -> Any:
 
 
 def _like(present: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
-    """The same kind of dict, of those that a file may hold."""
+    """The entries in the kind of dict that they came in, if `torch.load(weights_only=True)` reads it; else a dict."""
     kind: Any = type(present)
     return kind(made) if kind in (OrderedDict, Counter) else made
 
@@ -342,7 +334,7 @@ def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Sn
 
 
 def _into(present: Any, saved: Any) -> Any:
-    """The saved value in the present tensors where they fit: graphs and foreach caches hold on to them."""
+    """The saved value, in the present tensors where they fit: CUDA graphs and foreach caches refer to them."""
     if isinstance(saved, Tensor):
         if isinstance(present, Tensor):
             part = local(present)
@@ -362,10 +354,10 @@ def _into(present: Any, saved: Any) -> Any:
 def _in_parts(entries: Any, owner: Any) -> Any:
     """The state of a sharded parameter, sharded as it is; a fresh optimizer has no such tensors to copy it into."""
     if hasattr(owner, "placements") and isinstance(entries, dict):
-        found = cast("dict[Any, Any]", entries)
-        for name, value in found.items():
+        state = cast("dict[Any, Any]", entries)
+        for name, value in state.items():
             if isinstance(value, Tensor) and not hasattr(value, "placements") and value.shape == local(owner).shape:
-                found[name] = type(owner.data).from_local(
+                state[name] = type(owner.data).from_local(
                     value, owner.device_mesh, owner.placements, run_check=False, shape=owner.shape,
                     stride=owner.stride(),
                 )  # fmt: skip

@@ -11,7 +11,7 @@ __all__ = ["common_size", "first_sizes", "leaves", "map_tensors", "on_device", "
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Everything in the tree that is not a container, from left to right."""
+    """The leaves of the tree, which are no containers, from left to right."""
     if isinstance(tree, Mapping):
         for value in tree.values():
             yield from leaves(value)
@@ -58,7 +58,7 @@ def take(batch: Any, index: Tensor, size: int) -> Any:
 
 
 def spread(batch: Any, samples: int) -> Any | None:
-    """About so many samples from all over a batch; None where its samples cannot be told or are no more.
+    """About so many samples from all over a batch; None if it has no more, or they cannot be told apart.
 
     The smallest leading dimension counts the samples. A tensor with a multiple of it (the flattened targets of a
     language model) is cut in groups.

@@ -89,10 +89,8 @@ class RangeTest(Record):
         if self.abstained:
             return f"{self.optimizer}: no rate suggested: {self.abstained} ({spent})"
         low, high = self.interval
-        head = (
-            f"{self.optimizer}: peak rate {self.suggested:.3g}, in {low:.3g} to {high:.3g} ({spent})\n  {self.reason}"
-        )
-        if self.cliff == math.inf:
-            return head
-        factor = self.cliff / self.suggested
-        return f"{head}\n  rehearsals fail from {self.cliff:.3g} on, {factor:.3g} x the suggestion"
+        rate, cliff = self.suggested, self.cliff
+        text = f"{self.optimizer}: peak rate {rate:.3g}, in {low:.3g} to {high:.3g} ({spent})\n  {self.reason}"
+        if cliff < math.inf:
+            text += f"\n  rehearsals fail from {cliff:.3g} on, {cliff / rate:.3g} x the suggestion"
+        return text

@@ -21,14 +21,15 @@ from surefoot.training.optimizers.frozen import Frozen, freeze
 from surefoot.training.sharpness._minibatch_bias import MiniBatchBias, minibatch_bias
 from surefoot.training.sharpness._reading import SharpnessReading
 
-# A warm update ends where the residual over the Ritz value is this small: the value is off by the residual's square over
-# the gap, 4e-4 of it where the gap is as large as the value.
+# A warm update ends where the residual over the Ritz value is this small: the value is off by the residual's square
+# over the gap, 4e-4 of it where the gap is as large as the value.
 SETTLED = 0.02
 # A residual over the Ritz value as large as this belongs to no eigenvector: the old one is lost. By convention.
 LOST = 0.5
 # Change of the estimate since its certificate after which it may have crossed other eigenvalues. By convention.
 DRIFT = 1.5
-# The share of the second direction in a warm start: a crossing of the first two shows after two products. By convention.
+# The share of the second direction in a warm start: a crossing of the first two shows after two products. By
+# convention.
 MIX = 0.1
 # The seeds of certificates, apart from what a caller may have drawn.
 STREAM = 0x7EAC
@@ -223,10 +224,9 @@ class SharpnessTracker:
         self.history = [SharpnessReading.from_dict(reading) for reading in state["history"]]
 
     def _measure(self, batch: Any, *, fresh: bool) -> SharpnessReading:
-        if batch is None and self._fixed is not None:
-            H = self._fixed
-        else:
-            H = self._hessian(self._source() if batch is None and self._source else batch)
+        if batch is None and self._source is not None:
+            batch = self._source()
+        H = self._fixed if batch is None and self._fixed is not None else self._hessian(batch)
         frozen = None if self.optimizer is None else freeze(H, self.optimizer)
         operator = _optimizer_view(H, frozen)
         warm = None if self._vectors is None else self._warm(operator, self._vectors)
@@ -238,7 +238,7 @@ class SharpnessTracker:
             cost, stale, certified, top = cost + more, "", True, bounds.upper
         else:
             values, vectors = warm.ritz_pairs(2)
-            self._vectors = torch.flip(vectors, (0,))  # the largest first
+            self._vectors = _largest_first(vectors)
             value, residual = float(values[-1]), _residual(warm)
             slack = warm.rounding * max(float(np.abs(warm.ritz).max()), warm.scale)
             bounds, certified, top = Bounds(value - slack, np.inf, "proved", "proved"), False, value
@@ -298,7 +298,7 @@ class SharpnessTracker:
         if warm is not None:
             missed = value - float(warm.ritz[-1]) > self.rtol * abs(value)
             self.cadence = max(1, self.cadence // 2) if missed else min(2 * self.cadence, self.longest)
-        self._vectors = torch.flip(vectors, (0,))
+        self._vectors = _largest_first(vectors)
         self._anchor, self._since = value, 0
         return value, _residual(ends.lanczos), ends.largest, ends.products
 
@@ -306,6 +306,11 @@ class SharpnessTracker:
 def _optimizer_view(H: CurvatureOperator, frozen: Frozen | None) -> Operator:
     """The curvature as the optimizer sees it; decoupled decay counts as the curvature that gives the exact limit."""
     return H if frozen is None else frozen.with_decay(frozen.curvature(H))
+
+
+def _largest_first(vectors: Any) -> Tensor:
+    """The rows in reverse: Lanczos gives Ritz values in ascending order."""
+    return torch.flip(vectors, (0,))
 
 
 def _residual(run: Lanczos) -> float:

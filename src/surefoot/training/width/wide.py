@@ -34,8 +34,8 @@ DEPTH, CLASSES = 2, 10
 # Sizes that take seconds on a laptop. By convention.
 WIDTHS = (64, 128, 256)
 SAMPLES, BATCH = 200, 32
-# Rates tried are the predicted limit times powers of 2: at first these exponents, then more, up to this number, while the
-# best is at an end.
+# Rates tried are the predicted limit times powers of 2: at first these exponents, then more, up to this number, while
+# the best is at an end.
 FIRST, MOST = range(-2, 3), 12
 # Width of the measured limit's interval: networks of one width differ by more.
 RTOL = 0.05
