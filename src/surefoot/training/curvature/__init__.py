@@ -6,10 +6,4 @@ from surefoot.training.curvature._hessian import hessian
 from surefoot.training.curvature.gauss_newton import gauss_newton
 from surefoot.training.curvature.operator import CurvatureOperator
 
-__all__ = [
-    "CurvatureOperator",
-    "empirical_fisher",
-    "fisher",
-    "gauss_newton",
-    "hessian",
-]
+__all__ = ["CurvatureOperator", "empirical_fisher", "fisher", "gauss_newton", "hessian"]

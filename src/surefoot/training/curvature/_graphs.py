@@ -65,12 +65,12 @@ class Graphs:
 
     def start(self, report: Report) -> None:
         """Evaluate the first batch twice: to see what its graph holds, in which precision, and whether it repeats."""
-        first, self.first_bytes, self.precision, graph = footprint(lambda: self._linearise(0), self.block.tensors)
+        graph, self.first_bytes, self.precision = footprint(lambda: self._linearise(0), self.block.tensors)
         shards = self.block.shards
         if shards is not None:  # its hooks on saved tensors run in place of the footprint's
             self.first_bytes, self.precision = shards.kept, shards.coarsest
         drew = self.refresh(report, first=graph)
-        again = self.values[0]
+        first, again = graph.value, self.values[0]
         if drew or abs(first - again) > REPEATABLE * self.block.precision * max(abs(first), abs(again)):
             raise NotRepeatable(_explain_difference(self.model, first, again))
 

@@ -1,4 +1,4 @@
-"""What keeping a batch's graph would cost, and in which precision it was computed."""
+"""The memory that a batch's graph takes, and the precision in which it was computed."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,29 +8,27 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from surefoot.training.curvature.linearised import Linearised
 
-# More than any budget: a graph of unknown size is not kept.
+# Bytes of a graph of unknown size, above any budget: it is not kept.
 UNKNOWN = 1 << 60
 
 
-def footprint(build: Callable[[], Linearised], parameters: Sequence[Tensor]) -> tuple[float, int, float, Linearised]:
-    """Build a batch's graph and look at what it holds.
+def footprint(build: Callable[[], Linearised], parameters: Sequence[Tensor]) -> tuple[Linearised, int, float]:
+    """Build a batch's graph and measure the tensors that it holds.
 
     Parameters
     ----------
     build : callable
-        Builds the graph.
+        Function that builds the graph.
     parameters : sequence of Tensor
-        Not counted: they exist anyway.
+        Tensors that are not counted, since they exist anyway.
 
     Returns
     -------
-    value : float
-        The loss.
+    linearised : Linearised
     memory : int
         Bytes of the tensors that the graph holds; `UNKNOWN` where they cannot be looked at.
     precision : float
         The largest eps among their dtypes: autocast computes below the parameters' precision.
-    linearised : Linearised
     """
     storages: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for p in parameters}
     coarsest = 0.0
@@ -48,9 +46,8 @@ def footprint(build: Callable[[], Linearised], parameters: Sequence[Tensor]) -> 
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             linearised = build()
     except RuntimeError as error:
-        # a loss that uses torch.func itself (a gradient penalty) forbids looking
+        # a loss that uses torch.func itself (a gradient penalty) forbids hooks on saved tensors
         if "saved tensor hooks" not in str(error):
             raise
-        linearised = build()
-        return linearised.value, UNKNOWN, coarsest, linearised
-    return linearised.value, sum(storages.values()), coarsest, linearised
+        return build(), UNKNOWN, coarsest
+    return linearised, sum(storages.values()), coarsest

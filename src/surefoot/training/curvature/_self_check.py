@@ -110,7 +110,7 @@ def _check_on_copy(operator: "CurvatureOperator", batch: Any, *, in_double: bool
     block = select(model, operator.names)
 
     def linearise() -> tuple[Linearised, float]:
-        _, _, coarsest, graph = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
+        graph, _, coarsest = footprint(lambda: curvature.linearise(model, batch, block.tensors), block.tensors)
         return graph, coarsest
 
     return _compare(model, block, linearise, lambda: curvature.value(model, batch))

@@ -16,14 +16,9 @@ from surefoot.training.model import Supervised
 from surefoot.training.model.loss import Loss, as_scalar
 
 __all__ = [
-    "Curvature",
-    "HessianOf",
-    "Linearised",
-    "check_differentiable",
-    "evaluate",
-    "explain",
+    "Curvature", "HessianOf", "Linearised", "check_differentiable", "evaluate", "explain",
     "refuse_reentrant_checkpoints",
-]
+]  # fmt: skip
 
 # (vectors like the parameters, keep the graph) -> products like the parameters, None where zero
 Product = Callable[[Sequence[Tensor], bool], Sequence[Tensor | None]]

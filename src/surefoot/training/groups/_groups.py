@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class GroupAdvice(Record):
     def schedules(
         self, total: Count, warmup: Annotated[float, Range("[0, 1)")] = WARMUP
     ) -> list[Callable[[int], float]]:
-        """The factor of each group's rate at each step, for ``torch.optim.lr_scheduler.LambdaLR``.
+        """Functions from a step to the factor of each group's rate, for ``torch.optim.lr_scheduler.LambdaLR``.
 
         Parameters
         ----------
@@ -101,17 +102,14 @@ class GroupAdvice(Record):
         rise = round(warmup * total)
         kinds = {row.name: row.schedule for row in self.evidence}
 
-        def factor(kind: str) -> Callable[[int], float]:
-            def at(step: int) -> float:
-                if step < rise:
-                    return (step + 1) / rise
-                if kind == "constant":
-                    return 1.0
-                return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+        def factor(step: int, kind: str) -> float:
+            if step < rise:
+                return (step + 1) / rise
+            if kind == "constant":
+                return 1.0
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
 
-            return at
-
-        return [factor(kinds[group["name"]]) for group in self.param_groups]
+        return [partial(factor, kind=kinds[group["name"]]) for group in self.param_groups]
 
     def __str__(self) -> str:
         rates = [row.rate for row in self.evidence]

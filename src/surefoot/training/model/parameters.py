@@ -129,7 +129,13 @@ def select(model: nn.Module, parameters: str | Iterable[Any] | None = None, *, s
         if not p.is_floating_point():
             raise InvalidType(f"parameter {name} has dtype {p.dtype}; curvature needs real floating-point numbers")
     if not sum(p.numel() for _, p in trainable):
-        raise InvalidInput(_nothing_left(model, parameters is not None))
+        if parameters is not None:
+            raise InvalidInput("parameters selects nothing; leave it out for all trainable parameters")
+        if named:
+            raise InvalidInput(
+                f"all {len(named)} parameters of the model are frozen; set requires_grad_(True) to train"
+            )
+        raise InvalidInput(f"the model ({type(model).__name__}) has no parameters, so nothing to take a step in")
     names, owners = tuple(name for name, _ in trainable), tuple(p for _, p in trainable)
     if not any(is_sharded(p) for p in model.parameters()):
         return Block(names, owners, owners)
@@ -183,15 +189,6 @@ def _by_name(model: nn.Module, every: Mapping[str, nn.Parameter], name: str) -> 
     if not trainable:
         raise InvalidInput(f"all parameters of {name!r} are frozen; set requires_grad_(True) to include them")
     return trainable
-
-
-def _nothing_left(model: nn.Module, chosen: bool) -> str:
-    if chosen:
-        return "parameters selects nothing; leave it out for all trainable parameters"
-    count = sum(1 for _ in model.parameters())
-    if count:
-        return f"all {count} parameters of the model are frozen; set requires_grad_(True) on those to train"
-    return f"the model ({type(model).__name__}) has no parameters, so nothing to take a step in"
 
 
 def _dense(tensor: Tensor) -> Tensor:

@@ -18,20 +18,9 @@ from surefoot.training.model._corrections import Corrected
 from surefoot.training.model.internals import BatchNorm, Dropout, buffer_table
 
 __all__ = [
-    "copy_without_dropout",
-    "couples_samples",
-    "explain_lone_sample",
-    "isolate",
-    "keep_random_state",
-    "plain_module",
-    "random_modules",
-    "random_states",
-    "refuse_dropout",
-    "set_buffers_aside",
-    "threads_for",
-    "twice_differentiable",
-]
-
+    "copy_without_dropout", "couples_samples", "explain_lone_sample", "isolate", "keep_random_state", "plain_module",
+    "random_modules", "random_states", "refuse_dropout", "set_buffers_aside", "threads_for", "twice_differentiable",
+]  # fmt: skip
 
 # Bytes of a graph and scalars of a model below which one thread is as fast as several: measured on two cores with the
 # digits network, see `threads_for`.
@@ -92,11 +81,8 @@ def set_buffers_aside(model: nn.Module) -> Generator[None]:
     invalidates a graph that is kept for later products.
     """
     clones: dict[int, Tensor] = {}
-    originals: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
-    for module in model.modules():
-        for name, buffer in buffer_table(module).items():
-            if buffer is not None:
-                originals.append((buffer_table(module), name, buffer))
+    tables = [buffer_table(module) for module in model.modules()]
+    originals = [(table, name, buffer) for table in tables for name, buffer in table.items() if buffer is not None]
     try:
         for buffers, name, buffer in originals:
             buffers[name] = clones.setdefault(id(buffer), buffer.detach().clone())

@@ -110,6 +110,7 @@ class MiniBatchSource(ModelSource):
             block.shards.refuse_uneven(len(self.parts))
             self.sizes = self.total(self.sizes)
         self._kept: list[Tensor] = []
+        self._fits = len(self.parts) * block.size <= CHUNK
 
     @property
     def name(self) -> str:
@@ -118,10 +119,6 @@ class MiniBatchSource(ModelSource):
     @property
     def passes(self) -> int:
         return 1 if self._fits else 2
-
-    @property
-    def _fits(self) -> bool:
-        return len(self.parts) * self.block.size <= CHUNK
 
     def mean(self) -> Tensor:
         total = torch.zeros((), device=self.block.device)

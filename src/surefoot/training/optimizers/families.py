@@ -38,7 +38,7 @@ class Family:
     method: Callable[[Group, float], Method]
     preconditioner: Callable[[Group, Mapping[str, Any]], Tensor] | None = None
     decoupled: Callable[[Group], bool] = lambda group: bool(group.get("decoupled_weight_decay", False))
-    # five steps of an average with beta2 = 0.999 and its correction: the mean of five squares
+    # five steps of an average with beta2 = 0.999 and its correction: about the mean of five squares
     probing: int = 5
 
 
@@ -51,10 +51,6 @@ def _sgd(group: Group, _steps: float) -> Method:
 
 def _ema(group: Group, _steps: float) -> Method:
     return EMAMomentum(float(group["betas"][0]))
-
-
-def _rmsprop_method(group: Group, _steps: float) -> Method:
-    return HeavyBall(float(group["momentum"])) if group["momentum"] else GradientDescent()
 
 
 def _nadam_method(group: Group, steps: float) -> Method:
@@ -86,10 +82,6 @@ def _rmsprop(group: Group, state: Mapping[str, Any]) -> Tensor:
     return second.sqrt() + float(group["eps"])
 
 
-def _adamax(_group: Group, state: Mapping[str, Any]) -> Tensor:
-    return state["exp_inf"].double()  # eps is inside
-
-
 def _correction(group: Group, state: Mapping[str, Any]) -> float:
     """1 - beta2^t."""
     return -math.expm1(float(state["step"]) * math.log(float(group["betas"][1]))) if group["betas"][1] else 1.0
@@ -102,8 +94,11 @@ FAMILIES: dict[type, Family] = {
     optim.NAdam: Family(_nadam_method, _adam),
     # RAdam has no variance before its sixth step
     optim.RAdam: Family(_ema, _radam, probing=10),
-    optim.Adamax: Family(_ema, _adamax),
-    optim.RMSprop: Family(_rmsprop_method, _rmsprop),
+    # eps is inside the infinity norm
+    optim.Adamax: Family(_ema, lambda _group, state: state["exp_inf"].double()),
+    optim.RMSprop: Family(
+        lambda group, _steps: HeavyBall(float(group["momentum"])) if group["momentum"] else GradientDescent(), _rmsprop
+    ),
 }
 
 # Optimizers of torch whose step no frozen linear iteration describes, and why; others are just not known.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.errors import InvalidInput
 from surefoot.training.model.loss import Loss
 from surefoot.training.model.trees import leaves
 from surefoot.training.residual._signals import prepare, run
@@ -205,18 +205,15 @@ def _ends(trace: Trace, edge: Edge) -> list[tuple[str, int | None] | None]:
     return [None]
 
 
-def _scale_of_each(scale: Any, depth: int) -> list[float]:
+def _scale_of_each(scale: float | str | Sequence[float], depth: int) -> list[float]:
+    """The scale of each branch."""
     if isinstance(scale, str):
         if scale not in DEPTH_SCALES:
             raise InvalidInput(f"scale must be a number, {' or '.join(DEPTH_SCALES)}; got {scale!r}")
         return [DEPTH_SCALES[scale](depth)] * depth
-    try:
-        values = [float(scale)] * depth if not isinstance(scale, Sequence) else [float(value) for value in scale]
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"scale must be a number, {' or '.join(DEPTH_SCALES)} or a number each; {error}") from error
+    values = [float(scale)] * depth if isinstance(scale, float | int) else [float(value) for value in scale]
     if len(values) != depth:
         raise InvalidInput(f"{depth} branches need as many scales; got {len(values)}")
-    bad = [value for value in values if not 0 < value < math.inf]
-    if bad:
+    if bad := [value for value in values if not 0 < value < math.inf]:
         raise InvalidInput(f"a scale must be positive and finite; got {bad[0]!r}")
     return values

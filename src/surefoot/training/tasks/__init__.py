@@ -10,21 +10,7 @@ from surefoot.training.tasks._wide_mlp import wide_mlp_task
 from surefoot.training.tasks.as_problem import ModelProblem, as_problem
 
 __all__ = [
-    "Candidate",
-    "DescentMap",
-    "ModelProblem",
-    "ResidualTask",
-    "ResnetMLP",
-    "Task",
-    "TrainingRun",
-    "as_map",
-    "as_problem",
-    "char_transformer_task",
-    "digits",
-    "digits_rnn_task",
-    "digits_task",
-    "mnist1d_cnn_task",
-    "resnet_mlp_task",
-    "train",
-    "wide_mlp_task",
-]
+    "Candidate", "DescentMap", "ModelProblem", "ResidualTask", "ResnetMLP", "Task", "TrainingRun", "as_map",
+    "as_problem", "char_transformer_task", "digits", "digits_rnn_task", "digits_task", "mnist1d_cnn_task",
+    "resnet_mlp_task", "train", "wide_mlp_task",
+]  # fmt: skip

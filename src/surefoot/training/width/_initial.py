@@ -5,7 +5,7 @@ import math
 import numpy as np
 from torch import Tensor, nn
 
-from surefoot.spectra import Bounds, MarchenkoPastur, norm_squared
+from surefoot.spectra import MarchenkoPastur, norm_squared
 from surefoot.training.width._layers import abstention
 
 # Distance from the values of independent entries that refuses a layer, in standard deviations: of the mean, and of the
@@ -41,24 +41,18 @@ def check_initial(name: str, layer: nn.Linear) -> None:
             raise abstention(name, layer, "has weights that are all zero: no gradient passes it")
         if abs(mean) * math.sqrt(v.numel()) > MEAN_APART * size:
             raise abstention(name, layer, f"is not at initialisation: its {key} have mean {mean:.3g}, not 0")
-    top, mean, deviation = _largest(layer.weight)
-    apart = EDGE_APART * deviation
+    w = layer.weight.detach().double().cpu().numpy()
+    w = w if w.shape[0] >= w.shape[1] else w.T
+    n, p = w.shape
+    top = norm_squared(w, rtol=NORM_RTOL)
+    mean, deviation = MarchenkoPastur(p / n, float(np.square(w).mean())).largest(n)
+    mean, apart = n * mean, EDGE_APART * n * deviation
     if top.lower > mean + apart or top.upper < mean - apart:
         where = "beyond" if top.lower > mean else "inside"
         why = "as training makes it" if top.lower > mean else "as an orthogonal matrix has it"
-        seen, edge = math.sqrt(top.lower), math.sqrt(mean)
         raise abstention(
             name,
             layer,
-            f"is not at initialisation: the largest singular value of its weights, {seen:.3g}, is {where} the edge of "
-            f"a random matrix of its variance, {edge:.3g}, {why}",
+            f"is not at initialisation: the largest singular value of its weights, {math.sqrt(top.lower):.3g}, is "
+            f"{where} the edge of a random matrix of its variance, {math.sqrt(mean):.3g}, {why}",
         )
-
-
-def _largest(weight: Tensor) -> tuple[Bounds, float, float]:
-    """The largest squared singular value; mean and standard deviation of that of independent entries."""
-    w = weight.detach().double().cpu().numpy()
-    w = w if w.shape[0] >= w.shape[1] else w.T
-    n, p = w.shape
-    mean, deviation = MarchenkoPastur(p / n, float(np.square(w).mean())).largest(n)
-    return norm_squared(w, rtol=NORM_RTOL), n * mean, n * deviation
