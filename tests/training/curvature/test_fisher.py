@@ -165,11 +165,11 @@ def test_draws_converge_to_the_exact_fisher(loss, outputs, target):
     exact = dense(fisher(model, loss, (x, target)))
     np.testing.assert_array_equal(exact, dense(gauss_newton(model, loss, (x, target))))
     errors = []
-    for draws in (20, 2000):
+    for draws in (5, 500):
         drawn = fisher(model, loss, (x, target), draws=draws)
         assert drawn.psd
         errors.append(np.linalg.norm(dense(drawn) - exact) / np.linalg.norm(exact))
-    assert errors[1] < 0.08
+    assert errors[1] < 0.16
     assert errors[1] < errors[0] / 4  # about 1/10, one over the square root of the draws
 
 
@@ -196,8 +196,8 @@ def test_class_dimension_of_dense_predictions():
     model, x = nn.Conv1d(2, 3, 1).double(), torch.randn(4, 2, 5).double()
     target = torch.randint(3, (4, 5))
     exact = dense(fisher(model, cross_entropy, (x, target)))
-    drawn = dense(fisher(model, cross_entropy, (x, target), draws=2000))
-    assert np.linalg.norm(drawn - exact) < 0.08 * np.linalg.norm(exact)
+    drawn = dense(fisher(model, cross_entropy, (x, target), draws=500))
+    assert np.linalg.norm(drawn - exact) < 0.16 * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize(

@@ -204,8 +204,8 @@ def test_nothing_of_the_run_is_changed(norm):
     before = copy.deepcopy(state_of(model, data))
     noise = gradient_noise(model, loss, data)
     assert ("mini-batches" in noise.source) == (norm == "train")
-    stochastic_curvature(model, loss, data, 16)
-    stochastic_curvature(model, loss, data, 16, rate=0.1)
+    stochastic_curvature(model, loss, data, 16, draws=2)
+    stochastic_curvature(model, loss, data, 16, draws=2, rate=0.1)
     gradient_noise(model, loss, data, curvature=gauss_newton(model.eval(), loss, data))
     model.train(norm == "train")
     assert same(before, state_of(model, data))
@@ -330,11 +330,11 @@ def test_secant_of_a_quadratic_is_its_curvature_and_small_steps_tend_to_it():
     x = torch.randn(400, 3)
     data = (x, x @ torch.randn(3, 1) + torch.randn(400, 1))
     linear = nn.Linear(3, 1)
-    point, secant = (stochastic_curvature(linear, mse, data, 32, rate=rate) for rate in (None, 0.5))
+    point, secant = (stochastic_curvature(linear, mse, data, 32, draws=3, rate=rate) for rate in (None, 0.5))
     assert secant.along == pytest.approx(point.along, rel=1e-9)
     model, loss, data = classifier(400)
-    point = stochastic_curvature(model, loss, data, 32)
-    short, long = (stochastic_curvature(model, loss, data, 32, rate=rate) for rate in (1e-4, 1.0))
+    point = stochastic_curvature(model, loss, data, 32, draws=3)
+    short, long = (stochastic_curvature(model, loss, data, 32, draws=3, rate=rate) for rate in (1e-4, 1.0))
     assert short.along == pytest.approx(point.along, rel=1e-3)
     assert abs(long.along - point.along) > abs(short.along - point.along)
 
@@ -356,21 +356,21 @@ def test_an_optimizer_is_measured_in_its_own_metric():
     model, loss, data = classifier(400)
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     plain, heavy = (
-        stochastic_curvature(model, loss, data, 32),
-        stochastic_curvature(model, loss, data, 32, optimizer=sgd),
+        stochastic_curvature(model, loss, data, 32, draws=3),
+        stochastic_curvature(model, loss, data, 32, draws=3, optimizer=sgd),
     )
     assert (heavy.along, heavy.largest_upper) == (plain.along, plain.largest_upper)
     assert heavy.stable == pytest.approx(1.9 * plain.stable)
     adam = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     loss(model, data).backward()
     adam.step()
-    point = stochastic_curvature(model, loss, data, 32, optimizer=adam)
-    secant = stochastic_curvature(model, loss, data, 32, optimizer=adam, rate=1e-7)
+    point = stochastic_curvature(model, loss, data, 32, draws=3, optimizer=adam)
+    secant = stochastic_curvature(model, loss, data, 32, draws=3, optimizer=adam, rate=1e-7)
     assert secant.along == pytest.approx(point.along, rel=1e-3)
     whole = optimizer_limits(hessian(model, loss, data), adam)
     assert 0.3 * whole.curvature_limit < point.stable < whole.curvature_limit
     coupled = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.5)
     for rate in (None, 1e-5):
-        decayed = stochastic_curvature(model, loss, data, 32, optimizer=coupled, rate=rate)
-        bare = stochastic_curvature(model, loss, data, 32, rate=rate)
+        decayed = stochastic_curvature(model, loss, data, 32, draws=3, optimizer=coupled, rate=rate)
+        bare = stochastic_curvature(model, loss, data, 32, draws=3, rate=rate)
         assert decayed.along == pytest.approx(bare.along + 0.5, rel=1e-6)
