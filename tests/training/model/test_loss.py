@@ -122,7 +122,7 @@ def test_a_loss_of_the_models_own_is_read_through_its_logits(read, use):
 
 
 def test_a_loss_that_hides_its_outputs_is_told_what_to_give(read):
-    says = r"function does not; give supervised\(criterion\)"
+    says = r"function does not give; give supervised\(criterion\)"
     with pytest.raises(InvalidType, match=says):
         mean_square_limits(read[0], own, read[1], 8)
     for use in (gauss_newton, fisher):
