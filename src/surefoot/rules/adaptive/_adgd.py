@@ -82,7 +82,7 @@ class AdGD(SearchingRule):
         return Decision(step=step), AdGDState(state.search, step, step / previous if previous > 0 else 1.0)
 
 
-def _inverse_smoothness(seen: Observation) -> float:
+def _inverse_smoothness(point: Observation) -> float:
     """|s|/|y|; the last step where the gradient did not change."""
-    ratio = seen.displacement / seen.gradient_change if seen.gradient_change > 0 else math.inf
-    return ratio if 0 < ratio < math.inf else seen.step
+    ratio = point.displacement / point.gradient_change if point.gradient_change > 0 else math.inf
+    return ratio if 0 < ratio < math.inf else point.step

@@ -76,18 +76,18 @@ class BarzilaiBorwein(SearchingRule):
         return Decision(step=step), replace(state, reference=reference)
 
 
-def secant_steps(seen: Observation) -> tuple[float, float]:
+def secant_steps(point: Observation) -> tuple[float, float]:
     """Barzilai and Borwein's long and short step; |s|/|y| for both where the curvature is not positive.
 
     That is their geometric mean where it is (Dai, Al-Baali, Yang 2015), and the step before where y = 0 as
     well.
     """
-    aligned, change = seen.alignment, seen.gradient_change
+    aligned, change = point.alignment, point.gradient_change
     if aligned > 0 and change > 0:
-        long, short = secant_long(seen), aligned / change / change
+        long, short = secant_long(point), aligned / change / change
         if long < math.inf and 0 < short < math.inf:
             return long, short
-    middle = seen.displacement / change if change > 0 else seen.step
+    middle = point.displacement / change if change > 0 else point.step
     if not 0 < middle < math.inf:
-        middle = seen.step
+        middle = point.step
     return middle, middle

@@ -75,7 +75,7 @@ class Confident(Rule):
     needs = frozenset({"alignment", "displacement"})
 
     def init(self) -> ConfidentState:
-        """Nothing seen yet."""
+        """The state before the first observation."""
         return ConfidentState()
 
     def update(self, state: ConfidentState, observation: Observation) -> tuple[Decision, ConfidentState]:

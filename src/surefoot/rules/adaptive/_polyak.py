@@ -69,7 +69,7 @@ class Polyak(Rule):
             )
 
     def init(self) -> PolyakState:
-        """Nothing seen yet."""
+        """The state before the first observation."""
         return PolyakState()
 
     def update(self, state: PolyakState, observation: Observation) -> tuple[Decision, PolyakState]:

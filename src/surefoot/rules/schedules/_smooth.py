@@ -34,7 +34,7 @@ class Schedule(Rule):
         """The k-th step, k = 0, 1, 2, ..."""
 
     def init(self) -> ScheduleState:
-        """Nothing to remember."""
+        """The empty state."""
         return ScheduleState()
 
     def update(self, state: ScheduleState, observation: Observation) -> tuple[Decision, ScheduleState]:

@@ -42,7 +42,7 @@ class Subgradient(Rule):
     needs = frozenset({"gradient_norm"})
 
     def init(self) -> ScheduleState:
-        """Nothing to remember."""
+        """The empty state."""
         return ScheduleState()
 
     def update(self, state: ScheduleState, observation: Observation) -> tuple[Decision, ScheduleState]:

@@ -40,25 +40,25 @@ class Reference:
     weight: float = 1.0
 
 
-def loss_change(before: float, seen: Observation, first_order: float) -> float:
+def loss_change(before: float, point: Observation, first_order: float) -> float:
     """f(x) - f(x-), from the losses where they resolve it, else from the slopes.
 
     Parameters
     ----------
     before : float
         f(x-).
-    seen : Observation
+    point : Observation
         The trial.
     first_order : float
         <g(x-), s>, the change to first order.
     """
-    change = seen.loss - before
-    if abs(change) > RESOLVED * max(abs(before), abs(seen.loss)):
+    change = point.loss - before
+    if abs(change) > RESOLVED * max(abs(before), abs(point.loss)):
         return change
-    return first_order + 0.5 * seen.alignment
+    return first_order + 0.5 * point.alignment
 
 
-def next_reference(reference: Reference, seen: Observation, decrease: float, averaging: float) -> Reference | None:
+def next_reference(reference: Reference, point: Observation, decrease: float, averaging: float) -> Reference | None:
     """The next reference if the trial is accepted, else None.
 
         f(x) <= C - decrease |s|^2/step,    C+ = (averaging Q C + f)/Q+,    Q+ = averaging Q + 1
@@ -66,20 +66,20 @@ def next_reference(reference: Reference, seen: Observation, decrease: float, ave
     (Zhang, Hager 2004, equations 1.5 and 1.6.) With averaging 0 this is Armijo's monotone condition, with 1
     the average of all losses.
     """
-    if not is_finite(seen):
+    if not is_finite(point):
         return None
-    predicted = seen.displacement * (seen.displacement / seen.step) if seen.step > 0 else 0.0
-    change = loss_change(reference.loss, seen, -predicted)
+    predicted = point.displacement * (point.displacement / point.step) if point.step > 0 else 0.0
+    change = loss_change(reference.loss, point, -predicted)
     if not change <= reference.allowance - decrease * predicted:
         return None
     # C - f is kept, not C: near a minimum C and f agree in all digits, and the difference would be rounding
     weight = averaging * reference.weight + 1
     allowance = averaging * reference.weight * (reference.allowance - change) / weight
-    return Reference(seen.loss, max(allowance, 0.0), weight)
+    return Reference(point.loss, max(allowance, 0.0), weight)
 
 
-def shorter_step(seen: Observation) -> float:
+def shorter_step(point: Observation) -> float:
     """The next step after a rejected trial: by the secant along it, within [0.1, 0.5] of it."""
-    if not is_finite(seen):
-        return AFTER_NOT_FINITE * seen.step
-    return min(max(secant_long(seen), MOST_SHRINK * seen.step), LEAST_SHRINK * seen.step)
+    if not is_finite(point):
+        return AFTER_NOT_FINITE * point.step
+    return min(max(secant_long(point), MOST_SHRINK * point.step), LEAST_SHRINK * point.step)

@@ -74,44 +74,48 @@ class SearchingRule(Rule):
         return self.decide(state, observation, fresh=fresh)
 
 
-def first_step(state: FirstStepState, seen: Observation, first: float | None) -> tuple[Decision | None, FirstStepState]:
-    """The decision while searching for a first step, None once the step that led here shows the scale; the next state.
+def first_step(
+    state: FirstStepState, point: Observation, first: float | None
+) -> tuple[Decision | None, FirstStepState]:
+    """The decision in the search for a first step, None once the step that led here shows the scale; the next state.
 
     Parameters
     ----------
     state : FirstStepState
         Its `loss` is that of the last accepted point.
-    seen : Observation
+    point : Observation
         The trial.
     first : float or None
         The step to begin with; None for a move of length 1.
     """
     if state.trials == 0:
         if first is None:
-            first = 1 / seen.gradient_norm if 0 < seen.gradient_norm < math.inf else 0.0
+            first = 1 / point.gradient_norm if 0 < point.gradient_norm < math.inf else 0.0
         step = first if first < math.inf else 0.0  # 1/norm overflows where the norm is denormal
-        return Decision(step=step, reason="first trial"), FirstStepState(loss=seen.loss, trials=1)
+        return Decision(step=step, reason="first trial"), FirstStepState(loss=point.loss, trials=1)
     if state.trials > MOST_TRIALS:
         return None, replace(state, done=True)
     trial = replace(state, trials=state.trials + 1)
-    if not is_finite(seen):
-        step = FIRST_AFTER_NOT_FINITE * seen.step
+    if not is_finite(point):
+        step = FIRST_AFTER_NOT_FINITE * point.step
         return Decision.undo(step, "not finite"), trial
-    if seen.loss > state.loss:
-        shrink = min(max(secant_long(seen) / seen.step, MOST_SHRINK), LEAST_SHRINK) if seen.step > 0 else LEAST_SHRINK
-        return Decision.undo(shrink * seen.step, "first trial too long"), trial
-    longer = GROWTH * seen.step
-    if seen.gradient_change < VISIBLE * seen.gradient_norm and longer < math.inf:
-        return Decision(step=longer, reason="curvature not visible yet"), replace(trial, loss=seen.loss)
+    if point.loss > state.loss:
+        shrink = LEAST_SHRINK
+        if point.step > 0:
+            shrink = min(max(secant_long(point) / point.step, MOST_SHRINK), LEAST_SHRINK)
+        return Decision.undo(shrink * point.step, "first trial too long"), trial
+    longer = GROWTH * point.step
+    if point.gradient_change < VISIBLE * point.gradient_norm and longer < math.inf:
+        return Decision(step=longer, reason="curvature not visible yet"), replace(trial, loss=point.loss)
     return None, replace(trial, done=True)
 
 
-def is_finite(seen: Observation) -> bool:
-    """Whether loss and gradient at this point are numbers."""
-    return math.isfinite(seen.loss) and math.isfinite(seen.gradient_norm)
+def is_finite(point: Observation) -> bool:
+    """Whether loss and gradient at this point are finite."""
+    return math.isfinite(point.loss) and math.isfinite(point.gradient_norm)
 
 
-def secant_long(seen: Observation) -> float:
+def secant_long(point: Observation) -> float:
     """|s|^2/<s, y>, the inverse curvature along the last move; inf where that is not positive."""
     # |s| (|s|/<s, y>), not |s|^2/<s, y>: the square of a short move underflows
-    return seen.displacement * (seen.displacement / seen.alignment) if seen.alignment > 0 else math.inf
+    return point.displacement * (point.displacement / point.alignment) if point.alignment > 0 else math.inf

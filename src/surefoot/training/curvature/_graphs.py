@@ -166,8 +166,8 @@ class Graphs:
 
 
 def _explain_difference(model: nn.Module, first: float, again: float) -> str:
-    said = f"two evaluations of the loss on one batch gave {first:.9g} and {again:.9g}"
+    text = f"two evaluations of the loss on one batch gave {first:.9g} and {again:.9g}"
     active = abridge(list(random_modules(model)))
     if active:
-        return f"{said}: dropout is active in train mode ({active}); call model.eval(), or .eval() on those modules"
-    return f"{said}: the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"
+        return f"{text}: dropout is active in train mode ({active}); call model.eval(), or .eval() on those modules"
+    return f"{text}: the model or the loss draws random numbers; call model.eval(), or fix the draw inside the loss"

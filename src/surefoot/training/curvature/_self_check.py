@@ -224,7 +224,7 @@ def _verdict(
             "gradient agree with each other and not with it. A custom autograd.Function whose backward hides its "
             "inputs, an operation with a wrong double backward, or values held constant by detach() or no_grad() (a "
             "target network, an advantage, a stopped gradient); write it with differentiable operations, or say "
-            "check=False to measure with what is detached held constant"
+            "check=False to measure with detached values held constant"
         )
     return "not decided: differences of gradients do not agree with each other (kinks, or rounding inside the model)"
 

@@ -150,7 +150,7 @@ class Supervised:
         return self.criterion(outputs, target)
 
     def outputs(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
-        """What the model returns for the batch's inputs, and the target."""
+        """The model's outputs for the batch's inputs, and the target."""
         inputs, named, target = _parts(batch, self._target)
         return _model_output(model(*inputs, **named), self._outputs), target
 

@@ -261,7 +261,7 @@ def _empty_flats(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Ki
 
 
 def _views(kinds: Sequence[Kind], shapes: Sequence[torch.Size], flats: dict[Kind, Tensor]) -> list[Tensor]:
-    """Where each tensor lies in the buffers."""
+    """A view of the buffers for each tensor."""
     ends: dict[Kind, int] = {}
     views: list[Tensor] = []
     for kind, shape in zip(kinds, shapes, strict=True):

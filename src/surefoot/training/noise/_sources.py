@@ -180,16 +180,16 @@ class SampleSource(ModelSource):
                 weight = torch.as_tensor(weights[index.numpy()] / self.mean_weight).to(mean)
                 kept = weight > 0  # a sample whose labels are all ignored has no loss: 0/0
                 if kept.all():
-                    away = self.checked(self._gradients(item, index, size)).sub_(mean)
+                    deviations = self.checked(self._gradients(item, index, size)).sub_(mean)
                 else:
-                    away = mean.new_zeros(len(index), len(mean))
+                    deviations = mean.new_zeros(len(index), len(mean))
                     if kept.any():
-                        away[kept] = self.checked(self._gradients(item, index[kept.cpu()], size)).sub_(mean)
+                        deviations[kept] = self.checked(self._gradients(item, index[kept.cpu()], size)).sub_(mean)
                 if (weight != 1).any():
-                    away *= weight[:, None]
-                rest += away[0] if len(index) == 1 else away.sum(0)
-                spread += sum(float(d @ d) for d in away)
-                yield np.ones(len(index)), away
+                    deviations *= weight[:, None]
+                rest += deviations[0] if len(index) == 1 else deviations.sum(0)
+                spread += sum(float(d @ d) for d in deviations)
+                yield np.ones(len(index)), deviations
         samples = sum(self.counts)
         known = max(float(mean.norm()), math.sqrt(spread) / samples)
         if float(rest.norm()) / samples > AGREES * known:
@@ -200,18 +200,18 @@ class SampleSource(ModelSource):
         if len(index) == 1:
             return self.gradient(take(batch, index, size))[None]
         batch = on_device(take(batch, index, size), self.block.device)
-        mine = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
+        own = [leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == len(index)]
         whole = LossModule(self.model, self.loss)
         parameters = {f"model.{name}": p.detach() for name, p in zip(self.block.names, self.block.tensors, strict=True)}
 
         def one(values: dict[str, Tensor], sample: Sequence[Tensor]) -> Tensor:
             pieces = iter(sample)
-            alone = map_tensors(lambda t: next(pieces)[None] if any(t is m for m in mine) else t, batch)
+            alone = map_tensors(lambda t: next(pieces)[None] if any(t is m for m in own) else t, batch)
             return torch.func.functional_call(whole, values, (alone,))
 
         with isolate(self.model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # operations without a batching rule are slow, not wrong
-            each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(mine))
+            each = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0))(parameters, tuple(own))
         wide = self.block.space.dtype
         return torch.cat([each[name].detach().reshape(len(index), -1).to(wide) for name in parameters], dim=1)
 

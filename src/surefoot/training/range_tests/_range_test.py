@@ -105,8 +105,8 @@ def range_test(
     >>> batches = [(one, one @ torch.tensor([1.0, -2.0, 0.5])) for one in x]
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Flatten(0))
     >>> sgd = torch.optim.SGD(model.parameters())
-    >>> found = range_test(model, supervised(torch.nn.functional.mse_loss), batches, sgd, steps=100)
-    >>> 0.1 < found.rate < 1.0, found.steps <= 100
+    >>> test = range_test(model, supervised(torch.nn.functional.mse_loss), batches, sgd, steps=100)
+    >>> 0.1 < test.rate < 1.0, test.steps <= 100
     (True, True)
     """
     model = plain_module(model)

@@ -52,7 +52,7 @@ class RangeTest(Record):
     cliff : float
         The smallest rate tried at which a rehearsal failed; inf if none did.
     start : float
-        The loss at the start, on the batches that judge.
+        Loss at the start, on the batches by which rates are compared.
     rehearsals : tuple of Rehearsal
         By their rates.
     steps : float

@@ -49,7 +49,7 @@ class SmallRun:
     courses : dict
         Losses of each copy by the rate it had at its end, also of those that were given up.
     start : tuple of float
-        Losses before any update, on the batches that judge.
+        Losses before any update, on the batches by which rates are compared.
     spent : float
         Cost in optimizer steps: forward and backward are one, an evaluation is a third.
     """

@@ -13,7 +13,7 @@ SMALLEST, LARGEST, POINTS = 1e-6, 1e3, 181
 
 
 def predict_growth(
-    blocks: Sequence[ResidualBlock], seen: Signals, h: float
+    blocks: Sequence[ResidualBlock], signals: Signals, h: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """|x_k| / |x_0| and |gradient by x_k| / |gradient by x_L|, k = 0 .. L, for x + h g(x).
 
@@ -28,39 +28,39 @@ def predict_growth(
     Parameters
     ----------
     blocks : sequence of ResidualBlock, length L
-    seen : Signals
-        Signals of the model as it is.
+    signals : Signals
+        Sizes in the model as it is.
     h : float
     """
-    size, forward, factors = seen.x[0], [1.0], [1.0] * len(blocks)
+    size, forward, factors = signals.x[0], [1.0], [1.0] * len(blocks)
     for k, block in enumerate(blocks):
         # the block was measured at |x_k| of the model as it is: its branch and its Jacobian are moved to the size here
-        ratio = size / seen.x[k] if seen.x[k] > 0 else 1.0
-        added = h * seen.branch[k] * ratio**block.degree
+        ratio = size / signals.x[k] if signals.x[k] > 0 else 1.0
+        added = h * signals.branch[k] * ratio**block.degree
         steepness = h * ratio ** (block.degree - 1) if ratio > 0 else 0.0
         total = math.sqrt(max(0.0, (1 + 2 * steepness * block.mean) * size**2 + added**2))
         factors[k] = block.rms_growth(steepness)
         # what stands between two blocks (a normalisation, a pooling) changes the size as it does in the model as it is
-        after = seen.x[k + 1] if k + 1 < len(blocks) else seen.total[k]
-        size = total * (after / seen.total[k] if seen.total[k] > 0 else 1.0)
-        forward.append(size / seen.x[0] if seen.x[0] > 0 else math.inf)
+        after = signals.x[k + 1] if k + 1 < len(blocks) else signals.total[k]
+        size = total * (after / signals.total[k] if signals.total[k] > 0 else 1.0)
+        forward.append(size / signals.x[0] if signals.x[0] > 0 else math.inf)
     gradient, backward = 1.0, [1.0]
     for k in range(len(blocks) - 1, -1, -1):
         gradient *= factors[k]
         backward.append(gradient)
-        if k and seen.gradient[k] > 0:
-            gradient *= seen.gradient_after[k - 1] / seen.gradient[k]
+        if k and signals.gradient[k] > 0:
+            gradient *= signals.gradient_after[k - 1] / signals.gradient[k]
     return tuple(forward), tuple(reversed(backward))
 
 
-def bounded_scale(blocks: Sequence[ResidualBlock], seen: Signals) -> float | None:
+def bounded_scale(blocks: Sequence[ResidualBlock], signals: Signals) -> float | None:
     """The largest h up to which neither square grows by more than e across depth; None where none is.
 
     Capped at 1000 times the scale as it is.
     """
 
     def within(h: float) -> bool:
-        forward, backward = predict_growth(blocks, seen, h)
+        forward, backward = predict_growth(blocks, signals, h)
         return max(forward[-1], backward[0]) ** 2 <= BOUND
 
     if not within(SMALLEST):

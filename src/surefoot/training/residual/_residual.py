@@ -106,8 +106,8 @@ def residual_stability(
     >>> import torch
     >>> from surefoot.training.residual._residual import residual_stability
     >>> A = torch.tensor([[-1.0, 3.0], [-3.0, -1.0]])
-    >>> found = residual_stability([lambda x: x + x @ A.T], torch.ones(1, 2))
-    >>> block = found.blocks[0]
+    >>> stability = residual_stability([lambda x: x + x @ A.T], torch.ones(1, 2))
+    >>> block = stability.blocks[0]
     >>> f"{block.limits.stable:.4f} {block.contractive:.4f}"
     '0.2000 0.2000'
     """
@@ -130,7 +130,7 @@ def residual_stability(
     scalings: list[DepthScaling] = []
     note = ""
     for label, scale in scales.items():
-        seen, worst = None, None
+        growth, worst = None, None
         try:
             hooks = nullcontext() if scale == 1 else attach(model, trace, steps, [scale] * len(steps))
         except InvalidInput as error:
@@ -139,14 +139,14 @@ def residual_stability(
             with hooks:
                 now, scaled = _visit(model, batch, loss, blocks)
                 worst = _worst(list(_visit(model, few, loss, blocks)[1].values()), failure=failure, **settings)
-                seen = signals(now, list(scaled.values()), loss, rng)
+                growth = signals(now, list(scaled.values()), loss, rng)
         forward, backward = predict_growth(measured, as_it_is, scale)
         scalings.append(
             DepthScaling(
                 label=label,
                 scale=scale,
-                forward=() if seen is None else seen.forward,
-                backward=() if seen is None else seen.backward,
+                forward=() if growth is None else growth.forward,
+                backward=() if growth is None else growth.backward,
                 predicted_forward=forward,
                 predicted_backward=backward,
                 worst=worst,
@@ -173,17 +173,17 @@ def _worst(steps: Sequence[Step], **settings: Any) -> Bounds | None:
         return None
 
 
-def _check_finite(steps: Mapping[str, Step], seen: Signals) -> None:
+def _check_finite(steps: Mapping[str, Step], sizes: Signals) -> None:
     names = list(steps)
-    for k, sizes in enumerate(zip(seen.x, seen.branch, seen.total, strict=True)):
-        if not all(map(math.isfinite, sizes)):
-            grown = [size for size in seen.x[: k + 1] if math.isfinite(size)]
+    for k, here in enumerate(zip(sizes.x, sizes.branch, sizes.total, strict=True)):
+        if not all(map(math.isfinite, here)):
+            grown = [size for size in sizes.x[: k + 1] if math.isfinite(size)]
             raise NotFinite(
                 f"the signal is NaN or infinite at {names[k]}, block {k + 1} of {len(names)}"
-                + (f", after growing {grown[-1] / seen.x[0]:.3g}-fold" if k and seen.x[0] > 0 else "")
+                + (f", after growing {grown[-1] / sizes.x[0]:.3g}-fold" if k and sizes.x[0] > 0 else "")
                 + "; scale the branches first (scale_residuals), or measure it in double precision (model.double())"
             )
-    if not all(map(math.isfinite, (*seen.gradient, *seen.gradient_after))):
+    if not all(map(math.isfinite, (*sizes.gradient, *sizes.gradient_after))):
         raise NotFinite(
             "the gradient is NaN or infinite at some block while the signal is not; check the loss, or measure in "
             "double precision: model.double()"

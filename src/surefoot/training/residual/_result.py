@@ -67,7 +67,7 @@ class ResidualBlock(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthScaling(Record):
-    """What one scale h of all L branches makes of the signal and of the gradient.
+    """The growth of signal and gradient with one scale h of all L branches.
 
     Parameters
     ----------

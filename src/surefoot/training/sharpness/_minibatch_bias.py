@@ -1,4 +1,4 @@
-"""How much sharper a mini-batch looks than the data."""
+"""The largest curvature of mini-batches compared with that of all the data."""
 
 import math
 from collections.abc import Callable

@@ -24,7 +24,7 @@ class SharpnessReading(Record):
     certified : bool
         Whether this reading came from a fresh random start.
     stale : str
-        Why the estimate should not be relied on without a fresh start; empty if nothing speaks against it.
+        Why the estimate should not be relied on without a fresh start; empty if it may be.
     residual : float
         ||A v - value v||: within it of the value there is an eigenvalue, not always the largest.
     products : int

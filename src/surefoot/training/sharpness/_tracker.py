@@ -153,7 +153,7 @@ class SharpnessTracker:
         return self._measure(batch, fresh=True)
 
     def bias(self, batch_size: int, draws: int = 8) -> MiniBatchBias:
-        """How much sharper mini-batches look than the tracker's data, at this point.
+        """The largest curvature of mini-batches compared with that of the tracker's data, at this point.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class SharpnessTracker:
 
     @property
     def stale(self) -> str:
-        """Why the last reading should not be relied on; empty if nothing speaks against it."""
+        """Why the last reading should not be relied on; empty if it may be."""
         return self.history[-1].stale if self.history else "nothing measured yet"
 
     @property

@@ -127,7 +127,7 @@ class WidthStudy(Record):
     networks: int
 
     def of(self, parametrization: str) -> tuple[WidthPoint, ...]:
-        """Those of a parametrisation, by width."""
+        """The points of a parametrisation, by width."""
         return tuple(sorted((p for p in self.points if p.parametrization == parametrization), key=lambda p: p.width))
 
     def slope(self, parametrization: str, what: Literal["predicted", "measured", "best"]) -> float:
@@ -261,7 +261,7 @@ def _best(final: Callable[[float], float], about: float) -> tuple[float, tuple[t
 
 
 def _vertex(left: float, middle: float, right: float) -> float:
-    """Where a parabola through the logarithms of three losses is least, at most half a step from the middle."""
+    """The minimum of a parabola through the logarithms of three losses, at most half a step from the middle."""
     if not (math.isfinite(left) and math.isfinite(right)) or min(left, middle, right) <= 0:
         return 0.0
     a, b, c = math.log(left), math.log(middle), math.log(right)
