@@ -99,6 +99,7 @@ class Graphs:
             known = first if i == 0 else None
             if budget >= 0:
                 self.kept.append(known or self._linearise(i))
+            # the loss of a batch whose graph is not kept, and the repeated one of the first
             if budget >= 0 and known is None:
                 self.values.append(self.kept[-1].value)
             else:

@@ -20,6 +20,7 @@ def outer_product(outputs: Tensor, parameters: Sequence[Tensor], inner: Callable
         "Sequence[Tensor | None]",
         torch.autograd.grad(outputs, parameters, u, create_graph=True, allow_unused=True),
     )
+    # a derivative without a graph does not depend on u: it is zero
     used = {i: g for i, g in enumerate(pulled) if g is not None and g.requires_grad}
 
     def product(vectors: Sequence[Tensor], keep: bool) -> Sequence[Tensor | None]:

@@ -316,6 +316,7 @@ class CurvatureOperator(Operator):
             yield from own
             return
         n = self.block.size
+        # one more entry says whether a process still has a batch: no message of its own
         like = torch.cat([self.block.zeros(), self.block.zeros()[:1]])
 
         def next_row() -> Tensor:
@@ -372,6 +373,7 @@ class CurvatureOperator(Operator):
         self._products += 1
         with isolate(self.model, runs=not kept), threads_for(self._graphs.first_bytes, self.block.size):
             total = self.block.zeros()
+            # in the parameters' own shapes and precisions, as autograd needs them
             vectors = self.block.split(x)
             if not kept:
                 self._graphs.refresh(self._report)

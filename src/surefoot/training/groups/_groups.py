@@ -248,11 +248,13 @@ def _noise(curvature: CurvatureOperator, members: Mapping[str, Sequence[str]]) -
 
 def _decide(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> GroupEvidence:
     """The row with its rate, schedule and the reason, by comparison with the sharpest block."""
+    # biases and embeddings are everywhere or before all blocks: no block to compare with
     deep = [other for other in rows if other.name not in (EMBEDDINGS, SMALL)] or [row]
     top = max(deep, key=lambda other: other.curvature.upper)
     sharpest, sharp = top.curvature.upper, row.curvature.upper
     factor, schedule, reason = 1.0, "decaying", "the common rate"
     if row.name == EMBEDDINGS:
+        # the median: single groups may have infinite noise
         noisy = row.noise > float(np.median([other.noise for other in rows]))
         if noisy and 0 <= sharp < FLAT * sharpest:
             schedule = "constant"
@@ -267,5 +269,6 @@ def _decide(row: GroupEvidence, rows: Sequence[GroupEvidence], rate: float) -> G
 
 def _group(row: GroupEvidence, parameters: list[nn.Parameter], optimizer: Optimizer) -> dict[str, Any]:
     owners = [group for group in optimizer.param_groups if any(p is parameters[0] for p in group["params"])]
+    # initial_lr is a scheduler's, of the rate that is replaced here
     options = {key: value for key, value in owners[0].items() if key not in ("params", "lr", "name", "initial_lr")}
     return {"params": parameters, "name": row.name, "lr": row.rate, **options}

@@ -78,6 +78,7 @@ def output_module(model: nn.Module, loss: Loss, batch: Any) -> str | None:
         return declared
     last: list[tuple[str, int]] = []
     sizes: list[int] = []
+    # on all modules with a matrix: which one comes last is known only after the run
     handles = [
         module.register_forward_hook(lambda _m, _i, out, name=name: last.append((name, _entries(out))))
         for name, module in model.named_modules()
@@ -129,6 +130,7 @@ def _by_kind(model: nn.Module, names: list[str], output: str | None) -> dict[str
             kinds[name] = EMBEDDINGS
         else:
             matrices.append(name)
+    # a model of one matrix has no head apart from its body
     several = any(not _inside(name, output) for name in matrices)
     for name in matrices:
         kinds[name] = HEAD if several and _inside(name, output) else _block(name)

@@ -184,6 +184,7 @@ def update_ratios(
     own: dict[str, Any] = {}
     for i, group in enumerate(optimizer.param_groups):
         name = str(group.get("name", f"group {i}"))
+        # names of groups need not differ
         own[f"{name} ({i})" if name in own else name] = group["params"]
     chosen = {name: list(parameters) for name, parameters in (own if groups is None else groups).items()}
     empty = [name for name, parameters in chosen.items() if not sum(p.numel() for p in parameters)]
@@ -193,6 +194,7 @@ def update_ratios(
 
 
 def _rms(tensors: list[Tensor]) -> float:
+    # in float64: squares of small updates underflow in lower precision
     squares = torch.stack([t.to(torch.float64).square().sum().cpu() for t in tensors]).sum()
     return math.sqrt(float(squares) / sum(t.numel() for t in tensors))
 

@@ -110,10 +110,13 @@ def _careful(gradients: list[Tensor], *, exact: bool = False) -> Tensor:
 
 def _norm(gradient: Tensor, exact: bool) -> Tensor:
     if gradient.layout != torch.strided:
+        # entries of the same index add up, so they have to be summed before a norm is taken
         gradient = gradient.coalesce().values()
     if gradient.is_complex():
         gradient = torch.view_as_real(gradient)
+    # in half precision squares overflow from 256 on
     single = torch.float32 if gradient.dtype in (torch.float16, torch.bfloat16) else None
+    # of a sharded tensor a pending sum over ranks, which full_tensor carries out
     norm: Any = torch.linalg.vector_norm(gradient, dtype=wide(gradient.device) if exact else single)
     return norm.full_tensor() if hasattr(norm, "placements") else norm
 
@@ -130,6 +133,7 @@ def agree_on(values: Sequence[float], device: torch.device) -> list[float]:
     """
     if alone():
         return list(values)
+    # built on the host: one transfer instead of one for each number
     packed: Any = torch.tensor(list(values), dtype=wide(device)).to(device)
     return agree(packed).tolist()
 

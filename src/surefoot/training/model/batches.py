@@ -95,6 +95,7 @@ def check_weights(batches: Batches, value: Callable[[Any], float]) -> None:
     """
     if len(batches.items) < 2 or batches.weigh is None:
         return
+    # one batch that can be halved is enough: all are weighed in the same way
     for batch in batches.items:
         size = common_size(batch) or 0
         if size < 2:
@@ -153,10 +154,12 @@ def _as_list(data: Any) -> list[Any]:
         with keep_random_state(*generators(data)):
             _check_repeatable(data.dataset)
             return list(data)
+    # what can be moved is one batch: those of tokenizers and graph libraries are classes of their own
     if isinstance(data, Tensor | tuple | Mapping) or hasattr(data, "to"):
         return [data]
     if isinstance(data, list) and data and all(isinstance(item, Tensor) for item in data):
         return [data]
+    # a sparse matrix can be iterated, but its rows are no batches
     if isinstance(data, str | bytes) or not isinstance(data, Iterable) or hasattr(data, "tocsr"):
         raise InvalidType(f"data must be a batch, a list of batches or a DataLoader; got a {type(data).__name__}")
     if isinstance(data, np.ndarray):
@@ -168,6 +171,7 @@ def _as_list(data: Any) -> list[Any]:
 def generators(loader: Any) -> list[torch.Generator]:
     """The random generators that iterating the loader would advance."""
     samplers = [loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]
+    # a batch sampler wraps the sampler that draws
     samplers.append(getattr(samplers[-1], "sampler", None))
     candidates = [getattr(sampler, "generator", None) for sampler in samplers]
     return [generator for generator in candidates if isinstance(generator, torch.Generator)]

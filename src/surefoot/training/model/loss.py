@@ -234,6 +234,7 @@ class Supervised:
         Cross-entropy on labels: the entropy of the label frequencies. Mean squares: the variance of the
         targets. Binary cross-entropy: the entropy of the targets' means. Per output column.
         """
+        # with weights the best constant is no plain mean of the targets
         if any(self.option(name) is not None for name in ("weight", "pos_weight")):
             return None
         target = torch.cat([self.target(batch).detach().cpu() for batch in batches])
@@ -241,6 +242,7 @@ class Supervised:
         if kept is not None:
             if self.option("label_smoothing", 0.0) or not kept.numel():
                 return None
+            # only the classes that occur: log 0 would be nan in 0 log 0
             p = kept.unique(return_counts=True)[1].double() / kept.numel()
             return float(-(p * p.log()).sum())
         target = target.double()

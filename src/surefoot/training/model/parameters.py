@@ -57,6 +57,7 @@ class Block:
     @property
     def space(self) -> Space:
         """Where vectors of the block live: the first parameter's device, in the widest dtype, at least float32."""
+        # sums over vectors in half precision would lose most digits
         dtype = torch.float32
         for p in self.tensors:
             dtype = torch.promote_types(dtype, p.dtype)
@@ -161,6 +162,7 @@ def refuse_hooks(block: Block) -> None:
 def _chosen_ids(model: nn.Module, named: list[tuple[str, nn.Parameter]], parameters: Iterable[Any]) -> set[int]:
     if isinstance(parameters, str | Tensor):
         parameters = [parameters]
+    # by identity: tensors compare entry by entry
     owned = {id(p): name for name, p in named}
     # a tied parameter may be named by any of its names, not just the first
     every = dict(model.named_parameters(remove_duplicate=False))

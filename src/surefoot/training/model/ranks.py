@@ -41,6 +41,7 @@ class Ranks:
         """The sum over processes of a vector, where it lives; changes its argument."""
         if not self.several:
             return values
+        # where the backend can communicate
         moved = values.to(self.device)
         torch.distributed.all_reduce(moved, group=self.group)
         return moved.to(values.device)

@@ -146,8 +146,10 @@ def random_modules(model: nn.Module) -> dict[str, nn.Module]:
     named_so = ("Dropout", "DropPath", "DropBlock", "StochasticDepth", "GaussianNoise")  # other libraries' layers
     drawing: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
+        # a layer of rate 0 draws nothing
         rate = getattr(module, "p", getattr(module, "drop_prob", 1.0))
         if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+            # these apply dropout inside, by a function
             draws = module.dropout > 0
         else:
             draws = isinstance(module, kinds) or type(module).__name__.startswith(named_so)
@@ -192,6 +194,7 @@ def couples_samples(model: nn.Module) -> bool:
 
 def plain_module(model: nn.Module) -> nn.Module:
     """The module inside wrappers whose hooks or compiled graphs a second derivative does not go through."""
+    # wrappers may be nested: torch.compile around DistributedDataParallel
     while True:
         inner: Any = getattr(model, "_orig_mod", None)  # torch.compile
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

@@ -132,6 +132,7 @@ class Shards:
             with unit.register_forward_pre_hook(before), unit.register_forward_hook(after):
                 yield
         finally:
+            # also where the forward pass raised between the hooks
             after()
 
     def _note(self, whole: Any, i: int) -> Tensor:
@@ -243,6 +244,7 @@ class ShardedSpace(Space):
     def asarray(self, x: Any) -> Any:
         """As `Space.asarray`; of a vector that the host has whole this process's part."""
         vector = Space.asarray(self, x)
+        # this process's part already, or of a length that the operator refuses
         if vector.shape[0] == self.entries(0) or vector.shape[0] != sum(p.numel() for p in self.parameters):
             return vector
         return torch.cat([self._part(p, piece) for p, piece in self._pieces(vector)])
@@ -298,6 +300,7 @@ def _by_rows(p: Any) -> bool:
 
 
 def _pad(part: Tensor, rows: int) -> Tensor:
+    # collectives exchange equal sizes: the last parts are padded, and cut when they arrive
     missing = rows - part.shape[0]
     if missing:
         part = torch.cat([part, part.new_zeros((missing, *part.shape[1:]))])

@@ -23,6 +23,7 @@ from surefoot.training.model.agreement import local
 
 __all__ = ["Snapshot", "Subject"]
 
+# The key of an entry that stands for a tensor: unlike any name in a state_dict.
 TENSOR = "__tensor__"
 
 # One call for all tensors of a kind; the optimizers in torch use it.
@@ -165,6 +166,7 @@ class Subject:
             "also": [_encode(thing.state_dict(), tensors) for thing in self.also],
             "random states": _encode(_random_states(), tensors) if self.random_states else None,
         }
+        # of sharded tensors this process's part: every process keeps its own
         tensors = [local(t) for t in tensors]
         kinds = [(t.device, t.dtype, i not in self._exempt) for i, t in enumerate(tensors)]
         shapes = [t.shape for t in tensors]
@@ -322,6 +324,7 @@ def _restore_optimizer(optimizer: Optimizer, saved: dict[str, Any], snapshot: Sn
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = cast("dict[Any, Any]", optimizer.state)
     before = dict(state)
+    # an update that is undone may have been the first: then there was no state
     state.clear()
     for key, value in saved["state"]:
         owner = parameters[key] if isinstance(key, int) and key < len(parameters) else key
@@ -375,6 +378,7 @@ def _random_states() -> dict[str, Any]:
 
 
 def _set_random_states(states: dict[str, Any]) -> None:
+    # generators take their states on the CPU, whatever device a snapshot was loaded to
     torch.set_rng_state(states["torch"].cpu())
     if states["cuda"]:
         torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])

@@ -27,6 +27,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        # a named tuple takes its fields one by one
         return type(tree)(*(map_tensors(function, value) for value in tree))
     if isinstance(tree, tuple | list):
         return type(tree)(map_tensors(function, value) for value in tree)
@@ -54,6 +55,7 @@ def to_double(tree: Any) -> Any:
 
 def take(batch: Any, index: Tensor, size: int) -> Any:
     """The samples `index` of a batch of `size` samples: indexes each tensor that has them first."""
+    # other tensors (a mask that all samples share) stay whole
     return map_tensors(lambda t: t[index.to(t.device)] if t.ndim and t.shape[0] == size else t, batch)
 
 

@@ -123,6 +123,7 @@ def _factors(model: nn.Module, loss: Supervised, batches: Batches, block: Block,
         size, total = sample_count(item), 0.0
         for i in range(size):
             alone = on_device(take(item, torch.tensor([i]), size), block.device)
+            # the theorem is for equal weights
             if loss.weight(alone) != loss.weight(item) / size:
                 raise InvalidInput("samples weigh differently in the mean (class weights, ignored labels); drop those")
             with locate(f"on sample {i + 1} of a batch"), explain_lone_sample(COUPLED), isolate(model):

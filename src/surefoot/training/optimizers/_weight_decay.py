@@ -27,6 +27,7 @@ def amplification_with_decay(
     momentum, decay : float
         b and w.
     """
+    # complex: the roots are a conjugate pair where the discriminant is negative
     h, curvature = np.asarray(step, dtype=np.complex128), np.asarray(curvature)
     p = 1 + momentum - h * decay - h * (1 - momentum) * curvature
     root = np.sqrt(p * p - 4 * momentum * (1 - h * decay))
@@ -58,6 +59,7 @@ def best_step_with_decay(
     values = amplification_with_decay(np.exp(trials)[:, None], ends, momentum, decay).max(axis=1)
     best = int(values.argmin())
     spacing = np.log(10) / PER_DECADE
+    # in log step, and never beyond the largest stable one
     low, high = float(trials[best] - spacing), float(min(trials[best] + spacing, trials[0]))
     for _ in range(REFINEMENTS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)

@@ -212,6 +212,7 @@ def probe_state(
                 raise
             raise InvalidInput(f"{kind.__name__} cannot train this model: {error}") from error
 
+    # kept to go over again where there are fewer batches than probing steps
     few: list[Sequence[Tensor | None]] = []
     batches = 0
     for gradient in gradients:
@@ -252,6 +253,7 @@ def _groups(optimizer: Optimizer, block: Block) -> list[Mapping[str, Any]]:
 
 def _rate_ratios(groups: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
     """Each rate over the first one's."""
+    # rates may be tensors (capturable optimizers)
     rates = [float(group["lr"]) for group in groups]
     if len(set(rates)) == 1:
         return [1.0] * len(rates), ""

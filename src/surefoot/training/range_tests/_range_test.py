@@ -113,6 +113,7 @@ def range_test(
     optimizer = unwrap(optimizer)
     _check(model, loss, optimizer)
     rule = Autopilot(length=None if steps is None else (steps - FIRST) // COPIES)
+    # a batch size beyond any data: every batch is used as it is
     visits = MiniBatches(_some_batches(data, loss, rule.rehearsal(total_steps) + 1), 1 << 62, rng)
     run = SmallRun(model, loss, optimizer, rule, total_steps, rng)
     run.start = run.losses_before([next(visits.endless())])
@@ -129,6 +130,7 @@ def range_test(
 
 def _check(model: nn.Module, loss: Loss, optimizer: Any) -> None:
     refuse_criterion(loss)
+    # an optimizer that evaluates the loss itself, as L-BFGS
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise InvalidType(f"{type(optimizer).__name__}.step needs a closure; such steps have no rate to test")

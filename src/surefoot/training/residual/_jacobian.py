@@ -54,6 +54,7 @@ class JacobianOf(Operator):
 
     def rows(self, start: int, stop: int) -> Array:
         """Rows start to stop of the matrix: one backward pass where the layers allow it, else one each."""
+        # rows of the identity: J'e_i is row i of J
         units = torch.zeros((stop - start, self.shape[0]), dtype=self._output.dtype, device=self._output.device)
         units[torch.arange(stop - start), torch.arange(start, stop)] = 1
         try:

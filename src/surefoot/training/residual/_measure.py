@@ -42,6 +42,7 @@ def measure_block(name: str, step: Step, **settings: Any) -> ResidualBlock:
     eigenvalues = spectrum(J, kind="jacobian") if J.entries is not None else _ritz(J, size, log_norm, rng)
     falling = -log_norm.upper  # the certified end: a step is called contractive only if it is
     x, g = (space.asarray(tensor.reshape(-1)) for tensor in (step.x, step.branch))
+    # d log|g| / d log|x| = <g, J x>/|g|^2
     square = space.inner(g, g)
     mean, mean_square = _moments(J, rng)
     one_plus = shifted(J, 1.0) if J.entries is None else MatrixOperator(np.eye(J.shape[0]) + J.entries, kind="jacobian")
@@ -81,6 +82,7 @@ def _ritz(J: Operator, size: Bounds, log_norm: Bounds, rng: int) -> Spectrum:
     transposed = LinearMap(J.shape, J.rmatvec, symmetric=False, precision=J.precision, like=J.space)
     # no interval of the field is used, only the Ritz values: the loosest accuracy ends it at the number of steps
     field = measured_field(transposed, rtol=1.0, failure=0.5, max_products=ARNOLDI_STEPS, rng=private_generator(rng))
+    # a Spectrum adds the failures of its two ends
     failure = (log_norm.failure + size.failure) / 2
     real = Bounds(min(-size.upper, log_norm.upper), log_norm.upper, size.upper_is, log_norm.upper_is, failure)
     return Spectrum(

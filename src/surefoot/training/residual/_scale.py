@@ -130,6 +130,7 @@ def attach(model: nn.Module, trace: Trace, steps: Mapping[str, Step], scales: Se
             uses[place] += 1
             if hooks.setdefault(place, scale) != scale:
                 raise InvalidInput(f"{place[0]} ends several branches and can have one scale only; give all the same")
+    # a hook acts at every call of its module, so each call has to end a branch
     calls = Counter(call.name for call in trace.calls)
     for place, count in uses.items():
         if calls[place[0]] != count:
@@ -169,6 +170,7 @@ class _Around:
     scale: float
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:  # noqa: ARG002
+        # the stream is the block's first tensor, by place or by name
         x = next(leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor))
         if isinstance(output, tuple):
             return (x.lerp(output[0], self.scale), *output[1:])

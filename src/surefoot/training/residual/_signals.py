@@ -60,6 +60,7 @@ def prepare(model: nn.Module, data: Any, loss: Loss | None) -> tuple[nn.Module, 
     for tensor in leaves(batch):
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NotFinite("the data holds NaN or infinite entries; drop or impute them")
+    # a model on several devices moves its data itself
     devices = {tensor.device for tensor in model.parameters()}
     return model, on_device(batch, devices.pop()) if len(devices) == 1 else batch
 
@@ -90,6 +91,7 @@ def signals(trace: Trace, steps: Sequence[Step], loss: Loss | None, seed: int) -
         root, cotangent = cast("Tensor", trace.returned), None
     else:
         root = steps[-1].value
+        # drawn in float64 on the CPU: the same direction on any device
         random = torch.randn(root.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         cotangent = random.to(root)
     places: Any = [*(step.stream for step in steps), *(GradientEdge(*step.sum) for step in steps)]

@@ -140,6 +140,7 @@ def _step_names(trace: Trace, steps: list[Step]) -> list[str]:
 
 def _explain_no_blocks(model: nn.Module, trace: Trace) -> str:
     """The message where no block was found, with the reason for the likeliest modules."""
+    # modules with children are likelier to be meant as blocks than single layers
     parents = [call for call in trace.calls if call.name and list(model.get_submodule(call.name).children())]
     calls = parents or [call for call in trace.calls if call.name]
     reasons = [f"{call.name}: {why}" for call in calls if (why := _objection(call, trace.steps))]

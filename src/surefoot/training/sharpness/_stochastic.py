@@ -177,6 +177,7 @@ def stochastic_curvature(
             f"one pass holds {visits.per_pass} mini-batches of {visits.size:g}, and independent draws need "
             f"{draws + 1}; give more data, smaller batches or fewer draws"
         )
+    # the direction comes from a mini-batch that is not measured on, so that it is independent of the curvatures
     first, *others = islice(visits.endless(), draws + 1)
     before = hessian(model, loss, [first], count=count)
     frozen = Frozen(GradientDescent(), None, 0.0, 0.0, "") if optimizer is None else freeze(before, optimizer)
@@ -249,5 +250,6 @@ class _Step:
         (there,) = self.end.batch_gradients(H.batches.items)
         change = -H.gradient_vector()
         self.end.block.add(change, there, 1.0)
+        # gradients leave out weight decay, which belongs to the optimizer's curvature
         decay = space.inner(self.frozen.coupled * self.d, self.d)
         return (decay - space.inner(self.d, change) / self.rate) / square

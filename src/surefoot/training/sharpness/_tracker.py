@@ -118,6 +118,7 @@ class SharpnessTracker:
         self.rtol, self.failure, self.rng = rtol, failure, rng
         self.cadence = cadence
         self.history: list[SharpnessReading] = []
+        # read once: an iterator would be empty at the second measurement
         parameters = None if parameters is None else list(parameters)
         self._settings: dict[str, Any] = {"parameters": parameters, "max_memory": max_memory, "count": count}
         self._source: Callable[[], Any] | None = data if callable(data) and not hasattr(data, "to") else None
@@ -288,6 +289,7 @@ class SharpnessTracker:
 
     def _certify(self, operator: Operator, warm: Lanczos | None) -> tuple[float, float, Bounds, int]:
         """A fresh start, from which the cadence is adapted: value, residual, bounds and the products that it cost."""
+        # a new start each time: an unlucky direction is not repeated
         rng = np.random.default_rng([STREAM, self.rng, self._certificates])
         ends = measured_ends(
             operator, which="largest", rtol=self.rtol, failure=self.failure, max_products=None, rng=rng

@@ -144,6 +144,7 @@ def train(
     clock, stopped = Clock(), ""
     threads = threads_for(0.0, sum(p.numel() for p in model.parameters()))
     with keep_random_state(), threads, nullcontext() if log is None else _open_log(pilot, log) as writer:
+        # for what the model draws in training, dropout
         torch.manual_seed(task.seed)
         for done, batch in zip(range(1, steps + 1), task.visits.endless(), strict=False):
             batch = on_device(batch, device)

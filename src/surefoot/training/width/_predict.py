@@ -118,6 +118,7 @@ def _check_parts(model: nn.Module) -> None:
             raise abstention(name, part, why or f"is none of {', '.join(kind.__name__ for kind in KNOWN)}")
     owners: dict[int, str] = {}
     for name, part in model.named_modules():
+        # a random network has no single curvature
         if is_known(part, (nn.Dropout,)) and part.training and getattr(part, "p", 0.0) > 0:
             raise abstention(name, part, "is in train mode, so that the network is random; call model.eval()")
         for key, parameter in part.named_parameters(recurse=False, remove_duplicate=False):

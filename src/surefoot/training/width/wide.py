@@ -192,6 +192,7 @@ def width_study(
     """
     if len(set(widths)) < 2 or min(widths) < 2:
         raise InvalidInput(f"widths must hold two different numbers >= 2 at least; got {widths!r}")
+    # the same samples at every width
     order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(rng))[:SAMPLES]
     chosen = data[0][order], data[1][order]
     cases: list[tuple[Parametrization, int]] = [(name, width) for name in parametrizations for width in widths]
@@ -231,6 +232,7 @@ def _point(
         for seed in seeds:
             model = network(seed)
             visits = MiniBatches(batches, BATCH, seed)
+            # geometric mean: one network that barely learns must not decide
             logs.append(math.log(run(model, loss, SGD(model.groups(rate)), visits.endless(), steps, batches, seed)[-1]))
         return math.exp(sum(logs) / len(logs))
 
