@@ -292,7 +292,7 @@ VERBS = {
 
 
 # Written to while they are in use: engines, traces, copies of a run.
-MUTABLE = {"Copy", "Output", "Start", "Step", "Trace", "_Engine", "_Watch"}
+MUTABLE = {"Copy", "Output", "Start", "Step", "Trace", "_Engine", "_Record"}
 # A cached property needs a __dict__; an engine is never kept.
 WITH_ROOM = {"Formula", "StabilityPolynomial", "_Engine"}
 

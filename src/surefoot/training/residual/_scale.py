@@ -148,7 +148,7 @@ def attach(model: nn.Module, trace: Trace, steps: Mapping[str, Step], scales: Se
 
 
 # Classes, not closures: a model that is pickled takes its hooks with it.
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Times:
     """Multiplies what a module returns, or one entry of it."""
 
@@ -163,7 +163,7 @@ class _Times:
         return type(output)(*entries) if hasattr(output, "_fields") else tuple(entries)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Around:
     """Makes the step of a whole block smaller: x + h (block(x) - x)."""
 
