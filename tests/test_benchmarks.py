@@ -38,6 +38,7 @@ MEASURED = {
     "docs/measured.md": None,
     "docs/guard.md": ("What it costs, measured", "Started too fast", "Where nothing is wrong"),
     "docs/pilot.md": ("How good it is",),
+    "docs/curvature.md": ("What accuracy costs",),
 }
 
 
