@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from _figures import AMBER, BLUE, GREEN, GREY, RED, canvas, shows
+from _figures import AMBER, BLUE, GREEN, GREY, RED, shows
 from torch import nn
 
 import surefoot as sf
@@ -44,8 +44,8 @@ def hessian_density():
     "sharpness.md",
     "Sharpness of a network on digits along full-batch training meets 2/rate and hovers there (Cohen et al. 2021).",
 )
-def sharpness():
-    figure, axes = canvas("step", "largest curvature")
+def sharpness(axes):
+    axes.set(xlabel="step", ylabel="largest curvature")
     recorded = json.loads(files("surefoot.playground").joinpath("records.json").read_text())["network"]
     for index, colour in ((9, BLUE), (16, RED), (19, GREEN)):
         rate, run = recorded["rates"][index], recorded["runs"][index]["sharpness"]
@@ -54,13 +54,11 @@ def sharpness():
         )
         axes.axhline(2 / rate, color=colour, ls=":", lw=1)
     axes.set_ylim(0, 25)
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("guard.md", "One batch a thousand times too large in the middle of a run: without Guard and with it.")
-def rescued():
-    figure, axes = canvas("step", "loss", logy=True)
+def rescued(axes):
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
     x, y = blobs()
     for name, guarded, colour, dash in (("plain", False, RED, "--"), ("with Guard", True, BLUE, "-")):
         model = network()
@@ -82,13 +80,11 @@ def rescued():
             with torch.no_grad():
                 losses.append(nn.functional.cross_entropy(model(x), y).item())
         axes.plot(losses, dash, color=colour, label=name)
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("pilot.md", "The rates of a run: four copies rehearse it side by side, one goes on, holds and cools down.")
-def piloted():
-    figure, axes = canvas("step", "rate", logy=True)
+def piloted(axes):
+    axes.set(xlabel="step", ylabel="rate", yscale="log")
     x, y = blobs()
     model = network()
     pilot = training.Pilot(model, torch.optim.AdamW(model.parameters()), total_steps=200)
@@ -105,8 +101,6 @@ def piloted():
         axes.plot(steps, [plans[k][i] * shape[k] for k in steps], ".", color=GREY, markersize=3)
     axes.plot([], [], ".", color=GREY, label="other copies")
     axes.plot(rates[:-1], color=BLUE, label="the run")
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("range-test.md", "A range test: what the rehearsals at each rate reached, and the rate to take.")
@@ -124,8 +118,8 @@ def rehearsed():
     "groups.md",
     "Update over weight of each layer along a run: the layer that learns least, and the one that learns most.",
 )
-def layer_updates():
-    figure, axes = canvas("step", "|update| / |weight|", logy=True)
+def layer_updates(axes):
+    axes.set(xlabel="step", ylabel="|update| / |weight|", yscale="log")
     model, (x, y) = network(), blobs()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     named = dict(model.named_parameters())
@@ -141,16 +135,15 @@ def layer_updates():
         seen.items(), (BLUE, RED, GREEN, AMBER), ("-", "--", "-.", ":"), strict=True
     ):
         axes.plot(ratios, dash, color=colour, label=name)
-    axes.legend(frameon=False, fontsize=9)
-    return figure
+    axes.legend(fontsize=9)
 
 
 @shows(
     "own-model.md",
     "A model of your own: the interval of its largest curvature, and the limits that follow for three optimizers.",
 )
-def own_limits():
-    figure, axes = canvas("linear stability limit of the rate", "", logx=True)
+def own_limits(axes):
+    axes.set(xlabel="linear stability limit of the rate", xscale="log")
     H = training.hessian(network(), loss, blobs())
     L = sf.spectrum(H, which="largest").largest.upper
     for name, method in (
@@ -159,26 +152,23 @@ def own_limits():
         ("Nesterov 0.9", sf.methods.Nesterov(0.9)),
     ):
         axes.barh(name, method.real_limit / L, color=BLUE)
-    return figure
 
 
 @shows("edge.md", "Recorded runs on digits: sharpness moves until it meets 2/rate, and hovers there.")
-def recorded_edge():
+def recorded_edge(axes):
     record = json.loads(files("surefoot.playground").joinpath("records.json").read_text(encoding="utf-8"))["network"]
-    figure, axes = canvas("step", "sharpness, in units of 2/rate")
+    axes.set(xlabel="step", ylabel="sharpness, in units of 2/rate")
     for number, colour, dash in ((9, GREY, ":"), (14, BLUE, "-"), (18, GREEN, "--")):
         rate, values = record["rates"][number], record["runs"][number]["sharpness"]
         steps = record["sharpness_every"] * np.arange(len(values))
         axes.plot(steps, np.array(values, float) * rate / 2, dash, color=colour, label=f"rate {rate:.2g}")
     axes.axhline(1, color=RED, lw=1)
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("accelerate.md", "One row of the data is NaN: the loss of the same run without the guard and with it.")
 @shows("trainer.md", "One row of the data is NaN: the loss of the same run without the guard and with it.")
-def one_bad_row():
-    figure, axes = canvas("step", "loss")
+def one_bad_row(axes):
+    axes.set(xlabel="step", ylabel="loss")
     x, y = blobs()
     x[7] = float("nan")
     for guarded, colour, dash in ((False, RED, "--"), (True, GREEN, "-")):
@@ -202,16 +192,14 @@ def one_bad_row():
         if not guarded:
             axes.plot(*finite[-1], "X", color=colour, ms=9)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("lightning.md", "The rate of a run under PilotCallback, in units of the one that the rehearsals chose.")
-def rehearsed_rates():
+def rehearsed_rates(axes):
     from surefoot.integrations._rehearsed import rehearsed, warmed_up
     from surefoot.training.loop import Loop
 
-    figure, axes = canvas("update", "rate / chosen rate")
+    axes.set(xlabel="update", ylabel="rate / chosen rate")
     x, y = blobs()
     model, total, rates = network(), 120, []
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -222,12 +210,11 @@ def rehearsed_rates():
         loop.step(lambda k=k: loss(model, batches[k % 16]))
         rates.append(optimizer.param_groups[0]["lr"])
     axes.plot(np.asarray(rates) / max(rates), color=BLUE)
-    return figure
 
 
 @shows("models.md", "The largest curvature of the Hessian and of Gauss-Newton along a training.")
-def two_curvatures():
-    figure, axes = canvas("step", "largest eigenvalue")
+def two_curvatures(axes):
+    axes.set(xlabel="step", ylabel="largest eigenvalue")
     model, (x, y) = network(), blobs()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     seen = []
@@ -241,13 +228,11 @@ def two_curvatures():
     steps, hessian, gauss_newton = zip(*seen, strict=True)
     axes.plot(steps, hessian, "o-", ms=3, color=BLUE, label="Hessian")
     axes.plot(steps, gauss_newton, "s--", ms=3, color=AMBER, label="Gauss-Newton")
-    axes.legend(frameon=False)
-    return figure
 
 
 @shows("jax.md", "The width of an interval against products: what single precision can still tell, and double.")
-def precisions():
-    figure, axes = canvas("products with the matrix", "width / largest eigenvalue", logy=True)
+def precisions(axes):
+    axes.set(xlabel="products with the matrix", ylabel="width / largest eigenvalue", yscale="log")
     values, products = torch.logspace(-3, 0, 300, dtype=torch.float64), np.arange(6, 80, 12)
     for kind, colour, dash in ((torch.float32, AMBER, "--"), (torch.float64, BLUE, "-")):
         held = values.to(kind)
@@ -263,5 +248,3 @@ def precisions():
             color=colour,
             label=str(kind).removeprefix("torch."),
         )
-    axes.legend(frameon=False)
-    return figure

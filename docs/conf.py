@@ -29,7 +29,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-exclude_patterns = ["_figures*", "_training*", "practices/*"]
+exclude_patterns = ["_*figures*", "practices/*"]
 # Single backquotes in docstrings are names, not cross-references.
 default_role = "code"
 myst_enable_extensions = ["colon_fence"]
@@ -87,8 +87,9 @@ def setup(app):
 def write_generated(app):
     """Write the playground, the figures and the pages of the reference: none is kept in the repository."""
     import _figures
-    import _training_figures  # noqa: F401  (registers its figures)
 
+    for module in _figures.MODULES:
+        importlib.import_module(module)
     folder = HERE / "_static" / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for page, (draw, _) in _figures.FIGURES.items():

@@ -19,7 +19,6 @@ ROOMS = {
     "cli",
     "dynamics",
     "errors.py",
-    "factories.py",
     "integrations",
     "logs",
     "methods",

@@ -229,14 +229,14 @@ def _word(value: float) -> str:
 
 
 def _write(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"kind": _kind(type(value))} if isinstance(value, Record) else {}
+    record: dict[str, Any] = {"kind": _kind(type(value))} if isinstance(value, Record) else {}
     for field in fields(cast("Any", value)):
         name = field.metadata.get(_KEY, field.name)
         if name is not None:
-            found[name] = encode(getattr(value, field.name))
+            record[name] = encode(getattr(value, field.name))
     if isinstance(value, Record):
-        found |= {k: encode(v) for k, v in value.derived().items()}
-    return found
+        record |= {k: encode(v) for k, v in value.derived().items()}
+    return record
 
 
 @cache
@@ -316,8 +316,8 @@ def _class_of(cls: type, kind: Any, where: str) -> type:
 
 def _below(cls: type) -> list[type]:
     # the newest first: dataclass(slots=True) makes each class twice and the first is waste
-    found = list(reversed(cls.__subclasses__()))
-    return found + [deeper for one in found for deeper in _below(one)]
+    newest = list(reversed(cls.__subclasses__()))
+    return newest + [deeper for one in newest for deeper in _below(one)]
 
 
 def _read(hint: Any, value: Any, where: str, like: Any) -> Any:
@@ -395,38 +395,32 @@ def _float(value: Any, where: str) -> float:
     raise _wrong(where, "a number (or 'inf', '-inf', 'nan')", value)
 
 
-def _int(value: Any, where: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise _wrong(where, "a whole number", value)
-
-
-def _bool(value: Any, where: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _wrong(where, "true or false", value)
-
-
-def _str(value: Any, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise _wrong(where, "text", value)
-
-
-def _none(value: Any, where: str) -> None:
-    if value is not None:
-        raise _wrong(where, "null", value)
-
-
 def _complex(value: Any, where: str) -> complex:
     if isinstance(value, Mapping) and set(cast("Mapping[str, Any]", value)) == {"real", "imag"}:
         return complex(*(_float(value[part], _at(where, part)) for part in ("real", "imag")))
     return complex(_float(value, where))
 
 
+def _exactly(kind: type, words: str) -> Callable[[Any, str], Any]:
+    """What reads an entry of one type of JSON's as it is."""
+
+    def read(value: Any, where: str) -> Any:
+        # True is a whole number to Python, and a mistake where one is expected
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise _wrong(where, words, value)
+        return value
+
+    return read
+
+
 _SCALARS: dict[Any, Callable[[Any, str], Any]] = {
-    bool: _bool, int: _int, float: _float, complex: _complex, str: _str, type(None): _none,
-}  # fmt: skip
+    bool: _exactly(bool, "true or false"),
+    int: _exactly(int, "a whole number"),
+    float: _float,
+    complex: _complex,
+    str: _exactly(str, "text"),
+    type(None): _exactly(type(None), "null"),
+}
 
 
 def _is_array(hint: Any, origin: Any) -> bool:
@@ -451,16 +445,16 @@ def _read_array(args: tuple[Any, ...], value: Any, where: str) -> Any:
         whole.real, whole.imag = parts
         return whole
     try:
-        found = np.asarray(_numbers(_list(value, where), where))
+        array = np.asarray(_numbers(_list(value, where), where))
     except ValueError as error:
         if isinstance(error, InvalidInput):
             raise
         raise _wrong(where, "a list whose rows are equally long", value) from error
-    if found.size and wanted is not None and issubclass(wanted, np.bool_) != (found.dtype.kind == "b"):
+    if array.size and wanted is not None and issubclass(wanted, np.bool_) != (array.dtype.kind == "b"):
         raise _wrong(where, "a list of true and false" if issubclass(wanted, np.bool_) else "a list of numbers", value)
-    if found.size and wanted is not None and issubclass(wanted, np.integer) and found.dtype.kind not in "iu":
+    if array.size and wanted is not None and issubclass(wanted, np.integer) and array.dtype.kind not in "iu":
         raise _wrong(where, "a list of whole numbers", value)
-    return found if wanted is None else found.astype(wanted)
+    return array if wanted is None else array.astype(wanted)
 
 
 def _numbers(items: Sequence[Any], where: str) -> list[Any]:

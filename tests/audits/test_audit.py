@@ -159,5 +159,5 @@ def test_another_group_that_is_as_planned_is_named():
     groups = [{"step": k, "lr": [10 * cosine(k), cosine(k)]} for k in range(200)]
     found = sf.audit(groups, PLAN)
     assert found.cause == "constant factor"
-    assert found.evidence[0] == "lr[1] is as planned: --column chooses it"
+    assert found.evidence[0] == "lr[1] is as planned: column= (--column) chooses it"
     assert sf.audit(groups, PLAN, column="lr[1]").verdict == "as planned"

@@ -6,7 +6,7 @@ import pytest
 from audits.schedules import TOTAL, cosine, held, torch_rates
 
 import surefoot as sf
-from surefoot.audits._plan import NAMES
+from surefoot.audits._named_plan import NAMES
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules import (
     WSD,

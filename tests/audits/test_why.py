@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 from audits import planted
-from audits.planted import PLANTED, WRITERS
+from audits.planted import PLANTED
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logs.writers import WRITERS, plain_csv
 
 import surefoot as sf
 from surefoot.errors import InvalidInput, InvalidType
@@ -237,7 +238,7 @@ def test_what_is_no_log_is_refused():
 
 @pytest.mark.parametrize(("case", "code"), [("good", 0), ("bad batch", 0), ("slow divergence", 1), ("too small", 1)])
 def test_exit_codes(command, tmp_path, case, code):
-    path = planted.plain_csv(tmp_path, PLANTED[case][0](0))
+    path = plain_csv(tmp_path, PLANTED[case][0](0))
     found, out, err = command("why", str(path))
     assert (found, err) == (code, "")
     assert PLANTED[case][2][0] in out.splitlines()[0]
@@ -246,8 +247,8 @@ def test_exit_codes(command, tmp_path, case, code):
 def test_json_report_and_figure(command, tmp_path):
     rows = planted.slow_divergence(0)
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
-    planted.plain_csv(tmp_path, rows[:400]).rename(first)
-    planted.plain_csv(tmp_path, rows[400:]).rename(second)
+    plain_csv(tmp_path, rows[:400]).rename(first)
+    plain_csv(tmp_path, rows[400:]).rename(second)
     code, out, err = command("why", str(first), str(second), "--json", "--report", "r.html", "--png", "r.png")
     assert code == 1
     record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -260,7 +261,7 @@ def test_json_report_and_figure(command, tmp_path):
 
 
 def test_bad_usage(command, tmp_path):
-    planted.plain_csv(tmp_path, planted.good(0, 100))
+    plain_csv(tmp_path, planted.good(0, 100))
     for arguments, says in [
         (["why"], "LOG"),
         (["why", "nothing.csv"], "no such file"),
@@ -274,7 +275,7 @@ def test_bad_usage(command, tmp_path):
 
 
 def test_a_closed_stdout_ends_nothing(tmp_path):
-    path = planted.plain_csv(tmp_path, planted.good(0, 200))
+    path = plain_csv(tmp_path, planted.good(0, 200))
     call = f"'{sys.executable}' -c 'from surefoot.cli import main; main()' why '{path}' >&-"
     done = subprocess.run(["sh", "-c", call], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from audits import planted
-from audits.planted import WRITERS
+from logs.writers import WRITERS
 
 import surefoot as sf
 from surefoot.cli import run

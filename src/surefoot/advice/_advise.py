@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from surefoot.advice._findings import finding
 from surefoot.advice._text import best
 from surefoot.advice._types import Advice, Recommendation, Verification
 from surefoot.advice._verify import FACTORS, MODEL_STEPS, verify_on_frozen_model, verify_on_target
-from surefoot.checks import checked
-from surefoot.errors import Interrupted, InvalidInput, NotFinite
+from surefoot.checks import Count, checked
+from surefoot.errors import Interrupted, NotFinite
 from surefoot.methods import Method
 from surefoot.operators import Operator
 from surefoot.progress import Progress
@@ -39,7 +39,7 @@ def advise(
     *,
     rtol: float = 0.01,
     failure: float = 1e-6,
-    trial_steps: int = 100,
+    trial_steps: Count = 100,
     rng: int = 0,
     progress: Progress | None = None,
     announce: Callable[[str], object] | None = None,
@@ -88,61 +88,56 @@ def advise(
     >>> [f"{r.label}: {r.limits.stable:.4f}" for r in advice.recommendations]
     ['gradient descent: 0.5528', 'heavy ball 0.9: 1.0503', 'Nesterov 0.9: 0.3751']
     """
-    if trial_steps < 1:
-        raise InvalidInput(f"trial_steps must be at least 1; got {trial_steps!r}")
-    began = time.perf_counter()
-    session = _Session(as_target(target, rng=rng), rtol, failure, trial_steps, rng, progress, announce)
-    return session.advice(began)
+    return _Session(as_target(target, rng=rng), rtol, failure, trial_steps, rng, progress, announce).advice()
 
 
+@dataclass(slots=True, eq=False)
 class _Session:
     """One call of `advise`: the target, its settings, and what has been spent."""
 
-    def __init__(
-        self,
-        target: Target,
-        rtol: float,
-        failure: float,
-        trial_steps: int,
-        rng: int,
-        progress: Progress | None,
-        announce: Callable[[str], object] | None,
-    ) -> None:
-        self.target = target
-        self.rtol, self.failure, self.trial_steps, self.rng = rtol, failure, trial_steps, rng
-        self.progress, self.announce = progress, announce
-        self.announced = math.inf
-        self.made: list[Recommendation] = []
-        self.products = self.runs = self.done = 0
-        self.total = 1
-        self.trial_seconds: float | None = None
-        self.product_seconds: float | None = None
-        self.measurements: dict[int, Measurement] = {}
-        self.found: dict[str, dict[float, list[float]]] = {}
+    target: Target
+    rtol: float
+    failure: float
+    trial_steps: int
+    rng: int
+    progress: Progress | None
+    announce: Callable[[str], object] | None
+    began: float = field(default_factory=time.perf_counter)
+    initial: float = field(init=False)
+    # the lowest loss that was announced
+    announced: float = math.inf
+    # what is done for each method, and the losses of its short runs by their step
+    made: list[Recommendation] = field(default_factory=list[Recommendation])
+    losses: dict[str, dict[float, list[float]]] = field(default_factory=dict[str, dict[float, list[float]]])
+    measurements: dict[int, Measurement] = field(default_factory=dict[int, Measurement])
+    products: int = 0
+    runs: int = 0
+    # pieces of work, for the progress, and what the last ones took
+    done: int = 0
+    total: int = 1
+    trial_seconds: float | None = None
+    product_seconds: float | None = None
 
-    def advice(self, began: float) -> Advice:
-        initial = self.target.initial_loss()
-        if not math.isfinite(initial):
-            return self._whole(
-                initial, began, abstained=f"the loss at the start is {initial}; check data and initialisation"
-            )
+    def __post_init__(self) -> None:
+        self.initial = self.target.initial_loss()
+
+    def advice(self) -> Advice:
+        if not math.isfinite(self.initial):
+            return self._advice(abstained=f"the loss at the start is {self.initial}; check data and initialisation")
         try:
-            self._first_number(initial)
+            self._first_number()
             details = self._details()
-            recommendations = self._recommendations(initial)
+            recommendations = self._recommendations()
         except NotFinite as error:
-            return self._whole(initial, began, abstained=str(error))
+            return self._advice(abstained=str(error))
         except KeyboardInterrupt as stop:
             if not self.made:
                 raise
-            so_far = self._whole(initial, began, self._conclude(self.made, initial))
-            raise Interrupted(so_far) from stop
-        return self._whole(initial, began, recommendations, details, self._hopeless(recommendations))
+            raise Interrupted(self._advice(self._conclude())) from stop
+        return self._advice(recommendations, details, self._hopeless(recommendations))
 
-    def _whole(
+    def _advice(
         self,
-        initial: float,
-        began: float,
         recommendations: tuple[Recommendation, ...] = (),
         details: tuple[Record, ...] = (),
         abstained: str = "",
@@ -152,11 +147,11 @@ class _Session:
             description=self.target.describe(),
             recommendations=() if abstained else recommendations,
             abstained=abstained,
-            initial_loss=initial,
+            initial_loss=self.initial,
             constant_loss=self.target.constant_loss(),
             products=self.products,
             runs=self.runs,
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - self.began,
             details=details,
         )
 
@@ -165,45 +160,44 @@ class _Session:
         describe = getattr(self.target, "details", None)
         if describe is None:
             return ()
-        self._tell(f"{self.target.name}: its own analysis")
+        self._show(f"{self.target.name}: its own analysis")
         return tuple(describe())
 
-    def _recommendations(self, initial: float) -> tuple[Recommendation, ...]:
+    def _recommendations(self) -> tuple[Recommendation, ...]:
         candidates = self.target.candidates()
         self.total = len(candidates) * (1 + len(FACTORS) + MOST_RUNS)
         for index, candidate in enumerate(candidates):
             self.done = index * self.total // len(candidates)
-            self.made.append(self._recommendation(candidate, initial))
+            self.made.append(self._recommendation(candidate))
             if self.made[-1].limits.stable == 0 and self.target.constant_curvature:
                 break
             if index + 1 < len(candidates):
-                self._announce_best(initial)
-        return self._conclude(self.made, initial)
+                self._announce_best()
+        return self._conclude()
 
-    def _first_number(self, initial: float) -> None:
+    def _first_number(self) -> None:
         """A step by short runs alone: where curvature takes minutes to measure, nobody should wait for a number."""
         make = getattr(self.target, "first_candidate", None)
         if self.announce is None or make is None:
             return
         candidate = make()
-
-        found: dict[float, list[float]] = {}
+        runs: dict[float, list[float]] = {}
 
         def run(step: float) -> list[float]:
-            self._tell(f"{candidate.label}: first number, short run at {step:.3g}")
-            found[step] = self.target.trial(candidate, step, self.trial_steps)
-            trials = assess(found, initial, self.target.constant_loss())
-            chosen = suggestion(trials, initial)
-            if chosen is not None and score(found[chosen]) < self.announced:
-                self._announce(candidate.label, chosen, score(found[chosen]))
-            return found[step]
+            self._show(f"{candidate.label}: first number, short run at {step:.3g}")
+            runs[step] = self.target.trial(candidate, step, self.trial_steps)
+            trials = assess(runs, self.initial, self.target.constant_loss())
+            chosen = suggestion(trials, self.initial)
+            if chosen is not None and score(runs[chosen]) < self.announced:
+                self._announce(candidate.label, chosen, score(runs[chosen]))
+            return runs[step]
 
-        search(run, FALLBACK_STEP, initial)
+        search(run, FALLBACK_STEP, self.initial)
 
-    def _announce_best(self, initial: float) -> None:
+    def _announce_best(self) -> None:
         if self.announce is None:
             return
-        chosen = best(self._conclude(self.made, initial), initial)
+        chosen = best(self._conclude(), self.initial)
         if chosen is not None and chosen.suggested is not None and chosen.reached < self.announced:
             self._announce(chosen.label, chosen.suggested, chosen.reached)
 
@@ -213,29 +207,28 @@ class _Session:
             self.announced = reached
             self.announce(f"so far: {label} at {step:.3g} (loss {reached:.4g} after {self.trial_steps} steps)")
 
-    def _conclude(self, made: Sequence[Recommendation], initial: float) -> tuple[Recommendation, ...]:
-        """The recommendations with a step from the short runs of each, now that those of all methods are known."""
+    def _conclude(self) -> tuple[Recommendation, ...]:
+        """The recommendations with the steps that the short runs support, now that those of all methods are known."""
         # a network's runs may have shown what a constant predictor reaches, where its loss does not say so
-        constant = self.target.constant_loss()
-        runs = {r.label: assess(self.found.get(r.label, {}), initial, constant) for r in made}
+        initial, constant = self.initial, self.target.constant_loss()
+        runs = {r.label: assess(self.losses.get(r.label, {}), initial, constant) for r in self.made}
         ends = {label: min(score(trial.losses) for trial in trials) for label, trials in runs.items() if trials}
         baseline = initial if constant is None else min(initial, constant)
         first = min(ends, key=lambda label: ends[label], default="")
         concluded: list[Recommendation] = []
-        for r in made:
+        for r in self.made:
             trials = runs[r.label]
             if not trials:
                 concluded.append(r)
                 continue
             usable, suggested = usable_range(trials, initial), suggestion(trials, initial)
-            said = finding(r.limits, trials, usable, suggested, initial=initial, constant=constant)
-            behind = baseline - ends[r.label] < FAR_BEHIND * (baseline - ends[first])
+            text = finding(r.limits, trials, usable, suggested, initial=initial, constant=constant)
+            end = ends[r.label]
+            behind = baseline - end < FAR_BEHIND * (baseline - ends[first])
             if suggested is not None and behind and not self.target.constant_curvature:
                 usable = suggested = None
-                said = (
-                    f"no suggestion: its best run ends at {ends[r.label]:.4g}, and {first} comes to {ends[first]:.4g}"
-                )
-            concluded.append(replace(r, trials=trials, usable=usable, suggested=suggested, finding=said))
+                text = f"no suggestion: its best run ends at {end:.4g}, and {first} comes to {ends[first]:.4g}"
+            concluded.append(replace(r, trials=trials, usable=usable, suggested=suggested, finding=text))
         return tuple(concluded)
 
     def _hopeless(self, recommendations: tuple[Recommendation, ...]) -> str:
@@ -251,24 +244,24 @@ class _Session:
             return "the loss is flat at the start: all curvature is 0 and no short run improved on it"
         return ""
 
-    def _recommendation(self, candidate: Any, initial: float) -> Recommendation:
-        self._tell(f"{candidate.label}: curvature")
-        found, measurement = self._spectrum_of(candidate)
-        allowed = limits(found, candidate.method)
+    def _recommendation(self, candidate: Any) -> Recommendation:
+        self._show(f"{candidate.label}: curvature")
+        spectrum, measurement = self._spectrum_of(candidate)
+        allowed = limits(spectrum, candidate.method)
         ritz = () if measurement is None else tuple(measurement.values.tolist())
-        if measurement is None and found.points is not None:
-            ritz = tuple(found.points.tolist())
+        if measurement is None and spectrum.points is not None:
+            ritz = tuple(spectrum.points.tolist())
         self.done += 1
 
         verification: tuple[Verification, ...] = ()
         if not (allowed.stable == 0 and self.target.constant_curvature):
-            self._tell(f"{candidate.label}: verification")
-            verification = self._verification(candidate, found, measurement, allowed)
+            self._show(f"{candidate.label}: verification")
+            verification = self._verification(candidate, spectrum, measurement, allowed)
             self.done += len(FACTORS)
-            self.found[candidate.label] = self._trials(candidate, allowed, initial)
+            self.losses[candidate.label] = self._trials(candidate, allowed)
         return Recommendation(
             label=candidate.label,
-            spectrum=found,
+            spectrum=spectrum,
             ritz=ritz,
             limits=allowed,
             verification=verification,
@@ -276,7 +269,7 @@ class _Session:
             usable=None,
             suggested=None,
             finding="no short runs: no step is stable",
-            amplification=_amplification(candidate.method, found, allowed),
+            amplification=_amplification(candidate.method, spectrum, allowed),
             note=candidate.note,
             proved=self._proof(candidate, allowed),
         )
@@ -303,21 +296,21 @@ class _Session:
         measurement = self.measurements[id(operator)]
         return measurement.spectrum, measurement
 
-    def _verification(self, candidate: Any, found: Spectrum, measurement: Measurement | None, allowed: Limits):
+    def _verification(self, candidate: Any, spectrum: Spectrum, measurement: Measurement | None, allowed: Limits):
         if not 0 < allowed.curvature_limit < math.inf:
             return ()
         if measurement is None:
-            return verify_on_target(self.target, candidate, found, allowed)
+            return verify_on_target(self.target, candidate, spectrum, allowed)
         checked = verify_on_frozen_model(self.target.operator(candidate), measurement, candidate.method, allowed)
         self.products += sum(len(v.values) - 1 for v in checked)
         return checked
 
-    def _trials(self, candidate: Any, allowed: Limits, initial: float) -> dict[float, list[float]]:
+    def _trials(self, candidate: Any, allowed: Limits) -> dict[float, list[float]]:
         limit = allowed.curvature_limit
         guess = limit / 2 if 0 < limit < math.inf else FALLBACK_STEP
 
         def run(step: float) -> list[float]:
-            self._tell(f"{candidate.label}: short run at {step:.3g}")
+            self._show(f"{candidate.label}: short run at {step:.3g}")
             began = time.perf_counter()
             losses = self.target.trial(candidate, step, self.trial_steps)
             self.trial_seconds = time.perf_counter() - began
@@ -325,9 +318,9 @@ class _Session:
             self.done += 1
             return losses
 
-        return search(run, guess, initial)
+        return search(run, guess, self.initial)
 
-    def _tell(self, label: str) -> None:
+    def _show(self, label: str) -> None:
         if self.progress is None:
             return
         self.progress(self.done, self.total, label, self._remaining())
@@ -340,7 +333,7 @@ class _Session:
         operator.matvec(np.full(operator.shape[1], operator.shape[1] ** -0.5))
         self.product_seconds = time.perf_counter() - began
         self.products += 1
-        self._tell(f"{candidate.label}: curvature")
+        self._show(f"{candidate.label}: curvature")
 
     def _remaining(self) -> float | None:
         """Seconds left, as far as they can be known: products before the first short run, then mostly those runs."""
@@ -352,12 +345,12 @@ class _Session:
         return None
 
 
-def _amplification(method: Method, found: Spectrum, allowed: Limits) -> tuple[tuple[float, float], ...]:
+def _amplification(method: Method, spectrum: Spectrum, allowed: Limits) -> tuple[tuple[float, float], ...]:
     """Worst growth per step over the certified positive curvatures, for steps around the limit."""
     limit = allowed.curvature_limit
-    if not 0 < limit < math.inf or found.kind != "curvature":
+    if not 0 < limit < math.inf or spectrum.kind != "curvature":
         return ()
-    top, bottom = found.largest.upper, found.smallest.lower
+    top, bottom = spectrum.largest.upper, spectrum.smallest.lower
     curvatures = np.geomspace(bottom, top, 65) if 0 < bottom < top else np.asarray([top])
     steps = np.geomspace(limit / 30, 2 * limit, 240)
     worst = method.amplification(-np.outer(steps, curvatures)).max(axis=1)

@@ -25,13 +25,13 @@ MODEL_STEPS = 40
 DIRECTIONS = 8
 
 
-def verify_on_target(target: Target, candidate: Any, found: Spectrum, limits: Limits) -> tuple[Verification, ...]:
+def verify_on_target(target: Target, candidate: Any, spectrum: Spectrum, limits: Limits) -> tuple[Verification, ...]:
     """Run the real iteration of a deterministic target at both factors.
 
     Over the limit divergence is expected only where the curvature is the same everywhere: a bound on the curvature of
     logistic regression holds everywhere and is met almost nowhere.
     """
-    sharp = target.constant_curvature and found.largest.width <= TIGHT * found.largest.upper
+    sharp = target.constant_curvature and spectrum.largest.width <= TIGHT * spectrum.largest.upper
     runs: list[Verification] = []
     for factor in FACTORS:
         step = factor * limits.curvature_limit

@@ -45,6 +45,10 @@ class Variant:
             k = np.floor(k / self.stair) * self.stair
         return self.plan.rates(self.pace * k, total, warmup)
 
+    def peak(self, rows: Rows) -> float:
+        """The highest of its rates at the rows, at its start, and where its warm-up ends."""
+        return float(self.rates(np.array([0.0, self.plan.warmup, *rows.some().steps])).max())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -62,12 +66,10 @@ class Explanation:
         How much it assumes: of two that fit, the lighter is taken.
     variant : Variant or None
         The plan with that change; None where the rates are a constant or follow no curve.
-    constant : float or None
-        The rate that they stayed at.
     worst : float
         Largest difference that it leaves, as a part of the largest rate.
     scale : float
-        Factor between its curve and the rates.
+        Factor between its curve and the rates; the rate itself where that is a constant.
     whole : bool
         Whether that factor is the whole run's, so that the plan's own rates have it too.
     """
@@ -77,16 +79,9 @@ class Explanation:
     fix: str
     burden: int
     variant: Variant | None = None
-    constant: float | None = None
     worst: float = 0.0
     scale: float = 1.0
     whole: bool = False
-
-    def rates(self, steps: Array) -> Array:
-        """What it says the rates were."""
-        if self.variant is None:
-            return np.full(len(steps), self.constant if self.constant is not None else np.nan)
-        return self.scale * self.variant.rates(steps)
 
     def and_then(self, other: "Explanation") -> "Explanation":
         """Both: the other one on top of this one."""

@@ -1,12 +1,11 @@
 """What could have happened to the rates from one step on: a run that was resumed, and a schedule that was not."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from surefoot.audits._explanation import Explanation, Variant, sift
-from surefoot.audits._rows import Array, Rows, nearest_whole
+from surefoot.audits._rows import FEWEST, Rows, distances, nearest_whole
 from surefoot.audits._whole import lengths
 
 # Resumes in a row that are followed.
@@ -18,7 +17,7 @@ BEFORE = 6
 _SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
 
 
-def from_there_on(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
+def changes_from(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
     """Causes that explain the rates from an index on, where those before it are as the variant says.
 
     Parameters
@@ -98,7 +97,6 @@ def _stop(tail: Rows, variant: Variant) -> list[Explanation]:
             says=f"from step {tail.steps[0]:g} on the rate stayed at {level:.6g}: the schedule no longer advanced",
             fix="after a resume, give the scheduler the optimizer that is stepped, and step both",
             burden=1,
-            constant=level,
             scale=level,
         )
     ]
@@ -106,13 +104,11 @@ def _stop(tail: Rows, variant: Variant) -> list[Explanation]:
 
 def _lost_position(tail: Rows, variant: Variant, scale: float) -> list[Explanation]:
     """The schedule went on from another position."""
-    few = tail.some()
-    reach = max(float(np.abs(tail.steps).max()), 1.0)
-    far: Array = np.round(np.power(1.3, np.arange(0.0, 2 + int(np.log(reach) / np.log(1.3))))).astype(np.float64)
+    far = distances(tail)
     fitting: list[Explanation] = []
     # each side by itself: near the start of a schedule both fit the first rows
     for side in (-far, far):
-        lag = nearest_whole(few, lambda lag: variant.rates(few.steps + lag), scale, side)
+        lag = nearest_whole(tail, lambda steps, lag: variant.rates(steps + lag), scale, side)
         changed = replace(variant, shift=variant.shift - lag)
         says = f"from step {tail.steps[0]:g} on the schedule is {abs(lag):g} steps "
         explanation = Explanation(
@@ -130,7 +126,7 @@ def _carried_rate(tail: Rows, variant: Variant) -> list[Explanation]:
     """The schedule went on at the right place from the wrong rate."""
     worst, factor = tail.fit(variant.rates(tail.steps))
     # any single row is a multiple of the plan's, and two often are
-    if len(tail) < 3 or worst > tail.loose:
+    if len(tail) < FEWEST or worst > tail.loose:
         return []
     return [
         Explanation(
@@ -150,9 +146,7 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
     total = variant.plan.total
     if total is None:
         return []
-    few = tail.some()
-    curve = partial(variant.rates, few.steps)
-    length = nearest_whole(few, curve, scale, lengths(total), least=variant.plan.warmup + 1)
+    length = nearest_whole(tail, variant.rates, scale, lengths(total), least=variant.plan.warmup + 1)
     if length == total:
         return []
     changed = variant.with_plan(total=length)
@@ -170,9 +164,8 @@ def _other_total(tail: Rows, variant: Variant, scale: float) -> list[Explanation
 def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> list[Explanation]:
     """The schedule began again, over another number of steps, perhaps those that were left."""
     total = variant.plan.total
-    if total is None or len(tail) < 3:
+    if total is None or len(tail) < FEWEST:
         return []
-    few = tail.some()
     fitting: list[Explanation] = []
     here = float(tail.steps[0])
     # the log does not show the step between two rows at which it began
@@ -180,7 +173,7 @@ def _new_schedule(tail: Rows, variant: Variant, scale: float, before: float) -> 
         for warmup in dict.fromkeys((variant.plan.warmup, 0.0)):
             fresh = replace(variant.with_plan(warmup=warmup), shift=begin)
             guesses = np.append(lengths(total), max(total - begin, 1.0))
-            length = nearest_whole(few, partial(fresh.rates, few.steps), scale, guesses, least=warmup + 1)
+            length = nearest_whole(tail, fresh.rates, scale, guesses, least=warmup + 1)
             changed = fresh.with_plan(total=length)
             left = ", the steps that were left" if length == total - begin else ""
             explanation = Explanation(

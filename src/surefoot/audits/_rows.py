@@ -1,7 +1,7 @@
 """How well a curve explains the rates of some rows: many curves at a time, as arrays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ Array = NDArray[np.float64]
 
 # Points of the grid that is laid between the neighbours of the best one, again and again, until they are whole numbers.
 _ZOOM = 33
+# With fewer rows to explain, too many explanations would fit.
+FEWEST = 3
 # Rows that a search looks at: half of them evenly, half of them dense at the start, where a warm-up is.
 SAMPLE = 96
 
@@ -100,19 +102,19 @@ class Rows:
         return int(np.argmax(off)) if off.any() else len(self)
 
     def _of(self, kept: NDArray[np.intp]) -> "Rows":
-        marked = np.nonzero(kept == self.marked)[0]
-        return Rows(
-            steps=self.steps[kept],
-            rates=self.rates[kept],
-            largest=self.largest,
-            tight=self.tight,
-            loose=self.loose,
-            marked=int(marked[0]) if len(marked) else 0,
-        )
+        # where the marked row is not among them, the first one is
+        marked = int(np.argmax(kept == self.marked))
+        return replace(self, steps=self.steps[kept], rates=self.rates[kept], marked=marked)
+
+
+def distances(rows: Rows) -> Array:
+    """Whole numbers from 1 to beyond the last step, each about 1.3 times the one before: guesses for a search."""
+    reach = max(float(np.abs(rows.steps).max()), 1.0)
+    return np.round(1.3 ** np.arange(0.0, 2 + int(np.log(reach) / np.log(1.3))))
 
 
 def nearest_whole(
-    rows: Rows, curve: Callable[[Array], Array], scale: float | None, guesses: Array, *, least: float = -np.inf
+    rows: Rows, curve: Callable[[Array, Array], Array], scale: float | None, guesses: Array, *, least: float = -np.inf
 ) -> float:
     """The whole number at which a curve fits best: the best of some guesses, then ever closer between its neighbours.
 
@@ -121,17 +123,19 @@ def nearest_whole(
     Parameters
     ----------
     rows : Rows
+        A sample of them is looked at.
     curve : callable
-        Whole numbers, shape (m, 1), to rates at the rows, shape (m, n).
+        Steps, shape (n,), and whole numbers, shape (m, 1), to rates, shape (m, n).
     scale : float or None
         Factor of the curves; None for the best one of each.
     guesses : array, shape (m,)
     least : float
         The least number that is allowed.
     """
+    few = rows.some()
     grid = np.unique(np.maximum(np.round(guesses), least))
     while True:
-        at = int(np.argmin(rows.fit(curve(grid[:, None]), scale)[0]))
+        at = int(np.argmin(few.fit(curve(few.steps, grid[:, None]), scale)[0]))
         low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
         if high - low <= 2:
             return float(grid[at])  # its neighbours are in the grid, and worse

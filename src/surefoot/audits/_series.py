@@ -55,7 +55,7 @@ class Series:
     notes: tuple[str, ...]
 
 
-def series_of(log: Any, column: str | None = None) -> Series:
+def read_series(log: Any, column: str | None = None) -> Series:
     """The rates that ran.
 
     Parameters

@@ -147,7 +147,7 @@ class Interpolated(Shape):
         return np.interp(positions, self.steps, self.values)
 
 
-def of_schedule(schedule: Any) -> Shape:
+def shape_of(schedule: Any) -> Shape:
     """The shape of one of the rules' schedules, its numbers as floats."""
     whole = {f.name for f in fields(schedule) if isinstance(getattr(schedule, f.name), int)}
     numbers = {name: float(getattr(schedule, name)) for name in whole - {"steps", "every"}}

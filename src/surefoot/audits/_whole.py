@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from surefoot.audits._drifts import drifts
 from surefoot.audits._explanation import Explanation, Variant, sift
-from surefoot.audits._rows import Array, Rows, nearest_whole
+from surefoot.audits._rows import Array, Rows, distances, nearest_whole
 
 # Processes, micro-batches: more than so many are looked for by search only.
 MOST = 64
@@ -20,7 +19,7 @@ GUESSES = 121
 HELD = 2
 
 
-def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool = True) -> list[Explanation]:
+def changes_throughout(rows: Rows, variant: Variant, scale: float | None, *, stand: bool = True) -> list[Explanation]:
     """Causes that explain all of the rows.
 
     Parameters
@@ -35,8 +34,8 @@ def whole_run(rows: Rows, variant: Variant, scale: float | None, *, stand: bool 
     """
     fitting = standstill(rows, variant) if stand else []
     # families without a search are one matrix of curves
-    fitting += sift(rows, [*paces(rows, variant), *stairs(rows, variant)], scale)
-    for search in (shifts, past_the_end, totals, warmups):
+    fitting += sift(rows, [*paces(rows, variant), *stairs(rows, variant), *past_the_end(variant)], scale)
+    for search in (shifts, totals, warmups):
         fitting += sift(rows, search(rows, variant, scale), scale)
     if scale is not None:
         worst, factor = rows.fit(variant.rates(rows.steps))
@@ -59,7 +58,6 @@ def standstill(rows: Rows, variant: Variant) -> list[Explanation]:
             says=f"the rate stayed at {level:.6g}: the schedule never advanced",
             fix="call scheduler.step() once after each optimizer.step()",
             burden=0,
-            constant=level,
             scale=level,
         )
     ]
@@ -169,11 +167,9 @@ def _stair_length(rows: Rows) -> float:
 
 def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """The same rates some steps late or early."""
-    few = rows.some()
-    reach = max(float(np.abs(rows.steps).max()), 1.0)
-    far = np.round(1.3 ** np.arange(0, 1 + int(np.log(reach) / np.log(1.3)) + 1))
+    far = distances(rows)
     guesses = np.concatenate([-far, [0.0], far])
-    best = nearest_whole(few, lambda ahead: variant.rates(few.steps + ahead), scale, guesses)
+    best = nearest_whole(rows, lambda steps, ahead: variant.rates(steps + ahead), scale, guesses)
     explanations: list[Explanation] = []
     # the small ones by themselves: in a flat stretch the best fit may be a larger one by rounding
     for ahead in (-1.0, 1.0, -2.0, 2.0, best):
@@ -196,7 +192,7 @@ def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     return explanations
 
 
-def past_the_end(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:  # noqa: ARG001 - as the others
+def past_the_end(variant: Variant) -> list[Explanation]:
     """A cosine that rose again."""
     total = variant.plan.total
     return [
@@ -222,7 +218,6 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     total, warmup = variant.plan.total, variant.plan.warmup
     if total is None:
         return []
-    few = rows.some()
     explanations: list[Explanation] = []
     if warmup:
         explanations.append(
@@ -238,7 +233,7 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
     exact = {float(m * total): int(m) for m in n} | {float(total // m): -int(m) for m in n if total >= m}
     for each in _ends(variant):
         guesses = np.concatenate([lengths(total), np.array(list(exact))])
-        length = nearest_whole(few, partial(each.rates, few.steps), scale, guesses, least=warmup + 1)
+        length = nearest_whole(rows, each.rates, scale, guesses, least=warmup + 1)
         if length != total:
             explanations.append(_wrong_total(rows, each, length, exact.get(length, 0)))
     return explanations
@@ -259,8 +254,7 @@ def _wrong_total(rows: Rows, each: Variant, length: float, ratio: int) -> Explan
             variant=changed,
         )
     reached = float(rows.steps.max())
-    high = float(changed.rates(np.array([0.0, plan.warmup, *rows.some().steps])).max()) or 1.0
-    left = float(changed.rates(np.array([reached]))[0]) / high
+    left = float(changed.rates(np.array([reached]))[0]) / (changed.peak(rows) or 1.0)
     never = f": never annealed, at step {reached:g} the rate was {left:.0%} of the peak"
     if ratio:
         return Explanation(
@@ -283,7 +277,6 @@ def _wrong_total(rows: Rows, each: Variant, length: float, ratio: int) -> Explan
 def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
     """A warm-up of another length, however much longer than the run."""
     planned, total = variant.plan.warmup, variant.plan.total
-    few = rows.some()
     reach = max(float(rows.steps.max()), total or 0.0, 2.0)
     # without a total a warm-up may be longer than the run; with one it leaves a step for the rest
     longest = FAR * reach if total is None else max(total - 2, 2.0)
@@ -292,14 +285,15 @@ def warmups(rows: Rows, variant: Variant, scale: float | None) -> list[Explanati
         [[0.0], np.round(np.geomspace(1, longest, GUESSES)), n * planned, np.floor(planned / n), np.arange(1, 9)]
     )
 
-    def curve(length: Array) -> Array:
-        return variant.rates(few.steps, warmup=length)
+    def curve(steps: Array, length: Array) -> Array:
+        return variant.rates(steps, warmup=length)
 
-    fitted = nearest_whole(few, curve, scale, guesses[guesses <= longest])
+    fitted = nearest_whole(rows, curve, scale, guesses[guesses <= longest])
     # beyond the total the schedule is all warm-up: that too is a warm-up of another length
     if total is not None and rows.steps.max() < FAR * reach:
-        beyond = nearest_whole(few, curve, scale, np.geomspace(max(total, 2.0), FAR * reach, GUESSES))
-        better, best = few.fit(curve(np.array([[beyond], [fitted]])), scale)[0]
+        beyond = nearest_whole(rows, curve, scale, np.geomspace(max(total, 2.0), FAR * reach, GUESSES))
+        few = rows.some()
+        better, best = few.fit(curve(few.steps, np.array([[beyond], [fitted]])), scale)[0]
         fitted = beyond if better < 0.5 * best else fitted
     if fitted == planned:
         return []

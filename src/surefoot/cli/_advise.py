@@ -24,7 +24,7 @@ Uncertain = Annotated[
     typer.Option(
         "--uncertain",
         metavar="PERCENT",
-        help="Limits that hold while every feature's scale is off by up to so much, such as 10%.",
+        help="Give limits that hold even if each feature's scale is off by up to this much, such as 10%.",
     ),
 ]
 WantsDensity = Annotated[
@@ -40,7 +40,7 @@ def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: Wa
     """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
 
     Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
-    short real runs. Of a differential equation it says how stiff it is, and what to integrate it with.
+    short real runs. For a differential equation it says how stiff it is, and what to integrate it with.
 
     Exit code 0: advice; 1: none, with the reason; 2: wrong usage or bad input.
     """
@@ -72,8 +72,8 @@ def _has_advice(advice: Advice) -> bool:
 def _with_density(advice: Advice, target: Target, rng: int) -> Advice:
     """The advice with the spectral density of the first method's curvature among its details."""
     operator = target.operator(target.candidates()[0])
-    found = spectral_density(operator, n_vectors=VECTORS, steps=min(STEPS, operator.shape[0]), rng=rng)
-    return replace(advice, details=(*advice.details, found), products=advice.products + found.products)
+    estimate = spectral_density(operator, n_vectors=VECTORS, steps=min(STEPS, operator.shape[0]), rng=rng)
+    return replace(advice, details=(*advice.details, estimate), products=advice.products + estimate.products)
 
 
 def _uncertain(targets: Sequence[Any], percent: str) -> tuple[ProblemTarget, ...]:

@@ -14,7 +14,7 @@ LogPaths = Annotated[
     typer.Argument(
         metavar="LOG",
         help="A log file (.csv, .tsv, .jsonl, .json, .parquet, text; also .gz), a TensorBoard event file, or the "
-        "folder of a run; several are read one after the other, as of a run that was resumed.",
+        "folder of a run; several are read one after another, for a run that was resumed.",
     ),
 ]
 PlanText = Annotated[
@@ -27,7 +27,7 @@ PlanText = Annotated[
     ),
 ]
 Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.")]
-Tolerance = Annotated[float, typer.Option("--tol", help="Part of the largest rate that is let pass.")]
+Tolerance = Annotated[float, typer.Option("--tol", help="Difference to ignore, as a part of the largest rate.")]
 
 
 def audit(out: Output, log: LogPaths, plan: PlanText, column: Column = None, tol: Tolerance = 1e-3) -> None:
@@ -36,5 +36,5 @@ def audit(out: Output, log: LogPaths, plan: PlanText, column: Column = None, tol
     Exit code 0: as planned; 1: it departs; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = compute_audit(log[0] if len(log) == 1 else log, plan, column=column, tol=tol)
-    deliver([found], out, failed=found.verdict == "departs")
+        result = compute_audit(log[0] if len(log) == 1 else log, plan, column=column, tol=tol)
+    deliver([result], out, failed=result.verdict == "departs")

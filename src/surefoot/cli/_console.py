@@ -13,8 +13,9 @@ from rich.text import Text
 
 from surefoot.cli._fit import fit
 
-# A bar that is gone before it is read helps nobody; a wait that is long should be a decision.
+# By convention: a bar that is gone before it can be read helps nobody.
 BAR_AFTER_SECONDS = 2.0
+# By convention: before a wait longer than this the user should decide whether to wait.
 PREVIEW_SECONDS = 30.0
 # Beginnings of lines that say what an answer rests on, not what it is.
 DIM = ("  curvature:", "  cost:")

@@ -50,8 +50,8 @@ class Health:
         lines.append(f"  {os.cpu_count()} cores, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'not set')}")
         lines += [f"  {self.device}", ""]
         lines += [
-            f"  {name:<17} {found or 'missing':<12} {self._get(extra, found)}".rstrip()
-            for extra, name, found in self._rows
+            f"  {name:<17} {installed or 'missing':<12} {self._get(extra, installed)}".rstrip()
+            for extra, name, installed in self._rows
         ]
         return "\n".join(lines)
 
@@ -74,11 +74,11 @@ class Health:
 
     @property
     def _rows(self) -> list[tuple[str, str, str]]:
-        return [(extra, name, found) for (extra, name), found in self.packages.items()]
+        return [(extra, name, installed) for (extra, name), installed in self.packages.items()]
 
     @staticmethod
-    def _get(extra: str, found: str) -> str:
-        if found or not extra:
+    def _get(extra: str, installed: str) -> str:
+        if installed or not extra:
             return f"extra {extra}" if extra else ""
         return f"pip install '.[{extra}]' in a checkout of Surefoot"
 

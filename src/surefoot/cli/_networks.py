@@ -21,7 +21,7 @@ Budget = Annotated[
 Total = Annotated[int, typer.Option("--total-steps", min=1, metavar="N", help="Updates of the run the rate is for.")]
 Rate = Annotated[
     float | None,
-    typer.Option("--lr", metavar="RATE", help="The rate that suits the whole [by a range test]."),
+    typer.Option("--lr", metavar="RATE", help="A rate that is good for the whole network [from a range test]."),
 ]
 
 
@@ -36,10 +36,9 @@ def range_(
 
     (task,) = chosen.targets
     with bad_input():
-        (found,) = out.gather(
-            [partial(range_of, task, optimizer, total_steps=total_steps, steps=steps, rng=chosen.rng)]
-        )
-    deliver([Named(f"{chosen.name}, {optimizer}", found)], out, failed=bool(found.abstained))
+        compute = partial(range_of, task, optimizer, total_steps=total_steps, steps=steps, rng=chosen.rng)
+        (test,) = out.gather([compute])
+    deliver([Named(f"{chosen.name}, {optimizer}", test)], out, failed=bool(test.abstained))
 
 
 def noise(chosen: Chosen, out: Output) -> None:
@@ -63,5 +62,5 @@ def groups(chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", lr: 
     (task,) = chosen.targets
     with bad_input():
         rate = range_of(task, optimizer, rng=chosen.rng).rate if lr is None else lr
-        found = suggest_groups_of(task, optimizer, rate=rate, rng=chosen.rng)
-    deliver([Named(f"{chosen.name}, {optimizer} at {rate:.3g}", found)], out)
+        advice = suggest_groups_of(task, optimizer, rate=rate, rng=chosen.rng)
+    deliver([Named(f"{chosen.name}, {optimizer} at {rate:.3g}", advice)], out)

@@ -19,7 +19,7 @@ Count = Annotated[int, typer.Option("--count", min=1, max=12, help="Period doubl
 
 
 def orbit(chosen: Chosen, out: Output, low: Low = None, high: High = None, count: Count = 5) -> None:
-    """Follow TARGET, a map, as its step grows: converging, period 2, 4, ..., chaos.
+    """Follow TARGET, a map, as its step grows: convergence, period 2, 4, ..., chaos.
 
     Exit code 0: done; 1: a computation failed; 2: wrong usage or bad input.
     """
@@ -33,8 +33,8 @@ def orbit(chosen: Chosen, out: Output, low: Low = None, high: High = None, count
             raise InvalidInput(f"needs 0 < low < high; got {least:g} and {most:g}")
         cascade = bifurcations(target.update, (least, most), target.start, count, settle=target.settle)
     drawn = diagram(target.update, np.linspace(least, most, target.columns), target.start, steps=target.steps)
-    found = Orbit(target, cascade, drawn)
-    deliver([found], out, figure=found.figure)
+    result = Orbit(target, cascade, drawn)
+    deliver([result], out, figure=result.figure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,23 +28,23 @@ class Named:
     Parameters
     ----------
     name : str
-    found : Record
+    result : Record
     about : mapping
         Entries of the record; its summary, if there is one, stands beside the name.
     """
 
     name: str
-    found: Any
+    result: Any
     about: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __str__(self) -> str:
         summary = self.about.get("summary")
-        answer, *rest = str(self.found).splitlines()
+        answer, *rest = str(self.result).splitlines()
         return "\n".join([answer, f"  for {self.name}{f': {summary}' if summary else ''}", *rest])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and for the report."""
-        return {**self.found.to_dict(), "target": self.name, **self.about}
+        return {**self.result.to_dict(), "target": self.name, **self.about}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,8 +19,8 @@ RuleNames = Annotated[
         help="Names of rules, such as auto,bb,constant:1.9/L or module:factory. Default: those worth seeing on TARGET.",
     ),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gradients of each.")]
-Gap = Annotated[float, typer.Option("--tol", help="Relative gap at which a rule is done.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gradients for each rule.")]
+Gap = Annotated[float, typer.Option("--tol", help="Relative gap at which a run ends.")]
 
 
 def race(

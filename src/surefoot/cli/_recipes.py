@@ -17,11 +17,11 @@ LogPath = Annotated[
     Path,
     typer.Argument(metavar="LOG", help="A log with the gradient's norm at each step, before clipping."),
 ]
-Cap = Annotated[float | None, typer.Option("--clip", metavar="C", help="A cap of yours to judge.")]
-Percentile = Annotated[float, typer.Option("--percentile", help="Percentile of the norms that is advised as the cap.")]
+Cap = Annotated[float | None, typer.Option("--clip", metavar="C", help="Also judge this cap.")]
+Percentile = Annotated[float, typer.Option("--percentile", help="Percentile of the norms to advise as the cap.")]
 Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the norm.")]
 Beta2 = Annotated[float | None, typer.Option("--beta2", help="Adam's beta2, for its rule of thumb.")]
-Total = Annotated[int | None, typer.Option("--total", min=1, metavar="N", help="Steps of the run.")]
+Total = Annotated[int | None, typer.Option("--total", min=1, metavar="N", help="Number of steps of the run.")]
 LimitsPath = Annotated[
     Path | None,
     typer.Option(
@@ -33,13 +33,13 @@ LimitsPath = Annotated[
 def clip(out: Output, log: LogPath, cap: Cap = None, percentile: Percentile = 95.0, column: Column = None) -> None:
     """Say where to clip gradients, from the norms in LOG, and what a cap of yours would cut.
 
-    Of a run that diverged, the norms before it did.
+    If the run diverged, only the norms before that count.
 
     Exit code 0: done; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = _clip_advice(read_log(log), cap, percentile, column)
-    deliver([found], out)
+        advice = _clip_advice(read_log(log), cap, percentile, column)
+    deliver([advice], out)
 
 
 def warmup(
@@ -55,22 +55,22 @@ def warmup(
     """
     with bad_input():
         record = None if limits is None else _limits(limits)
-        found = warmup_advice(lr, limits=record, beta2=beta2, total=total)
-    deliver([found], out, failed=found.steps is None)
+        advice = warmup_advice(lr, limits=record, beta2=beta2, total=total)
+    deliver([advice], out, failed=advice.steps is None)
 
 
 def _clip_advice(log: LogFile, cap: float | None, percentile: float, column: str | None) -> ClipAdvice:
-    """Advice from the norms before the run diverged, if it did: a percentile of the others would be no cap."""
+    """Advice from the norms before the run diverged, if it did: a percentile of those after would cap nothing."""
     norms, run = logged_norms(log, column), why(log, norm=column)
     if run.last_good is None:
         return clip_advice(norms, cap, percentile=percentile)
     good = logged_norms(log, column, until=run.last_good)
-    found = clip_advice(good, cap, percentile=percentile)
+    advice = clip_advice(good, cap, percentile=percentile)
     reason = (
         f"the loss diverged from {run.unit} {run.last_good:,.6g} on: the {len(good)} norms until then count, of "
         f"{len(norms)}; surefoot why {log.name} says more"
     )
-    return replace(found, reasons=(reason, *found.reasons))
+    return replace(advice, reasons=(reason, *advice.reasons))
 
 
 def _limits(path: Path) -> list[tuple[int, float]]:

@@ -8,8 +8,8 @@ import typer
 from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.errors import InvalidType
-from surefoot.factories import make
 from surefoot.methods import Method, Region, named
+from surefoot.trials.factories import make
 
 MethodName = Annotated[
     str, typer.Argument(metavar="METHOD", help="A method by name, such as rk4 or rkc10, or module:factory.")
@@ -19,7 +19,7 @@ ANGLES = range(90, 181, 15)
 
 
 def region(out: Output, method: MethodName) -> None:
-    """Show where step * eigenvalue is stable for METHOD: limits on both axes and the region.
+    """Show for which step * eigenvalue METHOD is stable: limits on both axes, and the region.
 
     Exit code 0: done; 2: unknown method, or a file that cannot be written.
     """
@@ -27,14 +27,14 @@ def region(out: Output, method: MethodName) -> None:
         chosen = make(method) if ":" in method else named(method)
         if not isinstance(chosen, Method):
             raise InvalidType(f"{method}() returned a {type(chosen).__name__}; return a surefoot.methods.Method")
-        found = chosen.region()
+        stable = chosen.region()
 
     def figure() -> str:
         from surefoot.report.figures import region_figure
 
-        return region_figure(found)
+        return region_figure(stable)
 
-    deliver([Reach(found, _reach(chosen))], out, figure=figure)
+    deliver([Reach(stable, _reach(chosen))], out, figure=figure)
 
 
 @dataclass(frozen=True, slots=True)

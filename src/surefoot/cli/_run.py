@@ -1,4 +1,4 @@
-"""The verb `run`: one rule on one target, told in full."""
+"""The verb `run`: one rule on one target, outcome in full."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,11 +85,11 @@ def run(
 
 def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
     _check_picture(chosen, given.get("output"))
-    made: list[Told] = []
+    made: list[Outcome] = []
     with out.progress() as progress:
         for target in chosen.targets:
             with bad_input():
-                found = compute_run(
+                result = compute_run(
                     target.problem,
                     given.get("rule", "auto"),
                     x0=target.start,
@@ -102,19 +102,19 @@ def _descend(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
                 )
             # a report also shows what the picture becomes above the limit
             tried = beyond(target, progress=progress) if isinstance(target, DeblurTarget) and out.report else None
-            picture = restoration(target, found.descent, tried) if isinstance(target, DeblurTarget) else None
-            made.append(Told(found, picture))
+            picture = restoration(target, result.descent, tried) if isinstance(target, DeblurTarget) else None
+            made.append(Outcome(result, picture))
     notes: list[str] = []
     if "output" in given and made[0].picture is not None:
         path = as_path(given["output"]).absolute()
         with bad_input():
             write_png(path, made[0].picture.after, getattr(chosen.targets[0], "depth", 8))
         notes.append(f"picture: {path}")
-    deliver(made, out, notes=notes, failed=any(told.run.descent.verdict.ending == "diverged" for told in made))
+    deliver(made, out, notes=notes, failed=any(outcome.run.descent.verdict.ending == "diverged" for outcome in made))
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Outcome:
     """A run, and what it made of a picture where the target is one."""
 
     run: Run

@@ -18,28 +18,28 @@ NoiseScale = Annotated[
 
 def scale(
     out: Output,
-    lr: Annotated[float, typer.Option("--lr", help="The rate that is good now.")],
+    lr: Annotated[float, typer.Option("--lr", help="The rate that works now.")],
     batch: Annotated[float, typer.Option("--batch", help="Samples per update now.")],
-    to: Annotated[float, typer.Option("--to", help="Samples per update then.")],
+    to: Annotated[float, typer.Option("--to", help="Samples per update in the new runs.")],
     optimizer: Annotated[str, typer.Option("--optimizer", metavar="NAME", help="Such as sgd or adamw.")] = "sgd",
     noise_scale: NoiseScale = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Updates of the run now.")] = None,
-    warmup: Annotated[int | None, typer.Option("--warmup", help="Those that warm up.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates in a run now.")] = None,
+    warmup: Annotated[int | None, typer.Option("--warmup", help="Updates of the warm-up now.")] = None,
     momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of SGD.")] = None,
     betas: Betas = None,
     eps: Annotated[float | None, typer.Option("--eps", help="Epsilon of Adam's family [1e-8].")] = None,
 ) -> None:
-    """Say the learning rate for another batch size, with the rule, its reason, and where it stops.
+    """Say the learning rate for another batch size, with the rule, the reason for it, and where it stops to hold.
 
     Batches are samples per update: over all processes and accumulated micro-batches.
 
     Exit code 0: done; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = scale_batch(
+        scaling = scale_batch(
             lr, batch, to, optimizer, noise_scale, steps, warmup, momentum, betas=_numbers(betas), eps=eps
         )
-    deliver([found], out)
+    deliver([scaling], out)
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -20,10 +20,11 @@ Low = Annotated[
     typer.Option("--low", help="Lowest rate [0.1 x the stability limit at the start]."),
 ]
 High = Annotated[float | None, typer.Option("--high", help="Highest rate [4 x that limit].")]
-Count = Annotated[int, typer.Option("--count", min=2, metavar="N", help="How many rates, evenly by their ratio.")]
+Count = Annotated[int, typer.Option("--count", min=2, metavar="N", help="Number of rates, evenly on a log scale.")]
 Steps = Annotated[int, typer.Option("--steps", min=FEWEST_STEPS, metavar="N", help="Steps of each run.")]
 Samples = Annotated[
-    int, typer.Option("--samples", min=1, metavar="N", help="For a network: samples in the full batch, at most.")
+    int,
+    typer.Option("--samples", min=1, metavar="N", help="For a network: most samples in the full batch."),
 ]
 Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of heavy ball.")]
 Clip = Annotated[float | None, typer.Option("--clip", metavar="C", help="Cut gradients to this norm.")]
@@ -41,7 +42,7 @@ def sweep(
     clip: Clip = None,
     workers: Workers = None,
 ) -> None:
-    """Run TARGET at one constant rate after the other: final loss, verdict and period against the rate.
+    """Run TARGET at one constant rate after another: final loss, verdict and period for each rate.
 
     A network is trained with the gradient of all the samples, since mini-batches have no period.
 

@@ -33,10 +33,10 @@ TargetName = Annotated[
 Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", help="Runs at once, by joblib; -1 for one a core [1].", show_default=False),
+    typer.Option("--workers", metavar="N", help="Runs at a time, by joblib; -1: one per core [1].", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no cost preview on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no cost preview on stderr.")]
 FILES = {
     "report": "Write one self-contained HTML file.",
     "svg": "Draw the figure into an SVG file.",

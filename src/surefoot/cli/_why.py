@@ -14,7 +14,7 @@ PlanText = Annotated[
     typer.Option(
         "--plan",
         metavar="PLAN",
-        help="The schedule that was meant, as **surefoot audit** takes it, such as cosine:total=10000,warmup=500.",
+        help="The planned schedule, as **surefoot audit** takes it, such as cosine:total=10000,warmup=500.",
     ),
 ]
 LossColumn = Annotated[str | None, typer.Option("--loss", metavar="NAME", help="The column (tag) of the loss.")]
@@ -40,5 +40,5 @@ def why(
     Exit code 0: a good run; 1: it was not, or the log cannot tell; 2: wrong usage or bad input.
     """
     with bad_input():
-        found = explain(log[0] if len(log) == 1 else log, plan, loss=loss, norm=norm, rate=rate, entropy=entropy)
-    deliver([found], out, failed=not found.fine)
+        answer = explain(log[0] if len(log) == 1 else log, plan, loss=loss, norm=norm, rate=rate, entropy=entropy)
+    deliver([answer], out, failed=not answer.fine)

@@ -77,6 +77,17 @@ class Curves:
     others: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
+    def by_role(self) -> dict[str, Curve]:
+        """The curves that there are, by "loss", "validation", "norm", "rate" and "scale"."""
+        curves = {
+            "loss": self.loss,
+            "validation": self.validation,
+            "norm": self.norm,
+            "rate": self.rate,
+            "scale": self.scale,
+        }
+        return {role: curve for role, curve in curves.items() if curve is not None}
+
 
 @checked
 def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curves:

@@ -9,10 +9,10 @@ from surefoot.report._page import Cell, Record, Section, Table, view
     trust="Measured at the start of training; the noise scale grows as the loss falls. The intervals assume noise that "
     "is not far from normal.",
 )
-def noise(found: Record) -> Section:
-    scale, bounds = found["scale"], found["scale_bounds"]
+def noise(measured: Record) -> Section:
+    scale, bounds = measured["scale"], measured["scale_bounds"]
     known = scale is not None
-    curved = [] if found["curvature_scale_bounds"] is None else [("with curvature", "curvature_scale")]
+    curved = [] if measured["curvature_scale_bounds"] is None else [("with curvature", "curvature_scale")]
     rows = [
         ("variance of one sample", "variance"),
         ("square of the mean gradient", "square"),
@@ -20,24 +20,24 @@ def noise(found: Record) -> Section:
         *curved,
     ]
     return Section(
-        title=found["target"],
+        title=measured["target"],
         word=f"Noise scale {number(scale, digits=3)} samples"
         if known
         else f"Noise scale at least {number(bounds['lower'], digits=3)} samples",
         mood="good" if known else "limit",
         lead="The steps that a run needs grow as 1 + noise scale / batch: twice the fewest at a batch of this size, "
         "1.1 times at ten of it (McCandlish et al. 2018).",
-        facts=[("samples", f"{found['samples']:,.0f}"), ("from", found["source"])],
-        notes=[found["note"]] if found["note"] else [],
+        facts=[("samples", f"{measured['samples']:,.0f}"), ("from", measured["source"])],
+        notes=[measured["note"]] if measured["note"] else [],
         tables=[
             Table(
                 heads=("measured", "value", "from", "to"),
                 rows=[
                     (
                         name,
-                        number(found[key]),
-                        number(found[f"{key}_bounds"]["lower"]),
-                        number(found[f"{key}_bounds"]["upper"]),
+                        number(measured[key]),
+                        number(measured[f"{key}_bounds"]["lower"]),
+                        number(measured[f"{key}_bounds"]["upper"]),
                     )
                     for name, key in rows
                 ],

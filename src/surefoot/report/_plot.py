@@ -52,7 +52,7 @@ def plot_of(figure: Figure) -> str:
 
 def curves_of(figure: Figure) -> list[tuple[str, tuple[str, str], list[tuple[str, str]]]]:
     """The curves of a figure as tables: a name, two headings, and rows of numbers; those of one name together."""
-    found: dict[tuple[str, tuple[str, str]], list[tuple[str, str]]] = {}
+    curves: dict[tuple[str, tuple[str, str]], list[tuple[str, str]]] = {}
     for axes in figure.axes:
         across, up = axes.get_xlabel() or figure.axes[-1].get_xlabel(), axes.get_ylabel() or figure.axes[0].get_ylabel()
         names = dict(_fixed_ticks(axes.yaxis) or ())
@@ -63,12 +63,12 @@ def curves_of(figure: Figure) -> list[tuple[str, tuple[str, str], list[tuple[str
                 if rows:
                     # a label that begins with "_" stays out of the legend, and names the numbers here all the same
                     name = str(line.get_label()).removeprefix("_")
-                    found.setdefault((up if name.startswith("child") else name, (across, up)), []).extend(rows)
+                    curves.setdefault((up if name.startswith("child") else name, (across, up)), []).extend(rows)
         for stems in axes.collections:
             if isinstance(stems, LineCollection):
                 rows = [(_digits(float(segment[0][0])), "") for segment in _thin(stems.get_segments())]
-                found.setdefault((across, (across, "")), []).extend(rows)
-    return [(name, heads, rows) for (name, heads), rows in found.items()]
+                curves.setdefault((across, (across, "")), []).extend(rows)
+    return [(name, heads, rows) for (name, heads), rows in curves.items()]
 
 
 def _panel(axes: Axes) -> dict[str, Any]:

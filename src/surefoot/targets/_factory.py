@@ -3,10 +3,10 @@
 from typing import Any
 
 from surefoot.errors import InvalidType, NotSymmetric, SurefootError
-from surefoot.factories import make
 from surefoot.targets._as_target import as_target
 from surefoot.targets._maps import Map
 from surefoot.targets._odes import ODE
+from surefoot.trials.factories import make
 
 
 def load_factory(name: str, rng: int = 0) -> Any:
@@ -15,7 +15,7 @@ def load_factory(name: str, rng: int = 0) -> Any:
     Parameters
     ----------
     name : str
-        ``module:factory``, as `surefoot.factories.make` takes it.
+        ``module:factory``, as `surefoot.trials.factories.make` takes it.
     rng : int
         Seed of whatever the target itself draws.
 

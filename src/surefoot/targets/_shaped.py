@@ -1,11 +1,11 @@
 """Quadratics of a given shape: condition number, spectrum and size."""
 
-import math
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, LinearMap
 from surefoot.problems import Quadratic
@@ -69,14 +69,15 @@ class ShapedQuadratic(Quadratic):
     array([  1. ,   1.5,   2. , 100. ])
     """
 
-    def __init__(self, condition: float = 1e4, spectrum: str = "linear", size: int = 1000) -> None:
-        if not 1 <= condition < math.inf:
-            raise InvalidInput(f"the condition number must be finite and at least 1; got {condition!r}")
+    def __init__(
+        self,
+        condition: Annotated[float, Range("[1, inf)")] = 1e4,
+        spectrum: str = "linear",
+        size: Annotated[int, Range("[2, inf)")] = 1000,
+    ) -> None:
         if spectrum not in SHAPES:
             raise InvalidInput(f"unknown spectrum {spectrum!r}; choose one of {', '.join(SHAPES)}")
-        if size < 2:
-            raise InvalidInput(f"the size must be at least 2; got {size!r}")
-        self.eigenvalues = SHAPES[spectrum](float(condition), int(size))
+        self.eigenvalues = SHAPES[spectrum](condition, size)
         self._shape = f"condition {condition:g}, {spectrum} spectrum"
         super().__init__(LinearMap((size, size), self._times, symmetric=True, psd=True, kind="curvature"))
 

@@ -192,10 +192,10 @@ def _shape(path: Path, shape: Any) -> tuple[int, int]:
 
 
 def _whole(array: Any) -> Any:
-    found = np.asarray(array)
-    if found.dtype.kind not in "iu":
-        raise ValueError(f"its indices are {found.dtype}, not whole numbers")
-    return found.astype(np.int64)
+    numbers = np.asarray(array)
+    if numbers.dtype.kind not in "iu":
+        raise ValueError(f"its indices are {numbers.dtype}, not whole numbers")
+    return numbers.astype(np.int64)
 
 
 def _check_compressed(data: Any, indices: Any, pointers: Any, major: int, minor: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.checks import checked, random_generator
+from surefoot.checks import Count, checked, random_generator
 from surefoot.errors import InvalidInput, NotFinite, NotRepeatable, NotSymmetric
 from surefoot.operators import Array, Operator, as_operator
 from surefoot.records import Record
@@ -36,7 +36,7 @@ class OperatorCheck(Record):
 
 @checked
 def check_operator(
-    operator: Any, *, trials: int = 3, tolerance: float | None = None, rng: int | np.random.Generator = 0
+    operator: Any, *, trials: Count = 3, tolerance: float | None = None, rng: int | np.random.Generator = 0
 ) -> OperatorCheck:
     """Check products with random vectors: the dot test of an adjoint, of symmetry, and linearity.
 
@@ -71,8 +71,6 @@ def check_operator(
     True
     """
     operator = as_operator(operator)
-    if trials < 1:
-        raise InvalidInput(f"trials must be at least 1; got {trials!r}")
     generator = random_generator(rng)
     allowed = operator.precision**0.5 if tolerance is None else tolerance
     defects = [_defects(operator, generator, allowed) for _ in range(trials)]

@@ -6,7 +6,6 @@ from difflib import get_close_matches
 
 from surefoot.checks import checked
 from surefoot.errors import InvalidInput, InvalidType, NotSmooth, UnknownTarget
-from surefoot.factories import make
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.problems import Problem
 from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
@@ -14,6 +13,7 @@ from surefoot.rules.named import step_of
 from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.solvers import FISTA
 from surefoot.trials._curvature import global_curvature
+from surefoot.trials.factories import make
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def contender(name: str, known: Known) -> Contender:
     ----------
     name : str
         A rule's name (see `surefoot.rules.named_rule`), ``fista``, ``nesterov``, ``heavy-ball``, or ``module:factory``
-        of your own (see `surefoot.factories.make`), which returns a rule, a method (taken at its best step for mu and
-        L), or both, (rule, method).
+        of your own (see `surefoot.trials.factories.make`), which returns a rule, a method (taken at its best step for
+        mu and L), or both, (rule, method).
     known : Known
         Facts about the problem that a rule may use.
 

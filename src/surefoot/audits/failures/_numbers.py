@@ -40,9 +40,8 @@ class Broken:
         return cls(float(curve.steps[row]), row, int(bad.sum()), len(bad), bool(bad[-1]))
 
 
-def look_at_numbers(run: Run) -> Look:
-    """What is not finite, and what came first."""
-    look = Look()
+def look_at_numbers(run: Run, look: Look) -> None:
+    """Add what is not finite, and what came first."""
     broken = {
         role: hole
         for role, curve in (("loss", run.curves.loss), ("norm", run.curves.norm), ("rate", run.curves.rate))
@@ -63,7 +62,6 @@ def look_at_numbers(run: Run) -> Look:
         )
     _explain(run, look, broken, collapsed=collapsed)
     _norms(run, look)
-    return look
 
 
 def _explain(run: Run, look: Look, broken: dict[str, Broken], *, collapsed: bool) -> None:

@@ -35,15 +35,14 @@ RANGE_TEST = "range_test: short runs at many rates say which one works"
 VARIATION = "the variation of the model's outputs over a batch: none means it is constant"
 
 
-def look_at_progress(run: Run) -> Look:
-    """What the loss did, and whether the rate let it."""
-    look = Look()
+def look_at_progress(run: Run, look: Look) -> None:
+    """Add what the loss did, and whether the rate let it."""
     stood = _rate_of_zero(run, look)
     if len(run.loss) < FEW or run.rise is not None:
-        return look
+        return
     if not stood:
         if _falls_without_end(run, look):
-            return look
+            return
         if straight(run):
             _too_small(run, look)
         elif flat(run):
@@ -53,7 +52,6 @@ def look_at_progress(run: Run) -> Look:
             _early_annealing(run, look)
     _bump(run, look)
     _overfit(run, look)
-    return look
 
 
 def fall(run: Run) -> float:
@@ -156,16 +154,21 @@ def _no_progress(run: Run, look: Look) -> None:
     )
     constant = _best_constant(run, loss.last)
     peak, gain = run.peak(), reach(run)
-    known = {cause.word for cause in look.causes}
-    if "no gradient" not in known and (gain is None or gain < ENOUGH * abs(loss.last)):
+    if gain is None or gain < ENOUGH * abs(loss.last):
         short = gain is not None and gain < FAR_TOO_SHORT * abs(loss.last)
         look.causes.append(_too_short(peak, gain, weight=3 if short else 2 if peak is not None else 1.6))
-    if "no gradient" not in known and (gain is None or gain >= ENOUGH * abs(loss.last)):
+    if gain is None or gain >= ENOUGH * abs(loss.last):
         look.causes.append(_too_long(peak, gain, weight=1.5 if gain is None else 2.5))
     if constant:
         look.causes.append(_constant_output(run, constant, weight=3.2 if run.entropy is not None else 1.9))
     elif not len(run.norm):
-        look.causes.append(_no_gradient_arrives())
+        look.suspect(
+            word="no gradient",
+            says="a graph that is detached, or parameters that the optimizer does not hold, stay where they are",
+            try_first=("print the gradient's norm: 0 or None means that nothing arrives",),
+            measure="log the gradient's norm",
+            weight=1.5,
+        )
 
 
 def _too_short(peak: float | None, gain: float | None, *, weight: float) -> Cause:
@@ -235,16 +238,6 @@ def _constant_output(run: Run, says: str, *, weight: float) -> Cause:
         ),
         measure=VARIATION,
         weight=weight,
-    )
-
-
-def _no_gradient_arrives() -> Cause:
-    return Cause(
-        word="no gradient",
-        says="a graph that is detached, or parameters that the optimizer does not hold, stay where they are",
-        try_first=("print the gradient's norm: 0 or None means that nothing arrives",),
-        measure="log the gradient's norm",
-        weight=1.5,
     )
 
 

@@ -33,7 +33,7 @@ NOTHING = Curve(column="", steps=np.zeros(0), values=np.zeros(0), written=())
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Findings, causes and marks of one look at the run."""
+    """Findings, causes and marks, as they are collected."""
 
     findings: list[Finding] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)

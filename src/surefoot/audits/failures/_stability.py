@@ -62,11 +62,10 @@ class Onset:
         return f"{text} (were it plain gradient descent, that growth would put the limit at {number(limit)})"
 
 
-def look_at_stability(run: Run) -> Look:
-    """What the loss did that a smaller step would not have done."""
-    look = Look()
+def look_at_stability(run: Run, look: Look) -> None:
+    """Add what the loss did that a smaller step would not have done."""
     if not len(run.loss) or run.stands_still():
-        return look
+        return
     if run.rise is not None:
         _look_at_rise(run, run.rise, look)
     elif run.excursion is not None:
@@ -74,7 +73,6 @@ def look_at_stability(run: Run) -> Look:
     else:
         _spikes(run, look)
         _oscillation(run, look)
-    return look
 
 
 def _look_at_rise(run: Run, rise: Rise, look: Look, *, passed: bool = False) -> None:

@@ -79,21 +79,24 @@ def why(
 
 def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy: float | None) -> Why:
     curves = read_curves(file, names)
-    if all(curve is None for curve in (curves.loss, curves.norm, curves.rate, curves.scale)):
+    if not {"loss", "norm", "rate", "scale"} & set(curves.by_role()):
         columns = list(dict.fromkeys(name for row in file.rows for name in row))
         raise InvalidInput(
             f"{file.name}: no column of a loss, a gradient norm or a rate among {abridge(columns, 20)}; "
             "name it with loss=, norm= or rate= (--loss, --norm, --rate)"
         )
     run = run_of(curves, entropy)
-    looks = [look_at_numbers(run), look_at_stability(run), look_at_progress(run), _resumes(run)]
+    look = Look()
+    look_at_numbers(run, look)
+    look_at_stability(run, look)
+    look_at_progress(run, look)
+    _look_at_resumes(run, look)
     if plan is not None:
-        looks.append(_schedule(file, plan, names["rate"]))
-    findings = [finding for look in looks for finding in look.findings]
-    causes = _rank(_drop_consequences([cause for look in looks for cause in look.causes]))
-    verdict, summary = _verdict(run, findings)
-    # faults first, otherwise in the order of the looks, which is that of a run's life
-    findings.sort(key=lambda finding: not finding.fault)
+        _look_at_schedule(look, file, plan, names["rate"])
+    causes = _rank(_drop_consequences(look.causes))
+    verdict, summary = _verdict(run, look.findings)
+    # faults first, otherwise in the order in which they were looked for, which is that of a run's life
+    findings = sorted(look.findings, key=lambda finding: not finding.fault)
     if verdict == "good" and not any(finding.fault for finding in findings):
         causes = [cause for cause in causes if cause.word == "bad batch"]  # a spike that passed has one all the same
     return Why(
@@ -106,8 +109,8 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
         try_first=tuple(_advice(causes)),
         measures=tuple(_measures(run, causes, verdict, plan)),
         notes=tuple(_notes(curves)),
-        curves=_curves_to_draw(curves),
-        marks=tuple(sorted(mark for look in looks for mark in look.marks)),
+        curves={role: _points(curve) for role, curve in curves.by_role().items() if len(curve)},
+        marks=tuple(sorted(look.marks)),
     )
 
 
@@ -188,9 +191,8 @@ def _headline(findings: Sequence[Finding]) -> str:
     return first.says if first is not None else "nothing stands out"
 
 
-def _resumes(run: Run) -> Look:
-    """Where the log goes back: a run that was resumed, and whether its loss went on."""
-    look = Look()
+def _look_at_resumes(run: Run, look: Look) -> None:
+    """Add where the log goes back: a run that was resumed, and whether its loss went on."""
     curve = run.logged_loss
     for step in run.resumes:
         says = f"the log goes back to {run.at(step)}: the run was resumed there"
@@ -209,30 +211,24 @@ def _resumes(run: Run) -> Look:
                 measure="the loss of one fixed batch just before saving and just after loading",
                 weight=3,
             )
-    return look
 
 
-def _schedule(file: Any, plan: Any, rate: str | None) -> Look:
-    """The schedule's own departures."""
+def _look_at_schedule(look: Look, file: LogFile, plan: Any, rate: str | None) -> None:
+    """Add where the schedule departs from the plan."""
     result = audit(file, plan, column=rate)
     if result.verdict == "as planned":
-        return Look(findings=[Finding(word="as planned", says=f"the rates follow the plan {result.plan}", fault=False)])
+        look.find(word="as planned", says=f"the rates follow the plan {result.plan}", fault=False)
+        return
     step = result.first_departure
     says = f"the rates depart from the plan {result.plan}" + (f" at step {step:g}" if step is not None else "")
-    certain = result.cause not in ("unknown", "") and not any("cannot tell" in line for line in result.evidence)
-    return Look(
-        findings=[Finding(word="schedule", says=f"{says}: {result.explanation}", step=step)],
-        causes=[
-            Cause(
-                word=f"schedule: {result.cause}",
-                says=result.explanation,
-                certain=certain,
-                try_first=(result.fix,) if result.fix else (),
-                measure="surefoot audit LOG --plan ...: planned and run rates side by side",
-                weight=3.6,
-            )
-        ],
-        marks=[] if step is None else [(float(step), "departs from the plan")],
+    look.find(word="schedule", says=f"{says}: {result.explanation}", step=step, mark="departs from the plan")
+    look.suspect(
+        word=f"schedule: {result.cause}",
+        says=result.explanation,
+        certain=result.cause != "unknown" and not any("cannot tell" in line for line in result.evidence),
+        try_first=(result.fix,) if result.fix else (),
+        measure="surefoot audit LOG --plan ...: planned and run rates side by side",
+        weight=3.6,
     )
 
 
@@ -256,14 +252,9 @@ def _measures(run: Run, causes: Sequence[Cause], verdict: Verdict, plan: Any) ->
 
 
 def _notes(curves: Curves) -> list[str]:
-    read = {
-        "loss": curves.loss,
-        "held-out loss": curves.validation,
-        "gradient norm": curves.norm,
-        "rate": curves.rate,
-        "loss scale": curves.scale,
-    }
-    notes = ["read: " + ", ".join(f"{name} ({curve.column})" for name, curve in read.items() if curve is not None)]
+    names = {"validation": "held-out loss", "norm": "gradient norm", "scale": "loss scale"}
+    read = (f"{names.get(role, role)} ({curve.column})" for role, curve in curves.by_role().items())
+    notes = [f"read: {', '.join(read)}"]
     for role, columns in curves.others.items():
         if columns:
             more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
@@ -271,17 +262,6 @@ def _notes(curves: Curves) -> list[str]:
     if curves.unit == "row":
         notes.append("no column of steps or epochs: rows are counted from 0")
     return notes + list(curves.notes)
-
-
-def _curves_to_draw(curves: Curves) -> dict[str, dict[str, tuple[float, ...]]]:
-    by_role = {
-        "loss": curves.loss,
-        "validation": curves.validation,
-        "norm": curves.norm,
-        "rate": curves.rate,
-        "scale": curves.scale,
-    }
-    return {role: _points(curve) for role, curve in by_role.items() if curve is not None and len(curve)}
 
 
 def _points(curve: Curve) -> dict[str, tuple[float, ...]]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
 
+__all__ = ["make"]
+
 
 def make(name: str) -> Any:
     """Call a user's factory and return what it makes.
@@ -35,7 +37,7 @@ def make(name: str) -> Any:
 
     Examples
     --------
-    >>> from surefoot.factories import make
+    >>> from surefoot.trials.factories import make
     >>> make("collections:OrderedDict")
     OrderedDict()
     """
