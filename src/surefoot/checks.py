@@ -32,6 +32,7 @@ REAL, WHOLE = frozenset("uif"), frozenset("iu")
 MOST_WHOLE, MOST_REAL = 2**63, 2**1023
 # Elements of a list that are looked at: a longer one is data, which its reader checks as a whole.
 LOOKED_AT = 100
+# Values that are no object with attributes of their own: none of them fits a protocol.
 PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(None))
 
 

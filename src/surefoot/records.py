@@ -34,6 +34,7 @@ VERSION = 1
 # How numbers that JSON lacks are written. Python's float() reads them, and so does JavaScript's Number() but for "inf".
 NOT_FINITE = ("inf", "-inf", "nan")
 
+# Ends every error about a record.
 HINT = "read what to_dict() or dump() wrote, unchanged, with the class or the rule (wrappers included) that wrote it"
 
 # The metadata of a dataclass field in which `key` and `left_out` leave their word.
@@ -413,6 +414,7 @@ def _exactly(kind: type, words: str) -> Callable[[Any, str], Any]:
     return read
 
 
+# What reads the entry of a scalar, by its hint.
 _SCALARS: dict[Any, Callable[[Any, str], Any]] = {
     bool: _exactly(bool, "true or false"),
     int: _exactly(int, "a whole number"),

@@ -10,6 +10,7 @@ from surefoot.trials.bracket import SAME_FLOOR
 if TYPE_CHECKING:
     from surefoot.advice._types import Advice, Recommendation
 
+# Columns of the table, as the report has them too.
 HEADINGS = (
     "method",
     "suggested",

@@ -32,6 +32,7 @@ _OTHERS = 2
 _UNKNOWN = 99
 # Further columns of rates that are tried: by convention, more groups than people tune by hand.
 _MOST_GROUPS = 8
+# Stands for a cause where nothing departs from the plan.
 _AS_PLANNED = Explanation(word="", says="", fix="", burden=0)
 
 

@@ -14,6 +14,7 @@ MOST_RESTARTS = 50
 BEGINS = 512
 # Rows before the first departure among which it may have begun.
 BEFORE = 6
+# The advice that most causes of a resumed run share.
 _SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
 
 

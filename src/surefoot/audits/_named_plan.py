@@ -34,6 +34,7 @@ NAMES: dict[str, Any] = {
 }
 # torch's ReduceLROnPlateau: when it drops depends on the run, so it is no function of the position.
 PLATEAU = "plateau"
+# Ends errors about plans: an example says more than the grammar.
 EXAMPLE = "write cosine:total=10000,warmup=500 or linear:3e-4,total=1000"
 
 

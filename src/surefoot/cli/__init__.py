@@ -3,14 +3,12 @@
 import os
 import sys
 
-# Imported for a type checker alone. What `run` uses is imported inside of it, where an interrupt is caught: the script
-# that an installer writes imports this module first, and prints a traceback if that is interrupted.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+# What `run` uses is imported inside of it, where an interrupt is caught: the script that an installer writes imports
+# this module first, and prints a traceback if that is interrupted.
 
 __all__ = ["main", "run"]
 
+# Printed without Typer and Rich, which are what is missing.
 NO_TYPER = "error: the surefoot command needs Typer and Rich\nhint: pip install '.[cli]' in a checkout of Surefoot"
 
 
@@ -19,12 +17,12 @@ def main() -> None:
     sys.exit(run())
 
 
-def run(arguments: "Sequence[str] | None" = None) -> int:
+def run(arguments: list[str] | tuple[str, ...] | None = None) -> int:
     """Run the command.
 
     Parameters
     ----------
-    arguments : sequence of str, optional
+    arguments : list or tuple of str, optional
         Arguments; those of the process by default.
 
     Returns
@@ -44,7 +42,7 @@ def run(arguments: "Sequence[str] | None" = None) -> int:
         return 1
 
 
-def _call(arguments: "Sequence[str]") -> int:
+def _call(arguments: list[str]) -> int:
     from io import TextIOWrapper
 
     from surefoot.cli._failures import Stop, complain, of_any, say_interrupted

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra, SurefootError
 
+# By convention of shells: 1 a failure, 2 wrong usage, 128 + 2 an interrupt by SIGINT.
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 # Clauses after the last semicolon of a message that belong to what was wrong rather than say what would fix it.
 NOT_A_HINT = ("got ", "expected ", "the smallest ", "at least ", "at most ")

@@ -18,6 +18,7 @@ from surefoot.tables import write_csv
 
 T = TypeVar("T")
 
+# Endings that name a format: one of them for another format is a slip.
 PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf")
 
 

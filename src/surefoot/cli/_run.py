@@ -19,6 +19,7 @@ from surefoot.targets.restoration import Restoration, beyond, restoration
 from surefoot.trials import Run
 from surefoot.trials import run as compute_run
 
+# Defaults of `trials.run`, here to tell what was given from what was not.
 STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
     str | None,

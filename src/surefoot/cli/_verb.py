@@ -37,6 +37,7 @@ Workers = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no cost preview on stderr.")]
+# The options that write files, with their help.
 FILES = {
     "report": "Write one self-contained HTML file.",
     "svg": "Draw the figure into an SVG file.",

@@ -18,11 +18,14 @@ from surefoot.errors import InvalidInput
 from surefoot.logs._source import check_file, too_many
 from surefoot.logs._wire import BYTES, DOUBLE, FLOAT, VARINT, checksum, field, fields, frame
 
+# How TensorBoard knows its files, and the version that a file begins with; it reads no other.
 PREFIX = "events.out.tfevents."
 _VERSION = b"brain.Event:2"
 # TensorProto: numbers of the fields that hold a scalar, and how each is packed.
 _TENSOR = {5: "<f", 6: "<d"}
+# The same by the number of the dtype, for tensors whose numbers stand in one field of bytes.
 _DTYPES = {1: "<f", 2: "<d"}
+# The number of that field.
 _CONTENT = 4
 # Larger records hold images and graphs: no scalar needs so many bytes, and many in one event stay below it.
 _LARGE = 65536

@@ -18,6 +18,7 @@ from surefoot.logs._text import read_text
 
 Row = Mapping[str, Any]
 
+# Endings of names, by how their files are read; a table with its separator, where the name says it.
 _TABLES = {".csv": None, ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson")
 _TEXTS = (".txt", ".log", ".out", ".err", "")

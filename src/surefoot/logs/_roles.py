@@ -12,8 +12,11 @@ STEPS = (
     *("iteration", "iterations", "iter", "iters"),
     *("num_updates", "update", "updates", "it", "k", "batches_done", "batch", "t", "s"),
 )
+# What counts passes over the data: taken for the position where nothing counts steps.
 EPOCHS = ("epoch", "epochs", "current_epoch")
+# Whole names of a rate; "rate" alone may be another one and is the last choice.
 _RATES = ("lr", "learning_rate", "learningrate", "rate", "train_lr")
+# Words that make a loss one of data that are not trained on.
 _HELD_OUT = {"val", "valid", "validation", "eval", "evaluation", "test", "dev", "tel", "heldout"}
 # Words that make another quantity of a loss, a norm or a rate.
 _NO_LOSS = {"scale", "scaler", "lossscale", "scaling", "min", "max", "std", "best", "weight", "weights", "count"}
@@ -21,10 +24,12 @@ _NO_RATE = {"decay", "mult", "multiplier", "ratio", "scheduler", "warmup", "min"
 _NO_NORM = {"param", "params", "parameter", "weight", "weights", "update", "ratio", "std", "clipping"}
 # trn and trl: nanoGPT's successors and llm.c.
 _LOSSES = {"nll", "objective", "cost", "xent", "trn", "trl", "tel", "crossentropy", "mse", "elbo"}
+# Words that may stand beside a gradient's norm without making it the norm of a layer.
 _PLAIN_NORM = {
     *("grad", "grads", "gradient", "norm", "train", "total", "global", "gnorm", "gradnorm", "l2", "2", "2.0", "0"),
     *("step", "optim", "optimizer", "lm", "before", "pre", "clip", "unclipped", "opt", "training"),
 }
+# Words of running means, which hide spikes.
 _SMOOTHED = {"smooth", "smoothed", "ema", "avg", "average", "running"}
 
 

@@ -17,6 +17,7 @@ MOST_ROWS = 500_000
 MOST_BYTES = 512 * 2**20
 # No logger writes longer ones; a file without line ends is no log.
 LONGEST_LINE = 2**20
+# The first bytes of a gzipped file, and the byte order marks of UTF-16.
 GZIP = b"\x1f\x8b"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 

@@ -7,7 +7,9 @@ from collections.abc import Generator, Iterable
 from surefoot.errors import InvalidInput
 from surefoot.logs._source import Lines, too_many
 
+# The rarest in prose first: of equally many the first one is taken.
 DELIMITERS = "\t;|,"
+# A number as it is written in much of Europe.
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 # What TensorBoard's page calls the columns of a scalar that it lets one download; the tag is in the file's name.
 DOWNLOADED = {"Wall time", "Step", "Value"}

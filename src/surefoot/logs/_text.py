@@ -10,6 +10,7 @@ from typing import Any
 
 from surefoot.logs._source import Lines, too_many
 
+# A number as programs print it.
 NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 # A name of at most three words, perhaps quoted, then : or =, then a number, perhaps in a list, quotes or a tensor.
 PAIR = re.compile(
@@ -28,15 +29,18 @@ WITHIN = re.compile(
     r"\b(?:epoch|train)\b[^\d\[|]{0,12}\[?\s{0,4}(\d+)\s{0,4}\]?[:\s]{0,6}\[?\s{0,8}(\d+)\s?/\s{0,8}(\d+)",
     re.IGNORECASE,
 )
+# A position that is named: "step 10", "iter: [10", "batch=10".
 STEP = re.compile(
     r"(?<![\w/-])(?:global[_ ]step|step|iter(?:ation)?|update|batch)s?['\"]?"
     r"\s{0,12}[:=#]?\s{0,12}\[?\s{0,12}(\d+)(?![\w.]|:\d)",
     re.IGNORECASE,
 )
+# tqdm's bar: "| 10/1000 [".
 BAR = re.compile(r"\|\s*(\d+)/\d+\s*\[")
 EPOCH = re.compile(r"\bepochs?['\"]?\s{0,4}[:=#]?\s{0,4}\[?['\"]?(\d+(?:\.\d+)?)(?![\w:])", re.IGNORECASE)
 # build-nanogpt: "250 val 3.28"
 NUMBERED = re.compile(rf"\s*(\d+)\s+(train|val)\s+({NUMBER})\s*", re.IGNORECASE)
+# Escapes by which terminals colour text.
 COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # A line without any of these says nothing of a run; most lines of a log are such.
 WORTH = re.compile(

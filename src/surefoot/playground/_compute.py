@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from surefoot.playground._formulas import FORMULAS, STAGES
 
+# 32 bits: what JavaScript computes with exactly.
 WORD = 0xFFFFFFFF
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from surefoot.errors import InvalidInput
 
+# What both languages round alike.
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 FUNCTIONS: dict[str, Any] = {"sqrt": math.sqrt, "abs": abs, "min": min, "max": max}
 
@@ -119,6 +120,7 @@ def _chebyshev_lines(stages: int) -> str:
 # The stages of the Runge-Kutta-Chebyshev method in the scene on time steps: enough to see the long real interval.
 STAGES = 5
 
+# By scene.
 _ALL = (
     # ---- gradient descent on (mu x^2 + L y^2)/2: the update of methods.GradientDescent
     Formula(

@@ -19,6 +19,7 @@ ITERATED: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
     "clipped": (1, ((0.1, 6.0), (0.5, 2.0), (0.1, 2.0))),
     "grow": (1, ((0.01, 2.0),)),
 }
+# Ranges of the arguments of every formula that is applied once.
 APPLIED: dict[str, tuple[tuple[float, float], ...]] = {
     "canyon_loss": ((-2.0, 2.0), (-2.0, 2.0), (0.001, 1.0), (0.5, 1.0)),
     "growth": ((0.0, 3.0), (0.0, 1.0)),

@@ -19,6 +19,7 @@ from surefoot.playground._words import LANGUAGES, words
 
 # Settings of each formula that the page repeats when it opens: milliseconds, and every formula is among them.
 GOLDEN_EACH = 4
+# In the order in which they need each other.
 SCRIPTS = ("compute.js", "drawing.js", "scenes.js", "page.js")
 
 

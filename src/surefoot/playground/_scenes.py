@@ -382,6 +382,7 @@ def _nearest(values: tuple[float, ...], wanted: float) -> int:
     return min(range(len(values)), key=lambda i: abs(values[i] - wanted))
 
 
+# In the order of the page.
 _MAKERS: tuple[Callable[[], Scene], ...] = (_canyon, _heavy_ball, _chaos, _dent, _time, _noise, _network)
 
 

@@ -21,6 +21,7 @@ DECOUPLED = ("adamw", "lion", "lamb")
 BETAS, EPS = (0.9, 0.999), 1e-8
 # Beyond a tenth of the noise scale the simple rule is off by more than a tenth.
 FAR_BELOW = 0.1
+# Why decoupled weight decay has to change with the rate.
 DECAY = "it is multiplied by the rate, and their product sums up to the same over the run"
 
 

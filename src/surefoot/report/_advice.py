@@ -8,6 +8,7 @@ from surefoot.report._code import line_of
 from surefoot.report._numbers import number, rate
 from surefoot.report._page import Cell, Figure, Page, Record, Section, Table
 
+# Name of a limit, its entry in the record, and what it is.
 LIMIT_ROWS = (
     ("stable", "stable", "largest step stable in every direction"),
     ("curvature limit", "curvature_limit", "the same without the directions of negative curvature"),

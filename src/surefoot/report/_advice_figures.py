@@ -31,6 +31,7 @@ WIDE = 300.0
 DECADES = 18
 # A diverged run may end anywhere; what lies this far above the start is drawn at the upper edge instead.
 HEADROOM = 1.25
+# By convention: more eigenvalues than this lie closer than the lines that mark them.
 MOST_POINTS = 600
 
 

@@ -9,6 +9,7 @@ from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
+# By convention: as many rows as fit on a screen.
 ROWS = 20
 
 

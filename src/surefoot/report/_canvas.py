@@ -21,6 +21,7 @@ from surefoot.report._numbers import SUPERSCRIPTS
 # Colours that no one would choose: each is replaced by a variable of the page's style sheet, so that one drawing
 # serves light and dark.
 INK, MUTED, GRID, ACCENT, GOOD, LIMIT, BAD = (f"#01020{i}" for i in range(1, 8))
+# The variable of the style sheet that takes the place of each.
 VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -32,7 +33,9 @@ VARIABLES = {
 }
 # Curves that are told apart by colour alone: as many as anyone can.
 SERIES = tuple(f"#01021{i}" for i in range(1, 9))
+# Likewise.
 SERIES_VARIABLES = {color: f"var(--c{i})" for i, color in enumerate(SERIES, 1)}
+# Text stays text, so that the browser draws it in its own font and a reader can search it.
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "surefoot",

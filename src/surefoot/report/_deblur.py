@@ -9,6 +9,7 @@ from surefoot.report._canvas import BAD, GOOD, draw, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section
 
+# The names of the pictures in a record, as titles.
 TITLES = {"before": "Before", "after": "After", "truth": "The truth"}
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+# Digits of an exponent.
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

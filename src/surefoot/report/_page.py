@@ -9,6 +9,19 @@ from surefoot.records import with_floats
 
 Record = Mapping[str, Any]
 
+# The colour of how a run ended, and of a verdict on it: a word has one colour on every page.
+MOODS = {
+    "good": "good",
+    "slow": "limit",
+    "too small": "limit",
+    "no progress": "limit",
+    "cannot tell": "limit",
+    "oscillating": "limit",
+    "collapsed": "bad",
+    "diverged": "bad",
+    "diverging": "bad",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, Drawing, draw_stack, drawable, fit_axis, legend_above
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Listing, Record, Section, Table, as_record, view
+from surefoot.report._page import MOODS, Figure, Listing, Record, Section, Table, as_record, view
 from surefoot.tables import spread
 
-MOODS = {"good": "good", "no progress": "limit", "diverged": "bad"}
+# By convention: as many rows as fit on a screen; no screen shows more points than this.
 ROWS, MOST_POINTS = 20, 1500
 # A part of the run that the loss is averaged over for the line; single batches are dots.
 SMOOTH = 40

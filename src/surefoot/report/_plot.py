@@ -26,6 +26,7 @@ DIGITS = 6
 # A table shows so many points of a curve, evenly over them, the first and the last among them.
 ROWS = 24
 T = TypeVar("T")
+# Matplotlib's dashes as those of SVG, in pixels.
 DASHES = {"-": "", "--": "6 4", ":": "1.5 3", "-.": "7 3 1.5 3"}
 
 

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 
 from surefoot.report._canvas import MUTED, SERIES, draw_row, log_axis
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Record, Section, Table, view
+from surefoot.report._page import MOODS, Cell, Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
 # Curves are drawn down to this part of the tolerance; what lies below is rounding.
 BELOW_TOLERANCE = 0.1
+# A run that diverged would leave no room for the others: the axis ends here, in units of the first gap.
 HIGHEST = 1e3
 # Points of a curve: a drawing's axes have fewer columns.
 MOST_POINTS = 300
@@ -114,14 +115,13 @@ def _code(entries: Sequence[Record], gaps: Sequence[str]) -> str:
 
 def _row(entry: Record, gaps: Sequence[str], best: Mapping[str, int | None]) -> list[str | Cell]:
     seconds = entry["seconds"][-1] if entry["seconds"] else 0.0
-    bad = "bad" if entry["ending"] in ("diverged", "oscillating") else ""
     return [
         entry["name"] + (" (SciPy)" if entry["baseline"] else ""),
         *(_count(entry["reached"][gap], best[gap], entry["gradients"]) for gap in gaps),
         number(entry["final"], "not finite", digits=2),
         f"{number(1e3 * seconds, digits=3)} ms" if seconds < 1 else f"{seconds:.3g} s",
         f"{entry['rejected']:,}",
-        Cell(entry["ending"] + (f": {entry['stopped']}" if entry["stopped"] else ""), mood=bad),
+        Cell(entry["ending"] + (f": {entry['stopped']}" if entry["stopped"] else ""), mood=MOODS[entry["ending"]]),
     ]
 
 

@@ -9,9 +9,7 @@ from matplotlib.axes import Axes
 from surefoot.records import with_floats
 from surefoot.report._canvas import ACCENT, BAD, GOOD, MUTED, draw, log_axis
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Record, Section, Table, view
-
-MOODS = {"good": "good", "diverged": "bad"}
+from surefoot.report._page import MOODS, Cell, Figure, Record, Section, Table, view
 
 
 def range_figure(record: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from surefoot.report._numbers import number
 from surefoot.report._page import Record, Section, view
 
+# Where the length of a warm-up comes from, by its entry in the record.
 SOURCES = {
     "limits": "From the limits measured along a run.",
     "second moment": "From the memory of Adam's second moment.",

@@ -10,6 +10,7 @@ from surefoot.report._canvas import ACCENT, BAD, GOOD, LARGEST, LIMIT, SMALLEST,
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
 
+# Colour and marker of each scale: bad as the blocks are, good where the signal is tame.
 STYLES = {"as it is": (BAD, "x"), "1/sqrt(L)": (GOOD, "o"), "1/L": (ACCENT, "s"), "bounded": (LIMIT, "")}
 
 

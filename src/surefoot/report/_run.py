@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from surefoot.report._canvas import ACCENT, BAD, LIMIT, MUTED, draw, drawable, fit_axis, legend_above
 from surefoot.report._deblur import restoration
 from surefoot.report._numbers import number
-from surefoot.report._page import Figure, Record, Section, Table, view
+from surefoot.report._page import MOODS, Figure, Record, Section, Table, view
 from surefoot.tables import spread
 
-MOODS = {"good": "good", "slow": "limit", "too small": "limit", "oscillating": "bad", "diverged": "bad"}
 # More points than this are thinned: no screen has more columns.
 MOST_POINTS, ROWS = 1200, 20
 

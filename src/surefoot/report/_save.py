@@ -25,7 +25,9 @@ def _light() -> dict[str, str]:
     return {color: said[name[len("var(--") : -1]] for color, name in (VARIABLES | SERIES_VARIABLES).items()}
 
 
+# Read once: the style sheet does not change.
 LIGHT = _light()
+# By convention: sharp on a screen of double density and in print at half a page.
 DOTS_PER_INCH = 160
 # What an artist may be coloured by.
 COLOURED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")

@@ -21,11 +21,11 @@ from surefoot.report._canvas import (
 )
 from surefoot.report._code import line_of
 from surefoot.report._numbers import number
-from surefoot.report._page import Cell, Figure, Record, Section, Table, as_record, view
+from surefoot.report._page import MOODS, Cell, Figure, Record, Section, Table, as_record, view
 
+# Colour and marker of each verdict: told apart without colour, too.
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
-MOODS = {"good": "good", "oscillating": "limit", "collapsed": "bad", "diverged": "bad"}
 # Room beyond the outermost rates.
 MARGIN = 1.15
 
@@ -148,5 +148,5 @@ def _row(outcome: Record, limit: float) -> tuple[str | Cell, ...]:
         number(outcome["loss"], "not finite"),
         number(outcome["best"]),
         f"{outcome['period']}" if outcome["period"] else "-",
-        Cell(outcome["ending"], mood=MOODS.get(outcome["ending"], "")),
+        Cell(outcome["ending"], mood=MOODS[outcome["ending"]]),
     )

@@ -19,11 +19,11 @@ from surefoot.report._canvas import (
     log_axis,
     note_at_top,
 )
-from surefoot.report._page import Figure, Listing, Record, Section, view
+from surefoot.report._page import MOODS, Figure, Listing, Record, Section, view
 
-MOODS = {"good": "good", "too small": "limit", "oscillating": "limit", "diverging": "bad", "cannot tell": "limit"}
 # More words than these over one another cannot be read.
 MARKS = 5
+# The curves from the top, with the names of their axes.
 LABELS = {"loss": "loss", "norm": "gradient norm", "rate": "rate", "scale": "loss scale"}
 
 

@@ -8,7 +8,9 @@ from surefoot.report._canvas import GOOD, LIMIT, MUTED, draw_row, log_axis
 from surefoot.report._numbers import number
 from surefoot.report._page import Figure, Record, Section, Table
 
+# Parametrisations as papers write them.
 NAMES = {"standard": "standard", "ntk": "NTK", "mup": "muP"}
+# Entry of a point, colour, dash, marker and label of each curve.
 CURVES = (("predicted", LIMIT, "-", "s", "limit, predicted"), ("measured", MUTED, "--", "D", "limit, measured"),
           ("best", GOOD, "-", "o", "best in short runs"))  # fmt: skip
 

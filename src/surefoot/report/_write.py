@@ -32,6 +32,7 @@ KINDS = {
     "gradient noise": "_measures:noise",
     "group advice": "_measures:groups",
 }
+# Said before a long computation rather than after it.
 INSTALL = "a report needs Jinja2 and Matplotlib; pip install '.[report]' in a checkout of Surefoot"
 
 

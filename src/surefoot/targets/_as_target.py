@@ -13,6 +13,7 @@ from surefoot.targets._base import Target
 from surefoot.targets._entry import KINDS, kind_of
 from surefoot.targets._problem import ProblemTarget
 
+# What an error says can be given.
 ADVISABLE = (
     "a surefoot.problems problem, a symmetric matrix or operator, a surefoot.training.Task, a (model, loss, data) "
     "tuple, a function with its start, (f, x0) or (f, gradient, x0), or an object with the interface of "

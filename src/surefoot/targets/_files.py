@@ -16,7 +16,9 @@ from surefoot.targets._formats import read_content
 from surefoot.targets._tables import Table, column_index
 
 Loss = Literal["least-squares", "logistic", "softmax", "quadratic"]
+# What a table of data can be fitted by.
 LOSSES: tuple[Loss, ...] = ("least-squares", "logistic", "softmax", "quadratic")
+# Ends errors: a file does not say what it is for.
 CHOOSE_LOSS = "choose --loss least-squares, logistic or softmax"
 
 # Names in a .npz archive: the matrix, what goes with it, and the loss that this implies.
@@ -25,6 +27,7 @@ PAIRS: tuple[tuple[str, str, Loss | None], ...] = (
     ("X", "y", None),
     ("Q", "b", "quadratic"),
 )
+# The losses that take features and labels; a quadratic takes a matrix.
 MODELS = {"least-squares": LeastSquares, "logistic": Logistic, "softmax": Softmax}
 
 

@@ -92,6 +92,7 @@ def _torch_rnn(rng: int) -> tuple[Map, ...]:  # noqa: ARG001
     )
 
 
+# The rows, in the order in which they are listed.
 MAPS = (
     Entry(name="rnn", kind="map", summary="training a tanh unit with memory: period doubling and chaos", build=_rnn),
     Entry(

@@ -34,6 +34,7 @@ def _resnet(name: str) -> Mapping[str, Any] | None:
     return {"depth": int(deep[1])} if deep else ({} if name == "resnet-mlp" else None)
 
 
+# The rows, in the order in which they are listed.
 NETWORKS = (
     _network(
         "digits",

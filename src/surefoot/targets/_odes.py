@@ -14,6 +14,7 @@ from surefoot.operators import Array
 from surefoot.solvers import Diagnosis, diagnose
 from surefoot.targets._entry import Entry, Kind
 
+# Sets equations apart from modules of the user, which have a colon in their names too.
 PREFIX = "ode:"
 
 
@@ -207,6 +208,7 @@ def _moon() -> ODE:
     return ODE("star-and-moon", fun, start, (0.0, 0.2), rtol=1e-7, summary=summary)
 
 
+# From mild to stiff and back: every answer that a diagnosis can give is among them.
 EQUATIONS = (
     _robertson(),
     _van_der_pol(1.0, 20.0, "van-der-pol", "an oscillator with nonlinear damping, mu = 1: not stiff"),

@@ -46,6 +46,7 @@ def _factory(rng: int, name: str) -> tuple[Any, ...]:
     return (load_factory(name, rng=rng),)
 
 
+# The rows, in the order in which they are tried: a file is known by its ending, so it comes first.
 OWN = (
     Entry(
         name="FILE",

@@ -34,6 +34,7 @@ def _deblur(rng: int, **shape: Any) -> tuple[ProblemTarget, ...]:
     return (deblur_target(rng=rng, **shape),)
 
 
+# The rows, in the order in which they are listed.
 PROBLEMS = (
     Entry(
         name="digits-softmax",

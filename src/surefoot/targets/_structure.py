@@ -25,7 +25,9 @@ PER_UNKNOWN = 32
 # A longer header holds a dtype with thousands of fields, which is no table of numbers.
 LONGEST_HEADER = 10_000
 
+# A number of a Matrix Market file. SciPy reads a prefix of what it does not know.
 ENTRY = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:inf|nan|infinity)", re.IGNORECASE)
+# What the first line of a Matrix Market file may say.
 FIELDS = ("real", "integer", "complex", "pattern", "double", "unsigned-integer")
 SYMMETRIES = ("general", "symmetric", "skew-symmetric", "hermitian")
 

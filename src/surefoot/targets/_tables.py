@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
+# The first of equally frequent ones is taken: a comma, unless the first line has more of another.
 DELIMITERS = ",;\t"
 # By convention: as cells, text takes ten to twenty times as much memory as in a file.
 MOST_BYTES = 128 * 2**20

@@ -16,7 +16,9 @@ __all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel"]
 
 # The kernel is cut off at so many standard deviations.
 REACH = 4
+# By convention: visible, and less than the blur.
 CAMERA_NOISE = 0.01
+# Endings of files whose compression leaves out the finest detail, and the noise with it.
 JPEG = (".jpg", ".jpeg")
 # Smaller images are not halved to estimate their noise.
 SMALLEST_HALVED = 16

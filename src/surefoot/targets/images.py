@@ -18,15 +18,18 @@ from surefoot.targets._formats import read_content
 
 __all__ = ["as_base64", "depth_of", "read_image", "shrink", "write_png"]
 
+# The level of white in 8 bits, and by the type of the levels.
 WHITE = 255.0
 WHITES = {"bool": 1.0, "uint8": WHITE, "uint16": 65535.0}
 # Floating-point levels may leave [0, 1] by so much, as noise does; beyond it they are in another unit.
 MARGIN = 0.5
+# Channels of a picture in colour; also the number of axes of its array.
 COLOURS = 3
 # What is opened, by its content and not by its name: Pillow would hand others to programs, such as PostScript's.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 # By convention: as float64 such an image takes 400 MB in grey, and its deblurring a few times that.
 MOST_PIXELS = 50_000_000
+# Bits of each level that PNG can hold.
 DEEP, SHALLOW = 16, 8
 
 

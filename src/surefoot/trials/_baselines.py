@@ -79,4 +79,5 @@ def lbfgs(problem: Counted, x0: Array) -> str:
     return f"stopped: {str(result.message).lower()}"
 
 
+# The names under which they stand in a race.
 BASELINES: dict[str, Baseline] = {"CG": conjugate_gradients, "L-BFGS-B": lbfgs}

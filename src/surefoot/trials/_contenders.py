@@ -164,6 +164,7 @@ def _momentum(name: Name, known: Known, kind: type[Nesterov] | type[HeavyBall]) 
     return Constant(step=step), method
 
 
+# Methods with momentum by name: a line about each, and what makes its rule and itself.
 MOMENTUM: dict[str, tuple[str, Callable[[Name, Known], tuple[Rule, Method]]]] = {
     "fista": ("Nesterov's varying momentum with restart, steps 1/L", _fista),
     "nesterov": ("Nesterov's constant momentum, the best for mu and L", lambda n, k: _momentum(n, k, Nesterov)),

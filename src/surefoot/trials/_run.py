@@ -25,6 +25,7 @@ from surefoot.trials._minimum import minimum
 
 # Rows of the table in print, spread over the powers of ten.
 ROWS = 12
+# Why a run stopped that a caller's `enough` ended.
 REACHED = "reached its goal"
 
 

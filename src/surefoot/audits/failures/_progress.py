@@ -22,6 +22,7 @@ STRAIGHT = 0.5
 HIGH = 0.4
 # How close a level is to the logarithm of a number of classes: they are 1/k apart, so few are met by chance.
 CLOSE = 2e-3
+# By convention: beyond that the logarithms of neighbouring numbers are closer together than CLOSE.
 MOST_CLASSES = 1000
 # Part of the run from which on a rate of nearly 0 came too early, and what nearly 0 is of the peak.
 TOO_EARLY, NEARLY_ZERO = 0.8, 1e-3

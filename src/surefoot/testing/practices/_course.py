@@ -292,6 +292,7 @@ def _practice(number: int, title: str, task: str, signature: str, page: str, jud
     return Practice(number=number, title=title, task=task, starter=starter, name=name, page=page, judge=judge)
 
 
+# From what one run shows to what a search needs: each practice uses those before it.
 COURSE: tuple[Practice, ...] = (
     _practice(
         1, "A divergence detector",
