@@ -118,7 +118,7 @@ def main(argv=None):
         print(listing().markdown())
     elif chosen.docs:
         for page in quotes.PAGES:
-            page.write_text(quotes.rendered(page.read_text(encoding="utf-8"), read()), encoding="utf-8")
+            page.write_text(quotes.render(page.read_text(encoding="utf-8"), read()), encoding="utf-8")
     elif chosen.install:
         install()
     elif chosen.into:

@@ -20,10 +20,6 @@ from scipy.sparse.linalg import LinearOperator
 
 import surefoot
 
-__all__ = [
-    "Counted", "Table", "in_turn", "machine", "optional", "power_iteration", "ratio", "read", "versions", "write",
-]  # fmt: skip
-
 HERE = Path(__file__).parent
 # The file that documents quote.
 RESULTS = HERE / "results.json"
@@ -51,7 +47,7 @@ class Table:
 
     def markdown(self) -> str:
         """The table as Markdown, its columns as wide as they have to be."""
-        cells = [[shown(c).replace("|", r"\|") for c in row] for row in (self.columns, *self.rows)]
+        cells = [[as_text(c).replace("|", r"\|") for c in row] for row in (self.columns, *self.rows)]
         widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
         lines.insert(1, "| " + " | ".join("-" * w for w in widths) + " |")
@@ -59,7 +55,7 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, numbers to the digits that are shown."""
-        rows = [[rounded(cell) for cell in row] for row in self.rows]
+        rows = [[round_cell(cell) for cell in row] for row in self.rows]
         return {"name": self.name, "columns": list(self.columns), "rows": rows, "note": self.note}
 
     @classmethod
@@ -68,7 +64,7 @@ class Table:
         return cls(found["name"], found["columns"], found["rows"], found["note"])
 
 
-def rounded(cell: Any) -> Any:
+def round_cell(cell: Any) -> Any:
     """Three digits of a number, which is what is shown; text for what JSON cannot write."""
     if isinstance(cell, bool) or cell is None or isinstance(cell, str):
         return cell
@@ -79,9 +75,9 @@ def rounded(cell: Any) -> Any:
     return float(f"{cell:.3g}")
 
 
-def shown(cell: Any) -> str:
+def as_text(cell: Any) -> str:
     """A cell as text."""
-    cell = rounded(cell)
+    cell = round_cell(cell)
     if cell is None:
         return "-"
     if isinstance(cell, bool):

@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import torch
 from bench import Counted, Table, in_turn, optional, ratio
-from hessians import PROBLEMS, trained
+from hessians import PROBLEMS, train
 from scipy.sparse.linalg import eigsh
 
 import surefoot as sf
@@ -85,7 +85,7 @@ def gradient(model, criterion, batch):
     return torch.autograd.grad(criterion(model(batch[0]), batch[1]), list(model.parameters()))
 
 
-def uncertified(operator, truth):
+def bare_lanczos(operator, truth):
     """Products of bare Lanczos until its largest Ritz value stops to change, once it is within 1% of the truth.
 
     To change by 0.1% in two steps is what people use, and proves nothing.
@@ -103,7 +103,7 @@ def uncertified(operator, truth):
 
 def measure(name, steps):
     """Name of a contender -> (time in gradients, products, error in percent), of one network."""
-    case = trained(name, steps)
+    case = train(name, steps)
     model, criterion, batch = case
     H = hessian(model, supervised(criterion), batch, check=False)
     truth = sf.spectrum(H, which="both", rtol=1e-4, failure=1e-9).largest.midpoint
@@ -118,7 +118,7 @@ def measure(name, steps):
     spent = in_turn({unit: lambda: [gradient(*case) for _ in range(GRADIENTS)], **calls}, ROUNDS)
     time = {by: GRADIENTS * ratio(spent, by, unit) for by in calls}
     found = {by: (time[by], products, 100 * (top / truth - 1)) for by, (top, products) in results.items()}
-    return found | {SETUP: (time[SETUP], None, None), BARE: (None, uncertified(H, truth), None)}
+    return found | {SETUP: (time[SETUP], None, None), BARE: (None, bare_lanczos(H, truth), None)}
 
 
 def curvature(quick):
@@ -167,7 +167,7 @@ def digits(quick):
     """What the digits of an interval cost, in products."""
     columns = {}
     for network, case in list(NETWORKS.items())[: 1 if quick else None]:
-        model, criterion, batch = trained(*case)
+        model, criterion, batch = train(*case)
         H = hessian(model, supervised(criterion), batch, check=False)
         columns[network] = [sf.spectrum(H, **asked).products for asked in ASKED.values()]
     rows = [(asked, *counts) for asked, *counts in zip(ASKED, *columns.values(), strict=True)]
@@ -188,7 +188,7 @@ def memory(quick):
 def peak(by):
     """MB beyond what was there before a call, all modules loaded. Linux forgets the peak so far on request."""
     torch.set_num_threads(1)
-    case = trained("gpt", 0)
+    case = train("gpt", 0)
     gradient(*case)
     calls = {"a gradient": gradient, **available()}
     sf.spectrum(np.diag([2.0, 1.0]))

@@ -113,7 +113,7 @@ def costs(device, shape, sequences):
     timed("a product", lambda: H.matvec(v))
     timed("the same by hand, graph included", lambda: by_hand(model, batch, H.block.split(v)))
     found = timed("largest end, 1% at 1e-6", lambda: sf.spectrum(H, which="largest"))
-    timed("as many steps of Lanczos alone", lambda: uncertified(H, found.products))
+    timed("as many steps of Lanczos alone", lambda: bare_lanczos(H, found.products))
     timed("largest end, 5% at 1e-3", lambda: sf.spectrum(H, which="largest", rtol=0.05, failure=1e-3))
     adam = torch.optim.AdamW(model.parameters(), lr=1e-3)
     timed("optimizer_limits of AdamW", lambda: optimizer_limits(H, adam))
@@ -132,7 +132,7 @@ def by_hand(model, batch, vectors):
         torch.autograd.grad(gradients, parameters, vectors)
 
 
-def uncertified(H, steps):
+def bare_lanczos(H, steps):
     """The largest Ritz value of as many steps, without a bound above it."""
     run = Lanczos(H, random_unit(H.space, H.shape[0], np.random.default_rng(0)))
     for _ in range(steps):

@@ -61,7 +61,7 @@ class FineTuning(Task):
         return self.loss(model, *self.held).item()
 
 
-def trained(task, model, optimizer, schedules, seed):
+def final_loss(task, model, optimizer, schedules, seed):
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedules)
     batches = task.batches(seed)
     for _ in range(task.steps):
@@ -99,9 +99,9 @@ def compare(task, rate, seed):
     model = task.model()
     grouped = copy.deepcopy(model)
     plain = torch.optim.AdamW(model.parameters(), lr=rate)
-    common = trained(task, model, plain, cosine(task.steps), seed)
+    common = final_loss(task, model, plain, cosine(task.steps), seed)
     batches = list(itertools.islice(task.batches(seed + 500), 8))
     optimizer = torch.optim.AdamW(grouped.parameters(), lr=rate)
     advice = suggest_groups(grouped, lambda m, b: task.loss(m, *b), batches, optimizer)
     own = torch.optim.AdamW(advice.param_groups)
-    return common, trained(task, grouped, own, advice.schedules(task.steps), seed)
+    return common, final_loss(task, grouped, own, advice.schedules(task.steps), seed)

@@ -14,7 +14,7 @@ import torch
 from bench import Table
 from more_tasks import seven
 from runs import FAMILIES, optimizer_of, reference, regret, train
-from tasks import TASKS, Wide, built
+from tasks import TASKS, Wide, build
 
 from surefoot.training import Guard
 
@@ -23,7 +23,7 @@ MULTIPLES = (1.0, 10.0, 100.0, 1000.0)
 
 def rescues(quick):
     """Runs that begin at a multiple of the best rate, guarded and not: how many end worse than the best constant."""
-    tasks = list(built(TASKS[: 1 if quick else None]))
+    tasks = list(build(TASKS[: 1 if quick else None]))
     rows, every = [], Counter()
     for multiple, family in itertools.product(MULTIPLES[:: 2 if quick else 1], reversed(FAMILIES)):
         seen, regrets = Counter(), []
@@ -61,7 +61,7 @@ def rescues(quick):
 def calm(quick):
     """Runs at rates that are not too high: interventions, and whether they are the plain runs to the bit."""
     rows = [("up to the best rate", *compare(at_shares_of_the_best(quick))),
-            ("features standardised, constant rate", *compare(standardised(quick)))]  # fmt: skip
+            ("features standardised, constant rate", *compare(standardised_data(quick)))]  # fmt: skip
     rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     note = (
         "Six tasks with SGD and AdamW at 1/100, 1/10 and 1 times the best rate, one seed, and the CNN with two; digits "
@@ -71,12 +71,12 @@ def calm(quick):
 
 
 def at_shares_of_the_best(quick):
-    for task, family, share in itertools.product(built(TASKS[: 1 if quick else None]), FAMILIES, (0.01, 0.1, 1.0)):
+    for task, family, share in itertools.product(build(TASKS[: 1 if quick else None]), FAMILIES, (0.01, 0.1, 1.0)):
         for seed in range(2 if task.name.startswith("cnn") else 1):
             yield task, family, seed, share * task.rates[family == "AdamW"], "cosine"
 
 
-def standardised(quick):
+def standardised_data(quick):
     named = {task.name: task for task in seven()}
     for name, batch in itertools.product(("digits std", "cancer std"), (32, 64, 128)):
         task = named[name]
@@ -103,14 +103,14 @@ def compare(runs):
 def cost(quick):
     """Guarded and plain steps in turn on one model, so that both have the same memory and the same neighbours."""
     rows, rounds = [], 10 if quick else 150
-    for task, family in itertools.product(built((*TASKS, Wide)[:: 4 if quick else 1]), FAMILIES):
+    for task, family in itertools.product(build((*TASKS, Wide)[:: 4 if quick else 1]), FAMILIES):
         torch.manual_seed(0)
         model = task.model()
         # a slow rate, since each round makes four updates
         optimizer = optimizer_of(family, model, 0.3 * task.rates[family == "AdamW"])
         guard = Guard(model, optimizer, every=10**9)
         batches = task.batches(0)
-        pairs = [paired(task, model, optimizer, guard, *next(batches)) for _ in range(rounds + 10)][10:]
+        pairs = [time_pair(task, model, optimizer, guard, *next(batches)) for _ in range(rounds + 10)][10:]
         plain, added = (statistics.median(column) for column in zip(*pairs, strict=True))
         share = 100 * statistics.median(more / bare for bare, more in pairs)
         kept = Guard(model, optimizer, every=1)
@@ -125,7 +125,7 @@ def cost(quick):
     return [Table("cost", columns, rows, f"Processor time of one thread, medians of {rounds} pairs without snapshots.")]
 
 
-def paired(task, model, optimizer, guard, x, y):
+def time_pair(task, model, optimizer, guard, x, y):
     """Nanoseconds of a plain step, and of a guarded one beyond it: two of each, the one kind around the other."""
 
     def plain():

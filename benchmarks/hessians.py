@@ -66,7 +66,7 @@ def gpt():
 PROBLEMS = {"mlp": (mlp, 0.1), "cnn": (cnn, 0.1), "gpt": (gpt, 0.01)}
 
 
-def trained(name, steps):
+def train(name, steps):
     """The problem after so many steps of full-batch gradient descent with momentum."""
     make, rate = PROBLEMS[name]
     model, criterion, (x, y) = make()

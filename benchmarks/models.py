@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Block", "Transformer", "gradient_of", "language_batch", "language_loss"]
-
 
 def fused(q, k, v):
     """Causal attention by PyTorch's own kernel, which has no second derivative outside of Surefoot."""

@@ -83,7 +83,7 @@ class Rows(Task):
         return self.criterion(model(x), y)
 
 
-def standardised(found):
+def standardise(found):
     x = torch.tensor(found.data)
     return ((x - x.mean(0)) / x.std(0, unbiased=False).clamp(min=1e-9)).float(), torch.tensor(found.target)
 
@@ -109,10 +109,10 @@ def seven():
     x, y = torch.tensor(progression.data * 20).float(), torch.tensor(progression.target).float()[:, None]
     mse = F.mse_loss
     return [
-        Rows("digits std", *standardised(load_digits()), lambda: relu_network(64, 64, 10), F.cross_entropy, 32, 1000),
-        Rows("cancer std", *standardised(load_breast_cancer()), lambda: relu_network(30, 64, 2), F.cross_entropy, 32,
+        Rows("digits std", *standardise(load_digits()), lambda: relu_network(64, 64, 10), F.cross_entropy, 32, 1000),
+        Rows("cancer std", *standardise(load_breast_cancer()), lambda: relu_network(30, 64, 2), F.cross_entropy, 32,
              1000),
-        Rows("wine", *standardised(load_wine()), lambda: tanh_network(13, 64, 64, 3), F.cross_entropy, 32, 300),
+        Rows("wine", *standardise(load_wine()), lambda: tanh_network(13, 64, 64, 3), F.cross_entropy, 32, 300),
         Rows("sine", line, torch.sin(3 * line) + 0.3 * torch.sin(17 * line), lambda: tanh_network(1, 64, 64, 1), mse,
              64, 1500),
         Rows("xor", bits, pairs, lambda: tanh_network(6, 40, 3), F.cross_entropy, 64, 300),
@@ -242,7 +242,7 @@ def twelve():
         Rows("dropout", mixed, sides, dropped, cross, 50, 700),
         Rows("factors", cells, ratings, lambda: Factors(60, 40), mse, 60, 1200),
         Rows("VAE", images, images, Variational, evidence, 64, 800),
-        Rows("multi-margin", *standardised(load_wine()), lambda: relu_network(13, 64, 3), F.multi_margin_loss, 16, 300),
+        Rows("multi-margin", *standardise(load_wine()), lambda: relu_network(13, 64, 3), F.multi_margin_loss, 16, 300),
     ]
     constants = {
         "outliers, Huber": min(float(F.smooth_l1_loss(torch.full_like(outlying, c), outlying)) for c in grid(-1, 1)),

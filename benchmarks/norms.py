@@ -41,7 +41,10 @@ def hard(size):
 
 def rivals(tolerances=(None, 1e-3)):
     """Name -> |A|^2 of a SciPy operator."""
-    found = {"svds, default": lambda A: svds(A, k=1, return_singular_vectors=False, rng=0)[0] ** 2}
+    found = {
+        "svds, default": lambda A: svds(A, k=1, return_singular_vectors=False, rng=0)[0] ** 2,
+        "svds, tol 0.001": lambda A: svds(A, k=1, tol=1e-3, return_singular_vectors=False, rng=0)[0] ** 2,
+    }
     if (pylops := optional("pylops")) is None:
         return found
 

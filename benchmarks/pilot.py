@@ -10,8 +10,8 @@ import statistics
 import time
 
 from bench import Table
-from runs import FAMILIES, failed, piloted, reference, regret, suggestion, tasks, train
-from tasks import TASKS, Digits, built
+from runs import FAMILIES, has_failed, reference, regret, suggestion, tasks, train, train_piloted
+from tasks import TASKS, Digits, build
 
 # How many of the tasks, in their order, the rule was made on.
 MADE_ON = 13
@@ -27,9 +27,9 @@ def regrets(quick):
         worst = []
         for family in FAMILIES:
             best, constant = reference(task, family)
-            runs = [piloted(task, family, seed) for seed in range(seeds)]
+            runs = [train_piloted(task, family, seed) for seed in range(seeds)]
             found = [regret(run.loss, best, constant) for run in runs]
-            bad[family] += sum(failed(run.loss, run.driver.history[0].loss, constant) for run in runs)
+            bad[family] += sum(has_failed(run.loss, run.driver.history[0].loss, constant) for run in runs)
             more += [100 * (run.gradients / task.steps - 1) for run in runs]
             means[family].append(statistics.fmean(found))
             worst.append(max(found))
@@ -68,7 +68,7 @@ def same_from_any_rate(chosen):
     pairs = []
     for task, family in itertools.product(chosen, FAMILIES):
         best = task.rates[family == "AdamW"]
-        low, high = (piloted(task, family, 0, share * best).loss for share in (0.01, 100.0))
+        low, high = (train_piloted(task, family, 0, share * best).loss for share in (0.01, 100.0))
         pairs.append(low == high)
     return pairs
 
@@ -83,12 +83,12 @@ def cost(quick):
     """Gradients, forward passes and processor time over the plain optimizer's at the rate that the pilot ends at."""
     rows, rounds = [], 1 if quick else 3
     for task, family in itertools.product(
-        built((*TASKS[: 1 if quick else None], Long)[: 1 if quick else None]), FAMILIES
+        build((*TASKS[: 1 if quick else None], Long)[: 1 if quick else None]), FAMILIES
     ):
         ratios = []
         for _ in range(rounds):
             began = time.process_time()
-            run = piloted(task, family, 0)
+            run = train_piloted(task, family, 0)
             middle = time.process_time()
             train(task, family, 0, run.driver.history[-1].rate)
             ratios.append((middle - began) / (time.process_time() - middle))

@@ -21,7 +21,7 @@ GAP, BUDGET = 1e-6, 4000
 def sums_of_squares() -> dict[str, Problem]:
     """Nonlinear least squares, as test collections have them (More, Garbow, Hillstrom 1981)."""
 
-    def made(residual, jacobian, start):
+    def problem(residual, jacobian, start):
         return Function(
             lambda x: float(residual(x) @ residual(x)) / 2, lambda x: jacobian(x).T @ residual(x), start=start
         )
@@ -34,7 +34,7 @@ def sums_of_squares() -> dict[str, Problem]:
             upper = 10 * (np.eye(n - 1, n, 1) - 2 * x[:-1, None] * np.eye(n - 1, n))
             return np.vstack([upper, -np.eye(n - 1, n)])
 
-        return made(residual, jacobian, np.tile([-1.2, 1.0], n)[:n])
+        return problem(residual, jacobian, np.tile([-1.2, 1.0], n)[:n])
 
     def numeric(residual, start):
         """A Jacobian by complex steps, exact to rounding."""
@@ -42,7 +42,7 @@ def sums_of_squares() -> dict[str, Problem]:
         def jacobian(x):
             return np.array([residual(x + 1e-30j * e).imag / 1e-30 for e in np.eye(len(x))]).T
 
-        return made(lambda x: residual(x).real, jacobian, start)
+        return problem(lambda x: residual(x).real, jacobian, start)
 
     def wood(x):
         a, b, c, d = x

@@ -15,7 +15,7 @@ Both are written anew by ``python -m benchmarks --docs``, and are empty as long 
 import re
 from pathlib import Path
 
-from bench import Table, shown
+from bench import Table, as_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -24,7 +24,7 @@ BLOCK = re.compile(r"(<!-- results: (\S+) -->\n)(.*?)(<!-- end of results -->)",
 FIGURE = re.compile(r"((?:[+-]?\d[\d.]*(?:e[+-]\d+)?(?: of \d+(?: [a-z]+)?)?%?)?)(<!--= (.*?) -->)")
 
 
-def rendered(text, groups):
+def render(text, groups):
     """The text with its tables and figures as the results have them; what is not in the results is left empty."""
 
     def between(m):
@@ -34,9 +34,9 @@ def rendered(text, groups):
     return FIGURE.sub(lambda m: figure(m[3], groups) + m[2], BLOCK.sub(between, text))
 
 
-def wrong(text, groups):
+def mismatches(text, groups):
     """What the text quotes that the results do not say: a list of lines, empty if all is right."""
-    tables = [m for m in BLOCK.finditer(text) if m[0] != rendered(m[0], groups)]
+    tables = [m for m in BLOCK.finditer(text) if m[0] != render(m[0], groups)]
     figures = [m for m in FIGURE.finditer(text) if m[1] != figure(m[3], groups)]
     return [
         *(f"the table {m[2]} is not that of the results" for m in tables),
@@ -44,7 +44,7 @@ def wrong(text, groups):
     ]
 
 
-def unmarked(text):
+def without_figures(text):
     """The text without what it quotes, code and the targets of links: numbers left in it are nobody's."""
     text = BLOCK.sub("", text)
     return re.sub(r"`[^`]*`|\]\([^)]*\)", "", FIGURE.sub("", text))
@@ -67,4 +67,4 @@ def figure(path, groups):
     rows = [cells for cells in found.rows if row in (str(cells[0]), f"{cells[0]}, {cells[1]}")] if found else []
     if len(rows) != 1 or column not in found.columns:
         return ""
-    return shown(rows[0][list(found.columns).index(column)])
+    return as_text(rows[0][list(found.columns).index(column)])

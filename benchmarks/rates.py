@@ -14,7 +14,6 @@ import logging
 import math
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Table, optional
+from bench import Table, in_turn, optional
 from more_tasks import twelve
 from pilot import NEAR
-from runs import FAMILIES, UNIVERSAL, failed, optimizer_of, piloted, reference, regret, suggestion, train
-from tasks import TASKS, Characters, Wide, built
+from runs import FAMILIES, UNIVERSAL, has_failed, optimizer_of, reference, regret, suggestion, train, train_piloted
+from tasks import TASKS, Characters, Wide, build
 
 from surefoot.training import Guard
 
@@ -34,6 +33,8 @@ from surefoot.training import Guard
 UNIVERSAL_COSINE = 10**-1.5
 # Updates with which schedule-free weights get running statistics of their own, as its documentation asks.
 RECALIBRATION = 50
+# Steps that are timed together: one is too short.
+BLOCK = 10
 
 
 @contextlib.contextmanager
@@ -41,12 +42,12 @@ def gradients_of(task):
     """A list of which each gradient of the task's loss, whoever asks for it, makes one entry."""
     found, loss = [], task.loss
 
-    def counted(*arguments):
+    def count(*arguments):
         if torch.is_grad_enabled():
             found.append(1)
         return loss(*arguments)
 
-    task.loss = counted
+    task.loss = count
     try:
         yield found
     finally:
@@ -161,7 +162,7 @@ def quiet(function, *arguments):
 
 def finders(quick):
     """How near each finder comes to the best rate of a sweep, and how repeatable it is."""
-    tasks, seeds = [*built(TASKS), *twelve()], 3
+    tasks, seeds = [*build(TASKS), *twelve()], 3
     if quick:
         tasks, seeds = tasks[:1], 1
     rows = []
@@ -171,9 +172,9 @@ def finders(quick):
         near = runs = none = 0
         spreads, far, spent = [], [], []
         for task, (family, best) in itertools.product(tasks, ((f, f == "AdamW") for f in FAMILIES)):
-            with gradients_of(task) as counted:
+            with gradients_of(task) as count:
                 found = [quiet(find, task, family, seed) for seed in range(seeds)]
-            spent.append(len(counted) / seeds)
+            spent.append(len(count) / seeds)
             rates = [rate for rate in found if rate is not None]
             offs = [max(rate / task.rates[best], task.rates[best] / rate) for rate in rates]
             near, runs, none = near + sum(off <= NEAR for off in offs), runs + seeds, none + seeds - len(rates)
@@ -230,7 +231,7 @@ PEERS = {
 }
 
 
-def trained(task, seed, peer):
+def train_peer(task, seed, peer):
     """A run of a peer: the last loss and the first."""
     torch.manual_seed(seed)
     model = task.model()
@@ -262,7 +263,7 @@ def trained(task, seed, peer):
 
 
 def pilot(task, family, seed):
-    run = piloted(task, family, seed)
+    run = train_piloted(task, family, seed)
     return run.loss, run.driver.history[0].loss
 
 
@@ -273,7 +274,7 @@ def at_rate(rate, schedule):
     return run
 
 
-def after(finder):
+def cosine_after(finder):
     """A cosine at the rate that a finder gives."""
 
     def run(task, family, seed):
@@ -283,12 +284,12 @@ def after(finder):
     return run
 
 
-def free(name, peer):
+def run_of(name, peer):
     """A run of a peer; one that raises has failed."""
 
     def run(task, _, seed):
         try:
-            return trained(task, seed, peer)
+            return train_peer(task, seed, peer)
         except (AssertionError, RuntimeError, TypeError) as error:  # a gradient that it does not take
             print(f"  {name}, {task.name}: {type(error).__name__}: {error}", flush=True)
             return math.nan, math.inf
@@ -307,8 +308,8 @@ def contenders(family):
     }[family]
     return {
         "Surefoot Pilot": (pilot, "surefoot"),
-        **{f"{name}, cosine": (after(find), module) for name, (find, module) in FINDERS.items()},
-        **{name: (free(name, peer), peer.module) for name, peer in PEERS[family].items()},
+        **{f"{name}, cosine": (cosine_after(find), module) for name, (find, module) in FINDERS.items()},
+        **{name: (run_of(name, peer), peer.module) for name, peer in PEERS[family].items()},
         **{name: (run, "surefoot") for name, run in common.items()},
     }
 
@@ -325,7 +326,7 @@ def rate_free_sgd(quick):
 
 def regrets(family, quick):
     """A table over the tasks and one of each task. Ctrl-C ends it with the tasks that are done."""
-    tasks, seeds = [*built(TASKS), *twelve()], 2
+    tasks, seeds = [*build(TASKS), *twelve()], 2
     if quick:
         tasks, seeds = tasks[:2], 1
     methods = {name: run for name, (run, module) in contenders(family).items() if optional(module) is not None}
@@ -374,10 +375,10 @@ def outcome(run, task, family, seeds):
     best, constant = reference(task, family)
     found, spent, bad = [], [], 0
     for seed in range(seeds):
-        with gradients_of(task) as counted:
+        with gradients_of(task) as count:
             loss, first = run(task, family, seed)
-        spent.append(len(counted) / task.steps)
-        bad += failed(loss, first, constant)
+        spent.append(len(count) / task.steps)
+        bad += has_failed(loss, first, constant)
         found.append(regret(loss, best, constant))
     return statistics.fmean(found), bad, statistics.fmean(spent)
 
@@ -386,35 +387,22 @@ def overhead(quick):
     """Time of a step with each, over the plain optimizer's, in blocks of ten steps in turn."""
     kinds, rounds = ((Characters,), 3) if quick else ((Characters, Wide), 40)
     tables = []
-    for task in built(kinds):
+    for task in build(kinds):
         sides = {"plain AdamW": stepper(task), "Surefoot Guard": guarded_stepper(task)}
         sides |= {name: stepper(task, peer) for name, peer in PEERS["AdamW"].items() if optional(peer.module)}
-        spent = in_blocks(sides, rounds)
+        # one step is too short to be timed
+        spent = in_turn(
+            {name: lambda step=step: [step() for _ in range(BLOCK)] for name, step in sides.items()}, rounds
+        )
         plain_time = spent["plain AdamW"]
         rows = []
         for name, times in spent.items():
             over = [100 * (a / b - 1) for a, b in zip(times, plain_time, strict=True)]
-            rows.append((name, 100 * statistics.median(times), statistics.median(over), *quartiles(over)))
+            low, middle, high = statistics.quantiles(over, n=4)
+            rows.append((name, 1e3 / BLOCK * statistics.median(times), middle, low, high))
         columns = ("a step with", "ms", "over plain, median %", "a quarter below", "a quarter above")
-        tables.append(Table(task.name.replace(" ", "-"), columns, rows, f"{rounds} blocks of ten steps in turn."))
+        tables.append(Table(task.name.replace(" ", "-"), columns, rows, f"{rounds} blocks of {BLOCK} steps in turn."))
     return tables
-
-
-def quartiles(values):
-    low, _, high = statistics.quantiles(values, n=4)
-    return low, high
-
-
-def in_blocks(sides, rounds, block=10):
-    """Processor seconds of blocks of steps, each side once in every round, three rounds not counted."""
-    spent = {name: [] for name in sides}
-    for _ in range(rounds + 3):
-        for name, step in sides.items():
-            began = time.process_time()
-            for _ in range(block):
-                step()
-            spent[name].append(time.process_time() - began)
-    return {name: times[3:] for name, times in spent.items()}
 
 
 def stepper(task, peer=None):

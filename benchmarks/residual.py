@@ -38,7 +38,7 @@ def split():
     return x[train], y[train], x[test], y[test]
 
 
-def made(depth, start, seed):
+def network(depth, start, seed):
     torch.manual_seed(seed)
     model = ResnetMLP(depth)
     if start == "PyTorch":
@@ -48,7 +48,7 @@ def made(depth, start, seed):
     return model
 
 
-def trained(model, rate, seed, data):
+def train(model, rate, seed, data):
     """Loss on all training images and error on the others after training."""
     x, y, x_test, y_test = data
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
@@ -68,9 +68,9 @@ def trained(model, rate, seed, data):
 
 
 def run(depth, start, scale, rate, seed, data):
-    model = made(depth, start, seed)
+    model = network(depth, start, seed)
     with contextlib.nullcontext() if scale == SCALES[0] else scale_residuals(model, data[0][:2], scale):
-        return trained(model, rate, seed, data)
+        return train(model, rate, seed, data)
 
 
 def residual(quick):
@@ -98,7 +98,7 @@ def growth(depths):
     loss = lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1])  # noqa: E731
     rows = []
     for depth in depths:
-        model = made(depth, "Kaiming", 0).double()
+        model = network(depth, "Kaiming", 0).double()
         found = residual_stability(model, (x[:256].double(), y[:256]), loss=loss)
         rows += [
             (depth, s.label, s.forward[-1], s.predicted_forward[-1], s.backward[0], s.predicted_backward[0])

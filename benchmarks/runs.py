@@ -15,16 +15,11 @@ import torch
 from bench import Table
 from more_tasks import BEST as MORE
 from more_tasks import seven, twelve
-from tasks import TASKS, built
+from tasks import TASKS, build
 from torch import nn
 
 from surefoot.errors import Diverged
 from surefoot.training import Guard, Pilot, range_test
-
-__all__ = [
-    "FAMILIES", "UNIVERSAL", "Run", "failed", "optimizer_of", "piloted", "reference", "regret", "suggestion", "tasks",
-    "train",
-]  # fmt: skip
 
 FAMILIES = ("AdamW", "SGD")
 # L* for SGD and for AdamW, and the best constant predictor's loss in the sweep's own evaluation sets.
@@ -55,7 +50,7 @@ class Run:
 
 def tasks(held=True):
     """The thirteen that the pilot was made on, and the twelve held out."""
-    return [*built(TASKS), *seven(), *(twelve() if held else ())]
+    return [*build(TASKS), *seven(), *(twelve() if held else ())]
 
 
 def optimizer_of(family, model, rate):
@@ -104,7 +99,7 @@ def train(task, family, seed, rate, schedule="constant", *, guarded=False):
     return Run(task.final(model), model, guard)
 
 
-def piloted(task, family, seed, rate=1e-3):
+def train_piloted(task, family, seed, rate=1e-3):
     """A run of the pilot, whose optimizer was given a rate that should play no part."""
     torch.manual_seed(seed)
     model = task.model()
@@ -140,7 +135,7 @@ def regret(loss, best, constant):
     return min(100 * (loss - best) / (constant - best), 100.0) if math.isfinite(loss) else 100.0
 
 
-def failed(loss, first, constant):
+def has_failed(loss, first, constant):
     return not loss <= min(constant, 2 * first)
 
 

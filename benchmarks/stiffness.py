@@ -181,7 +181,7 @@ EQUATIONS: dict[str, Callable[[], Equation]] = {
 }
 
 
-def right(found: "sf.solvers.Diagnosis") -> bool:
+def is_right(found: "sf.solvers.Diagnosis") -> bool:
     """Whether the recommended run is near the reference and no other such run took a third of its work."""
     best, *others = found.trials
     near = [t.work for t in others if t.finished and t.error <= max(0.05, best.error)]
@@ -197,7 +197,7 @@ def integrators(quick):
         fun, start, span, options = make()
         found = sf.diagnose(fun, 0.0, start, span=span, **options)
         works = {t.method: f"{t.work:.3g}" if t.finished else f"> {t.work:.3g}" for t in found.trials}
-        good = right(found)
+        good = is_right(found)
         count += good
         row = (name, f"{found.recommendation}, {found.method}", *(works.get(m) for m in methods), good)
         rows.append(row)

@@ -202,7 +202,7 @@ class Wide(Digits):
 TASKS = (Logistic, Cancer, Digits, Signals, Characters, Adding)
 
 
-def built(kinds):
+def build(kinds):
     for kind in kinds:
         try:
             yield kind()

@@ -28,7 +28,7 @@ def results():
 
 
 def test_what_documents_quote_is_what_the_results_say(quotes, results):
-    found = {page.name: quotes.wrong(page.read_text(encoding="utf-8"), results) for page in quotes.PAGES}
+    found = {page.name: quotes.mismatches(page.read_text(encoding="utf-8"), results) for page in quotes.PAGES}
     assert not any(found.values()), found
 
 
@@ -52,7 +52,7 @@ def measured(page, text):
 def test_where_figures_are_shown_each_is_one_of_the_results(quotes, page):
     for section in measured(page, (ROOT / page).read_text(encoding="utf-8")):
         assert quotes.BLOCK.search(section) or quotes.FIGURE.search(section)
-        left = quotes.unmarked(section)
+        left = quotes.without_figures(section)
         assert not re.search(r"\d", left), re.findall(r".*\d.*", left)
 
 
@@ -63,24 +63,24 @@ def test_a_figure_that_is_changed_is_found(quotes, results, page):
     places = [m.start(3) + re.search(r"\d", m[3]).start() for m in quotes.BLOCK.finditer(text) if m[3]]
     places += [m.start() for m in quotes.FIGURE.finditer(text) if m[1]]
     for at in places:
-        assert len(quotes.wrong(f"{text[:at]}9{text[at:]}", results)) == 1, text[at : at + 80]
+        assert len(quotes.mismatches(f"{text[:at]}9{text[at:]}", results)) == 1, text[at : at + 80]
 
 
 def test_what_is_not_in_the_results_is_shown_by_an_empty_place(quotes, results):
     empty = "<!-- results: claims/none -->\n<!-- end of results -->\n<!--= claims/claims/none/held in --> runs"
-    assert not quotes.wrong(empty, results)
-    assert quotes.rendered(empty, results) == empty
+    assert not quotes.mismatches(empty, results)
+    assert quotes.render(empty, results) == empty
     for filled in (empty.replace("-->\n<", "-->\n1\n<"), empty.replace("\n<!--=", "\n3<!--=")):
-        assert quotes.wrong(filled, results)
+        assert quotes.mismatches(filled, results)
 
 
 def test_a_wrong_figure_is_found(quotes, results):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert quotes.wrong(text.replace("300 of 300", "299 of 300", 1), results)
+    assert quotes.mismatches(text.replace("300 of 300", "299 of 300", 1), results)
     path = "claims/claims/A clipped run past its limit swings over exactly step x cap/held in"
-    assert not quotes.wrong(f"held in 300 of 300<!--= {path} -->", results)
+    assert not quotes.mismatches(f"held in 300 of 300<!--= {path} -->", results)
     for wrong in ("30 of 300", "1300 of 300", "300 of 3000"):
-        assert quotes.wrong(f"held in {wrong}<!--= {path} -->", results)
+        assert quotes.mismatches(f"held in {wrong}<!--= {path} -->", results)
 
 
 def test_the_results_are_those_of_groups_that_are_there(results, quotes):
