@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 # Where it is set, every process that a test starts would compile all of Surefoot again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench soak mutate compat check docs format clean
+.PHONY: demo test bench soak mutate compat release check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/surefoot advise digits --report surefoot-digits.html
@@ -42,6 +42,10 @@ mutate: $(STAMP)
 # The tests under every Python on the path, each in an environment of its own with the newest packages allowed.
 compat:
 	$(PYTHON) tools/compat.py
+
+# Wheel and source archive into dist/, installed into empty environments and tried there.
+release:
+	$(PYTHON) tools/release.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -135,7 +135,7 @@ def test_the_first_update_needs_descent_and_curvature(slope, curvature):
     decision, state = AlongStep().update(AlongStep().init(), seen)
     assert decision.step == 0
     assert "no descent" in decision.reason
-    assert state == AlongStep().init()
+    assert repr(state) == repr(AlongStep().init())  # which holds NaN
 
 
 def test_at_first_negative_curvature_counts_by_its_size():

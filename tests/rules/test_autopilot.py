@@ -137,7 +137,7 @@ def test_without_a_gradient_nothing_is_decided_yet():
     rule = Autopilot()
     decision, state = rule.update(rule.init(), Seen(gradient_norm=0.0, losses=(0.0,)))
     assert decision.accept
-    assert state == rule.init()
+    assert repr(state) == repr(rule.init())  # which holds NaN
 
 
 def test_a_rescue_halves_the_rate_for_good():
@@ -194,7 +194,9 @@ def test_without_descent_there_is_no_start_and_an_error_in_the_end():
 
 
 def test_states_survive_json():
-    assert fly(basin(0.03), 300, rescues={250}) == fly(basin(0.03), 300, rescues={250}, through_json=True)
+    # by their texts: they hold NaN
+    alone, through_json = (repr(fly(basin(0.03), 300, rescues={250}, through_json=way)) for way in (False, True))
+    assert alone == through_json
 
 
 @pytest.mark.parametrize("bad", [{"part": 0}, {"part": 1}, {"retreat": 0.5}])
