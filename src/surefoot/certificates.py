@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-# So many steps took so many seconds of one core of 2.5 GHz or so.
+# Steps, and the seconds that their certificate took on one core of about 2.5 GHz.
 MEASURED = 23, 1.3
 
 

@@ -271,7 +271,7 @@ def _choose(choices: Sequence[Any], value: Any, name: str) -> Any:
 
 
 def _test(hint: Any) -> Test:
-    """Whether a value may be what a hint says; True where that cannot be told."""
+    """A test whether a value is what a hint says; always true where that cannot be tested."""
     hint = spell_out(hint)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -352,7 +352,7 @@ def _has(names: Iterable[str]) -> Test:
 
 
 def _is_array(hint: Any) -> bool:
-    """NumPy's arrays and what becomes one; told by name, because rooms without NumPy load this module."""
+    """Whether a hint is for NumPy's arrays or what becomes one; by name, as rooms without NumPy load this module."""
     hint = spell_out(hint)
     if "_SupportsArray" in str(hint):  # ArrayLike, a union of what has an array inside
         return get_origin(hint) in (Union, types.UnionType)

@@ -69,7 +69,7 @@ class NotFinite(InvalidInput):
 
 
 class NotSymmetric(InvalidInput):
-    """An operator that was said, or needs, to be symmetric and is not."""
+    """An operator that is declared, or needs, to be symmetric and is not."""
 
 
 class NotRepeatable(InvalidInput):

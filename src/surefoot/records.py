@@ -355,15 +355,15 @@ def _read(hint: Any, value: Any, where: str, like: Any) -> Any:
 def _read_union(args: tuple[Any, ...], value: Any, where: str, like: Any) -> Any:
     if value is None and type(None) in args:
         return None
-    said: list[InvalidInput] = []
+    errors: list[InvalidInput] = []
     for hint in args:
         if hint is not type(None):
             try:
                 return _read(hint, value, where, like)
             except InvalidInput as error:
-                said.append(error)
+                errors.append(error)
     # with one alternative to None its own complaint is the precise one, and it names the innermost entry
-    raise said[-1]
+    raise errors[-1]
 
 
 def _read_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

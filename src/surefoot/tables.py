@@ -12,7 +12,7 @@ from surefoot.records import Record
 
 # Letters of a name in a message: columns of hostile files have thousands. By convention.
 LONGEST = 60
-# What a user needs; the functions below serve the house.
+# For users; the functions below serve the other rooms.
 __all__ = ["Table"]
 
 
@@ -61,7 +61,7 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def spread(length: int, most: int, *, powers: bool = False) -> list[int]:
-    """Indices of at most so many rows, the first and the last among them.
+    """Indices of at most `most` of `length` rows, the first and the last among them.
 
     Evenly spread, or with `powers` evenly over the powers of ten.
     """

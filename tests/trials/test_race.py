@@ -196,7 +196,7 @@ def test_momentum_by_name():
     assert contender("fista:0.5", Known()).rule == Constant(step=0.5)
     assert contender("auto", Known()) == Contender("auto", Auto(), GradientDescent())
     for name in ("heavy-ball", "nesterov"):
-        with pytest.raises(InvalidInput, match="told mu and L"):
+        with pytest.raises(InvalidInput, match="needs mu and L"):
             contender(name, Known(largest=1.0))
     with pytest.raises(InvalidInput, match=r"its momentum.*got 'x'"):
         contender("nesterov:x", known)

@@ -6,7 +6,7 @@ from surefoot.solvers import Ending
 from surefoot.stability import Limits
 from surefoot.trials.trial import Trial
 
-# Within this factor the linear limit and the short runs are said to agree.
+# The linear limit and the short runs agree within this factor: short runs bracket a step to a factor of 2.
 AGREEMENT = 2.0
 
 

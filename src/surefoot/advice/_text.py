@@ -120,11 +120,11 @@ def _range(usable: tuple[float, float] | None) -> str:
 
 def _claims(recommendations: "Sequence[Recommendation]") -> list[str]:
     """How far the curvatures can be trusted, once for all methods that see the same one."""
-    said = {
+    claims = {
         f"  curvature: {r.spectrum.provenance}, {r.spectrum.scope}; largest {r.spectrum.largest}, "
         f"smallest {r.spectrum.smallest}"
         + (f", wrong with probability <= {r.spectrum.failure:g}" if r.spectrum.failure else "")
         + (f"; {r.spectrum.note}" if r.spectrum.note else ""): r.label
         for r in reversed(recommendations)
     }
-    return [f"{line} ({label})" if len(said) > 1 else line for line, label in reversed(said.items())]
+    return [f"{line} ({label})" if len(claims) > 1 else line for line, label in reversed(claims.items())]

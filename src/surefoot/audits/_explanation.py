@@ -8,15 +8,15 @@ import numpy as np
 from surefoot.audits._plan import Plan
 from surefoot.audits._rows import Array, Rows
 
-# What two changes weigh more than their sum: a single cause that explains the log always comes first.
+# Burden of a pair beyond the sum of the two: a single cause that explains the log always comes first.
 PAIR = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """A plan, and how the run walked through it.
+    """A plan, and how the run went through it.
 
-        rate(step) = plan.rates(pace * k),    k = step - shift, in stairs of so many steps
+        rate(step) = plan.rates(pace * k),    k = step - shift, rounded down to a multiple of stair
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class Variant:
     stair: float = 1.0
 
     def with_plan(self, **changes: Any) -> "Variant":
-        """The same walk through a plan with other settings."""
+        """The same variant of a plan with other settings."""
         return replace(self, plan=replace(self.plan, **changes))
 
     def rates(self, steps: Array, total: Array | float | None = None, warmup: Array | float | None = None) -> Array:
-        """Rates at steps; others than its own total and warm-up are broadcast with them."""
+        """Rates at steps, perhaps with another total or warm-up, which are broadcast with the steps."""
         k = steps - self.shift
         if self.stair > 1:
             k = np.floor(k / self.stair) * self.stair
@@ -57,13 +57,13 @@ class Explanation:
     Parameters
     ----------
     word : str
-        The cause in a few words, always the same ones.
+        The cause in a few words, from a fixed list.
     says : str
         A sentence with its numbers.
     fix : str
         What would fix it.
     burden : int
-        How much it assumes: of two that fit, the lighter is taken.
+        How much it assumes: of two explanations that fit, the one that assumes less is taken.
     variant : Variant or None
         The plan with that change; None where the rates are a constant or follow no curve.
     worst : float
@@ -84,7 +84,7 @@ class Explanation:
     whole: bool = False
 
     def and_then(self, other: "Explanation") -> "Explanation":
-        """Both: the other one on top of this one."""
+        """The explanation that consists of this one and another on top of it."""
         # a schedule that began again over another length is still one kind of cause
         word = self.word if self.word == other.word else f"{self.word} and {other.word}"
         return replace(
@@ -99,7 +99,7 @@ class Explanation:
 
 
 def sift(rows: Rows, explanations: list[Explanation], scale: float | None) -> list[Explanation]:
-    """Those of some explanations whose curves, of a few rows, fit; then those that fit all rows.
+    """The explanations whose curves fit all rows, after a quick test on a sample of them.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def sift(rows: Rows, explanations: list[Explanation], scale: float | None) -> li
 
 
 def simplest(explanations: list[Explanation], rows: Rows) -> list[Explanation]:
-    """Those that leave no more than rounding first, of these the lightest, of equally light ones as they came."""
+    """Explanations sorted: those that leave only rounding first, then by burden; ties keep their order."""
     return sorted(
         explanations, key=lambda s: (s.worst > rows.tight, s.burden, s.worst if s.worst > rows.tight else 0.0)
     )

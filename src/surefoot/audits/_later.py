@@ -1,4 +1,4 @@
-"""What could have happened to the rates from one step on: a run that was resumed, and a schedule that was not."""
+"""Changes that set in at some step, mostly where a run was resumed and its schedule was not."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import FEWEST, Rows, distances, nearest_whole
 from surefoot.audits._whole import lengths
 
-# Resumes in a row that are followed.
+# Most resumes in a row that are followed. By convention: a longer chain explains any log.
 MOST_RESTARTS = 50
-# Steps at which a schedule may have begun again, between two rows.
+# Most steps between two rows at which a new start of the schedule is tried.
 BEGINS = 512
-# Rows before the first departure among which it may have begun.
+# Rows before the first departure where it may have begun: near its end a schedule and a new warm-up can agree.
 BEFORE = 6
 # The advice that most causes of a resumed run share.
 _SAVE = "save the scheduler's state_dict() in the checkpoint and load it again"
@@ -44,7 +44,7 @@ def changes_from(rows: Rows, variant: Variant, scale: float, first: int) -> list
 
 
 def _restarts(rows: Rows, variant: Variant, scale: float, first: int) -> list[Explanation]:
-    """The schedule began again, perhaps more than once."""
+    """The schedule started again, perhaps more than once."""
     at, worst, places = first, 0.0, list[float]()
     plain = replace(variant, shift=0.0)
     last = plain

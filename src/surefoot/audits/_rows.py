@@ -1,4 +1,4 @@
-"""How well a curve explains the rates of some rows: many curves at a time, as arrays."""
+"""How well curves explain the rates of a log, many curves at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ SAMPLE = 96
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Steps with their rates, and what a difference is measured by.
+    """Steps with their rates, and the tolerances that a curve is held to.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class Rows:
     largest : float
         The largest rate that ran, positive.
     tight : float
-        What rounding in the log may do, as a part of it.
+        Largest difference that rounding in the log can make, as a part of that rate.
     loose : float
-        What is let pass, likewise.
+        Largest difference that counts as agreement, likewise as a part of it.
     marked : int
-        Index of a row that is always among those looked at: the one that is hardest to explain.
+        Index of a row that every sample includes: the one that is hardest to explain.
     """
 
     steps: Array
@@ -47,7 +47,7 @@ class Rows:
 
     @property
     def level(self) -> float | None:
-        """The rate that all of them have, to rounding; None where they differ, or there is one row only."""
+        """The rate of all rows if they agree to rounding; None if they differ, or there is only one."""
         high = float(self.rates.max())
         held = len(self) > 1 and high - float(self.rates.min()) <= self.tight * self.largest
         return high if held else None
@@ -57,7 +57,7 @@ class Rows:
         return self._of(np.arange(len(self))[first:last])
 
     def some(self, most: int = SAMPLE) -> "Rows":
-        """So many of them at most: evenly spread ones, as many from the start, the marked one and its neighbours."""
+        """A sample of at most `most` rows: half evenly spread, half dense at the start, and those at the marked one."""
         n = len(self)
         if n <= most:
             return self
@@ -68,7 +68,7 @@ class Rows:
         return self._of(np.unique(np.concatenate([even, early, near]).round().astype(int)))
 
     def thin(self, most: int) -> "Rows":
-        """So many of them, evenly spread, and the marked one."""
+        """At most `most` of the rows, evenly spread, and the marked one."""
         if len(self) <= most:
             return self
         return self._of(np.array(sorted({*spread(len(self), most), self.marked})))
@@ -97,7 +97,7 @@ class Rows:
         return np.where(np.isfinite(worst), worst, np.inf), factor
 
     def count_agreeing(self, values: Array, scale: float, slack: float) -> int:
-        """How many rows from the first on agree to within so much."""
+        """Number of rows, counted from the first, that agree to within `slack` before one does not."""
         off = np.abs(self.rates - scale * values) > slack * self.largest
         return int(np.argmax(off)) if off.any() else len(self)
 
@@ -130,7 +130,7 @@ def nearest_whole(
         Factor of the curves; None for the best one of each.
     guesses : array, shape (m,)
     least : float
-        The least number that is allowed.
+        The smallest number allowed.
     """
     few = rows.some()
     grid = np.unique(np.maximum(np.round(guesses), least))

@@ -1,4 +1,4 @@
-"""The rates of a callable, or of a torch scheduler, by asking for them at every step."""
+"""The rates of a callable or a torch scheduler, evaluated at every step."""
 
 import copy
 import warnings
@@ -11,7 +11,7 @@ from surefoot.audits._named_plan import EXAMPLE
 from surefoot.audits._rows import Array
 from surefoot.errors import InvalidInput
 
-# By convention: a callable or a scheduler is asked at each position, which takes a second for so many.
+# By convention: a callable or a scheduler is evaluated at each position, and this many take about a second.
 MOST_ASKED = 200_000
 
 

@@ -12,13 +12,13 @@ from surefoot.errors import InvalidInput, NotFinite
 from surefoot.logs import Curve, Curves, LogFile, read_curves, read_log
 from surefoot.tables import abridge
 
-# More backward moves than this part of the rows is a log out of order, not a run resumed so often.
+# A log with more backward moves than this part of its rows is out of order, not resumed that often.
 _SHUFFLED = 0.05
-# Resumes that a short log may have all the same. By convention.
+# Backward moves that even a short log may have. By convention.
 _FEW = 20
 # Half of the last bit of single precision, which is what TensorBoard keeps, relative.
 _SINGLE = 2.0**-24
-# A log whose rates all have at most so many digits was rounded; fewer different rates may be short by themselves.
+# Rates with at most 8 digits were rounded, if there are at least 8 different ones: a few may be short by chance.
 _DIGITS, _DIFFERENT = 8, 8
 
 
@@ -36,13 +36,13 @@ class Series:
     rates : tuple of float
         Finite, one for each step.
     coarse : float
-        Half of the last digit that was written, relative to the largest rate: what the log cannot show.
+        Half a unit of the last digit written, relative to the largest rate: smaller differences do not show.
     resumes : tuple of int
         Indices at which the step went back.
     others : tuple of str
-        Further columns of rates, such as those of other parameter groups.
+        Other columns of rates, such as those of further parameter groups.
     notes : tuple of str
-        What was odd, for a person.
+        Oddities, for a person to read.
     """
 
     name: str
@@ -119,26 +119,26 @@ def read_series(log: Any, column: str | None = None) -> Series:
 
 def _describe_columns(log: LogFile, curves: Curves, columns: Sequence[str]) -> list[str]:
     """Which columns were taken for what."""
-    said: list[str] = []
+    notes: list[str] = []
     if curves.others.get("rate"):
-        said.append(f"also there: {', '.join(curves.others['rate'])}; --column chooses")
+        notes.append(f"also there: {', '.join(curves.others['rate'])}; column= (--column) chooses")
     if curves.unit == "row" and (len(columns) > 1 or any(isinstance(value, str) for value in log.rows[0].values())):
-        said.append("no column of steps (step, global_step, iteration): rows are counted from 0")
+        notes.append("no column of steps (step, global_step, iteration): rows are counted from 0")
     if curves.unit == "epoch":
-        said.append("no column of steps: epochs are taken for them, so the plan must be in epochs")
-    return said
+        notes.append("no column of steps: epochs are taken for them, so the plan must be in epochs")
+    return notes
 
 
 def _count_broken(curves: Curves) -> list[str]:
     """What is not finite beside the rates: the schedule is not all that matters."""
-    said: list[str] = []
+    notes: list[str] = []
     for name, curve in (("loss", curves.loss), ("gradient's norm", curves.norm)):
         if curve is not None and len(bad := np.nonzero(~np.isfinite(curve.values))[0]):
-            said.append(
+            notes.append(
                 f"the {name} is not finite in {len(bad)} of {len(curve)} rows, first at step {curve.steps[bad[0]]:g}: "
                 "surefoot why looks at that"
             )
-    return said
+    return notes
 
 
 def _coarseness(curve: Curve) -> tuple[float, int]:
@@ -161,15 +161,15 @@ def _digits(text: str) -> int:
 
 def _put_in_order(steps: list[float], rates: list[float]) -> tuple[list[float], list[float], list[int], list[str]]:
     """Repeated rows dropped, shuffled ones sorted; where the step goes back, the run was resumed."""
-    said: list[str] = []
+    notes: list[str] = []
     back = sum(b < a for a, b in pairwise(steps))
     if back > max(_FEW, _SHUFFLED * len(steps)):
         order = sorted(range(len(steps)), key=lambda i: steps[i])
         steps, rates = [steps[i] for i in order], [rates[i] for i in order]
-        said.append(f"the steps were out of order ({back} times): sorted")
+        notes.append(f"the steps were out of order ({back} times): sorted")
     kept = [i for i in range(len(steps)) if i == 0 or (steps[i], rates[i]) != (steps[i - 1], rates[i - 1])]
     steps, rates = [steps[i] for i in kept], [rates[i] for i in kept]
     twice = sum(b == a for a, b in pairwise(steps))
     if twice:
-        said.append(f"{twice} steps have several rates: of parameter groups, or of runs that share a log")
-    return steps, rates, [i for i in range(1, len(steps)) if steps[i] < steps[i - 1]], said
+        notes.append(f"{twice} steps have several rates: of parameter groups, or of runs that share a log")
+    return steps, rates, [i for i in range(1, len(steps)) if steps[i] < steps[i - 1]], notes

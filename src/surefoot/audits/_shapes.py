@@ -110,7 +110,7 @@ class MultiStep(Shape):
             )
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
-        """After as many drops as there are milestones at or before each position."""
+        """The rate after the drops at all milestones up to each position."""
         drops = np.searchsorted(np.sort(np.array(self.milestones)), positions, side="right")
         return np.asarray(self.step * self.factor**drops, dtype=np.float64)
 
@@ -130,20 +130,20 @@ class Table(Shape):
     positions: Array | None = None
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
-        """The entry of the last position at or before each."""
+        """The rate given for the last position at or before each."""
         given = np.arange(len(self.values)) if self.positions is None else self.positions
         return self.values[np.maximum(np.searchsorted(given, positions, side="right") - 1, 0)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interpolated(Shape):
-    """The rates of another log, straight lines between its rows."""
+    """The rates of another log, interpolated linearly between its rows."""
 
     steps: Array
     values: Array
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
-        """On the lines."""
+        """Rates by linear interpolation."""
         return np.interp(positions, self.steps, self.values)
 
 

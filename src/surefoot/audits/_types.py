@@ -26,25 +26,25 @@ class Audit(Record):
     verdict : str
         ``as planned`` or ``departs``.
     cause : str
-        Cause in a few words, always the same ones (docs/audit.md lists them); empty where all is as planned,
-        "unknown" where no cause that is known explains every row.
+        Cause in a few words, from a fixed list (docs/audit.md); empty where all is as planned, "unknown" where no known
+        cause explains every row.
     explanation : str
-        The cause with its numbers; empty likewise.
+        The cause with its numbers; empty where all is as planned.
     fix : str
-        What would fix it; empty likewise.
+        What would fix it; empty where all is as planned.
     others : tuple of str
-        Causes that explain the log as simply and as well, so that it cannot tell: then `cause` is one of several.
+        Other causes that explain the log as simply and as well: the log cannot tell them apart.
     evidence : tuple of str
-        What speaks for the verdict, and what else was seen.
+        Evidence for the verdict, and what else was noticed.
     rows : int
-        Rates that were compared.
+        Number of rates compared.
     first_departure : number or None
         First step whose rate differs by more than the tolerance.
     largest_departure : float
         Largest difference, as a part of the largest rate that ran.
     steps : tuple of numbers
     planned, ran : tuple of float
-        Some of the rows, spread evenly, for a table and a figure.
+        A sample of the rows, evenly spread, for a table and a figure.
     """
 
     log: str

@@ -1,4 +1,4 @@
-"""What could have been different all along: each change of the plan is a family of curves, tried at once."""
+"""Changes of the plan that last for the whole run: each is a family of curves, tried at once."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,13 +9,13 @@ from surefoot.audits._drifts import drifts
 from surefoot.audits._explanation import Explanation, Variant, sift
 from surefoot.audits._rows import Array, Rows, distances, nearest_whole
 
-# Processes, micro-batches: more than so many are looked for by search only.
+# Most processes or micro-batches that are tried one by one; larger numbers are left to the search for lengths.
 MOST = 64
-# A length is looked for between so many times shorter and longer.
+# Lengths are searched from this many times shorter to this many times longer than planned.
 FAR = 100.0
-# Lengths that a search begins with: over that range they are 8% apart.
+# Lengths that a search starts from: over that range they are 8% apart.
 GUESSES = 121
-# Rows that a staircase must hold a rate for, at least, to be one.
+# A rate must be held for this many steps at least to be a stair.
 HELD = 2
 
 
@@ -30,7 +30,7 @@ def changes_throughout(rows: Rows, variant: Variant, scale: float | None, *, sta
     scale : float or None
         Factor of the plan's rates; None if the plan names no rate, so that any will do.
     stand : bool
-        Whether the rates may have stood still, or drifted: not on top of another change.
+        Whether to try that the rates stood still or drifted, which makes no sense on top of another change.
     """
     fitting = standstill(rows, variant) if stand else []
     # families without a search are one matrix of curves
@@ -48,7 +48,7 @@ def changes_throughout(rows: Rows, variant: Variant, scale: float | None, *, sta
 
 
 def standstill(rows: Rows, variant: Variant) -> list[Explanation]:
-    """Rates that never moved although the plan's do."""
+    """The rate never moved, although the plan's does."""
     level = rows.level
     if level is None or np.ptp(variant.rates(rows.steps)) == 0:
         return []
@@ -78,14 +78,14 @@ def constant_factor(variant: Variant | None, factor: float, worst: float) -> Exp
 
 
 def _ends(variant: Variant) -> Iterable[Variant]:
-    """The plan held at its end, and if it is a cosine, going on as torch's does."""
+    """The plan as it is, held at its end; and, for a cosine, periodic as torch's is."""
     yield variant
     if variant.plan.is_cosine and not variant.plan.periodic:
         yield variant.with_plan(periodic=True)
 
 
 def _past(variant: Variant) -> str:
-    """What becomes of a cosine after its end."""
+    """In words, that a cosine rose again after its end; empty where it did not."""
     return ", and rose again after its end, as torch's and transformers' cosine does" if variant.plan.periodic else ""
 
 
@@ -155,7 +155,7 @@ def stairs(rows: Rows, variant: Variant) -> list[Explanation]:
 
 
 def _stair_length(rows: Rows) -> float:
-    """For how many steps a rate was mostly held, by the rows; 0 if none was."""
+    """The number of steps for which rates were most often held; 0 if none was."""
     moved = np.nonzero(np.diff(rows.rates) != 0)[0]
     if not len(moved):
         return 0.0
@@ -166,7 +166,7 @@ def _stair_length(rows: Rows) -> float:
 
 
 def shifts(rows: Rows, variant: Variant, scale: float | None) -> list[Explanation]:
-    """The same rates some steps late or early."""
+    """The same rates, a few steps late or early."""
     far = distances(rows)
     guesses = np.concatenate([-far, [0.0], far])
     best = nearest_whole(rows, lambda steps, ahead: variant.rates(steps + ahead), scale, guesses)
@@ -224,7 +224,7 @@ def totals(rows: Rows, variant: Variant, scale: float | None) -> list[Explanatio
             Explanation(
                 word="warm-up added to the total",
                 says=f"the annealing ends at {total + warmup:g}: {total:g} steps after the warm-up, not with it",
-                fix="a total mostly includes the warm-up: subtract it, or run so much longer",
+                fix="a total usually includes the warm-up: subtract it, or run that much longer",
                 burden=1,
                 variant=variant.with_plan(total=total + warmup),
             )

@@ -48,7 +48,7 @@ def _call(arguments: list[str]) -> int:
     from surefoot.cli._failures import Stop, complain, of_any, say_interrupted
 
     for name in ("stdout", "stderr"):
-        # None where the shell closed it (>&-): what is said goes nowhere, and the exit code says the rest
+        # None where the shell closed it (>&-): output goes nowhere, and the exit code says the rest
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":

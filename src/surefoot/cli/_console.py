@@ -22,7 +22,7 @@ DIM = ("  curvature:", "  cost:")
 
 
 def say(text: str, file: TextIO | None = None) -> None:
-    """A plain line; on stderr unless told otherwise."""
+    """Print a plain line, by default on stderr."""
     print(text, file=sys.stderr if file is None else file)
 
 

@@ -11,7 +11,7 @@ NARROWEST = 20
 
 
 def fit(text: str, width: int | None) -> str:
-    r"""The text in lines of at most so many characters, as far as its longest words allow.
+    r"""The text in lines of at most `width` characters, as far as its longest words allow.
 
     Parameters
     ----------

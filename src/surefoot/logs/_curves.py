@@ -63,7 +63,7 @@ class Curves:
     others : mapping
         Further columns that could have been each of these, by role.
     notes : tuple of str
-        What was odd, for a person.
+        Oddities, for a person to read.
     """
 
     name: str
@@ -123,7 +123,7 @@ def read_curves(log: Any, names: Mapping[str, str | None] | None = None) -> Curv
     for row in file.rows:
         for key, value in row.items():
             counts[key] = counts.get(key, 0) + (value not in (None, ""))
-    # a column that is empty all along is there all the same: its emptiness is said where it is needed
+    # an empty column is kept: where it is needed, the error can say that it is empty
     chosen, others = _choose(file, counts, names or {})
     step = _position(counts, STEPS)
     epoch = _position(counts, EPOCHS)

@@ -131,8 +131,8 @@ def _parts(parts: Sequence[Path]) -> Rows:
     notes: list[str] = []
     for part in parts:
         files = [entry for entry in _entries(part) if entry.is_file() and is_events(entry)]
-        more, said = read_event_files(files, "" if part.name == "train" else f"{part.name}/")
-        rows, notes = [*rows, *more], notes + said
+        more, more_notes = read_event_files(files, "" if part.name == "train" else f"{part.name}/")
+        rows, notes = [*rows, *more], notes + more_notes
     return rows, notes
 
 

@@ -17,7 +17,7 @@ DEEPEST, MOST_GROUPS = 4, 16
 
 
 def read_lines(lines: Lines) -> tuple[list[Row], list[str]]:
-    """A record from each line; one that is cut off at the end of a file is told.
+    """A record from each line, and notes: one that is cut off at the end of a file is left out and noted.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class LogFile:
     rows : tuple of mapping
         Rows in the order of the log: name to value, numbers as they were read, text as text.
     notes : tuple of str
-        What was odd about it, for a person.
+        Oddities, for a person to read.
     name : str
         The file's, or "log".
     """

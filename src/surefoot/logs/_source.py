@@ -61,7 +61,7 @@ def too_many(path: Path, rows: int) -> None:
 class Lines:
     """The lines of a text file, plain or gzipped, without their ends.
 
-    A carriage return ends a line too, as progress bars write it. Windows' UTF-16 is told by its first two bytes.
+    A carriage return ends a line too, as progress bars write it. Windows' UTF-16 is recognised by its first two bytes.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Lines:
         return self._read(LONGEST_LINE, MOST_BYTES, f"a line of more than {LONGEST_LINE:,} characters; is it a log?")
 
     def text(self, most: int) -> str:
-        """All of it, if it has at most so many characters.
+        """The whole text, if it has at most `most` characters.
 
         Raises
         ------

@@ -15,7 +15,7 @@ SQUARE_ROOT = (
     *("adam", "adamw", "nadam", "radam", "adamax", "amsgrad", "rmsprop", "adagrad", "adadelta", "adafactor"),
     *("lamb", "lion", "signsgd"),
 )
-# Whose weight decay is multiplied by the rate and not mixed into the gradient.
+# Optimizers whose weight decay is multiplied by the rate and not mixed into the gradient.
 DECOUPLED = ("adamw", "lion", "lamb")
 # torch's defaults.
 BETAS, EPS = (0.9, 0.999), 1e-8
@@ -52,7 +52,7 @@ class BatchScaling(Record):
     betas : tuple of float or None
         After, for Adam's family.
     eps : float or None
-        Likewise.
+        After, for Adam's family.
     weight_decay : float
         Factor for decoupled weight decay: its sum over the run stays.
     reasons : tuple of str
@@ -302,26 +302,26 @@ def _range(linear: bool, batch: float, to: float, noise: float | None, samples: 
         ]
     most = 1 + noise / batch
     form, most = ("(1 + B/batch)", most) if linear else ("sqrt(1 + B/batch)", math.sqrt(most))
-    said = [
+    lines = [
         f"with the noise scale B = {noise:.4g}: rate = c/{form} (McCandlish et al. 2018), at most {most:.4g} x the "
         "present rate at any batch size"
     ]
     if max(batch, to) <= FAR_BELOW * noise:
-        said.append("both batches are far below it: the simple rule is all but exact")
+        lines.append("both batches are far below it: the simple rule is all but exact")
     if to > noise and to > batch:
-        said.append(
+        lines.append(
             f"{to:g} is beyond the critical batch size {noise:.4g}: the same loss takes {samples:.3g} x the samples"
         )
     elif batch > noise and to < batch:
-        said.append(f"{batch:g} was beyond the critical batch size {noise:.4g}: {samples:.3g} x the samples will do")
-    return said
+        lines.append(f"{batch:g} was beyond the critical batch size {noise:.4g}: {samples:.3g} x the samples will do")
+    return lines
 
 
 def _lengths(k: float, steps: int | None, warmup: int | None, samples: float) -> list[str]:
-    said: list[str] = []
+    lines: list[str] = []
     if steps is not None or warmup is not None:
-        more = "as many samples" if samples == 1 else f"{samples:.3g} x the samples"
-        said.append(f"steps and warm-up / {k / samples:.4g}: {more}" + (" as before" if samples == 1 else " of before"))
+        more = "as many samples as before" if samples == 1 else f"{samples:.3g} x the samples of before"
+        lines.append(f"steps and warm-up / {k / samples:.4g}: {more}")
     if k > 1 and not warmup:
-        said.append("a warm-up of a few percent of the run: the larger rate is least safe at the start")
-    return said
+        lines.append("a warm-up of a few percent of the run: the larger rate is least safe at the start")
+    return lines

@@ -134,7 +134,7 @@ def clip_advice(
 
 def _reasons(finite: Array, broken: int, value: float, clip: float | None) -> Iterable[str]:
     if value == 0:
-        yield "most gradients are 0: no cap can be had from them; measure where the model learns"
+        yield "most gradients are 0 and give no cap; measure where the model learns"
     if len(finite) < FEW:
         yield f"{len(finite)} norms are few for an upper percentile; give {FEW} or more"
     if broken:

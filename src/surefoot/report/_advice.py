@@ -208,7 +208,7 @@ def _figures(record: Record, advice: Record) -> list[Figure]:
 
 def _run(run: Record) -> tuple[str, str, str, str, str]:
     verdict = {True: "agrees", False: "contradicts", None: "not decided"}[run["agrees"]]
-    return f"{run['factor']:g} x limit", number(run["step"]), run["expected"] or "not said", run["observed"], verdict
+    return f"{run['factor']:g} x limit", number(run["step"]), run["expected"] or "no claim", run["observed"], verdict
 
 
 def _spectrum(record: Record) -> Table:

@@ -31,9 +31,9 @@ VARIABLES = {
     LIMIT: "var(--limit)",
     BAD: "var(--bad)",
 }
-# Curves that are told apart by colour alone: as many as anyone can.
+# Colours of curves that nothing else distinguishes: eight are as many as a reader can tell apart.
 SERIES = tuple(f"#01021{i}" for i in range(1, 9))
-# Likewise.
+# The variable for each of these.
 SERIES_VARIABLES = {color: f"var(--c{i})" for i, color in enumerate(SERIES, 1)}
 # Text stays text, so that the browser draws it in its own font and a reader can search it.
 STYLE: Any = {
@@ -69,7 +69,7 @@ STYLE: Any = {
 # Room for the labels around axes, in inches. Measuring the text instead would double the time of a drawing, for a font
 # that is not the browser's.
 LEFT, RIGHT, BOTTOM, TOP = 0.78, 0.2, 0.52, 0.1
-# Values so many times apart crowd into a corner of a linear axis: of thirty the least is a thirtieth of its height.
+# Values this many times apart crowd into a corner of a linear axis: the smallest is at a thirtieth of its height.
 FAR_APART = 30.0
 # Numbers outside these are drawn at them: a logarithmic axis over all that a float can hold overflows.
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -217,7 +217,7 @@ def _paint(paints: Sequence[Callable[[Axes], None]], width: float, height: float
 
 
 def _make_room(figure: Figure, *, above: float = 0.0, **gaps: float) -> None:
-    """Room for labels around the axes, and so many inches above them for a legend."""
+    """Leave room for labels around the axes, and `above` inches over them for a legend."""
     width, height = figure.get_size_inches()
     bottom, top = BOTTOM / height, 1 - (TOP + above) / height
     figure.subplots_adjust(left=LEFT / width, right=1 - RIGHT / width, bottom=bottom, top=top, **gaps)
@@ -285,7 +285,7 @@ def plain_axis(axes: Axes, which: str) -> None:
 
 
 def note_at_top(axes: Axes, x: float, text: str, color: str, *, right: bool = True, line: int = 0) -> None:
-    """A word beside a vertical line, at the upper end of the axes; further ones so many lines below."""
+    """Write beside a vertical line, at the upper end of the axes, `line` lines down."""
     axes.annotate(
         text,
         (x, 1.0),

@@ -25,10 +25,10 @@ def restoration(run: Record) -> list[Section]:
     if record is None:
         return []
     psnr = record["psnr"]
-    said = {name: f"PSNR {number(value)} dB" for name, value in zip(("before", "after"), psnr or (), strict=False)}
+    captions = {name: f"PSNR {number(value)} dB" for name, value in zip(("before", "after"), psnr or (), strict=False)}
     size = " × ".join(str(n) for n in record["shape"])
     pictures = [
-        Figure(title=TITLES[name], picture=_source(picture), caption=said.get(name, size))
+        Figure(title=TITLES[name], picture=_source(picture), caption=captions.get(name, size))
         for name, picture in record["pictures"].items()
     ]
     shown = Section(title="The picture", about=run["problem"], lead=f"{record['said']}.", figures=pictures)
@@ -64,7 +64,7 @@ def _beyond(tried: Record, problem: str) -> Section:
 
 
 def _source(picture: str) -> str:
-    """A PNG inside the page; anything else in its place is left out."""
+    """A PNG inside the page; anything else is left out."""
     try:
         content = base64.b64decode(picture, validate=True)
     except binascii.Error:

@@ -167,7 +167,7 @@ class Section:
     facts : sequence of (name, value)
     figures : sequence of Figure
     tables : sequence of Table
-        Those without a title come before the figures.
+        Tables; those without a title come before the figures.
     text : str
         Lines as they stand, in columns.
     anchor : str

@@ -23,7 +23,7 @@ from surefoot.tables import spread
 
 # More digits than anyone reads off a figure, few enough that a page of figures stays small.
 DIGITS = 6
-# A table shows so many points of a curve, evenly over them, the first and the last among them.
+# Points of a curve that a table shows, evenly spread, the first and the last included. By convention.
 ROWS = 24
 T = TypeVar("T")
 # Matplotlib's dashes as those of SVG, in pixels.
@@ -62,7 +62,7 @@ def curves_of(figure: Figure) -> list[tuple[str, tuple[str, str], list[tuple[str
                 points = list(zip(*map(_floats, (line.get_xdata(), line.get_ydata())), strict=True))
                 rows = [(_digits(x), names.get(y) or _digits(y)) for x, y in _thin(points)]
                 if rows:
-                    # a label that begins with "_" stays out of the legend, and names the numbers here all the same
+                    # a label that begins with "_" stays out of the legend but still names the numbers here
                     name = str(line.get_label()).removeprefix("_")
                     curves.setdefault((up if name.startswith("child") else name, (across, up)), []).extend(rows)
         for stems in axes.collections:

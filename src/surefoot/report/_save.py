@@ -21,8 +21,8 @@ from surefoot.report._canvas import SERIES_VARIABLES, VARIABLES, Drawing, style
 def _light() -> dict[str, str]:
     """The colours of a report on a light page, which its style sheet says first."""
     css = files("surefoot.report").joinpath("report.css").read_text(encoding="utf-8")
-    said = dict(re.findall(r"--([a-z]+\d?): (#[0-9a-f]{6})", css.partition("@media")[0]))
-    return {color: said[name[len("var(--") : -1]] for color, name in (VARIABLES | SERIES_VARIABLES).items()}
+    colours = dict(re.findall(r"--([a-z]+\d?): (#[0-9a-f]{6})", css.partition("@media")[0]))
+    return {color: colours[name[len("var(--") : -1]] for color, name in (VARIABLES | SERIES_VARIABLES).items()}
 
 
 # Read once: the style sheet does not change.

@@ -23,7 +23,7 @@ from surefoot.report._code import line_of
 from surefoot.report._numbers import number
 from surefoot.report._page import MOODS, Cell, Figure, Record, Section, Table, as_record, view
 
-# Colour and marker of each verdict: told apart without colour, too.
+# Colour and marker of each verdict, so that verdicts differ without colour too.
 COLOURS = {"good": GOOD, "slow": ACCENT, "too small": MUTED, "oscillating": LIMIT, "collapsed": BAD, "diverged": BAD}
 MARKERS = {"slow": "s", "too small": "D", "oscillating": "^", "collapsed": "v", "diverged": "x"}
 # Room beyond the outermost rates.

@@ -53,7 +53,7 @@ class Entry:
     build : callable
         (rng, **options) to a tuple of targets: one, or several that are worth comparing.
     options : tuple of Option
-        Those that shape it.
+        Options that shape the target.
     whose : str
         Owner of the options in a message: ``quadratic``, ``a file``; default the name.
     recognise : callable or None
@@ -77,7 +77,7 @@ class Entry:
 
     @property
     def owner(self) -> str:
-        """Whose the options are, in words."""
+        """Owner of the options, in words."""
         return self.whose or self.name
 
 

@@ -92,8 +92,8 @@ def load_problem(
     Notes
     -----
     Every error is a `SurefootError` that names the file: `UnknownTarget` if it is not there, else `InvalidInput` if it
-    cannot be read, does not hold what the loss needs, or no loss was said where there is a choice, and `InvalidType` if
-    its entries are not real numbers.
+    cannot be read, does not hold what the loss needs, or no loss was given where there is a choice, and `InvalidType`
+    if its entries are not real numbers.
     """
     if loss is not None and loss not in LOSSES:
         raise InvalidInput(f"unknown loss {loss!r}; choose one of {', '.join(LOSSES)}")
@@ -114,7 +114,7 @@ def load_problem(
 
 
 def _about(path: Path, error: SurefootError) -> SurefootError:
-    """The same error, said of a file."""
+    """The same error, with the name of the file."""
     return type(error)(f"{path}: {error}")
 
 

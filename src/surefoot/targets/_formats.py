@@ -13,7 +13,7 @@ from surefoot.operators import Array
 from surefoot.targets._structure import check_archive, check_array, check_market, sparse_matrix
 from surefoot.targets._tables import read_table
 
-# Kinds of files that are read, and kinds that are told apart to say what to do.
+# Files that are read, and packed ones, for which the error says what to do.
 SUFFIXES = (".npy", ".npz", ".mtx", ".csv")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 

@@ -17,7 +17,7 @@ def _names_a_file(name: str) -> Mapping[str, Any] | None:
     # a separator of either system: what was copied from the other one is a file that is not here, and no module
     if path.suffix.lower() not in SUFFIXES and not {"/", "\\"} & set(name) and not _is_there(path):
         return None
-    # a file that is not there is said before anything else that a verb may have against it
+    # a missing file is reported before any other objection that a verb may have
     check_path(path)
     return {"path": name}
 

@@ -147,7 +147,7 @@ class ProblemTarget:
         return [math.nan] if trace is None else _whole(trace, trace.loss, steps)
 
     def gradient_norms(self, candidate: ProblemCandidate, step: float, steps: int) -> list[float]:
-        """Gradient norms along a run; likewise."""
+        """Gradient norms along a run; ends early with nan where it left the finite numbers."""
         trace = self._run(candidate.method, step, steps)
         return [math.nan] if trace is None else _whole(trace, trace.gradient_norm, steps)
 

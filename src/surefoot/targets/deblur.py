@@ -14,7 +14,7 @@ from surefoot.targets.images import COLOURS, WHITE, depth_of, read_image, shrink
 
 __all__ = ["DeblurTarget", "deblur_target", "gaussian_kernel"]
 
-# The kernel is cut off at so many standard deviations.
+# Standard deviations at which the kernel is cut off: beyond 4 a Gaussian is below 0.04% of its peak.
 REACH = 4
 # By convention: visible, and less than the blur.
 CAMERA_NOISE = 0.01

@@ -21,7 +21,7 @@ __all__ = ["as_base64", "depth_of", "read_image", "shrink", "write_png"]
 # The level of white in 8 bits, and by the type of the levels.
 WHITE = 255.0
 WHITES = {"bool": 1.0, "uint8": WHITE, "uint16": 65535.0}
-# Floating-point levels may leave [0, 1] by so much, as noise does; beyond it they are in another unit.
+# Floating-point levels may leave [0, 1] by this much, because of noise; beyond, they are in another unit.
 MARGIN = 0.5
 # Channels of a picture in colour; also the number of axes of its array.
 COLOURS = 3
@@ -126,7 +126,7 @@ def as_base64(image: Array) -> str:
 
 
 def shrink(image: Array, block: int) -> Array:
-    """The means over squares of so many pixels a side; an incomplete last one is left out."""
+    """The means over squares of `block` pixels a side; an incomplete last one is left out."""
     rows, columns = (max(n // block, 1) for n in image.shape[:2])
     high, wide = (min(block, n) for n in image.shape[:2])
     kept = image[: rows * high, : columns * wide]

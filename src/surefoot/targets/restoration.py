@@ -16,7 +16,7 @@ from surefoot.targets.images import as_base64, shrink
 
 __all__ = ["Beyond", "Restoration", "beyond", "restoration"]
 
-# A record holds pictures of at most so many rows and columns; the file written holds the whole one.
+# Most rows and columns of a picture in a record, by convention; the file that is written holds the whole picture.
 SHOWN = 512
 # Shares of the limit 2/L, below and above; and the length of those runs.
 BELOW, ABOVE, STEPS = 0.98, 1.02, 60
@@ -94,10 +94,10 @@ class Restoration:
     beyond: Beyond | None = None
 
     def __str__(self) -> str:
-        told = self._reason()
+        text = self._reason()
         if self.psnr is not None:
-            told = f"PSNR {self.psnr[0]:.2f} dB before, {self.psnr[1]:.2f} dB after; {told}"
-        return told if self.beyond is None else f"{told}\n{self.beyond}"
+            text = f"PSNR {self.psnr[0]:.2f} dB before, {self.psnr[1]:.2f} dB after; {text}"
+        return text if self.beyond is None else f"{text}\n{self.beyond}"
 
     def _reason(self) -> str:
         if not self.enough:

@@ -80,7 +80,7 @@ def contender(name: str, known: Known) -> Contender:
 
 
 def usual_contenders(problem: Problem, known: Known) -> tuple[str, ...]:
-    """Those worth seeing side by side on a problem."""
+    """Names of the contenders worth seeing side by side on a problem."""
     names = ["auto", "bb", "bb-short", "adgd", "armijo"]
     if not _smooth(problem):
         return ("auto", "bb", "armijo", "polyak", "subgradient:1")
@@ -145,7 +145,7 @@ def _curvature_ends(name: str, known: Known) -> tuple[float, float]:
         If they are not both known to be above 0.
     """
     if known.largest is None or not known.smallest:
-        raise InvalidInput(f"{name} is told mu and L, which are not both known here to be above 0; try fista or auto")
+        raise InvalidInput(f"{name} needs mu and L, which are not both known here to be above 0; try fista or auto")
     return known.smallest, known.largest
 
 

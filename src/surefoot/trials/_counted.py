@@ -14,12 +14,12 @@ class Enough(Exception):
 
 
 class Counted(Problem):
-    """The same problem, with a record.
+    """A problem that records each gradient.
 
     Parameters
     ----------
     problem : Problem
-        Asked in its place.
+        The problem that is evaluated.
     goal : float
         A loss that ends a run of somebody else's code.
     budget : int
@@ -42,21 +42,21 @@ class Counted(Problem):
 
     @property
     def name(self) -> str:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.name
 
     @property
     def size(self) -> int:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.size
 
     @property
     def convex(self) -> bool:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.convex
 
     def start(self) -> Array:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.start()
 
     def value(self, x: Array) -> float:
@@ -81,11 +81,11 @@ class Counted(Problem):
 
     @property
     def loss_is(self) -> str:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.loss_is
 
     def curvature(self) -> Spectrum:
-        """That of the problem."""
+        """As the problem's."""
         return self._inner.curvature()
 
     def begin(self) -> None:

@@ -14,7 +14,7 @@ from surefoot.problems.trial_points import attempt, look
 from surefoot.records import Record
 from surefoot.trials._curvature import global_curvature
 
-# Up to so many unknowns a Hessian is formed by products and solved; beyond, only gradients are used. By convention: a
+# Up to this many unknowns a Hessian is formed by products and solved; beyond, only gradients are used. By convention: a
 # second or so of products.
 DENSE_QUADRATIC, DENSE_NEWTON = 1500, 300
 # Starts of L-BFGS-B from where it last stopped, which forgets a memory that has gone bad, and steps of Newton's method,

@@ -96,7 +96,7 @@ def race(
     if not math.isfinite(initial):
         raise NotFinite(f"the loss at the start is {initial!r}; start elsewhere")
     _refuse_without_minimum(problem)
-    # names first: a mistake in one is said before anything is computed
+    # names first: a mistake in one is reported before anything is computed
     before = known_of(problem, steps, optimum=initial)
     names = tuple(usual_contenders(problem, before) if rules is None else rules)
     for rule in names:
@@ -228,6 +228,6 @@ class _Field:
         return _Made(entry, counted.losses, counted.seconds)
 
     def tell(self, runs: int, label: str, steps: int = 0) -> None:
-        """So many runs are over, and so many steps of the next."""
+        """Report progress: the runs that are over, and the steps of the next one."""
         done, total = runs * (self.steps + 1) + steps, self.runs * (self.steps + 1)
         self.progress(done, total, label, self.clock.left(done, total, least=self.steps // 10))

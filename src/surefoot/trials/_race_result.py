@@ -15,7 +15,7 @@ from surefoot.trials._minimum import Minimum
 
 # The gaps to which gradients are counted: what a rough answer takes and what an exact one does. By convention.
 GAPS = (1e-3, 1e-6)
-# SciPy's method is recommended where it takes so many times fewer gradients; less is luck of the start. By convention.
+# SciPy's method is recommended where it takes this many times fewer gradients; less may be luck. By convention.
 FAR_BETTER = 1.5
 
 
@@ -105,7 +105,7 @@ class Race(Table):
     seconds: float
 
     def ranking(self, gap: float = GAPS[-1]) -> tuple[Entry, ...]:
-        """Those that reached the gap, the fewest gradients first; the others after, the smallest gap first."""
+        """Entries that reached the gap, fewest gradients first; then the others, smallest gap first."""
 
         def place(entry: Entry) -> tuple[float, float]:
             return entry.reached(gap) or math.inf, entry.final
@@ -131,7 +131,7 @@ class Race(Table):
 
     @staticmethod
     def _better_outside(best: Entry, others: Sequence[Entry], gap: float) -> str:
-        """Where SciPy is the better tool, that is said."""
+        """Advice to take SciPy, where it is the better tool; else empty."""
         spent = best.reached(gap) or best.gradients
         fewest = min((n for e in others if (n := e.reached(gap))), default=spent)
         if spent < FAR_BETTER * fewest:

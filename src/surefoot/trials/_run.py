@@ -68,20 +68,20 @@ class Run(Record):
     @property
     def findings(self) -> tuple[str, ...]:
         """What the run shows, the verdict first."""
-        trace, said = self.descent.trace, [str(self.descent.verdict)]
+        trace, findings = self.descent.trace, [str(self.descent.verdict)]
         if self.descent.stopped not in ("converged", "all steps used", REACHED):
-            said.append(self.descent.stopped)
+            findings.append(self.descent.stopped)
         if self.limit and len(trace) > 1 and (above := int(np.count_nonzero(trace.step > self.limit))):
             longest = float(np.nanmax(trace.step))
             text = f"{above} of {len(trace) - 1} steps exceed the limit {self.limit:.4g} ({self.limit_is}), "
             text += f"at up to {longest / self.limit:.3g} times it"
             if not self.planned:
                 text += ": a limit for constant steps; this rule goes by the curvature that it meets"
-            said.append(text)
+            findings.append(text)
         risen = np.flatnonzero(trace.overshoot & (trace.change > 0))
         if risen.size:
-            said.append(f"first overshoot, {trace.explain(int(risen[0]))}")
-        return tuple(said)
+            findings.append(f"first overshoot, {trace.explain(int(risen[0]))}")
+        return tuple(findings)
 
     def __str__(self) -> str:
         trace, run = self.descent.trace, self.descent

@@ -65,7 +65,7 @@ def _next_place(gains: Mapping[int, float], best: int) -> int | None:
 
 
 def _plateau(gains: Mapping[int, float], best: int) -> tuple[int, int]:
-    """The first and the last place around the best one, of those that were tried, that are as good."""
+    """First and last of the tried places around the best one that are as good as it."""
     tried = sorted(gains)
     place = tried.index(best)
     enough = gains[best] - SAME_FLOOR * abs(gains[best])

@@ -10,7 +10,7 @@ from surefoot.logs import Curve
 # A loss scale that fell by this factor and still falls is no search for a scale: AMP begins at 2^16 and settles within
 # a few halvings.
 COLLAPSE = 2.0**8
-# Norms that stand at their maximum to three digits, in so many rows: no gradient does that by itself.
+# Norms within a thousandth of their maximum in this part of the rows: no gradient does that by itself.
 CAPPED, AT_CAP = 0.3, 1e-3
 # Fewer norms say nothing of where they usually are. By convention.
 FEW_ROWS = 20

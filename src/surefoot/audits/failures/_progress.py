@@ -10,10 +10,10 @@ from surefoot.audits.failures._types import Cause
 
 # A fall of less than this part of the first loss is none that matters, however certain.
 NOTHING = 0.003
-# A fall of less than this part may be one, and is no training: where it is not a straight line it is taken for none.
+# A smaller fall than this part is no training, unless it is a straight line, which has only begun.
 HARDLY = 0.03
-# Plain steps that could have lowered the loss by so many times its value were not too short; below the second part of
-# it, they were.
+# Plain gradient steps that could have lowered the loss by 3 times its value were not too short; those that could have
+# lowered it by less than a hundredth were.
 ENOUGH, FAR_TOO_SHORT = 3.0, 0.01
 # A loss whose last third falls by more than this part of what its first third did (for the same sum of rates) is nearly
 # a straight line: it has hardly begun to curve.
@@ -31,7 +31,7 @@ OVERFIT = 0.1
 # Rows below which a trend says little.
 FEW = 6
 
-# What is said in more than one place.
+# Texts that are used in more than one place.
 RANGE_TEST = "range_test: short runs at many rates say which one works"
 VARIATION = "the variation of the model's outputs over a batch: none means it is constant"
 
@@ -319,7 +319,7 @@ def _early_annealing(run: Run, look: Look) -> None:
 
 
 def _bump(run: Run, look: Look) -> None:
-    """A rise at the start that was made up for."""
+    """Add a rise at the start from which the loss recovered."""
     loss = run.loss
     head = loss.smooth[: max(len(loss) // 4, 3)]
     top = int(np.argmax(head))

@@ -66,13 +66,13 @@ class Run:
     loss, norm : Signal
         Their finite parts; without a row where they were not logged.
     rate : Curve
-        The logged rates, likewise.
+        The logged rates; without a row where they were not logged.
     ends_broken : bool
         Whether the loss is not finite at the end of the log.
     rise : Rise or None
-        Rise of the loss that was not made up for.
+        Rise of the loss from which it did not recover.
     excursion : Rise or None
-        One that was made up for.
+        Rise from which it recovered.
     spikes : list of Spike
         Bursts of the loss.
     period : Period or None

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 SIGMA = 1.4826
 # Rows on each side that a running median looks at, as a part of all, and at least.
 WINDOW, LEAST_WINDOW = 1 / 40, 2
-# A running median of a longer curve is taken over blocks, this many on each side, and so many rows at a time.
+# A running median with a longer reach, on a curve of more rows, is taken over blocks: it would fill the memory.
 REACH, LONG = 50, 10_000
 # Rows whose median is the level at an end of the curve, as a part of all.
 END = 1 / 15
@@ -56,7 +56,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rise:
-    """A rise that was not made up for.
+    """A rise from which the curve did not recover.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Rise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spike:
-    """A burst that was made up for: index of its top, its height, the level before it, rows until it was over."""
+    """A burst from which the curve recovered: index of its top, height, the level before, rows until it was over."""
 
     top: int
     height: float
@@ -120,8 +120,8 @@ def signal_of(curve: Curve) -> Signal:
 def running_median(values: Array, reach: int) -> Array:
     """Medians of `reach` rows on each side; at the ends of as many as there are on both.
 
-    Of a long curve with a long reach medians of blocks are taken first: a window of ten thousand rows at each of half a
-    million would fill the memory, and its median hardly moves from row to row.
+    For a long curve with a long reach medians of blocks are taken first: a window of ten thousand rows at each of half
+    a million would fill the memory, and its median hardly moves from row to row.
     """
     n = len(values)
     if reach > REACH and n > LONG:
@@ -184,7 +184,7 @@ def find_rise(signal: Signal, *, ended: bool) -> Rise | None:
 
 
 def find_excursion(signal: Signal) -> Rise | None:
-    """A rise that lasted longer than a burst and was made up for in the end; that of the start is left out."""
+    """A rise that lasted longer than a burst and from which the curve recovered; one at the start does not count."""
     n = len(signal)
     begin = n // 4
     if n < 24:

@@ -12,15 +12,15 @@ from surefoot.audits.failures._signal import Rise
 EARLY = 0.05
 # A rise so soon after the warm-up, in its own length, is still the warm-up's: it takes some steps to be seen.
 JUST_AFTER = 1.15
-# A norm so many times the usual one is a burst.
+# A norm this many times the usual one is a burst.
 BURST = 4.0
-# A rise that has done so much of its way in one row came at once.
+# A rise that goes this part of its way in one row came at once.
 AT_ONCE = 0.5
 # Spikes from which on they are a habit.
 SEVERAL = 3
 # An oscillation lower than this part of what the loss fell, and than that part of its level, is a ripple.
 RIPPLE, SWING = 0.04, 0.2
-# Periods are taken for an epoch, or several spikes for one row of the data, if they agree to so much.
+# A period is taken for an epoch, and spikes for the same rows of data, if they agree to within this part.
 AGREE = 0.06
 
 

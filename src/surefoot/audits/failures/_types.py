@@ -1,4 +1,4 @@
-"""What is said of a run: findings, which the log shows, and causes, which would explain them."""
+"""The diagnosis of a run: findings, which the log shows, and causes, which would explain them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 from surefoot.records import Record
 
-# Words of findings that say that the loss left for good, and from where.
+# Findings that say where the loss left its level for good.
 DIVERGENCE = ("diverged", "slow divergence")
 Verdict = Literal["good", "too small", "oscillating", "diverging", "cannot tell"]
 

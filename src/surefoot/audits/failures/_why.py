@@ -21,7 +21,7 @@ from surefoot.tables import abridge
 MOST = 3
 # Rows of each curve that are kept for a figure.
 KEPT = 600
-# Of two causes one that speaks this much less is left out: it would only be noise.
+# A cause with less than this part of the weight of the first is left out: it would only be noise.
 FAINT = 0.35
 
 
@@ -98,7 +98,7 @@ def _explain(file: LogFile, plan: Any, names: Mapping[str, str | None], entropy:
     # faults first, otherwise in the order in which they were looked for, which is that of a run's life
     findings = sorted(look.findings, key=lambda finding: not finding.fault)
     if verdict == "good" and not any(finding.fault for finding in findings):
-        causes = [cause for cause in causes if cause.word == "bad batch"]  # a spike that passed has one all the same
+        causes = [cause for cause in causes if cause.word == "bad batch"]  # even a good run's spike has a cause
     return Why(
         log=curves.name,
         unit=curves.unit,
@@ -243,7 +243,7 @@ def _measures(run: Run, causes: Sequence[Cause], verdict: Verdict, plan: Any) ->
             if curve is None
         ]
         if missing:
-            texts.append(f"log {' and '.join(missing)} too, at every step: without, causes cannot be told apart")
+            texts.append(f"log {' and '.join(missing)} too, at every step: without them causes cannot be told apart")
         if 0 < len(run.loss) < 4 * FEW and run.loss.every > 1:
             texts.append(f"log every step: one in {number(run.loss.every)} hides how fast it went")
     if plan is None and len(run.rate) and verdict != "good":
