@@ -8,6 +8,7 @@ import pytest
 import surefoot as sf
 from surefoot.advice import Advice, Recommendation, Verification
 from surefoot.records import with_floats
+from surefoot.report._write import render
 from surefoot.solvers import Ending
 from surefoot.trials.trial import Trial
 
@@ -75,3 +76,9 @@ def recommendation():
 @pytest.fixture
 def record():
     return make_record
+
+
+@pytest.fixture(scope="session")
+def html():
+    """The page of the record with everything in it: to draw its figures is what a page costs."""
+    return render(make_record())

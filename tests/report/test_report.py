@@ -38,8 +38,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_what_was_found_is_on_the_page(record):
-    page = Page(render(record()))
+def test_what_was_found_is_on_the_page(html):
+    page = Page(html)
     text = " ".join(page.text.split())
     for said in (
         "a small network",
@@ -58,13 +58,12 @@ def test_what_was_found_is_on_the_page(record):
     assert "exact or proved" in text
 
 
-def test_findings_come_before_details(record):
-    text = Page(render(record())).text
+def test_findings_come_before_details(html):
+    text = Page(html).text
     assert text.index("short runs do best") < text.index("How sharp is the problem?") < text.index("How far to trust")
 
 
-def test_there_are_four_figures_and_an_overview(record):
-    html = render(record())
+def test_there_are_four_figures_and_an_overview(html):
     assert len(drawings(html)) == 5
     assert html.count("<h3>") == 4
     for drawing in drawings(html):
@@ -72,23 +71,23 @@ def test_there_are_four_figures_and_an_overview(record):
         assert "var(--" in drawing
 
 
-def test_a_run_that_was_not_finite_is_marked(record, recommendation):
-    assert "off the scale" in render(record())
+def test_a_run_that_was_not_finite_is_marked(html, record, recommendation):
+    assert "off the scale" in html
     finite = tuple(t for t in recommendation().trials if t.ending != "diverged")
     assert "off the scale" not in render(record(recommendation(trials=finite)))
 
 
-def test_a_contradicted_claim_stands_out(record, recommendation):
+def test_a_contradicted_claim_stands_out(html, record, recommendation):
     good = recommendation()
     bad = replace(good, verification=(replace(good.verification[0], observed="diverges"), good.verification[1]))
-    html = render(record(bad))
-    assert 'class="number bad">1/2 agree' in html
-    assert "contradicts" in html
-    assert 'class="number bad">' not in render(record(good))
+    contradicted = render(record(bad))
+    assert 'class="number bad">1/2 agree' in contradicted
+    assert "contradicts" in contradicted
+    assert 'class="number bad">' not in html
 
 
-def test_nothing_is_fetched_and_nothing_runs(record):
-    html = without_script(render(record()))
+def test_nothing_is_fetched_and_nothing_runs(html):
+    html = without_script(html)
     page = Page(html)
     assert "http" not in html
     assert "@import" not in html
@@ -130,8 +129,8 @@ def test_several_advices_share_a_page(record):
     assert "data, scaled: SGD" in text
 
 
-def test_an_abstention_gives_its_reason(record):
-    html = render(record(abstained="the loss is flat") | {"recommendations": []})
+def test_an_abstention_gives_its_reason(small):
+    html = render(small)
     assert "No advice." in html
     assert "the loss is flat" in html
     assert drawings(html) == []
@@ -191,7 +190,13 @@ def test_any_verification_can_be_drawn(record, recommendation, values):
     ElementTree.fromstring(figures.verification(made))
 
 
-def test_a_complete_file_or_the_old_one(record, tmp_path, monkeypatch):
+@pytest.fixture
+def small(record):
+    """A record without a figure."""
+    return record(abstained="the loss is flat") | {"recommendations": []}
+
+
+def test_a_complete_file_or_the_old_one(small, tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")
 
@@ -200,24 +205,24 @@ def test_a_complete_file_or_the_old_one(record, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_write.os, "replace", fail)
     with pytest.raises(InvalidInput, match="No space left"):
-        write_report(record(), path)
+        write_report(small, path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_an_existing_report_is_replaced(record, tmp_path):
+def test_an_existing_report_is_replaced(small, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert write_report(record(), str(path)) == path
+    assert write_report(small, str(path)) == path
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_folder_that_is_not_there_is_said(record, tmp_path):
+def test_a_folder_that_is_not_there_is_said(small, tmp_path):
     with pytest.raises(InvalidInput, match=r"there is no folder .*nowhere; create it"):
-        write_report(record(), tmp_path / "nowhere" / "report.html")
+        write_report(small, tmp_path / "nowhere" / "report.html")
     with pytest.raises(InvalidInput, match="is a folder; give the name of a file"):
-        write_report(record(), tmp_path)
+        write_report(small, tmp_path)
 
 
 @pytest.mark.parametrize("record_", [{}, {"kind": "weather"}, {"kind": "advices", "advices": []}])

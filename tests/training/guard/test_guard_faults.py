@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import cache
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ MAKERS = {"AdamW": adamw, "SGD": sgd, "schedule-free": lambda m: AveragedSGD(m.p
 AT = 300
 
 
+@cache
 def fault_free(make):
     model = network()
     optimizer = make(model)
