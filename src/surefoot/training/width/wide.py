@@ -141,20 +141,19 @@ class WidthStudy(Record):
             f"rate against width, {self.networks} networks, short runs of {self.steps} steps: "
             "predicted limit, measured limit, best rate"
         ]
-        for name in dict.fromkeys(p.parametrization for p in self.points):
-            powers = ", ".join(f"{self.slope(name, what):+.2f}" for what in ("predicted", "measured", "best"))
+        for name, slopes in self._slopes().items():
+            powers = ", ".join(f"{slope:+.2f}" for slope in slopes.values())
             cells = "  ".join(f"{p.width}: {p.predicted:.3g} {p.measured:.3g} {p.best:.3g}" for p in self.of(name))
             rows.append(f"  {name:<9} {cells}  as width to the power {powers}")
         return "\n".join(rows)
 
     def derived(self) -> Mapping[str, Any]:
-        """The slopes, by parametrization."""
-        return {
-            "slopes": {
-                n: {w: self.slope(n, w) for w in ("predicted", "measured", "best")}
-                for n in dict.fromkeys(p.parametrization for p in self.points)
-            }
-        }
+        """The powers of the width, by parametrization."""
+        return {"slopes": self._slopes()}
+
+    def _slopes(self) -> dict[str, dict[str, float]]:
+        names = dict.fromkeys(p.parametrization for p in self.points)
+        return {n: {what: self.slope(n, what) for what in ("predicted", "measured", "best")} for n in names}
 
 
 @checked
