@@ -102,25 +102,6 @@ def test_language_models_are_checked_in_single_precision(targets):
     assert "float32" in checked
 
 
-def test_a_wrong_second_derivative_is_found_in_single_precision_too():
-    class Square(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx, g):
-            (x,) = ctx.saved_tensors
-            return 2 * g * (1.3 * x - 0.3 * x.detach())
-
-    def loss(model, batch):
-        return Square.apply(model(batch[0]).float()).mean()
-
-    with pytest.raises(NotSmooth, match=r"wrong by 2\d"):
-        hessian(nn.Linear(3, 2), loss, (x, y))
-
-
 def test_the_check_costs_at_most_five_gradients_and_sees_the_whole_batch():
     rows = []
 

@@ -30,11 +30,12 @@ class Square(torch.autograd.Function):
         return 2 * g * (1.3 * x - 0.3 * x.detach())
 
 
-def test_a_wrong_second_derivative_is_found():
+@pytest.mark.parametrize("cast", [lambda z: z, torch.Tensor.float], ids=["any precision", "single inside"])
+def test_a_wrong_second_derivative_is_found(cast):
     model = nn.Linear(3, 2)
 
     def loss(model, batch):
-        return Square.apply(model(batch[0])).mean()
+        return Square.apply(cast(model(batch[0]))).mean()
 
     with pytest.raises(sf.errors.NotSmooth, match=r"wrong by 2\d"):
         hessian(model, loss, batch())
