@@ -169,8 +169,8 @@ def test_draws_converge_to_the_exact_fisher(loss, outputs, target):
         drawn = fisher(model, loss, (x, target), draws=draws)
         assert drawn.psd
         errors.append(np.linalg.norm(dense(drawn) - exact) / np.linalg.norm(exact))
-    assert errors[1] < 0.16
-    assert errors[1] < errors[0] / 4  # about 1/10, one over the square root of the draws
+    assert errors[1] < 0.08
+    assert errors[1] < errors[0] / 2  # about 1/10, one over the square root of the draws, give or take that of five
 
 
 def test_draws_are_fixed_by_the_seed_and_not_by_memory():

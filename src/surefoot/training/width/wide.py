@@ -161,13 +161,14 @@ def width_study(
     data: tuple[Tensor, Tensor],
     *,
     widths: Sequence[int] = WIDTHS,
-    parametrizations: Sequence[Parametrization] = PARAMETRIZATIONS,
     steps: Count = 30,
     networks: Count = 2,
     rng: int = 0,
     progress: Progress | None = None,
 ) -> WidthStudy:
-    """Predict, measure and find the learning rate of ReLU networks with two hidden layers of several widths.
+    """Learning rates of ReLU networks of several widths and two hidden layers: predicted, measured, best of short runs.
+
+    Each width is studied in three parametrisations, "standard", "ntk" and "mup" (see `WideMLP`).
 
     The loss is the mean square over samples and outputs, as `torch.nn.MSELoss`. Not cross-entropy: its gradient is
     bounded, so that runs far above the linear limit come back at every width, and the best rate need not follow it.
@@ -178,8 +179,6 @@ def width_study(
         Inputs of shape (n, d), targets of shape (n, 10); the first 200 samples after a seeded shuffle are used.
     widths : sequence of int
         Widths, at least two.
-    parametrizations : sequence of str
-        Parametrisations, of "standard", "ntk", "mup".
     steps : int
         Length of a short run of SGD on mini-batches of 32.
     networks : int
@@ -194,7 +193,7 @@ def width_study(
     # the same samples at every width
     order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(rng))[:SAMPLES]
     chosen = data[0][order], data[1][order]
-    cases: list[tuple[Parametrization, int]] = [(name, width) for name in parametrizations for width in widths]
+    cases = [(name, width) for name in PARAMETRIZATIONS for width in widths]
     points: list[WidthPoint] = []
     for name, width in cases:
         if progress is not None:
