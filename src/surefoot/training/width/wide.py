@@ -193,7 +193,7 @@ def width_study(
     # the same samples at every width
     order = torch.randperm(len(data[0]), generator=torch.Generator().manual_seed(rng))[:SAMPLES]
     chosen = data[0][order], data[1][order]
-    cases = [(name, width) for name in PARAMETRIZATIONS for width in widths]
+    cases: list[tuple[Parametrization, int]] = [(name, width) for name in PARAMETRIZATIONS for width in widths]
     points: list[WidthPoint] = []
     for name, width in cases:
         if progress is not None:
