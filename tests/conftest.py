@@ -12,6 +12,8 @@ settings.load_profile("untimed")
 # Without PyTorch the rest can still be tested: `make compat` does.
 NEED_TORCH = ["training", "integrations", "test_docs.py", "test_public_edge.py", "test_records.py"]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
+# No test, but a module that is looked through for doctests.
+collect_ignore += [] if find_spec("transformers") else ["integrations/tiny_models.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,8 @@ LAYERS: dict[tuple[int, ...], dict[str, Layer]] = {
         nn.Dropout2d(0.5).eval(), "max unpooled": lambda: Lambda(lambda m, x: m.un(*m.pool(x)), pool=nn.MaxPool2d(
             2, return_indices=True), un=nn.MaxUnpool2d(2)),
         "grid_sample": lambda: Lambda(lambda m, x: functional.grid_sample(x, functional.affine_grid(
-            m.turn.expand(3, 2, 3), (3, 2, 4, 4), align_corners=False), align_corners=False), turn_=nn.Identity()),
+            m.turn.expand(len(x), 2, 3), (len(x), 2, 4, 4), align_corners=False), align_corners=False),
+            turn_=nn.Identity()),
         "normalize": lambda: Lambda(lambda m, x: functional.normalize(x, dim=1)), "einsum": lambda: Lambda(
             lambda m, x: torch.einsum("bcij,bckj->bcik", x, x)), "logsumexp": lambda: Lambda(
             lambda m, x: x.logsumexp(-1)), "standard deviation": lambda: Lambda(lambda m, x: x.std(-1)),
@@ -278,7 +279,8 @@ MORE: dict[str, Callable[[], Case]] = {
         3, (3, 4, 4)))),
     "max unpooled, 1-D": lambda: after(Lambda(lambda m, x: m.un(*m.pool(x)), pool=nn.MaxPool1d(2, return_indices=True),
         un=nn.MaxUnpool1d(2)), *SIGNAL),
-    "LinearCrossEntropyLoss": lambda: linear_cross_entropy(),
+    # the oldest PyTorch that is supported has none
+    **({"LinearCrossEntropyLoss": lambda: linear_cross_entropy()} if hasattr(nn, "LinearCrossEntropyLoss") else {}),
 }  # fmt: skip
 
 
