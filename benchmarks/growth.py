@@ -13,52 +13,13 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import Table
 
-# Sizes of each axis; "parameters" are powers of two of 8, the width of a transformer of four layers.
-PARAMETERS = {"small": (0, 2), "full": (0, 2, 4, 6)}
-DATA = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
-SIZES = {"small": (1000, 10_000), "full": (1000, 10_000, 100_000, 1_000_000)}
-STEPS = {"small": (100, 1000), "full": (100, 1000, 10_000, 100_000)}
-# 12 layers of 256, 4 heads, 512 tokens, 4 x 64 of them: what the cost of an interval is bounded on.
-LARGE = {"small": (), "full": (12,)}
-# Processes that share the runs of a sweep.
-WORKERS = {"small": (1, 2), "full": (1, 2)}
 INTERVAL = ("unit, s", "products", "time in units", "peak MB")
-AXES = {
-    "parameters": (PARAMETERS, INTERVAL, "Largest end of a transformer's Hessian, 1% at 1e-6; the unit is a gradient."),
-    "transformer": (LARGE, INTERVAL, "The same with 12 layers of 256: parameters in all."),
-    "data": (DATA, INTERVAL, "Largest end of a perceptron's Hessian on so many samples; the unit is a gradient."),
-    "sparse": (SIZES, INTERVAL, "Largest end of a random sparse matrix, 4 entries a row; the unit is a product."),
-    "report": (STEPS, ("run, s", "report, s", "KB"), "A descent of so many steps, and its report."),
-    "workers": (WORKERS, ("sweep, s",), "160 runs of 300 steps by so many processes, by the clock."),
-}
-
-
-def growth(quick):
-    """A table for each axis, the slopes of its columns in the last row."""
-    tables = []
-    for axis, (sizes, columns, note) in AXES.items():
-        rows = []
-        for value in sizes["small" if quick else "full"]:
-            rows.append(measured_apart(axis, value))
-            print("  ", axis, *rows[-1], flush=True)
-        if len(rows) > 1:
-            first, *others = zip(*rows, strict=True)
-            rows.append(("log-log slope", *(slope(first, column) for column in others)))
-        if rows:
-            tables.append(Table(axis, ("size", *columns), rows, note))
-    return tables
-
-
-def measured_apart(axis, value):
-    """A row of the table, from a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__)), axis, str(value)], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
 
 
 def slope(sizes, values):
@@ -172,20 +133,72 @@ def seconds(function):
     return time.process_time() - start
 
 
-def row(axis, value):
+@dataclass(frozen=True)
+class Axis:
+    """Something that grows: what is measured at each size, the columns after the size, and how many sizes are quick."""
+
+    measure: Callable[[int], tuple[float, ...]]
+    sizes: tuple[int, ...]
+    columns: tuple[str, ...]
+    note: str
+    quick: int = 2
+
+
+AXES = {
+    # four layers of 8 times these powers of two
+    "parameters": Axis(
+        lambda k: transformer(4, 8 * 2**k, 256, 4, 32), (0, 2, 4, 6), INTERVAL,
+        "Largest end of a transformer's Hessian, 1% at 1e-6; the unit is a gradient.",
+    ),
+    # 4 heads, 4 x 64 of 512 tokens: what the cost of an interval is bounded on
+    "transformer": Axis(
+        lambda layers: transformer(layers, 256, 512, 4, 64), (12,), INTERVAL,
+        "The same with 12 layers of 256: parameters in all.", quick=0,
+    ),
+    "data": Axis(
+        perceptron, (100, 1000, 10_000, 100_000), INTERVAL,
+        "Largest end of a perceptron's Hessian on so many samples; the unit is a gradient.",
+    ),
+    "sparse": Axis(
+        sparse, (1000, 10_000, 100_000, 1_000_000), INTERVAL,
+        "Largest end of a random sparse matrix, 4 entries a row; the unit is a product.",
+    ),
+    "report": Axis(
+        report, (100, 1000, 10_000, 100_000), ("run, s", "report, s", "KB"),
+        "A descent of so many steps, and its report.",
+    ),
+    "workers": Axis(workers, (1, 2), ("sweep, s",), "160 runs of 300 steps by so many processes, by the clock."),
+}  # fmt: skip
+
+
+def growth(quick):
+    """A table for each axis, the slopes of its columns in the last row."""
+    tables = []
+    for name, axis in AXES.items():
+        rows = []
+        for size in axis.sizes[: axis.quick if quick else None]:
+            rows.append(measure_apart(name, size))
+            print("  ", name, *rows[-1], flush=True)
+        if len(rows) > 1:
+            first, *others = zip(*rows, strict=True)
+            rows.append(("log-log slope", *(slope(first, column) for column in others)))
+        if rows:
+            tables.append(Table(name, ("size", *axis.columns), rows, axis.note))
+    return tables
+
+
+def measure_apart(name, size):
+    """A row of the table, from a process of its own."""
+    command = [sys.executable, str(Path(__file__)), name, str(size)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def row(name, size):
     """Printed by the process of a row."""
-    measure = {
-        "parameters": lambda: transformer(4, 8 * 2**value, 256, 4, 32),
-        "transformer": lambda: transformer(value, 256, 512, 4, 64),
-        "data": lambda: perceptron(value),
-        "sparse": lambda: sparse(value),
-        "report": lambda: report(value),
-        "workers": lambda: workers(value),
-    }[axis]
+    numbers = AXES[name].measure(size)
     # Linux counts in KiB
-    numbers = measure()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps([*numbers, *((peak,) if "peak MB" in AXES[axis][1] else ())]))
+    print(json.dumps([*numbers, *((peak,) if "peak MB" in AXES[name].columns else ())]))
 
 
 if __name__ == "__main__":
