@@ -1,4 +1,4 @@
-"""What an update x -> update(x, parameter) does in the long run: orbits, periods, exponents, thresholds, escape."""
+"""Long-run behaviour of an update x -> update(x, parameter): orbits, periods, exponents, thresholds, escape."""
 
 from surefoot.dynamics._bifurcations import Cascade, Doubling, bifurcations
 from surefoot.dynamics._clipping import ClippedQuadratic

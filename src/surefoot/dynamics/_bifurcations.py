@@ -1,4 +1,4 @@
-"""The road to chaos: the parameters at which the period doubles, one after the other."""
+"""Period-doubling cascades: the parameters at which the period of an orbit doubles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,27 +17,28 @@ from surefoot.errors import InvalidInput
 from surefoot.records import Record
 from surefoot.tables import Table
 
-# From one point of a branch to the next, det(M + I) changes at most this much; from 2 to 0 along a scalar branch, so in
-# four steps at the least: fewer, and a doubling between two points could be stepped over twice.
+# Largest change of det(M + I) from one point of a branch to the next. It goes from 2 to 0 along a scalar branch, so in
+# at least four steps: with fewer a doubling and its reversal could both lie between two points.
 LARGEST_CHANGE = 0.6
-# A step of the parameter that is nothing but rounding, relative to it.
+# Relative step of the parameter that is only rounding.
 SHORTEST = 1e-14
-# Steps along a branch before giving up; branches of the logistic map, the cubic and the network take 7 to 22.
+# Most points along a branch; branches of the logistic map, the cubic and the network take 7 to 22.
 BRANCH_STEPS = 400
-# First point on a branch: its parameter lies this far from the doubling, relative to the distance expected to the next.
-# Nearer, the two halves of the doubled orbit are one to rounding; farther, the next doubling may have been passed.
+# Distance of the first point on a branch from the doubling, relative to the expected distance to the next. If it is
+# nearer, the halves of the doubled orbit are equal to rounding; if farther, the next doubling may be missed.
 NEAR = (1e-4, 3e-2)
-# The halves of a doubled orbit must not come this much closer in one step: Newton's method fell back to the single one.
+# If the halves of a doubled orbit approach each other by this factor in one step, Newton's method fell back to the
+# original orbit.
 COLLAPSE = 0.2
-# A multiplier outside the unit circle by more than rounding.
+# A multiplier above this is outside the unit circle by more than rounding.
 UNSTABLE = 1 + 1e-6
-# A multiplier this close to 1 belongs to a direction along which orbits form a continuum.
+# A multiplier this close to 1 belongs to a direction in which orbits form a continuum.
 ALONE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Doubling(Record):
-    """Where an orbit of a period gives way to one of twice the period.
+    """A parameter at which an orbit gives way to one of twice its period.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class Doubling(Record):
     period : int
         Period before the doubling.
     orbit : tuple of tuples of float
-        Points of the orbit there, `period` of them, each with its d coordinates.
+        The `period` points of the orbit there, each with d coordinates.
     """
 
     parameter: float
@@ -56,13 +57,13 @@ class Doubling(Record):
 
 @dataclass(frozen=True, slots=True)
 class Cascade(Table):
-    """The doublings in order, and why the list ends.
+    """Successive period doublings, and why the list ends.
 
     Parameters
     ----------
     doublings : tuple of Doubling
     reason : str
-        Reason why there are not more.
+        Reason why there are no more.
     """
 
     doublings: tuple[Doubling, ...]
@@ -70,7 +71,7 @@ class Cascade(Table):
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """Where the doublings are."""
+        """The parameters of the doublings."""
         return tuple(d.parameter for d in self.doublings)
 
     @property
@@ -101,11 +102,11 @@ def bifurcations(
 
         f^q(x, p) = x,    det(Df^q(x, p) + I) = 0
 
-    Only at the start of the interval an orbit is watched until it settles. From there its cycle is followed as the
+    An orbit is iterated only at the start of the interval, until it settles. From there its cycle is continued as the
     solution of an equation; where its multiplier reaches -1 both equations are solved together by Newton's method, to
-    rounding (about 1e-12 relative where the update can be differentiated by the complex step, 1e-9 where it cannot).
-    The doubled cycle is then entered along the eigenvector of -1, with the distance of its two halves given and the
-    parameter unknown, and followed in turn. (Kuznetsov 2004, chapters 4 and 10.)
+    rounding (relative 1e-12 if the update can be differentiated by the complex step, else 1e-9). The doubled cycle is
+    then entered along the eigenvector of -1, with given distance of its two halves and unknown parameter, and continued
+    in turn. (Kuznetsov 2004, chapters 4 and 10.)
 
     Parameters
     ----------
@@ -114,16 +115,16 @@ def bifurcations(
     interval : (float, float)
         Range of the parameter: start and end.
     x0 : float or array (d,)
-        Start of the orbit at the lower end.
+        Start of the orbit at the lower end of the interval.
     count : int
         Number of doublings wanted.
     settle : int
-        Steps of the first orbit, in which it has to settle.
+        Steps in which the first orbit has to settle.
 
     Returns
     -------
     Cascade
-        With fewer doublings than wanted where there are not more, and the reason.
+        The doublings, and the reason if there are fewer than wanted.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def bifurcations(
 
 
 def _first_orbit(linearised: Linearised, low: float, points: Real) -> ClosedOrbit:
-    """The cycle that the last points have settled to, or creep towards."""
+    """The cycle to which the orbit has settled, or towards which it creeps."""
     q = int(period(points)[0])
     if q:
         closed = close(linearised, ClosedOrbit(points[-q:, ..., 0].reshape(q, -1).T, low), at_parameter(low))
@@ -177,7 +178,7 @@ def _first_orbit(linearised: Linearised, low: float, points: Real) -> ClosedOrbi
             f"the orbit at {low:g} settles to period {q}, but not to one orbit that stands alone: where there is a "
             "continuum of minima (more weights than equations) add a ridge, or data"
         )
-    # an orbit that creeps along a flat direction has no period yet, but where it is going can be solved for
+    # an orbit that creeps along a flat direction has no period yet, but its limit solves an equation
     creeping = close(linearised, ClosedOrbit(points[-1:, ..., 0].reshape(1, -1).T, low), at_parameter(low))
     if creeping is not None and _radius(linearised, creeping) < 1:
         return creeping
@@ -188,7 +189,7 @@ def _first_orbit(linearised: Linearised, low: float, points: Real) -> ClosedOrbi
 
 
 def _follow(linearised: Linearised, start: ClosedOrbit, step: float, high: float) -> ClosedOrbit | str:
-    """Along a branch until its multiplier is -1: the orbit there, or why it is not reached."""
+    """Continue a branch until its multiplier is -1: the orbit there, or why it is not reached."""
     here, value = start, _distance_to_flip(linearised, start)
     before: ClosedOrbit | None = None
     for _ in range(BRANCH_STEPS):
@@ -206,7 +207,7 @@ def _follow(linearised: Linearised, start: ClosedOrbit, step: float, high: float
         if beyond <= 0.0:
             guess = _interpolate(here, ahead, value / (value - beyond))
             doubling = close(linearised, guess, at_multiplier(linearised, -1.0))
-            # the root has to lie near the two points that bracket it, or it is one of another branch
+            # a root far from the two points that bracket it belongs to another branch
             room = 0.5 * (ahead.parameter - here.parameter)
             if doubling is not None and -room <= doubling.parameter - here.parameter <= 3 * room:
                 return doubling if doubling.parameter <= high else _no_doubling(start.period, high)
@@ -224,7 +225,7 @@ def _follow(linearised: Linearised, start: ClosedOrbit, step: float, high: float
 
 
 def _distance_to_flip(linearised: Linearised, orbit_: ClosedOrbit) -> float:
-    """det(M + I): positive on the stable side of a doubling, 0 there."""
+    """det(M + I), which is positive on the stable side of a doubling and 0 at it."""
     matrix = around(linearised, orbit_)
     return float(np.linalg.det(matrix + np.eye(len(matrix))))
 
@@ -234,7 +235,7 @@ def _radius(linearised: Linearised, orbit_: ClosedOrbit) -> float:
 
 
 def _distance_of_halves(orbit_: ClosedOrbit) -> float:
-    """How far apart the two halves of an orbit of even period are; 0 for an odd one."""
+    """The distance of the two halves of an orbit of even period; 0 for an odd period."""
     half = orbit_.period // 2
     return float(np.abs(orbit_.points[:, :half] - orbit_.points[:, half:]).max()) if orbit_.period % 2 == 0 else 0.0
 
@@ -244,8 +245,8 @@ def _no_doubling(period: int, high: float) -> str:
 
 
 def _branch(linearised: Linearised, doubling: ClosedOrbit, reach: float) -> ClosedOrbit | str:
-    """A point of the doubled orbit a little beyond the doubling, or why there is none."""
-    # the right singular vector of the least singular value: exact where M + I is singular, as it is here, to rounding
+    """A point of the doubled orbit just beyond the doubling, or why there is none."""
+    # the eigenvector of -1, as the right singular vector of the smallest singular value of M + I
     vectors = [np.linalg.svd(around(linearised, doubling) + np.eye(len(doubling.points)))[2][-1]]
     jacobians = linearised.jacobian(doubling.points, doubling.parameter)
     for i in range(doubling.period - 1):
@@ -255,7 +256,7 @@ def _branch(linearised: Linearised, doubling: ClosedOrbit, reach: float) -> Clos
     index = int(sizes.argmax())
     directions = directions / sizes[index]
     unit = directions[:, index]
-    # the parameter moves like the square of the amplitude, with a factor that no one knows beforehand
+    # the parameter changes like the square of the amplitude, by a factor that is not known beforehand
     amplitude = 1e-2 * linearised.scale
     for _ in range(60):
         twice = np.concatenate([doubling.points + amplitude * directions, doubling.points - amplitude * directions], 1)

@@ -1,4 +1,4 @@
-"""Gradient clipping above the stability limit, as a map to follow: see `surefoot.stability.clipped_oscillation`."""
+"""Clipped gradient descent on a quadratic as a map; see `surefoot.stability.clipped_oscillation`."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Periodic orbits as solutions of equations, and the parameters at which their multiplier takes a given value."""
+"""Periodic orbits as solutions of equations, at a parameter or with a given multiplier or amplitude."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,48 +8,48 @@ import numpy as np
 from surefoot.dynamics._linearised import Linearised
 from surefoot.dynamics.maps import Real, ignore_overflow
 
-# Newton's method doubles the digits: what has not settled after this many steps will not.
+# Newton's method doubles the digits: it converges within this many steps or not at all.
 NEWTON_STEPS = 25
-# Relative size of a Newton step that counts as rounding; one more is taken after it.
+# Relative size of the last Newton step but one: the last squares it, to rounding.
 SETTLED = 1e-10
-# Relative displacement for the derivative of the multiplier, which is itself a first derivative. Newton's method
-# converges to the same point with a slope that is right to 1e-8: an inexact slope costs a step, no digit.
+# Relative displacement for differences of the multiplier, which is itself a derivative. An error of 1e-8 in this slope
+# costs Newton's method a step at most, and no accuracy.
 NUDGE = 1e-5
 
-# One more equation: from points (d, q), parameter and Jacobians (d, d, q) to its defect, and its gradient of shape
-# (d q + 1,) with respect to all coordinates of all points, then the parameter.
+# The equation that determines the parameter: a function from points (d, q), parameter and Jacobians (d, d, q) to its
+# defect and its gradient, shape (d q + 1,), with respect to all coordinates of all points and then the parameter.
 Condition = Callable[[Real, float, Real], tuple[float, Real]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedOrbit:
-    """A periodic orbit: points of shape (d, q), in order, and its parameter."""
+    """A periodic orbit: its points in order, shape (d, q), and its parameter."""
 
     points: Real
     parameter: float
 
     @property
     def period(self) -> int:
-        """How many points it has."""
+        """The number of points."""
         return self.points.shape[1]
 
 
 def close(linearised: Linearised, guess: ClosedOrbit, condition: Condition) -> ClosedOrbit | None:
-    """Solve for a periodic orbit and its parameter together, by Newton's method on all points at once.
+    """Solve for a periodic orbit and its parameter by Newton's method on all points at once.
 
         f(x_i, p) - x_{i+1} = 0,  i = 1..q,  x_{q+1} = x_1;    condition(x_1, ..., x_q, p) = 0
 
-    (Multiple shooting: long orbits of a chaotic map are as well conditioned as short ones.)
+    This is multiple shooting: long orbits of a chaotic map are as well conditioned as short ones.
 
     Returns
     -------
     ClosedOrbit or None
-        None where Newton's method did not settle.
+        None if Newton's method did not converge.
     """
     points, parameter = guess.points.copy(), guess.parameter
     size, period = points.shape
     with ignore_overflow():
-        polished = False  # one more step after the tolerance is met: it costs little and reaches rounding
+        polished = False  # whether the tolerance is met, after which one more step reaches rounding
         for _ in range(NEWTON_STEPS):
             values, jacobians, slopes = linearised(points, parameter)
             defect = values - np.roll(points, -1, axis=1)
@@ -72,7 +72,7 @@ def close(linearised: Linearised, guess: ClosedOrbit, condition: Condition) -> C
 
 
 def at_parameter(value: float) -> Condition:
-    """The orbit at a given parameter."""
+    """The condition of a given parameter."""
 
     def condition(points: Real, parameter: float, _: Real) -> tuple[float, Real]:
         gradient = np.zeros(points.size + 1)
@@ -83,7 +83,7 @@ def at_parameter(value: float) -> Condition:
 
 
 def at_amplitude(direction: Real, index: int, value: float) -> Condition:
-    """The orbit whose points `index` and half a period later lie apart by 2 * value along a unit direction (d,)."""
+    """The condition that point `index` and that half a period later differ by 2 * value along a unit direction (d,)."""
 
     def condition(points: Real, _: float, __: Real) -> tuple[float, Real]:
         size, period = points.shape
@@ -98,11 +98,11 @@ def at_amplitude(direction: Real, index: int, value: float) -> Condition:
 
 
 def at_multiplier(linearised: Linearised, value: float) -> Condition:
-    """The orbit with an eigenvalue `value` of J_q ... J_1: -1 where its period doubles, 1 at a fold, 0 superstable."""
+    """The condition of an eigenvalue of J_q ... J_1: -1 at a period doubling, 1 at a fold, 0 if superstable."""
 
     def condition(points: Real, parameter: float, jacobians: Real) -> tuple[float, Real]:
         size, period = points.shape
-        # all displaced points of the orbit in one call: displaced coordinate j of point i, first up, then down
+        # all displaced points in one call of the update: coordinate j of point i, up and down
         nudge = NUDGE * np.maximum(np.abs(points), linearised.scale)
         shifts = np.eye(size)[:, None, :] * nudge.T[None]
         up = linearised.jacobian((points[:, :, None] + shifts).reshape(size, -1), parameter)
@@ -145,12 +145,12 @@ def _partial_products(jacobians: Real) -> tuple[list[Real], list[Real]]:
 
 
 def _determinant_slope(matrix: Real, change: Real, value: float) -> float:
-    """The derivative of det(M - value I) along `change`: exact for small matrices, by Jacobi's formula."""
+    """The derivative of det(M - value I) along `change`, by Jacobi's formula."""
     shifted = matrix - value * np.eye(len(matrix))
     if len(matrix) == 1:
         return float(change[0, 0])
     u, s, vh = np.linalg.svd(shifted)
-    # the adjugate from singular values, which exists where the inverse does not
+    # the adjugate from the singular values, since at the solution the matrix has no inverse
     others = np.array([np.prod(np.delete(s, k)) for k in range(len(s))])
     sign = np.linalg.det(u) * np.linalg.det(vh)
     return float(sign * (others * np.einsum("ik,ij,kj->k", u, change, vh)).sum())

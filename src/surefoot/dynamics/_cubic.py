@@ -1,4 +1,4 @@
-"""The cubic loss: gradient descent that takes the whole road to chaos, exactly."""
+"""The cubic loss, on which gradient descent goes through the period doublings to chaos."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,9 @@ class Cubic(Landscape):
 
         f(x) = a (x^2/2 - x^3/3),    z = eta a (1 - x) / (1 + eta a):    z' = r z (1 - z),  r = 1 + eta a
 
-    So all that is known of that map is known of this training: for eta a < 2 it converges to the minimum at 0, whose
-    curvature is a; the period doubles at 2, sqrt 6, 2.544090..., chaos begins at 2.569945672, period 3 at 2 sqrt 2; at
-    3 it is conjugate to the tent map with the exponent ln 2; beyond 3 almost every orbit leaves for infinity. (The
-    conjugacy is two lines of algebra; for the logistic map May 1976.)
+    All results on the logistic map apply (May 1976). For eta a < 2 gradient descent converges to the minimum at 0, of
+    curvature a; the period doubles at eta a = 2, sqrt 6, 2.544090..., chaos begins at 2.569945672, period 3 at 2 sqrt
+    2; at 3 the map is conjugate to the tent map, with exponent ln 2; beyond 3 almost every orbit diverges.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class Cubic(Landscape):
         return self.a * (1 - 2 * x)
 
     def critical(self, step: Any) -> Any:
-        """The point where a step of gradient descent has derivative 0: f'' = 1/step."""
+        """The point at which the derivative of a gradient step is 0, that is f'' = 1/step."""
         return (1 - 1 / (step * self.a)) / 2
 
     def logistic(self, x: Any, step: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""A single periodic orbit, by Newton's method: at a parameter, or where its multiplier has a given value."""
+"""A single periodic orbit by Newton's method, at a parameter or with a given multiplier."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
-# A multiplier on the unit circle, as far as one can tell: at a fold Newton's method has half the digits.
+# A multiplier this close to the unit circle counts as neutral: at a fold Newton's method has half the digits.
 NEUTRAL = 1e-8
 
 
@@ -26,7 +26,7 @@ class Cycle(Record):
     points : array, shape (q,) or (d, q)
         Points of the orbit, in order.
     multipliers : complex array, shape (1,) or (d,)
-        Eigenvalues of the derivative around the orbit, the largest modulus first.
+        Eigenvalues of the derivative around the orbit, in order of decreasing modulus.
     """
 
     parameter: float
@@ -35,7 +35,7 @@ class Cycle(Record):
 
     @property
     def period(self) -> int:
-        """How many points."""
+        """The number of points."""
         return self.points.shape[-1]
 
     @property
@@ -60,17 +60,17 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
     update : callable
         Smooth map, as for `orbit`.
     parameter : float
-        Parameter of the orbit, or a guess of it if `multiplier` is given.
+        Parameter of the orbit, or an initial guess if `multiplier` is given.
     points : array, shape (q,) or (d, q)
-        A guess of all its points, in order.
+        Initial guess of all points, in order.
     multiplier : float, optional
-        Multiplier that the orbit is to have, at a parameter to be solved for: -1 where the period doubles, 1 at
-        a fold (where the orbit is born together with an unstable one), 0 where the orbit is superstable.
+        Multiplier of the orbit, at a parameter to be solved for: -1 at a period doubling, 1 at a fold (where the orbit
+        appears together with an unstable one), 0 for a superstable orbit.
 
     Returns
     -------
     Cycle or None
-        None where Newton's method does not settle: the guess is too far, or there is no such orbit.
+        None if Newton's method does not converge: the guess is too far, or there is no such orbit.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def cycle(update: Update, parameter: float, points: ArrayLike, *, multiplier: fl
         if closed is None:
             return None
         matrix = around(linearised, closed)
-    if not np.isfinite(matrix).all():  # an orbit whose growth leaves the floats is none that can be followed
+    if not np.isfinite(matrix).all():  # the growth around the orbit overflows
         return None
     eigenvalues = np.linalg.eigvals(matrix)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")

@@ -1,4 +1,4 @@
-"""The whole picture in one pass: where orbits go, their period and their exponent, against the parameter."""
+"""Bifurcation diagrams: orbits, their periods and their exponents against the parameter, in one pass."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ from surefoot.tables import Table
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagram(Table):
-    """What orbits do in the long run.
+    """The long-run behaviour of orbits at many parameters.
 
     Parameters
     ----------
     parameters : array, shape (p,)
     points : array, shape (keep, p) or (keep, d, p)
-        Last states, in order of time.
+        Last states in order of time.
     period : int array, shape (p,)
-        Period of each orbit; 0 where none was seen: chaos, an orbit that still creeps, or one that left.
+        Period of each orbit; 0 if none was found: chaos, an orbit that still creeps, or one that diverged.
     exponent : array, shape (p,)
-        Largest Lyapunov exponent, per step; NaN where the orbit left.
+        Largest Lyapunov exponent per step; NaN if the orbit diverged.
     """
 
     parameters: Real
@@ -37,13 +37,13 @@ class Diagram(Table):
 
     @property
     def left(self) -> NDArray[np.bool_]:
-        """Where the orbit left for infinity, shape (p,)."""
+        """Whether the orbit diverged, shape (p,)."""
         axes = tuple(range(self.points.ndim - 1))
         return ~np.isfinite(self.points).all(axis=axes) | np.isnan(self.exponent)
 
     @property
     def chaotic(self) -> NDArray[np.bool_]:
-        """Where no period was seen and nearby orbits part, shape (p,)."""
+        """Whether no period was found and nearby orbits separate, shape (p,)."""
         return ~self.left & (self.period == 0) & (self.exponent > 0)
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Diagram(Table):
         return "\n".join(lines)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """One row per parameter: parameter, period, exponent, then the kept points in order of time; the heading first.
+        """The heading, then a row per parameter: parameter, period, exponent, and the kept points in order of time.
 
         A vector state takes one column per coordinate: point_3_1 is coordinate 1 of the kept point 3.
         """

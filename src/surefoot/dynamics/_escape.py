@@ -1,4 +1,4 @@
-"""Which steps leave a sharp minimum: unstable there is necessary, and not enough."""
+"""The steps at which gradient descent leaves a sharp minimum: instability is necessary but not sufficient."""
 
 import math
 from dataclasses import dataclass
@@ -13,32 +13,31 @@ from surefoot.dynamics.maps import Real, ignore_overflow
 from surefoot.errors import InvalidInput
 from surefoot.records import Record
 
-# Points at which the well is searched for the extremes of a step, each of which is then polished: a pair of extremes
-# closer than 1/2000 of the well is missed.
+# Points at which the well is searched for extremes of the map, which are then refined: two extremes closer than 1/2000
+# of the well are missed.
 GRID = 2001
-# How many times the necessary step a sufficient one is searched for, at so many steps in between (1% apart): two that
-# open and shut the well within 1% are missed.
+# The step that opens the well is searched for up to this multiple of the necessary step, at this many steps 1% apart: a
+# well that opens and closes within 1% is missed.
 FURTHEST, SEARCHED = 64.0, 400
-# Where the search begins, relative to the necessary step: beyond the rounding of 2/f''.
+# The search begins this far above the necessary step: beyond the rounding of 2/f''.
 EDGE = 1e-9
-# How often the interval may have to be widened because a second maximum reaches further than the first. By
-# convention: a well that needs more is wider than any step reaches.
+# Most times that the interval is widened because a second maximum reaches further than the first. By convention.
 WIDENINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Escape(Record):
-    """The steps at which a minimum stops to hold gradient descent.
+    """The steps at which a minimum no longer holds gradient descent.
 
     Parameters
     ----------
     minimum, barrier : float
-        The minimum, and the maximum of the loss that has to be crossed.
+        The minimum, and the maximum of the loss to be crossed.
     necessary : float
-        Step 2/f'' at the minimum: up to it the minimum is stable.
+        Step 2/f'' at the minimum, up to which it is stable.
     trapped : float
-        Step up to which the orbit may oscillate, even chaotically, but each step maps the well into itself: it does not
-        leave. Beyond it the well has a hole.
+        Step up to which an orbit may oscillate, even chaotically, but does not leave, since each step maps the well
+        into itself. Beyond it the well has a hole.
     """
 
     minimum: float
@@ -55,19 +54,19 @@ class Escape(Record):
 
 @checked
 def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape:
-    """From which step gradient descent leaves a minimum over a barrier.
+    """The steps from which gradient descent leaves a minimum over a barrier.
 
         g(x) = x - eta f'(x),    I = [b, M],  M = max of g over the well:    g(I) inside I  <=>  min over I of g >= b
 
-    Below the step where that minimum falls to b the interval is mapped into itself, so no orbit leaves it: *proved*,
-    up to the grid on which the extremes are looked for. Above it the image of the farthest point leaves (a boundary
-    crisis: Grebogi, Ott, Yorke 1983), and with it, as *observed*, nearly every orbit.
+    Below the step at which that minimum equals b the interval is mapped into itself, so no orbit leaves it: *proved*,
+    up to the grid on which the extremes are searched. Above it the image of the farthest point leaves (a boundary
+    crisis: Grebogi, Ott, Yorke 1983), and, as *observed*, nearly every orbit with it.
 
     Parameters
     ----------
     landscape : Landscape
     minimum, barrier : float
-        Points near them; polished here. The barrier is the maximum of f next to the minimum, on the side to be left.
+        Points near them, which are refined. The barrier is the maximum of f next to the minimum, on the side of escape.
 
     Returns
     -------
@@ -106,7 +105,7 @@ def escape_steps(landscape: Landscape, minimum: float, barrier: float) -> Escape
 
 @checked
 def escape_step(curvature: Positive, half_width: Positive, offset: Positive, step: Positive) -> float:
-    """At which step gradient descent leaves a quadratic well of a half width, started at an offset from its minimum.
+    """The number of steps after which gradient descent leaves a quadratic well, from an offset to its minimum.
 
         ceil(ln(w/d) / ln|1 - eta a|)
 
@@ -130,7 +129,7 @@ def escape_step(curvature: Positive, half_width: Positive, offset: Positive, ste
     if offset >= half_width:
         raise InvalidInput(f"offset must be below half_width={half_width!r}: inside the well; got {offset!r}")
     growth = abs(1 - step * curvature)
-    # the difference of logarithms: the quotient may leave the floats
+    # a difference of logarithms, since the quotient may overflow
     return math.inf if growth <= 1 else float(math.ceil((math.log(half_width) - math.log(offset)) / math.log(growth)))
 
 
@@ -143,7 +142,7 @@ def wander(
     noise: Nonnegative = 0.0,
     rng: int | np.random.Generator = 0,
 ) -> Real:
-    """Where noisy gradient descent ends, for many schedules and starts at once.
+    """The last iterates of noisy gradient descent, for many schedules and starts at once.
 
         x_{t+1} = x_t - eta_t (f'(x_t) + noise xi_t),    xi_t standard normal, the same for every schedule
 
@@ -160,7 +159,7 @@ def wander(
     Returns
     -------
     array, shape (k, n)
-        The last states; not finite where the run left.
+        The last states; not finite if the run diverged.
 
     Raises
     ------
@@ -181,7 +180,7 @@ def wander(
 
 
 def _barrier(landscape: Landscape, bottom: float, near: float) -> float:
-    """The maximum of the loss that Newton's method finds from a point near it."""
+    """The maximum of the loss to which Newton's method converges from a point near it."""
     x = landscape.stationary(near)
     if not math.isfinite(x) or float(landscape.curvature(x)) >= 0 or x == bottom:
         raise InvalidInput(
@@ -191,17 +190,17 @@ def _barrier(landscape: Landscape, bottom: float, near: float) -> float:
 
 
 def _room(landscape: Landscape, step: float, bottom: float, top: float) -> float:
-    """How far inside the barrier the image of the well ends; negative if it has a hole."""
+    """The distance from the barrier to the image of the well; negative if the well has a hole."""
     from scipy.optimize import brentq
 
     inward = math.copysign(1.0, bottom - top)
 
     def image(u: float) -> float:
-        """The image of the point at the distance u inside the barrier, as such a distance."""
+        """The distance inside the barrier of the image of the point at distance u."""
         return inward * (float(landscape(top + inward * u, step)) - top)
 
     def excess_curvature(u: Any) -> Any:
-        """Zero where the image is extreme."""
+        """The curvature minus 1/step, which is zero where the image is extreme."""
         return landscape.curvature(top + inward * np.asarray(u)) - 1 / step
 
     # the map rises from the barrier (f'' < 0 there) to a first maximum before the minimum (f'' > 1/step there)

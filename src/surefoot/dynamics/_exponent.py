@@ -1,4 +1,4 @@
-"""Whether two nearby orbits part: the largest Lyapunov exponent."""
+"""The largest Lyapunov exponent: the rate at which nearby orbits separate."""
 
 from typing import Annotated
 
@@ -24,9 +24,9 @@ def lyapunov(
 
         (1/n) ln |J(x_{n-1}) ... J(x_1) J(x_0) v|,    J the Jacobian of x -> update(x, parameter)
 
-    Positive: nearby orbits part exponentially (chaos). Negative: the orbit settles; e to the exponent is the
-    contraction per step. An average over a finite orbit, so an *estimate*; where the orbit settles it is exact up to
-    the transient. (Oseledets 1968; Benettin et al. 1980.) The derivative is taken by the complex step where the update
+    Positive: nearby orbits separate exponentially (chaos). Negative: the orbit settles, and e to the exponent is the
+    contraction per step. An average over a finite orbit, so an *estimate*; for an orbit that settles it is exact up to
+    the transient. (Oseledets 1968; Benettin et al. 1980.) The derivative is taken by the complex step if the update
     allows it, else from two nearby orbits.
 
     Parameters
@@ -36,12 +36,12 @@ def lyapunov(
     steps : int
         Applications of the update.
     discard : int, optional
-        Number of first steps that are not averaged over (default: half).
+        Number of initial steps that are not averaged over (default: half).
 
     Returns
     -------
     array, shape (p,) or ()
-        Per step. NaN where the orbit left for infinity; -inf where it contracts to nothing.
+        Exponent per step. NaN if the orbit diverged; -inf if it contracts to a point exactly.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What happens just past 2/f'': a small bounded oscillation, or escape. The loss's next two derivatives decide."""
+"""The flip bifurcation at the step 2/f'': a small bounded oscillation follows, or escape."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Flip(Record):
     Parameters
     ----------
     step : float
-        Step at which it happens, 2/f''.
+        Step 2/f'' at which it happens.
     coefficient : float
         c = (f'''/f'')^2 - f''''/(3 f''), unit 1/x^2.
     """
@@ -25,16 +25,16 @@ class Flip(Record):
 
     @property
     def outcome(self) -> Literal["bounded", "escape", "undecided"]:
-        """Past the step: an oscillation that grows from nothing, a jump away, or a matter of higher derivatives."""
+        """What follows beyond the step: a bounded oscillation, escape, or a matter of higher derivatives."""
         if self.coefficient == 0:
             return "undecided"
         return "bounded" if self.coefficient > 0 else "escape"
 
     def amplitude(self, step: float) -> float:
-        """Half the distance of the two points of the cycle: sqrt((2 step/self.step - 2)/c), to leading order.
+        """Half the distance of the two points of the cycle, sqrt((2 step/self.step - 2)/c), to leading order.
 
-        If it is bounded that of the stable cycle past the step; if not that of the unstable one before it, which limits
-        the basin of the minimum. NaN on the other side.
+        If the outcome is bounded, that of the stable cycle beyond the step; if not, that of the unstable cycle below
+        it, which limits the basin of the minimum. NaN on the other side.
         """
         excess = 2 * step / self.step - 2
         if self.coefficient == 0 or excess * self.coefficient < 0:
@@ -52,7 +52,7 @@ class Flip(Record):
 
 @checked
 def flip(second: Positive, third: Finite, fourth: Finite) -> Flip:
-    """How gradient descent on a loss of one variable loses stability at a minimum with the given derivatives.
+    """How gradient descent on a loss of one variable loses stability at a minimum with given derivatives.
 
         g(x) = x - eta f'(x),  eta = 2/f'':    c = g''^2/4 + g'''/6 = (f'''/f'')^2 - f''''/(3 f'')
 

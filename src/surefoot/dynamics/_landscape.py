@@ -1,4 +1,4 @@
-"""A loss of one variable, whose gradient descent is a map to be studied."""
+"""Losses of one variable, whose gradient descent is a map."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -9,14 +9,14 @@ from surefoot.dynamics._tangent import TINY
 from surefoot.dynamics.maps import ignore_overflow
 from surefoot.errors import InvalidInput
 
-# Newton's method doubles the digits once it is near; the rest is room for a start that is not.
+# Most steps of Newton's method: it needs few once it is near, and the rest is for distant starts.
 NEWTON_STEPS = 100
-# A move of so few roundings, relative to 1 + |x|, that the next one would be rounding.
+# A move this small relative to 1 + |x| is a few rounding errors, and the next would be rounding.
 SETTLED = 1e-14
 
 
 class Landscape(ABC):
-    """A loss f of one variable; called with (x, step) it does one step of gradient descent, an update for `orbit`.
+    """A loss f of one variable; called with (x, step) it makes one step of gradient descent, an update for `orbit`.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Landscape(ABC):
 
     @abstractmethod
     def gradient(self, x: Any) -> Any:
-        """f'(x), elementwise; analytic, so that complex x are fine."""
+        """f'(x), elementwise; analytic, so that it accepts complex x."""
 
     def curvature(self, x: Any) -> Any:
         """f''(x), elementwise: by the complex step from the gradient, exact to rounding."""
@@ -48,12 +48,12 @@ class Landscape(ABC):
         return x - step * self.gradient(x)
 
     def minimum(self, near: float) -> float:
-        """The minimum that Newton's method finds from a point near it.
+        """The minimum to which Newton's method converges from a point near it.
 
         Raises
         ------
         InvalidInput
-            If that leads to no minimum.
+            If it does not converge to a minimum.
         """
         x = self.stationary(near)
         if not np.isfinite(x) or float(self.curvature(x)) <= 0:
@@ -63,7 +63,7 @@ class Landscape(ABC):
         return x
 
     def stationary(self, near: float) -> float:
-        """Where Newton's method on f' ends from a point: a minimum, a maximum, or nothing finite."""
+        """The end of Newton's method on f' from a point: a minimum, a maximum, or not finite."""
         x = float(near)
         with ignore_overflow():
             for _ in range(NEWTON_STEPS):

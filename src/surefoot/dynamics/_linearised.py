@@ -1,4 +1,4 @@
-"""An update together with its derivatives, at the points of an orbit."""
+"""An update with its derivatives at the points of an orbit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 from surefoot.dynamics._tangent import TINY, analytic
 from surefoot.dynamics.maps import Real, Update
 
-# Central differences: truncation and rounding meet at the cube root of the precision.
+# Relative step of central differences, the cube root of eps, where truncation and rounding balance.
 DIFFERENCE = float(np.cbrt(np.finfo(np.float64).eps))
 
 
 @dataclass(frozen=True, slots=True)
 class Linearised:
-    """Values and derivatives of an update at many points: its own, by the complex step, or by central differences.
+    """Values and derivatives of an update at many points: its own derivatives, the complex step, or differences.
 
     Parameters
     ----------
     update : callable
     scalar : bool
-        Whether the update takes states of shape (m,); here they are always (d, m).
+        Whether the update takes states of shape (m,); here they always have shape (d, m).
     scale : float
-        A length typical of the states: what is small is small against it, an orbit at the origin having no size.
+        A typical size of the states, for tolerances: an orbit at the origin has no size of its own.
     span : float
-        Length typical of the parameter.
+        A typical size of the parameter.
     exact : bool
-        Whether the complex step serves.
+        Whether the complex step can be used.
     own : callable, optional
         (points, parameters) to Jacobians (d, d, m) and derivatives in the parameter (d, m), for an update that has a
         method `derivatives`.
@@ -43,9 +43,9 @@ class Linearised:
 
     @classmethod
     def of(cls, update: Update, states: Real, parameters: Real, *, scale: float, span: float) -> "Linearised":
-        """Decide at the states of shape (m,) or (d, m) how to differentiate.
+        """The linearisation, with the way to differentiate chosen at states of shape (m,) or (d, m).
 
-        In the parameter too: an update that abs() makes real there is caught.
+        The complex step is tried in the parameter too, where an abs() may make the update real.
         """
         own = getattr(update, "derivatives", None)
         if own is not None and states.ndim == 2:
@@ -89,12 +89,13 @@ class Linearised:
         return self._quotient(points, np.zeros_like(points), parameters, step) / step
 
     def _steps(self, values: Real, typical: float) -> Real:
-        """How far to go along each coordinate, shape (d, m)."""
+        """The displacement along each coordinate, shape (d, m)."""
         if self.exact:
             return np.full_like(values, TINY)
         return DIFFERENCE * np.maximum(np.abs(values), typical)
 
     def _quotient(self, points: Real, step: Real, parameters: Real, parameter_step: Real) -> Real:
+        """The change of the update along a displacement: its imaginary part, or half the central difference."""
         if self.exact:
             return np.asarray(
                 self._apply(points + 1j * step, parameters + 1j * parameter_step), dtype=np.complex128

@@ -1,4 +1,4 @@
-"""Where an update goes: orbits for many parameters at once, and the period that they settle to."""
+"""Orbits for many parameters at once, and the periods to which they settle."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,14 +10,13 @@ from surefoot.errors import InvalidInput
 
 @checked
 def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count, keep: Count | None = None) -> Real:
-    """The last states of the orbits x_{t+1} = update(x_t, parameter), one orbit for each parameter.
+    """The last states of the orbits x_{t+1} = update(x_t, parameter), one for each parameter.
 
     Parameters
     ----------
     update : callable
         (x, parameter) to the next x, both arrays, the parameters along the last axis: any function written with NumPy
-        operations. For a scalar map x has shape (p,), for a vector map (d, p), so that ``x - step * (A @ x)`` works
-        as it stands.
+        operations. For a scalar map x has shape (p,), for a vector map (d, p), so that ``x - step * (A @ x)`` works.
     parameters : float or array, shape (p,)
     x0 : float, array (d,), or array (d, p)
         A number makes a scalar map; (d,) one start for all parameters; (d, p) one for each.
@@ -29,7 +28,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count,
     Returns
     -------
     array, shape (keep, p) or (keep, d, p)
-        In order of time; without the last axis if `parameters` is a number. Not finite where an orbit left.
+        States in order of time; without the last axis if `parameters` is a number. Not finite if an orbit diverged.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count,
            [ 0.125, -8.   ]])
     """
     values, states = prepare(update, parameters, x0)
-    # a long transient is run through without being held in memory
+    # a long transient is not stored
     keep = steps if keep is None else keep
     if keep > steps:
         raise InvalidInput(f"keep must be at most steps = {steps}; got {keep}")
@@ -63,12 +62,12 @@ def orbit(update: Update, parameters: ArrayLike, x0: ArrayLike, *, steps: Count,
 
 @checked
 def period(points: ArrayLike, *, tolerance: Positive = 1e-6, longest: Count = 64) -> NDArray[np.int64]:
-    """The period that kept orbits have settled to; 0 where none is seen.
+    """The period to which orbits have settled; 0 if none is found.
 
         the least q with |x_{t+q} - x_t| <= tolerance * max(1, max_t |x_t|) for all kept t
 
-    A heuristic with a tolerance: an orbit that still creeps towards its cycle (close to a doubling) shows none or twice
-    the period; `bifurcations` does not watch transients and has no such doubt.
+    A heuristic with a tolerance: an orbit that still creeps towards its cycle (close to a doubling) shows no period or
+    twice the period. `bifurcations` solves for cycles instead and has no such problem.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def period(points: ArrayLike, *, tolerance: Positive = 1e-6, longest: Count = 64
     tolerance : float
         Largest distance of points a period apart, relative to the size of the orbit.
     longest : int
-        Longest period looked for; at most keep / 2, so that every period is seen twice.
+        Longest period to look for; at most keep / 2 is used, so that every period is seen twice.
 
     Returns
     -------
@@ -105,7 +104,7 @@ def period(points: ArrayLike, *, tolerance: Positive = 1e-6, longest: Count = 64
     with ignore_overflow():
         scale = np.abs(kept).max(axis=(0, 1))
         room = tolerance * np.maximum(1.0, scale)
-        # The last point alone rules out nearly all candidates, so that the whole window is read about once.
+        # the last point alone excludes nearly all candidates, so that the whole window is read about once
         ahead = np.abs(kept[-1 - longest : -1][::-1] - kept[-1]).max(axis=1) <= room
         for q in range(1, longest + 1):
             some = np.flatnonzero(ahead[q - 1] & (periods == 0) & np.isfinite(scale))

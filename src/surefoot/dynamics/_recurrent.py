@@ -1,4 +1,4 @@
-"""A recurrent network with one weight, trained by full-batch gradient descent: real training that becomes chaotic."""
+"""A recurrent network with one weight, whose training by gradient descent becomes chaotic."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +35,7 @@ class TanhRNN(Landscape):
         return (self._run(x)[0] - self.target) ** 2 / 2
 
     def gradient(self, x: Any) -> Any:
-        """(h_T - target) dh_T/dw, the derivative carried along with the state (forward mode, by hand)."""
+        """(h_T - target) dh_T/dw, with the derivative in forward mode."""
         state, slope = self._run(x)
         return (state - self.target) * slope
 

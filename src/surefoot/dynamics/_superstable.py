@@ -1,4 +1,4 @@
-"""Superstable orbits, from which Feigenbaum's ratio and the onset of chaos follow."""
+"""Superstable orbits, from which Feigenbaum's ratio and the onset of chaos are computed."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -10,16 +10,17 @@ from surefoot.checks import Range, checked, real_array
 from surefoot.dynamics.maps import Real, Update, ignore_overflow, prepare
 from surefoot.errors import InvalidInput
 
-# Feigenbaum's ratio for a quadratic maximum, here only a guess of where to look next.
+# Feigenbaum's ratio for a quadratic maximum, used as an initial guess of the next distance.
 FEIGENBAUM = 4.669
-# How finely the interval is searched for the first two: two roots within 1/4000 of it are missed.
+# Points at which the interval is searched for the first two orbits: two roots within 1/4000 of it are missed.
 GRID = 4001
-# The secant method takes 3 to 6, and 22 where the defect is all rounding (the logistic map, 12 orbits).
+# Most steps of the secant method: it takes 3 to 6, and 22 if the defect is all rounding (the logistic map, 12 orbits).
 SECANT_STEPS = 60
-# Distances shrink by 4.67 each: after 13 of them 1e-9 of the first is left, and the defect's slope has grown as much.
+# Most orbits. Distances shrink by 4.67 each: after 13 of them 1e-9 of the first is left, and the slope of the defect
+# has grown as much.
 LONGEST = 14
-# Where an interval begins in the middle of the doublings; an interval that holds longer periods only is too narrow for
-# the grid to tell them apart. By convention.
+# Periods at which the search may begin, for an interval in the middle of the doublings; the grid cannot separate longer
+# periods. By convention.
 FIRST_PERIODS = (1, 2, 4, 8, 16)
 
 
@@ -34,10 +35,10 @@ def superstable(
 
         f^q(c, p) = c,    df/dx(c, p) = 0
 
-    The first is the shortest of these periods (up to 16) that has such an orbit in the interval, each further one has
-    twice the period of the one before.
+    The first has the shortest of these periods (up to 16) with such an orbit in the interval, each further one twice
+    the period of the one before.
 
-    One equation in one unknown, so that long periods are cheap: the road to chaos, further than `bifurcations` goes.
+    This is one equation in one unknown, so that long periods are cheap, longer than `bifurcations` can reach.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def superstable(
             f"count must be at most {LONGEST - doublings} from period {period} on, beyond which distances are "
             f"rounding; got {count}"
         )
-    # an orbit also has twice its period: look beyond it
+    # the orbit of period q also solves the equation of period 2 q: search beyond it
     second = _first_root(lambda p: defect(p, 2 * period), first + 1e-3 * (high - first), high)
     if second is None:
         raise InvalidInput(
@@ -133,7 +134,7 @@ def feigenbaum_ratios(parameters: Sequence[float] | Real) -> Real:
 
 @checked
 def accumulation(parameters: Sequence[float] | Real) -> float:
-    """Where the doublings accumulate and chaos begins: an *estimate* by extrapolating the last three geometrically.
+    """The parameter at which doublings accumulate and chaos begins, *estimated* by geometric extrapolation of three.
 
     Parameters
     ----------

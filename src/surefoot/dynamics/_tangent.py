@@ -1,4 +1,4 @@
-"""An orbit together with a small displacement carried along it: where it goes, and how it stretches."""
+"""Orbits with a small displacement carried along, and the stretching of that displacement."""
 
 import warnings
 from typing import Any
@@ -7,32 +7,33 @@ import numpy as np
 
 from surefoot.dynamics.maps import Real, Update, ignore_overflow
 
-# A displacement along the imaginary axis so small that its square vanishes against any state, and large enough that
-# it may shrink by 1e-200 before it is renewed.
+# Displacement along the imaginary axis: so small that its square vanishes beside any state, and large enough to shrink
+# by 1e-200 before it is rescaled.
 TINY = 1e-100
-# Between two renewals: even a stretching of 1e3 per step keeps the displacement below 1e-52.
+# Steps between rescalings: even a stretching by 1e3 per step keeps the displacement below 1e-52.
 RENEWAL = 16
-# Where the update cannot take complex numbers: a real displacement, a compromise of rounding and curvature.
+# Relative real displacement, for updates that do not accept complex numbers: the root of eps balances rounding and
+# curvature.
 NEARBY = 1e-8
-# How far the complex derivative may be from the difference quotient before it is not believed: quotients over 1e-6 are
-# right to 1e-9, a wrong derivative (of abs, of a sign) is off by a part of itself.
+# Largest relative difference between the complex step and the difference quotient. Quotients over 1e-6 are accurate to
+# 1e-9; a wrong derivative (of abs, of sign) is off by a share of itself.
 DOUBT = 1e-4
-# Points of the orbits at which that is compared: a branch that only later states take is not seen.
+# Number of states at which they are compared: a branch of the update that only later states take is not detected.
 TRIED = 8
-# Relative displacement of the difference quotient: the cube root of the precision, where its two errors meet.
+# Relative displacement of the difference quotient, near the cube root of eps, where its two errors balance.
 QUOTIENT = 1e-6
 
 
 def analytic(update: Update, states: Real, parameters: Real) -> bool:
     """Whether the update can be differentiated by the complex step, Im f(x + ih) / h (Squire, Trapp 1998).
 
-    Not if it refuses complex numbers or answers with the wrong derivative (abs, sign, a call into another library):
-    compared with difference quotients along the beginning of the orbits, in one direction.
+    It cannot if it refuses complex numbers or returns a wrong derivative (abs, sign, a call of another library): the
+    derivative is compared with difference quotients at the first states of the orbits, in one direction.
     """
     wide = parameters.astype(np.complex128)
     try:
         with ignore_overflow(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as a library's remark that it drops imaginary parts: then see below
+            warnings.simplefilter("ignore")  # a library may warn that it drops imaginary parts, which is detected below
             for _ in range(TRIED):
                 nudge = QUOTIENT * np.maximum(1.0, np.abs(states))
                 moved = np.asarray(update(states + 1j * TINY * nudge, wide))
@@ -44,20 +45,20 @@ def analytic(update: Update, states: Real, parameters: Real) -> bool:
                 if doubtful[np.isfinite(quotient)].any():
                     return False
                 states = np.asarray(update(states, parameters), dtype=np.float64)
-    except Exception:  # whatever an update does with complex numbers: with real ones it has already worked
+    except Exception:  # any failure with complex numbers; with real ones the update has already worked
         return False
     return True
 
 
 def travel(update: Update, parameters: Real, states: Real, *, steps: int, discard: int, keep: int) -> tuple[Real, Real]:
-    """Run all orbits, keep the last states and average the stretching of a displacement.
+    """Run all orbits; returns the last states and the average stretching of a displacement.
 
     Parameters
     ----------
     update, parameters, states
         What `prepare` returns: (p,) and (p,) or (d, p).
     steps, discard, keep : int
-        Applications of the update; how many of the first not to average over; how many of the last states to keep.
+        Applications of the update, initial steps that are not averaged over, and last states to keep.
 
     Returns
     -------
@@ -78,9 +79,9 @@ def travel(update: Update, parameters: Real, states: Real, *, steps: int, discar
 def _complex_run(
     update: Update, parameters: Real, states: Real, points: Real, logs: Real, steps: int, discard: int
 ) -> None:
-    """The displacement rides in the imaginary part: x + i h v goes to f(x) + i h J v, one evaluation per step."""
+    """Carry the displacement in the imaginary part: x + i h v maps to f(x) + i h J v, with one evaluation per step."""
     first = steps - len(points)
-    # complex parameters once, or every operation of every step would convert them again
+    # converted to complex once, or every operation of every step would convert them
     wide = parameters.astype(np.complex128)
     z = states + 1j * TINY * _unit(np.ones_like(states))
     for t in range(steps):
@@ -93,14 +94,14 @@ def _complex_run(
             if done > discard:
                 logs += np.log(size)
             vector = z.imag / (TINY * size)
-            # a cycle that contracts to nothing has the exponent -inf, which the sum keeps
+            # a displacement of 0 has made the sum -inf; a new one keeps the orbit going
             z = z.real + 1j * TINY * np.where(size > 0, vector, _unit(np.ones_like(states)))
 
 
 def _paired_run(
     update: Update, parameters: Real, states: Real, points: Real, logs: Real, steps: int, discard: int
 ) -> None:
-    """Two nearby orbits, brought back to the same distance after every step (Benettin et al. 1980)."""
+    """Carry two nearby orbits, brought back to a fixed distance after every step (Benettin et al. 1980)."""
     first = steps - len(points)
     direction = _unit(np.ones_like(states))
     for t in range(steps):

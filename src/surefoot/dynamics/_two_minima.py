@@ -1,4 +1,4 @@
-"""A wide valley with a narrow dent: the smallest landscape with a sharp and a flat minimum."""
+"""A quadratic with a narrow dent: a simple loss with a flat and a sharp minimum."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an update has to be, check_states once at the edge: `update(x, parameter)`, elementwise over the last axis."""
+"""Checks of an update `update(x, parameter)`, elementwise over the last axis, and of its arguments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Real = NDArray[np.float64]
 
 
 def prepare(update: Update, parameters: ArrayLike, x0: ArrayLike) -> tuple[Real, Real]:
-    """The parameters as an array (p,) and one start for each: (p,) for a scalar map, (d, p) for a vector map.
+    """The parameters as an array (p,) and a start for each: (p,) for a scalar map, (d, p) for a vector map.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def prepare(update: Update, parameters: ArrayLike, x0: ArrayLike) -> tuple[Real,
 
 
 def check_states(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """What an update returned, if it is numbers of the shape that it was given.
+    """The states that an update returned; refused unless they are numbers of the shape that it was given.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def check_states(result: Any, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def ignore_overflow() -> np.errstate:
-    """An orbit that leaves for infinity is an answer, not a warning."""
+    """A context without warnings of overflow: an orbit that diverges is a valid result."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 
 

@@ -1,4 +1,4 @@
-"""How an iteration amplifies: optimisers and integrators as one kind of thing."""
+"""Optimisers and integrators as one kind of iteration, with its amplification and stability limits."""
 
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods._extracted import from_update

@@ -1,4 +1,4 @@
-"""How an iteration amplifies: one abstraction for optimisers and integrators.
+"""The base class of optimisers and integrators: how an iteration amplifies.
 
 A method advances x' = F(x), and gradient descent on f is the case F = -grad f. On a linear flow F(x) = lambda x each
 component is multiplied per step by something that depends on z = step * lambda alone. A curvature (an eigenvalue of
@@ -25,14 +25,14 @@ Flow = Callable[[Any], Any]
 class Method(ABC):
     """A linear one- or multi-step iteration, given by how it updates its state.
 
-    A subclass defines `memory` and `update`; what follows from them (amplification, limits, best step) is derived
-    numerically here and may be overridden by a closed form.
+    A subclass defines `memory` and `update`; amplification, limits and the best step are derived from them numerically
+    and may be overridden by closed forms.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call the method in a table, with its parameters."""
+        """The method's name in a table, with its parameters."""
 
     @property
     def memory(self) -> int:
@@ -41,7 +41,7 @@ class Method(ABC):
 
     @property
     def order(self) -> int:
-        """Order of accuracy on x' = F(x); 0 for an iteration that is no consistent integrator (momentum)."""
+        """Order of accuracy on x' = F(x); 0 for an iteration that is not a consistent integrator (momentum)."""
         return 0
 
     @property
@@ -55,10 +55,10 @@ class Method(ABC):
         return False
 
     def stability(self) -> StabilityPolynomial | None:
-        """The polynomial P(r, z) behind `amplification`; None where a step is not polynomial in z."""
+        """The polynomial P(r, z) behind `amplification`; None if a step is not polynomial in z."""
         try:
             return _polynomial_of(self)
-        except TypeError:  # a method that cannot be hashed is extracted anew
+        except TypeError:  # a method that cannot be hashed cannot be cached
             return _polynomial_of.__wrapped__(self)
 
     @abstractmethod
@@ -78,15 +78,15 @@ class Method(ABC):
         """
 
     def start(self, x: Any) -> State:
-        """The state that begins at the iterate x: everything else is zero."""
+        """The state at the iterate x, everything else zero."""
         return (x, *(x * 0 for _ in range(self.memory - 1)))
 
     def begin(self, x: Any, flow: Flow) -> State:  # noqa: ARG002 - for methods that look back
-        """The state that begins at x on a known flow, as accurate as the method; `start` where nothing looks back."""
+        """The state at x on a known flow, earlier points as accurate as the method; `start` if there are none."""
         return self.start(x)
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
-        """Asymptotic growth per step on x' = lambda x: the spectral radius of the update, by running it.
+        """Asymptotic growth per step on x' = lambda x: the spectral radius of the update.
 
         Parameters
         ----------
@@ -99,6 +99,7 @@ class Method(ABC):
             Below 1 the component decays, above 1 it grows.
         """
         points = np.asarray(z, dtype=np.complex128)
+        # the columns of the update's matrix are the images of unit states
         zero, one = np.zeros_like(points), np.ones_like(points)
         columns = [
             self.update(tuple(one if i == j else zero for i in range(self.memory)), lambda x: points * x)
@@ -118,16 +119,15 @@ class Method(ABC):
         Returns
         -------
         float array of the same shape
-            sup r with amplification(s * direction) <= 1 for all 0 < s <= r: the piece connected to 0. Zero where
-            arbitrarily small steps grow, infinity where none does.
+            sup r with amplification(s * direction) <= 1 for all 0 < s <= r, the piece connected to 0. Zero if
+            arbitrarily small steps grow, infinity if no step does.
         """
         directions = np.asarray(direction, dtype=np.complex128)
         polynomial = self.stability()
         if polynomial is None:
             return first_crossing(self.amplification, directions)
-        return np.asarray([polynomial.limit_along(ray) for ray in directions.reshape(-1).tolist()]).reshape(
-            directions.shape
-        )
+        limits = [polynomial.limit_along(ray) for ray in directions.reshape(-1).tolist()]
+        return np.asarray(limits).reshape(directions.shape)
 
     @property
     def real_limit(self) -> float:
@@ -143,12 +143,12 @@ class Method(ABC):
     def region(
         self, window: tuple[float, float, float, float] | None = None, points: Annotated[int, Range("[2, inf)")] = 201
     ) -> Region:
-        """The stability region, for a picture.
+        """The stability region on a grid, for a picture.
 
         Parameters
         ----------
         window : (left, right, bottom, top), optional
-            Part of the complex plane of z = step * eigenvalue; chosen to show the region if not given.
+            Part of the complex plane of z = step * eigenvalue; by default one that shows the region.
         points : int
             Grid points along each side.
 
@@ -178,8 +178,8 @@ class Method(ABC):
         rate : float
             Asymptotic contraction per step there, in [0, 1].
         """
-        # Worst case over the interval: both ends and points between, since the factor need not be monotone. 33 points
-        # are closer than the lobes of any method here but the stabilised ones, whose best pair is known.
+        # the worst case may lie between the ends, since the factor need not be monotone. 33 points are closer than the
+        # lobes of any method here except the stabilised ones, whose best parameters are known
         return self.best_step_at(-np.geomspace(smallest, largest, 33))
 
     def best_step_at(self, eigenvalues: ArrayLike) -> tuple[float, float]:
@@ -197,12 +197,12 @@ class Method(ABC):
         """
         points = np.asarray(eigenvalues, dtype=np.complex128)
         sizes = np.abs(points)
-        # a method that is always stable (implicit) is searched up to a step of 1e3 of the slowest time scale
+        # for an implicit method, which is always stable, up to 1e3 of the slowest time scale
         longest = min(float((self.limit_along(points / sizes) / sizes).min()), 1e3 / float(sizes.min()))
         return best_step(self.amplification, points, longest)
 
     def tuned(self, smallest: float, largest: float) -> str:  # noqa: ARG002 - for methods with a known best pair
-        """The method's best parameters for curvatures in [smallest, largest], in words; empty if not known."""
+        """The best parameters for curvatures in [smallest, largest] in words; empty if not known."""
         return ""
 
 

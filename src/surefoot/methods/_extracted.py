@@ -1,4 +1,4 @@
-"""The stability polynomial of any linear step, extracted by running it."""
+"""The stability polynomial of any linear step, found by running the step on polynomials."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from surefoot.methods._stability import StabilityPolynomial
 
 Update = Callable[[State, Flow], State]
 
-# Most powers of z that a step may hold, one per evaluation of the flow. Tried in turn: most steps hold a few.
+# Largest number of powers of z in a step, one per evaluation of the flow; tried in turn, since most steps have few.
 LENGTHS = (8, 32, 128)
-# Two evaluations of one step differ by rounding only, some 1e-15 per operation and stage; what is not linear, or not a
-# polynomial, is off by 1e-2 on the points below.
+# Two evaluations of a step differ by rounding only, about 1e-15 per operation and stage; a step that is not linear, or
+# not polynomial, is off by 1e-2 on the points below.
 AGREEMENT = 1e-9
-# The determinant costs memory^4 products of polynomials: six seconds for a full matrix at 12.
+# The determinant costs memory^4 products of polynomials: six seconds for a full matrix at this size.
 MOST_MEMORY = 12
-# Any few points in general position: off the axes, of modulus near 1, so that no power of them is large or vanishes.
+# Points in general position, off the axes and of modulus near 1, so that no power of them is large or small.
 PROBES = np.asarray([-0.3 + 0.7j, 0.5 - 0.2j, -0.9 - 0.4j])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FromUpdate(Method):
-    """A method made of a function; see `from_update`."""
+    """A method given by a function; see `from_update`."""
 
     step: Update
     arrays: int
@@ -37,22 +37,22 @@ class FromUpdate(Method):
 
     @property
     def name(self) -> str:
-        """The name it was given."""
+        """The name, as given."""
         return self.label
 
     @property
     def memory(self) -> int:
-        """The number of arrays it was given with."""
+        """The number of arrays, as given."""
         return self.arrays
 
     @property
     def order(self) -> int:
-        """On linear flows."""
+        """Order on linear flows."""
         return self.polynomial.order
 
     @property
     def evaluations(self) -> int:
-        """How often the step calls the flow."""
+        """Number of calls of the flow in a step."""
         count = 0
 
         def flow(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,20 +64,20 @@ class FromUpdate(Method):
         return count
 
     def stability(self) -> StabilityPolynomial:
-        """As extracted."""
+        """The polynomial found from the function."""
         return self.polynomial
 
     def update(self, state: State, flow: Flow) -> State:
-        """The function."""
+        """One step by the function."""
         return self.step(state, flow)
 
 
 @checked
 def from_update(update: Update, memory: Annotated[int, Range(f"[1, {MOST_MEMORY}]")] = 1, *, name: str = "") -> Method:
-    """A method from its step function; limits, rate and order follow without algebra.
+    """A method from its step function; its limits, rate and order follow.
 
-    The step is run once per memory array on polynomials in z, for which the flow x -> z x is a shift of coefficients:
-    every sum and multiple in the step then acts on the stability polynomial itself.
+    The step is run once for each memory array on polynomials in z, on which the flow x -> z x shifts coefficients: sums
+    and multiples in the step then act on the stability polynomial itself.
 
     Parameters
     ----------
@@ -130,17 +130,17 @@ def extract(update: Update, memory: int) -> StabilityPolynomial | None:
             powers = np.asarray([[columns[j][i] for j in range(memory)] for i in range(memory)])
             if not np.isfinite(powers).all():
                 return None
-            # a last power that is taken may be one of many that the shift pushed out: try more of them
+            # if the last power occurs, the shift may have pushed others out: try again with more
             if not powers[..., -1].any() and _agrees(update, powers):
                 polynomial = characteristic_polynomial([[snap(entry) for entry in row] for row in powers.tolist()])
                 while len(polynomial) > 2 and not any(polynomial[0]):
-                    del polynomial[0]  # a root r = 0: memory that the step does not use
+                    del polynomial[0]  # a root r = 0 belongs to memory that the step does not use
                 return StabilityPolynomial(tuple(polynomial))
     return None
 
 
 def _run_on_powers(update: Update, memory: int, column: int, length: int) -> list[NDArray[np.float64]]:
-    """One step on the coefficients of powers of z, which the flow x -> z x shifts by one."""
+    """One step from a unit state on coefficients of powers of z, which the flow x -> z x shifts by one."""
     one = np.zeros(length)
     one[0] = 1.0
     state = tuple(one.copy() if i == column else np.zeros(length) for i in range(memory))
@@ -149,7 +149,7 @@ def _run_on_powers(update: Update, memory: int, column: int, length: int) -> lis
 
 
 def _agrees(update: Update, coefficients: NDArray[np.float64]) -> bool:
-    """Whether the polynomials say what the step does at a few complex z: on implicit steps they do not."""
+    """Whether the polynomials reproduce the step at a few complex z; for an implicit step they do not."""
     memory = len(coefficients)
     powers = PROBES[:, None] ** np.arange(coefficients.shape[-1])
     for column in range(memory):
@@ -162,8 +162,8 @@ def _agrees(update: Update, coefficients: NDArray[np.float64]) -> bool:
 
 
 def _check_linear(update: Update, memory: int) -> None:
-    """Superposition and repeatability, on a fixed pair of states and a flow with a full matrix."""
-    rng = np.random.default_rng(20)  # fixed: what is refused once is refused always
+    """Refuse a step that is not linear or not repeatable, on fixed states and a flow with a full matrix."""
+    rng = np.random.default_rng(20)  # fixed, so that the same step always gets the same answer
     J = rng.standard_normal((3, 3)) / 2
     one, other = ([rng.standard_normal(3) for _ in range(memory)] for _ in range(2))
 

@@ -1,4 +1,4 @@
-"""Gradient descent, which is the forward Euler method."""
+"""Gradient descent, alias the forward Euler method."""
 
 from dataclasses import dataclass
 

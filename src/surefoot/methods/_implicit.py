@@ -1,4 +1,4 @@
-"""The stage equations of an implicit Runge-Kutta step, solved densely: for contrast, not for production."""
+"""The stage equations of an implicit Runge-Kutta step, solved densely: for comparison, not for production."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow
 from surefoot.methods._tableau import ButcherTableau
 
-# Unknowns of the dense solve: a matrix of 32 MB. Beyond that SciPy's implicit solvers are the tool.
+# Most unknowns of the dense solve: a matrix of 32 MB. For more, use SciPy's implicit solvers.
 LARGEST = 2000
-# Twelve digits in 30 iterations: one that gains less at each is told that the step is too long.
+# Twelve digits in 30 iterations; an iteration that converges more slowly needs a shorter step.
 ITERATIONS = 30
-# Relative size of the last correction: on a linear flow a few roundings of the solve.
+# Relative size of the last correction: a few rounding errors of the solve on a linear flow.
 TOLERANCE = 1e-12
-# Step of the one-sided difference: the root of the rounding error. An inexact Jacobian costs iterations, not accuracy.
+# Step of the one-sided differences, the root of eps: an inexact Jacobian costs iterations, not accuracy.
 DIFFERENCE = 2.0**-26
 
 

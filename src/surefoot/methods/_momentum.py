@@ -1,7 +1,7 @@
 """Momentum in PyTorch's conventions: heavy ball, Nesterov, and the exponential average inside Adam.
 
-All three keep a velocity w, here with the step already inside (w = -step * torch's buffer), so that one `update`
-serves optimisers and flows. With a constant step that is the same iteration.
+All three keep a velocity w that includes the step (w = -step * torch's buffer), so that one `update` serves optimisers
+and flows. With a constant step the iteration is the same.
 """
 
 from abc import abstractmethod
@@ -48,15 +48,15 @@ class _AveragedGradient(Method):
 
     @property
     def real_limit(self) -> float:
-        """2 (1 + b) / gain: where a root passes -1."""
+        """2 (1 + b) / gain, where a root passes -1."""
         decay, gain = self._weights()
         return 2 * (1 + decay) / gain
 
     def best_step(self, smallest: float, largest: float) -> tuple[float, float]:
         """2 (1 + b) / (gain (L + mu)), where both ends of the spectrum have roots of equal modulus.
 
-        Between the ends the roots are no larger. Where (L - mu)/(L + mu) <= 2 sqrt(b)/(1 + b) all roots have modulus
-        sqrt(b) and a range of steps is equally good; this one is its middle.
+        Between the ends the roots are no larger. If (L - mu)/(L + mu) <= 2 sqrt(b)/(1 + b), all roots have modulus
+        sqrt(b) and a range of steps is equally good, of which this is the midpoint.
         """
         step = self.real_limit / (largest + smallest)
         # the end L has the same modulus as mu
@@ -219,7 +219,7 @@ class Nesterov(Method):
 
     @property
     def real_limit(self) -> float:
-        """2 (1 + b)/(1 + 2 b): where a root passes -1."""
+        """2 (1 + b)/(1 + 2 b), where a root passes -1."""
         return 2 * (1 + self.momentum) / (1 + 2 * self.momentum)
 
     @classmethod
@@ -236,7 +236,7 @@ class Nesterov(Method):
             Unless 0 < smallest <= largest.
         """
         _check_ends(smallest, largest)
-        # at this step the roots of mu coincide, which is as fast as they go
+        # at this step the two roots of mu coincide, where the larger one is smallest
         s = (3 * largest / smallest + 1) ** 0.5
         return cls((s - 2) / (s + 2)), 4 / (3 * largest + smallest)
 

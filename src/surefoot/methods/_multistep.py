@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from typing import Annotated, Any
 
 from surefoot.checks import Range, checked
 from surefoot.methods._base import Flow, Method, State
-from surefoot.methods._stability import StabilityPolynomial
 from surefoot.methods._tables import tableau
 
 F = Fraction
 
-# Weights of h F at the current and the earlier points (Bashforth, Adams 1883).
+# Weights of h F at the current point and the earlier ones (Bashforth, Adams 1883).
 WEIGHTS: dict[int, tuple[Fraction, ...]] = {
     1: (F(1),),
     2: (F(3, 2), -F(1, 2)),
@@ -25,7 +23,7 @@ WEIGHTS: dict[int, tuple[Fraction, ...]] = {
 @checked
 @dataclass(frozen=True, slots=True)
 class AdamsBashforth(Method):
-    """One evaluation per step, order k from k of them.
+    """The Adams-Bashforth methods: one evaluation per step, order k from the last k.
 
         x <- x + h sum_j b_j F_(n-j)        r^k - r^(k-1) - z (b_0 r^(k-1) + ... + b_(k-1))
 
@@ -66,10 +64,6 @@ class AdamsBashforth(Method):
         """The number of steps."""
         return self.steps
 
-    def stability(self) -> StabilityPolynomial:
-        """Rho(r) - z sigma(r)."""
-        return _adams(self.steps)
-
     def update(self, state: State, flow: Flow) -> State:
         """One step of (iterate, earlier values of h F)."""
         x, *earlier = state
@@ -79,7 +73,7 @@ class AdamsBashforth(Method):
         return (x, *values[:-1])
 
     def begin(self, x: Any, flow: Flow) -> State:
-        """Earlier values from Runge-Kutta steps back in time, so that the first steps have full order."""
+        """The state with earlier values from Runge-Kutta steps back in time, which are as accurate as the method."""
         values: list[Any] = []
         past = x
         for _ in range(self.steps - 1):
@@ -90,7 +84,7 @@ class AdamsBashforth(Method):
 
 @dataclass(frozen=True, slots=True)
 class Leapfrog(Method):
-    """The two-step midpoint rule: order 2, one evaluation, conserves on the imaginary axis, unstable with any decay.
+    """The two-step midpoint rule: order 2, one evaluation, conservative on the imaginary axis, unstable with any decay.
 
     x_(n+1) = x_(n-1) + 2 h F(x_n)        r^2 - 2 z r - 1,    stable for z = i y, |y| < 1
     """
@@ -110,39 +104,22 @@ class Leapfrog(Method):
         """Two."""
         return 2
 
-    def stability(self) -> StabilityPolynomial:
-        """R^2 - 2 z r - 1."""
-        return _leapfrog()
-
     def update(self, state: State, flow: Flow) -> State:
         """One step of (iterate, the one before)."""
         x, before = state
         return before + 2 * flow(x), x
 
     def start(self, x: Any) -> State:
-        """At rest: both iterates are x."""
+        """The state at rest: both iterates are x."""
         return x, x
 
     def begin(self, x: Any, flow: Flow) -> State:
-        """The iterate before x from a Runge-Kutta step back in time."""
+        """The state with the iterate before x from a Runge-Kutta step back in time."""
         return x, _back(x, flow)
 
 
 def _back(x: Any, flow: Flow) -> Any:
-    """One step of order 5 back in time."""
+    """One step of order 5 back in time: at least the order of every method here."""
     from surefoot.methods._runge_kutta import RungeKutta
 
     return RungeKutta(tableau("dormand-prince")).update((x,), lambda y: -flow(y))[0]
-
-
-@cache
-def _adams(steps: int) -> StabilityPolynomial:
-    # r^k - r^(k-1) - z sum_j b_j r^(k-1-j), ascending in r
-    rows = [(F(0), -WEIGHTS[steps][steps - 1 - k]) for k in range(steps)]
-    rows[-1] = (F(-1), rows[-1][1])
-    return StabilityPolynomial((*rows, (F(1),)))
-
-
-@cache
-def _leapfrog() -> StabilityPolynomial:
-    return StabilityPolynomial(((F(-1),), (F(0), F(-2)), (F(1),)))

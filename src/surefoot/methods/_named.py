@@ -1,4 +1,4 @@
-"""Methods by the names that people type."""
+"""Methods by name, as they are typed on the command line."""
 
 import re
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from surefoot.methods._runge_kutta import (
 )
 from surefoot.methods._stabilised import RungeKuttaChebyshev, RungeKuttaLegendre
 
+# Names without a parameter.
 PLAIN: dict[str, Callable[[], Method]] = {
     "euler": ForwardEuler,
     "gradient-descent": ForwardEuler,
@@ -47,7 +48,7 @@ PLAIN: dict[str, Callable[[], Method]] = {
     "trapezoidal": Trapezoidal,
     "radau": RadauIIA,
 }
-# A number of stages follows: rkc10.
+# Names that are followed by a number of stages: rkc10.
 STAGED: dict[str, Callable[[int], Method]] = {
     "rkc": RungeKuttaChebyshev,
     "rkc1-": lambda stages: RungeKuttaChebyshev(stages, order=1),
@@ -57,7 +58,7 @@ STAGED: dict[str, Callable[[int], Method]] = {
 
 
 def method_names() -> tuple[str, ...]:
-    """What `named` takes; S stands for a number of stages.
+    """The names that `named` takes; S stands for a number of stages.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def method_names() -> tuple[str, ...]:
 
 @checked
 def named(name: str) -> Method:
-    """The method of a name, capitals and underscores aside.
+    """The method with a name; capitals and underscores do not matter.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def named(name: str) -> Method:
     Raises
     ------
     UnknownTarget
-        If there is none; the message names the nearest.
+        If there is none; the message suggests the nearest.
     InvalidInput
         If the number of stages is out of range.
 

@@ -1,5 +1,6 @@
 """Order conditions of Runge-Kutta methods, from rooted trees."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -9,19 +10,19 @@ from numpy.typing import NDArray
 # A tree is the tuple of its subtrees, sorted.
 Tree = tuple[Any, ...]
 
-# 115 conditions at order 8, 286 at order 9; no tableau here or in SciPy claims more.
+# There are 115 conditions at order 8 and 286 at order 9; no tableau here or in SciPy claims a higher order.
 HIGHEST_ORDER = 8
 
 
 @cache
 def _trees(order: int) -> tuple[Tree, ...]:
-    """All rooted trees with `order` nodes: 1, 1, 2, 4, 9, 20, 48, 115."""
+    """All rooted trees with `order` nodes; there are 1, 1, 2, 4, 9, 20, 48, 115."""
     return tuple(dict.fromkeys(tuple(sorted(forest)) for forest in _forests(order - 1, order - 1)))
 
 
 @cache
 def _forests(nodes: int, largest: int) -> tuple[tuple[Tree, ...], ...]:
-    """Multisets of trees with `nodes` nodes in all and none of more than `largest`."""
+    """Multisets of trees with `nodes` nodes in all, none of them with more than `largest`."""
     if nodes == 0:
         return ((),)
     return tuple(
@@ -39,14 +40,12 @@ def _size(tree: Tree) -> int:
 
 @cache
 def _density(tree: Tree) -> int:
-    product = _size(tree)
-    for branch in tree:
-        product *= _density(branch)
-    return product
+    """gamma(t), the product of the sizes of all subtrees."""
+    return _size(tree) * math.prod(map(_density, tree))
 
 
 def order_defect(A: NDArray[np.float64], b: NDArray[np.float64], order: int) -> float:
-    """Largest error of a condition of exactly this order, relative to its value.
+    """The largest error of a condition of exactly this order, relative to its value.
 
         sum_i b_i Phi_i(t) = 1/gamma(t)    for every rooted tree t with `order` nodes
 

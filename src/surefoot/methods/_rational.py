@@ -1,4 +1,4 @@
-"""Exact rational arithmetic on coefficients: what decides a stability limit near 0 must not be rounding."""
+"""Exact rational arithmetic on coefficients, so that rounding does not decide a stability limit near 0."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -7,18 +7,18 @@ from itertools import zip_longest
 # A polynomial in z by ascending powers.
 Polynomial = tuple[Fraction, ...]
 
-# Coefficients in the literature have denominators up to five digits. A double that agrees with such a fraction to a
-# few roundings is taken for it; a random double does so with probability 1e-5, and moves by rounding only.
+# Coefficients in the literature have denominators of up to five digits. A double that agrees with such a fraction to a
+# few rounding errors is replaced by it; a random double does so with probability 1e-5, and changes by rounding only.
 LARGEST_DENOMINATOR = 100_000
-# A coefficient in double precision is off by one rounding, one that was computed by a few.
+# A coefficient in double precision has one rounding error, a computed one a few.
 ROUNDINGS = 8 * 2.0**-53
-# What rounding leaves of a coefficient that cancels, relative to the largest of its polynomial: the least one of a
+# Coefficients below this, relative to the largest of their polynomial, are what rounding left of 0: the smallest of a
 # ten-stage method's stability function is 1e-11.
 NOTHING = 1e-15
 
 
 def rational(value: float | Fraction) -> Fraction:
-    """The fraction meant by a number: itself if exact, else a simple one within rounding, else the double's value."""
+    """A number as a fraction: itself if exact, else a simple one within rounding, else the value of the double."""
     if isinstance(value, Fraction | int):
         return Fraction(value)
     exact = Fraction(float(value))
@@ -27,7 +27,7 @@ def rational(value: float | Fraction) -> Fraction:
 
 
 def snap(coefficients: Iterable[float | Fraction]) -> Polynomial:
-    """Simple fractions where they are meant: 1/k! up to a method's order, on which all depends near 0."""
+    """Coefficients as fractions, simple ones within rounding: near 0 all depends on 1/k! up to a method's order."""
     values = [float(c) for c in coefficients]
     size = max(map(abs, values))
     return _trim([rational(c) if abs(c) > NOTHING * size else Fraction(0) for c in values])
@@ -55,14 +55,14 @@ def characteristic_polynomial(M: Sequence[Sequence[Polynomial]]) -> list[Polynom
 def _dot(row: Sequence[Polynomial], column: Sequence[Polynomial]) -> Polynomial:
     total: Polynomial = (Fraction(0),)
     for a, b in zip(row, column, strict=True):
-        # most entries of a step's matrix are 0, and fractions are slow
+        # most entries of a step's matrix are 0, and arithmetic with fractions is slow
         if any(a) and any(b):
             total = _add(total, _multiply(a, b))
     return total
 
 
 def _trim(polynomial: Sequence[Fraction]) -> Polynomial:
-    """Without leading zeros; the zero polynomial keeps one coefficient."""
+    """The polynomial without leading zeros; the zero polynomial keeps one coefficient."""
     last = len(polynomial)
     while last > 1 and not polynomial[last - 1]:
         last -= 1

@@ -1,4 +1,4 @@
-"""The stability region on a grid and its boundary, for a picture."""
+"""The stability region on a grid, and its boundary."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +12,19 @@ from surefoot.records import Record
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region(Record):
-    """Where a method's amplification stays within 1.
+    """The region of the complex plane in which a method's amplification is at most 1.
 
     Parameters
     ----------
     method : str
         Name of the method.
     real, imaginary : arrays, shapes (n,) and (m,)
-        The grid of z = step * eigenvalue.
+        Coordinates of the grid of z = step * eigenvalue.
     amplification : array, shape (m, n)
         Growth per step at real[j] + 1j * imaginary[i].
     boundary : complex array, shape (k,)
-        Edge of the piece connected to 0, on rays from 90 to 180 degrees, mirrored: a closed curve that starts
-        and ends at 0. Rays on which the method is always stable are cut at the window.
+        Boundary of the piece connected to 0, on rays from 90 to 180 degrees, mirrored: a closed curve that starts
+        and ends at 0. Rays on which the method is always stable end at the window.
     real_limit, imaginary_limit : float
     """
 
@@ -38,8 +38,8 @@ class Region(Record):
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Where a step is stable, all pieces of the region; shape (m, n)."""
-        return self.amplification <= 1 + 1e-12  # rounding on the boundary of methods that conserve
+        """Whether a step is stable, shape (m, n); includes pieces of the region not connected to 0."""
+        return self.amplification <= 1 + 1e-12  # a conservative method is on the boundary up to rounding
 
     def __str__(self) -> str:
         return (
@@ -49,19 +49,18 @@ class Region(Record):
 
 
 def region_of(method: Any, window: tuple[float, float, float, float] | None, points: int) -> Region:
-    """See `Method.region`."""
+    """The region of a method; see `Method.region`."""
     angles = np.linspace(np.pi / 2, np.pi, 91)
     rays = np.asarray(np.exp(1j * angles), dtype=np.complex128)
-    rays[0], rays[-1] = 1j, -1
+    rays[0], rays[-1] = 1j, -1  # the axes exactly: rounding off them may decide the limit
     reach = np.asarray(method.limit_along(rays))
     real_limit, imaginary_limit = float(reach[-1]), float(reach[0])
     if window is None:
-        finite = reach[np.isfinite(reach)]
-        size = float(finite.max(initial=0.0)) or 2.0
-        if not np.isfinite(reach).all():
-            size = 6.0
-        height = float(np.max(finite * rays.imag[np.isfinite(reach)], initial=0.0))
-        height = size if not np.isfinite(reach).all() else max(height, 0.1 * size)
+        finite = np.isfinite(reach)
+        # a region without end (implicit methods) is shown as far as the plane is interesting, by convention
+        size = (float(reach[finite].max(initial=0.0)) or 2.0) if finite.all() else 6.0
+        height = float((reach[finite] * rays.imag[finite]).max(initial=0.0))
+        height = max(height, 0.1 * size) if finite.all() else size
         window = (-1.15 * size, 0.25 * size, -1.25 * height, 1.25 * height)
     left, right, bottom, top = map(float, window)
     if not (left < right and bottom < top):

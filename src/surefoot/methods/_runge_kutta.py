@@ -1,4 +1,4 @@
-"""Runge-Kutta methods: a tableau makes a method."""
+"""Runge-Kutta methods, each given by its tableau."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -22,9 +22,9 @@ class RungeKutta(Method):
 
         k_i = h F(x + sum_j a_ij k_j),    x <- x + sum_i b_i k_i,    R(z) = 1 + z b' (I - z A)^-1 1
 
-    An explicit tableau runs its stages one after the other. An implicit one is here for contrast: its stage equations
-    are solved densely, by a simplified Newton iteration with the Jacobian of the flow from one evaluation per unknown
-    (a few iterations on a linear flow); for real stiff work use SciPy's implicit solvers, as `surefoot.integrate` says.
+    An explicit tableau runs its stages one after the other. Implicit ones are for comparison: their stage equations are
+    solved densely, by a simplified Newton iteration with a Jacobian of the flow from one evaluation per unknown (a few
+    iterations on a linear flow). For stiff problems use SciPy's implicit solvers, through `surefoot.integrate`.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class RungeKutta(Method):
 
     @property
     def evaluations(self) -> int:
-        """Stages that are used."""
+        """Number of stages that are used."""
         return self.tableau.evaluations
 
     @property
@@ -64,7 +64,7 @@ class RungeKutta(Method):
         return not self.tableau.explicit
 
     def stability(self) -> StabilityPolynomial:
-        """Derived from the tableau."""
+        """The polynomial, from the tableau."""
         return self.tableau.stability()
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ class RungeKutta(Method):
         if self.implicit:
             stages = implicit_stages(self.tableau, x, flow)
             return (x + sum(float(b) * k for b, k in zip(self.tableau.b, stages, strict=True)),)
-        # a stage that only the next step uses (first same as last) is not run
+        # a stage that only the next step would use (first same as last) is not evaluated
         used = max(i + 1 for i, weight in enumerate(self.tableau.b) if weight)
         return (self._combine(x, self._stages(x, flow, used)),)
 
@@ -86,7 +86,7 @@ class RungeKutta(Method):
         embedded = self.tableau.embedded
         if embedded is None:
             return self.update((x,), flow)[0], None
-        # all of them: the embedded formula may weigh one that the step itself leaves out
+        # all stages, since the embedded formula may use one that the step itself does not
         stages = self._stages(x, flow, self.tableau.stages)
         gaps = [float(b) - float(e) for b, e in zip(self.tableau.b, embedded, strict=True)]
         error = np.asarray(sum(gap * k for gap, k in zip(gaps, stages, strict=True)))
@@ -110,7 +110,7 @@ class RungeKutta(Method):
 
 
 class _Named(RungeKutta):
-    """The method of a row of the table."""
+    """A method given by a row of the table."""
 
     row: ClassVar[str]
 

@@ -1,4 +1,4 @@
-"""Stabilised explicit methods: a long real stability interval, quadratic in the number of stages."""
+"""Stabilised explicit methods, whose real stability interval grows with the square of the number of stages."""
 
 import math
 from abc import abstractmethod
@@ -15,15 +15,15 @@ from surefoot.errors import InvalidInput
 from surefoot.methods._base import Flow, Method, State
 from surefoot.methods.search import bisect_crossing
 
-# The coefficients divide derivatives of T_s, which grow like s^4: their rounding, 1e-16 s^4, reaches 1 there.
+# The coefficients divide derivatives of T_s, which grow like s^4: their rounding error, 1e-16 s^4, reaches 1 here.
 MOST_STAGES = 10_000
-# Growth per step below this is rounding of the recurrence, which amplifies it by about s^2 (Sommeijer et al. 1998).
+# Growth per step below this is rounding of the recurrence, which amplifies errors by about s^2 (Sommeijer et al. 1998).
 ROUNDING = 1e-12
 # Samples per stage along a ray: |R| oscillates s times over the region, fastest at its ends.
 SAMPLES = 40
-# Rays sampled in one array: 64 x 40 s numbers of 16 bytes, 40 MB at a thousand stages.
+# Rays sampled in one array of 64 x 40 s complex numbers: 40 MB at a thousand stages.
 RAYS_AT_A_TIME = 64
-# By order, as Sommeijer, Shampine, Verwer 1998 take it: costs 3% and 2% of the real limit.
+# Damping by order, as in Sommeijer, Shampine, Verwer 1998: it costs 3% and 2% of the real limit.
 STANDARD_DAMPING = {1: 0.05, 2: 2 / 13}
 
 Stages = Annotated[int, Range(f"[1, {MOST_STAGES}]")]
@@ -56,7 +56,7 @@ class _Stabilised(Method):
 
     @property
     def evaluations(self) -> int:
-        """One per stage."""
+        """Number of evaluations: one per stage."""
         return self.stages
 
     @classmethod
@@ -90,7 +90,7 @@ class _Stabilised(Method):
             raise InvalidInput(f"order {self.order} takes at least as many stages; got {self.stages}")
 
     def update(self, state: State, flow: Flow) -> State:
-        """One step of (iterate,): one evaluation per stage, three vectors of storage whatever their number."""
+        """One step of (iterate,), which stores three vectors whatever the number of stages."""
         (x,) = state
         recurrence = self._recurrence
         first = flow(x)
@@ -106,14 +106,14 @@ class _Stabilised(Method):
         return (current,)
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:
-        """|R(z)|, by the recurrence."""
+        """|R(z)| by the recurrence."""
         z = np.asarray(z, dtype=np.complex128)
         with np.errstate(over="ignore", invalid="ignore"):
             growth = np.abs(self.update((np.ones_like(z),), lambda x: z * x)[0])
         return np.where(np.isnan(growth), np.inf, growth)
 
     def limit_along(self, direction: ArrayLike) -> NDArray[np.float64]:
-        """As for every method; off the real axis by sampling, so that a pinched region may be overlooked."""
+        """The limits, off the real axis by sampling: a point where the region is pinched may be missed."""
         directions = np.asarray(direction, dtype=np.complex128)
         rays = directions.reshape(-1)
         limits = np.asarray([0.0 if self._grows_at_once(complex(ray)) else math.inf for ray in rays])
@@ -125,15 +125,15 @@ class _Stabilised(Method):
         return limits.reshape(directions.shape)
 
     def _sample(self, rays: NDArray[np.complex128]) -> NDArray[np.float64]:
-        """The first growth along each ray, bracketed by samples and bisected."""
+        """The distance of the first growth along each ray, bracketed by samples and bisected."""
         count = SAMPLES * len(self._recurrence.rows) + 2 * SAMPLES
-        # Chebyshev points, dense at both ends where |R| oscillates fastest; no ray reaches further than the real one
+        # Chebyshev points, dense at the ends where |R| oscillates fastest; no ray reaches further than the real axis
         radii = 1.1 * self.real_limit * (1 - np.cos(np.linspace(0, np.pi, count))) / 2
         first = (self.amplification(rays[:, None] * radii) > 1 + ROUNDING).argmax(axis=1)
         return bisect_crossing(self.amplification, rays, radii, first, ROUNDING)
 
     def _grows_at_once(self, ray: complex) -> bool:
-        """By the first term of |R|^2 - 1; on the imaginary axis of order y^2 or y^4."""
+        """Whether small steps grow, by the first term of |R|^2 - 1: on the imaginary axis that of y^2 or y^4."""
         if ray.real != 0:
             return ray.real > 0
         c = np.zeros(6)
@@ -202,7 +202,7 @@ class RungeKuttaChebyshev(_Stabilised):
 
     @property
     def real_limit(self) -> float:
-        """Where w0 + w1 z passes the point left of -1 at which |R| = 1."""
+        """The z at which w0 + w1 z passes the point left of -1 where |R| = 1."""
         r, s = self._recurrence, self.stages
         if r.a == 0 or s % 2 == 0:
             return 2 * r.w0 / r.w1
@@ -281,7 +281,7 @@ class RungeKuttaLegendre(_Stabilised):
 
     @property
     def real_limit(self) -> float:
-        """Where 1 + w1 z passes -1; for odd s and order 2 a little beyond."""
+        """The z at which 1 + w1 z passes -1, or a little beyond for odd s and order 2."""
         r, s = self._recurrence, self.stages
         if r.a == 0 or s % 2 == 0:
             return 2 / r.w1

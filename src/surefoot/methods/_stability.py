@@ -1,4 +1,4 @@
-"""The stability polynomial of a linear step, and how far its stable region reaches from 0.
+"""The stability polynomial of a linear step, and the extent of its stable region from 0.
 
 On x' = lambda x a step multiplies the state by a matrix whose eigenvalues r solve
 
@@ -20,22 +20,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot.methods._rational import Polynomial
 
-# Growth per step below this is rounding, at a point well inside an interval between two crossings.
+# Growth per step below this is rounding at a point well inside an interval between two crossings.
 ROUNDING = 1e-12
-# Candidates come from polynomial roots; a double root is found with half the digits and may look complex.
+# Relative imaginary part up to which a root counts as real: a double root has half the digits and may come out complex.
 NEARLY_REAL = 1e-5
-# A crossing that shows in the amplification at one of these relative distances is refined there.
+# Relative distances from a root at which the amplification may show the crossing, which is then refined there.
 DISTANCES = (1e-7, 1e-5)
-# Both begin with half the digits and double them: two steps reach rounding, two more cost nothing.
+# Both iterations begin with half the digits and double them: two steps reach rounding, two more are cheap.
 SECANT_STEPS = 4
 NEWTON_STEPS = 4
-# A root at z = 0 outside the unit disc by more than np.roots gets wrong; a double root moves by the root of that.
+# Error of np.roots for a simple root at z = 0; the error of a double root is the square root of it.
 UNIT = 1e-8
-# Terms of the series that are not exact (irrational coefficients) vanish up to this.
+# Terms of the series below this count as 0: with irrational coefficients they are not exact.
 NOTHING = 1e-15
-# A resultant below this, relative to the products of coefficients it is made of, vanishes: the method conserves on the
-# ray. Leapfrog and the trapezoidal rule leave 0 on the imaginary axis, the least of all other named methods and rays
-# 3e-5 (the fifth-order Adams method there).
+# A resultant below this, relative to the products of coefficients in it, counts as 0: the method is conservative on the
+# ray. Leapfrog and the trapezoidal rule give exactly 0 on the imaginary axis; the smallest of all other named methods
+# and rays is 3e-5 (the fifth-order Adams method there).
 CONSERVATIVE = 1e-11
 
 
@@ -94,12 +94,12 @@ class StabilityPolynomial:
         return len(expected)
 
     def limit_along(self, direction: complex) -> float:
-        """Sup of r with no growth at s * direction for all 0 < s <= r; zero at once, infinity never.
+        """The largest r without growth at s * direction for all 0 < s <= r; 0 if small steps grow, inf if none does.
 
-        Near 0 the sign of the growth is that of the first nonzero term of an exact power series, which no tolerance
-        decides: on the imaginary axis the second-order Adams method grows by y^4/4 only. Farther out the crossings are
-        among the real roots of the resultant of P and its reflection at the unit circle, a polynomial in s; growth is
-        tested between them.
+        Near 0 growth has the sign of the first nonzero term of an exact power series. No tolerance could decide it: on
+        the imaginary axis the second-order Adams method grows only by y^4/4. Farther out the crossings are among the
+        real roots of the resultant of P and its reflection at the unit circle, a polynomial in s; growth is tested
+        between them.
         """
         crossings, conserves = self._candidates(direction)
         if not conserves and self._grows_at_once(direction):
@@ -160,10 +160,10 @@ class StabilityPolynomial:
         return total
 
     def _candidates(self, direction: complex) -> tuple[list[float], bool]:
-        """Distances where a root can leave the unit disc, ascending; and whether the method conserves on this ray.
+        """Distances at which a root can leave the unit disc, ascending, and whether the method is conservative there.
 
-        A root on the unit circle is a common root of P and r^m conj P(1/r). Where they share one at every distance, a
-        root leaves the circle only where two meet.
+        A root on the unit circle is a common root of P and r^m conj P(1/r). If they share one at every distance, a root
+        leaves the circle only where two roots meet.
         """
         m = self.degree
         bound = CONSERVATIVE * float(np.abs(self._table).max()) ** (2 * m)
@@ -188,9 +188,11 @@ class StabilityPolynomial:
 
     @cached_property
     def _products(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """The terms of |p_0|^2 - |p_1|^2: their sums on the imaginary axis by powers of s, exactly; then for each pair
-        of z^j and z^k the power j + k, the turns |j - k| and the signed product of coefficients.
-        """  # noqa: D205 - one sentence
+        """The terms of |p_0|^2 - |p_1|^2.
+
+        Their sums on the imaginary axis by powers of s, exactly; then for each pair of z^j and z^k the power j + k, the
+        turns |j - k| and the signed product of coefficients.
+        """
         sums = [Fraction(0)] * (2 * self._table.shape[1] - 1)
         pairs: list[tuple[int, int, float]] = []
         for sign, polynomial in zip((1, -1), self.coefficients, strict=True):
@@ -205,7 +207,7 @@ class StabilityPolynomial:
         return np.asarray([float(v) for v in sums]), np.asarray(power), np.asarray(turns_of), np.asarray(weight)
 
     def _polish(self, direction: complex, root: float) -> float:
-        """The crossing at a root of the resultant, to the accuracy of the amplification where that is the better."""
+        """The crossing at a root of the resultant, refined by the amplification if it shows there."""
         for distance in DISTANCES:
             inside, outside = root * (1 - distance), root * (1 + distance)
             before, after = self.amplification(np.asarray([inside, outside]) * direction).tolist()
@@ -247,12 +249,12 @@ def _resultant(p: NDArray[np.complex128], q: NDArray[np.complex128]) -> NDArray[
     for row in range(m):
         sylvester[:, k + row, row : row + k + 1] = q_values
     coefficients = np.fft.fft(np.linalg.det(sylvester)) / count
-    # what interpolation left of coefficients that vanish
+    # interpolation leaves rounding errors of coefficients that are 0
     return np.where(np.abs(coefficients) > 1e-14 * np.abs(coefficients).max(), coefficients, 0.0)
 
 
 def _positive_roots(ascending: NDArray[Any]) -> list[float]:
-    """Positive real roots, ascending, with Newton's correction."""
+    """Positive real roots, ascending, refined by Newton's method."""
     kept = np.flatnonzero(ascending)
     if kept.size < 2:
         return []

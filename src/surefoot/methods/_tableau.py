@@ -1,22 +1,22 @@
-"""A Runge-Kutta method as data."""
+"""Butcher tableaus: Runge-Kutta methods as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from operator import mul
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.checks import checked
+from surefoot.checks import Range, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods._order import HIGHEST_ORDER, order_defect
 from surefoot.methods._rational import characteristic_polynomial, rational, snap
 from surefoot.methods._stability import StabilityPolynomial
 
-# Published coefficients in double precision satisfy their order conditions to a few hundred roundings.
+# Published coefficients in double precision satisfy their order conditions to a few hundred rounding errors.
 CONSISTENCY = 1e-12
 
 Number = float | Fraction
@@ -25,7 +25,7 @@ Number = float | Fraction
 @checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButcherTableau:
-    """The coefficients of a Runge-Kutta method, checked at birth.
+    """The coefficients of a Runge-Kutta method, checked for consistency and order.
 
         k_i = F(t + c_i h, x + h sum_j a_ij k_j),    x <- x + h sum_i b_i k_i
 
@@ -39,7 +39,7 @@ class ButcherTableau:
     order : int
         Claimed order, from 1 to 8: every order condition up to it is checked.
     c : s numbers, optional
-        The row sums of A, which is what they have to be.
+        The row sums of A, which they must equal.
     embedded : s numbers, optional
         Weights of a second formula for an error estimate.
     embedded_order : int
@@ -66,7 +66,7 @@ class ButcherTableau:
     name: str
     A: Sequence[Sequence[Number]]
     b: Sequence[Number]
-    order: int
+    order: Annotated[int, Range(f"[1, {HIGHEST_ORDER}]")]
     c: Sequence[Number] | None = None
     embedded: Sequence[Number] | None = None
     embedded_order: int = 0
@@ -103,7 +103,8 @@ class ButcherTableau:
             self._check_order("embedded", self.embedded_order)
 
     def _check_order(self, field: str, claimed: int) -> None:
-        if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= HIGHEST_ORDER:
+        # an embedded formula has an order too, whose default 0 stands for none
+        if not 1 <= claimed <= HIGHEST_ORDER:
             raise InvalidInput(f"order must be an int from 1 to {HIGHEST_ORDER}; got {claimed!r}")
         weights = np.asarray([float(v) for v in getattr(self, field)])
         for order in range(1, claimed + 1):
@@ -131,7 +132,7 @@ class ButcherTableau:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of F that a step needs: stages that nothing uses (first same as last) do not count."""
+        """Number of evaluations of F in a step; a stage that nothing uses (first same as last) does not count."""
         used = [bool(b) for b in self.b]
         for i in reversed(range(self.stages)):
             if used[i]:
@@ -141,7 +142,7 @@ class ButcherTableau:
     def stability(self) -> StabilityPolynomial:
         """P = D(z) r - N(z) with R = N/D = 1 + z b' (I - z A)^-1 1.
 
-        Coefficients within rounding of a simple fraction are taken for it.
+        Coefficients within rounding of a simple fraction are replaced by it.
         """
         return _stability(self)
 

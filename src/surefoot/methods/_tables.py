@@ -1,18 +1,18 @@
-"""Coefficients of the built-in Runge-Kutta methods; each becomes a tableau, and is checked, when first asked for."""
+"""Coefficients of the built-in Runge-Kutta methods; each becomes a tableau, and is checked, when it is first used."""
 
 from fractions import Fraction
 from functools import cache
 
 from surefoot.methods._tableau import ButcherTableau
 
-# Of the three stages of Radau IIA: irrational, so in double precision.
+# For the three stages of Radau IIA: irrational, so in double precision.
 _R = 6**0.5
 _RADAU = f"{(16 - _R) / 36} {(16 + _R) / 36} 1/9"
 _STARTS = " ; 1/6; 1/6 1/6; 1/6 1/6 1/6; 1/6 1/6 1/6 1/6"
 _FIFTHS = "1/15 1/15 1/15 1/15 1/15"
 _DORMAND = "35/384 0 500/1113 125/192 -2187/6784 11/84"
 
-# The name, the order, the rows of A, b, and for a pair the weights of the second formula, and its order.
+# Each row: the name, the order, the rows of A, b, and for a pair the weights and the order of the second formula.
 _ROWS: dict[str, tuple[str, int, str, str, str, int]] = {
     # Runge 1895
     "midpoint": ("midpoint", 2, " ; 1/2", "0 1", "", 0),

@@ -1,4 +1,4 @@
-"""Numerical search on an amplification factor, for methods that have no closed form."""
+"""Numerical search on an amplification factor, for methods without closed forms."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ Amplification = Callable[[NDArray[np.complex128]], NDArray[np.float64]]
 
 # Growth per step below this is rounding of the companion matrix's eigenvalues.
 ROUNDING = 1e-13
-# |z| from where no method of interest is stable any more but those that always are (implicit ones).
+# |z| beyond which only methods that are always stable (implicit ones) are stable, among those of interest.
 FARTHEST = 1e8
-# |z| up to where growth counts as growth at once: below, |r| - 1 of a damped mode is near rounding itself.
+# Growth at this |z| counts as growth of arbitrarily small steps: below it |r| - 1 of a damped mode is near rounding.
 NEAREST = 1e-7
-# 15 decades at 1.2% a point: narrower lobes of instability go unseen.
+# Points over 15 decades, 1.2% apart: narrower lobes of instability are missed.
 GRID = 3000
-# Halvings of a bracket down to rounding.
+# Halvings that reduce a bracket to rounding.
 BISECTIONS = 60
-# Each zoom narrows the bracket around the best of its 101 steps by a factor of 50: six to 1e-10 of the first.
+# Each zoom narrows the bracket around the best of its 101 steps by a factor of 50: after six it is 1e-10 of the first.
 ZOOMS = 6
 
 
 def first_crossing(amplification: Amplification, directions: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """First |z| along each direction where the amplification exceeds 1; 0 at once, inf never.
+    """The first |z| along each direction at which the amplification exceeds 1; 0 if small |z| grow, inf if none does.
 
     A geometric grid brackets the crossing, bisection refines it. A lobe of instability narrower than the grid's
     spacing (1.2%) can be missed.
@@ -44,7 +44,7 @@ def bisect_crossing(
     first: NDArray[np.intp],
     rounding: float,
 ) -> NDArray[np.float64]:
-    """The last |z| without growth along each ray, between the sample where growth is first seen and that before."""
+    """The largest |z| without growth along each ray, between the first sample with growth and the one before."""
     inside, outside = radii[np.maximum(first - 1, 0)], radii[first]
     for _ in range(BISECTIONS):
         middle = 0.5 * (inside + outside)
@@ -54,7 +54,7 @@ def bisect_crossing(
 
 
 def best_step(amplification: Amplification, eigenvalues: NDArray[np.complex128], longest: float) -> tuple[float, float]:
-    """Step in (0, longest] with the least worst amplification over flow eigenvalues, and that amplification."""
+    """The step in (0, longest] with the smallest worst amplification over flow eigenvalues, and that amplification."""
 
     def worst(steps: NDArray[np.float64]) -> NDArray[np.float64]:
         return amplification(np.outer(steps, eigenvalues)).max(axis=1)

@@ -1,4 +1,4 @@
-"""Gradient noise of any source of sample gradients, and the rates at which it stays bounded."""
+"""Gradient noise of any source of sample gradients, and the learning rates at which SGD stays bounded."""
 
 from surefoot.noise._finite_sum import StepMoments, gradient_noise, step_moments
 from surefoot.noise._types import GradientNoise

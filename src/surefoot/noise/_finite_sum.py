@@ -1,4 +1,4 @@
-"""The noise of a finite sum's gradients, exactly: all its terms are known."""
+"""The exact gradient noise of a finite sum, all of whose terms are known."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from surefoot.operators import Array
 from surefoot.problems import Problem
 from surefoot.records import Record
 
-# Numbers in memory for the gradients of some terms: 32 MB, by convention.
+# Numbers held at a time for the gradients of terms: 32 MB, by convention.
 CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMoments(Record):
-    """The first two moments of one SGD step.
+    """The mean and the covariance of one SGD step.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class StepMoments(Record):
 
 @checked
 def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) -> GradientNoise:
-    """The noise of the gradients of a finite sum's terms at a point, exactly.
+    """The exact noise of the gradients of a finite sum's terms at a point.
 
         Sigma = (1/n) sum_i (g_i - G)(g_i - G)',    scale = tr(Sigma)/|G|^2
 
@@ -45,9 +45,9 @@ def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) 
     problem : Problem
         A problem with `terms` and `term_gradients`: least squares, logistic, softmax, Huber.
     x : array, shape (size,), optional
-        Default the problem's start.
+        The point; by default the problem's start.
     curvature : bool
-        Whether to measure tr(H Sigma)/(G'HG) too, for one Hessian product per term.
+        Whether to compute tr(H Sigma)/(G'HG) too, for one Hessian product per term.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def gradient_noise(problem: Problem, x: Any = None, *, curvature: bool = False) 
 
 
 class _Terms(Source):
-    """The gradients of all terms of a finite sum at x."""
+    """The gradients of all terms of a finite sum at x, as a `Source`."""
 
     def __init__(self, problem: Any, x: Array) -> None:
         self.problem, self.x = problem, x
@@ -101,7 +101,7 @@ class _Terms(Source):
             yield np.ones(len(rows)), rows - mean
 
     def gradients(self) -> Iterator[Array]:
-        """Some rows at a time."""
+        """The gradients, some rows at a time."""
         most = max(1, CHUNK // self.problem.size)
         for first in range(0, self.problem.terms, most):
             rows = self.problem.term_gradients(np.arange(first, min(first + most, self.problem.terms)), self.x)
@@ -114,7 +114,7 @@ class _Terms(Source):
 def step_moments(
     problem: Problem, x: Any = None, *, rate: Positive, batch: Count, replacement: bool = True
 ) -> StepMoments:
-    """Drift and diffusion of one step of SGD, x <- x - rate g_B, exactly.
+    """The exact drift and covariance of one step of SGD, x <- x - rate g_B.
 
         drift = -rate G,    covariance = rate^2 Sigma/B;    without replacement, times (n - B)/(n - 1)
 
@@ -124,7 +124,7 @@ def step_moments(
         As in `gradient_noise`.
     rate : float
     batch : int
-        Samples in a batch, B.
+        Batch size B.
     replacement : bool
         Whether a term can be drawn twice.
 

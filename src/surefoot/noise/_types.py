@@ -1,4 +1,4 @@
-"""How noisy gradients are: the variance of one sample's, the noise scale, and what is known of both."""
+"""The result of a noise measurement: the variance of one sample's gradient and the noise scale, with intervals."""
 
 import math
 from dataclasses import dataclass
@@ -23,24 +23,25 @@ class GradientNoise(Record):
     variance : float
         tr(Sigma), the variance of the gradient of one sample; unit gradient^2.
     square : float
-        |G|^2, without the part that noise adds to it: an unbiased estimate, which may be negative.
+        |G|^2 without the part added by noise: an unbiased estimate, which may be negative.
     scale : float or None
-        B_simple = tr(Sigma)/|G|^2, in samples: at this batch size noise and signal are equal. None where |G|^2 cannot
-        be told from 0: `scale_bounds` then has a lower end only.
+        B_simple = tr(Sigma)/|G|^2, in samples: at this batch size noise and signal are equal. None if |G|^2 cannot be
+        distinguished from 0: `scale_bounds` then has only a lower end.
     curvature_scale : float or None
-        B_noise = tr(H Sigma)/(G'HG), in samples; None where it was not asked for or cannot be told.
+        B_noise = tr(H Sigma)/(G'HG), in samples; None if it was not asked for or cannot be determined.
     variance_bounds, square_bounds, scale_bounds, curvature_scale_bounds : Bounds
-        Intervals of the level 1 - `failure`, an *estimate*: by leaving groups out one by one. One number each where
-        `samples` are all there are. The last is None where it was not asked for.
+        Intervals of level 1 - `failure`, *estimates* by the jackknife over groups; single numbers if `samples` are the
+        whole population. The last is None if it was not asked for.
     samples : float
+        Number of samples.
     groups : int
-        Independent gradients that went into it: of single samples, or of mini-batches.
+        Number of independent gradients: of single samples, or of mini-batches.
     source : str
-        What they were.
+        Kind of these gradients.
     gradients : int
-        Cost, in gradients of the mean loss over the samples.
+        Cost in gradients of the mean loss over the samples.
     note : str
-        What a reader should know; empty for nothing.
+        Remarks; may be empty.
     """
 
     variance: float
@@ -67,9 +68,9 @@ class GradientNoise(Record):
         ----------
         rate : float
         batch : float
-            B, samples.
+            Batch size B.
         of : float, optional
-            n, where batches are drawn without replacement; Sigma is then that of the n samples.
+            n, if batches are drawn without replacement from n samples; Sigma is then that of these.
 
         Returns
         -------
@@ -85,11 +86,11 @@ class GradientNoise(Record):
 
     @checked
     def progress(self, batch: Batch) -> float:
-        """The best decrease of a step with batches of this size, over that without noise.
+        """The best decrease of a step with batches of this size, divided by that without noise.
 
             1/(1 + scale/B)
 
-        (McCandlish et al. 2018, equation 2.7, with B_noise where it is known and else B_simple in its place.)
+        (McCandlish et al. 2018, equation 2.7, with B_noise if it is known and else with B_simple.)
 
         Parameters
         ----------
@@ -99,7 +100,7 @@ class GradientNoise(Record):
         Returns
         -------
         float
-            In (0, 1]; nan where the scale is not known.
+            In (0, 1]; nan if the scale is not known.
 
         Raises
         ------
@@ -127,12 +128,12 @@ class GradientNoise(Record):
 
 
 def remainder(batch: float, of: float | None) -> float:
-    """(n - B)/(n - 1), what drawing without replacement leaves of the variance; 1 with replacement.
+    """The factor (n - B)/(n - 1) of the variance when drawing without replacement; 1 with replacement.
 
     Raises
     ------
     InvalidInput
-        If the batch is larger than what it is drawn from.
+        If the batch is larger than the population.
     """
     if of is None:
         return 1.0

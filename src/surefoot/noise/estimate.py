@@ -1,4 +1,4 @@
-"""From independent gradients to the noise that they come from: estimates without bias, intervals, or exact values."""
+"""Gradient noise from independent gradients: unbiased estimates with intervals, or exact values."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from surefoot.spectra import Bounds
 
 __all__ = ["LEAST_GROUPS", "Deviations", "estimate", "exact", "jackknife", "unbiased"]
 
-# Leaving one group out must leave two to take a variance of.
+# The jackknife leaves one group out, and a variance needs the two others.
 LEAST_GROUPS = 3
-# exp of more overflows a float64.
+# The exponential of more overflows float64.
 LARGEST_EXPONENT = 700.0
 
 
@@ -26,7 +26,7 @@ class Deviations:
     Parameters
     ----------
     sizes : array, shape (K,)
-        n_k.
+        Samples n_k of each gradient.
     squares, projections : array, shape (K,)
         <d_k, d_k> and <d_k, G>, d_k = g_k - G, G the mean of all, so sum n_k d_k = 0.
     square : float
@@ -43,12 +43,12 @@ class Deviations:
 
             tr = sum_k n_k <d_k, d_k>/(K - 1),    <G, G> - tr/N,    N = sum n_k
 
-        Of K equal groups it is the estimator with two batch sizes, n and N (McCandlish et al. 2018, appendix A.1).
+        For K equal groups this is the estimator with two batch sizes, n and N (McCandlish et al. 2018, appendix A.1).
         """
         return unbiased(float(self.sizes @ self.squares), self.square, len(self.sizes), float(self.sizes.sum()))
 
     def left_out(self) -> Array:
-        """The two moments with one group left out, shape (2, K)."""
+        """The two moments with each group left out in turn, shape (2, K)."""
         n, N, K = self.sizes, float(self.sizes.sum()), len(self.sizes)
         rest = N - n
         variances = (float(n @ self.squares) - n * self.squares * N / rest) / (K - 2)
@@ -57,13 +57,13 @@ class Deviations:
 
 
 def unbiased(scatter: float, square: float, groups: int, samples: float) -> tuple[float, float]:
-    """tr(Sigma) and |G|^2 without bias, from sum_k n_k |g_k - G|^2 and |G|^2 as they are of so many gradients."""
+    """Unbiased tr(Sigma) and |G|^2 from the scatter sum_k n_k |g_k - G|^2 and the observed |G|^2."""
     variance = scatter / (groups - 1)
     return variance, square - variance / samples
 
 
 def jackknife(left: Array) -> Array:
-    """The covariance of estimates from what they are with one group left out, shape (m, K) to (m, m)."""
+    """The covariance of m estimates from their values with each group left out, shape (m, K) to (m, m)."""
     deviations = left - left.mean(axis=1, keepdims=True)
     return (1 - 1 / left.shape[1]) * deviations @ deviations.T
 
@@ -77,7 +77,7 @@ def estimate(
     gradients: int,
     note: str = "",
 ) -> GradientNoise:
-    """What independent gradients say of the noise they come from.
+    """Estimates of the noise from independent gradients.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def estimate(
     Raises
     ------
     InvalidInput
-        If there are too few of them.
+        If there are fewer than three gradients.
     """
     groups = len(plain.sizes)
     if groups < LEAST_GROUPS:
@@ -104,7 +104,7 @@ def estimate(
     reach = t * math.sqrt(w)
     scale, scale_bounds = _ratio(plain, t, failure)
     notes = [note]
-    # Fieller's set is unbounded where the denominator may be 0
+    # Fieller's set is unbounded if the denominator may be 0
     if scale is None:
         notes.append(
             "|G|^2 cannot be told from 0 at this level: no upper end for the noise scale; measure more samples"
@@ -130,7 +130,7 @@ def estimate(
 
 
 def exact(plain: Deviations, curved: Deviations | None, *, source: str, gradients: int) -> GradientNoise:
-    """The noise of samples that are all there are: each has probability n_k/N, nothing is estimated."""
+    """The noise of a whole population: each gradient has probability n_k/N, and nothing is estimated."""
     weights = plain.sizes / plain.sizes.sum()
     variance = float(weights @ plain.squares)
     curvature_scale = None if curved is None else _quotient(float(weights @ curved.squares), curved.square)
@@ -153,10 +153,10 @@ def exact(plain: Deviations, curved: Deviations | None, *, source: str, gradient
 
 
 def _ratio(seen: Deviations, t: float, failure: float) -> tuple[float | None, Bounds]:
-    """tr/<G, G> with Fieller's interval: all r for which tr - r <G, G> is within t standard errors of 0.
+    """The ratio tr/<G, G> with Fieller's interval: all r for which tr - r <G, G> is within t standard errors of 0.
 
-    It is bounded above only if <G, G> is more than t standard errors above 0. The estimate is the ratio of the two, its
-    bias removed to first order (Beale 1962).
+    The interval is bounded above only if <G, G> is more than t standard errors above 0. The estimate is the ratio of
+    the two, its bias removed to first order (Beale 1962).
     """
     (top, bottom), ((v, c), (_, w)) = seen.moments(), jackknife(seen.left_out()).tolist()
     bounded = bottom > 0 and bottom * bottom > t * t * w
@@ -173,23 +173,24 @@ def _fieller(top: float, bottom: float, v: float, c: float, w: float, t: float) 
     a, half, e = bottom * bottom - t * t * w, top * bottom - t * t * c, top * top - t * t * v
     root = math.sqrt(max(half * half - a * e, 0.0))
     far = (half + root) / a if a > 0 and bottom > 0 else math.inf
-    # e > 0: zero is not in the set; one positive root if the bottom may have either sign, none if it is below 0
+    # for e > 0 zero is not in the set; there is one positive root if the bottom may have either sign, none if it is
+    # negative
     near = e / (half + root) if top > 0 and e > 0 and half + root > 0 and (bottom > 0 or a <= 0) else 0.0
     return near, far
 
 
 def _stretch(seen: Deviations, t: float) -> float:
-    """The variance over its lower end, and its upper end over it: t standard errors of its logarithm."""
+    """The factor from the variance to each end of its interval: t standard errors of its logarithm."""
     variances = seen.left_out()[:1]
     if not seen.squares.any():
         return 1.0
-    # rounding may take what is left of equal gradients below 0
+    # rounding may make the variance of equal gradients negative
     error = math.sqrt(float(jackknife(np.log(variances))[0, 0])) if (variances > 0).all() else math.inf
     return math.exp(min(t * error, LARGEST_EXPONENT))
 
 
 def _lift(seen: Deviations, t: float, w: float) -> float:
-    """What |g| + t s adds to |g|^2 in second order: a square is skewed where few directions carry the noise."""
+    """The second-order term of (|g| + t s)^2: the square is skewed if few directions carry the noise."""
     return t * t * w / (4 * seen.square) if seen.square > 0 else 0.0
 
 

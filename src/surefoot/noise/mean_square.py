@@ -1,4 +1,4 @@
-"""The largest rate at which SGD is stable in the mean square, exactly."""
+"""The largest rate at which SGD is stable in mean square."""
 
 import math
 from typing import Any
@@ -15,9 +15,9 @@ from surefoot.stability import Limits
 
 __all__ = ["mean_square_limits", "mean_square_limits_of"]
 
-# The operator acts on m x m matrices of which Lanczos keeps some tens: 5 MB each at this size, 150 MB in all.
+# The operator acts on m x m matrices, of which Lanczos stores some tens: 5 MB each at this size, 150 MB in all.
 MOST_DIRECTIONS = 800
-# Eigenvalues of H below this part of the largest are 0: every term's Hessian vanishes there too.
+# Eigenvalues of H below this share of the largest are 0 to rounding, and every term's Hessian vanishes there too.
 NULL = 1e-13
 
 
@@ -37,18 +37,18 @@ def mean_square_limits(
         rate < 2/lambda_max(C^+ D),    C = (H kron I + I kron H)/2
         D = (1 - p) H kron H + p (1/n) sum_i H_i kron H_i
 
-    p = 1/B with replacement, (n - B)/(B (n - 1)) without. The rate is never above 2/lambda_max(H), that of the full
-    batch, and E|x|^2 grows without bound above it although single runs may well converge: almost sure convergence
-    allows larger rates (of a scalar N(0, 1) feature with B = 1: 2/3 in the mean square, 2.42 almost surely).
+    with p = 1/B with replacement, (n - B)/(B (n - 1)) without. The rate never exceeds 2/lambda_max(H), that of the full
+    batch. Above it E|x|^2 grows without bound, although single runs may well converge: almost sure convergence allows
+    larger rates (for a scalar N(0, 1) feature with B = 1: 2/3 in mean square, 2.42 almost surely).
 
     Parameters
     ----------
     problem : Problem
-        Linear, with terms: least squares, logistic, softmax, Huber; with a ridge too.
+        A linear model with terms: least squares, logistic, softmax, Huber, with or without a ridge.
     batch : int
-        B, samples per step.
+        Batch size B.
     at : array, shape (size,), optional
-        The minimum, where the curvature changes with x.
+        The minimum; needed if the curvature depends on x.
     replacement : bool
         Whether a term can be drawn twice in a batch.
     rtol, failure, rng
@@ -57,7 +57,7 @@ def mean_square_limits(
     Returns
     -------
     Limits
-        `stable` is the rate, from the upper end of the eigenvalue's interval; a linear claim at the minimum, exact for
+        `stable` is the rate, from the upper end of the eigenvalue's interval: a linear claim at the minimum, exact for
         least squares. The best rate is not computed.
 
     Raises
@@ -65,7 +65,7 @@ def mean_square_limits(
     InvalidType
         If the problem is no linear model with terms.
     InvalidInput
-        If a number is out of range, the minimum is needed and not given, or there are too many unknowns.
+        If a number is out of range, the minimum is needed but not given, or there are too many unknowns.
 
     References
     ----------
@@ -116,14 +116,14 @@ def mean_square_limits_of(
     failure: float = 1e-6,
     rng: int = 0,
 ) -> Limits:
-    """As `mean_square_limits`, for terms with H_i = F_i'F_i + diag(penalty).
+    """`mean_square_limits` for terms with H_i = F_i'F_i + diag(penalty).
 
     Parameters
     ----------
     factors : array, shape (n, r, m)
-        F_i of shape (r, m).
+        Factors F_i of shape (r, m).
     penalty : array, shape (m,), optional
-        The same for all terms.
+        The penalty, the same for all terms.
     """
     n = len(factors)
     # the weight p of the noise in D
@@ -142,11 +142,11 @@ def mean_square_limits_of(
 
 
 def _second_moments(F: Array, h: Array, ridge: Array, share: float) -> LinearMap:
-    """C^-1/2 D C^-1/2 on m x m matrices, in the basis where H = diag(h) and so C is diagonal."""
+    """C^-1/2 D C^-1/2 on m x m matrices, in the basis where H = diag(h), so that C is diagonal."""
     n, _, m = F.shape
     flat = F.reshape(-1, m)
     weight = 1 / np.sqrt(0.5 * (h[:, None] + h[None, :]))
-    mean = np.diag(h) - ridge  # of the F_i'F_i: what the terms have in common adds no noise
+    mean = np.diag(h) - ridge  # the mean of the F_i'F_i: the ridge, common to all terms, adds no noise
 
     def product(z: Array) -> Array:
         X = weight * z.reshape(m, m)

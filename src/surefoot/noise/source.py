@@ -1,4 +1,4 @@
-"""What gradient noise is measured on, and the one computation of it."""
+"""Sources of independent gradients, and the measurement of their noise."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -15,26 +15,26 @@ __all__ = ["Source", "measure_noise"]
 
 
 class Source(ABC):
-    """Independent gradients g_k, each the mean over n_k samples, that add up to the gradient G of the mean loss.
+    """Independent gradients g_k, each the mean over n_k samples; their weighted mean is the mean loss's gradient G.
 
-    The gradients are arrays of any library (NumPy, torch on any device): `measure_noise` takes sums of them where they
-    are, and only those sums come to the host.
+    The gradients are arrays of any library (NumPy, torch on any device): `measure_noise` computes inner products on
+    their device, and copies only those to the host.
     """
 
-    note = ""  # what a reader should know of how they were made
+    note = ""  # remarks on how the gradients were obtained
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the gradients are of."""
+        """The kind of gradients."""
 
     @property
     @abstractmethod
     def passes(self) -> int:
-        """Cost, in gradients of the mean loss."""
+        """Cost in gradients of the mean loss."""
 
     def total(self, numbers: Array) -> Array:
-        """Inner products as they are; where several processes hold parts of the gradients, their sum."""
+        """The inner products; summed over processes if each holds a part of the gradients."""
         return numbers
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Source(ABC):
 
     @abstractmethod
     def deviations(self, mean: Any) -> Iterator[tuple[Array, Any]]:
-        """Some at a time: n_k of shape (k,), and g_k - G of shape (k, P); sum over all of n_k (g_k - G) is 0."""
+        """Pairs of n_k, shape (k,), and g_k - G, shape (k, P), for some gradients at a time; sum n_k (g_k - G) is 0."""
 
 
 @checked
@@ -60,8 +60,7 @@ def measure_noise(
     ----------
     source : Source
     failure : float or None
-        The probability that an interval misses; None where the source's samples are all there are, so that nothing has
-        to be estimated.
+        Probability that an interval misses; None if the samples are the whole population, so that nothing is estimated.
     product : callable, optional
         v to Hv, of the array type of the source's gradients: one product for each gradient and one for G.
 
@@ -75,15 +74,15 @@ def measure_noise(
         If there are fewer than 3 gradients to estimate from, or `failure` is no probability.
     """
     mean = source.mean()
-    bent_mean = mean if product is None else product(mean)
-    square, bent_square = source.total(np.array([float(mean @ mean), float(mean @ bent_mean)]))
-    plain, curved = _Sums(source, float(square)), _Sums(source, float(bent_square))
+    curved_mean = mean if product is None else product(mean)
+    square, curved_square = source.total(np.array([float(mean @ mean), float(mean @ curved_mean)]))
+    plain, curved = _Sums(source, float(square)), _Sums(source, float(curved_square))
     for sizes, away in source.deviations(mean):
-        # row by row: no array of squares beside the gradients
+        # row by row, without an array of squares as large as the gradients
         plain.add(sizes, [float(d @ d) for d in away], away @ mean)
         if product is not None:
             squares = [float(d @ product(d)) for d in away]
-            curved.add(sizes, squares, away @ bent_mean)
+            curved.add(sizes, squares, away @ curved_mean)
     known = (plain.deviations(), None if product is None else curved.deviations())
     if failure is None:
         return exact(*known, source=f"{source.name}, all there are", gradients=source.passes)
@@ -93,7 +92,7 @@ def measure_noise(
 
 
 class _Sums:
-    """The numbers that are kept of each gradient, in one inner product."""
+    """The inner products of each gradient that are kept, for one inner product."""
 
     def __init__(self, source: Source, square: float) -> None:
         self.source, self.square = source, square
@@ -108,5 +107,5 @@ class _Sums:
 
 
 def _host(values: Any) -> Array:
-    # `tolist` is the one way off a device that all array libraries share; there are only a few numbers
+    # all array libraries have `tolist`, which copies from the device; these are only a few numbers
     return np.array(values if isinstance(values, list) else values.tolist(), dtype=np.float64)

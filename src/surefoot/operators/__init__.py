@@ -1,7 +1,7 @@
 """Linear maps, known by their products with vectors and by a few facts."""
 
 from surefoot.operators._adapters import LinearMap, MatrixOperator, as_operator
-from surefoot.operators._base import Array, Kind, Matrix, Operator
+from surefoot.operators._base import Array, Kind, Matrix, Operator, dense
 from surefoot.operators._blocks import BlockDiagonal, Kronecker, Stacked, block_diagonal, kronecker, stacked
 from surefoot.operators._differences import Divergence, Gradient, divergence, gradient
 from surefoot.operators._out_of_core import OutOfCore, at_once

@@ -197,6 +197,11 @@ def _space(like: Any) -> Space:
     return like if isinstance(like, Space) else Space.of(like)
 
 
+def dense(matrix: Matrix) -> Array:
+    """The entries of a dense or sparse matrix as an array."""
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+
 def check_matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
     """The shape of a matrix.
 

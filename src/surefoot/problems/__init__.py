@@ -1,4 +1,4 @@
-"""Objectives that know their own curvature, or say why there is none; and changes of variables that fix it."""
+"""Objectives that know their curvature, or why they have none, and changes of variables that improve it."""
 
 from surefoot.problems._base import Problem
 from surefoot.problems._changes import Change

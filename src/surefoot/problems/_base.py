@@ -1,7 +1,10 @@
-"""What a problem is: a function of a vector, with the derivatives and the curvature it knows of itself."""
+"""The base class of problems: functions of a vector with derivatives and curvature."""
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -11,23 +14,41 @@ from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-# A run that diverges shows as an infinite value, which its driver reads, not as a warning.
+# A diverging run shows as an infinite value, which its driver reads, and not as a warning.
 overflow_is_a_value = np.errstate(over="ignore", invalid="ignore")
 
-# The Hessian of a problem that knows no better is formed product by product up to this size.
+# Largest size at which a Hessian is formed by one product per unknown.
 FORM_LIMIT = 1000
+
+
+EPS = float(np.finfo(np.float64).eps)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compute_once(method: F) -> F:
+    """A method without arguments whose result is computed at the first call and kept in the instance."""
+    name = f"_{method.__name__}"
+
+    @functools.wraps(method)
+    def call(self: Any) -> Any:
+        known = vars(self)
+        if name not in known:
+            known[name] = method(self)
+        return known[name]
+
+    return cast("F", call)
 
 
 class Problem(ABC):
     """A function f of a vector x of shape (size,).
 
-    It has a gradient, at kinks a subgradient. Where the gradient jumps or no curvature bounds its change,
-    `curvature` raises NotSmooth, or makes a local claim that names its region.
+    It has a gradient, at kinks a subgradient. If the gradient jumps or no curvature bounds its change, `curvature`
+    raises NotSmooth or returns local bounds that name their region.
 
     Examples
     --------
     >>> from surefoot.problems import LeastSquares
-    >>> f = LeastSquares([[1.0], [2.0]], [1.0, 2.0])  # a `Problem`, as is every function of this room
+    >>> f = LeastSquares([[1.0], [2.0]], [1.0, 2.0])  # a `Problem`, like every function in this module
     >>> f.value([1.0]), f.gradient([1.0]), f.convex, f.start()
     (0.0, array([0.]), True, array([0.]))
     """
@@ -35,7 +56,7 @@ class Problem(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call it in a table, with its size."""
+        """The problem's name in a table, with its size."""
 
     @property
     @abstractmethod
@@ -49,12 +70,12 @@ class Problem(ABC):
 
     @property
     def constant_curvature(self) -> bool:
-        """Whether the Hessian is the same everywhere: f is a quadratic."""
+        """Whether the Hessian is the same everywhere, so that f is quadratic."""
         return False
 
     @property
     def loss_is(self) -> str:
-        """What f is a mean or a sum of, since a step has the unit of one over f; empty where there is no choice."""
+        """What f is a mean or a sum of, since steps scale like 1/f; empty if there is no choice."""
         return ""
 
     @abstractmethod
@@ -66,7 +87,7 @@ class Problem(ABC):
         """The gradient at x, shape (size,); a subgradient where there is a kink."""
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
-        """Both at once, for less than both in turn where work can be shared."""
+        """Both at once, which may cost less than one after the other."""
         return self.value(x), self.gradient(x)
 
     @abstractmethod
@@ -75,7 +96,7 @@ class Problem(ABC):
 
     @property
     def has_products(self) -> bool:
-        """Whether Hessian products are the problem's own, not differences of gradients, and it has a Hessian at all."""
+        """Whether it has a Hessian whose products are not differences of gradients."""
         return True
 
     @abstractmethod
@@ -83,10 +104,10 @@ class Problem(ABC):
         """Bounds on the Hessian's eigenvalues that hold at every x."""
 
     def curvature_in(self, change: Change) -> Spectrum:
-        """Bounds on the eigenvalues of S'HS, those of the problem in the variables z, x = S z.
+        """Bounds on the eigenvalues of S'HS, the Hessian in the variables z with x = S z.
 
-        Measured where H is constant, else from those of H and of S'S (proved, and wide if S is not small along
-        the sharp directions): for mu <= H <= L
+        Measured if H is constant, else from the bounds on H and on S'S (proved, but wide unless S is small along the
+        sharp directions): for mu <= H <= L
 
             min(mu smin^2, mu smax^2) <= S'HS <= max(L smin^2, L smax^2)
         """
@@ -102,7 +123,7 @@ class Problem(ABC):
             )
             spec = spectrum(product)
             return replace(spec, provenance="closed form", scope="global", note=f"in the variables of {change.name}")
-        # Ostrowski: each eigenvalue of S'HS is one of H times a number between the ends of S'S
+        # Ostrowski's theorem: each eigenvalue of S'HS is one of H times a number between the ends of S'S
         base = self.curvature()
         factor = LinearMap((change.size, change.size), change.apply, change.adjoint)
         squares = spectrum(gram(factor if change.matrix is None else change.matrix))
@@ -117,7 +138,7 @@ class Problem(ABC):
 
     @property
     def blocks(self) -> int:
-        """Number of equal parts of x that a preconditioner should treat alike: the classes of a softmax."""
+        """Number of equal parts of x that a preconditioner should treat alike, such as the classes of a softmax."""
         return 1
 
     def hessian_diagonal(self, at: Array | None = None) -> Array:
@@ -139,16 +160,16 @@ class Problem(ABC):
             )
         x = self.start() if at is None else self.checked(at, "at")
         H = np.stack([self.hessian_product(x, unit) for unit in np.eye(self.size)])
-        # products by differences are symmetric to their own precision only
+        # products by differences are symmetric only to their own precision
         return 0.5 * (H + H.T)
 
     def uncertain_curvature(self, fraction: float) -> Spectrum:
-        """Worst case of `curvature` when every feature's scale may be off by a fraction, up or down.
+        """Worst case of `curvature` if the scale of every feature may be off by a fraction, up or down.
 
         Parameters
         ----------
         fraction : float
-            Part by which each scale may be off, in [0, 1): 0.1 for +-10%.
+            Largest relative error of a scale, in [0, 1): 0.1 for +-10%.
 
         Raises
         ------
@@ -167,14 +188,20 @@ class Problem(ABC):
             psd=self.convex,
             kind="curvature",
             scope="local",
+            precision=self._precision,
         )
+
+    @property
+    def _precision(self) -> float:
+        """The relative error of a Hessian product."""
+        return EPS
 
     def start(self) -> Array:
         """The default first iterate: zero."""
         return np.zeros(self.size)
 
     def checked(self, x: Array, name: str = "x") -> Array:
-        """A float64 copy of x, shape (size,); the error names a shape, type or entry not allowed."""
+        """A float64 copy of x, shape (size,); refused unless all entries are finite numbers."""
         return real_vector(x, self.size, name)
 
     def __repr__(self) -> str:
@@ -182,11 +209,11 @@ class Problem(ABC):
 
 
 def _product_bounds(bounds: Bounds, squares: Spectrum) -> Bounds:
-    """An interval for an extreme eigenvalue of S'HS from that of H and the ends of S'S."""
+    """An interval for an extreme eigenvalue of S'HS, from that of H and the ends of S'S."""
     low, high = max(squares.smallest.lower, 0.0), squares.largest.upper
     lower = min(bounds.lower * low, bounds.lower * high)
     upper = max(bounds.upper * low, bounds.upper * high)
-    # two ends that hold with some probability each hold together with at least one less the sum of their failures
+    # by the union bound both intervals hold with a probability of at least one minus the sum of their failures
     trust = "estimate" if "estimate" in (bounds.lower_is, bounds.upper_is) else "proved"
     if trust == "proved" and bounds.failure + squares.failure > 0:
         trust = "probabilistic"

@@ -1,4 +1,4 @@
-"""Linear changes of variables x = S z, by what a problem needs of them: S z, S'g and S^-1 x."""
+"""Linear changes of variables x = S z, given by the products that a problem needs: S z, S'g and S^-1 x."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from surefoot.problems._checks import real_vector
 
 # A matrix with a larger condition number loses every digit of S^-1 x.
 WORST_CONDITION = 1e15
-# What the iteration that inverts an operator has to reach, relative to |x|.
+# Residual, relative to |x|, that the iteration inverting an operator must reach.
 INVERTED = 1e-9
 
 Product = Callable[[Array], Array]
@@ -25,15 +25,15 @@ class Change:
     Parameters
     ----------
     name : str
-        What to call it.
+        Name of the change.
     size : int
         Number of variables, old and new.
     apply, adjoint, invert : callable
         S z, S'g and S^-1 x, each from shape (size,) to (size,).
     matrix : array or sparse array, shape (size, size), or None
-        S, where its entries are at hand.
+        S, if its entries are stored.
     block : Change or None
-        Where S acts alike on each of some equal parts of z: what it does to one part.
+        If S acts alike on equal parts of z: the change of one part.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Change:
     block: "Change | None" = None
 
     def repeat(self, copies: int) -> "Change":
-        """The same on each of so many equal parts, one after the other."""
+        """The change that does the same to each of `copies` equal parts."""
         if copies == 1:
             return self
 
@@ -63,21 +63,20 @@ class Change:
 
     def then(self, inner: "Change") -> "Change":
         """The change x = S (T z), T being the inner one."""
-        mine, its = self.matrix, inner.matrix
-        block, part = self.block, inner.block
-        alike = block is not None and part is not None and block.size == part.size
+        outer, part = self.block, inner.block
+        both = outer is not None and part is not None and outer.size == part.size
         return Change(
             name=f"{self.name}, then {inner.name}",
             size=self.size,
             apply=lambda z: self.apply(inner.apply(z)),
             adjoint=lambda g: inner.adjoint(self.adjoint(g)),
             invert=lambda x: inner.invert(self.invert(x)),
-            matrix=None if mine is None or its is None else mine @ its,
-            block=block.then(part) if alike and block and part else None,
+            matrix=None if self.matrix is None or inner.matrix is None else self.matrix @ inner.matrix,
+            block=outer.then(part) if both and outer and part else None,
         )
 
     def on_part(self, copies: int) -> "Change | None":
-        """What it does to one of so many equal parts, if it does that to each."""
+        """The change of one of `copies` equal parts, if that of all is the same; else None."""
         return self if copies == 1 else self.block
 
 
@@ -90,7 +89,7 @@ def by_scale(scale: Any, name: str, size: int) -> Change:
         If a scale is zero, or there is another number of them.
     """
     s = real_vector(scale, size, "by")
-    # a negative entry is fine: it mirrors its axis
+    # a negative entry is allowed: it mirrors its axis
     if not s.all():
         raise InvalidInput(f"a scale must not be zero; entry {int(np.argmin(np.abs(s)))} is: x could not move along it")
     from scipy.sparse import diags_array
@@ -106,7 +105,7 @@ def by_scale(scale: Any, name: str, size: int) -> Change:
 
 
 def by_centring(means: Array, scales: Array, name: str) -> Change:
-    """The change w = s v, c = z_0 - m'w of coefficients and constant.
+    """The change w = s v, c = z_0 - m'w of coefficients w and constant c.
 
     The scores X w + c are those of (X - 1 m') diag(s) in the variables (v, z_0).
     """
@@ -177,7 +176,7 @@ def by_upper_factor(upper: Any, name: str, size: int) -> Change:
     if hasattr(upper, "tocsc"):
         from scipy.sparse.linalg import splu
 
-        # R is triangular: in its own order, and without pivoting, it is its own factorisation
+        # R is triangular: in natural order and without pivoting it is its own factorisation
         factors = splu(upper.tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0)
         return Change(
             name=name,
@@ -199,7 +198,7 @@ def by_upper_factor(upper: Any, name: str, size: int) -> Change:
 
 
 def by_operator(source: Any, name: str, size: int) -> Change:
-    """The change x = S z for an operator with an adjoint product; S^-1 x is found by iteration.
+    """The change x = S z for an operator with an adjoint product; S^-1 x is computed by iteration.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the problems ask of their data: each check returns the cleaned value."""
+"""Checks of the data of problems; each returns the cleaned value."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from surefoot.checks import refuse_mask
 from surefoot.errors import InvalidInput, InvalidType, NotFinite, SurefootError
 from surefoot.operators import Array, Matrix, MatrixOperator, Operator, OutOfCore
 
-# As many labels as fit in a line of a message.
+# Most labels that are shown in a message: as many as fit on a line.
 LABELS_SHOWN = 6
 
 
@@ -23,7 +23,7 @@ def real_matrix(value: Any, name: str) -> Matrix:
     """
     if isinstance(value, Operator) and value.entries is not None:
         value = value.entries
-    if compat.is_dask_array(value):  # too large to be brought here: what multiplies it stays as lazy as it is
+    if compat.is_dask_array(value):  # too large for memory: products stay lazy
         return OutOfCore(value).blocks
     if hasattr(value, "matvec"):
         raise InvalidType(

@@ -1,4 +1,4 @@
-"""Any function that can be evaluated, with its gradient."""
+"""A function given by callables for its value and gradient."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,40 +8,39 @@ import numpy as np
 
 from surefoot.checks import Count, Positive, checked, real_array
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, LinearMap, Operator
-from surefoot.problems._base import Problem
+from surefoot.operators import Array
+from surefoot.problems._base import EPS, Problem, compute_once
 from surefoot.problems._checks import real_vector
 from surefoot.problems.trial_points import attempt
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
-EPS = float(np.finfo(np.float64).eps)
-# Points of the ball, besides its centre, at which the Hessian's ends are measured.
+# Points of the ball, besides its centre, at which the Hessian's spectrum is measured.
 SAMPLES = 8
-# To so much each of them is measured: from point to point they differ by more. By convention.
+# Relative accuracy of these measurements: the points differ by more. By convention.
 SAMPLE_RTOL = 0.05
-# The central difference that balances truncation (h^2) and rounding (eps/h).
+# Relative step of the central difference that balances truncation (h^2) and rounding (eps/h).
 CUBE_ROOT = EPS ** (1 / 3)
-# Relative error of a product by differences, as far as it can be known.
+# Relative error of a product by differences, for a function with derivatives of ordinary size.
 DIFFERENCE_PRECISION = 1e-7
-# Steps at which a gradient is compared with differences; a wrong one is wrong at all of them.
+# Relative steps at which a gradient is compared with differences; a wrong gradient differs at all of them.
 PROBES = tuple(10.0**-k for k in range(2, 8))
-# The best of these differences is good to about 1e-8; a kink or noise may leave this much.
+# The best of these differences is accurate to about 1e-8; noise may leave this much.
 GRADIENT_TOLERANCE = 1e-4
 
 
 @checked
 class Function(Problem):
-    """A function given by its value and its gradient: curvature is sampled, an estimate.
+    """A function given by its value and its gradient, whose curvature is estimated by sampling.
 
         Hv = (g(x + h v) - g(x - h v))/(2 h),    h |v| = eps^(1/3) max(|x|, radius)
 
-    where no Hessian product is given. `curvature` measures the ends of the Hessian's spectrum at the start and at
-    eight random points within a distance `radius` of it:
+    if no Hessian product is given. `curvature` measures the ends of the Hessian's spectrum at the start and at eight
+    random points within a distance `radius` of it:
 
         largest <= max_k + (max_k - median_k),    likewise for the smallest
 
-    An estimate, by all its ends: between the samples, and outside that ball, f may bend more. The margin is 0 for
-    a quadratic and grows with how much the samples differ.
+    Both ends are estimates: between the samples and outside the ball the curvature may be larger. The margin is 0 for a
+    quadratic and grows with the differences between the samples.
 
     Parameters
     ----------
@@ -56,11 +55,12 @@ class Function(Problem):
     start : array, shape (size,), optional
         Where runs start and the centre of the ball; zero by default.
     radius : float
-        Radius of the ball in which curvature is sampled, unit of x, > 0. How far the run will go is a good choice.
+        Radius of the ball in which curvature is sampled, unit of x, > 0. The distance that the run will go is a good
+        choice.
     convex : bool
-        A promise: negative curvature seen is then rounding.
+        Whether f is known to be convex, so that negative curvature is rounding.
     name : str
-        What to call it.
+        Name of the function.
     rng : int or numpy Generator
         Draws the samples.
 
@@ -109,11 +109,10 @@ class Function(Problem):
         self._convex = bool(convex)
         self._name = name
         self._rng = rng
-        self._found: Spectrum | None = None
 
     @property
     def name(self) -> str:
-        """As given, with the number of unknowns."""
+        """The name as given, with the number of unknowns."""
         return f"{self._name}, {self.size} unknowns"
 
     @property
@@ -123,11 +122,11 @@ class Function(Problem):
 
     @property
     def convex(self) -> bool:
-        """As promised."""
+        """Whether f is convex, as given."""
         return self._convex
 
     def start(self) -> Array:
-        """As given, else zero."""
+        """The start as given, else zero."""
         return self._start.copy()
 
     def value(self, x: Array) -> float:
@@ -146,7 +145,7 @@ class Function(Problem):
 
     @property
     def has_products(self) -> bool:
-        """Whether a function for them was given."""
+        """Whether a Hessian product was given."""
         return self._product is not None
 
     def hessian_product(self, x: Array, v: Array) -> Array:
@@ -166,25 +165,38 @@ class Function(Problem):
         h = CUBE_ROOT * max(float(np.linalg.norm(x)), self._radius) / length
         return (self.gradient(x + h * v) - self.gradient(x - h * v)) / (2 * h)
 
-    def hessian(self, x: Array) -> Operator:
-        """The Hessian at x as an operator, which knows how precise its products are."""
-        x = self.checked(x)
-        precision = EPS if self._product is not None else DIFFERENCE_PRECISION
-        return LinearMap(
-            (self.size, self.size),
-            lambda v: self.hessian_product(x, v),
-            symmetric=True,
-            psd=self.convex,
-            kind="curvature",
-            scope="local",
-            precision=precision,
-        )
+    @property
+    def _precision(self) -> float:
+        return EPS if self._product is not None else DIFFERENCE_PRECISION
 
+    @compute_once
     def curvature(self) -> Spectrum:
-        """An estimate from samples around the start, local; computed once."""
-        if self._found is None:
-            self._found = self._sample()
-        return self._found
+        """A local estimate from samples around the start, computed once."""
+        generator = np.random.default_rng(self._rng)
+        points = [self._start, *(_within(generator, self._start, self._radius) for _ in range(SAMPLES))]
+        spectra = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
+        # a random point may lie outside the domain, where f raises: it is left out
+        tried = [attempt(lambda x=x: spectrum(self.hessian(x), rtol=SAMPLE_RTOL)) for x in points[1:]]
+        spectra += [each for each in tried if each is not None]
+        missing = len(points) - len(spectra)
+        low, high = np.array([s.smallest.lower for s in spectra]), np.array([s.largest.upper for s in spectra])
+        bottom, top = min(s.smallest.upper for s in spectra), max(s.largest.lower for s in spectra)
+        lowest = 2 * float(low.min()) - float(np.median(low))
+        if self._convex:
+            lowest, bottom = max(lowest, 0.0), max(bottom, 0.0)
+        return replace(
+            spectra[0],
+            largest=Bounds(top, 2 * float(high.max()) - float(np.median(high)), "estimate", "estimate"),
+            smallest=Bounds(min(lowest, bottom), bottom, "estimate", "estimate"),
+            provenance="measured",
+            scope="local",
+            products=sum(s.products for s in spectra),
+            points=None,
+            note="" if self._product is not None else "Hessian products by differences of gradients",
+            region=f"about within {self._radius:g} of the start, by {len(spectra)} samples"
+            + (f" ({missing} more lay where f raises); " if missing else "; ")
+            + "what f does elsewhere is not known",
+        )
 
     def check_gradient(self, x: Any = None, *, directions: int = 3, rng: int | np.random.Generator = 0) -> float:
         """Compare the gradient with differences of the value.
@@ -194,9 +206,9 @@ class Function(Problem):
         Parameters
         ----------
         x : array, shape (size,), optional
-            Where; a random point within the radius of the start by default.
+            Point of the comparison; a random point within the radius of the start by default.
         directions : int
-            How many v are tried.
+            Number of directions v.
         rng : int or numpy Generator
 
         Returns
@@ -230,33 +242,6 @@ class Function(Problem):
 
     def _difference(self, x: Array, v: Array, h: float) -> float:
         return (self.value(x + h * v) - self.value(x - h * v)) / (2 * h)
-
-    def _sample(self) -> Spectrum:
-        generator = np.random.default_rng(self._rng)
-        points = [self._start, *(_within(generator, self._start, self._radius) for _ in range(SAMPLES))]
-        spectra = [spectrum(self.hessian(self._start), rtol=SAMPLE_RTOL)]
-        # a random point may lie outside the domain, where f raises: it is left out
-        tried = [attempt(lambda x=x: spectrum(self.hessian(x), rtol=SAMPLE_RTOL)) for x in points[1:]]
-        spectra += [each for each in tried if each is not None]
-        missing = len(points) - len(spectra)
-        low, high = np.array([s.smallest.lower for s in spectra]), np.array([s.largest.upper for s in spectra])
-        bottom, top = min(s.smallest.upper for s in spectra), max(s.largest.lower for s in spectra)
-        lowest = 2 * float(low.min()) - float(np.median(low))
-        if self._convex:
-            lowest, bottom = max(lowest, 0.0), max(bottom, 0.0)
-        return replace(
-            spectra[0],
-            largest=Bounds(top, 2 * float(high.max()) - float(np.median(high)), "estimate", "estimate"),
-            smallest=Bounds(min(lowest, bottom), bottom, "estimate", "estimate"),
-            provenance="measured",
-            scope="local",
-            products=sum(s.products for s in spectra),
-            points=None,
-            note="" if self._product is not None else "Hessian products by differences of gradients",
-            region=f"about within {self._radius:g} of the start, by {len(spectra)} samples"
-            + (f" ({missing} more lay where f raises); " if missing else "; ")
-            + "what f does elsewhere is not known",
-        )
 
     def _check_shape(self, result: Any, role: str) -> Array:
         vector = real_array(result, f"what {role} returns")

@@ -1,4 +1,4 @@
-"""Sums of powers: the smallest functions without a global step."""
+"""Sums of powers, the simplest functions for which no step holds everywhere."""
 
 from typing import Annotated, Any
 
@@ -11,26 +11,26 @@ from surefoot.problems._base import Problem, overflow_is_a_value
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Bounds, Spectrum
 
-# Below an exponent of 2 the claim holds while no |x_i| falls under this part of the least at the start.
+# For exponents below 2 the bounds hold while no |x_i| falls below this share of the smallest at the start. By
+# convention.
 KEPT = 0.5
 Exponent = Annotated[float, Range("(1, inf)", "for 1 use AbsoluteLoss, which knows that it is not smooth")]
 
 
 @checked
 class PowerSum(Problem):
-    """Sum of powers p > 1 of the unknowns' sizes.
+    """Sum of the p-th powers of the absolute values of the unknowns, p > 1.
 
         f(x) = sum_i |x_i|^p,    H(x) = diag(p (p - 1) |x_i|^(p - 2))
 
-    But for p = 2 no step suits all x, and the claim is a local one, with its region:
+    Except for p = 2 no step suits all x, and the bounds are local, with a region:
 
     - p > 2: the curvature grows without bound as x grows. In the level set f <= f(x0) of the start it is at most
       p (p - 1) f(x0)^((p - 2)/p) (exact, at a corner), and a run with a step below 2/L, L that bound, stays
       there: f never rises. Near 0 it vanishes, so convergence is sublinear.
-    - 1 < p < 2: the curvature grows without bound as some x_i tends to 0, the minimiser. The claim holds in the
-      level set of the start while all |x_i| are at least half the least of x0. A constant step h never settles:
-      it ends in the 2-cycle +-(h p/2)^(1/(2 - p)), which is stable, since h times the curvature there is
-      2 (p - 1) < 2.
+    - 1 < p < 2: the curvature grows without bound as some x_i tends to 0, the minimiser. The bounds hold in the level
+      set of the start while all |x_i| are at least half the smallest of x0. A constant step h never converges: it ends
+      in the 2-cycle +-(h p/2)^(1/(2 - p)), which is stable, since h times the curvature there is 2 (p - 1) < 2.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class PowerSum(Problem):
     size : int
         Number of unknowns; that of the start by default, else 1.
     start : array, shape (size,), optional
-        Where runs start and the local claim is made; ones by default. Not 0, and no zero entry for p < 2.
+        Start of runs and centre of the local bounds; ones by default. Not 0, and without a zero entry for p < 2.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class PowerSum(Problem):
         return self._p == 2
 
     def start(self) -> Array:
-        """Where the local claim is made."""
+        """The start, where the local bounds are made."""
         return self._start.copy()
 
     @overflow_is_a_value
@@ -119,33 +119,35 @@ class PowerSum(Problem):
         x = self.checked(x)
         if self._p < 2 and not x.all():
             raise NotSmooth(f"|x|^{self._p:g} has infinite curvature at 0, and an entry of x is; move it away from 0")
-        return self._bend(np.abs(x)) * self.checked(v, "v")
+        return self._curvature_at(np.abs(x)) * self.checked(v, "v")
 
     def curvature(self) -> Spectrum:
-        """Global for p = 2; else of a region around the start, which the spectrum names."""
+        """The curvature: global for p = 2, else of a region around the start, which the spectrum names."""
         level = self.value(self._start)
-        # no |x_i| exceeds it in the level set: f is at least |x_i|^p
+        # no |x_i| exceeds this in the level set, since f is at least |x_i|^p
         radius = level ** (1 / self._p)
         if self._p == 2:
-            return self._claim(Bounds.exactly(2.0), 2.0, "", "global")
+            return self._bounds(Bounds.exactly(2.0), 2.0, "", "global")
         if self._p > 2:
             region = (
                 f"in f <= f(x0) = {level:.6g}; no step holds for all x: the curvature grows without bound as x grows"
             )
-            return self._claim(Bounds.exactly(0.0), self._bend(radius), region)
+            return self._bounds(Bounds.exactly(0.0), self._curvature_at(radius), region)
         least = KEPT * float(np.abs(self._start).min())
         region = (
             f"in f <= f(x0) = {level:.6g} while all |x_i| >= {least:.6g}; no step holds for all x: the curvature grows "
             f"without bound as some x_i tends to 0, and a step h ends in a cycle of |x_i| = "
             f"({self._p / 2:g} h)^{1 / (2 - self._p):.3g}"
         )
-        # not its own lower end: a run leaves the region, and so no rate follows from it
-        return self._claim(Bounds(0.0, self._bend(radius), "proved", "exact"), self._bend(least), region)
+        # 0 as lower end: a run leaves the region, so that no rate follows from the smallest curvature in it
+        return self._bounds(
+            Bounds(0.0, self._curvature_at(radius), "proved", "exact"), self._curvature_at(least), region
+        )
 
-    def _bend(self, size: Any) -> Any:
+    def _curvature_at(self, size: Any) -> Any:
         return self._p * (self._p - 1) * size ** (self._p - 2)
 
-    def _claim(self, smallest: Bounds, largest: float, region: str, scope: Any = "local") -> Spectrum:
+    def _bounds(self, smallest: Bounds, largest: float, region: str, scope: Any = "local") -> Spectrum:
         return Spectrum(
             kind="curvature",
             largest=Bounds.exactly(largest),

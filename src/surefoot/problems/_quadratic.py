@@ -1,7 +1,6 @@
 """Quadratic functions."""
 
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,14 @@ import numpy as np
 from surefoot.checks import Nonnegative, checked
 from surefoot.errors import InvalidInput, InvalidType, NotSymmetric, SurefootError
 from surefoot.operators import Array, Matrix, Operator, as_operator
-from surefoot.problems._base import Problem, overflow_is_a_value
+from surefoot.problems._base import Problem, compute_once, overflow_is_a_value
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import real_vector
 from surefoot.spectra import Spectrum, spectrum
 
-# Random probes: an asymmetry shows in the first with probability 1, unless it is near rounding.
+# Random probes of symmetry: asymmetry shows in the first with probability 1, unless it is near rounding.
 PROBES = 3
-# A probe of x'Qy - y'Qx is a sum of n roundings of the product; this many of them pass as none.
+# Rounding errors, in units of the product's, up to which x'Qy - y'Qx counts as 0.
 PROBE_SLACK = 100
 
 
@@ -29,8 +28,8 @@ class Quadratic(Problem):
     Parameters
     ----------
     Q : matrix or operator, shape (n, n)
-        Real and symmetric; anything `surefoot.operators.as_operator` takes. An operator that does not say
-        whether it is symmetric is probed with random vectors.
+        Real and symmetric; anything `surefoot.operators.as_operator` takes. An operator that does not say whether it is
+        symmetric is tested with random vectors.
     b : array, shape (n,), optional
         Zero by default.
     ridge : float
@@ -78,7 +77,7 @@ class Quadratic(Problem):
 
     @property
     def convex(self) -> bool:
-        """Whether no eigenvalue is negative, certified; measured at the first call unless Q is known psd."""
+        """Whether no eigenvalue is negative, certified; measured at the first call unless Q is known to be psd."""
         return self._Q.psd or self.curvature().smallest.lower >= 0
 
     @property
@@ -106,31 +105,28 @@ class Quadratic(Problem):
         self.checked(x)
         return self._apply(self.checked(v, "v"))
 
+    @compute_once
     def curvature(self) -> Spectrum:
         """The eigenvalues of Q + ridge I, computed once."""
-        return self._curvature
-
-    @cached_property
-    def _curvature(self) -> Spectrum:
         base = spectrum(self._Q, symmetric=True, kind="curvature").shifted(self._ridge)
         formula = "eigenvalues of Q + ridge" if self._ridge else "eigenvalues of Q"
         note = f"{formula}; {base.note}" if base.note else formula
         return replace(base, provenance="closed form", scope="global", note=note)
 
     def curvature_in(self, change: Change) -> Spectrum:
-        """The eigenvalues of S'(Q + ridge I)S; from its entries where Q and S have them."""
+        """The eigenvalues of S'(Q + ridge I)S, from its entries if Q and S have entries."""
         if self._Q.entries is None or change.matrix is None:
             return super().curvature_in(change)
         S = change.matrix
         product = S.T @ self.hessian_matrix() @ S
         base = spectrum(0.5 * (product + product.T), symmetric=True, kind="curvature")
-        if self.convex and base.smallest.lower < 0:  # the entries were rounded; the sign is known
+        if self.convex and base.smallest.lower < 0:  # the product's entries are rounded, but its sign is known
             base = replace(base, smallest=replace(base.smallest, lower=0.0, upper=max(base.smallest.upper, 0.0)))
         note = f"eigenvalues of S'(Q + ridge)S, in the variables of {change.name}"
         return replace(base, provenance="closed form", scope="global", note=f"{note}; {base.note}".rstrip("; "))
 
     def hessian_matrix(self, at: Array | None = None) -> Matrix:
-        """Q + ridge I, the same at every x; by products where Q has no entries."""
+        """Q + ridge I, the same at every x; formed by products if Q has no entries."""
         Q = self._Q.entries
         if Q is None:
             return super().hessian_matrix(at)
@@ -182,7 +178,7 @@ def symmetric_operator(Q: Any) -> Operator:
 
 
 def _probe_symmetry(operator: Operator) -> str:
-    """What random probes of x'Qy - y'Qx show; empty if nothing beyond rounding."""
+    """The asymmetry that random probes of x'Qy - y'Qx show, in words; empty if it is rounding."""
     generator = np.random.default_rng([0x51, operator.shape[0]])
     n = operator.shape[0]
     for _ in range(PROBES):

@@ -1,4 +1,4 @@
-"""What an objective gives at a point that an algorithm merely tries: a failure there is an answer, not the end."""
+"""Evaluation of an objective at trial points, where a failure is an answer and not an error."""
 
 import math
 from collections.abc import Callable
@@ -14,9 +14,9 @@ __all__ = ["attempt", "look"]
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's result, or None where it raises: a logarithm of a negative number, a matrix without a factor.
+    """The function's result, or None if it raises: the logarithm of a negative number, a matrix without a factor.
 
-    The start is no trial: call the function itself there, so that a mistake in it shows as what it is.
+    The start is not a trial point: call the function itself there, so that a mistake in it raises.
 
     Raises
     ------
@@ -31,11 +31,11 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
         return None
     except (MemoryError, SurefootError):
         raise
-    except Exception:  # whatever a user's objective has to say of a point outside its domain
+    except Exception:  # whatever a user's objective raises outside its domain
         return None
 
 
 def look(problem: Problem, x: Array) -> tuple[float, Array]:
-    """Loss and gradient at a trial point; both nan where the problem raises."""
+    """Loss and gradient at a trial point; both nan if the problem raises."""
     both = attempt(problem.value_and_gradient, x)
     return (math.nan, np.full(x.shape, math.nan)) if both is None else both

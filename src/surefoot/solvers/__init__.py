@@ -1,4 +1,4 @@
-"""Rules at work on NumPy problems: descend, by parts, primal-dual, integrate, diagnose."""
+"""Drivers that apply rules to NumPy problems and differential equations."""
 
 from surefoot.solvers._accelerated import FISTA
 from surefoot.solvers._as_map import as_map

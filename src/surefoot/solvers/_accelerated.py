@@ -1,4 +1,4 @@
-"""Nesterov's varying momentum: FISTA, with a restart when it runs uphill."""
+"""FISTA: Nesterov's varying momentum, with a restart when a move points uphill."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ class FISTA(Method):
         x+ = y + h F(y),    t+ = (1 + sqrt(1 + 4 t^2))/2,    y+ = x+ + (t - 1)/t+ (x+ - x)
 
     (Beck, Teboulle 2009, equations 4.1 to 4.3; Nesterov 1983.) f(x_k) - f* <= 2 L |x_0 - x*|^2/(k + 1)^2 with a step
-    1/L, proved for convex f. With `restart` the momentum starts anew when the last move points uphill,
+    1/L, proved for convex f. With `restart` the momentum is reset when the last move points uphill,
     <y - x+, x+ - x> > 0 (O'Donoghue, Candes 2015, gradient scheme; a heuristic): linear convergence where f is
     strongly convex, without knowing mu. Above 4/(3 L) it diverges on a quadratic.
 
@@ -53,7 +53,7 @@ class FISTA(Method):
         return 3
 
     def start(self, x: Any) -> MethodState:
-        """Without momentum."""
+        """The state at x without momentum."""
         return x, x, 1.0
 
     def update(self, state: MethodState, flow: Flow) -> MethodState:
@@ -67,7 +67,7 @@ class FISTA(Method):
         return new + (t - 1) / longer * move, new, longer
 
     def amplification(self, z: ArrayLike) -> NDArray[np.float64]:  # noqa: ARG002 - the contract
-        """None: the momentum varies.
+        """Not defined, since the momentum varies.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A rule at work on a problem, as a map of the iterate that the long run can be asked of."""
+"""One move of a rule on a problem as a map of the iterate, whose long-run behaviour can be studied."""
 
 import math
 from collections.abc import Callable
@@ -17,10 +17,11 @@ from surefoot.problems.trial_points import attempt
 from surefoot.rules import Constant, Observation, Rule
 from surefoot.solvers._observation import Arrived, Point, Sensed
 
-# What can be observed at a point without knowing how one came there.
+# What can be observed at a point without the point before.
 POINTWISE = frozenset({"curvature", "direction_norm", "gradient_norm", "loss", "slope"})
-# A rule is tried at these iterations; one whose step depends on them is not a map of the iterate.
+# A rule is tried at these iterations: if its step depends on them, the move is not a map of the iterate.
 ITERATIONS = (1, 7, 1000, 10**9)
+# The parameter of that trial, by convention.
 TRIAL_STEP = 1e-3
 
 
@@ -34,8 +35,8 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
     ----------
     problem : Problem
     rule : callable, optional
-        A parameter to a rule whose step depends on the point alone: ``lambda step: Clipped(rule=Constant(step=step),
-        cap=0.1)``. Default: the parameter is a constant step.
+        Function from the parameter to a rule whose step depends on the point alone: ``lambda step:
+        Clipped(rule=Constant(step=step), cap=0.1)``. Default: the parameter is a constant step.
     method : Method, optional
         Default gradient descent. A method with memory m makes the state m iterates long: x and its velocity, stacked,
         such as ``numpy.concatenate(method.start(x))``.
@@ -65,14 +66,14 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
            [0.    , 1.96  ]])
     """
     method = GradientDescent() if method is None else method
-    made = rule or (lambda step: Constant(step=step))
-    _check(problem, made)
+    build = rule or (lambda step: Constant(step=step))
+    _check(problem, build)
 
     def move(state: Array, parameter: float) -> Array:
         parts = tuple(state.reshape(method.memory, -1))
 
         def step_from_here() -> Array:
-            step = _step(problem, made(parameter), parts[0])
+            step = _step(problem, build(parameter), parts[0])
             return np.concatenate(method.update(parts, lambda x: -step * problem.gradient(x)))
 
         after = attempt(step_from_here)
@@ -90,7 +91,7 @@ def as_map(problem: Problem, rule: Callable[[float], Rule] | None = None, *, met
 
 
 def _observe(seen: Sensed) -> Observation:
-    """The part of an observation that a problem shows; rules that need more have been refused."""
+    """The sensors of a problem as an observation; rules that need more have been refused."""
     return cast(Observation, seen)
 
 
@@ -99,9 +100,9 @@ def _step(problem: Problem, rule: Rule, x: Array) -> float:
     return rule.update(rule.init(), _observe(seen))[0].step
 
 
-def _check(problem: Problem, made: Callable[[float], Rule]) -> None:
-    """Refuse a rule that remembers: by what it needs, and by trying it."""
-    rule = made(TRIAL_STEP)
+def _check(problem: Problem, build: Callable[[float], Rule]) -> None:
+    """Refuse a rule with a memory, by what it needs and by trying it."""
+    rule = build(TRIAL_STEP)
     if not isinstance(rule, Rule):
         raise InvalidType(f"rule must be a function from the parameter to a rule; it returned a {type(rule).__name__}")
     name = type(rule).__name__

@@ -1,4 +1,4 @@
-"""Integrate y' = fun(t, y): fixed steps under a stability monitor, or adaptive ones decided by a rule."""
+"""Integrate y' = fun(t, y): fixed steps with a stability monitor, or adaptive steps chosen by a rule."""
 
 import math
 from collections.abc import Sequence
@@ -22,19 +22,20 @@ from surefoot.spectra import jacobian
 from surefoot.spectra.measured.jacobian import Fun
 from surefoot.stability import limits
 
+# The methods of `scipy.integrate.solve_ivp`.
 SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
-# Points that are kept of a long run, and looks at the Jacobian on the way.
+# Points that are kept of a long run (more than a picture shows), and checks of the Jacobian on the way. By convention.
 MOST_KEPT = 2000
 CHECKS = 8
-# Of larger systems the monitor would cost more than the run.
+# Largest system that is monitored: for larger ones the checks would cost more than the run.
 LARGEST_CHECKED = 200
-# By convention: a minute or so of a small system.
+# Most steps, by convention: about a minute for a small system.
 MOST_STEPS = 1_000_000
 
 
 @checked
 def gradient_flow(problem: Problem) -> Fun:
-    """The flow x' = -grad f(x) as a function of (t, x): gradient descent is its forward Euler method, bit for bit.
+    """The flow x' = -grad f(x) as a function of (t, x); its forward Euler method is gradient descent, bit for bit.
 
     Parameters
     ----------
@@ -74,10 +75,10 @@ def integrate(
     """Integrate y' = fun(t, y) from span[0] to span[1].
 
     With `step` alone: equal steps with any `Method`, and a monitor that compares them with the largest stable step of
-    the Jacobian on the way (up to 200 unknowns). Otherwise adaptive: a Runge-Kutta method with an embedded formula
-    measures the local error, and a rule on the same contract as all others decides. With the name of a SciPy method the
-    work goes to ``scipy.integrate.solve_ivp`` with that method and max_step = `step`; that is the way for real stiff
-    work, and `diagnose` says which.
+    the Jacobian on the way (up to 200 unknowns). Otherwise adaptive steps: a Runge-Kutta method with an embedded
+    formula estimates the local error, and a rule chooses the step. With the name of a SciPy method
+    ``scipy.integrate.solve_ivp`` runs that method with max_step = `step`: use it for stiff equations, for which
+    `diagnose` recommends a method.
 
     Parameters
     ----------
@@ -87,13 +88,13 @@ def integrate(
         t0 < t1.
     y0 : array, shape (n,)
     method : Method or str, optional
-        Default RK4 for fixed steps, DormandPrince for adaptive ones. ``"RKC"`` is Runge-Kutta-Chebyshev with steps and
-        stages of its own choice, `step` the first. Or SciPy's RK23, RK45, DOP853, Radau, BDF, LSODA.
+        Default RK4 for fixed steps, DormandPrince for adaptive ones. ``"RKC"`` is Runge-Kutta-Chebyshev with adaptive
+        steps and stages, `step` the first. Or SciPy's RK23, RK45, DOP853, Radau, BDF, LSODA.
     step : float, optional
-        Unit of t. Fixed steps are shortened a little so that they fit the span.
+        Step size, unit of t. Fixed steps are shortened a little to fit the span.
     rule : Rule, optional
-        Decides adaptive steps, RKC's too; default `surefoot.rules.PI`. May read `error`, the local error over the
-        tolerance.
+        Rule of adaptive steps, also for RKC; default `surefoot.rules.PI`. May read `error`, the local error divided by
+        the tolerance.
     rtol, atol : float
         Tolerance atol + rtol |y| of the local error, componentwise, root mean square.
     max_steps : int
@@ -103,7 +104,7 @@ def integrate(
     Returns
     -------
     Trajectory
-        The outcome of a run that failed too: see `finished` and `message`.
+        The outcome, also of a run that failed: see `finished` and `message`.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def _run_fixed(start: Start, method: Method, step: float, max_steps: int, monito
         raise InvalidInput(f"{needed:.4g} steps of {step:g} are more than max_steps={max_steps}; take longer ones")
     count = max(1, math.ceil(needed))
     h = (start.t1 - start.t0) / count
-    # a step that fits is taken as it is given, to the last bit
+    # a step that fits the span is used exactly as given
     h = step if abs(h - step) <= 1e-12 * step else h
     flow = start.flow(h)
     every, looks = max(1, count // MOST_KEPT), max(1, count // CHECKS)
@@ -179,7 +180,7 @@ def _check(start: Start, method: Method, t: float, y: Array, step: float) -> lis
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What an integrator's rule may read."""
+    """The observation of an integrator's rule."""
 
     iteration: int
     step: float
@@ -200,13 +201,13 @@ class _Embedded:
         self.safety, self.longest = 0.9, math.inf
 
     def step(self, z: Array, h: float) -> tuple[Array, Array]:
-        """The next state, and the error of this step."""
+        """The next state and the error of this step."""
         trial, error = self.method.with_error(z, self.start.flow(h))
         assert error is not None
         return trial, error
 
     def go_on(self, *, accepted: bool) -> None:
-        """Nothing is carried over."""
+        """Nothing is kept from one step to the next."""
 
 
 def _adaptive(
@@ -278,7 +279,7 @@ def _by_scipy(start: Start, method: str, step: float | None, rtol: float, atol: 
 def _all_steps(
     method: str, t: NDArray[np.float64], y: NDArray[np.float64], rejected: int, evaluations: int, message: str
 ) -> Trajectory:
-    """A run whose every step is at hand, with no more points kept than a picture can show."""
+    """The trajectory of a run, thinned to the points that are kept."""
     kept = np.unique(np.linspace(0, len(t) - 1, min(len(t), MOST_KEPT)).astype(int))
     finished = message.startswith("finished")
     return Trajectory(t[kept], y[kept], method, len(t) - 1, rejected, evaluations, finished, message, sizes=np.diff(t))

@@ -1,4 +1,4 @@
-"""The error of one step, measured: order p shows as slope p + 1."""
+"""The measured error of one step, whose slope in a log-log plot is the order plus 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from surefoot.records import Record
 from surefoot.solvers._integrate import integrate
 from surefoot.spectra.measured.jacobian import Fun
 
-# Steps of order 5 that stand for the exact solution over one step under test.
+# Steps of order 5 that replace the exact solution over one tested step.
 FINE = 32
 
 
@@ -48,8 +48,8 @@ def local_error(fun: Fun, t: float, y: ArrayLike, method: Method, steps: Sequenc
 
         |y_1 - y(t + h)| = C h^(p+1) + O(h^(p+2))
 
-    (Hairer, Norsett, Wanner 1993, section II.3.) The exact solution is stood for by short steps of order 5, so errors
-    below about 1e-13 |y| are rounding.
+    (Hairer, Norsett, Wanner 1993, section II.3.) Short steps of order 5 replace the exact solution, so errors below
+    about 1e-13 |y| are rounding.
 
     Parameters
     ----------

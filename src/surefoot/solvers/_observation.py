@@ -1,4 +1,4 @@
-"""The sensors of a NumPy run: what a rule may ask, computed when it asks."""
+"""The sensors of a NumPy run; each is computed when a rule reads it."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def norm(v: Array) -> float:
 
 
 class Point:
-    """An iterate with its loss and gradient, and the point to report for it."""
+    """An iterate with its loss and gradient, and the point reported as the result there."""
 
     __slots__ = ("answer", "gradient", "gradient_norm", "loss", "x")
 
@@ -27,7 +27,7 @@ class Point:
 
     @property
     def finite(self) -> bool:
-        """Whether loss and gradient are numbers."""
+        """Whether loss and gradient are finite."""
         return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
 
@@ -37,7 +37,7 @@ class Sensed:
     Parameters
     ----------
     point : Point
-        Where the run is.
+        Current point.
     iteration : int
         Number of accepted points before.
     product : callable
@@ -108,18 +108,18 @@ class Sensed:
 
 
 class Arrived(Sensed):
-    """What is seen after a move: the secant too.
+    """An `Observation` after a move, which includes the secant.
 
     Parameters
     ----------
     point, previous : Point
-        Where the run is, and the last accepted point.
+        Current point, and the last accepted point.
     iteration, product, scale
-        As in `Sensed`; `scale` is the one that led here.
+        As in `Sensed`; `scale` is that of the move.
     step : float
         The step between them.
     penalised : bool
-        Whether the move was a proximal one: what it promises to first order is then -|s|^2/step, of the sum.
+        Whether the move was proximal: to first order the sum then changes by -|s|^2/step.
     """
 
     __slots__ = ("_change",)
@@ -139,14 +139,14 @@ class Arrived(Sensed):
         self.step = step
         self._product = product
         self._scale = scale
-        # a product with the Hessian is taken when a rule asks, not before
+        # a Hessian product is made only when a rule reads the curvature
         self._curvature = None
         move = point.x - previous.x
         self._change = change = point.gradient - previous.gradient
         self.displacement = norm(move) if scale is None else math.sqrt(move.dot(move / scale))
         self.alignment = float(move.dot(change))
         if penalised:
-            # the move is -step times the gradient mapping, which stands in for the gradient
+            # the move is -step times the gradient mapping, which replaces the gradient
             self.departure = -self.displacement * self.displacement / step if step > 0 else 0.0
         else:
             self.departure = float(move.dot(previous.gradient))

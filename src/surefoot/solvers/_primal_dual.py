@@ -1,4 +1,4 @@
-"""Primal-dual splitting with steps from a certified norm: Chambolle-Pock, and Condat-Vu with a smooth part."""
+"""Primal-dual splitting with steps from a certified norm: Chambolle-Pock, or Condat-Vu with a smooth part."""
 
 import math
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from surefoot.solvers._observation import norm as length
 from surefoot.solvers._proximal import Proximal, penalty_value
 from surefoot.spectra import Bounds, norm_squared
 
-# Of the limit 1: strictly below, whatever the rounding.
+# Default share of the limit 1: strictly below it despite rounding.
 SHARE = 0.99
-# Goldstein et al.: the first change of the steps, its decay, and how far apart the residuals may be.
+# From Goldstein et al. 2015: the first relative change of the steps, its decay, and the tolerated ratio of residuals.
 CHANGE, DECAY, APART = 0.5, 0.95, 1.5
-# tau is at most 2/L: a sigma |K|^2 below this part of L would buy nothing.
+# tau is at most 2/L, so a sigma |K|^2 below this share of L would hardly lengthen it.
 LEAST = 0.05
-# Residuals that grew by this are not coming back.
+# Residuals that have grown by this factor count as diverged. By convention.
 HOPELESS = 1e8
 
 Callback = Callable[[Array, int], object]
@@ -46,11 +46,11 @@ class PrimalDual(Record):
     stopped : str
         Why the run ended, for a person.
     primal, dual : array, shape (k,)
-        Norms of the residuals of the optimality conditions after each step.
+        Residual norms of the optimality conditions after each step.
     tau, sigma : array, shape (k,)
         The steps taken.
     share : float
-        tau (L/2 + sigma |K|^2), the part of the limit that was used.
+        tau (L/2 + sigma |K|^2), the share of the limit that was used.
     norm_squared : Bounds
         |K|^2, whose upper end the steps were computed from.
     """
@@ -69,7 +69,7 @@ class PrimalDual(Record):
 
     @property
     def diverged(self) -> bool:
-        """Whether the residuals ended far above where they began, or not finite."""
+        """Whether the residuals grew far above their first values or became not finite."""
         return self.stopped.startswith("diverged")
 
     def __repr__(self) -> str:
@@ -109,39 +109,39 @@ def primal_dual(
     Without f this is Chambolle and Pock's method, tau sigma |K|^2 = share. *Proved* to converge for share < 1 and any
     ratio (Condat 2013, theorem 3.1; with adaptive steps proved without f only, Goldstein et al. 2015); without f and
     with constant steps for share < 4/3 (Banert, Upadhyaya, Giselsson 2023), above which it diverges on <K x, y>. A
-    larger share is taken as it is: to see what happens. |K|^2 is the upper end of its certified interval: with an
+    larger share is allowed, to see what happens. |K|^2 is the upper end of its certified interval: with an
     estimate from below, such as power iteration's, the share would be larger than it seems.
 
     Parameters
     ----------
     problem : Problem or None
-        f with its curvature; None for 0.
+        f, which provides its curvature; None for f = 0.
     K : matrix or operator, shape (m, n)
     h, g : object with ``prox(x, tau)``
         Penalties such as `GroupL1`, `L1`, `Box`, and PyProximal's operators; g may be left out.
     x0 : array, shape (n,), optional
         The start: the problem's own, else zero.
     share : float
-        Part of the limit to use, > 0.
+        Share of the limit to use, > 0.
     ratio : float, optional
-        sigma/tau to begin with. Default: 1 without f, else sigma |K|^2 = L/2, which makes tau = share/L.
+        Initial sigma/tau. Default: 1 without f, else sigma |K|^2 = L/2, so that tau = share/L.
     adaptive : bool
-        Move the ratio so that both residuals, times the distance gone in x and in y, fall alike, by less each time
-        (Goldstein et al. 2015, algorithm 1; the changes are summable, which keeps the proof).
+        Adapt the ratio so that both residuals, times the distances moved in x and in y, fall alike (Goldstein et al.
+        2015, algorithm 1; the changes decay and are summable, which preserves the proof).
     norm : Bounds or float, optional
-        |K|^2, if it is known; measured to 0.1% otherwise.
+        |K|^2, if it is known; else measured to 0.1%.
     steps : int
-        Most steps: one gradient, one product with K and one with K' each.
+        Largest number of steps, each with one gradient, one product with K and one with K'.
     tol : float
-        Stop when the primal residual is at most tol times the largest |grad f| or |K'y| seen, and the dual one at most
-        tol times the largest |K x|.
+        Stop when the primal residual is at most tol times the largest |grad f| or |K'y| so far, and the dual residual
+        at most tol times the largest |K x|.
     callback : callable, optional
         Called with (x, steps made); a true return value stops the run.
 
     Returns
     -------
     PrimalDual
-        The outcome of any run, a diverging one too.
+        The outcome, also of a diverging run.
 
     Raises
     ------
@@ -180,12 +180,12 @@ def primal_dual(
 
 
 class _Plan:
-    """The steps: sigma, and tau = share/(L/2 + sigma |K|^2)."""
+    """The step sizes: sigma, and tau = share/(L/2 + sigma |K|^2)."""
 
     def __init__(self, share: float, L: float, square: float, ratio: float | None) -> None:
         self.share, self.L, self.square = share, L, square
         if square <= 0:
-            self.sigma = 1.0  # K = 0: any will do
+            self.sigma = 1.0  # for K = 0 any step will do
         elif ratio is None:
             self.sigma = L / (2 * square) if L > 0 else math.sqrt(share / square)
         else:
@@ -202,7 +202,7 @@ class _Plan:
         return self.share / limit if limit > 0 else 1.0
 
     def balance(self, primal: float, dual: float) -> None:
-        """A longer step for the side whose residual is larger."""
+        """Lengthen the step of the side whose residual is larger."""
         if primal > APART * dual:
             least = LEAST * self.L / self.square if self.square > 0 else 0.0
             if self.sigma <= least:
@@ -217,7 +217,7 @@ class _Plan:
 
 @dataclass
 class _Engine:
-    """The recurrence and what it keeps."""
+    """The recurrence and its history."""
 
     problem: Problem | None
     operator: Operator
@@ -227,11 +227,11 @@ class _Engine:
     rows: list[tuple[float, float, float, float]] = field(default_factory=list[Any])
 
     def run(self, x: Array, steps: int, tol: float, adaptive: bool, callback: Callback | None) -> str:
-        """Why it ended."""
+        """Run the recurrence; returns why it ended."""
         K, plan = self.operator, self.plan
         self.x, self.y = x, np.zeros(K.shape[0])
         start, image, pulled, slope = x, K.matvec(x), np.zeros(K.shape[1]), self.slope(x)
-        forces, images = length(slope), length(image)  # the largest seen: what the residuals are compared with
+        forces, images = length(slope), length(image)  # the largest so far, with which residuals are compared
         for made in range(1, steps + 1):
             tau, sigma = plan.tau, plan.sigma
             moved = self.x - tau * (slope + pulled)
@@ -243,7 +243,7 @@ class _Engine:
             primal = length((self.x - x) / tau - (pulled - new_pulled) - (slope - new_slope))
             dual = length((self.y - y) / sigma - (image - new_image))
             self.rows.append((primal, dual, tau, sigma))
-            if not self.stay_bounded(primal, dual):
+            if not self.is_bounded(primal, dual):
                 return f"diverged: the residuals grew to {primal:.3g} and {dual:.3g}"
             self.x, self.y, image, pulled, slope = x, y, new_image, new_pulled, new_slope
             forces, images = max(forces, length(slope), length(pulled)), max(images, length(image))
@@ -252,7 +252,7 @@ class _Engine:
             if callback is not None and callback(x, made):
                 return "stopped by the callback"
             if adaptive:
-                # both in the unit of the objective, so that the units of x and K x do not matter
+                # both in the unit of the objective, so that the units of x and of K x do not matter
                 plan.balance(primal * length(x - start), dual * length(y))
         return "all steps used"
 
@@ -260,13 +260,13 @@ class _Engine:
         """The gradient of f."""
         return np.zeros(self.operator.shape[1]) if self.problem is None else self.problem.gradient(x)
 
-    def stay_bounded(self, primal: float, dual: float) -> bool:
-        """Whether the residuals are finite and comparable to where they began."""
+    def is_bounded(self, primal: float, dual: float) -> bool:
+        """Whether the residuals are finite and not far above their first values."""
         first = self.rows[0]
         return math.isfinite(primal) and math.isfinite(dual) and max(primal, dual) <= HOPELESS * max(first[0], first[1])
 
     def outcome(self, stopped: str, known: Bounds) -> PrimalDual:
-        """What was seen."""
+        """The result of the run."""
         primal, dual, tau, sigma = np.asarray(self.rows, dtype=np.float64).reshape(-1, 4).T
         value = penalty_value(self.h, self.operator.matvec(self.x))
         value += 0.0 if self.g is None else penalty_value(self.g, self.x)
@@ -305,7 +305,7 @@ def _start(problem: Problem | None, operator: Operator, x0: Any) -> Array:
 
 
 def _product(product: Callable[[Array], Array], x: Array) -> Array:
-    """Not-a-number where a diverging run left the finite numbers."""
+    """The product, or nan for a vector that is not finite, which operators refuse."""
     return product(x) if np.isfinite(x).all() else np.full_like(x, math.nan)
 
 

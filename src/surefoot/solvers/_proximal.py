@@ -1,20 +1,21 @@
-"""Penalties and constraints by their proximal maps, for problems that are smooth plus something simple.
+"""Penalties and constraints given by their proximal maps, for problems that are smooth plus something simple.
 
-Any object that can be called for its value and has `prox(x, step)` will do, PyProximal's operators too.
+Any object that returns its value when called and has `prox(x, step)` works, including PyProximal's operators.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from surefoot.checks import Range, checked, real_array
+from surefoot import checks
+from surefoot.checks import checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
 
 class Proximal(Protocol):
-    """A convex function h, known by its value and by its proximal map.
+    """A convex function h, given by its value and its proximal map.
 
     Examples
     --------
@@ -26,7 +27,7 @@ class Proximal(Protocol):
     """
 
     def __call__(self, x: Array) -> Any:
-        """h(x); for a constraint inf, or False, outside."""
+        """h(x); for a constraint inf or False outside."""
         ...
 
     def prox(self, x: Array, tau: float) -> Array:
@@ -52,14 +53,14 @@ class L1:
         If the weight is negative or not finite.
     """
 
-    weight: Annotated[float, Range("[0, inf)")] = 1.0
+    weight: checks.Nonnegative = 1.0  # the class of that name below is the constraint
 
     def __call__(self, x: Array) -> float:
         return self.weight * float(np.abs(x).sum())
 
     def prox(self, x: Array, tau: float) -> Array:
         """Soft thresholding at tau * weight."""
-        # entries within tau * weight of 0 end there exactly: that is what makes solutions sparse
+        # entries within tau * weight of 0 become exactly 0, which makes solutions sparse
         return np.sign(x) * np.maximum(np.abs(x) - tau * self.weight, 0.0)
 
 
@@ -104,7 +105,7 @@ class Nonnegative(Box):
 
 
 def penalty_value(penalty: Proximal, x: Array) -> float:
-    """h(x) as a float: some libraries answer a constraint with a truth value."""
+    """h(x) as a float, since some libraries return a truth value for a constraint."""
     value = penalty(x)
     if isinstance(value, bool | np.bool_):
         return 0.0 if value else float("inf")

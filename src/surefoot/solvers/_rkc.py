@@ -1,4 +1,4 @@
-"""Runge-Kutta-Chebyshev with steps of its own choice: explicit, and at home on large stiff problems of diffusion."""
+"""Runge-Kutta-Chebyshev with adaptive steps: explicit, for large stiff problems of diffusion."""
 
 import math
 from typing import Any
@@ -10,17 +10,18 @@ from surefoot.methods import RungeKuttaChebyshev
 from surefoot.operators import Array
 from surefoot.solvers._start import Start
 
-# A step's stages are limited: beyond a few hundred the rounding of the recurrence shows (Sommeijer et al. 1998).
+# Most stages of a step: beyond a few hundred the rounding errors of the recurrence show (Sommeijer et al. 1998).
 MOST_STAGES = 200
-# The spectral radius is measured anew after so many accepted steps, as in their code, and after each rejection.
+# The spectral radius is measured again after this many accepted steps, as in their code, and after each rejection.
 RENEW = 25
+# Most iterations of the power method, as in their code.
 POWER_STEPS = 50
-# The power method stops at this relative change; the estimate comes from below and is raised by their factor 1.2.
+# The power method stops at this relative change; its estimate is from below and raised by their factor 1.2.
 SETTLED, MARGIN = 0.01, 1.2
 
 
 class ChebyshevSteps:
-    """Steps of order 2 with as many stages as their length needs, and their local error as in RKC.
+    """Steps of order 2 with as many stages as stability needs, and the local error of RKC.
 
         error = 4/5 (y_n - y_{n+1}) + 2/5 h (f_n + f_{n+1})
 
@@ -41,7 +42,7 @@ class ChebyshevSteps:
         self._measure()
 
     def step(self, z: Array, h: float) -> tuple[Array, Array]:
-        """The next state, and the error of this step; the slope at its start is known from the step before."""
+        """The next state and the error of this step; the slope at its start is known from the step before."""
         method = RungeKuttaChebyshev.covering(max(h * self.rho, 1.0))
         slope, push = self.here[1], self.start.flow(h)
         trial = method.update((z,), lambda x: h * slope if x is z else push(x))[0]
@@ -49,7 +50,7 @@ class ChebyshevSteps:
         return trial, 0.8 * (z - trial) + 0.4 * h * (slope + self.ahead[1])
 
     def go_on(self, *, accepted: bool) -> None:
-        """Keep the slope at the end of an accepted step, and measure the radius anew when it is time."""
+        """Keep the slope at the end of an accepted step, and measure the radius again when it is due."""
         self.accepted += accepted
         self.here = self.ahead if accepted else self.here
         if not accepted or self.accepted % RENEW == 0:
@@ -62,18 +63,18 @@ class ChebyshevSteps:
 
 
 class _Radius:
-    """The spectral radius of the Jacobian by the power method on differences; the last direction starts the next."""
+    """The spectral radius of the Jacobian, by the power method on differences; starts from its last direction."""
 
     def __init__(self, start: Start) -> None:
         self.start = start
         self.direction: NDArray[np.float64] | None = None
 
     def measure(self, z: Array, slope: Array) -> float:
-        """A little more than the largest |eigenvalue|; 0 where the flow is constant."""
+        """An estimate a little above the largest |eigenvalue|; 0 if the flow is constant."""
         push: Any = self.start.flow(1.0)
         y = z[:-1]
         v = slope[:-1] if self.direction is None or not self.direction.any() else self.direction
-        # a start that is no eigenvector by accident: the slope may well be one
+        # perturbed, since the slope may be an eigenvector of another eigenvalue
         v = v + 1e-3 * np.linalg.norm(v) * np.cos(np.arange(y.size)) if self.direction is None else v
         if not v.any():
             v = np.cos(np.arange(y.size))

@@ -1,6 +1,6 @@
-"""Directions from a part of the problem at a time: SGD, SAGA, single coordinates.
+"""Random directions from a part of the problem: SGD, SAGA, single coordinates.
 
-Each is unbiased: its mean over the draw is minus the gradient (for `Coordinate`, of a scaled gradient).
+Each is unbiased: its mean is minus the gradient (for `Coordinate`, minus a scaled gradient).
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class FiniteSum(Protocol):
         ...
 
     def term_gradients(self, rows: Array, x: Array) -> Array:
-        """The gradients of the terms named, shape (len(rows), size)."""
+        """The gradients of the given terms, shape (len(rows), size)."""
         ...
 
     def term_curvatures(self) -> Array:
@@ -42,8 +42,8 @@ class FiniteSum(Protocol):
 class Partial(Protocol):
     """A function whose partial derivatives cost less than its gradient.
 
-    It may have a method `follow(x)` too, where derivatives along a path are cheaper still: it returns an object with
-    `partial(i)`, the derivative where the path is, and `move(i, value)`, which sets a coordinate.
+    It may also have a method `follow(x)` if derivatives along a path are cheaper still: that returns an object with
+    `partial(i)`, the derivative at the current point, and `move(i, value)`, which sets a coordinate.
 
     Examples
     --------
@@ -85,11 +85,11 @@ class Sampler(Protocol):
     """
 
     def begin(self, problem: Any, x: Array) -> Any:
-        """What it remembers."""
+        """The sampler's memory at the start."""
         ...
 
     def draws(self, problem: Any) -> int:
-        """Number of draws that make a pass."""
+        """Number of draws in a pass."""
         ...
 
     def direction(self, memory: Any, problem: Any, x: Array, rng: np.random.Generator) -> Array:
@@ -99,10 +99,10 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Repeatable(Protocol):
-    """A sampler that can show the same part of the problem at two points."""
+    """A sampler that can evaluate the same part of the problem at two points."""
 
     def again(self, memory: Any, problem: Any, x: Array) -> Array:
-        """The direction of the part drawn last, at another point, shape (size,)."""
+        """The direction of the last part drawn, at another point, shape (size,)."""
         ...
 
 
@@ -113,15 +113,15 @@ class SGD:
 
         d = -(1/B) sum_{i in batch} g_i/(n p_i)
 
-    (Robbins, Monro 1951; p_i = L_i/sum L with `importance`: Needell, Srebro, Ward 2014.) With a constant step it ends
-    in a ball of noise around the minimum; with InverseTime it converges.
+    (Robbins, Monro 1951; p_i = L_i/sum L with `importance`: Needell, Srebro, Ward 2014.) With a constant step it
+    reaches a neighbourhood of the minimum set by the noise; with InverseTime it converges.
 
     Parameters
     ----------
     batch : int
         B >= 1, drawn with replacement.
     importance : bool
-        Whether sharp terms are drawn more often; else all alike.
+        Whether sharp terms are drawn more often; else all equally often.
 
     Raises
     ------
@@ -133,7 +133,7 @@ class SGD:
     importance: bool = False
 
     def begin(self, problem: FiniteSum, x: Array) -> list[Array | None]:  # noqa: ARG002 - the contract
-        """The probabilities, where they differ, and the rows drawn last."""
+        """The probabilities, if they differ, and the rows drawn last."""
         if not self.importance:
             return [None, None]
         curvatures = np.asarray(problem.term_curvatures(), dtype=np.float64)
@@ -144,16 +144,16 @@ class SGD:
         return -(-problem.terms // self.batch)
 
     def direction(self, memory: list[Array | None], problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
-        """Of one batch."""
+        """Minus the mean gradient of one batch."""
         memory[1] = rng.choice(problem.terms, size=self.batch, p=memory[0])
         return self.again(memory, problem, x)
 
     def again(self, memory: list[Array | None], problem: FiniteSum, x: Array) -> Array:
-        """The direction of the batch drawn last, at another point."""
+        """The direction of the last batch, at another point."""
         probabilities, rows = memory
         assert rows is not None
         gradients = problem.term_gradients(rows, x)
-        # rows that are drawn more often count for less, so that the mean stays the gradient
+        # rows that are drawn more often get less weight, so that the mean stays the gradient
         if probabilities is not None:
             gradients = gradients / (problem.terms * probabilities[rows])[:, None]
         return -gradients.mean(axis=0)
@@ -161,7 +161,7 @@ class SGD:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SAGA:
-    """Minus the gradient of one term, corrected by the table of those last seen.
+    """Minus the gradient of one term, corrected by a table of the latest gradients.
 
         d = -(g_i(x) - table_i + mean(table))
 
@@ -179,11 +179,11 @@ class SAGA:
         return problem.terms
 
     def direction(self, memory: list[Array], problem: FiniteSum, x: Array, rng: np.random.Generator) -> Array:
-        """Of one term; its row of the table is renewed."""
+        """The corrected direction of one term, whose row of the table is replaced."""
         table, mean = memory
         i = int(rng.integers(problem.terms))
         new = problem.term_gradients(np.array([i]), x)[0]
-        # the old row is unbiased for the table's mean: what is left has a variance that vanishes at the minimum
+        # the old row has the table's mean as its mean, so the change has a variance that vanishes at the minimum
         change = new - table[i]
         direction = -(change + mean)
         mean += change / problem.terms
@@ -198,12 +198,12 @@ class Coordinate:
 
         d = -(g_i/L_i) e_i
 
-    With a step of 1 the loss never rises (Nesterov 2012). On a quadratic that is a random Gauss-Seidel sweep.
+    With a step of 1 the loss never rises (Nesterov 2012). On a quadratic this is a random Gauss-Seidel sweep.
 
     Parameters
     ----------
     cyclic : bool
-        Whether to go through the coordinates in order instead of drawing them.
+        Whether to take the coordinates in order instead of at random.
     """
 
     cyclic: bool = False
@@ -214,7 +214,7 @@ class Coordinate:
         Raises
         ------
         InvalidInput
-            If a curvature is not positive: the function does not bend along that coordinate.
+            If a curvature is not positive.
         """
         curvatures = np.asarray(problem.coordinate_curvatures(), dtype=np.float64)
         if not bool(np.all(curvatures > 0)):
@@ -229,12 +229,12 @@ class Coordinate:
         return problem.size
 
     def direction(self, memory: list[Any], problem: Partial, x: Array, rng: np.random.Generator) -> Array:
-        """Along one coordinate."""
+        """A direction along one coordinate."""
         curvatures, following, path, last = memory
         i = following if self.cyclic else int(rng.integers(problem.size))
         memory[1] = (following + 1) % problem.size
         direction = np.zeros(problem.size)
-        # the driver has moved along the last coordinate: the path follows at the cost of a column
+        # the driver has moved the last coordinate: the path is updated at the cost of one column
         if path is not None:
             path.move(last, float(x[last]))
         direction[i] = -(problem.partial(i, x) if path is None else path.partial(i)) / curvatures[i]

@@ -1,21 +1,21 @@
-"""Diagonal scalings of the direction that are learnt from the gradients: AdaGrad, RMSProp, Adam's second moment.
+"""Diagonal scalings of the direction computed from gradients: AdaGrad, RMSProp, Adam's second moment.
 
 The run moves along d = -P g, P = diag(scale), and measures lengths to match: |s|^2 = s'P^-1 s, |g|^2 = g'P g. For a
 fixed P that is plain descent in the variable P^-1/2 x, so every rule works unchanged.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from surefoot.checks import Positive, Range, checked, real_array
+from surefoot.checks import Positive, Share, checked, real_array
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array
 
 
 class Scaling(Protocol):
-    """A rule for P, pure: the memory is one array and a count.
+    """A rule for P without a state of its own: its memory is one array and a count.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class Scaling(Protocol):
     """
 
     def update(self, memory: Array, count: int, gradient: Array) -> tuple[Array, Array]:
-        """The scale, shape (size,), for this gradient, and the next memory; `count` gradients came before."""
+        """The scale, shape (size,), for this gradient, and the next memory; `count` gradients were given before."""
         ...
 
 
@@ -76,9 +76,9 @@ class RMSProp:
 
         v <- b v + (1 - b) g^2,    P = 1/(sqrt(v/c) + eps),    c = 1 - b^k if corrected, else 1
 
-    (Tieleman, Hinton 2012; corrected as in Adam: Kingma, Ba 2015.) Corrected, with ``EMAMomentum`` as the method, it
-    is Adam but for two things: the scale and the step enter the average instead of following it, and the first
-    moment is not corrected. With a constant step it ends in a cycle of about its size: use a decaying one.
+    (Tieleman, Hinton 2012; corrected as in Adam: Kingma, Ba 2015.) Corrected, with ``EMAMomentum`` as the method, it is
+    Adam except for two things: the scale and the step enter the average instead of following it, and the first moment
+    is not corrected. With a constant step it ends in a cycle of about that size: use a decaying one.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class RMSProp:
     array([0.25, 2.  ])
     """
 
-    decay: Annotated[float, Range("[0, 1)")] = 0.99
+    decay: Share = 0.99
     eps: Positive = 1e-8
     corrected: bool = False
 

@@ -1,4 +1,4 @@
-"""The cleaned start of an integration, and its first step."""
+"""The checked arguments of an integration, and its first step."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ RelativeTolerance = Annotated[float, Range(f"[{LEAST_RTOL}, inf)", "rounding hid
 
 @dataclass(slots=True)
 class Start:
-    """The cleaned arguments; counts the calls of fun."""
+    """The checked arguments of an integration, with a counter of the calls of fun."""
 
     call: Any
     t0: float
@@ -40,7 +40,7 @@ class Start:
         return cls(call, t0, t1, y, evaluate_twice(call, t0, y))
 
     def flow(self, step: float) -> Any:
-        """The state with the time as its last entry, to the step times its derivative; nan where fun raises."""
+        """The map from a state, its last entry the time, to the step times its derivative; nan if fun raises."""
 
         def push(z: Array) -> Array:
             self.evaluations += 1

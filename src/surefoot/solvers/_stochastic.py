@@ -1,4 +1,4 @@
-"""Descent by parts: a schedule's step along a sampled direction, with the whole problem looked at once per pass."""
+"""Stochastic descent: a schedule's step along a sampled direction, with the whole problem evaluated once per pass."""
 
 import math
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from surefoot.solvers._trace import Row, Trace
 from surefoot.solvers._verdict import judge
 from surefoot.solvers.descend import Callback, Descent
 
+# What a rule may read: the secant of the drawn part.
 SECANT = frozenset({"alignment", "displacement"})
 
 
@@ -33,7 +34,7 @@ def descend_by_parts(
     callback: Callback | None = None,
     rng: int | np.random.Generator = 0,
 ) -> Descent:
-    """Minimise a sum of terms, or coordinate by coordinate.
+    """Minimise a sum of terms by random batches, or a function by single coordinates.
 
         x <- x + eta_k d_k,    d_k drawn by the sampler
 
@@ -43,15 +44,15 @@ def descend_by_parts(
         Problem with `terms`, `term_gradients` and `term_curvatures` for SGD and SAGA (see `FiniteSum`), with `partial`
         and `coordinate_curvatures` for Coordinate (see `Partial`).
     x0 : array, shape (size,), optional
-        The start; the problem's own otherwise.
+        The start; by default the problem's own.
     rule : Rule
-        A schedule, or a rule that reads no more than the secant, such as `Confident`: k counts draws. The secant is
-        that of the drawn part of the problem, seen at both ends of the move, for one more gradient of the part. A rule
-        that reads more is refused, since a part's loss is not the loss.
+        A schedule, or a rule that reads only the secant, such as `Confident`; k counts draws. The secant is that of the
+        drawn part of the problem at both ends of the move, for one more gradient of that part. A rule that reads more
+        is refused, since the loss of a part is not the loss.
     sampler : Sampler
         SAGA (the default), SGD or Coordinate.
     passes : int
-        Most passes through the problem.
+        Largest number of passes through the problem.
     tol : float
         Stop when |g(x)| <= tol |g(x0)| at the end of a pass.
     callback : callable, optional
@@ -61,13 +62,13 @@ def descend_by_parts(
     Returns
     -------
     Descent
-        One row of the trace for each pass; `evaluations` counts passes, SAGA's first table and the looks at the whole
-        problem included. `average` is the mean of the iterates after the passes.
+        The trace has one row for each pass; `evaluations` counts passes, including SAGA's first table and the
+        evaluations of the whole problem. `average` is the mean of the iterates after the passes.
 
     Raises
     ------
     InvalidInput
-        If the rule reads what is not there, or passes or tol are out of range.
+        If the rule reads what is not available, or passes or tol are out of range.
     NotFinite
         If the loss or the gradient is not finite at the start.
     """
@@ -83,14 +84,14 @@ def descend_by_parts(
     drawn = cast(Sampler, SAGA() if sampler is None else sampler)
     x = np.array(problem.start() if x0 is None else problem.checked(x0), dtype=np.float64)
     generator = random_generator(rng)
-    # an objective that raises at the start is a mistake, and raises
+    # an objective that raises at the start is a mistake, which the user should see
     good = best = Point(x, *problem.value_and_gradient(x))
     if not good.finite:
         raise NotFinite(f"the loss or the gradient is not finite at x0: f = {good.loss!r}; start elsewhere")
     rows: list[Row] = [(good.loss, good.gradient_norm, math.nan, math.nan, math.nan, True, "")]
     goal, average, stopped = tol * good.gradient_norm, np.zeros_like(x), "all passes used"
     memory, state = drawn.begin(problem, x), rule.init()
-    # what a part of the problem shows of the last move
+    # the observation of the last move by the drawn part
     seen = SimpleNamespace(iteration=0, step=math.nan, displacement=math.nan, alignment=math.nan)
     for made in range(1, passes + 1):
         for _ in range(drawn.draws(problem)):

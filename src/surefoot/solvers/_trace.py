@@ -1,4 +1,4 @@
-"""What happened, point by point."""
+"""The history of a run, point by point."""
 
 import math
 from collections.abc import Sequence
@@ -22,23 +22,23 @@ class Trace(Record):
     Parameters
     ----------
     loss : array, shape (n,)
-        f(x), unit of the loss.
+        Loss f(x).
     gradient_norm : array, shape (n,)
         |g(x)|.
     step : array, shape (n,)
-        The step that led here, unit 1/curvature; nan at the start.
+        Step of the move to this point, unit 1/curvature; nan at the start.
     curvature : array, shape (n,)
-        Curvature along the move s that led here, nan at the start; `curvature_is` says which. At the point left it is
-        s'Hs/s's, the average over the move <s, y>/<s, s> from the change y of the gradient.
+        Curvature along the move s to this point, nan at the start; `curvature_is` says which: s'Hs/s's at the point
+        left, or the average over the move <s, y>/<s, s> from the change y of the gradient.
     predicted : array, shape (n,)
-        The change of the loss that the second-order model expected of the move: <g-, s> + curvature |s|^2/2,
-        which for plain descent is -a |g|^2 + a^2 g'Hg/2.
+        Change of the loss that the second-order model predicts for the move: <g-, s> + curvature |s|^2/2, which for
+        plain descent is -a |g|^2 + a^2 g'Hg/2.
     accepted : bool array, shape (n,)
-        Whether the point stands; a move from here starts at the last one that does.
+        Whether the point was accepted; a move starts at the last accepted point.
     reason : tuple of n strings
-        What the rule said of its decision at this point.
+        Reason that the rule gave for its decision at this point.
     curvature_is : "at the point left" or "on average over the move"
-        The first where the problem has Hessian products, unless ``descend(curvature=False)``.
+        The first if the problem has Hessian products, unless ``descend(curvature=False)``.
     """
 
     loss: NDArray[np.float64]
@@ -52,7 +52,7 @@ class Trace(Record):
 
     @classmethod
     def of(cls, rows: Sequence[Row], curvature_is: CurvatureIs = "on average over the move") -> "Trace":
-        """From rows in the order of the fields."""
+        """The trace of rows in the order of the fields."""
         *numbers, accepted, reason = zip(*rows, strict=True)
         loss, norm, step, curvature, predicted = (np.asarray(column, dtype=np.float64) for column in numbers)
         return cls(loss, norm, step, curvature, predicted, np.asarray(accepted), reason, curvature_is)
@@ -62,14 +62,14 @@ class Trace(Record):
 
     @property
     def change(self) -> NDArray[np.float64]:
-        """The actual change of the loss in each move, from the accepted point before; nan at the start."""
+        """The actual change of the loss in each move from the last accepted point; nan at the start."""
         before = np.maximum.accumulate(np.where(self.accepted, np.arange(len(self)), 0))
         with np.errstate(invalid="ignore", over="ignore"):
             return np.concatenate([[np.nan], self.loss[1:] - self.loss[before[:-1]]])
 
     @property
     def overshoot(self) -> NDArray[np.bool_]:
-        """Where step > 2/curvature: the model expected the loss to rise."""
+        """Whether step > 2/curvature, so that the model predicts a rise of the loss."""
         with np.errstate(invalid="ignore", over="ignore"):
             return self.step * self.curvature > 2
 

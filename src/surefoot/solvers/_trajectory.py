@@ -1,4 +1,4 @@
-"""What an integration did."""
+"""The result of an integration."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from surefoot.records import Record
 
 @dataclass(frozen=True, slots=True)
 class StabilityCheck(Record):
-    """A look at the Jacobian on the way: time, the step taken there, and the largest stable one (growth left out)."""
+    """A check of the Jacobian: the time, the step there, and the largest stable one (without growing modes)."""
 
     t: float
     step: float
@@ -29,7 +29,7 @@ class Trajectory(Record):
     Parameters
     ----------
     t : array, shape (m,)
-        Times that were kept, the first and the last always.
+        Times that were kept, including the first and the last.
     y : array, shape (m, n)
         The solution there.
     method : str
@@ -40,7 +40,7 @@ class Trajectory(Record):
     finished : bool
         Whether the end was reached with finite values.
     message : str
-        Why it ended, and what the stability monitor saw.
+        Why it ended, and what the stability monitor found.
     checks : tuple of StabilityCheck
     sizes : array, shape (steps,)
         Accepted step sizes.

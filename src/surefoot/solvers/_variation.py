@@ -1,4 +1,4 @@
-"""Penalties for inverse problems: vectors by their length (total variation) and the distance from data."""
+"""Penalties for inverse problems: lengths of vectors (total variation) and the distance from data."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from surefoot.operators import Array
 @checked
 @dataclass(frozen=True, slots=True)
 class GroupL1:
-    """Lengths of vectors, summed: of an image's gradient, its isotropic total variation.
+    """The sum of lengths of vectors; for the gradient of an image, its isotropic total variation.
 
         h(p) = weight sum_i |(p_1i, ..., p_di)|_2,    prox: each vector shortened by tau weight
 
@@ -74,5 +74,5 @@ class SquaredDistance:
         return 0.5 * self.weight * float(np.square(x - self.point).sum())
 
     def prox(self, x: Array, tau: float) -> Array:
-        """Between x and the point."""
+        """A weighted mean of x and the point."""
         return (x + tau * self.weight * self.point) / (1 + tau * self.weight)

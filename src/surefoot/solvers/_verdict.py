@@ -1,4 +1,4 @@
-"""What a trace says about the steps: a word, and the evidence for it."""
+"""The verdict on a run from its trace: a word, and the evidence for it."""
 
 import math
 from dataclasses import dataclass
@@ -17,50 +17,51 @@ from surefoot.spectra import Spectrum
 
 Convergence = Literal["linear", "sublinear", "none", "unknown"]
 
-# A rate is fitted to the second half of the accepted points, from this many on.
+# Fewest accepted points for a fit of the rate to their second half. By convention.
 FEWEST_POINTS = 8
-# A step below this part of 1/(largest curvature met) wastes moves in every direction.
+# Steps below this share of 1/(largest curvature met) count as too small. By convention.
 TOO_SMALL = 0.2
-# Moves past the minimum along them (step * curvature > 1), as a part of the second half, that make a zigzag.
+# Share of the late moves beyond the minimum along them (step * curvature > 1) that counts as a zigzag. By convention.
 ZIGZAG = 0.5
-# The losing model has to leave this many times the squared residual of the other.
+# The power law is chosen if the exponential leaves this many times its squared residual. By convention.
 CLEARLY = 1.5
-# No known sublinear law falls faster; a better fit by k^-12 is a linear rate that changes.
+# No known sublinear law falls faster than k^-4; a better fit by k^-12 is a linear rate that changes.
 FASTEST_POWER = 4.0
-# Curvatures at which a rate is looked up between the ends of a spectrum.
+# Curvatures at which a rate is evaluated between the ends of a spectrum. By convention.
 GRID = 257
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Record):
-    """A word for the run, and what it rests on.
+    """A word for the outcome of a run, and the evidence for it.
 
     Parameters
     ----------
     ending : Ending
-        ``good`` (converged, or will with as many moves again), ``slow``, ``too small``, ``oscillating``, ``diverged``.
+        ``good`` (converged, or would with as many moves again), ``slow``, ``too small``, ``oscillating``, ``diverged``.
     convergence : "linear", "sublinear", "none" or "unknown"
-        How the gradient norm fell in the second half of the run: like rate^k, like k^-order, not, or too few points.
+        How the gradient norm fell in the second half of the run: like rate^k, like k^-order, not at all, or too few
+        points to say.
     rate : float
         Factor of the gradient norm per accepted point, fitted there; nan if unknown.
     order : float
-        p where the gradient norm falls like k^-p, fitted there; nan if unknown.
+        p of a gradient norm that falls like k^-p, fitted there; nan if unknown.
     remaining : float
-        Moves still needed to reach the tolerance if it goes on like that, an extrapolation; inf if it does not fall.
+        Moves still needed to reach the tolerance, by extrapolation; inf if the gradient norm does not fall.
     reversals : float
-        Part of the moves of the second half that passed the minimum along them.
+        Share of the moves of the second half that passed the minimum along them.
     overshoots : int
-        Number of moves longer than 2/curvature: those that second order expects to raise the loss.
+        Number of moves longer than 2/curvature, for which the second-order model predicts a rise of the loss.
     rejected : int
-        Number of points taken back.
+        Number of rejected points.
     reach : float
         Median step of the second half times the largest curvature met; 2 is the limit of plain descent, nan where
         no positive curvature was met.
     predicted : float
         For a constant step and a given spectrum, the factor per step of the slowest component; nan otherwise.
     oscillation : float
-        Median length of the late moves, where each of them was cut to a cap and the run turns back and forth: the
-        size of a bounded oscillation, unit of x; nan otherwise.
+        Median length of the late moves if each was clipped and the run oscillates: the size of a bounded oscillation,
+        unit of x; nan otherwise.
     """
 
     ending: Ending
@@ -111,14 +112,14 @@ class Verdict(Record):
 
 @checked
 def predicted_rate(spectrum: Spectrum, step: Finite, method: Method) -> float:
-    """The growth per step of the slowest component at a constant step, asymptotic; local where the spectrum is.
+    """The asymptotic factor per step of the slowest component at a constant step; local if the spectrum is.
 
     Parameters
     ----------
     spectrum : Spectrum
-        Spectrum of the curvature; the outer ends of its intervals count.
+        Spectrum of the curvature, of which the outer ends of the intervals are used.
     step : float
-        Unit 1/curvature.
+        The step, unit 1/curvature.
     method : Method
 
     Returns
@@ -146,14 +147,14 @@ def predicted_rate(spectrum: Spectrum, step: Finite, method: Method) -> float:
         curvatures = np.linspace(spectrum.smallest.lower, spectrum.largest.upper, GRID).astype(np.complex128)
     with np.errstate(over="ignore", invalid="ignore"):
         growth = float(np.max(method.amplification(-step * curvatures)))
-    # what overflows on the way to a factor grows
+    # a factor that overflows on the way is infinite
     return math.inf if math.isnan(growth) else growth
 
 
 def judge(
     trace: Trace, stopped: str, tol: float, predicted: float = math.nan, *, along_gradient: bool = False
 ) -> Verdict:
-    """The verdict on a run that ended with the words `stopped`.
+    """The verdict on a run that ended for the reason `stopped`.
 
     Parameters
     ----------
@@ -174,7 +175,7 @@ def judge(
     goal = tol * float(trace.gradient_norm[0])
     reversals = float(np.mean(reach[late] > 1)) if late.size else 0.0
     curvatures = trace.curvature[np.isfinite(trace.curvature)]
-    # without positive curvature (straight stretches, concave ones) no step is short beside 1/curvature
+    # without positive curvature (straight or concave stretches) no step is short compared with 1/curvature
     sharpest = float(curvatures.max(initial=0.0))
     typical = float(np.median(trace.step[late])) * sharpest if late.size and sharpest > 0 else math.nan
     remaining = _remaining(norms, goal, convergence, rate, order)
@@ -197,7 +198,7 @@ def judge(
 
 
 def _oscillation(trace: Trace, kept: NDArray[np.intp], late: NDArray[np.intp]) -> float:
-    """The median length of the late moves, if there are enough and each was cut to a cap; nan otherwise."""
+    """The median length of the late moves, if there are enough and each was clipped; nan otherwise."""
     before = kept[np.searchsorted(kept, late) - 1]
     if len(late) < FEWEST_POINTS or not all(CUT in trace.reason[k] for k in before):
         return math.nan
@@ -216,7 +217,7 @@ def _ending(
     if stopped == "converged":
         return Ending.GOOD
     losses = trace.loss[kept]
-    # every rule but a search may end above an earlier loss; ending above the first one is another matter
+    # any rule except a search may end above an earlier loss; only the first loss counts
     if "not finite" in stopped or (len(losses) > 1 and losses[-1] > losses[0] and convergence in ("none", "unknown")):
         return Ending.DIVERGED
     if reversals >= ZIGZAG and len(kept) >= FEWEST_POINTS:
@@ -236,7 +237,7 @@ def _fit(norms: NDArray[np.float64]) -> tuple[Convergence, float, float]:
     logs = np.log(values)
     slope, line_misfit = _line(k, logs)
     power, power_misfit = _line(np.log(k), logs)
-    # Neither: what is left of the fall is within the scatter around it.
+    # no convergence: the fall is within the scatter around it
     if slope * (k[-1] - k[0]) > -1e-3:
         return "none", math.exp(min(slope, 700.0)), math.nan
     sublinear = CLEARLY * power_misfit < line_misfit and -power < FASTEST_POWER
@@ -253,7 +254,7 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]
 
 
 def _remaining(norms: NDArray[np.float64], goal: float, convergence: Convergence, rate: float, order: float) -> float:
-    """Moves to the goal by the fitted law."""
+    """The number of moves to the goal by the fitted law."""
     last = float(norms[-1])
     if last <= goal:
         return 0.0

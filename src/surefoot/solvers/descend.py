@@ -1,4 +1,4 @@
-"""One engine for descent: the rule decides, the method moves, the trace remembers."""
+"""The loop of descent: the rule chooses the step, the method makes the move, the trace records it."""
 
 import math
 from collections.abc import Callable
@@ -26,11 +26,12 @@ from surefoot.spectra import Spectrum
 __all__ = ["Descent", "descend"]
 
 Callback = Callable[[Array, float], object]
+# What a rule may read here.
 SUPPLIED = frozenset({
     "alignment", "arrival_slope", "curvature", "direction_norm", "displacement", "gradient_change", "gradient_norm",
     "loss", "previous_slope", "slope",
 })  # fmt: skip
-# With memory the next move is not a multiple of one direction.
+# What is defined only if a move is a multiple of one direction, which it is not for a method with memory.
 ALONG_A_DIRECTION = frozenset({"slope", "previous_slope", "arrival_slope", "curvature"})
 
 
@@ -43,9 +44,9 @@ class Descent(Record):
     x : array, shape (size,)
         The last accepted iterate; the last good one if the run met a value that is not finite.
     loss, gradient_norm : float
-        There.
+        Loss and gradient norm at x.
     best_x : array, shape (size,)
-        The accepted iterate with the least loss: what counts for rules that do not descend at every step.
+        The accepted iterate with the smallest loss, for rules that do not descend at every step.
     average : array, shape (size,), or None
         Mean of the accepted iterates after the start, with ``descend(average=True)``.
     converged : bool
@@ -53,13 +54,13 @@ class Descent(Record):
     stopped : str
         Why the run ended, for a person.
     trace : Trace
-        All points, with steps and reasons.
+        All points with steps and reasons.
     verdict : Verdict
         too small, slow, good, oscillating or diverged, with the evidence.
     evaluations : int
-        Number of gradients that it cost.
+        Number of gradients computed.
     state : object
-        The rule's last state. `rule.dump` makes it JSON; a record leaves it out, so it is None when read back.
+        The rule's last state. `rule.dump` converts it to JSON; a record omits it, so it is None when read back.
     """
 
     x: Array
@@ -102,53 +103,53 @@ def descend(
     average: bool = False,
     spectrum: Spectrum | None = None,
 ) -> Descent:
-    """Minimise a problem by the steps that a rule decides and the moves that a method makes of them.
+    """Minimise a problem by steps that a rule chooses and moves that a method makes with them.
 
         x+ = method(x, step * F),    F = -grad f,  or -P grad f,  or prox steps of f + h
 
     Parameters
     ----------
     problem : Problem
-        What to minimise.
+        Problem to minimise.
     x0 : array, shape (size,), optional
-        The start; the problem's own otherwise.
+        The start; by default the problem's own.
     rule : Rule
-        Decides steps from what is observed.
+        Rule that chooses steps from what is observed.
     method : Method
-        Gradient descent (the default), heavy ball, Nesterov, FISTA.
+        Method: gradient descent (the default), heavy ball, Nesterov, FISTA.
     penalty : Proximal, optional
-        h, to minimise f + h: each move then ends with h's proximal map, and `gradient_norm` is that of the gradient
-        mapping, |x - prox(x - step g)|/step, at the point that the move left.
+        h, to minimise f + h: each move then ends with the proximal map of h, and `gradient_norm` is the norm of the
+        gradient mapping, |x - prox(x - step g)|/step, at the point that the move left.
     scaling : Scaling or array of shape (size,), optional
-        P, to move along -P g: AdaGrad, RMSProp, or fixed positive numbers.
+        P, to move along -P g: AdaGrad, RMSProp or fixed positive numbers.
     steps : int
-        Most moves, those that are taken back included; each costs one value and one gradient.
+        Largest number of moves, including rejected ones; each costs one value and one gradient.
     tol : float
-        Stop when |g(x)| <= tol |g(x0)|, of the gradient mapping with a penalty. Relative, so that the unit of the
-        loss does not matter.
+        Stop when |g(x)| <= tol |g(x0)|, with a penalty for the gradient mapping. Relative, so that the unit of the loss
+        does not matter.
     callback : callable, optional
         Called with (x, loss) at each accepted point; a true return value stops the run.
     progress : callable, optional
-        Called with (moves made, steps, the loss in words, None) after each move.
+        Called with (moves made, steps, the loss as text, None) after each move.
     curvature : bool, optional
-        Whether the trace has the curvature at each point left, along the move, for one Hessian product each, or its
-        average over the move, for nothing. Default: the first where the problem has products of its own; of a
-        quadratic the two are one, and none is made.
+        Whether the trace has the curvature along each move at the point left, for one Hessian product each, or its
+        average over the move, at no cost. Default: the first if the problem has products of its own. For a quadratic
+        both are equal, and no product is made.
     average : bool
-        Keep the mean of the iterates, for subgradient steps and noise.
+        Whether to keep the mean of the iterates, for subgradient steps and noise.
     spectrum : Spectrum, optional
-        Spectrum of the curvature, such as ``problem.curvature()``; with a constant step the verdict then says what rate
-        it predicts beside the one measured.
+        Spectrum of the curvature, such as ``problem.curvature()``; with a constant step the verdict then gives the
+        predicted rate beside the measured one.
 
     Returns
     -------
     Descent
-        The outcome of any run, a failed one too: see `Descent.verdict`.
+        The outcome, also of a failed run: see `Descent.verdict`.
 
     Raises
     ------
     InvalidInput
-        If the rule needs what this method cannot supply, or arguments are out of range or exclude each other.
+        If the rule needs what cannot be observed, or arguments are out of range or exclude each other.
     NotFinite
         If the loss or the gradient is not finite at the start.
     """
@@ -170,7 +171,7 @@ def descend(
 
 
 def _scaling(scaling: Any, size: int) -> Scaling | None:
-    """What rescales, of positive numbers where it was given by them."""
+    """The scaling, from positive numbers if it was given by them."""
     if scaling is None or hasattr(scaling, "update"):
         return scaling
     fixed = FixedScaling(real_array(scaling, "scaling"))
@@ -193,7 +194,7 @@ def _check(rule: Rule, method: Method) -> None:
 
 @dataclass
 class _Engine:
-    """The loop and what it keeps."""
+    """The loop and its state."""
 
     problem: Problem
     rule: Rule
@@ -219,11 +220,11 @@ class _Engine:
         return isinstance(self.method, GradientDescent) and self.scaling is None and self.penalty is None
 
     def run(self, x: Array, steps: int, tol: float, callback: Callback | None, progress: Progress | None) -> str:
-        """Why it ended."""
+        """Run the loop; returns why it ended."""
         rule, product = self.rule, self.problem.hessian_product
         self.state = rule.init()
         moving = self.method.start(x)
-        # an objective that raises at the start is a mistake, and raises
+        # an objective that raises at the start is a mistake, which the user should see
         point = self.evaluate(x, self.problem.value_and_gradient)
         if not point.finite:
             raise NotFinite(f"the loss or the gradient is not finite at x0: f = {point.loss!r}; start elsewhere")
@@ -234,7 +235,7 @@ class _Engine:
         seen = Sensed(point, 0, product, self.scale)
         standing, accepted, last_loss = moving, 0, point.loss
         for made in range(steps + 1):
-            # the part of an observation that a problem shows; a rule that needs more was refused at the start
+            # an observation lacks what a problem cannot show; a rule that needs it was refused at the start
             decision, self.state = rule.update(self.state, cast(Observation, seen))
             self.record(seen, decision)
             if decision.accept:
@@ -265,7 +266,7 @@ class _Engine:
         return "all steps used"
 
     def flow(self, good: Point, step: float) -> Callable[[Array], Array]:
-        """The map step * F: -step * P * grad f, or the way to where the proximal map of the penalty lands."""
+        """The map step * F: -step * P * grad f, or with a penalty the move to the result of its proximal map."""
 
         def push(x: Array) -> Array:
             if x is good.x:
@@ -284,29 +285,29 @@ class _Engine:
         return push
 
     def rescale(self, point: Point, count: int) -> tuple[Array | None, Array]:
-        """The scale for moves from a point and the memory that goes with it, to be kept if the point is."""
+        """The scale for moves from a point and the scaling's next memory, to be kept if the point is accepted."""
         if self.scaling is None:
             return None, self.memory
         return self.scaling.update(self.memory, count, point.gradient)
 
     def evaluate(self, x: Array, both: Callable[[Array], tuple[float, Array]] | None = None) -> Point:
-        """The point at x, as `both` gives it; by default a trial, not-a-number where the problem raises."""
+        """The point at x, evaluated by `both`; by default as a trial point, with nan if the problem raises."""
         loss, gradient = look(self.problem, x) if both is None else both(x)
         if self.penalty is None:
             return Point(x, loss, gradient)
-        # With momentum x is ahead of where the proximal map landed, and may be outside a constraint.
+        # with momentum x is ahead of the result of the proximal map, and may violate a constraint
         answer = x if self.landing is None else self.landing
         return Point(x, loss + penalty_value(self.penalty, answer), gradient, answer)
 
     def keep(self, point: Point, accepted: int) -> None:
-        """Remember the best and the mean of the accepted points."""
+        """Update the best and the mean of the accepted points."""
         if point.loss < self.best.loss:
             self.best = point
         if self.average is not None and accepted > 1:
             self.average += (point.answer - self.average) / (accepted - 1)
 
     def record(self, seen: Sensed, decision: Decision) -> None:
-        """One row of the trace."""
+        """Append a row to the trace."""
         square = seen.displacement * seen.displacement
         kappa = seen.alignment / square if square > 0 else math.nan
         if self.measured and square > 0:
@@ -324,7 +325,7 @@ class _Engine:
         ))  # fmt: skip
 
     def outcome(self, stopped: str, tol: float, predicted: float) -> Descent:
-        """The record as a result."""
+        """The result of the run."""
         trace = Trace.of(self.rows, self.curvature_is)
         good, extra = self.good, self.extra
         loss, norm_there = good.loss, good.gradient_norm

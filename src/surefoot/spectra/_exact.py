@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot.operators import Array, Matrix, Operator
+from surefoot.operators import Array, Matrix, Operator, dense
 
 # Multiply-adds that a factorisation may cost: about two seconds on one core.
 EXACT_WORK = 1e10
@@ -52,8 +52,3 @@ def eigenvalues(matrix: Matrix) -> Array | None:
 def clear_noise(values: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """The values, those no larger than `noise` set to 0."""
     return np.where(np.abs(values) <= noise, 0.0, values)
-
-
-def dense(matrix: Matrix) -> Array:
-    """The entries of a dense or sparse matrix as an array."""
-    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)

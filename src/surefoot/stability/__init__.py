@@ -1,4 +1,4 @@
-"""Spectrum x method -> limits: the one function that every other room turns to."""
+"""The step limits of a method on a spectrum."""
 
 from surefoot.stability._limits import limits
 from surefoot.stability._types import Limits

@@ -1,4 +1,4 @@
-"""Limits for complex eigenvalues, and for matrices whose eigenvalues do not tell the whole story."""
+"""Limits for complex eigenvalues, and for matrices that are not normal, whose eigenvalues alone do not decide."""
 
 import math
 
@@ -13,15 +13,16 @@ from surefoot.spectra import Spectrum
 from surefoot.stability._types import Limits
 from surefoot.stability.largest_step import Reach, largest_step
 
+# How the reason of a mode that grows at every step begins; reports look for it.
 GROWING = "no step is stable"
-# Of matrices up to this size the growth of errors is measured, by powers of the iteration matrix.
+# Size up to which the growth of errors is measured, by powers of the iteration matrix: a second.
 POWERS_LIMIT = 200
-# The first powers, among which transient growth mostly peaks, then doublings: up to the 12,288th.
+# The first powers, among which transient growth usually peaks, then squarings: up to the 12,288th power.
 POWERS, SQUARINGS = 48, 8
-# Powers of a matrix with eigenvectors of this condition may grow by as much before they decay: then the field of
-# values decides what is stable, not the eigenvalues.
+# Powers of a matrix whose eigenvectors have this condition number may grow by as much before they decay: beyond it the
+# field of values decides what is stable, not the eigenvalues. By convention.
 TRUSTED_CONDITION = 1e3
-# A field of values that allows less than this share of the eigenvalue limit is worth a word.
+# A field of values that allows less than this share of the eigenvalue limit is mentioned. By convention.
 NOTABLE = 0.9
 # Points on the outline of a field of values, spread by length: along an edge the limit varies, and the region of a
 # stabilised method has necks, which a coarse outline steps over. By convention.
@@ -29,15 +30,15 @@ OUTLINE = 1000
 
 
 def limits_of_jacobian(spec: Spectrum, method: Method, matrix: Array | None) -> Limits:
-    """The largest h with every h * lambda in the piece of the stable region connected to 0.
+    """The largest step h with every h * lambda in the piece of the stable region connected to 0.
 
     Parameters
     ----------
     spec : Spectrum
-        Spectrum with complex `points`, or a `field_of_values`, or both.
+        Spectrum with complex `points`, a `field_of_values`, or both.
     method : Method
     matrix : array, shape (n, n), or None
-        The Jacobian, to measure transient growth with.
+        The Jacobian, to measure transient growth.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def limits_of_jacobian(spec: Spectrum, method: Method, matrix: Array | None) -> 
 
 
 def _of_field(spec: Spectrum, field: Reach, method: Method) -> Limits:
-    """Eigenvalues are estimated at best; a convex set that holds them decides."""
+    """Limits from a convex set that holds the eigenvalues, which are only estimated."""
     ritz = np.asarray([] if spec.points is None else spec.points, dtype=np.complex128)
     reach = largest_step(ritz[ritz.real <= 0], method) if ritz.size else field
     reason = f"{spec.note or 'field of values'}; set by its point {_complex(field.point)}"
@@ -114,7 +115,7 @@ def _answer(
 
 
 def _outline(corners: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Points along a polygon's edges; the part right of the imaginary axis is cut off along the axis."""
+    """Points along the edges of the part of a polygon left of the imaginary axis."""
     following = np.roll(corners, -1)
     lengths = np.abs(following - corners)
     counts = 1 + (OUTLINE * lengths / (lengths.sum() or 1.0)).astype(int)
@@ -139,7 +140,7 @@ def _transient(spec: Spectrum, field: Reach, reach: Reach, method: Method, matri
 
 
 def _growth(matrix: Array, method: Method, step: float) -> float:
-    """Largest norm of a power of the iteration matrix, over the first 48 powers and then doublings."""
+    """The largest norm of a power of the iteration matrix, over the first 48 powers and then squarings."""
     n, memory = len(matrix), method.memory
     identity = np.eye(n * memory, dtype=matrix.dtype)
     with np.errstate(over="ignore", invalid="ignore"):

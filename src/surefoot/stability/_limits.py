@@ -9,14 +9,14 @@ import numpy as np
 from surefoot.checks import Positive, checked
 from surefoot.errors import InvalidInput, InvalidType
 from surefoot.methods import GradientDescent, Method
-from surefoot.operators import Array, Kind, Operator, as_operator
+from surefoot.operators import Array, Kind, Operator, as_operator, dense
 from surefoot.spectra import Bounds, Spectrum, spectrum
 from surefoot.spectra.types import Certainty
 from surefoot.stability._jacobian import GROWING, POWERS_LIMIT, limits_of_jacobian
 from surefoot.stability._types import Limits
 from surefoot.stability.clipped import clipped_limits
 
-# A curvature below this has no step in the floats: 1/L overflows a little further down.
+# Smallest largest curvature: a little below it 1/L overflows.
 SMALLEST = 1e-300
 
 
@@ -39,15 +39,15 @@ def limits(
     Parameters
     ----------
     problem : Spectrum, problem, matrix or operator
-        A problem is asked for its `curvature()`, anything else is measured by `spectrum`.
+        For a problem its `curvature()` is used, anything else is measured by `spectrum`.
     method : Method, optional
         Default `GradientDescent()`.
     kind : "curvature" or "jacobian", optional
-        What a matrix or operator is: the curvature of x' = -A x, or the Jacobian of x' = A x. Default: what it says of
-        itself, else a curvature if it is symmetric; a matrix that is not is asked about.
+        What a matrix or operator is: the curvature of x' = -A x, or the Jacobian of x' = A x. Default: its own kind,
+        else a curvature if it is symmetric; for a matrix that is not symmetric it has to be given.
     clip : float, optional
-        The norm at which gradients are cut: above the limit gradient descent then does not diverge but oscillates, by
-        an amount that is known.
+        The norm at which gradients are clipped: above the limit gradient descent then does not diverge but oscillates,
+        with a known amplitude.
     rtol, failure, rng
         Passed to `spectrum` where something has to be measured.
 
@@ -87,50 +87,49 @@ def limits(
         raise InvalidInput("clip cuts gradients, and a Jacobian's flow has none; leave it out")
     not_real = spec.field_of_values is not None or (spec.points is not None and np.iscomplexobj(spec.points))
     if clip is None and not_real:
-        made = limits_of_jacobian(spec, method, _small_matrix(operator))
+        result = limits_of_jacobian(spec, method, _small_matrix(operator))
     else:
-        made = _of_curvature(spec, method)
+        result = _of_curvature(spec, method)
     if clip is not None:
-        made = clipped_limits(made, method, spec.largest.upper, clip)
-    said = {"loss": f"for f = {getattr(problem, 'loss_is', '')}", "matrix": getattr(operator, "note", "")}
-    said = {name: text for name, text in said.items() if text not in ("", "for f = ")}
-    return replace(made, reasons={**made.reasons, **said}) if said else made
+        result = clipped_limits(result, method, spec.largest.upper, clip)
+    remarks: dict[str, str] = {}
+    if loss := getattr(problem, "loss_is", ""):
+        remarks["loss"] = f"for f = {loss}"
+    if note := getattr(operator, "note", ""):
+        remarks["matrix"] = note
+    return replace(result, reasons={**result.reasons, **remarks}) if remarks else result
 
 
 def _spectrum_of(problem: Any, kind: Kind | None) -> Spectrum:
-    """A spectrum as it is, or a problem's curvature."""
+    """The spectrum itself, or the curvature of a problem."""
     spec = problem if isinstance(problem, Spectrum) else problem.curvature()
     if not isinstance(spec, Spectrum):
         raise InvalidType(f"curvature() must return a Spectrum; got {type(spec).__name__}")
     if kind not in (None, spec.kind):
-        raise InvalidInput(f"kind={kind!r} was said of the spectrum of a {spec.kind}; leave it out")
+        raise InvalidInput(f"kind={kind!r} was given for the spectrum of a {spec.kind}; leave it out")
     return spec
 
 
 def _small_matrix(operator: Operator | None) -> Array | None:
-    """The entries of a matrix small enough to take powers of, where there is one."""
-    if operator is None or operator.shape[0] > POWERS_LIMIT:
+    """The entries of a matrix that is small enough to take powers of; else None."""
+    if operator is None or operator.entries is None or operator.shape[0] > POWERS_LIMIT:
         return None
-    dense = getattr(operator.entries, "toarray", None)
-    return operator.entries if dense is None else dense()
+    return dense(operator.entries)
 
 
 def _of_curvature(spec: Spectrum, method: Method) -> Limits:
-    """Real eigenvalues in an interval: a curvature, or minus a symmetric Jacobian."""
+    """Limits for real eigenvalues in an interval: a curvature, or minus a symmetric Jacobian."""
     largest, smallest = spec.largest, spec.smallest
     if spec.kind == "jacobian":
-        largest, smallest = (
-            replace(b, lower=-b.upper, upper=-b.lower, lower_is=b.upper_is, upper_is=b.lower_is)
-            for b in (smallest, largest)
-        )
+        largest, smallest = -smallest, -largest
     top, mu = largest.upper, smallest.lower
-    # its reciprocal would be infinite, and so would every step
+    # the reciprocal would be infinite, and so would every step
     if 0 < top < SMALLEST:
         raise InvalidInput(f"the largest curvature is {top:.3g}, and 1/L leaves the floats; rescale the problem")
     descends = isinstance(method, GradientDescent) and spec.kind == "curvature"
     limit = method.real_limit / top if top > 0 else math.inf
     safe = (1 / top if top > 0 else math.inf) if descends else None
-    # without a positive lower bound no rate can be promised, and the safe step is the best that can be said
+    # without a positive lower bound no rate can be promised, and the best step known is the safe one
     optimal, rate = method.best_step(mu, top) if mu > 0 else (safe, 1.0)
     condition = _condition(largest, smallest)
     source = f"{method.real_limit:.6g}/L, L <= {top:.6g}" if top > 0 else "there is no positive curvature"

@@ -1,4 +1,4 @@
-"""What a problem allows a method, as a value."""
+"""The result of `limits`."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from surefoot.spectra import Bounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Record):
-    """What a problem allows a method. Steps have the unit 1/curvature (1/eigenvalue, time).
+    """The step limits of a method on a problem. Steps have the unit 1/curvature (1/eigenvalue, time).
 
     Parameters
     ----------
@@ -22,24 +22,24 @@ class Limits(Record):
         Largest step stable in every direction: 0.0 with certified negative curvature (a growing mode), inf without
         curvature.
     curvature_limit : float
-        The same with negative (growing) directions left out.
+        The same without negative (growing) directions.
     safe : float or None
-        1/L, the step of the best guaranteed decrease; gradient descent on a curvature only.
+        1/L, the step of the best guaranteed decrease; only for gradient descent on a curvature.
     optimal : float or None
-        Best constant step; None where only sublinear convergence is known and the method has no such step.
+        Best constant step; None if only sublinear convergence is known and the method has no safe step.
     rate : float
-        Asymptotic contraction per step at `optimal`; 1.0 where only sublinear is known.
+        Asymptotic contraction per step at `optimal`; 1.0 if only sublinear convergence is known.
     condition : Bounds or None
-        On L/mu; None with negative curvature, or for a Jacobian.
+        Interval of L/mu; None with negative curvature, or for a Jacobian.
     scope : "global" or "local"
         A claim for the whole problem, or a linear claim at one point.
     failure : float
         Probability that the spectrum's intervals, and so these numbers, are wrong.
     reasons : mapping of str to str
-        For each number, where it comes from; "tuned": the best parameters of the method, where they are known;
-        "transient": where errors may grow before they decay, because a Jacobian is not normal; "holds": where a
-        local claim holds, if not at one point only; "matrix": what was done to a matrix (made symmetric, by how much);
-        "loss": what the loss is a mean or a sum of, where the problem says it.
+        The source of each number; "tuned": the best parameters of the method, if they are known; "transient": that
+        errors may grow before they decay, because a Jacobian is not normal; "holds": where a local claim holds, if not
+        only at one point; "matrix": what was changed in a matrix (made symmetric, by how much); "loss": what the loss
+        is a mean or a sum of, if the problem says so.
     """
 
     method: str
@@ -55,9 +55,9 @@ class Limits(Record):
 
     @checked
     def iterations(self, tolerance: Fraction) -> float:
-        """Steps at `optimal` until the error shrank by `tolerance`, from the rate.
+        """Steps at `optimal` after which the error has shrunk by `tolerance`, from the rate.
 
-        Asymptotic, not a promise for methods whose iteration matrix is not normal (momentum). Infinite where only
+        Asymptotic: not guaranteed for methods whose iteration matrix is not normal (momentum). Infinite if only
         sublinear convergence is known.
 
         Raises

@@ -1,4 +1,4 @@
-"""What a cap on the gradient's norm makes of a step above the stability limit."""
+"""Gradient descent above the stability limit with a cap on the norm of its gradients: a bounded oscillation."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,14 +14,14 @@ __all__ = ["ClippedLimits", "ClippedOscillation", "clipped_limits", "clipped_osc
 
 @dataclass(frozen=True, slots=True)
 class ClippedOscillation(Record):
-    """The orbits of period 2 in which clipped gradient descent ends, a neutral family.
+    """The family of neutral orbits of period 2 in which clipped gradient descent ends.
 
     Parameters
     ----------
     peak_to_peak : float
-        step * cap: the distance of the two points, exactly, for every member.
+        step * cap, exactly the distance of the two points of every orbit.
     lowest, highest : float
-        |x| of the two points lies in this interval, and every value in it belongs to a member.
+        Interval of |x| for the two points; every value in it belongs to an orbit.
     """
 
     peak_to_peak: float
@@ -30,7 +30,7 @@ class ClippedOscillation(Record):
 
     @property
     def amplitude(self) -> float:
-        """Mean of |x| over a cycle, exactly step * cap / 2 for every member; |x| itself in the symmetric one."""
+        """Mean of |x| over a cycle, exactly step * cap / 2 for every orbit; |x| itself for the symmetric one."""
         return self.peak_to_peak / 2
 
     def __str__(self) -> str:
@@ -44,16 +44,16 @@ class ClippedOscillation(Record):
 class ClippedLimits(Limits):
     """Limits with a cap on the gradient's norm.
 
-    The cap changes nothing below `curvature_limit`. Above it a run that would diverge ends in a bounded oscillation
-    instead: see `oscillation`.
+    The cap changes nothing below `curvature_limit`. Above it a run ends in a bounded oscillation instead of diverging:
+    see `oscillation`.
 
     Parameters
     ----------
     cap : float
         Largest norm of a gradient.
     sharpness : float or None
-        The curvature that decides, from its upper end; None where the oscillation is not known (momentum, adaptive
-        optimizers), for which "clip" in `reasons` says why.
+        Upper end of the largest curvature; None if the oscillation is not known (momentum, adaptive optimizers), and
+        "clip" in `reasons` says why.
     """
 
     cap: float
@@ -61,7 +61,7 @@ class ClippedLimits(Limits):
 
     @checked
     def oscillation(self, rate: Positive) -> ClippedOscillation | None:
-        """What a rate leads to along the sharpest direction, as `clipped_oscillation`; None if it does not oscillate.
+        """The oscillation at a rate along the sharpest direction, as `clipped_oscillation`; None if there is none.
 
         Other directions use up part of the cap, so in a network this is an *estimate* from above.
 
@@ -80,18 +80,18 @@ class ClippedLimits(Limits):
 
 @checked
 def clipped_oscillation(curvature: Positive, step: Positive, cap: Positive) -> ClippedOscillation | None:
-    """What gradient descent with a clipped gradient norm does on a quadratic above the limit 2/curvature.
+    """The oscillation of gradient descent with a clipped gradient norm on a quadratic, above the limit 2/curvature.
 
         f = a x^2/2,  eta > 2/a,  |gradient| cut to C:    {x, x - eta C},  C/a <= |x|, |x - eta C| <= eta C - C/a
 
-    *Exact* for one dimension (derived). Both points are clipped, so each step moves by eta C, and any such pair is a
-    cycle: the family is neutral, which member is reached depends on the start, and a clip that is not exact (an epsilon
-    in the norm) drifts slowly along it. Unclipped points near the minimum are repelled, since |1 - eta a| > 1.
+    *Exact* in one dimension (derived here). At both points the gradient is clipped, so each step moves by eta C, and
+    any such pair is a cycle: the orbit reached depends on the start, and a clip that is not exact (an epsilon in the
+    norm) drifts slowly along the family. Unclipped points near the minimum are repelled, since |1 - eta a| > 1.
 
     Parameters
     ----------
     curvature : float
-        a, along the direction that is unstable; positive.
+        a, along the unstable direction; positive.
     step : float
         eta, unit 1/curvature.
     cap : float
@@ -100,7 +100,7 @@ def clipped_oscillation(curvature: Positive, step: Positive, cap: Positive) -> C
     Returns
     -------
     ClippedOscillation or None
-        None up to step = 2/curvature, where gradient descent settles with or without a clip.
+        None up to step = 2/curvature, where gradient descent converges with or without a clip.
 
     Raises
     ------
@@ -122,18 +122,18 @@ def _oscillation(curvature: float, step: float, cap: float) -> ClippedOscillatio
 
 
 def clipped_limits(limit: Limits, method: Method, top: float, cap: float, *, unknown: str = "") -> ClippedLimits:
-    """The limits with what is known about a cap on the gradient's norm.
+    """The limits together with what is known about a cap on the gradient's norm.
 
     Parameters
     ----------
     limit : Limits
-        Without it.
+        Limits without the cap.
     method : Method
     top : float
         Upper end of the largest curvature.
     cap : float
     unknown : str
-        Why the oscillation is not derived, where something acts between the cap and the step.
+        Why the oscillation is not known, if something acts between the cap and the step.
     """
     sharpness = None
     if top <= 0:

@@ -1,4 +1,4 @@
-"""How far a method's steps reach on a set of eigenvalues."""
+"""The largest stable step of a method on a set of eigenvalues."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from surefoot.methods import Method
 
 __all__ = ["Reach", "largest_step"]
 
-# Every eigenvalue's ray is followed up to this number; of more, the longest of each bundle of neighbouring rays.
+# Up to this many eigenvalues the ray of each is followed; of more, the longest in each bundle of neighbouring rays.
 EVERY = 40
+# Bundles between the real and the imaginary axis, by convention: what they miss is tested afterwards.
 BUNDLES = 40
 
 
@@ -24,16 +25,16 @@ class Reach:
 
 
 def largest_step(points: NDArray[np.complex128], method: Method) -> Reach:
-    """The least over points of limit_along(point/|point|)/|point|."""
+    """The minimum over all points of limit_along(point/|point|)/|point|."""
     points = points[points != 0]
     if not points.size:
         return Reach(math.inf, 0j)
-    # regions are symmetric about the real axis
+    # stability regions are symmetric about the real axis
     points = np.unique(points.real + 1j * np.abs(points.imag))
     chosen = points if points.size <= EVERY else points[_longest_of_bundles(points)]
     best = _smallest(chosen, method)
     if chosen.size < points.size and 0 < best.step < math.inf:
-        # what the bundles overlooked grows a little inside the limit
+        # a point that the bundles missed shows growth just inside the limit
         missed = points[method.amplification(0.999 * best.step * points) > 1 + 1e-12]
         best = min(best, _smallest(missed, method), key=lambda r: r.step) if missed.size else best
     return best
@@ -47,7 +48,7 @@ def _smallest(points: NDArray[np.complex128], method: Method) -> Reach:
 
 
 def _longest_of_bundles(points: NDArray[np.complex128]) -> NDArray[np.intp]:
-    """One point for each bundle of rays; narrow by ratio near the imaginary axis, where limits vary most."""
+    """One index for each bundle of rays; bundles are narrow near the imaginary axis, where limits vary most."""
     sizes = np.abs(points)
     decay, turn = -points.real / sizes, points.imag / sizes
     with np.errstate(divide="ignore"):

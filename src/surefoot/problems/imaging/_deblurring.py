@@ -1,4 +1,4 @@
-"""Deblurring an image: least squares with a convolution that is never formed."""
+"""Deblurring of images: least squares with a convolution that is never formed."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -10,11 +10,11 @@ from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput, NotFinite
 from surefoot.operators import Array, Convolution, Operator, convolution, gram, shifted
 from surefoot.operators.convolution import Boundary
-from surefoot.problems._base import Problem, overflow_is_a_value
+from surefoot.problems._base import Problem, compute_once, overflow_is_a_value
 from surefoot.problems.imaging._stopping import noise_level
 from surefoot.spectra import Spectrum, spectrum
 
-# Where no closed form exists the norm is certified to this.
+# Relative accuracy to which the norm is certified if there is no closed form. By convention.
 RTOL = 1e-3
 
 
@@ -24,16 +24,16 @@ class Deblurring(Problem):
 
         f(x) = |A x - b|^2/2 + (ridge/2) |x|^2,    H = A'A + ridge I,    A x = kernel * x
 
-    A sum over the samples, not a mean: L = |A|^2 + ridge is about 1 for a blur that keeps the mean, and free wherever
-    `surefoot.spectra.norm_squared` has a closed form. Without a ridge the smallest curvature is next to 0 and a run
-    amplifies noise in the end: stop it by `discrepancy`.
+    A sum over the samples, not a mean: L = |A|^2 + ridge is about 1 for a blur that keeps the mean, and costs nothing
+    if `surefoot.spectra.norm_squared` has a closed form. Without a ridge the smallest curvature is nearly 0 and a long
+    run amplifies noise: stop it by `discrepancy`.
 
     Parameters
     ----------
     image : array, shape (N_1, ..., N_d) or, in colour, (N_1, ..., N_d, channels)
-        What was observed, b. Any real type; kept in float64.
+        The observed image b. Any real type; converted to float64.
     kernel : array with d axes
-        The point spread function; an image with one axis more is in colour, and each channel is blurred alike.
+        The point spread function; an image with one axis more is in colour, and all channels are blurred alike.
     boundary : "periodic", "zero", "reflect" or "replicate"
         What lies beyond the edge; see `surefoot.operators.convolution`.
     noise : float, optional
@@ -132,8 +132,7 @@ class Deblurring(Problem):
 
     def gradient(self, x: Array) -> Array:
         """A'(A x - b) + ridge x: one product with A and one with A'."""
-        x = self.checked(x)
-        return self.operator.rmatvec(self._residual(x)) + self.ridge * x
+        return self.value_and_gradient(x)[1]
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Both, from one product with A and one with A'."""
@@ -153,19 +152,16 @@ class Deblurring(Problem):
         return shifted(gram(self.operator), self.ridge)
 
     def residual_norm(self, x: Array) -> float:
-        """|A x - b|; remembered where the value or the gradient was computed last, so that a callback costs nothing."""
+        """|A x - b|; kept from the last value or gradient, so that a callback costs nothing."""
         x = self.checked(x)
         if self._last is not None and np.array_equal(self._last[0], x):
             return self._last[1]
         self._residual(x)
         return self.residual_norm(x)
 
+    @compute_once
     def curvature(self) -> Spectrum:
-        """The ends of A'A + ridge I, computed once: in closed form where there is one, else to 0.1%."""
-        return self._curvature
-
-    @cached_property
-    def _curvature(self) -> Spectrum:
+        """The ends of A'A + ridge I, computed once: in closed form if there is one, else to 0.1%."""
         base = spectrum(gram(self.operator), which="largest", rtol=RTOL)
         formula = "eigenvalues of A'A + ridge" if self.ridge else "eigenvalues of A'A"
         return replace(base.shifted(self.ridge), note=f"{formula}; {base.note}".rstrip("; "))

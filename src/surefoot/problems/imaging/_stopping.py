@@ -1,4 +1,4 @@
-"""When to stop an inverse problem: before it fits the noise."""
+"""When to stop an inverse problem: before the noise is fitted."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LOWER_HALF = 0.14265183548851879
 
 
 class Measured(Protocol):
-    """A problem that compares a model with data of a known noise level."""
+    """A problem that compares a model with data of known noise level."""
 
     data: Array
 
@@ -33,12 +33,12 @@ class Measured(Protocol):
 @checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Discrepancy:
-    """Says when the residual is no larger than the noise; a callback of `surefoot.descend`.
+    """A callback of `surefoot.descend` that stops once the residual is no larger than the noise.
 
     Parameters
     ----------
     target : float
-        Where |A x - b| is small enough, unit of the data.
+        Value of |A x - b| at which to stop, unit of the data.
     residual_norm : callable
         x to |A x - b|.
     """
@@ -57,21 +57,21 @@ def discrepancy(
     tau: Annotated[float, Range("[1, inf)", "below 1 a run fits the noise")] = 1.02,
     noise: Nonnegative | None = None,
 ) -> Discrepancy:
-    """Morozov's discrepancy principle: stop as soon as the data are fitted as well as their noise allows.
+    """Morozov's discrepancy principle: stop as soon as the data are fitted to within their noise.
 
         |A x_k - b| <= tau sigma sqrt(n)
 
-    Gradient methods recover what the blur left intact first and amplify noise later: the error falls, then rises. With
+    Gradient methods first recover what the blur left intact and later amplify noise: the error falls, then rises. With
     steps 1/L it is *proved* to fall while the residual is above twice the noise (Engl, Hanke, Neubauer 1996,
-    proposition 6.2); from there on, for faster methods and for an estimated level, the principle is a heuristic.
+    proposition 6.2). Beyond that point, for faster methods and for an estimated noise level, it is a heuristic.
 
     Parameters
     ----------
     problem : Deblurring, or any object with `noise`, `data` and `residual_norm(x)`
     tau : float
-        >= 1. Below 1 the run would fit the noise and might never stop.
+        Factor >= 1. Below 1 the run would fit the noise and might never stop.
     noise : float, optional
-        Standard deviation sigma of the noise in each sample; default the problem's own.
+        Standard deviation sigma of the noise in each sample; by default the problem's own.
 
     Returns
     -------
@@ -103,21 +103,21 @@ def discrepancy(
 
 @checked
 def noise_level(image: Any, *, colour: bool = False) -> float:
-    """The standard deviation of white noise in a smooth image, by its finest detail; an *estimate*.
+    """The standard deviation of white noise in a smooth image, *estimated* from its finest detail.
 
         sigma^2 = mean of c^2 over the smaller half of |c| / 0.1426,    c = 2^(-d/2) D_1 ... D_d b
 
-    with D_a the differences along axis a: the finest diagonal wavelet coefficients, Haar's without decimation, whose
-    median Donoho and Johnstone (1994) take. The mean below it serves as well against the outliers that edges make, and
-    is not caught between the levels of an image of 8 bits. A blurred image has next to no such detail, which makes this
-    accurate to about a percent there; a sharp one reads high, which stops a run early: the safe side.
+    with D_a the differences along axis a: the finest diagonal Haar wavelet coefficients without decimation, whose
+    median Donoho and Johnstone (1994) use. The mean of the smaller half is as robust against outliers at edges, and
+    does not jump between the levels of an 8-bit image. A blurred image has hardly any such detail, so the estimate is
+    accurate to about a percent; for a sharp image it is too high, which stops a run early, on the safe side.
 
     Parameters
     ----------
     image : array
         Image with at least two samples along one axis.
     colour : bool
-        Whether the last axis holds channels, which are not compared with each other.
+        Whether the last axis holds channels, between which no differences are taken.
 
     Raises
     ------

@@ -16,8 +16,8 @@ class AbsoluteLoss(LinearModel):
 
         f(x) = |A x - b|_1/n + (ridge/2) |D x|^2,    g(x) = A' sign(A x - b)/n + ridge D x
 
-    The subgradient takes sign(0) = 0. It jumps where a residual changes sign, so `curvature` raises NotSmooth;
-    a subgradient rule solves it.
+    The subgradient uses sign(0) = 0. It jumps where a residual changes sign, so `curvature` raises NotSmooth; use a
+    subgradient rule.
 
     Parameters
     ----------

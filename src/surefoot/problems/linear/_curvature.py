@@ -1,16 +1,16 @@
-"""The curvature of linear models: of c X'X/n + D, without forming it, in any linear variables."""
+"""The spectrum of c X'X/n + D, in any linear variables and without forming it."""
 
 import math
 from typing import Any, Literal
 
 import numpy as np
 
-from surefoot.operators import Array, LinearMap, Matrix, gram
+from surefoot.operators import Array, LinearMap, Matrix, dense, gram
 from surefoot.problems._changes import Change
 from surefoot.spectra import Bounds, Spectrum, spectrum
 
 Which = Literal["both", "largest"]
-# An S with entries makes X S, dense, where both have at most this many.
+# Most entries of a factor X S that is formed with a dense S: 160 MB.
 FORM_ENTRIES = 2e7
 
 
@@ -19,8 +19,8 @@ def spectrum_of_gram(
 ) -> Spectrum:
     """The spectrum of S'(bend X_1'X_1/n + diag(penalty)) S, X_1 being X with a column of ones for an intercept.
 
-    Goes through a factor F with F'F equal to it wherever F's entries can be had: the condition of F'F is then
-    not squared.
+    Computed from a factor F with this matrix as F'F if the entries of F are available, so that the condition is not
+    squared.
 
     Parameters
     ----------
@@ -33,26 +33,26 @@ def spectrum_of_gram(
     change : Change or None
         S, of size p; the identity if None.
     which : "both" or "largest"
-        Ends that are wanted, as in `surefoot.spectrum`.
+        Ends to narrow down, as in `surefoot.spectrum`.
     """
     scale = math.sqrt(bend / X.shape[0])
     if change is None and not intercept:
         return spectrum(gram(X * scale), which=which).shifted(float(penalty[0]))
     factor = with_ones(X, intercept) * scale
     if change is not None:
-        # a dense product costs memory that a sparse factor was chosen to save: beyond this it is measured by products
+        # a dense product X S would take the memory that a sparse X saves: large ones are measured by products
         small = factor.shape[0] * factor.shape[1] <= FORM_ENTRIES
         if not (is_diagonal(change) or (change.matrix is not None and small)):
             return _measure_product(factor, penalty, change, which)
         factor = factor @ change.matrix
-    # as further rows of the factor, so that the ridge enters without squaring the condition
+    # the ridge becomes further rows of the factor
     if penalty.any():
         factor = _stack(factor, _penalty_rows(penalty, change))
     return spectrum(gram(factor), which=which)
 
 
 def least_penalty(penalty: Array, change: Change | None) -> Bounds:
-    """The smallest eigenvalue of S' diag(penalty) S: the curvature that is left where the loss is flat."""
+    """The smallest eigenvalue of S' diag(penalty) S: the smallest curvature where the loss is flat."""
     if not penalty.all() or change is None:
         return Bounds.exactly(float(penalty.min()))
     if is_diagonal(change):
@@ -95,7 +95,7 @@ def _stack(above: Any, below: Any) -> Any:
         from scipy.sparse import csr_array, vstack
 
         return vstack([above, csr_array(below)])
-    return np.vstack([above, below.toarray() if hasattr(below, "toarray") else below])
+    return np.vstack([above, dense(below)])
 
 
 def _measure_product(factor: Matrix, penalty: Array, change: Change, which: Which) -> Spectrum:

@@ -16,8 +16,8 @@ class Hinge(LinearModel):
 
         f(w) = (1/n) sum_i max(0, 1 - t_i x_i'w) + (ridge/2) |D w|^2,    t_i = +-1
 
-    The subgradient takes slope 0 at margin 1. It jumps there, so `curvature` raises NotSmooth; a subgradient rule
-    solves it, and so do stochastic subgradient steps 1/(ridge k) (Pegasos).
+    The subgradient uses slope 0 at margin 1. It jumps there, so `curvature` raises NotSmooth; use a subgradient rule,
+    or stochastic subgradient steps 1/(ridge k) (Pegasos).
 
     Parameters
     ----------

@@ -10,12 +10,13 @@ from surefoot.problems._changes import Change
 from surefoot.problems._checks import regression_data
 from surefoot.problems.linear._curvature import with_ones
 from surefoot.problems.linear.model import LinearModel, bracket
-from surefoot.problems.linear.parts import row_squares
+from surefoot.problems.linear.parts import dense_rows, row_squares
 from surefoot.spectra import Bounds, Spectrum
 
-# A least-squares fit that costs more multiply-adds than this is not tried just to sharpen a bound.
+# Most multiply-adds of a least-squares fit that is made only to sharpen a bound: a few seconds.
 FIT_WORK = 1e10
-FIT_STEPS = 100  # of an iteration, for a sparse matrix
+# Iterations of such a fit for a sparse matrix, by convention.
+FIT_STEPS = 100
 Delta = Annotated[float, Range("(0, inf)", "1.345 times the noise is usual")]
 
 
@@ -29,9 +30,9 @@ class Huber(LinearModel):
 
     W(x) is diagonal, 1 for the rows with |r_i| <= delta and 0 for the others. Curvature over all x:
 
-    - Upper end (proved): W <= I, so no eigenvalue exceeds lambda_max(A'A/n + ridge D). That is the supremum if
-      some x has all residuals within delta; 0 and the least-squares fit are tried.
-    - Else the lower end (proved) is that of the longest row alone: some x makes its residual zero.
+    - Upper end (proved): W <= I, so no eigenvalue exceeds lambda_max(A'A/n + ridge D). This is the supremum if some x
+      has all residuals within delta; 0 and the least-squares fit are tried.
+    - Else the lower end (proved) is that of the longest row alone, since some x makes its residual zero.
     - Far out along almost every direction W vanishes but for rows of zeros: the smallest eigenvalue is the
       ridge, or 0 with an intercept, which is not penalised.
 
@@ -108,15 +109,14 @@ class Huber(LinearModel):
         return self._state_formula(base, formula, change, largest=largest, smallest=smallest, points=None)
 
     def _least_of_one_row(self, smallest: Bounds, change: Change | None) -> float:
-        """A curvature that is met: lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), for the longest row a."""
-        squares = row_squares(self._X)
-        row = self._X[[int(np.argmax(squares))]]
-        a = np.append(np.asarray(row.toarray() if hasattr(row, "toarray") else row).ravel(), [1.0] * self._intercept)
+        """A curvature that is attained: lambda_max(S'a a'S)/n + lambda_min(ridge S'D S), a the longest row."""
+        longest = np.array([np.argmax(row_squares(self._X))])
+        a = np.asarray(dense_rows(self._X, longest, self._intercept))[0]
         a = a if change is None else change.adjoint(a)
         return float(a @ a) / self._rows + smallest.lower
 
     def _all_within_delta(self) -> bool:
-        """Whether 0 or the least-squares fit is seen to have all residuals within delta."""
+        """Whether 0 or the least-squares fit has all residuals within delta."""
         if np.abs(self._targets).max() <= self._delta:
             return True
         A = with_ones(self._X, self._intercept)

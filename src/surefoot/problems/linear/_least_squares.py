@@ -18,9 +18,9 @@ class LeastSquares(LinearModel):
 
         f(x) = |A x - b|^2 / (2 n) + (ridge/2) |D x|^2,    H = A'A/n + ridge D
 
-    The Hessian is the same everywhere, so the curvature is that of one matrix. An A of moderate size goes
-    through its singular values, which resolve conditions of A'A up to about 1e26 where forming A'A stops at
-    about 1e14; a larger one goes through Lanczos, without A'A.
+    The Hessian is the same everywhere. For an A of moderate size its spectrum comes from the singular values of A,
+    which resolve condition numbers of A'A up to about 1e26, where forming A'A fails beyond 1e14; for a larger one from
+    Lanczos, without forming A'A.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from surefoot.checks import Nonnegative, checked
 from surefoot.operators import Array
 from surefoot.problems._changes import Change
 from surefoot.problems._checks import classification_data
+from surefoot.problems.linear._curvature import with_ones
 from surefoot.problems.linear.model import LinearModel
 from surefoot.spectra import Spectrum
 
@@ -74,17 +75,14 @@ class Logistic(LinearModel):
 
     @property
     def separable(self) -> bool:
-        """Whether some w puts every row on its side, t_i x_i'w > 0: without a ridge the loss then has no minimum.
+        """Whether some w separates the classes, t_i x_i'w > 0 for all i: without a ridge the loss then has no minimum.
 
         Scaling such a w scales t_i x_i'w, so the question is whether t_i x_i'w >= 1 has a solution: a linear program.
         """
         from scipy.optimize import linprog
-        from scipy.sparse import csr_array, hstack
+        from scipy.sparse import csr_array
 
-        rows: Any = csr_array(self._X)
-        if self._intercept:
-            ones: Any = csr_array(np.ones((self._rows, 1)))
-            rows = hstack([rows, ones])
+        rows: Any = csr_array(with_ones(self._X, self._intercept))
         wrong: Any = csr_array(-rows.multiply(self._targets))
         answer = linprog(np.zeros(self._width), A_ub=wrong, b_ub=-np.ones(self._rows), bounds=(None, None))
         return bool(answer.status == 0)
@@ -104,7 +102,7 @@ class Logistic(LinearModel):
             f"lambda_max(X'X/(4n){self._ridge_term})",
             change,
             smallest=self._flat_direction(change),
-            points=None,  # of the Hessian at w = 0, not of the problem
+            points=None,  # they belong to the Hessian at w = 0, not to the bounds
         )
 
 

@@ -1,4 +1,4 @@
-"""The norm of a residual, not squared."""
+"""The norm of a residual."""
 
 import math
 from typing import Any
@@ -19,10 +19,10 @@ class ResidualNorm(Problem):
 
         f(x) = |A x - b|_2,    g(x) = A'r/|r|,    H(x) = A'(I - r r'/|r|^2)A/|r|,    r = A x - b
 
-    It has the minimisers of least squares and another landscape: the gradient keeps its length as the residual
-    shrinks, and the curvature grows like 1/|r|. Where r can vanish the gradient jumps from one unit vector to its
-    opposite (the subgradient there is taken as 0), so `curvature` raises NotSmooth; a subgradient rule solves it,
-    and Polyak's steps do so at a linear rate where b is in the range of A (least value 0).
+    It has the minimisers of least squares, but the gradient keeps its length as the residual shrinks, and the curvature
+    grows like 1/|r|. Where r vanishes the gradient jumps (the subgradient there is taken as 0), so `curvature` raises
+    NotSmooth; use a subgradient rule. Polyak's steps converge at a linear rate if b is in the range of A (least value
+    0).
 
     Parameters
     ----------

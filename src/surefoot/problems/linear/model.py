@@ -1,4 +1,4 @@
-"""What linear models share: scores X W', a loss of the scores, a ridge that spares the intercept."""
+"""The base class of linear models: scores X W', a loss of the scores, a ridge without the intercept."""
 
 import copy
 from abc import abstractmethod
@@ -11,7 +11,7 @@ import numpy as np
 from surefoot.checks import Share, checked
 from surefoot.errors import NotSmooth
 from surefoot.operators import Array, Matrix, at_once
-from surefoot.problems._base import Problem, overflow_is_a_value
+from surefoot.problems._base import Problem, compute_once, overflow_is_a_value
 from surefoot.problems._changes import Change
 from surefoot.problems.linear._curvature import least_penalty, spectrum_of_gram, with_ones
 from surefoot.problems.linear.parts import Columns, Followed, column_squares, dense_rows, row_squares
@@ -50,8 +50,8 @@ class LinearModel(Problem):
     _title: ClassVar[str]
     # the largest eigenvalue that B(s) can have
     _sharpest_bend: ClassVar[float]
-    # Why there is no second derivative, for a loss with kinks: such a model has no `_sharpest_bend`, `_bend`
-    # and `_measure`, and refuses to talk of its curvature.
+    # Message of a loss with kinks, which has no second derivative: such a model defines neither `_sharpest_bend` nor
+    # `_bend` nor `_measure`, and `curvature` raises NotSmooth.
     _kinks: ClassVar[str] = ""
 
     def __init__(self, X: Matrix, targets: Array, *, ridge: float, intercept: bool) -> None:
@@ -67,16 +67,16 @@ class LinearModel(Problem):
 
     @property
     def _details(self) -> str:
-        """What else the name should say, with a leading comma."""
+        """Further details for the name, with a leading comma."""
         return ""
 
     @abstractmethod
     def _loss(self, scores: Array) -> float:
-        """Mean over the rows of scores, shape (n, K)."""
+        """The mean loss over the rows of scores, shape (n, K)."""
 
     @abstractmethod
     def _slope(self, scores: Array, targets: Array) -> Array:
-        """First derivative of the loss of some rows in their scores, shape (rows, K)."""
+        """The derivative of the loss of some rows with respect to their scores, shape (rows, K)."""
 
     @property
     def _sharpest(self) -> float:
@@ -85,23 +85,23 @@ class LinearModel(Problem):
         return self._sharpest_bend
 
     def _bend(self, scores: Array, change: Array) -> Array:  # noqa: ARG002 - the contract
-        """Second derivative of each row's loss in its scores, times a change of scores; shape (n, K)."""
+        """The second derivative of each row's loss times a change of its scores; shape (n, K)."""
         raise NotSmooth(self._kinks)
 
     def _measure(self, change: Change | None) -> Spectrum:  # noqa: ARG002 - the contract
-        """What `curvature` returns, computed; of S'HS for a change x = S z that is the same for each row of W."""
+        """Compute what `curvature` returns; for a change x = S z, the same for each row of W, bounds on S'HS."""
         raise NotSmooth(self._kinks)
 
     @property
     def name(self) -> str:
-        """The model, rows x features, and what was added."""
+        """The model's title, rows x features, intercept and ridge."""
         intercept = ", intercept" if self._intercept else ""
         ridge = f", ridge {self._ridge:g}" if self._ridge else ""
         return f"{self._title}, {self._rows} x {self._features}{self._details}{intercept}{ridge}"
 
     @property
     def ridge(self) -> float:
-        """As given."""
+        """The ridge, as given."""
         return self._ridge
 
     @property
@@ -153,20 +153,17 @@ class LinearModel(Problem):
         (product,) = at_once(self._back(self._bend(self._scores(W), self._scores(V))))
         return (product + self._penalty * V).ravel()
 
+    @compute_once
     def curvature(self) -> Spectrum:
         """Bounds on the Hessian's eigenvalues over all x, computed once; see the class for the formula."""
-        return self._curvature
-
-    @cached_property
-    def _curvature(self) -> Spectrum:
         return self._measure(None)
 
     @checked
     def uncertain_curvature(self, fraction: Share) -> Spectrum:
-        """Worst case of `curvature` over all feature scales within +-fraction.
+        """The worst case of `curvature` over all feature scales within +-fraction.
 
-        X'BX summed over samples grows with every feature's scale (Loewner order), so the largest eigenvalue is largest
-        where all scales are, and the smallest is smallest where all are smallest.
+        X'BX grows with the scale of every feature (Loewner order), so the largest eigenvalue is largest for the largest
+        scales and the smallest eigenvalue smallest for the smallest.
 
         Raises
         ------
@@ -179,7 +176,7 @@ class LinearModel(Problem):
         )
 
     def _rescale(self, factor: float) -> Self:
-        """The same model of features times a factor."""
+        """The same model with its features multiplied by a factor."""
         other = copy.copy(self)
         for cached in ("_curvature", "_columns"):
             vars(other).pop(cached, None)
@@ -187,11 +184,11 @@ class LinearModel(Problem):
         return other
 
     def curvature_in(self, change: Change) -> Spectrum:
-        """Bounds on the eigenvalues of S'HS over all x, as sharp as those of H where S treats all classes alike."""
+        """Bounds on the eigenvalues of S'HS over all x, as sharp as those on H if S treats all classes alike."""
         block = change.on_part(self._targets.shape[1])
         return super().curvature_in(change) if block is None else self._measure(block)
 
-    # ---- by its terms and by its coordinates ----------------------------------------------------------
+    # ---- terms and coordinates -------------------------------------------------------------------------
 
     @property
     def terms(self) -> int:
@@ -200,7 +197,7 @@ class LinearModel(Problem):
 
     @overflow_is_a_value
     def term_gradients(self, rows: Array, x: Array) -> Array:
-        """The gradients of the terms named, shape (len(rows), size); x is trusted."""
+        """The gradients of the given terms, shape (len(rows), size); x is not checked."""
         W = x.reshape(-1, self._width)
         block = dense_rows(self._X, rows, self._intercept)
         slopes = self._slope(block @ W.T, self._targets[rows])
@@ -229,18 +226,18 @@ class LinearModel(Problem):
         return np.tile(self._diagonal(np.full(self._rows, self._sharpest)), self._targets.shape[1])
 
     def follow(self, x: Array) -> Followed:
-        """Partial derivatives along a path from x, for one column of X each."""
+        """Partial derivatives along a path from x, each for the cost of one column of X."""
         return Followed(x, self._scores, self._slope, self._columns, self._targets, self._penalty)
 
     @cached_property
     def _columns(self) -> Columns:
         return Columns(self._X, self._intercept)
 
-    # ---- what preconditioners ask -----------------------------------------------------------------------
+    # ---- for preconditioners -----------------------------------------------------------------------------
 
     @property
     def data(self) -> Matrix:
-        """X as it is used, in float64; not to be written to."""
+        """The matrix X in float64; not to be modified."""
         return self._X
 
     @property
@@ -254,11 +251,11 @@ class LinearModel(Problem):
         return self._targets.shape[1]
 
     def hessian_diagonal(self, at: Array | None = None) -> Array:
-        """The Hessian's diagonal at a point, else of the bound on it; the mean over the rows of W, shape (p,)."""
+        """The Hessian's diagonal at a point, by default of the bound on it; mean over the rows of W, shape (p,)."""
         return self._diagonal(self._row_bends(at))
 
     def hessian_matrix(self, at: Array | None = None) -> Matrix:
-        """The Hessian's diagonal block at a point, else of the bound on it; the mean over them, shape (p, p)."""
+        """The mean diagonal block of the Hessian at a point, by default of the bound on it, shape (p, p)."""
         A = with_ones(self._X, self._intercept)
         bends = (self._row_bends(at) / self._rows)[:, None]
         weighted = A.multiply(bends).tocsr() if hasattr(A, "multiply") else A * bends
@@ -275,7 +272,7 @@ class LinearModel(Problem):
         return squares / self._rows + self._penalty
 
     def _row_bends(self, at: Array | None) -> Array:
-        """Second derivative of each row's loss, the mean over its scores; its bound where there is no point."""
+        """The second derivative of each row's loss, mean over its scores; by default its bound."""
         if at is None:
             return np.full(self._rows, self._sharpest)
         scores = self._scores(self._coefficients(at))
@@ -307,18 +304,18 @@ class LinearModel(Problem):
     def _gram_spectrum(
         self, bend: float, which: Literal["both", "largest"] = "largest", change: Change | None = None
     ) -> Spectrum:
-        """The spectrum of S'(bend X'X/n + ridge D)S, through a factor: its condition is not squared."""
+        """The spectrum of S'(bend X'X/n + ridge D)S, computed from a factor."""
         return spectrum_of_gram(self._X, bend, self._penalty, self._intercept, change, which)
 
     def _state_formula(self, base: Spectrum, formula: str, change: Change | None, **changes: Any) -> Spectrum:
-        """A spectrum of some p x p matrix as the whole problem's curvature."""
+        """The spectrum of a p x p matrix, presented as the curvature of the problem."""
         where = "" if change is None else f", in the variables of {change.name}"
         note = f"{formula}{where}; {base.note}" if base.note else formula + where
         facts = {"kind": "curvature", "provenance": "closed form", "scope": "global", "note": note}
         return replace(base, **{**facts, **changes})
 
     def _flat_direction(self, change: Change | None) -> Bounds:
-        """What the ridge alone gives along the direction that it penalises least: 0 with an intercept."""
+        """The curvature of the ridge alone along the direction that it penalises least: 0 with an intercept."""
         return least_penalty(self._penalty, change)
 
     @property
@@ -329,6 +326,6 @@ class LinearModel(Problem):
 
 
 def bracket(lower: float, bound: Bounds) -> Bounds:
-    """The interval from a curvature that some point is known to have up to a bound that none exceeds."""
+    """The interval from a curvature that is attained at some point to a bound that is never exceeded."""
     upper_is = "proved" if bound.upper_is == "exact" else bound.upper_is
     return replace(bound, lower=min(lower, bound.lower), lower_is="proved", upper_is=upper_is)

@@ -1,4 +1,4 @@
-"""A linear model by its terms and by its coordinates: what the stochastic and coordinate drivers ask of it."""
+"""Rows and columns of a linear model's data, for stochastic and coordinate methods."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from surefoot.operators import Array, Matrix
 
 __all__ = ["Columns", "Followed", "column_moments", "column_squares", "dense_rows", "row_squares"]
 
-# Rows of a sparse matrix that are faster to copy one by one than to slice.
+# Up to this many rows of a sparse matrix it is faster to copy them one by one than to slice.
 FEW = 8
 EPS = float(np.finfo(np.float64).eps)
 
@@ -44,7 +44,7 @@ def column_moments(X: Matrix) -> tuple[Array, Array]:
 
 
 def dense_rows(X: Matrix, rows: Array, intercept: bool) -> Array:
-    """Some rows as a dense array, shape (len(rows), p), with a 1 appended if there is an intercept."""
+    """Rows as a dense array, shape (len(rows), p), with a 1 appended to each if there is an intercept."""
     if not hasattr(X, "indptr"):
         block = X[rows]
     elif len(rows) > FEW:
@@ -58,7 +58,7 @@ def dense_rows(X: Matrix, rows: Array, intercept: bool) -> Array:
 
 
 class Columns:
-    """The columns of the data one by one: the rows where they are not zero, and the entries there."""
+    """Access to single columns: the rows where a column is not zero, and its entries there."""
 
     def __init__(self, X: Matrix, intercept: bool) -> None:
         self._X = X.tocsc() if hasattr(X, "tocsc") else X
@@ -79,17 +79,17 @@ class Followed:
 
         df/dW_kj = (1/n) sum_i x_ij slope_k(s_i) + penalty_j W_kj,    s <- s + (change of W_kj) x_j
 
-    The scores s are carried along, so a move and a derivative cost one column each instead of the whole matrix.
-    They are computed anew once per pass, before rounding can add up.
+    The scores s are updated, so a move and a derivative cost one column each instead of the whole matrix. Once per pass
+    they are recomputed, before rounding errors add up.
 
     Parameters
     ----------
     x : array, shape (K p,)
-        Where the path starts.
+        Start of the path.
     scores : callable
         W of shape (K, p) to scores of shape (n, K).
     slope : callable
-        Scores and targets, of some rows, to the loss's derivatives, shape (rows, K).
+        Scores and targets of some rows to the derivatives of the loss, shape (rows, K).
     columns : Columns
     targets : array, shape (n, K)
     penalty : array, shape (p,)
@@ -128,7 +128,7 @@ class Followed:
             self._scores = np.array(self._fresh(self._W))
 
     def partial(self, i: int) -> float:
-        """The i-th partial derivative here."""
+        """The i-th partial derivative at the current point."""
         k, j = divmod(i, self._penalty.size)
         rows, entries = self._columns[j]
         slopes = self._slope(self._scores[rows], self._targets[rows])[:, k]

@@ -26,24 +26,21 @@ class Comparison(Record):
     change: str
 
     def __str__(self) -> str:
-        rows = [("", "before", "after"), *(self._row(name) for name in ("stable", "safe", "optimal", "rate"))]
-        rows.append(("condition", _condition(self.before), _condition(self.after)))
-        rows.append(("steps to 1e-6", _count(self.before), _count(self.after)))
+        both = self.before, self.after
+        rows = [("", "before", "after")]
+        for name in ("stable", "safe", "optimal", "rate"):
+            before, after = (_number(getattr(limits, name)) for limits in both)
+            rows.append((name, before, after))
+        before, after = ("-" if limits.condition is None else str(limits.condition) for limits in both)
+        rows.append(("condition", before, after))
+        before, after = (_count(limits.iterations(1e-6)) for limits in both)
+        rows.append(("steps to 1e-6", before, after))
         return "\n".join([f"step limits of {self.before.method}: {self.change}", *align(rows)])
-
-    def _row(self, name: str) -> tuple[str, str, str]:
-        before, after = (getattr(limits, name) for limits in (self.before, self.after))
-        return name, _number(before), _number(after)
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def _condition(limits: Limits) -> str:
-    return "-" if limits.condition is None else str(limits.condition)
-
-
-def _count(limits: Limits) -> str:
-    count = limits.iterations(1e-6)
+def _count(count: float) -> str:
     return f"{count:g}" if count < float("inf") else "sublinear"

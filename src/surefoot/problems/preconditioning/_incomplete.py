@@ -8,37 +8,38 @@ import numpy as np
 from surefoot.errors import InvalidInput
 from surefoot.operators import Array, Matrix
 
-# First shift of the diagonal, relative, where a pivot fails; then four times as much.
+# Relative shift of the diagonal after the first bad pivot, and its growth after further ones. By convention.
 FIRST_SHIFT = 1e-3
 GROWTH = 4.0
+# Attempts: the last raises the diagonal to 5 times itself, beyond which a factor is useless.
 MOST_SHIFTS = 8
 
 
 def upper_factor(M: Matrix, name: str) -> tuple[Any, float]:
-    """An upper triangular R with R'R close to M, and the shift that it took.
+    """An upper triangular R with R'R close to M, and the shift of the diagonal that was needed.
 
         (R'R)_ij = M_ij + shift M_ii [i = j],    R_ij = 0 where M_ij = 0
 
-    (Meijerink, van der Vorst 1977.) A positive definite M may lack such a factor; then the diagonal is raised until
-    one exists (Manteuffel 1980). Dense matrices are factorised completely, with the same way out.
+    (Meijerink, van der Vorst 1977.) A positive definite M may have no such factor; then the diagonal is raised until
+    one exists (Manteuffel 1980). Dense matrices are factorised completely, with the same shifts.
 
     Parameters
     ----------
     M : dense or sparse matrix, shape (n, n)
         Symmetric, its diagonal positive.
     name : str
-        What M belongs to, for a message.
+        Name of the problem, for a message.
 
     Returns
     -------
     R : array or csr_array, shape (n, n)
     shift : float
-        0 where none was needed.
+        Relative shift; 0 if none was needed.
 
     Raises
     ------
     InvalidInput
-        If the diagonal is not positive, or no shift up to 16 times the diagonal helps.
+        If the diagonal is not positive, or no shift up to four times the diagonal helps.
     """
     diagonal = np.asarray(M.diagonal())
     if not (diagonal > 0).all():
@@ -83,7 +84,7 @@ def _sparse(M: Any, diagonal: Array) -> Any:
         pivots[i] = math.sqrt(pivots[i])
         for j in row:
             row[j] /= pivots[i]
-        for j, entry in row.items():  # what row i takes from the rows below it
+        for j, entry in row.items():  # subtract the outer product of row i from the rows below
             below = rows[j]
             pivots[j] -= entry * entry
             for k, other in row.items():

@@ -1,4 +1,4 @@
-"""Changing the variables: the same objective in other variables, where its curvature is more alike."""
+"""Preconditioning: the same objective in variables in which its curvature varies less with direction."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from surefoot.problems.preconditioning._preconditioned import Preconditioned
 
 @checked
 def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Preconditioned:
-    """The same problem in variables z, x = S z, in which its curvature is more alike in all directions.
+    """The same problem in variables z, x = S z, in which its curvature varies less with direction.
 
         "jacobi"       S = diag(H)^(-1/2)                        curvature 1 along each coordinate
         "columns"      S = diag(1/|x_j|)                         columns of unit norm
@@ -25,9 +25,9 @@ def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Pre
         "cholesky"     S = R^-1, R'R = H on the entries of H     incomplete for sparse data, complete for dense
 
     H is the bound on the Hessian that holds everywhere (linear models), the Hessian itself (quadratics), or that at
-    the start; with `at`, the Hessian at that point. The classes of a softmax are treated alike. Values are those of
-    the same objective, its ridge included: only the variables are others. For a linear model a ridge is part of H:
-    "jacobi" and "cholesky" see it, "columns" and "standardise" do not.
+    the start; with `at`, the Hessian at that point. The classes of a softmax are treated alike. The objective is the
+    same, its ridge included; only the variables change. For a linear model a ridge is part of H: "jacobi" and
+    "cholesky" use it, "columns" and "standardise" do not.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Pre
     by : str, array, matrix, operator or Change
         A name above; a scale s, shape (size,), for x = s z; or S itself, shape (size, size).
     at : array, shape (size,), optional
-        Where the Hessian is taken, for "jacobi" and "cholesky": to scale anew along the way.
+        Point of the Hessian, for "jacobi" and "cholesky", to rescale during a run.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def precondition(problem: Problem, by: Any = "jacobi", *, at: Any = None) -> Pre
 
 
 def _apply_change(problem: Problem, change: Change) -> Preconditioned:
-    """In the new variables; a change of a change is one change of the first problem."""
+    """The problem in new variables; a change of a changed problem becomes one change of the original."""
     if isinstance(problem, Preconditioned):
         return Preconditioned(problem.problem, problem.change.then(change))
     return Preconditioned(problem, change)
@@ -95,21 +95,17 @@ def _change_of(by: Any, problem: Problem) -> Change:
         if by.size != size:
             raise InvalidInput(f"by changes {by.size} variables and {problem.name} has {size}")
         return by
-    if hasattr(by, "matvec"):
-        return by_operator(by, "your operator", size)
-    if hasattr(by, "tocsr"):
-        return by_operator(by, "your matrix", size)
+    if hasattr(by, "matvec") or hasattr(by, "tocsr"):
+        return by_operator(by, "your operator" if hasattr(by, "matvec") else "your matrix", size)
     values = real_array(by, "by, unless it is a name or an operator,")
-    part = size // blocks
-    if values.ndim == 1 and values.size == part:
-        return by_scale(values, "your scale", part).repeat(blocks)
-    if values.ndim == 1:
-        return by_scale(values, "your scale", size)
-    if values.shape == (part, part):
-        return by_operator(values, "your matrix", part).repeat(blocks)
-    if values.ndim != 2:
+    if values.ndim not in (1, 2):
         raise InvalidInput(f"by must have shape ({size},) or ({size}, {size}); got {values.shape}")
-    return by_operator(values, "your matrix", size)
+    # a scale or a matrix of the size of one part is used for each of them
+    part = size // blocks
+    copies = blocks if values.shape in ((part,), (part, part)) else 1
+    if values.ndim == 1:
+        return by_scale(values, "your scale", size // copies).repeat(copies)
+    return by_operator(values, "your matrix", size // copies).repeat(copies)
 
 
 def _jacobi(problem: Problem, at: Array | None) -> Change:
@@ -152,7 +148,7 @@ def _linear(problem: Problem, name: str) -> LinearModel:
 
 
 def _inverse(sizes: Array) -> Array:
-    """1/size, and 1 for a size of 0: f does not depend on that variable."""
+    """1/size, or 1 for a size of 0, where f does not depend on the variable."""
     return np.divide(1.0, sizes, out=np.ones_like(sizes), where=sizes > 0)
 
 

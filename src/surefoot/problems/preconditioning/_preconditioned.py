@@ -7,7 +7,7 @@ import numpy as np
 from surefoot.checks import checked
 from surefoot.methods import Method
 from surefoot.operators import Array
-from surefoot.problems._base import Problem
+from surefoot.problems._base import Problem, compute_once
 from surefoot.problems._changes import Change
 from surefoot.problems.preconditioning._comparison import Comparison
 from surefoot.spectra import Spectrum
@@ -33,11 +33,10 @@ class Preconditioned(Problem):
     def __init__(self, problem: Problem, change: Change) -> None:
         self.problem = problem
         self.change = change
-        self._found: Spectrum | None = None
 
     @property
     def name(self) -> str:
-        """The problem's, and what was done."""
+        """The names of the problem and of the change."""
         return f"{self.problem.name}, {self.change.name}"
 
     @property
@@ -52,12 +51,12 @@ class Preconditioned(Problem):
 
     @property
     def convex(self) -> bool:
-        """As in x."""
+        """That of the problem in x."""
         return self.problem.convex
 
     @property
     def constant_curvature(self) -> bool:
-        """As in x."""
+        """That of the problem in x."""
         return self.problem.constant_curvature
 
     def to_original(self, z: Array) -> Array:
@@ -87,7 +86,7 @@ class Preconditioned(Problem):
 
     @property
     def has_products(self) -> bool:
-        """Whether the problem in its own variables has."""
+        """Whether the problem in its own variables has them."""
         return self.problem.has_products
 
     def hessian_product(self, x: Array, v: Array) -> Array:
@@ -95,29 +94,28 @@ class Preconditioned(Problem):
         x, v = self.change.apply(self.checked(x)), self.change.apply(self.checked(v, "v"))
         return self.change.adjoint(self.problem.hessian_product(x, v))
 
+    @compute_once
     def curvature(self) -> Spectrum:
-        """Bounds on the eigenvalues of S'HS; from the entries where the problem has them."""
-        if self._found is None:
-            self._found = self.problem.curvature_in(self.change)
-        return self._found
+        """Bounds on the eigenvalues of S'HS; from the entries if the problem has them."""
+        return self.problem.curvature_in(self.change)
 
     def curvature_in(self, change: Change) -> Spectrum:
-        """The same for a change of z."""
+        """The bounds for a further change of z."""
         return self.problem.curvature_in(self.change.then(change))
 
     @property
     def blocks(self) -> int:
-        """As in x, if S treats the parts alike."""
+        """The number of parts in x, if S treats them alike; else 1."""
         return 1 if self._block is None else self.problem.blocks
 
     @property
     def _block(self) -> Any:
-        """The entries of S for one part, where there are any."""
+        """The entries of S for one part, if they are stored."""
         block = self.change.on_part(self.problem.blocks)
         return None if block is None else block.matrix
 
     def hessian_matrix(self, at: Array | None = None) -> Any:
-        """S'HS of the problem's Hessian at a point, else of what the problem gives without one."""
+        """S'HS with the problem's `hessian_matrix` at a point or, by default, without one."""
         S = self._block
         if S is None:
             return super().hessian_matrix(at)
@@ -133,6 +131,6 @@ class Preconditioned(Problem):
         Raises
         ------
         NotSmooth
-            If the problem has no curvature to speak of.
+            If the problem has no curvature.
         """
         return Comparison(limits(self.problem, method), limits(self, method), self.change.name)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surefoot.operators import dense
 from surefoot.spectra import jacobian, spectrum
 
 # Points at which the Jacobian is looked at: half of them even in time, half in steps. Of large systems fewer, because
@@ -59,8 +60,8 @@ def _points(fun: Any, t: float, y: NDArray[np.float64], jac: Any, sparsity: Any)
         spec = spectrum(J, kind="jacobian")
         points = spec.points if spec.field_of_values is None else spec.field_of_values
         return np.asarray([] if points is None else points, dtype=np.complex128)
-    dense = J.entries.toarray() if hasattr(J.entries, "toarray") else J.entries
-    values = np.linalg.eigvalsh(dense) if J.symmetric else np.linalg.eigvals(dense)
+    matrix = dense(J.entries)
+    values = np.linalg.eigvalsh(matrix) if J.symmetric else np.linalg.eigvals(matrix)
     return values.astype(np.complex128)
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from surefoot.checks import Fraction, Positive, checked
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, LinearMap, MatrixOperator, Operator
+from surefoot.operators import Array, LinearMap, MatrixOperator, Operator, dense
 from surefoot.records import Record
-from surefoot.spectra._exact import dense
 from surefoot.spectra._symmetric import symmetric_operator
 from surefoot.spectra.measured._certificate import start_component, upper_bound
 from surefoot.spectra.measured.ends import MAX_PRODUCTS

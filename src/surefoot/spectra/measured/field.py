@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import InvalidInput
-from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator
-from surefoot.spectra._exact import dense
+from surefoot.operators import Array, LinearMap, Matrix, MatrixOperator, Operator, dense
 from surefoot.spectra.measured._basis import Basis
 from surefoot.spectra.measured.ends import measured_ends
 from surefoot.spectra.measured.lanczos import random_unit

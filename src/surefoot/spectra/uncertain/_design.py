@@ -8,8 +8,7 @@ import numpy as np
 
 from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
-from surefoot.operators import MatrixOperator
-from surefoot.spectra._exact import dense
+from surefoot.operators import MatrixOperator, dense
 from surefoot.spectra.types import Bounds
 from surefoot.spectra.uncertain._sets import MOST_SIGNS, FloatArray, UncertaintySet, check_ordered, signs, two_norm
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from surefoot.checks import Nonnegative, checked, real_array
 from surefoot.errors import InvalidInput
-from surefoot.operators import MatrixOperator
-from surefoot.spectra._exact import dense
+from surefoot.operators import MatrixOperator, dense
 from surefoot.spectra.types import Bounds
 
 FloatArray = NDArray[np.float64]
