@@ -247,7 +247,8 @@ class ShardedSpace(Space):
         # this process's part already, or of a length that the operator refuses
         if vector.shape[0] == self.entries(0) or vector.shape[0] != sum(p.numel() for p in self.parameters):
             return vector
-        return torch.cat([self._part(p, piece) for p, piece in self._pieces(vector)])
+        pieces = vector.split([p.numel() for p in self.parameters])
+        return torch.cat([self._part(p, piece) for p, piece in zip(self.parameters, pieces, strict=True)])
 
     def host(self, x: Any) -> Any:
         """As `Space.host`, put together from all processes."""
@@ -286,9 +287,6 @@ class ShardedSpace(Space):
                 for p in self.parameters
             ]
         )
-
-    def _pieces(self, vector: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        yield from zip(self.parameters, vector.split([p.numel() for p in self.parameters]), strict=True)
 
     def _part(self, p: nn.Parameter, piece: Tensor) -> Tensor:
         first, last = self.shards.rows_of(p)

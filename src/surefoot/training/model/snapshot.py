@@ -158,7 +158,7 @@ class Subject:
         buffers : sequence of Tensor, optional
             Values to store for the model's buffers instead of their present ones.
         """
-        tensors = self._tensors(buffers)
+        tensors = self.tensors(buffers)
         self.changed()
         tree: dict[str, Any] = {
             "model": len(tensors),
@@ -206,7 +206,7 @@ class Subject:
 
     def sound(self, buffers: Sequence[Tensor] | None = None) -> bool:
         """Whether parameters, buffers and optimizer states are finite now; these in place of the buffers, if given."""
-        tensors = self._tensors(buffers)
+        tensors = self.tensors(buffers)
         checked = [t for i, t in enumerate(tensors) if i not in self._exempt]
         more: list[Tensor] = []
         for optimizer in self.optimizers:
@@ -218,18 +218,12 @@ class Subject:
         """The device of the first trained parameter."""
         return self.optimizers[0].param_groups[0]["params"][0].device
 
-    def tensors(self) -> list[Tensor]:
-        """Parameters, the optimizers' own ones too, then buffers."""
+    def tensors(self, buffers: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Parameters, the optimizers' own ones too, then the model's buffers, or these in their place."""
         parameters = {id(p): p for p in self.model.parameters()}
         for optimizer in self.optimizers:
             parameters |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
-        return [*parameters.values(), *self.model.buffers()]
-
-    def _tensors(self, buffers: Sequence[Tensor] | None) -> list[Tensor]:
-        tensors = self.tensors()
-        if buffers is not None:
-            tensors[len(tensors) - len(buffers) :] = buffers
-        return tensors
+        return [*parameters.values(), *(self.model.buffers() if buffers is None else buffers)]
 
     def _digest(self) -> str:
         """A digest of all that has to agree before values may be exchanged."""

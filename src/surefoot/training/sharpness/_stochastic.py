@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
@@ -183,7 +183,8 @@ def stochastic_curvature(
     frozen = Frozen(GradientDescent(), None, 0.0, 0.0, "") if optimizer is None else freeze(before, optimizer)
     step = _Step.along(before.gradient_vector(), frozen, None if rate is None else (model, loss, first, rate))
     along, largest, products = Moments(), Moments(), 0
-    for H in _operators(model, loss, others, count):
+    for batch in others:
+        H = hessian(model, loss, [batch], count=count, check=False)
         operator = frozen.curvature(H)
         spec = spectrum(
             frozen.with_decay(operator), which="largest", rtol=rtol, failure=LANCZOS * failure / draws, rng=rng
@@ -191,6 +192,7 @@ def stochastic_curvature(
         largest = largest.with_value(spec.largest.upper)
         products += spec.products + (rate is None)
         along = along.with_value(step.curvature(operator, H))
+        H.release()
     return StochasticCurvature(
         method=frozen.method.name,
         real_limit=frozen.method.real_limit,
@@ -205,13 +207,6 @@ def stochastic_curvature(
         products=products,
         gradients=1 + (0 if rate is None else 2 * draws),
     )
-
-
-def _operators(model: nn.Module, loss: Loss, batches: list[Any], count: Any) -> Iterator[CurvatureOperator]:
-    for batch in batches:
-        H = hessian(model, loss, [batch], count=count, check=False)
-        yield H
-        H.release()
 
 
 @dataclass(frozen=True, slots=True)
