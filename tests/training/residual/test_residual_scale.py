@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,11 +95,12 @@ def test_both_branches_of_a_transformer_layer():
     assert torch.equal(plain(x), before)
 
 
-def test_one_scale_each():
+@pytest.mark.parametrize("scale", [[0.5, 2.0], np.array([0.5, 2.0])], ids=["list", "array"])
+def test_one_scale_each(scale):
     model, x = nn.Sequential(MLP(4), MLP(4)).double(), inputs(3, 4).double()
     middle = x + 0.5 * (model[0](x) - x)
     expected = middle + 2 * (model[1](middle) - middle)
-    with scale_residuals(model, x, [0.5, 2.0]) as scales:
+    with scale_residuals(model, x, scale) as scales:
         torch.testing.assert_close(model(x), expected)
         assert scales.scales == {"0": 0.5, "1": 2.0}
         assert "0.5 .. 2" in repr(scales)
