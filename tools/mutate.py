@@ -60,6 +60,8 @@ LIBRARIES = ("numpy", "scipy", "torch", "sympy", "sklearn", "hypothesis")
 # Plugins that are installed by chance cost half of the time of a short test. Hypothesis is loaded before pytest, which
 # would warn that it cannot rewrite its assertions.
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+# Tests of more than so many seconds come last, whatever they run.
+LONG = 1.0
 # A mutant may loop or fill the memory. It has three times the processor time of its tests, and 30 s to start; on the
 # clock twenty times, since others may use the machine.
 PROCESSOR = (3, 30)
@@ -141,17 +143,23 @@ class Trace:
         return result
 
     def reach(self, mutant: Mutant, budget: float) -> list[str]:
-        """Tests that run that place, then the others of its file, as many as the budget allows; quick ones first.
+        """Tests that run that place, then others of its file, as many as the budget allows; quick ones first.
 
         What is cached runs in one test only and shows in others; what is run at import shows in any test.
         """
         lines = self.lines.get(mutant.file, {})
         statement = statement_lines(Path(mutant.file).read_text(encoding="utf-8"), mutant.line)
         direct = {test for line in statement for test in lines.get(line, [])}
-        if "" in direct:  # a signature or a class: what the contract looks at, without running a line of it
+        file = {test for tests in lines.values() for test in tests} - {""}
+        if "" in direct:  # the contract looks at signatures and classes without running a line of them
             direct |= {test for test in self.seconds if test.startswith(CONTRACT)}
-        file = ({test for tests in lines.values() for test in tests} | direct) - {""}
-        quickest = sorted(file or self.seconds, key=lambda test: (test not in direct, self.seconds[test]))
+        reached = self.seconds if "" in direct or not file else file
+
+        def order(test: str) -> tuple[bool, bool, bool, float]:
+            length = self.seconds[test]
+            return length > LONG, test not in direct, test not in file, length
+
+        quickest = sorted(reached, key=order)
         spent = accumulate(self.seconds[test] for test in quickest)
         return [test for test, after in zip(quickest, spent, strict=True) if after <= budget]
 

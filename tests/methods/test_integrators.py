@@ -203,6 +203,15 @@ def test_the_formula_of_the_second_order_is_a_lower_bound():
         assert sm.RungeKuttaLegendre(s).real_limit >= (s * s + s - 2) / 2 * (1 - 1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("kind", [sm.RungeKuttaChebyshev, sm.RungeKuttaLegendre])
+def test_both_sides_of_the_real_limit_for_every_number_of_stages(kind, order):
+    for stages in range(order, 14):
+        method = kind(stages, order=order)
+        inside, outside = method.amplification(-method.real_limit * np.asarray([1 - 1e-6, 1 + 1e-4]))
+        assert inside <= 1 < outside, method.name
+
+
 @pytest.mark.parametrize("kind", [sm.RungeKuttaChebyshev, sm.RungeKuttaLegendre])
 def test_fewest_stages(kind):
     for reach in (0.5, 2.0, 63.0, 1e4):

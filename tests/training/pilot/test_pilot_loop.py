@@ -173,3 +173,19 @@ def test_auto_trains_in_all_of_them(kind, make):
     batch = batches(512)(0)
     start = loss(network().eval(), batch)
     assert loss(model.eval(), batch) < 0.4 * start, pilot.explain()
+
+
+@pytest.mark.parametrize("rule", ["along-step", "sharpness", "bb"])
+def test_a_parameter_that_the_loss_does_not_use_changes_nothing(rule):
+    runs = []
+    for unused in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1, dtype=torch.float64)
+        if unused:
+            model.register_parameter("unused", nn.Parameter(torch.zeros(3, dtype=torch.float64)))
+        pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.1), rule, total_steps=8)
+        x = torch.eye(2, dtype=torch.float64)
+        for _ in range(8):
+            pilot.step(lambda model=model, x=x: (model(x) - 1).square().mean())
+        runs.append([moment.rate for moment in pilot.history])
+    assert runs[0] == pytest.approx(runs[1], nan_ok=True)

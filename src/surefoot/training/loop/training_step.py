@@ -137,8 +137,8 @@ class TrainingStep:
                 raise InvalidInput(
                     "the closure went backward itself; let it return the loss and leave that to the step"
                 )
-        part = weight / self.accumulate
-        scaled = value if part == 1 else value * part if weight != 1 else value / self.accumulate
+        # one batch that is the whole update, the usual case, costs no operation
+        scaled = value if weight == self.accumulate else value * weight / self.accumulate
         try:
             (scaled if self.scaler is None else self.scaler.scale(scaled)).backward()
         except RuntimeError as error:
@@ -150,19 +150,19 @@ class TrainingStep:
             ) from error
         return value
 
-    def finish(self, total: float | None = None) -> Tensor:
+    def finish(self, total: float) -> Tensor:
         """Unscale, weigh, clip; the gradient norm before clipping, unread.
 
         Parameters
         ----------
-        total : float, optional
-            Sum of the weights of the passes; default their number.
+        total : float
+            Sum of the weights of the passes.
         """
         if self.scaler is not None:
             for optimizer in self.optimizers:
                 self.scaler.unscale_(optimizer)
             self._unscaled = True
-        if total is not None and total != self.accumulate:
+        if total != self.accumulate:
             for p in self.parameters:
                 if p.grad is not None:
                     p.grad.mul_(self.accumulate / total)
