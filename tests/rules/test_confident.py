@@ -58,6 +58,18 @@ def test_forgetting_moments_are_those_of_their_weights(values, kept):
     assert found.count == pytest.approx(W * W / V)
 
 
+def test_what_is_above_the_next_value_and_above_the_mean_in_closed_form():
+    values = np.asarray([1.0, 2.0, 4.0, 9.0])
+    found, s = Moments.of(values), values.std(ddof=1)
+    t = stdtrit(3, 0.9)
+    assert found.reach(0.9) == pytest.approx(4 + t * s * np.sqrt(1 + 1 / 4))
+    assert found.upper(0.9) == pytest.approx(4 + t * s / 2)
+    rare = np.log(2 / 0.1)
+    assert found.upper(0.9, width=10.0) == pytest.approx(4 + s * np.sqrt(2 * rare / 4) + 7 * rare * 10 / (3 * 3))
+    for few in (Moments(), Moments.of([1.0])):
+        assert few.reach(0.9) == few.upper(0.9) == few.upper(0.9, width=1.0) == np.inf
+
+
 def coverage(draw, mean, n, **options):
     rng = np.random.default_rng(0)
     return np.mean([Moments.of(draw(rng, n).tolist()).upper(NOMINAL, **options) >= mean for _ in range(TRIALS)])

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import inspect
 import math
@@ -9,8 +10,9 @@ from rules.table import OBSERVED, PROBLEMS, RULES, WITHOUT_SPEED, Run
 
 import surefoot
 from surefoot import rules
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, SurefootError
 from surefoot.rules import Decision, Rule
+from surefoot.rules.searches.first_step import SearchingRule
 from surefoot.solvers import descend
 from surefoot.testing import check_rule
 
@@ -60,6 +62,26 @@ def test_every_rule_of_the_package_is_in_a_table():
             rule = getattr(rule, "rule", None)
     assert there == examined
     assert {cls.__name__ for cls in there} <= set(rules.__all__)
+
+
+@pytest.mark.parametrize("name", [*RULES, *OBSERVED])
+def test_every_parameter_of_a_rule_is_checked(name):
+    rule = RULES[name](1.0) if name in RULES else OBSERVED[name]
+    for field in dataclasses.fields(rule):
+        with pytest.raises(SurefootError, match=field.name):
+            dataclasses.replace(rule, **{field.name: object()})
+
+
+@pytest.mark.parametrize(
+    ("base", "left"),
+    [
+        (Rule, {"init", "update"}),
+        (rules.Schedule, {"at"}),
+        (SearchingRule, {"begin", "decide"}),
+    ],
+)
+def test_what_a_rule_has_to_define(base, left):
+    assert base.__abstractmethods__ == left
 
 
 class Reckless(Rule):

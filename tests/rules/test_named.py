@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from surefoot import rules
@@ -103,3 +105,10 @@ def test_a_largest_curvature_that_gives_no_scale_is_refused(largest):
 def test_a_unit_is_one_over_the_largest_curvature():
     with pytest.raises(InvalidInput, match="got '1/M'"):
         named_rule("constant:1/M", KNOWN)
+
+
+@pytest.mark.parametrize("largest", [0.0, -1.0, math.inf])
+@pytest.mark.parametrize("name", ["constant:safe", "constant:1.9/L", "constant:optimal", "silver"])
+def test_a_curvature_that_gives_no_scale_is_refused(name, largest):
+    with pytest.raises(InvalidInput, match="L"):
+        named_rule(name, Known(largest=largest))

@@ -319,6 +319,8 @@ def secant(alignment, change, displacement=2.0, step=0.5):
         (secant(0.0, 0.0), (0.5, 0.5)),
         (secant(-1.0, math.inf), (0.5, 0.5)),
         (secant(1e-320, 5.0), (0.4, 0.4)),
+        (secant(0.2, 0.5), (20.0, 0.8)),
+        (secant(-1.0, 5.0, displacement=0.0), (0.5, 0.5)),
     ],
 )
 def test_both_secant_steps_in_closed_form(seen, steps):

@@ -47,10 +47,11 @@ def test_a_limit_that_jumps_is_followed_in_steps():
         assert decision.step == pytest.approx(expected)
 
 
-def test_without_positive_curvature_the_rate_stays():
+@pytest.mark.parametrize("limit", [math.inf, math.nan, 0.0, -1.0])
+def test_without_positive_curvature_the_rate_stays(limit):
     rule = Sharpness(every=1)
     _, state = rule.update(rule.init(), Seen(limit=2.0))
-    decision, _ = rule.update(state, Seen(limit=math.inf))
+    decision, _ = rule.update(state, Seen(limit=limit))
     assert decision.step == 1.0
 
 

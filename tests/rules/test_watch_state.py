@@ -200,3 +200,9 @@ def test_an_update_whose_state_is_not_worth_keeping_is_made_at_the_full_rate_too
 def test_any_doubt_keeps_a_state_from_being_kept(doubt):
     state = WatchState(replace(SETTLED, level=0.9), **doubt)
     assert not drive(Watch(), [Seen(0.9)], state)[0][0].keep
+
+
+def test_who_gives_up_over_batches_left_out_says_the_factor_in_force():
+    state = WatchState(SETTLED, left_out=100, factor=0.5)
+    decision, _ = Watch().update(state, NAN)
+    assert (decision.action, decision.accept, decision.step) == ("stop", False, 0.5)

@@ -332,7 +332,7 @@ class Watch(Rule):
         left = state.left_out + 1
         if left > self.leave_out:
             reason = f"{reason}; {self.leave_out} batches in a row were left out"
-            return Decision(step=0.0, accept=False, action="stop", kind=kind, reason=reason, keep=False), state
+            return Decision(step=state.factor, accept=False, action="stop", kind=kind, reason=reason, keep=False), state
         # a state just returned to is not to blame for what it meets, and who was acquitted in this row stays so
         if left == DOUBTS and not (state.rescues and state.since == 0):
             guilty = self._state_is_guilty(state, seen)
