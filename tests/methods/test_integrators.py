@@ -291,6 +291,8 @@ def test_a_users_tableau():
     assert repr(sm.RungeKutta(gauss)) == "RungeKutta(ButcherTableau('Gauss 4', stages=2, order=4))"
     assert sm.RK4() == sm.RK4() != sm.Kutta3()
     assert hash(sm.RK4()) == hash(sm.RK4())
+    for table in (method.tableau for method in METHODS if isinstance(method, sm.RungeKutta)):
+        assert (table.embedded is None) == (table.embedded_order == 0), table.name
 
 
 def test_evaluations():
@@ -373,6 +375,7 @@ def test_regions(method):
         (lambda: sm.from_update("x"), InvalidType, "function"),
         (lambda: sm.from_update(lambda s, f: s, 0), InvalidInput, "memory"),
         (lambda: sm.from_update(lambda s, f: s[0] + f(s[0])), InvalidType, "tuple of memory=1"),
+        (lambda: sm.from_update(lambda s, f: (s[0], s[0])), InvalidType, "memory=1 arrays; got 2 arrays"),
         (lambda: sm.from_update(lambda s, f: (s[0][:1],)), InvalidType, "keep shapes"),
         (lambda: sm.from_update(lambda s, f: (s[0] + f(s[0]) ** 2,)), InvalidInput, "not linear"),
         (lambda: sm.from_update(lambda s, f: (s[0] / (1 - f(np.ones_like(s[0]))),)), InvalidInput, "not polynomial"),

@@ -139,7 +139,8 @@ class _Stabilised(Method):
         c = np.zeros(6)
         c[0] = 1.0
         c = self.update((c,), lambda x: np.concatenate([[0.0], x[:-1]]))[0]
-        terms = (c[1] ** 2 - 2 * c[2], c[2] ** 2 - 2 * c[1] * c[3] + 2 * c[4])
+        # c[1] is 1, whatever the order
+        terms = (1 - 2 * c[2], c[2] ** 2 - 2 * c[3] + 2 * c[4])
         return next((bool(t > 0) for t in terms if abs(t) > ROUNDING), False)
 
 
