@@ -81,3 +81,11 @@ def test_hints_name_what_a_checkout_can_do():
     for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
         for name in hint.findall(path.read_text(encoding="utf-8")):
             assert name == ".", f"{path}: pip install {name}[...] needs an index that has it"
+
+
+def test_mutants_that_are_called_equivalent_are_of_lines_that_exist():
+    text = (ROOT / "tools" / "equivalent_mutants.toml").read_text(encoding="utf-8")
+    for mutant in tomllib.loads(text)["mutant"]:
+        lines = (ROOT / mutant["file"]).read_text(encoding="utf-8").splitlines()
+        assert mutant["before"] in lines, mutant
+        assert mutant["why"]
