@@ -16,13 +16,12 @@ from surefoot.errors import InvalidInput
 from surefoot.spectra import density as spectral_density
 from surefoot.targets import ODE, ProblemTarget, Target
 
-# Enough to tell a bulk from its outliers.
+# By convention: enough products to tell a bulk of eigenvalues from its outliers.
 VECTORS, STEPS = 4, 40
 
 Uncertain = Annotated[
     str | None,
     typer.Option(
-        "--uncertain",
         metavar="PERCENT",
         help="Give limits that hold even if each feature's scale is off by up to this much, such as 10%.",
     ),
@@ -31,13 +30,13 @@ WantsDensity = Annotated[
     bool,
     typer.Option(
         "--density",
-        help=f"Also estimate where all the eigenvalues are, for {VECTORS * STEPS} more products; drawn in the report.",
+        help=f"Also estimate where all the eigenvalues are, for {VECTORS * STEPS} more products; the report shows it.",
     ),
 ]
 
 
 def advise(chosen: Chosen, out: Output, uncertain: Uncertain = None, density: WantsDensity = False) -> None:
-    """Say how big a step each optimizer can take on TARGET, why, and prove it by short runs.
+    """Say how big a step each optimizer can take on TARGET, and why, and test it by short runs.
 
     Measures the curvature, derives every optimizer's limit, puts the limit to the test, and finds the usable steps by
     short real runs. For a differential equation it says how stiff it is, and what to integrate it with.

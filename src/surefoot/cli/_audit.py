@@ -20,14 +20,13 @@ LogPaths = Annotated[
 PlanText = Annotated[
     str,
     typer.Option(
-        "--plan",
         metavar="PLAN",
         help="NAME[:RATE][,key=value...], such as cosine:total=10000,warmup=500 or linear:3e-4,total=1000; or another "
         "log.",
     ),
 ]
-Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the rate.")]
-Tolerance = Annotated[float, typer.Option("--tol", help="Difference to ignore, as a part of the largest rate.")]
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="The column (tag) of the rate.")]
+Tolerance = Annotated[float, typer.Option(help="Difference to ignore, as a part of the largest rate.")]
 
 
 def audit(out: Output, log: LogPaths, plan: PlanText, column: Column = None, tol: Tolerance = 1e-3) -> None:

@@ -9,26 +9,21 @@ from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Named, Output, deliver
 from surefoot.cli._verb import Chosen
 
-OptimizerName = Annotated[
-    str, typer.Option("--optimizer", metavar="NAME", help="One of adamw, sgd, momentum and nesterov.")
-]
+OptimizerName = Annotated[str, typer.Option(metavar="NAME", help="One of adamw, sgd, momentum and nesterov.")]
 Budget = Annotated[
     int | None,
-    typer.Option(
-        "--steps", min=1, metavar="N", help="Budget in optimizer steps [64% of the run, or of 500].", show_default=False
-    ),
+    typer.Option(min=1, metavar="N", help="Budget in optimizer steps [64% of the run, or of 500].", show_default=False),
 ]
-Total = Annotated[int, typer.Option("--total-steps", min=1, metavar="N", help="Updates of the run the rate is for.")]
+Total = Annotated[int, typer.Option(min=1, metavar="N", help="Updates of the run the rate is for.")]
 Rate = Annotated[
-    float | None,
-    typer.Option("--lr", metavar="RATE", help="A rate that is good for the whole network [from a range test]."),
+    float | None, typer.Option(metavar="RATE", help="A rate that is good for the whole network [from a range test].")
 ]
 
 
 def range_(
     chosen: Chosen, out: Output, optimizer: OptimizerName = "adamw", total_steps: Total = 500, steps: Budget = None
 ) -> None:
-    """Find the peak rate for TARGET, a network, by rehearsing its training in small at several rates side by side.
+    """Find the peak rate for TARGET, a network, by short rehearsals of its training at several rates side by side.
 
     Exit code 0: a rate; 1: none, with the reason; 2: wrong usage or bad input.
     """

@@ -13,9 +13,9 @@ from surefoot.dynamics import Cascade, Diagram, bifurcations, diagram
 from surefoot.errors import InvalidInput
 from surefoot.targets import Map
 
-Low = Annotated[float | None, typer.Option("--low", help="Smallest step.")]
-High = Annotated[float | None, typer.Option("--high", help="Largest step.")]
-Count = Annotated[int, typer.Option("--count", min=1, max=12, help="Period doublings to find.")]
+Low = Annotated[float | None, typer.Option(help="Smallest step.")]
+High = Annotated[float | None, typer.Option(help="Largest step.")]
+Count = Annotated[int, typer.Option(min=1, max=12, help="Period doublings to find.")]
 
 
 def orbit(chosen: Chosen, out: Output, low: Low = None, high: High = None, count: Count = 5) -> None:

@@ -10,10 +10,7 @@ from surefoot.cli._failures import bad_input
 from surefoot.cli._output import Output, deliver
 from surefoot.playground import play as write_and_open
 
-SavePath = Annotated[
-    Path | None,
-    typer.Option("--save", metavar="PATH", help="Write the page here and do not open it."),
-]
+SavePath = Annotated[Path | None, typer.Option(metavar="PATH", help="Write the page here and do not open it.")]
 
 
 def play(out: Output, save: SavePath = None) -> None:

@@ -14,13 +14,12 @@ from surefoot.trials import race as compute_race
 RuleNames = Annotated[
     str | None,
     typer.Option(
-        "--rules",
         metavar="A,B,...",
         help="Names of rules, such as auto,bb,constant:1.9/L or module:factory. Default: those worth seeing on TARGET.",
     ),
 ]
-Steps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Most gradients for each rule.")]
-Gap = Annotated[float, typer.Option("--tol", help="Relative gap at which a run ends.")]
+Steps = Annotated[int, typer.Option(min=1, metavar="N", help="Largest number of gradients for each rule.")]
+Gap = Annotated[float, typer.Option(help="Relative gap at which a run ends.")]
 
 
 def race(

@@ -14,19 +14,16 @@ from surefoot.logs import LogFile, read_log
 from surefoot.recipes import ClipAdvice, clip_advice, logged_norms, warmup_advice
 
 LogPath = Annotated[
-    Path,
-    typer.Argument(metavar="LOG", help="A log with the gradient's norm at each step, before clipping."),
+    Path, typer.Argument(metavar="LOG", help="A log with the gradient's norm at each step, before clipping.")
 ]
 Cap = Annotated[float | None, typer.Option("--clip", metavar="C", help="Also judge this cap.")]
-Percentile = Annotated[float, typer.Option("--percentile", help="Percentile of the norms to advise as the cap.")]
-Column = Annotated[str | None, typer.Option("--column", metavar="NAME", help="The column (tag) of the norm.")]
-Beta2 = Annotated[float | None, typer.Option("--beta2", help="Adam's beta2, for its rule of thumb.")]
-Total = Annotated[int | None, typer.Option("--total", min=1, metavar="N", help="Number of steps of the run.")]
+Percentile = Annotated[float, typer.Option(help="Percentile of the norms to advise as the cap.")]
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="The column (tag) of the norm.")]
+Beta2 = Annotated[float | None, typer.Option(help="Adam's beta2, for its rule of thumb.")]
+Total = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of steps of the run.")]
 LimitsPath = Annotated[
     Path | None,
-    typer.Option(
-        "--limits", metavar="LOG", help="A log with the columns step and limit, as surefoot run --log writes it."
-    ),
+    typer.Option(metavar="LOG", help="A log with the columns step and limit, as surefoot run --log writes it."),
 ]
 
 
@@ -44,7 +41,7 @@ def clip(out: Output, log: LogPath, cap: Cap = None, percentile: Percentile = 95
 
 def warmup(
     out: Output,
-    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="The peak rate.")],
+    lr: Annotated[float, typer.Option(metavar="RATE", help="The peak rate.")],
     limits: LimitsPath = None,
     beta2: Beta2 = None,
     total: Total = None,

@@ -19,7 +19,7 @@ ANGLES = range(90, 181, 15)
 
 
 def region(out: Output, method: MethodName) -> None:
-    """Show for which step * eigenvalue METHOD is stable: limits on both axes, and the region.
+    """Show where METHOD is stable, in terms of step * eigenvalue: limits on both axes, and the region.
 
     Exit code 0: done; 2: unknown method, or a file that cannot be written.
     """

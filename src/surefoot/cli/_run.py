@@ -22,31 +22,21 @@ from surefoot.trials import run as compute_run
 # Defaults of `trials.run`, here to tell what was given from what was not.
 STEPS, TOL = 1000, 1e-8
 RuleName = Annotated[
-    str | None,
-    typer.Option("--rule", metavar="RULE", help="Such as auto, bb, armijo, constant:1.9/L or module:factory [auto]."),
+    str | None, typer.Option(metavar="RULE", help="Such as auto, bb, armijo, constant:1.9/L or module:factory [auto].")
 ]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help=f"Most moves [{STEPS}].")]
-Step = Annotated[
-    float | None,
-    typer.Option("--step", help="The step of a schedule; the first one that another rule tries."),
-]
+Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help=f"Largest number of moves [{STEPS}].")]
+Step = Annotated[float | None, typer.Option(help="The step of a schedule; the first one that another rule tries.")]
 Tolerance = Annotated[
     float | None,
-    typer.Option("--tol", help=f"For a problem: stop when the gradient norm fell to this part of its first [{TOL:g}]."),
+    typer.Option(help=f"For a problem: stop when the gradient norm is this fraction of its first value [{TOL:g}]."),
 ]
-PicturePath = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="PATH", help="For deblur: write the result as PNG."),
-]
+PicturePath = Annotated[Path | None, typer.Option(metavar="PATH", help="For deblur: write the result as PNG.")]
 OptimizerName = Annotated[
-    str | None,
-    typer.Option("--optimizer", metavar="NAME", help="For a network: adamw, sgd, momentum or nesterov [adamw]."),
+    str | None, typer.Option(metavar="NAME", help="For a network: adamw, sgd, momentum or nesterov [adamw].")
 ]
 LogPath = Annotated[
     Path | None,
-    typer.Option(
-        "--log", metavar="PATH", help="For a network: a .jsonl file, or a folder for TensorBoard's event files."
-    ),
+    typer.Option(metavar="PATH", help="For a network: a .jsonl file, or a folder for TensorBoard's event files."),
 ]
 # What each kind of target is run with.
 OPTIONS: dict[Kind, frozenset[str]] = {
@@ -66,9 +56,9 @@ def run(
     optimizer: OptimizerName = None,
     log: LogPath = None,
 ) -> None:
-    """Run one rule on TARGET and say how it went: verdict, evidence, step by step.
+    """Run one rule on TARGET and say how it went: the verdict, the evidence, and the steps on the way.
 
-    A network is trained under the pilot, on mini-batches.
+    A network is trained by the pilot, on mini-batches.
 
     Exit code 0: done; 1: it diverged, or a computation failed; 2: wrong usage or bad input.
     """

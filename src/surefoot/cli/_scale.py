@@ -9,27 +9,24 @@ from surefoot.cli._output import Output, deliver
 from surefoot.errors import InvalidInput
 from surefoot.recipes import scale_batch
 
-Betas = Annotated[str | None, typer.Option("--betas", metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].")]
-NoiseScale = Annotated[
-    float | None,
-    typer.Option("--noise-scale", metavar="B", help="The gradient noise scale, in samples."),
-]
+Betas = Annotated[str | None, typer.Option(metavar="B1,B2", help="Betas of Adam's family [0.9,0.999].")]
+NoiseScale = Annotated[float | None, typer.Option(metavar="B", help="The gradient noise scale, in samples.")]
 
 
 def scale(
     out: Output,
-    lr: Annotated[float, typer.Option("--lr", help="The rate that works now.")],
-    batch: Annotated[float, typer.Option("--batch", help="Samples per update now.")],
-    to: Annotated[float, typer.Option("--to", help="Samples per update in the new runs.")],
-    optimizer: Annotated[str, typer.Option("--optimizer", metavar="NAME", help="Such as sgd or adamw.")] = "sgd",
+    lr: Annotated[float, typer.Option(help="The rate that works now.")],
+    batch: Annotated[float, typer.Option(help="Samples per update now.")],
+    to: Annotated[float, typer.Option(help="Samples per update in the new runs.")],
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help="Such as sgd or adamw.")] = "sgd",
     noise_scale: NoiseScale = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Updates in a run now.")] = None,
-    warmup: Annotated[int | None, typer.Option("--warmup", help="Updates of the warm-up now.")] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="Momentum of SGD.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates in a run now.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Updates of the warm-up now.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD.")] = None,
     betas: Betas = None,
-    eps: Annotated[float | None, typer.Option("--eps", help="Epsilon of Adam's family [1e-8].")] = None,
+    eps: Annotated[float | None, typer.Option(help="Epsilon of Adam's family [1e-8].")] = None,
 ) -> None:
-    """Say the learning rate for another batch size, with the rule, the reason for it, and where it stops to hold.
+    """Say the learning rate for another batch size, with the rule, the reason for it, and where it stops holding.
 
     Batches are samples per update: over all processes and accumulated micro-batches.
 

@@ -15,19 +15,13 @@ from surefoot.targets import ProblemTarget, Target
 from surefoot.trials import FEWEST_STEPS
 from surefoot.trials import sweep as compute_sweep
 
-Low = Annotated[
-    float | None,
-    typer.Option("--low", help="Lowest rate [0.1 x the stability limit at the start]."),
-]
-High = Annotated[float | None, typer.Option("--high", help="Highest rate [4 x that limit].")]
-Count = Annotated[int, typer.Option("--count", min=2, metavar="N", help="Number of rates, evenly on a log scale.")]
-Steps = Annotated[int, typer.Option("--steps", min=FEWEST_STEPS, metavar="N", help="Steps of each run.")]
-Samples = Annotated[
-    int,
-    typer.Option("--samples", min=1, metavar="N", help="For a network: most samples in the full batch."),
-]
-Momentum = Annotated[float, typer.Option("--momentum", help="Momentum of heavy ball.")]
-Clip = Annotated[float | None, typer.Option("--clip", metavar="C", help="Cut gradients to this norm.")]
+Low = Annotated[float | None, typer.Option(help="Lowest rate [0.1 x the stability limit at the start].")]
+High = Annotated[float | None, typer.Option(help="Highest rate [4 x that limit].")]
+Count = Annotated[int, typer.Option(min=2, metavar="N", help="Number of rates, evenly on a log scale.")]
+Steps = Annotated[int, typer.Option(min=FEWEST_STEPS, metavar="N", help="Steps of each run.")]
+Samples = Annotated[int, typer.Option(min=1, metavar="N", help="For a network: samples in the full batch, at most.")]
+Momentum = Annotated[float, typer.Option(help="Momentum of heavy ball.")]
+Clip = Annotated[float | None, typer.Option(metavar="C", help="Clip gradients to this norm.")]
 
 
 def sweep(

@@ -32,8 +32,7 @@ TargetName = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--rng", min=0, metavar="N", help="Seed: the same one gives the same numbers.")]
 Workers = Annotated[
-    int | None,
-    typer.Option("--workers", metavar="N", help="Runs at a time, by joblib; -1: one per core [1].", show_default=False),
+    int | None, typer.Option(metavar="N", help="Runs at a time, by joblib; -1: one per core [1].", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no cost preview on stderr.")]

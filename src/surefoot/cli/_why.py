@@ -12,18 +12,14 @@ from surefoot.cli._output import Output, deliver
 PlanText = Annotated[
     str | None,
     typer.Option(
-        "--plan",
         metavar="PLAN",
         help="The planned schedule, as **surefoot audit** takes it, such as cosine:total=10000,warmup=500.",
     ),
 ]
-LossColumn = Annotated[str | None, typer.Option("--loss", metavar="NAME", help="The column (tag) of the loss.")]
-NormColumn = Annotated[str | None, typer.Option("--norm", metavar="NAME", help="The column of the gradient's norm.")]
-RateColumn = Annotated[str | None, typer.Option("--rate", metavar="NAME", help="The column of the rate.")]
-Entropy = Annotated[
-    float | None,
-    typer.Option("--entropy", metavar="NATS", help="Loss of the best constant prediction."),
-]
+LossColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column (tag) of the loss.")]
+NormColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the gradient's norm.")]
+RateColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the rate.")]
+Entropy = Annotated[float | None, typer.Option(metavar="NATS", help="Loss of the best constant prediction.")]
 
 
 def why(

@@ -62,16 +62,16 @@ PROBLEMS = (
     Entry(
         name="deblur",
         kind="problem",
-        summary="a photograph, blurred and noisy, or one of yours with --image and --sigma",
+        summary="a photograph, blurred and noisy, or your own with --image and --sigma",
         build=_deblur,
         options=(
-            Option(name="image", type=Path, metavar="FILE", help="a PNG, JPEG or .npy image of yours"),
+            Option(name="image", type=Path, metavar="FILE", help="your image, a PNG, JPEG or .npy file"),
             Option(name="sigma", type=float, metavar="S", help="the blur's width in pixels [3]"),
             Option(
                 name="noise",
                 type=float,
                 metavar="S",
-                help="standard deviation of the noise, of a white of 1 [0.01; estimated with --image]",
+                help="standard deviation of the noise, where white is 1 [0.01; estimated with --image]",
             ),
         ),
     ),
