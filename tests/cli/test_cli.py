@@ -19,29 +19,10 @@ MATRIX = np.diag([1.0, 2.0, 4.0])
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def matrix(here):
     """The name of a file with a small matrix."""
     np.save(here / "matrix.npy", MATRIX)
     return "matrix.npy"
-
-
-@pytest.fixture
-def command(capsys):
-    """Runs a command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        code = run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def without_seconds(text):

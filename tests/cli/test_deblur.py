@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.cli import run
 from surefoot.targets.deblur import gaussian_kernel
 from surefoot.targets.images import read_image, write_png
 
@@ -14,26 +13,13 @@ pytest.importorskip("PIL")
 
 
 @pytest.fixture
-def command(capsys, tmp_path, monkeypatch):
-    """Runs a command line in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture
-def photo(tmp_path):
-    """A blurred and noisy picture in colour."""
+def photo(here):
+    """A blurred and noisy picture in colour, in the current folder."""
     i, j = np.indices((40, 48)) / 48
     truth = np.stack([0.3 + 0.4 * ((i - s) ** 2 + (j - 0.5) ** 2 < 0.05) for s in (0.3, 0.4, 0.5)], axis=-1)
     blur = sf.operators.convolution(gaussian_kernel(1.5)[..., None], truth.shape, "reflect")
     observed = blur.matvec(truth.ravel()).reshape(truth.shape)
-    write_png(tmp_path / "photo.png", observed + 0.01 * np.random.default_rng(0).standard_normal(truth.shape))
+    write_png(here / "photo.png", observed + 0.01 * np.random.default_rng(0).standard_normal(truth.shape))
     return truth
 
 

@@ -7,28 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from surefoot.cli import run
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def command(capsys):
-    """Runs a command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        code = run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 SMALL = ("quadratic", "--size", "30", "--condition", "100", "--spectrum", "log")
 
 

@@ -110,6 +110,7 @@ def _bar() -> Progress:
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.fields[left]}", style="dim"),
     )
+    # transient: the bar is gone when the answer comes
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 

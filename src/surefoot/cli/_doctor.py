@@ -95,6 +95,7 @@ def _version(module: str, name: str) -> str:
 
 def _device() -> str:
     """What PyTorch would run on."""
+    # only where PyTorch is installed: it is imported here
     from surefoot.training.tasks.measures import device_in_words
 
     return device_in_words()

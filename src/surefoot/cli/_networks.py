@@ -27,6 +27,7 @@ def range_(
 
     Exit code 0: a rate; 1: none, with the reason; 2: wrong usage or bad input.
     """
+    # imported here, as below: PyTorch takes seconds, and verbs without networks should not wait for it
     from surefoot.training.tasks.measures import range_of
 
     (task,) = chosen.targets

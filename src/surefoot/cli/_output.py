@@ -163,6 +163,7 @@ def deliver(
             if i:
                 print(file=out.stdout)
             show(result, out.stdout)
+    # files come after the answer, which is then there even if one of them cannot be written
     for note in notes:
         out.tell(note)
     if out.svg or out.png:

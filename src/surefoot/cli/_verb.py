@@ -111,6 +111,7 @@ def command_of(verb: Verb, verbs: Sequence[Verb]) -> Callable[..., None]:
         files = {name: given.pop(name, None) for name in FILES}
         out = Output(as_json=given.pop("as_json"), quiet=given.pop("quiet"), **files)
         out.check()
+        # a user's factory may print, and stdout is for the answer
         with redirect_stdout(sys.stderr):
             if verb.takes:
                 options = {name: given.pop(name) for name in shapes}
@@ -126,6 +127,7 @@ def command_of(verb: Verb, verbs: Sequence[Verb]) -> Callable[..., None]:
         *([_parameter("rng", Seed, 0)] if verb.takes else []),
         _parameter("quiet", Quiet, default=False),
     ]
+    # Typer makes the options and the help from these
     call.__name__, call.__doc__ = verb.name, verb.function.__doc__
     call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     call.__annotations__ = {p.name: p.annotation for p in parameters}

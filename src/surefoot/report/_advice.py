@@ -34,7 +34,12 @@ def page(advices: Sequence[Record]) -> Page:
         Records of kind "advice".
     """
     several = len(advices) > 1
-    rows = [(f"{_short(a)}: {r['label']}" if several else r["label"], r) for a in advices for r in a["recommendations"]]
+    rows = [
+        # a target's name up to its details
+        (f"{advice['target'].partition(':')[0]}: {r['label']}" if several else r["label"], r)
+        for advice in advices
+        for r in advice["recommendations"]
+    ]
     sections = [_target(advice, f"target-{i}") for i, advice in enumerate(advices, 1)]
     if any(record["trials"] for _, record in rows):
         sections.append(_overview(rows))
@@ -57,11 +62,6 @@ def page(advices: Sequence[Record]) -> Page:
             f"Cost. {'; '.join(map(_cost, advices))}.",
         ],
     )
-
-
-def _short(advice: Record) -> str:
-    """The target's name up to its details."""
-    return advice["target"].partition(":")[0]
 
 
 def _target(advice: Record, anchor: str) -> Section:

@@ -171,6 +171,7 @@ def final_loss(record: Record, initial: float | None, constant: float | None) ->
                 axes.plot(*zip(*some, strict=True), marker, ms=6, color=color, label=ending)
         if beyond:
             axes.plot(
+                # just inside the upper edge
                 beyond, [0.97] * len(beyond), "x", ms=7, mew=1.8, color=BAD, clip_on=False,
                 transform=axes.get_xaxis_transform(), label="diverged, off the scale",
             )  # fmt: skip

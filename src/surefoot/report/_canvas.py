@@ -273,6 +273,7 @@ def log_axis(axes: Axes, which: str) -> None:
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
     low, high = sorted(getattr(axes, f"get_{which}lim")())
+    # more labels to a power of ten where the axis spans few of them
     subs = next((subs for span, subs in ((60, (1, 2, 5)), (1000, (1, 3))) if high / low < span), (1,))
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_major_formatter(FuncFormatter(_power))
@@ -319,6 +320,7 @@ def style() -> Generator[None]:
 def _svg(figure: Figure, paints: Sequence[Callable[[Axes], None]]) -> Drawing:
     """The figure as an element, in the style that is in force."""
     buffer = BytesIO()
+    # a date or a version would make two drawings of one figure differ
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     drawing = Drawing(_inline(buffer.getvalue().decode("utf-8")))

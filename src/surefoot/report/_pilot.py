@@ -129,6 +129,7 @@ def _column(
 
 def _smooth(values: Sequence[float]) -> list[float]:
     """An exponential average over a part of the run, without its bias at the start."""
+    # divided by the sum of the weights, so that the first values are not pulled to 0
     keep = 1 - min(1.0, SMOOTH / max(len(values), 1))
     total, weight, smooth = 0.0, 0.0, list[float]()
     for value in values:

@@ -24,16 +24,18 @@ RULES, OUTSIDE = ("-", "--", "-."), (":", "-.")
 def gap_curves(race: Record) -> str:
     """The gap of each entry against gradients and against time."""
     entries = [entry for entry in race["entries"] if any(map(math.isfinite, entry["gap"]))]
+    floor = BELOW_TOLERANCE * race["tol"]
 
     def panel(key: str) -> Callable[[Axes], None]:
         def paint(axes: Axes) -> None:
             for level in (1e-3, 1e-6):
                 axes.axhline(level, color=MUTED, lw=0.8, ls=":")
-            axes.set_ylim(_floor(race), max(2.0, min(HIGHEST, 2 * _highest(entries))))
+            highest = max((gap for entry in entries for gap in entry["gap"] if math.isfinite(gap)), default=1.0)
+            axes.set_ylim(floor, max(2.0, min(HIGHEST, 2 * highest)))
             log_axis(axes, "y")
             styles = _styles(entries)
             for entry, style in zip(entries, styles, strict=True):
-                axes.plot(*_curve(entry, key, _floor(race)), label=entry["name"], **style)
+                axes.plot(*_curve(entry, key, floor), label=entry["name"], **style)
             log_axis(axes, "x")
             axes.set_xlabel(key)
 
@@ -129,14 +131,6 @@ def _count(count: int | None, least: int | None, spent: int) -> str | Cell:
     if not count:
         return f"> {spent:,}"
     return Cell(f"{count:,}", mood="good", strong=True) if count == least else f"{count:,}"
-
-
-def _floor(race: Record) -> float:
-    return BELOW_TOLERANCE * race["tol"]
-
-
-def _highest(entries: Sequence[Record]) -> float:
-    return max((gap for entry in entries for gap in entry["gap"] if math.isfinite(gap)), default=1.0)
 
 
 def _curve(entry: Record, key: str, floor: float) -> tuple[list[float], list[float]]:

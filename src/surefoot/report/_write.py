@@ -170,7 +170,7 @@ def as_html(page: Page) -> str:
         loader=DictLoader(
             {n: folder.joinpath(n).read_text(encoding="utf-8") for n in ("page.html", "report.css", "plot.js")}
         ),
-        autoescape=True,
+        autoescape=True,  # names of columns and files are anybody's text
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -202,9 +202,10 @@ def _replace(target: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
+        # a temporary file is private; a report has the permissions of any new file
         Path(name).chmod(0o666 & ~_umask())
         os.replace(name, target)
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves nothing behind
         Path(name).unlink(missing_ok=True)
         raise
 

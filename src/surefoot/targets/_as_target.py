@@ -62,11 +62,16 @@ def as_target(source: Any, rng: int = 0, *, name: str = "") -> Target:
         return ProblemTarget(source, rng=rng)
     if _is_function_tuple(source):
         return ProblemTarget(_function(source, name), rng=rng)
-    if _is_training_tuple(source):
-        return _task(source, rng, name)
+    # a model, or a function that makes one, with a loss and data
+    if isinstance(source, tuple) and len(source) == 3 and callable(source[0]) and callable(source[1]):
+        from surefoot.training import Task
+
+        model, loss, data = source
+        return Task(model, loss, data, rng=rng, name=name)
     if isinstance(source, str):
         return _by_name(source, rng)
-    if _is_module(source):
+    # a torch module, recognised without importing torch
+    if callable(getattr(source, "named_parameters", None)):
         raise InvalidType(f"a {type(source).__name__} alone has no loss; give the tuple (model, loss, data)")
     try:
         operator = as_operator(source, kind="curvature")
@@ -92,19 +97,11 @@ def _by_name(name: str, rng: int) -> Target:
     target = next(iter(made))
     if not isinstance(target, Target):
         what, _ = KINDS[kind_of(target)]
-        raise InvalidType(f"{name!r} is {what}, and a step is advised for problems and networks; {_instead(name)}")
+        instead = f"use surefoot.targets.resolve({name!r})[0].diagnose()"
+        if not name.startswith("ode:"):
+            instead = f"see what it is with surefoot.targets.resolve({name!r})"
+        raise InvalidType(f"{name!r} is {what}, and a step is advised for problems and networks; {instead}")
     return target
-
-
-def _instead(name: str) -> str:
-    if name.startswith("ode:"):
-        return f"use surefoot.targets.resolve({name!r})[0].diagnose()"
-    return f"see what it is with surefoot.targets.resolve({name!r})"
-
-
-def _is_module(source: Any) -> bool:
-    """Whether this looks like a torch module, asked without importing torch."""
-    return callable(getattr(source, "named_parameters", None))
 
 
 def _is_function_tuple(source: Any) -> bool:
@@ -132,15 +129,3 @@ def _differences(value: Callable[[Array], Any]) -> Callable[[Array], Array]:
         return np.asarray([(value(x + h) - value(x - h)) / (2 * s) for h, s in zip(moves, steps, strict=True)], float)
 
     return gradient
-
-
-def _is_training_tuple(source: Any) -> bool:
-    """A model, or a function that makes one, with a loss and data."""
-    return isinstance(source, tuple) and len(source) == 3 and callable(source[0]) and callable(source[1])
-
-
-def _task(source: tuple[Any, Any, Any], rng: int, name: str) -> Target:
-    from surefoot.training import Task
-
-    model, loss, data = source
-    return Task(model, loss, data, rng=rng, name=name)

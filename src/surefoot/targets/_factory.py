@@ -35,6 +35,7 @@ def load_factory(name: str, rng: int = 0) -> Any:
     made = make(name)
     if isinstance(made, ODE | Map):
         return made
+    # a name would be resolved as a target, which may be the very factory that returned it
     if isinstance(made, str):
         raise InvalidType(f"{name}() returned a str; return a problem, a matrix, or (model, loss, data)")
     try:

@@ -104,7 +104,8 @@ def load_problem(
         if label is not None and (vector is not None or loss == "quadratic"):
             raise InvalidInput(f"--label {label}: there is no label column to choose here; leave it out")
         if loss == "quadratic":
-            _refuse_intercept(intercept)
+            if intercept:
+                raise InvalidInput("a quadratic has no intercept; leave it out, or choose another --loss")
             return Quadratic(_entries(table), vector, ridge=ridge)
         if vector is None:
             table, vector = _split(table, label, loss)
@@ -139,6 +140,7 @@ def _matrix_key(arrays: Mapping[str, Array]) -> str:
 
 def _only_choice(table: Any, vector: Any) -> Loss:
     """Quadratic, for a symmetric matrix alone; else the user has to say."""
+    # least squares on class labels, or softmax on prices, would run and mean nothing: it is not guessed
     if vector is not None:
         raise InvalidInput(f"a table with labels fits more than one loss; {CHOOSE_LOSS}")
     if len(table.shape) != 2 or table.shape[0] != table.shape[1]:
@@ -155,18 +157,15 @@ def _only_choice(table: Any, vector: Any) -> Loss:
     return "quadratic"
 
 
-def _refuse_intercept(intercept: bool) -> None:
-    if intercept:
-        raise InvalidInput("a quadratic has no intercept; leave it out, or choose another --loss")
-
-
 def _entries(table: Any) -> Matrix:
     return table.numbers(range(table.width)) if isinstance(table, Table) else table
 
 
 def _split(table: Any, label: str | None, loss: Loss) -> tuple[Matrix, Array]:
     """The features and the label column of one table."""
-    width = _width(table)
+    if len(table.shape) != 2 or table.shape[1] < 2:
+        raise InvalidInput(f"needs at least one column of features and one label; got shape {tuple(table.shape)}")
+    width = table.shape[1]
     names = table.names if isinstance(table, Table) else None
     column = column_index(label, width, names)
     features = [i for i in range(width) if i != column]
@@ -176,9 +175,3 @@ def _split(table: Any, label: str | None, loss: Loss) -> tuple[Matrix, Array]:
     entries: Matrix = as_operator(table, tolerance=0.0).entries
     y = entries[:, [column]]
     return entries[:, features], np.asarray(y.toarray() if hasattr(y, "toarray") else y)[:, 0]
-
-
-def _width(table: Any) -> int:
-    if len(table.shape) != 2 or table.shape[1] < 2:
-        raise InvalidInput(f"needs at least one column of features and one label; got shape {tuple(table.shape)}")
-    return table.shape[1]

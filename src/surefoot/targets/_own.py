@@ -35,11 +35,6 @@ def _file(rng: int, path: str, loss: Any = None, label: str | None = None, **fit
     return (ProblemTarget(load_problem(path, loss=loss, label=label, **fit), rng=rng),)
 
 
-def _names_a_factory(name: str) -> Mapping[str, Any] | None:
-    # ode: is the prefix of the built-in equations, and one that is misspelt is no module of the user's
-    return {"name": name} if ":" in name and not name.startswith("ode:") else None
-
-
 def _factory(rng: int, name: str) -> tuple[Any, ...]:
     from surefoot.targets._factory import load_factory
 
@@ -72,6 +67,7 @@ OWN = (
         kind=None,
         summary="a function of yours: (model, loss, data), (f, x0), a problem, a matrix, a targets.ODE or a Map",
         build=_factory,
-        recognise=_names_a_factory,
+        # ode: is the prefix of the built-in equations, and one that is misspelt is no module of the user's
+        recognise=lambda name: {"name": name} if ":" in name and not name.startswith("ode:") else None,
     ),
 )

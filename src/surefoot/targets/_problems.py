@@ -24,10 +24,6 @@ def _breast_cancer(rng: int) -> tuple[ProblemTarget, ...]:
     )
 
 
-def _quadratic(rng: int, **shape: Any) -> tuple[ProblemTarget, ...]:
-    return (ProblemTarget(ShapedQuadratic(**shape), rng=rng),)
-
-
 def _deblur(rng: int, **shape: Any) -> tuple[ProblemTarget, ...]:
     from surefoot.targets.deblur import deblur_target
 
@@ -52,7 +48,7 @@ PROBLEMS = (
         name="quadratic",
         kind="problem",
         summary="a quadratic with a condition number and a spectrum of your choice, 1e4 and linear by default",
-        build=_quadratic,
+        build=lambda rng, **shape: (ProblemTarget(ShapedQuadratic(**shape), rng=rng),),
         options=(
             Option(name="condition", type=float, metavar="K", help="the condition number [1e4]"),
             Option(name="spectrum", type=str, metavar="NAME", help=f"{', '.join(SHAPES)} [linear]"),

@@ -15,14 +15,6 @@ CLUSTER = 1.2  # largest over smallest curvature within a cluster
 BULK = 2.0  # of the bulk beside a spike
 
 
-def _linear(condition: float, size: int) -> Array:
-    return np.linspace(1.0, condition, size)
-
-
-def _log(condition: float, size: int) -> Array:
-    return np.geomspace(1.0, condition, size)
-
-
 def _clusters(condition: float, size: int) -> Array:
     spread, half = min(CLUSTER, condition), size // 2
     return np.r_[np.linspace(1.0, spread, size - half), np.linspace(condition, condition / spread, half)[::-1]]
@@ -34,8 +26,8 @@ def _spike(condition: float, size: int) -> Array:
 
 # Spectra that tell methods apart: conjugate gradients need few steps for clusters, plain descent does not.
 SHAPES: dict[str, Callable[[float, int], Array]] = {
-    "linear": _linear,
-    "log": _log,
+    "linear": lambda condition, size: np.linspace(1.0, condition, size),
+    "log": lambda condition, size: np.geomspace(1.0, condition, size),
     "clustered": _clusters,
     "spiked": _spike,
 }

@@ -72,6 +72,7 @@ def check_operator(
     """
     operator = as_operator(operator)
     generator = random_generator(rng)
+    # rounding in long sums stays far below the root of the precision; a wrong entry or a wrong sign does not
     allowed = operator.precision**0.5 if tolerance is None else tolerance
     defects = [_defects(operator, generator, allowed) for _ in range(trials)]
     linearity, adjoint, symmetry = zip(*defects, strict=True)
@@ -92,6 +93,7 @@ def _defects(operator: Operator, generator: np.random.Generator, allowed: float)
     if not math.isfinite(size):
         raise NotFinite("a product with a random vector leaves the floats; rescale the operator")
 
+    # repeatability first: where it fails, every other defect would be noise
     again = _norm(operator.matvec(x) - image) / size
     if again > allowed:
         raise NotRepeatable(f"the same product gave two answers, {again:.2g} apart relative to their size")
@@ -108,7 +110,7 @@ def _defects(operator: Operator, generator: np.random.Generator, allowed: float)
             raise NotSymmetric(f"the operator says it is symmetric and is not: relative defect {symmetry:.2g}")
     try:
         pulled = operator.rmatvec(y)
-    except InvalidInput:
+    except InvalidInput:  # it has no adjoint product, which is allowed
         return linearity, None, symmetry
     adjoint = _mismatch(y, image / size, pulled / size, x)
     if adjoint > allowed:

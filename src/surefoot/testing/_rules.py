@@ -105,6 +105,7 @@ def check_rule(
         raise InvalidInput(
             f"{_name(rule)}.needs names {sorted(unknown)}, which no problem shows; give observations by `observe`"
         )
+    # tol=0: the rule is asked for all of the steps, also at the minimum
     plain = descend(problem, rule=_Examined(rule=rule), method=method, steps=steps, tol=0.0)
     first, least = float(plain.trace.loss[0]), float(np.nanmin(plain.trace.loss))
     if not least < first:
@@ -204,6 +205,7 @@ def _walk(rule: Rule, observe: Callable[[int, Decision | None], Any], steps: int
 
 def _survive_bad_news(rule: Rule, observe: Callable[[int, Decision | None], Any]) -> None:
     """Nothing that a sensor can say may lead to a step that is negative or not finite: `Decision` refuses those."""
+    # what a sensor reports where a run overflows, underflows, or stands at a stationary point
     values = (math.nan, math.inf, -math.inf, 0.0, 1e300, -1e300, 1e-300)
     for first, second in itertools.product(values, repeat=2):
         state, decision = rule.init(), None

@@ -95,6 +95,7 @@ def race(
     # the gap is measured from here: without a number there is none
     if not math.isfinite(initial):
         raise NotFinite(f"the loss at the start is {initial!r}; start elsewhere")
+    # a search for the minimum of an unbounded loss would not end
     _refuse_without_minimum(problem)
     # names first: a mistake in one is reported before anything is computed
     before = known_of(problem, steps, optimum=initial)

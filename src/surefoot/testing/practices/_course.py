@@ -47,6 +47,7 @@ def gap_after(Q: Any, step: float, steps: int) -> float:
 def judge_detector(diverged: Answer) -> Verdict:
     """A detector sees what is not finite and what grows, and no spike that passes."""
     falling = [2.0 * 0.97**k for k in range(100)]
+    # the case that a threshold on the loss gets wrong
     spiked = [*falling[:50], 30.0, *falling[50:]]
     cases = (
         (falling, None, "a loss that falls all the time"),
@@ -87,6 +88,7 @@ def judge_power(power: Answer) -> Verdict:
 def judge_limit(largest_step: Answer) -> Verdict:
     """2/L from both sides."""
     generator = np.random.default_rng(0)
+    # three scales, so that no constant is an answer
     for top in (4.0, 0.3, 60.0):
         basis = np.linalg.qr(generator.standard_normal((6, 6)))[0]
         Q = basis @ np.diag(np.linspace(top / 10, top, 6)) @ basis.T
@@ -131,6 +133,7 @@ def judge_cycle(cycle_width: Answer) -> Verdict:
 def judge_effective(plain_rate: Answer) -> Verdict:
     """The rate at which plain descent is as fast as momentum along a flat direction, by running both."""
     for rate, beta in ((0.1, 0.9), (0.02, 0.5), (0.3, 0.0)):
+        # so flat that 4000 steps of either kind stay on the way: their rates of progress are compared
         a = 1e-4
         x, v = 1.0, 0.0
         for _ in range(4000):
