@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.audits._rows import Array
-from surefoot.errors import InvalidInput
+from surefoot.checks import Fraction, Positive, checked
 from surefoot.rules import (
     WSD,
     Constant,
@@ -85,6 +85,7 @@ class _Named(Shape):
                 return np.vectorize(lambda k: float(s.at(k)), otypes=[float])(positions)
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiStep(Shape):
     """A constant that drops by a factor at milestones, as torch's MultiStepLR.
@@ -99,15 +100,9 @@ class MultiStep(Shape):
         Factor of each drop, in (0, 1).
     """
 
-    step: float
+    step: Positive
     milestones: tuple[float, ...]
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.step < np.inf or not 0 < self.factor < 1:
-            raise InvalidInput(
-                f"multi-step takes a positive rate and a factor in (0, 1); got {self.step!r} and {self.factor!r}"
-            )
+    factor: Fraction = 0.1
 
     def rates(self, positions: Array, total: Any = None) -> Array:  # noqa: ARG002 - it has none
         """The rate after the drops at all milestones up to each position."""
