@@ -16,6 +16,7 @@ import torch
 
 import surefoot
 from surefoot import records, rules
+from surefoot.checks import spell_out
 from surefoot.errors import InvalidInput, InvalidType, MissingExtra
 from surefoot.methods import Method
 from surefoot.records import Record
@@ -91,6 +92,7 @@ def all_records():
 
 def sample(hint, depth=0):
     """Some value that fits a type hint, with numbers that JSON has no word for."""
+    hint = spell_out(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     plain = {float: -math.inf, int: 3, bool: True, str: "text", complex: complex(1.0, math.inf), type(None): None}
     if hint in plain:

@@ -56,6 +56,8 @@ def test_hessian_is_right_on(name):
 def test_hessian_is_right_with_the_option(name):
     model, loss, data = made(MORE[name])
     H = hessian(model, loss, data)
+    if name == "grid_sample" and "is not implemented" in H.checked:
+        pytest.skip("this PyTorch has no second derivative of it")
     assert H.checked.startswith("agrees")
     v = np.random.default_rng(0).standard_normal(H.shape[0])
     first = next(iter(model.children()), None)

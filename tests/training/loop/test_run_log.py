@@ -156,7 +156,8 @@ def test_the_digits_are_run_logged_reported_and_audited(command, tmp_path):
     code, out, err = command(
         *("run", "digits", "--rule", "auto", "--steps", "150", "--log", "x.jsonl", "--report", "x.html")
     )
-    assert (code, err) == (0, "")
+    # a slow machine is told on stderr how long it may take
+    assert code == 0, err
     assert "good: loss on all data 2.303" in out
     page = (tmp_path / "x.html").read_text()
     assert "How did the training go?" in page

@@ -130,7 +130,10 @@ def test_the_counter_counts():
 @pytest.mark.parametrize("make", [fused_adamw, fused_sgd, fused_adagrad])
 def test_no_ordinary_update_waits_for_the_device(make, build, options):
     model = build()
-    guard = Guard(model, make(model), every=20, **options)
+    optimizer = make(model)
+    if make is fused_adagrad and not getattr(optimizer, "_step_supports_amp_scaling", False):
+        pytest.skip("this PyTorch cannot leave out an update of this optimizer on the device")
+    guard = Guard(model, optimizer, every=20, **options)
     most, total = count(guard, 100, 20, options.get("accumulate", 1))
     assert most == 0
     assert total > 0  # the first ones, and those that keep a snapshot
