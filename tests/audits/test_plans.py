@@ -38,7 +38,7 @@ def test_plans_have_the_names_of_the_rules():
         ("cosine:total=ten", "takes a number"),
         ("cosine:total=10.5", "whole number"),
         ("cosine:-1,total=10", "positive"),
-        ("cosine:total=10,0.1", "says nothing"),
+        ("cosine:total=10,0.1", "has no key"),
         ("step-decay:0.1", "needs"),
     ],
 )
