@@ -291,9 +291,9 @@ VERBS = {
 
 
 # Written to while they are in use: engines, traces, copies of a run.
-MUTABLE = {"Copy", "Output", "Start", "Step", "Trace", "_Engine", "_Record", "_Session"}
+MUTABLE = {"Sensed", "Copy", "Output", "Start", "Step", "Trace", "_Engine", "_Record", "_Session"}
 # A cached property needs a __dict__; an engine is never kept.
-WITH_ROOM = {"Formula", "StabilityPolynomial", "_Engine"}
+WITH_ROOM = {"Sensed", "Formula", "StabilityPolynomial", "_Engine"}
 
 
 def named(path):

@@ -416,6 +416,7 @@ KNOWN = {
     "torch.optim.optimizer.Optimizer": "a torch.optim.Optimizer",
     "surefoot.training.curvature.operator.CurvatureOperator": "a curvature operator, as hessian makes it",
     "surefoot.training.model.loss.Supervised": "supervised(criterion), so that its kind is known",
+    "surefoot.training.loop.loop.Loop": "a Guard, a Pilot or a Loop",
 }
 
 # Each scalar with its test and its words.

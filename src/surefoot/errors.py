@@ -173,3 +173,8 @@ class Diverged(SurefootError, ArithmeticError):
     def __init__(self, message: str, history: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.history = tuple(history)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, for quoting in a sentence: others' errors may have pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -99,7 +99,7 @@ def test_a_bad_row_is_left_out(more):
     callback = GuardCallback()
     trainer, guarded = fit([callback], bad=[3], **more)
     assert torch.isfinite(weights(guarded)).all()
-    assert "not finite" in callback.loop.report()
+    assert "not finite" in callback.loop.explain()
     assert final_loss(guarded) < 0.6
     assert trainer.global_step == callback.loop.updates == 40
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(tmp_path, kind):
     saved = next(path for path in tmp_path.glob("*.ckpt") if "step=32" in path.name)
     trainer, rest = fit([second], Small(dropout=0.0), bad=[3], resume=saved)
     assert second.loop.updates == callback.loop.updates == trainer.global_step == 40
-    assert second.loop.report() == callback.loop.report()
+    assert second.loop.explain() == callback.loop.explain()
     assert torch.equal(weights(whole), weights(rest))
 
 
@@ -192,7 +192,7 @@ def test_a_loss_scale_that_is_too_high_is_no_fault(bad):
         runs.append(fit(callbacks, Overflowing(), bad=bad, plugins=[precision])[1])
     plain, guarded = runs
     assert torch.isfinite(weights(guarded)).all()
-    assert callbacks[0].loop.report().count("not finite") == len(bad)
+    assert callbacks[0].loop.explain().count("not finite") == len(bad)
     assert torch.equal(weights(plain), weights(guarded))  # a scaler leaves out what is not finite by itself
 
 
@@ -237,7 +237,7 @@ def test_manual_optimization(precision, tmp_path):
     assert "batch left out" in model.guard.explain()
     assert trainer.global_step == model.guard.updates == 40  # max_steps counts as ever
     trainer.save_checkpoint(tmp_path / "end.ckpt")
-    assert torch.load(tmp_path / "end.ckpt", weights_only=False)["guard"]["updates"] == 40
+    assert torch.load(tmp_path / "end.ckpt", weights_only=False)["guard"]["count"] == 40
 
 
 def test_what_it_cannot_guard_is_said():

@@ -107,7 +107,7 @@ def test_a_bad_row_is_left_out(tmp_path):
     guarded = trainer(tmp_path, rows(bad=[3]), [GuardCallback()])
     guarded.train()
     assert torch.isfinite(weights(guarded)).all()
-    assert "not finite" in guard_of(guarded).loop.report()
+    assert "not finite" in guard_of(guarded).loop.explain()
     assert final_loss(guarded) < 0.6
 
 
@@ -168,7 +168,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(tmp_path, kind, folder):
     rest.train(resume_from_checkpoint=saved)
     assert torch.equal(weights(whole), weights(rest))
     assert guard_of(rest).loop.updates == guard_of(whole).loop.updates == 40
-    assert guard_of(rest).loop.report() == guard_of(whole).loop.report()
+    assert guard_of(rest).loop.explain() == guard_of(whole).loop.explain()
     assert rates_of(rest) == rates_of(whole)
     assert getattr(guard_of(rest), "said", "") == getattr(guard_of(whole), "said", "")
     assert torch.load(f"{saved}/training_args.bin", weights_only=False).max_grad_norm == 1.0  # as it was given
@@ -308,7 +308,7 @@ def test_a_bad_state_is_put_back_in_a_run_with_adapters_in_bf16(tmp_path):
         bf16=True,
     )  # fmt: skip
     run.train()
-    assert "rolled back" in guard_of(run).loop.report()
+    assert "rolled back" in guard_of(run).loop.explain()
     assert torch.isfinite(weights(run)).all()
 
 

@@ -183,6 +183,32 @@ def test_a_batch_that_no_copy_survives_is_left_out():
     assert after.rates == (0.1 * min(RIVALS),)  # the guard is to say why
 
 
+@pytest.mark.parametrize(
+    ("met", "losses", "taken"),
+    [
+        (10, (2.9,) * 4, True),  # the range is 0.1, from 1.8 to 1.9: ten times that above it is 2.9
+        (10, (2.91,) * 4, False),
+        (10, (2.91, NAN, math.inf, 2.91), False),
+        (10, (2.91, 2.91, 2.9, 2.91), True),  # a copy took it: no fault of the batch
+        (9, (1e9,) * 4, True),
+    ],
+)
+def test_a_batch_far_beyond_what_every_copy_has_met_is_left_out_once(met, losses, taken):
+    rule = Autopilot()
+    _, state = rule.update(rule.init(), Seen())
+    for k in range(met):
+        decision, state = rule.update(state, Seen(1, (1.8 + 0.1 * (k % 2),) * 4))
+    decision, after = rule.update(state, Seen(1, losses))
+    assert decision.accept == taken
+    if not taken:
+        assert (decision.action, after.losses, after.clock) == ("skip", state.losses, state.clock)
+        assert "every copy's loss jumped, the least to 2.91" in decision.reason
+        second, _ = rule.update(after, Seen(1, losses))
+        assert second.accept  # it recurs: so it is data
+        _, calm = rule.update(after, Seen(1, (1.8,) * 4))
+        assert not rule.update(calm, Seen(1, losses))[0].accept
+
+
 def test_without_descent_there_is_no_start_and_an_error_in_the_end():
     rule = Autopilot()
     state = rule.init()

@@ -68,14 +68,16 @@ class Guarding:
             What `state` returned for the training that is gone on with.
         """
         self._losses, self._overflows = [], 0
-        self.loop = self._make(model, optimizer, loss, data, total, done, parts, saved)
+        plan = self._plan(model, optimizer, loss, data, total, done, parts, saved)
+        self.loop = Loop(model, optimizer, **plan, **self._settings)
         if saved:
             # the run is as long as it is said to be now: one that goes on for longer cools down later
-            length = {name: self.loop.state_dict()[name] for name in ("end", "cooling")}
-            self.loop.load_state_dict({**saved, **length})
+            fresh = self.loop.state_dict()
+            self.loop.load_state_dict({**saved, "end": fresh["end"], "cooling": fresh["cooling"]})
 
-    def _make(self, model: nn.Module, optimizer: Any, *given: Any) -> Loop:
-        return Loop(model, optimizer, **self._settings)
+    def _plan(self, *_given: Any) -> dict[str, Any]:
+        """The rule of the loop and the length of the run: here the framework decides the rate."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint of the framework holds for `begin`; empty before the training."""
@@ -137,8 +139,9 @@ class Piloting(Guarding):
         self._rate, self._warmup = math.nan, 0
         self.said = ""
 
-    def _make(self, model: nn.Module, optimizer: Any, *given: Any) -> Loop:
-        loss, data, total, done, parts, saved = given
+    def _plan(self, *given: Any) -> dict[str, Any]:
+        """A warm-up to the rate of the rehearsal, a hold, a cool-down."""
+        model, optimizer, loss, data, total, done, parts, saved = given
         total = self._total or total
         if not 0 < total < math.inf:
             raise InvalidInput("the length of the run is not known; give PilotCallback(total_steps=...)")
@@ -148,8 +151,7 @@ class Piloting(Guarding):
         else:
             total = max(int(total) - done, 1)
             self._rate, self._warmup, self.said = rehearsed(model, loss, data, unwrap(optimizer), total, parts)
-        rule = warmed_up(self._rate, self._warmup)
-        return Loop(model, optimizer, rule=rule, total_steps=int(total), **self._settings)
+        return {"rule": warmed_up(self._rate, self._warmup), "total_steps": int(total)}
 
     def state(self) -> dict[str, Any]:
         """The same with what the rehearsal chose."""

@@ -39,7 +39,7 @@ class GuardCallback(Guarding, Callback):
     Attributes
     ----------
     loop : Loop or None
-        From the beginning of the training on; ``print(callback.loop.report())`` says what happened.
+        From the beginning of the training on; ``print(callback.loop.explain())`` says what happened.
 
     Raises
     ------

@@ -169,6 +169,11 @@ def suggest(estimator: Any, X: Any, y: Any, *, rng: int = 0) -> Suggestion:
     )
 
 
+def _no_suggestion(name: str, reason: str, scales: tuple[str, ...], tried: Any = ()) -> Suggestion:
+    reasons = (reason, *scales)
+    return Suggestion(estimator=name, parameters={}, label="none", limit=None, tried=tried, reasons=reasons)
+
+
 # ---- linear models: the mean-square limit -----------------------------------------------------------
 
 
@@ -180,7 +185,7 @@ def _sgd(model: Any, X: Any, y: Any, prefix: str, scales: tuple[str, ...], rng: 
             f"the limit is known for loss={wanted!r}, not for {model.loss!r}: its gradient jumps or is cut, and SGD "
             "then needs rates that fall; keep learning_rate='optimal' or 'invscaling'"
         )
-        return Suggestion(estimator=name, parameters={}, label="none", limit=None, reasons=(reason, *scales))
+        return _no_suggestion(name, reason, scales)
     limits, exact = zip(*(_limit(problem, rng) for problem in _problems(model, X, y)), strict=True)
     limit = min(limits)
     rate = SHARE_OF_LIMIT * limit
@@ -235,7 +240,7 @@ def _saga(model: Any, X: Any, y: Any, scales: tuple[str, ...]) -> Suggestion:
     name = "LogisticRegression"
     if model.solver not in ("sag", "saga"):
         reason = f"solver={model.solver!r} searches its own step; there is no rate to choose"
-        return Suggestion(estimator=name, parameters={}, label="none", limit=None, reasons=(reason, *scales))
+        return _no_suggestion(name, reason, scales)
     if np.unique(y).size < 2:
         raise InvalidInput("y must have at least two classes: there is nothing to tell apart")
     n, mu = len(X), _smooth_share(model) / (float(model.C) * len(X))
@@ -270,11 +275,9 @@ def _network(model: Any, X: Any, y: Any, prefix: str, scales: tuple[str, ...], r
     name = type(model).__name__
     if model.solver not in FIRST_RATE:
         reason = f"solver={model.solver!r} searches its own step along each direction; there is no rate to choose"
-        return Suggestion(estimator=name, parameters={}, label="none", limit=None, reasons=(reason, *scales))
-    batch = min(200, len(X)) if model.batch_size == "auto" else min(int(model.batch_size), len(X))
-    epochs = max(2, round(REHEARSAL_UPDATES * batch / len(X)))
-    if model.max_iter < epochs:
-        epochs = max(2, model.max_iter)
+        return _no_suggestion(name, reason, scales)
+    batch = min(200 if model.batch_size == "auto" else int(model.batch_size), len(X))
+    epochs = max(2, min(round(REHEARSAL_UPDATES * batch / len(X)), model.max_iter))
 
     def losses(rate: float) -> list[float]:
         return _short_fit(model, X, y, rate, epochs, rng)
@@ -288,9 +291,7 @@ def _network(model: Any, X: Any, y: Any, prefix: str, scales: tuple[str, ...], r
             f"no rate between {tried[0][0]:.2g} and {tried[-1][0]:.2g} lowered the loss in {epochs} epochs "
             f"(from {still:.4g}); look at the data, or at the network"
         )
-        return Suggestion(
-            estimator=name, parameters={}, label="none", limit=None, tried=tried, reasons=(reason, *scales)
-        )
+        return _no_suggestion(name, reason, scales, tried)
     failed = [rate for rate, value in tried if rate > best and not value < still]
     reasons = [
         f"the loss fell furthest, from {still:.4g} to {loss:.4g}, in {len(tried)} short fits of {epochs} epochs each",

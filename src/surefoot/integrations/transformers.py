@@ -46,7 +46,7 @@ class GuardCallback(Guarding, TrainerCallback):
     Attributes
     ----------
     loop : Loop or None
-        From the beginning of the training on; ``print(callback.loop.report())`` says what happened.
+        From the beginning of the training on; ``print(callback.loop.explain())`` says what happened.
 
     Raises
     ------
@@ -105,6 +105,10 @@ class GuardCallback(Guarding, TrainerCallback):
         for entry in (logs, state.log_history[-1] if state.log_history else None):
             if isinstance(entry, dict) and "learning_rate" in entry:
                 entry["learning_rate"] = self._rate_that_ran(entry["learning_rate"])
+
+    def state(self) -> dict[str, Any]:
+        """Without snapshots, since the Trainer writes its state as JSON: after resuming one is taken anew."""
+        return {**super().state(), "snapshots": []}
 
     def _rate_that_ran(self, logged: float) -> float:
         return logged * (1.0 if self.loop is None else self.loop.factor)

@@ -313,7 +313,7 @@ def test_memory_that_is_short_costs_the_snapshot_and_not_the_run(monkeypatch):
     def short(*_args, **_kwargs):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1000 bytes")
 
-    monkeypatch.setattr(type(guard._snapshots.subject), "capture", short)
+    monkeypatch.setattr(type(guard._snapshots.subject), "capture_if_sound", short)
     guarded(guard, 30)
     assert [event.kind for event in guard.history] == ["snapshot"]
     assert "memory" in guard.explain()

@@ -1,13 +1,14 @@
 """When snapshots are taken, which one is gone back to, and what they leave in memory and in a folder."""
 
-import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from surefoot.training.loop._storage import MemoryStore, saved_in
+from surefoot.training import Guard
+from surefoot.training.loop._storage import saved_in
 from surefoot.training.loop.snapshots import Snapshots
 from surefoot.training.model.snapshot import Subject
 
@@ -34,14 +35,33 @@ def test_a_snapshot_is_due_each_hundredth_of_the_run_between_ten_and_a_hundred_u
     assert snapshots(every=7, steps=[updates]).due == updates + 7
 
 
-@pytest.mark.parametrize("doubts", [1, 5])
-def test_the_newest_snapshot_is_trusted_three_updates_before_the_trouble(doubts):
+def test_the_newest_snapshot_before_the_trouble_is_the_target_and_the_oldest_the_second_time():
     kept = snapshots(steps=[10, 20])
-    assert kept.target(20 + 3 + doubts, again=False, doubts=doubts) == 20
-    assert kept.target(20 + 2 + doubts, again=False, doubts=doubts) == 10
-    assert kept.target(1000, again=True, doubts=doubts) == 10
-    assert snapshots(steps=[20]).target(20, again=True, doubts=doubts) == 20
-    assert snapshots().target(20, again=False, doubts=doubts) is None
+    assert kept.target(20, again=False) == 20
+    assert kept.target(19, again=False) == 10
+    assert kept.target(9, again=False) == 10
+    assert kept.target(1000, again=True) == 10
+    assert snapshots().target(20, again=False) is None
+
+
+@pytest.mark.parametrize(("kind", "since", "left_out", "target"), [
+    ("lost ground", 100, 0, 10), ("jump", 100, 2, 10), ("broken state", 100, 0, 25), ("broken state", 20, 0, 25),
+    ("broken state", 19, 0, 10),
+])  # fmt: skip
+@pytest.mark.parametrize("rescues", [0, 1])
+def test_a_snapshot_is_trusted_four_updates_before_trouble_and_at_once_if_it_broke_suddenly(
+    kind, since, left_out, target, rescues
+):
+    model, optimizer = linear()
+    updates = Guard(model, optimizer)._updates
+    for step in (10, 25):
+        updates.snapshots.take(step, {}, None, probation=False)
+    state = replace(updates.judge.state, since=since, left_out=left_out, rescues=rescues)
+    updates.count = 28
+    assert updates._target(state, kind) == target
+    updates.count = 29 + max(left_out - 1, 0)
+    again = rescues and (kind, since >= 20) != ("broken state", True)
+    assert updates._target(state, kind) == (10 if again else 25)
 
 
 def test_the_older_snapshot_stays_while_on_probation():
@@ -71,17 +91,6 @@ def test_memory_that_is_free_is_used_again():
     assert kept.cost.bytes == size
     kept.restart(40)
     assert (kept.cost.bytes, kept.steps, kept.due) == (0, [], 40)
-
-
-def test_a_state_that_is_not_finite_takes_no_snapshots_place():
-    model, optimizer = linear()
-    subject, store = Subject(model, [optimizer]), MemoryStore()
-    assert store.put(subject, 1, {})
-    assert store.put(subject, 2, {})
-    with torch.no_grad():
-        model.weight.fill_(math.nan)
-    assert not store.put(subject, 3, {})
-    assert store.steps == [2]
 
 
 def test_a_file_is_a_snapshot_by_its_name(tmp_path):

@@ -11,7 +11,8 @@ from training.guard.guard_runs import AveragedSGD, adamw, everything, guarded, n
 
 from surefoot.errors import InvalidType
 from surefoot.training import Guard
-from surefoot.training.loop._storage import DirectoryStore, MemoryStore, saved_in, write_atomically
+from surefoot.training.loop._storage import DirectoryStore, saved_in, write_atomically
+from surefoot.training.loop.snapshots import Snapshots
 from surefoot.training.model.snapshot import Snapshot, Subject
 
 MAKERS = {
@@ -113,43 +114,71 @@ def test_schedulers_with_their_own_containers(tmp_path):
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
-def test_an_unsound_state_is_not_kept(tmp_path):
-    for store in (MemoryStore(), DirectoryStore(tmp_path, "run")):
-        model = network()
-        optimizer = adamw(model)
-        subject = Subject(model, [optimizer])
-        assert store.put(subject, 0, {})
+@pytest.mark.parametrize("probation", [False, True])
+@pytest.mark.parametrize("keep", ["device", "cpu", "disk"])
+def test_an_unsound_state_takes_no_snapshots_place(keep, probation, tmp_path):
+    model = network()
+    subject = Subject(model, [adamw(model)])
+    kept = Snapshots(subject, tmp_path if keep == "disk" else keep, None, "run")
+    for step in (1, 2):
         with torch.no_grad():
-            model[0].bias[0] = torch.nan
-        assert not store.put(subject, 1, {})
-        assert store.steps == [0]
+            model[0].bias.fill_(step)
+        kept.take(step, {}, None, probation=False)
+    with torch.no_grad():
+        model[0].bias[0] = torch.nan
+    assert kept.take(3, {}, None, probation=probation) == ""
+    assert (kept.steps, kept.cost.snapshots, kept.due) == ([1, 2], 2, 13)
+    for step in kept.steps:
+        subject.restore(kept.look(step))
+        assert model[0].bias.tolist() == [step] * 32
 
 
-def test_a_store_holds_two_and_forgets_what_is_newer(tmp_path):
-    for store in (MemoryStore(), MemoryStore("cpu"), DirectoryStore(tmp_path, "run")):
+def test_two_are_held_and_what_is_newer_is_forgotten(tmp_path):
+    for keep in ("device", "cpu", tmp_path):
         model = network()
         subject = Subject(model, [sgd(model)])
+        kept = Snapshots(subject, keep, None, "run")
         for step in (0, 1, 2):
             with torch.no_grad():
                 model[0].bias.fill_(step)
-            store.put(subject, step, {"n": step})
-        assert store.steps == [1, 2]
-        store.put(subject, 3, {}, newest=True)
-        assert store.steps == [1, 3]
-        found = store.look(1)
-        assert (found.step, found.note) == (1, {"n": 1})
-        subject.restore(found)
+            kept.take(step, {"n": step}, None, probation=False)
+        assert kept.steps == [1, 2]
+        kept.take(3, {}, None, probation=True)
+        assert kept.steps == [1, 3]
+        assert kept.look(1).note == {"n": 1}
+        assert kept.restore(1, 4).step == 1
         assert float(model[0].bias.detach()[0]) == 1
-        store.only([1])
-        assert store.steps == [1]
+        assert kept.steps == [1]
     assert [saved.step for saved in saved_in(tmp_path)] == [1]
+
+
+@pytest.mark.parametrize("keep", ["device", "cpu", "disk"])
+def test_a_checkpoint_of_a_state_that_has_not_proved_good_holds_the_snapshots(keep, tmp_path):
+    def made():
+        model = network()
+        return model, Snapshots(Subject(model, [sgd(model)]), tmp_path if keep == "disk" else keep, None, "run")
+
+    model, kept = made()
+    for step in (10, 20):
+        with torch.no_grad():
+            model[0].bias.fill_(step)
+        kept.take(step, {"n": step}, None, probation=False)
+    saved = {**kept.state_dict(proved=False), "count": 27}
+    kept.take(30, {}, None, probation=False)  # in the memory of the first, which the checkpoint does not share
+    other, again = made()
+    again.parse(saved)()
+    assert (again.steps, again.due) == ([10, 20], 30)
+    assert again.restore(10, 27).note == {"n": 10}
+    assert other[0].bias.tolist() == [10.0] * 32
+    again.parse({**kept.state_dict(proved=True), "count": 27})()
+    assert (again.steps, again.due) == ([], 27)
 
 
 def test_half_a_file_is_no_snapshot(tmp_path):
     model = network()
     store = DirectoryStore(tmp_path, "run")
     subject = Subject(model, [sgd(model)])
-    store.put(subject, 7, {})
+    store.put(subject.capture(7), None)
     (saved,) = saved_in(tmp_path)
     whole = saved.path.read_bytes()
     assert saved.read().step == 7

@@ -8,12 +8,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from surefoot.errors import InvalidInput, InvalidType
-from surefoot.rules import PI, Autopilot, Confident, Constant, Cosine, Sharpness
+from surefoot.rules import PI, Autopilot, Confident, Constant, Cosine, Decision, Sharpness
 from surefoot.rules.training.watch import CONFIRMED
 from surefoot.training import Pilot
 from surefoot.training.loop._line_minimum import line_minimum
 from surefoot.training.loop._sensors import along
 from surefoot.training.loop.copies import Copies
+from surefoot.training.loop.group_rates import Rates
+from surefoot.training.loop.training_step import TrainingStep
 
 
 def data(n=256, width=6, classes=3):
@@ -146,7 +148,7 @@ def test_a_run_of_unknown_length_is_finished_on_call():
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
     held = pilot.history[99].rate
     assert [m.rate for m in pilot.history[100:]] == pytest.approx([held * k / 50 for k in range(50, 0, -1)])
-    assert pilot.remaining == 0
+    assert pilot._updates.remaining == 0
 
 
 def test_ratios_between_groups_are_kept_and_a_hand_on_one_of_them_counts():
@@ -255,25 +257,26 @@ def test_a_copy_whose_output_collapsed_has_lost_also_after_a_resume():
     x, y = data()
     model = network()
     optimizer = sgd(model)
-    copies = Copies(model, [optimizer])
-    copies.enter(1.0, largest=100.0)
-    copies.advance([(0, 0.1), (0, 0.2)], lambda _: None)
+
+    def made():
+        return Copies(TrainingStep(model, [optimizer]), Rates([optimizer], driven=True, named=False))
+
+    def both(*parents):
+        return Decision(step=0.0, copies=tuple((i, 1e-30) for i in parents))  # nothing moves
+
+    copies = made()
+    copies.begin(both(0, 0), 1.0, 1.0, 100.0, first=True)
     for weight in (t for t in copies._all[1].tensors if t.ndim == 2):
         weight.zero_()  # the second copy's output is now the same whatever the input
 
-    def evaluate():
-        loss = cross_entropy(model(x), y)
-        loss.backward()
-        return float(loss.detach())
-
     for _ in range(CONFIRMED):
         assert all(map(math.isfinite, copies.losses))
-        copies.sense(evaluate, fresh=True)
-        copies.finish(1.0, 1.0, torch.device("cpu"))
+        copies.evaluate(lambda: cross_entropy(model(x), y), 1.0, fresh=True)
+        copies.finish(1.0, torch.device("cpu"))
     assert copies.losses[0] < copies.losses[1] == math.inf
-    copies.advance([(0, 0.1), (1, 0.2)], lambda _: None)
-    again = Copies(model, [optimizer])
-    again.load_state_dict(copies.state_dict())
+    copies.go_on(both(0, 1), 1.0)
+    again = made()
+    again.parse(copies.state_dict())()
     assert again.losses[1] == math.inf
 
 
@@ -303,7 +306,7 @@ def test_parts_of_a_batch_that_raised_do_not_bring_the_cool_down_nearer():
         pilot.step(lambda: cross_entropy(model(x), y))
     with pytest.raises(RuntimeError, match="ran out"):
         pilot.step(broken)
-    assert pilot.until_cooldown == pytest.approx(80 / 3)
+    assert pilot._updates.until_cooldown == pytest.approx(80 / 3)
 
 
 def test_a_broken_batch_in_a_trial_is_left_out():
@@ -360,7 +363,7 @@ def test_accumulated_batches_choose_as_whole_ones_do():
         ({"rule": PI(first=0.1, order=4)}, InvalidInput, "cannot supply"),
         ({"rule": "polyak:0"}, InvalidInput, "plain gradients"),
         ({"rule": 0.1}, InvalidType, "a text or a Rule"),
-        ({"total_steps": 0}, InvalidInput, "at least 1"),
+        ({"total_steps": 0}, InvalidInput, "must be a whole number >= 1"),
         ({"lr": 0.0}, InvalidInput, "no ratio"),
     ],
 )
@@ -376,7 +379,7 @@ def test_finish_needs_a_rule_that_heeds_it():
     with pytest.raises(InvalidInput, match="Cooldown"):
         pilot.finish(10)
     _, _, pilot = fly(sgd, 2, rule=Autopilot())
-    with pytest.raises(InvalidInput, match="at least 1"):
+    with pytest.raises(InvalidInput, match="must be a whole number >= 1"):
         pilot.finish(0)
 
 
@@ -425,7 +428,7 @@ def test_a_trial_becomes_part_of_the_one_memory_of_the_run():
     for a, b in batches(21, x, y):
         pilot.step(lambda a=a, b=b: cross_entropy(model(a), b))
     assert "chose" in pilot.history[20].event
-    usual, past = pilot._judge.state.usual, pilot._updates.trials.copies.past
+    usual, past = pilot._judge.state.usual, pilot._updates.copies.past
     assert len(past) == 20
     assert usual.count == 21  # the batch before it too
     assert usual.peak == max(usual.peak, *(norm for _, norm in past))

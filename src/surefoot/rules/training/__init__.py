@@ -6,10 +6,4 @@ from surefoot.rules.training._sharpness_rule import Sharpness
 from surefoot.rules.training.autopilot import Autopilot
 from surefoot.rules.training.watch import Watch
 
-__all__ = [
-    "AlongStep",
-    "Autopilot",
-    "Cooldown",
-    "Sharpness",
-    "Watch",
-]
+__all__ = ["AlongStep", "Autopilot", "Cooldown", "Sharpness", "Watch"]

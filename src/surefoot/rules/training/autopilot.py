@@ -35,6 +35,9 @@ UNKNOWN = 1000
 HORIZON = 0.25
 # Batches in a row that no copy survives, or that offer no descent, before something else has to say why.
 BROKEN = 10
+# A loss so many times the range of those before above them all is far beyond them, once there are so many: the watch,
+# which is not asked during a rehearsal, has the same two.
+FAR, BEGINNING = 10.0, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ class Autopilot(Rule):
 
         rehearsal:  four copies of the run at 0.1, 0.32, 1 and 3.2 times the reach of the first update, on the same
                     batches. Each is a whole run in small: a warm-up, a hold, a cool-down to zero. A copy whose loss
-                    leaves the range it began in is given up. While the highest rate has the lowest loss, a copy of it
+                    leaves the range it began in is given up; a batch far beyond what every copy has met is left out,
+                    unless another follows. While the highest rate has the lowest loss, a copy of it
                     at 3.2 times that rate takes the place of the lowest
         choice:     when all have cooled down, the copy with the least mean loss over the last four batches. Its rate is
                     the mean in log rate with its two neighbours, weighted by exp(-d/(e + 0.05 p)): d how much worse
@@ -176,7 +180,11 @@ class Autopilot(Rule):
 
     def _rehearse(self, state: AutopilotState, seen: Observation) -> tuple[Decision, AutopilotState]:
         if not any(math.isfinite(loss) for loss in seen.losses):
-            return self._broken(state)
+            return self._broken(state, "no copy's loss is finite; batch left out")
+        if not state.broken and all(_far(past, loss) for past, loss in zip(state.losses, seen.losses, strict=True)):
+            # rates differ, so what all copies meet at once is the batch; the second in a row is data
+            least = min(filter(math.isfinite, seen.losses))
+            return self._broken(state, f"every copy's loss jumped, the least to {least:.4g}; batch left out")
         losses = tuple((*past, loss) for past, loss in zip(state.losses, seen.losses, strict=True))
         state = replace(state, losses=losses, clock=state.clock + 1, broken=0)
         alive = _alive(state)
@@ -220,9 +228,8 @@ class Autopilot(Rule):
         after = replace(state, rates=(rate,), losses=((),), tried=tried)
         return _fork(after, [(alive[choice.best], rate)], f"chose {rate:.3g} (losses {said})"), after
 
-    def _broken(self, state: AutopilotState) -> tuple[Decision, AutopilotState]:
+    def _broken(self, state: AutopilotState, reason: str) -> tuple[Decision, AutopilotState]:
         """Leave the batch out; too often in a row, end the rehearsal with the lowest rate."""
-        reason = "no copy's loss is finite; batch left out"
         if state.broken < BROKEN:
             return _refusal(state, "skip", reason), replace(state, broken=state.broken + 1)
         least = min(range(len(state.rates)), key=lambda i: state.rates[i])
@@ -249,6 +256,14 @@ def _alive(state: AutopilotState) -> list[int]:
     return [i for i in finite if scores[i] <= top + LOST * abs(top) or state.rates[i] < state.rates[best]] or list(
         range(len(scores))
     )
+
+
+def _far(past: Sequence[float], loss: float) -> bool:
+    """Whether a loss is far beyond all before it, or not finite."""
+    if len(past) < BEGINNING:
+        return not loss < math.inf
+    span = max(past) - min(past)
+    return span > 0 and not loss <= max(past) + FAR * span
 
 
 def _factor(state: AutopilotState) -> float:

@@ -262,6 +262,10 @@ class Watch(Rule):
         """Whether the start or the last return is too near to trust what was reached since."""
         return state.since < PROBATION * self.patience
 
+    def trusts(self, state: WatchState) -> bool:
+        """Whether nothing speaks against the present state: it is near the best, and no suspicion is open."""
+        return not (state.left_out or state.lost or state.still or state.constant) and state.usual.near
+
     def follow(self, state: WatchState, past: Any) -> WatchState:
         """The state after batches that the run took without being asked, from (loss, gradient norm) of each.
 
@@ -285,7 +289,7 @@ class Watch(Rule):
         variation = seen.output_variation
         after = self.accept(state, loss, norm, drift, variation)
         lost, still, constant = after.lost, after.still, after.constant
-        keep = not (lost or still or constant or variation < DOUBTFUL) and after.usual.near
+        keep = not variation < DOUBTFUL and self.trusts(after)
         if state.rescues and lost == 0:
             after = self._release(after)
         if constant >= CONFIRMED:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, checked
 from surefoot.rules import Watch
 from surefoot.training.loop import Event, Loop
 
@@ -69,12 +69,12 @@ class Guard(Loop):
         *,
         scheduler: Any = None,
         scaler: Any = None,
-        clip: float | None = None,
-        accumulate: int = 1,
+        clip: Positive | None = None,
+        accumulate: Count = 1,
         also: Iterable[Any] = (),
         random_states: bool = False,
         keep: Any = "device",
-        every: int | None = None,
+        every: Count | None = None,
         rule: Watch | None = None,
         measure: bool = True,
         probe: Callable[[], Tensor] | None = None,
@@ -89,7 +89,3 @@ class Guard(Loop):
     def history(self) -> list[Event]:
         """What it did and what it has to say, oldest first."""
         return self.events
-
-    def explain(self) -> str:
-        """What happened, why, and what was done about it; one line for each event."""
-        return self.report()

@@ -100,8 +100,8 @@ class History:
         self.events.append(event)
 
     def remark(self, step: int, kind: str, reason: str) -> None:
-        """Something to say, once for as long as it stays the same."""
-        if not self.events or self.events[-1].reason != reason:
+        """What there is to say, if anything; once for as long as it stays the same."""
+        if reason and not (self.events and self.events[-1].reason == reason):
             self.add(Event(step=step, action="note", kind=kind, reason=reason, loss=math.nan, gradient_norm=math.nan))
 
     def close(self, step: int, *, down: bool) -> None:

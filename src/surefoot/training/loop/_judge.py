@@ -1,7 +1,7 @@
 """From the numbers of an update to what is to be done about it: the watch is asked first, then the rule."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,11 +72,21 @@ class Judge:
         """Whether the start or the last return is too near to trust what was reached since."""
         return self.doubts(self.state)
 
-    def doubts(self, state: WatchState, *, sudden: bool = False) -> bool:
-        """The same of another state; what breaks all of a sudden was whole until shortly before."""
-        return (
-            self.watch is not None and self.watch.doubts(state) and not (sudden and state.since >= self.watch.patience)
-        )
+    def doubts(self, state: WatchState) -> bool:
+        """The same of another state."""
+        return self.watch is not None and self.watch.doubts(state)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the present state has proved good: no return may be due that goes behind it."""
+        return self.watch is not None and not self.on_probation and self.watch.trusts(self.state)
+
+    def sudden(self, kind: str, state: WatchState) -> bool:
+        """Whether a fault of this kind broke a state that had gone on well since the last return.
+
+        It was whole until then; what a rate did before it breaks, it did long before.
+        """
+        return kind == "broken state" and self.watch is not None and state.since >= self.watch.patience
 
     @property
     def recovered(self) -> bool:
@@ -149,7 +159,7 @@ class Judge:
         self.state = replace(self.state, since=max(self.state.since, PROBATION * self.watch.patience))
         return True
 
-    def dump(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Plain values."""
         self.catch_up()
         return {
@@ -157,15 +167,16 @@ class Judge:
             "rule": None if self.rule is None else self.rule.dump(self.rule_state),
         }
 
-    def read(self, data: Mapping[str, Any]) -> tuple[WatchState, Any]:
-        """The two states that `dump` returned, for `adopt`; nothing is changed."""
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called."""
         watch = self.state if self.watch is None else self.watch.load(data["watch"])
-        return watch, None if self.rule is None else self.rule.load(data["rule"])
+        rule = None if self.rule is None else self.rule.load(data["rule"])
 
-    def adopt(self, states: tuple[WatchState, Any]) -> None:
-        """Go on from there."""
-        self.state, self.rule_state = states
-        self._noted, self._more = [], 0
+        def adopt() -> None:
+            self.state, self.rule_state = watch, rule
+            self._noted, self._more = [], 0
+
+        return adopt
 
 
 def _looks_back(rule: Rule | None) -> bool:

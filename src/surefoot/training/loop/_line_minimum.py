@@ -25,10 +25,7 @@ _add: Any = cast(Any, torch)._foreach_add
 
 
 def line_minimum(
-    model: nn.Module,
-    closure: Callable[[], Tensor],
-    parameters: Sequence[Tensor],
-    direction: Sequence[Tensor],
+    model: nn.Module, closure: Callable[[], Tensor], parameters: Sequence[Tensor], direction: Sequence[Tensor]
 ) -> float:
     """The r > 0 that makes the closure's loss least at x + r d, within a factor 10^(1/4), on the near slope.
 

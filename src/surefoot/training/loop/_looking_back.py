@@ -1,5 +1,6 @@
 """What a rule that looks back may ask for, or return to: the point before the last update."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -69,14 +70,14 @@ class PointBefore:
         kept = None if self.parameters is None else [p.clone() for p in self.parameters]
         return {"before": kept, "previous slope": self.slope}
 
-    def read(self, data: Any) -> tuple[list[Tensor] | None, float]:
-        """What `state_dict` returned, for `adopt`; nothing is changed."""
-        saved = data["before"]
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called."""
+        saved, slope = data["before"], float(data["previous slope"])
         if saved is not None:
             pairs = zip(saved, self._step.parameters, strict=True)
             saved = [value.to(p.device, local(p).dtype, copy=True).view(local(p).shape) for value, p in pairs]
-        return saved, float(data["previous slope"])
 
-    def adopt(self, found: tuple[list[Tensor] | None, float]) -> None:
-        """Go on from there."""
-        (self.parameters, self.slope), self._whole = found, None
+        def adopt() -> None:
+            self.parameters, self.slope, self._whole = saved, slope, None
+
+        return adopt

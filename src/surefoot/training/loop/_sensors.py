@@ -1,13 +1,14 @@
 """What a rule can be shown at an update of a training run; each on first access, none leaving a trace."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from surefoot.errors import InvalidInput, SurefootError
+from surefoot.errors import InvalidInput, SurefootError, first_line
 from surefoot.training.loop._line_minimum import line_minimum
 from surefoot.training.loop._sharpness import Sharpness, measure
 from surefoot.training.loop.group_rates import Rates
@@ -17,6 +18,11 @@ from surefoot.training.model.sandbox import isolate, keep_random_state, set_buff
 from surefoot.training.model.snapshot import Snapshot, Subject
 from surefoot.training.optimizers import effective_rate
 from surefoot.training.sharpness import SharpnessTracker
+
+if TYPE_CHECKING:
+    once = property  # a type checker takes the properties of a protocol for nothing else
+else:
+    from functools import cached_property as once
 
 # What a training run can show a rule; see `surefoot.rules.Observation`.
 SENSED = frozenset({
@@ -200,17 +206,17 @@ class Sensors:
         finally:
             self._subject.restore(present)
 
-    def state_dict(self) -> dict[str, Any] | None:
+    def state_dict(self) -> dict[str, Any]:
         """The tracker's."""
-        return None if self._tracker is None else self._tracker.state_dict()
+        return {"tracker": None if self._tracker is None else self._tracker.state_dict()}
 
-    def load_state_dict(self, data: Any) -> None:
-        """The inverse of `state_dict`."""
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called."""
         tracker = None
-        if data is not None:
+        if data["tracker"] is not None:
             tracker = self._new_tracker()
-            tracker.load_state_dict(data)
-        self._tracker = tracker
+            tracker.load_state_dict(data["tracker"])
+        return lambda: setattr(self, "_tracker", tracker)
 
     def _put(self, values: Sequence[Tensor]) -> None:
         with torch.no_grad():
@@ -236,61 +242,75 @@ class Sensors:
         )  # fmt: skip
 
 
+@dataclass(kw_only=True)
 class Sensed:
     """An `Observation` of a training run at one update: gradients are there, the optimizer has not stepped.
 
-    What every update needs is an attribute; the rest is sensed when it is read, once.
+    What every update needs is a field; the rest is sensed when it is read, once.
+
+    Parameters
+    ----------
+    sensors : Sensors
+    rate : float
+        The first group's, in the update before.
+    last : Tensor or float
+        Loss of the batch's last part.
+    update : list of Tensor or None
+        The last move.
     """
 
-    def __init__(
-        self, sensors: Sensors, iteration: int, step: float, rate: float, loss: float, last: Tensor | float,
-        norm: float,
-        variation: float, buffer_change: float, remaining: float, until_cooldown: float, rescues: int,
-        losses: tuple[float, ...], update: list[Tensor] | None, previous_slope: float,
-    ) -> None:  # fmt: skip
-        self._sensors, self._rate, self._last, self._update = sensors, rate, last, update
-        self.iteration, self.step, self.loss, self.losses, self.gradient_norm = iteration, step, loss, losses, norm
-        self.output_variation, self.buffer_change, self.rescues = variation, buffer_change, rescues
-        self.remaining, self.until_cooldown = remaining, until_cooldown
-        self.previous_slope = previous_slope
-        self.factor = 1.0
-        self.sharpness: Sharpness | None = None
-        self._seen: dict[str, Any] = {}
+    sensors: Sensors
+    rate: float
+    last: Tensor | float
+    update: list[Tensor] | None
+    iteration: int
+    step: float
+    loss: float
+    losses: tuple[float, ...]
+    gradient_norm: float
+    output_variation: float
+    buffer_change: float
+    remaining: float
+    until_cooldown: float
+    rescues: int
+    previous_slope: float
+    factor: float = 1.0
+    sharpness: Sharpness | None = None
 
-    @property
+    @once
     def sound(self) -> bool:
         """See `surefoot.rules.Observation`, as the others."""
-        return self._once("sound", self._sensors.sound)
+        return self.sensors.sound()
 
-    @property
+    @once
     def displacement(self) -> float:
         """|x - x-|."""
-        return math.nan if self._update is None else self._once("displacement", lambda: length(self._update or []))
+        return math.nan if self.update is None else length(self.update)
 
     @property
     def alignment(self) -> float:
         """<s, Hs>, s = x - x-: how the gradient of this batch changes along the last move, to first order."""
-        return self._arrival[1] if self._arrived else math.nan
+        return self._arrival[1]
 
     @property
     def gradient_change(self) -> float:
         """|Hs|."""
-        return self._arrival[2] if self._arrived else math.nan
+        return self._arrival[2]
 
     @property
     def arrival_slope(self) -> float:
         """Slope <g, s> over the rate."""
-        return self._arrival[0] / self.step if self._arrived else math.nan
+        return self._arrival[0] / (self.step or math.nan)
 
     @property
     def arrival_curvature(self) -> float:
         """Curvature s'Hs over the rate squared."""
-        return self._arrival[1] / self.step**2 if self._arrived else math.nan
+        return self._arrival[1] / (self.step**2 or math.nan)
 
-    @property
+    @once
     def direction_norm(self) -> float:
         """|d|."""
-        return self._once("direction_norm", lambda: length(self._direction))
+        return length(self._direction)
 
     @property
     def slope(self) -> float:
@@ -303,15 +323,15 @@ class Sensed:
         norm = self.direction_norm
         return self._departing[1] / norm**2 if norm > 0 else math.nan
 
-    @property
+    @once
     def reach(self) -> float:
         """Where the first trials begin."""
-        return self._once("reach", self._sensors.reach)
+        return self.sensors.reach()
 
-    @property
+    @once
     def limit(self) -> float:
         """The stability limit."""
-        return self._once("limit", self._sensors.limit)
+        return self.sensors.limit()
 
     @property
     def kept_loss(self) -> float:
@@ -323,43 +343,34 @@ class Sensed:
         """Likewise."""
         return self._at_kept[1]
 
-    @property
+    @once
     def outside(self) -> bool:
         """Whether the loss also depends on parameters that are trained elsewhere."""
-        return self._once("outside", self._sensors.outside)
+        return self.sensors.outside()
 
-    @property
+    @once
     def kept_limit(self) -> float:
         """Likewise."""
-        if self.sharpness is None:
-            self.sharpness = self._once("sharpness", lambda: self._sensors.sharpness_at_kept(self._rate))
+        self.sharpness = self.sensors.sharpness_at_kept(self.rate)
         limit = None if self.sharpness is None else self.sharpness.limit
-        return math.nan if limit is None or not self._rate > 0 else limit * (self.step / self._rate)
+        return math.nan if limit is None or not self.rate > 0 else limit * (self.step / self.rate)
 
-    @property
-    def _arrived(self) -> bool:
-        return self._update is not None and self.step > 0
-
-    @property
+    @once
     def _arrival(self) -> tuple[float, float, float]:
-        return self._once("arrival", lambda: self._sensors.look(self._update or []))
+        arrived = self.update is not None and self.step > 0
+        return self.sensors.look(self.update or []) if arrived else (math.nan, math.nan, math.nan)
 
-    @property
+    @once
     def _direction(self) -> list[Tensor]:
-        return self._once("direction", self._sensors.departure)
+        return self.sensors.departure()
 
-    @property
+    @once
     def _departing(self) -> tuple[float, float, float]:
-        return self._once("departing", lambda: self._sensors.look(self._direction))
+        return self.sensors.look(self._direction)
 
-    @property
+    @once
     def _at_kept(self) -> tuple[float, float]:
-        return self._once("kept", lambda: self._sensors.at_kept(self.loss, self._last))
-
-    def _once(self, name: str, sense: Callable[[], Any]) -> Any:
-        if name not in self._seen:
-            self._seen[name] = sense()
-        return self._seen[name]
+        return self.sensors.at_kept(self.loss, self.last)
 
 
 def length(tensors: Sequence[Tensor]) -> float:
@@ -417,10 +428,9 @@ def along(
                 return slope.item(), 0.0, 0.0
             second = _grad(slope, [p for _, p, _ in used], allow_unused=True)
         except (RuntimeError, NotImplementedError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
             raise InvalidInput(
-                f"this rule needs second derivatives, which the loss does not have here ({said}); take another "
-                "rule, or sparse=False for embeddings"
+                f"this rule needs second derivatives, which the loss does not have here ({first_line(error)}); take "
+                "another rule, or sparse=False for embeddings"
             ) from error
         bent = [(h, d) for h, (_, _, d) in zip(second, used, strict=True) if h is not None]
         if not bent:

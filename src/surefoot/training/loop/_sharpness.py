@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.errors import SurefootError
+from surefoot.errors import SurefootError, first_line
 from surefoot.records import Record
 from surefoot.spectra import Bounds, spectrum
 from surefoot.training.curvature import hessian
@@ -61,18 +61,12 @@ def measure(model: nn.Module, closure: Callable[[], Tensor], optimizer: Optimize
     must not end a run.
     """
     closed: Any = closure
+    largest, limit, note = None, None, ""
     try:
         # the closure has its model and batch inside; the tensor only stands for one batch
         H = hessian(model, lambda _model, _batch: closed(), torch.zeros(1), count=lambda _batch: 1.0)
         largest = spectrum(H, which="largest", rtol=RTOL, failure=FAILURE).largest
-    except (SurefootError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-        return Sharpness(largest=None, limit=None, rate=rate, note=_first_line(error))
-    try:
         limit = optimizer_limits(H, optimizer, rtol=RTOL, failure=FAILURE).curvature_limit
     except (SurefootError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-        return Sharpness(largest=largest, limit=None, rate=rate, note=_first_line(error))
-    return Sharpness(largest=largest, limit=limit, rate=rate)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        note = first_line(error)
+    return Sharpness(largest=largest, limit=limit, rate=rate, note=note)

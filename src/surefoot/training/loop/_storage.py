@@ -1,4 +1,8 @@
-"""Where snapshots are kept: the device's memory, the CPU's, or a directory; two of them, the newest last."""
+"""Where snapshots are kept: the device's memory, the CPU's, or a directory.
+
+Both stores have the same methods: `put` keeps a snapshot in place of another, `look` returns that of a step, `only`
+forgets the rest, and `memory` is what the next may be copied into. Which are kept is decided in `snapshots.py`.
+"""
 
 import contextlib
 import hashlib
@@ -8,50 +12,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from surefoot.checks import as_path
-from surefoot.errors import InvalidType
+from surefoot.errors import InvalidType, first_line
 from surefoot.training.model.agreement import rank
-from surefoot.training.model.snapshot import Snapshot, Subject
+from surefoot.training.model.snapshot import Snapshot
 
 # Read in pieces, so that a check needs no second copy in memory.
 PIECE = 1 << 20
 # Seconds without a new byte after which a file is one that nobody writes; by convention, far above any pause of a disk.
 # Asking whether its process lives would not do: it may run on another machine, and Windows has no harmless way to ask.
 ABANDONED = 3600.0
-
-
-class Store(Protocol):
-    """Two snapshots at most."""
-
-    @property
-    def steps(self) -> list[int]:
-        """The steps of those kept, oldest first."""
-        ...
-
-    @property
-    def bytes(self) -> int:
-        """What they occupy."""
-        ...
-
-    def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
-        *, newest: bool = False,
-    ) -> bool:  # fmt: skip
-        """Take one, in place of the oldest (or of the newest); False if the state is not all finite."""
-        ...
-
-    def look(self, step: int) -> Snapshot | None:
-        """The one of that step; None if it cannot be read."""
-        ...
-
-    def only(self, steps: Sequence[int]) -> None:
-        """Forget all but these."""
-        ...
 
 
 class MemoryStore:
@@ -79,21 +53,15 @@ class MemoryStore:
         spare = 0 if self._spare is None else self._spare.bytes
         return sum(snapshot.bytes for snapshot in self._kept) + spare
 
-    def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
-        *, newest: bool = False,
-    ) -> bool:  # fmt: skip
-        """Copy into the memory of the one it replaces."""
-        if len(self._kept) == 2:
-            self._spare = self._kept.pop(1 if newest else 0)
-        spare, self._spare = self._spare, None
-        taken = subject.capture(step, into=spare, buffers=buffers)
-        if not taken.sound:
-            self._spare = taken
-            return False
-        taken.note.update(note)
-        self._kept.append(taken if self._device is None else taken.on(self._device))
-        return True
+    def memory(self, replaced: int | None) -> Snapshot | None:
+        """The replaced one's, or that of one forgotten before."""
+        return self._spare if replaced is None else self.look(replaced)
+
+    def put(self, snapshot: Snapshot, replaced: int | None) -> None:
+        """On the store's device."""
+        self._spare = None
+        kept = [one for one in self._kept if one.step != replaced]
+        self._kept = [*kept, snapshot if self._device is None else snapshot.on(self._device)]
 
     def look(self, step: int) -> Snapshot | None:
         """Its memory stays the store's."""
@@ -156,11 +124,11 @@ class DirectoryStore:
         """On disk."""
         return sum(saved.path.stat().st_size for saved in self._kept if saved.path.exists())
 
-    def put(
-        self, subject: Subject, step: int, note: dict[str, Any], buffers: Sequence[Tensor] | None = None,
-        *, newest: bool = False,
-    ) -> bool:  # fmt: skip
-        """Write the file anew of the one it replaces.
+    def memory(self, replaced: int | None) -> None:
+        """None: what is replaced is a file."""
+
+    def put(self, snapshot: Snapshot, replaced: int | None) -> None:
+        """Write a file, then remove the one that it replaces.
 
         Raises
         ------
@@ -169,12 +137,9 @@ class DirectoryStore:
         InvalidType
             If the state holds objects that a safe file cannot.
         """
-        taken = subject.capture(step, buffers=buffers)
-        if not taken.sound:
-            return False
-        taken.note.update(note)
+        step = snapshot.step
         try:
-            saved = write_atomically(taken.on("cpu").plain(), self.path, self.run, step)
+            saved = write_atomically(snapshot.on("cpu").plain(), self.path, self.run, step)
             if not self._proved:
                 torch.load(saved.path, map_location="cpu", weights_only=True)  # better now than when it is needed
                 self._proved = True
@@ -183,15 +148,13 @@ class DirectoryStore:
                 path.unlink(missing_ok=True)
             raise InvalidType(
                 f"the optimizer, or what was passed in `also`, keeps objects that torch.load(weights_only=True) "
-                f"refuses ({str(error).splitlines()[0]}); keep='cpu' takes them"
+                f"refuses ({first_line(error)}); keep='cpu' takes them"
             ) from error
-        same = [kept for kept in self._kept if kept.step == step and kept.path != saved.path]
-        others = [kept for kept in self._kept if kept.step != step]
-        gone = [*same, *([others.pop(1 if newest else 0)] if len(others) == 2 else [])]
-        self._kept = [*others, saved]
+        gone = [kept for kept in self._kept if kept.step == replaced]
+        self._kept = [*(kept for kept in self._kept if kept not in gone), saved]
         for kept in gone:
-            kept.path.unlink(missing_ok=True)
-        return True
+            if kept.path != saved.path:
+                kept.path.unlink(missing_ok=True)
 
     def look(self, step: int) -> Snapshot | None:
         """Read from the file."""
@@ -204,15 +167,15 @@ class DirectoryStore:
             saved.path.unlink(missing_ok=True)
         self._kept = [kept for kept in self._kept if kept.step in steps]
 
-    def adopt(self, saved: Sequence[Saved]) -> None:
+    def take_over(self, run: str, saved: Sequence[Saved]) -> None:
         """Go on with what an earlier process of this run has left; what it left half written is removed."""
-        for path in self.path.glob(f"{self.run}.*.part"):
+        for path in self.path.glob(f"{run}.*.part"):
             with contextlib.suppress(OSError):
                 path.unlink()
-        self._kept = sorted(saved, key=lambda one: one.step)[-2:]
+        self.run, self._kept = run, sorted(saved, key=lambda one: one.step)[-2:]
 
 
-def store_for(keep: Any, run: str) -> Store:
+def store_for(keep: Any, run: str) -> MemoryStore | DirectoryStore:
     """The store that the argument `keep` names.
 
     Raises

@@ -1,7 +1,7 @@
 """The updates of a run: each is measured, judged, and one thing is done about it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,14 @@ from surefoot.errors import Diverged, InvalidInput
 from surefoot.rules import Decision
 from surefoot.rules.training.watch import WatchState
 from surefoot.training.loop._clipped_oscillation import ClippedOscillation, Turns, describe, plain_rate
-from surefoot.training.loop._history import NO_WAY_BACK, Event, History, Moment, diagnosis
+from surefoot.training.loop._history import NO_WAY_BACK, Event, History, Moment, diagnosis, thinned
 from surefoot.training.loop._judge import Judge
 from surefoot.training.loop._looking_back import PointBefore
 from surefoot.training.loop._reading import Reading, runs_ahead
 from surefoot.training.loop._sensors import Sensed, Sensors
-from surefoot.training.loop._trials import Trials
+from surefoot.training.loop.copies import Copies
 from surefoot.training.loop.group_rates import Rates
-from surefoot.training.loop.snapshots import Snapshots
+from surefoot.training.loop.snapshots import PROVED, Snapshots
 from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.agreement import alone, unread_norm
 from surefoot.training.model.output_variation import OutputVariation
@@ -27,6 +27,8 @@ from surefoot.training.model.snapshot import Snapshot
 
 # Below this factor a braked run hardly moves, and says so.
 HARDLY = 1e-3
+# The numbers that a checkpoint holds, and their kinds.
+NUMBERS = {"count": int, "calls": int, "made": int, "rescues": int, "cooling": int, "end": float, "taken": float}
 # What an update that is only noted is told.
 ORDINARY = Decision(step=1.0)
 
@@ -73,14 +75,14 @@ class Updates:
         self.variation = OutputVariation(step.model)
         self.oscillation = None if step.clip is None else ClippedOscillation(step.clip)
         self.before = PointBefore(step, snapshots.subject)
-        self.trials = Trials(step, rates)
+        self.copies = Copies(step, rates)
         self.log = History()
         self.moments: list[Moment] = []
         self.count, self.calls, self.made, self.rescues = 0, 0, 0, 0
         self.taken = math.nan
         self.end, self.cooling = math.inf, 0
         self.to_say = ""
-        self._parts: list[tuple[Tensor, float]] = []
+        self._batch: list[tuple[Tensor, float]] = []
         # an update whose numbers are still on the device, with the rate before it
         self._unread: tuple[Reading, float] | None = None
         self._measured = False
@@ -98,17 +100,17 @@ class Updates:
 
     def add(self, closure: Callable[[], Tensor], weight: float) -> Tensor:
         """A batch, or a part of one; the update when all parts are there. The loss, detached."""
-        if not self._parts:
+        if not self._batch:
             self._begin()
         self.sensors.closure = closure
-        earlier = len(self._parts)
+        earlier = len(self._batch)
         try:
-            if self.trials.running:
-                value = self.trials.evaluate(closure, weight, fresh=not self._parts)
+            if self.copies.running:
+                value = self.copies.evaluate(closure, weight, fresh=not self._batch)
             else:
-                value = self.step.backward(closure(), weight, fresh=not self._parts).detach()
-            self._parts.append((value, weight))
-            if len(self._parts) == self.step.accumulate:
+                value = self.step.backward(closure(), weight, fresh=not self._batch).detach()
+            self._batch.append((value, weight))
+            if len(self._batch) == self.step.accumulate:
                 self._complete()
         except Diverged:  # the last good state is back already
             raise
@@ -127,8 +129,7 @@ class Updates:
             return False
         self._note_structure()
         self.rates.settle()  # after a step that the caller left out
-        said = self.rates.read()
-        if said:
+        if said := self.rates.read():
             self.log.remark(self.count, "rates", said)
         self.step.measure_buffers()
         norm = unread_norm(self.step.parameters)
@@ -155,7 +156,7 @@ class Updates:
         # as of that update
         taken, self.taken = self.taken, before_it
         self.count, self.made = self.count - 1, self.made - 1
-        seen = self._sensed(loss, loss, norm, math.nan, change, (loss,))
+        seen = self._sensed((loss,), norm, loss, drift=change)
         before = self.judge.state
         decision = self.judge.judge(seen)
         stands = decision.accept or decision.action == "skip"
@@ -175,13 +176,56 @@ class Updates:
 
     def forget(self) -> None:
         """Another state is in the model: what was at hand is void."""
-        self._parts, self._unread = [], None
+        self._batch, self._unread = [], None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors; see `Loop.state_dict`."""
+        self.settle()
+        state: dict[str, Any] = {name: getattr(self, name) for name in NUMBERS}
+        for part in self._parts:
+            state |= part.state_dict()
+        return {
+            **state,
+            **self.snapshots.state_dict(proved=not self.copies.running and self.judge.proved),
+            "largest": self.variation.largest,
+            "oscillation": None if self.oscillation is None else self.oscillation.state_dict(),
+            "history": self.log.to_dict(),
+            "moments": [moment.to_dict() for moment in thinned(self.moments)],
+        }
+
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called."""
+        numbers = {name: kind(data[name]) for name, kind in NUMBERS.items()}
+        if any(kind is int and numbers[name] < 0 for name, kind in NUMBERS.items()):
+            raise InvalidInput("the state's counts are negative")
+        log, largest = History.read(data["history"]), float(data["largest"])
+        moments = [Moment.from_dict(moment) for moment in data["moments"]]
+        oscillation, counts = self.oscillation, data["oscillation"]
+        if oscillation is not None and counts is not None:
+            oscillation = ClippedOscillation(oscillation.cap)
+            oscillation.load_state_dict(counts)
+        parts = [part.parse(data) for part in (*self._parts, self.snapshots)]
+
+        def adopt() -> None:
+            for part in parts:
+                part()
+            for name, number in numbers.items():
+                setattr(self, name, number)
+            self.log, self.moments, self.oscillation, self.variation.largest = log, moments, oscillation, largest
+            self.forget()
+
+        return adopt
+
+    @property
+    def _parts(self) -> tuple[Judge, Rates, Copies, PointBefore, Sensors]:
+        """What has a state of its own."""
+        return self.judge, self.rates, self.copies, self.before, self.sensors
 
     def _begin(self) -> None:
         """Before the first forward pass of an update."""
-        if self.trials.running:
+        if self.copies.running:
             self._note_structure()
-            if self.trials.running:
+            if self.copies.running:
                 return
         if self.step.begin():
             self._note_structure()
@@ -192,7 +236,7 @@ class Updates:
         if not self.snapshots.subject.changed():
             return
         self.settle()
-        self.trials.copies.end()
+        self.copies.end()
         self.snapshots.restart(self.count)
         self.step.renew()
         self.before.forget()
@@ -210,11 +254,11 @@ class Updates:
 
     def _complete(self) -> None:
         """All parts of the batch are there: judge, decide, act, write it down."""
-        parts, self._parts = self._parts, []
+        parts, self._batch = self._batch, []
         total = parts[0][1] if len(parts) == 1 else sum(weight for _, weight in parts)
         events = len(self.log.events)
         try:
-            moment = self._try(total) if self.trials.running else self._take(parts, total)
+            moment = self._try(total) if self.copies.running else self._take(parts, total)
         finally:
             self.rates.settle()
         if self.judge.rule is not None and moment is not None:
@@ -239,9 +283,9 @@ class Updates:
         if self.step.scaler is not None and self.step.overflowed(seen.loss, seen.gradient_norm):
             self.step.update()
             return self._moment(seen.loss, 0.0, Decision(step=0.0, reason="the scaled gradient overflowed"))
-        said, self.to_say = self.to_say or self.rates.read(), ""
-        if said:
+        if said := self.to_say or self.rates.read():
             self.log.remark(self.count, "rates", said)
+            self.to_say = ""
         decision, go = self._decide(seen)
         if not go:
             return self._moment(seen.loss, 0.0, decision)
@@ -251,7 +295,7 @@ class Updates:
             level, norm = self.judge.state.usual.level, seen.gradient_norm
             turns = self.oscillation.see(self.count, norm, level, self.step.parameters)
         if len(decision.copies) > 1:
-            self.trials.begin(decision, seen, self.variation.largest, first=self.made == 0)
+            self.copies.begin(decision, seen.loss, seen.factor, self.variation.largest, first=self.made == 0)
             self._note_update(decision)
         else:
             self._update(decision)
@@ -270,21 +314,21 @@ class Updates:
 
     def _try(self, total: float) -> Moment:
         """A batch in every copy; the watch looks on when one is left."""
-        losses, norm = self.trials.finish(total, self.sensors.device)
-        seen = self._sensed(losses[0], losses[0], norm, math.nan, 0.0, losses)
+        losses, norm = self.copies.finish(total, self.sensors.device)
+        seen = self._sensed(losses, norm, losses[0])
         seen.factor = self.judge.state.factor
         decision = self.judge.decide(seen)
-        self.trials.go_on(decision, seen.factor)
+        self.copies.go_on(decision, seen.factor)
         if decision.accept:
             self.made += 1
             self.taken = decision.step * seen.factor
-        if not self.trials.running:
-            copies = self.trials.copies
-            self.variation.largest = copies.largest
-            if self.judge.follow(copies.past, proved=self.trials.first):
-                # its end is a state to return to; before a later trial there are earlier ones worth keeping
-                self.snapshots.restart(self.count + 1)
+        if not self.copies.running:
+            self.variation.largest = self.copies.largest
+            if self.judge.follow(self.copies.past, proved=self.copies.first):
+                # nothing proves a state better than a choice between several; before a later trial there are earlier
+                # ones worth keeping
                 self._keep(self.count + 1, None)
+                self.snapshots.forget_older()
         return self._moment(losses[0], self.rates.first if decision.accept else 0.0, decision)
 
     def _is_ordinary(self, loss: Tensor, norm: Tensor) -> bool:
@@ -345,14 +389,21 @@ class Updates:
         variation = math.nan
         if self._measured:
             variation, self._measured = self.variation.ratio(spread, size), False
-        return self._sensed(loss, last, norm, variation, change, (loss,))
+        return self._sensed((loss,), norm, last, variation, change)
 
     def _sensed(
-        self, loss: float, last: Tensor | float, norm: float, variation: float, change: float, losses: tuple[float, ...]
+        self,
+        losses: tuple[float, ...],
+        norm: float,
+        last: Tensor | float,
+        variation: float = math.nan,
+        drift: float = 0.0,
     ) -> Sensed:
         return Sensed(
-            self.sensors, self.made, self.taken, self.rates.first, loss, last, norm, variation, change,
-            self.remaining, self.until_cooldown, self.rescues, losses, self.before.move(), self.before.slope,
+            sensors=self.sensors, rate=self.rates.first, last=last, update=self.before.move(), iteration=self.made,
+            step=self.taken, loss=losses[0], losses=losses, gradient_norm=norm, output_variation=variation,
+            buffer_change=drift, remaining=self.remaining, until_cooldown=self.until_cooldown, rescues=self.rescues,
+            previous_slope=self.before.slope,
         )  # fmt: skip
 
     def _decide(self, seen: Sensed) -> tuple[Decision, bool]:
@@ -391,10 +442,9 @@ class Updates:
             self._keep(self.count, self.step.before)
 
     def _keep(self, updates: int, buffers: Sequence[Tensor] | None) -> None:
-        note = {**self.judge.dump(), "rates": self.rates.state_dict(), "calls": self.calls, "made": self.made}
+        note = {**self.judge.state_dict(), **self.rates.state_dict(), "calls": self.calls, "made": self.made}
         trouble = self.snapshots.take(updates, note, buffers, probation=self.judge.on_probation)
-        if trouble:
-            self.log.remark(self.count, "snapshot", trouble)
+        self.log.remark(self.count, "snapshot", trouble)
 
     def _refuse(self, decision: Decision, before: WatchState, seen: Sensed) -> None:
         """The batch left out, the last good state put back, or the end."""
@@ -424,19 +474,21 @@ class Updates:
             )
 
     def _target(self, state: WatchState, kind: str = "") -> int | None:
-        again = state.rescues > 0 and self.judge.doubts(state, sudden=kind == "broken state")
-        return self.snapshots.target(self.count, again=again, doubts=max(state.left_out, 1))
+        if self.judge.sudden(kind, state):  # no snapshot is taken of what is broken
+            return self.snapshots.target(self.count, again=False)
+        again = state.rescues > 0 and self.judge.doubts(state)
+        return self.snapshots.target(self.count - PROVED - max(state.left_out, 1), again=again)
 
     def _kept(self) -> Snapshot | None:
         return self.snapshots.look(self._target(self.judge.state))
 
     def _abandon(self) -> None:
         """A closure raised: nothing of this batch stays, and the exception goes to the caller."""
-        self._parts = []
+        self._batch = []
         self.variation.forget()
         self._measured = False
-        if self.trials.running:
-            self.trials.copies.forget()
+        if self.copies.running:
+            self.copies.forget()
         else:
             self.step.leave_out()
         self.rates.settle()

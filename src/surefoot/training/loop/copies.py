@@ -1,17 +1,20 @@
-"""A run in several copies that see the same batches, each at its own rate: what trials of rates are made of."""
+"""A trial of rates: a run in several copies that see the same batches, each at its own rate."""
 
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from surefoot.errors import InvalidInput
+from surefoot.rules import Decision
 from surefoot.rules.training.watch import CONFIRMED, CONSTANT
+from surefoot.training.loop.group_rates import Rates
+from surefoot.training.loop.training_step import TrainingStep
 from surefoot.training.model.agreement import agree_on, local, norm_of
 from surefoot.training.model.output_variation import OutputVariation
 from surefoot.training.model.sandbox import keep_random_state
@@ -37,8 +40,8 @@ class Copy:
         Of the batch at hand.
     before : list of Tensor
         The buffers before the batch at hand.
-    loss, norm : float
-        Of the batch at hand; the loss is a weighted sum until all of its parts are there.
+    loss : float
+        Of the batch at hand; a weighted sum until all of its parts are there.
     output : (float, float)
         Spread and size of the output for the batch's last part.
     past : tuple of (float, float)
@@ -52,105 +55,126 @@ class Copy:
     gradients: list[Tensor | None] | None = None
     before: list[Tensor] | None = None
     loss: float = 0.0
-    norm: float = 0.0
     output: tuple[float, float] = (math.nan, math.nan)
     past: tuple[tuple[float, float], ...] = ()
 
 
 class Copies:
-    """Several copies of model and optimizers in turn on the same modules.
+    """A trial of rates: the run goes on in several copies in turn on the same modules, until the rule chooses one.
 
     A parameter's value is exchanged by pointing its data elsewhere, so that a change of copies moves no number; at the
     end the last copy's values go back to where the parameters were. Sharded parameters, to whose memory their framework
-    holds on, are exchanged by copying.
+    holds on, are exchanged by copying. Neither the watch nor a GradScaler has a say in an update of a copy.
 
     Parameters
     ----------
-    model : Module
-    optimizers : sequence of Optimizer
+    step : TrainingStep
+    rates : Rates
+
+    Attributes
+    ----------
+    first : bool
+        Whether this trial began before the run's first update. Its rates are those at a scheduler's peak, not at the
+        bottom of its warm-up.
+    past : tuple of (float, float)
+        Loss and gradient norm of each batch of the copy that was left at the end.
+    largest : float
+        The most that its output varied.
     """
 
-    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-        self._model, self._optimizers = model, tuple(optimizers)
-        self._variation = OutputVariation(model)
+    def __init__(self, step: TrainingStep, rates: Rates) -> None:
+        self._step, self._rates = step, rates
+        self._model, self._optimizers = step.model, step.optimizers
+        self._variation = OutputVariation(self._model)
         self._home: list[Tensor] = []
         self._all: list[Copy] = []
         self._on: Copy | None = None
+        self.first = False
         self.past: tuple[tuple[float, float], ...] = ()
         self.largest = 0.0
 
-    def __len__(self) -> int:
-        return len(self._all)
+    @property
+    def running(self) -> bool:
+        """Whether there is a trial now."""
+        return bool(self._all)
 
     @property
     def losses(self) -> tuple[float, ...]:
         """Of the batch at hand; infinite where the model's output no longer depends on its input."""
         return tuple(math.inf if one.constant >= CONFIRMED else one.loss for one in self._all)
 
-    @property
-    def norms(self) -> tuple[float, ...]:
-        """Of the gradients of the batch at hand."""
-        return tuple(one.norm for one in self._all)
+    def begin(self, decision: Decision, loss: float, factor: float, largest: float, *, first: bool) -> None:
+        """The run, whose gradients are there, goes on in the copies of this decision.
 
-    def enter(self, loss: float, largest: float) -> None:
-        """One copy, the run as it is now: gradients are there, no update made yet."""
+        Parameters
+        ----------
+        decision : Decision
+        loss : float
+            Of the batch at hand.
+        factor : float
+            On the rates.
+        largest : float
+            The most that the model's output varied so far.
+        first : bool
+            Whether no update was made yet.
+        """
+        self._step.forget_scale()
+        self.first = first
         tensors = self._tensors
         self._home = [t.data for t in tensors]
         values = [local(t.detach()).clone() if _sharded(t) else t.data for t in tensors]
         one = Copy(values, self._borrowed(), largest, loss=loss)
         one.gradients = [p.grad for p in self._parameters]
         self._all, self._on = [one], one
+        self._advance(decision, factor)
 
-    def sense(self, evaluate: Callable[[], float], *, fresh: bool) -> float:
-        """Loss and gradient of a batch, or of a part of one, in every copy, with the same random numbers.
+    def evaluate(self, closure: Callable[[], Tensor], weight: float, *, fresh: bool) -> Tensor:
+        """Loss and gradients of a batch, or of a part of one, in every copy, with the same random numbers.
 
         Parameters
         ----------
-        evaluate : callable
-            Runs forward and backward; returns the loss times its share of the batch.
+        closure : callable
+        weight : float
+            Of the part.
         fresh : bool
             Whether this is the batch's first part.
 
         Returns
         -------
-        float
-            The first copy's.
+        Tensor
+            The loss of the first copy.
         """
-        value = 0.0
+        scale, value = self._loss_scale, torch.empty(0)
         # the first copy comes last and leaves the random states where a run without trials would
         for one in reversed(self._all):
             self._load(one, None if fresh else one.gradients)
             if fresh:
                 one.before = [buffer.detach().clone() for buffer in self._model.buffers()]
             self._variation.arm()
-            if one is self._all[0]:
-                value = evaluate()
-            else:
-                with keep_random_state():
-                    value = evaluate()
+            with nullcontext() if one is self._all[0] else keep_random_state():
+                value = self._step.checked(closure())
+                (value * (scale * weight / self._step.accumulate)).backward()
+                value = value.detach()
             one.output = self._variation.read()
-            one.loss = value if fresh else one.loss + value
+            one.loss = (0.0 if fresh else one.loss) + float(value) * weight
             one.gradients = [p.grad for p in self._parameters]
         return value
 
-    def finish(self, scale: float, total: float, device: torch.device) -> bool:
-        """The batch is complete: undo the loss scale and the weights, and agree on every number with the other ranks.
+    def finish(self, total: float, device: torch.device) -> tuple[tuple[float, ...], float]:
+        """The batch is complete: the losses of all copies, and the first one's gradient norm, as all ranks have them.
+
+        A copy whose gradient is not finite makes no update; without a loss scaler to blame, it has lost.
 
         Parameters
         ----------
-        scale : float
-            What the gradients are to be divided by.
         total : float
-            What the losses are.
+            Sum of the weights of its parts.
         device : device
             Where ranks talk.
-
-        Returns
-        -------
-        bool
-            Whether every copy's gradient overflowed.
         """
+        self._rates.read()
         numbers: list[float] = []
+        scale = self._loss_scale * total / self._step.accumulate
         for one in self._all:
             found = [g for g in one.gradients or [] if g is not None]
             if scale != 1:
@@ -158,40 +182,43 @@ class Copies:
                     g.mul_(1 / scale)
             numbers += [one.loss / total, norm_of(found), *one.output]
         numbers = agree_on(numbers, device)
-        overflows = 0
+        norms, scaler = numbers[1::4], self._step.scaler
         for i, one in enumerate(self._all):
-            one.loss, one.norm, spread, size = numbers[4 * i : 4 * i + 4]
-            one.past += ((one.loss, one.norm),)
-            overflows += not math.isfinite(one.norm)
+            one.loss, norm, spread, size = numbers[4 * i : 4 * i + 4]
+            one.past += ((one.loss, norm),)
+            if not math.isfinite(norm):
+                one.gradients = None
+                one.loss = math.nan if scaler is None else one.loss
             self._variation.largest = one.largest
             one.constant = one.constant + 1 if self._variation.ratio(spread, size) < CONSTANT else 0
             one.largest = self._variation.largest
-        return overflows == len(self._all)
+        if scaler is not None and not any(map(math.isfinite, norms)):
+            scaler.update(self._loss_scale / 2)
+        return self.losses, norms[0]
 
-    def spoil(self, *, as_loss: bool) -> None:
-        """Copies whose gradient is not finite make no update; without a loss scaler to blame, they have lost."""
-        for one in self._all:
-            if not math.isfinite(one.norm):
-                one.gradients = None
-                one.loss = math.nan if as_loss else one.loss
+    def go_on(self, decision: Decision, factor: float) -> None:
+        """An update in each copy that stays; or the batch left out of all, and one chosen."""
+        if decision.accept:
+            self._advance(decision, factor)
+            return
+        self.forget()
+        if len(decision.copies) == 1:
+            self._all = [self._all[decision.copies[0][0]]]
+            self._load(self._all[0], None)
+            self._leave()
 
-    def advance(self, plan: Sequence[tuple[int, float]], update: Callable[[float], None]) -> None:
-        """An update in every copy of the plan; the first of them is left standing.
-
-        Parameters
-        ----------
-        plan : sequence of (int, float)
-            The copy that each continues, and its rate.
-        update : callable
-            Makes the update at a rate from the gradients that are there.
-        """
+    def _advance(self, decision: Decision, factor: float) -> None:
+        """An update in every copy of the decision; the first of them is left standing."""
         self._save()
-        parents = self._all
+        plan, parents = decision.copies or ((0, decision.step),), self._all
         first = {parent: i for i, (parent, _) in reversed(list(enumerate(plan)))}
         chosen = [parents[p] if first[p] == i else _renew(parents[p]) for i, (p, _) in enumerate(plan)]
         for one, (_, rate) in reversed(list(zip(chosen, plan, strict=True))):
             self._load(one, one.gradients)
-            update(rate)
+            self._rates.write(rate * factor, at_peak=self.first)
+            if self._step.clip is not None:
+                self._step.cut()
+            self._step.update_without_scaler()
             one.optimizers = self._borrowed()
             one.gradients, one.before = None, None
         self._all = chosen
@@ -209,17 +236,11 @@ class Copies:
                         buffer.copy_(value)
             one.gradients, one.before = None, None
 
-    def choose(self, which: int) -> None:
-        """Between batches: go on with one of them alone."""
-        self._all = [self._all[which]]
-        self._load(self._all[0], None)
-        self._leave()
-
     def end(self) -> None:
         """Between batches: go on with the first copy, which stands on the modules, where it is."""
         self._all, self._home, self._on = [], [], None
 
-    def state_dict(self) -> list[dict[str, Any]]:
+    def state_dict(self) -> dict[str, Any]:
         """Between batches: plain values and tensors."""
         saved: list[dict[str, Any]] = []
         for one in reversed(self._all):
@@ -230,36 +251,41 @@ class Copies:
                 "tensors": [t.clone() for t in one.tensors], "optimizers": states, "largest": one.largest,
                 "constant": one.constant, "past": [list(batch) for batch in one.past],
             })  # fmt: skip
-        return saved[::-1]
+        return {"copies": saved[::-1], "first": self.first}
 
-    def check(self, data: Sequence[Mapping[str, Any]]) -> None:
-        """That saved copies are of this model; nothing is touched.
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called.
+
+        Model and optimizer have been loaded then, and are those of the first copy.
 
         Raises
         ------
         InvalidInput
-            If they are not.
+            If they are of another model.
         """
+        copies, first = data["copies"], bool(data["first"])
         shapes = [(local(t).shape, t.dtype) for t in self._tensors]
-        for saved in data:
-            if [(t.shape, t.dtype) for t in saved["tensors"]] != shapes:
-                raise InvalidInput(
-                    "the saved copies of a trial are of another model; load it into the one it was saved of"
-                )
+        if any([(t.shape, t.dtype) for t in saved["tensors"]] != shapes for saved in copies):
+            raise InvalidInput("the saved copies of a trial are of another model; load it into the one it was saved of")
 
-    def load_state_dict(self, data: Sequence[Mapping[str, Any]]) -> None:
-        """The inverse of `state_dict`; model and optimizer have been loaded and are those of the first copy."""
-        self._all, self._on = [], None
-        tensors = self._tensors
-        self._home = [t.data for t in tensors]
-        for saved in reversed(data):
-            values = [value.to(t.device, copy=True) for value, t in zip(saved["tensors"], tensors, strict=True)]
-            for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
-                optimizer.load_state_dict(copy.deepcopy(state))
-            past = tuple((loss, norm) for loss, norm in saved["past"])
-            self._all.insert(0, Copy(values, self._borrowed(), saved["largest"], saved["constant"], past=past))
-        if self._all:
-            self._load(self._all[0], None)
+        def adopt() -> None:
+            self._all, self._on, self.first = [], None, first
+            tensors = self._tensors
+            self._home = [t.data for t in tensors]
+            for saved in reversed(copies):
+                values = [value.to(t.device, copy=True) for value, t in zip(saved["tensors"], tensors, strict=True)]
+                for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
+                    optimizer.load_state_dict(copy.deepcopy(state))
+                past = tuple((loss, norm) for loss, norm in saved["past"])
+                self._all.insert(0, Copy(values, self._borrowed(), saved["largest"], saved["constant"], past=past))
+            if self._all:
+                self._load(self._all[0], None)
+
+        return adopt
+
+    @property
+    def _loss_scale(self) -> float:
+        return 1.0 if self._step.scaler is None else self._step.scaler.get_scale()
 
     @property
     def _tensors(self) -> list[Tensor]:
@@ -325,7 +351,7 @@ def _renew(one: Copy) -> Copy:
     gradients = None if one.gradients is None else [None if g is None else g.clone() for g in one.gradients]
     optimizers = [(_renewed(state), copy.deepcopy(groups)) for state, groups in one.optimizers]
     return Copy(
-        [t.clone() for t in one.tensors], optimizers, one.largest, one.constant, gradients, None, one.loss, one.norm,
+        [t.clone() for t in one.tensors], optimizers, one.largest, one.constant, gradients, None, one.loss,
         past=one.past,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The rates of parameter groups: the one place that writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -131,14 +131,18 @@ class Rates:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {
-            "unit": self.unit, "weights": list(self.weights), "written": list(self.written), "said": self._told,
-        }  # fmt: skip
+        return {"rates": [self.unit, list(self.weights), list(self.written), self._told]}
 
-    def load_state_dict(self, data: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.unit, self.weights, self.written = data["unit"], list(data["weights"]), list(data["written"])
-        self._told = data["said"]
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called."""
+        unit, weights, written, told = data["rates"]
+        if len(weights) != len(written):
+            raise InvalidInput("the state's rates do not fit together")
+
+        def adopt() -> None:
+            self.unit, self.weights, self.written, self._told = unit, [*weights], [*written], told
+
+        return adopt
 
     def _say(self, text: str) -> str:
         """Once in a run, and not about what was named."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.errors import InvalidInput, InvalidType
+from surefoot.checks import Count, Positive, checked
+from surefoot.errors import InvalidInput, InvalidType, first_line
 from surefoot.rules import Rule, Watch
-from surefoot.training.loop._history import Event, History, Moment, thinned
+from surefoot.training.loop._history import Event, Moment
 from surefoot.training.loop._judge import Judge
 from surefoot.training.loop._sensors import SENSED
 from surefoot.training.loop._updates import Updates
@@ -25,9 +26,10 @@ __all__ = ["Loop"]
 
 # The last part of a run of known length is its cool-down. Hagele et al. (2024) found 20% as good as a cosine over all.
 COOL = 0.2
-FORMAT = 2
+FORMAT = 3
 
 
+@checked
 class Loop:
     """Steps an optimizer as its rules decide; the one owner of all that changes in a training run.
 
@@ -96,31 +98,19 @@ class Loop:
         rule: Rule | None = None,
         scheduler: Any = None,
         scaler: Any = None,
-        clip: float | None = None,
-        accumulate: int = 1,
+        clip: Positive | None = None,
+        accumulate: Count = 1,
         also: Iterable[Any] = (),
         random_states: bool = False,
         keep: Any = "device",
-        every: int | None = None,
+        every: Count | None = None,
         measure: bool = True,
         probe: Callable[[], Tensor] | None = None,
-        total_steps: int | None = None,
+        total_steps: Count | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InvalidType(f"model must be a torch.nn.Module; got a {type(model).__name__}")
         optimizers = as_optimizers(optimizer)
-        if watch is not None and not isinstance(watch, Watch):
-            raise InvalidType(f"the watch must be a Watch; got a {type(watch).__name__}")
-        if rule is not None and not isinstance(rule, Rule):
-            raise InvalidType(f"rule must be a name or a Rule; got a {type(rule).__name__}")
         if rule is not None:
             _refuse_lacking(rule)
-        if clip is not None and not clip > 0:
-            raise InvalidInput(f"clip is the largest gradient norm, > 0; got {clip!r}; None for no clipping")
-        if accumulate < 1 or (every is not None and every < 1):
-            raise InvalidInput(f"accumulate and every must be at least 1; got {accumulate!r} and {every!r}")
-        if total_steps is not None and total_steps < 1:
-            raise InvalidInput(f"total_steps must be at least 1; got {total_steps!r}; None if it is not known")
         stateful = [*_listed(scheduler), *([] if scaler is None else [scaler]), *also]
         for thing in stateful:
             if not hasattr(thing, "state_dict") or not hasattr(thing, "load_state_dict"):
@@ -182,7 +172,8 @@ class Loop:
         """
         return self._updates.observe(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
 
-    def finish(self, steps: int) -> None:
+    @checked
+    def finish(self, steps: Count) -> None:
         """Cool down to zero over so many more calls of `step`, from the rate in force.
 
         Parameters
@@ -194,19 +185,12 @@ class Loop:
         InvalidInput
             If it is not positive, or the rule does not heed it.
         """
-        if steps < 1:
-            raise InvalidInput(f"steps must be at least 1; got {steps!r}")
         if self.rule is None or "remaining" not in self.rule.needs:
             raise InvalidInput(
                 f"{type(self.rule).__name__} does not read what remains of the run; wrap it: "
                 "surefoot.rules.Cooldown(rule=...)"
             )
         self._updates.end, self._updates.cooling = self._updates.calls + steps, steps
-
-    @property
-    def watch(self) -> Watch | None:
-        """What judges each batch."""
-        return self._judge.watch
 
     @property
     def rule(self) -> Rule | None:
@@ -243,8 +227,8 @@ class Loop:
         """Each update, if a rule decides the rate, oldest first."""
         return self._updates.moments
 
-    def report(self) -> str:
-        """What happened, one line for each event."""
+    def explain(self) -> str:
+        """What happened, why, and what was done about it; one line for each event."""
         if self.rule is None:
             self._updates.settle()
             return str(self._updates.log)
@@ -268,7 +252,7 @@ class Loop:
         _refuse_lacking(rule)
         if not self._rates.driven:
             raise InvalidInput("the user decides the rates of this loop; make one with a rule")
-        self._updates.trials.copies.end()
+        self._updates.copies.end()
         self._judge.drive(rule)
         if why:
             self._updates.to_say = why
@@ -285,48 +269,25 @@ class Loop:
         return self._judge.state.factor
 
     @property
-    def remaining(self) -> float:
-        """1 until the cool-down, then the part of it that is left."""
-        return self._updates.remaining
-
-    @property
-    def until_cooldown(self) -> float:
-        """Updates before the cool-down begins; inf where nobody knows."""
-        return self._updates.until_cooldown
-
-    @property
     def cost(self) -> SnapshotCost:
         """What the snapshots cost."""
         return self._snapshots.cost
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers, strings, lists, dicts and, in a trial, tensors: ``torch.load(weights_only=True)`` reads them.
+        """Numbers, strings, lists, dicts and sometimes tensors: ``torch.load(weights_only=True)`` reads them.
 
-        A long history is thinned, so that it stays below 100 kB beside the tensors. After loading, snapshots are taken
-        anew and clipped gradients compared anew: a warning in the making may come up to 20 updates later.
+        Tensors are in it in a trial, the copies, and while the state has not proved good: in the first 200 updates, as
+        many after a return, and where something has begun to go wrong. Then the snapshots are in it too, so that a run
+        that is loaded can still go back. Otherwise one is taken anew after loading.
+
+        A long history is thinned, so that it stays below 100 kB beside the tensors. Clipped gradients are compared
+        anew: a warning in the making may come up to 20 updates later.
         """
-        now = self._updates
-        now.settle()
         return {
             "format": FORMAT,
             "run": self._run,
             "structure": self._snapshots.subject.structure,
-            "updates": now.count,
-            "calls": now.calls,
-            "made": now.made,
-            "rescues": now.rescues,
-            "taken": now.taken,
-            "end": now.end,
-            "cooling": now.cooling,
-            **self._judge.dump(),
-            "rates": self._rates.state_dict(),
-            "largest": now.variation.largest,
-            "oscillation": None if now.oscillation is None else now.oscillation.state_dict(),
-            "copies": now.trials.copies.state_dict(),
-            **now.before.state_dict(),
-            "tracker": now.sensors.state_dict(),
-            "history": now.log.to_dict(),
-            "moments": [moment.to_dict() for moment in thinned(now.moments)],
+            **self._updates.state_dict(),
         }
 
     def load_state_dict(self, data: Mapping[str, Any]) -> None:
@@ -337,43 +298,19 @@ class Loop:
         InvalidInput
             If it is of another rule, model or optimizer, or damaged; nothing is changed then.
         """
-        now = self._updates
         try:
             if data["format"] != FORMAT:
                 raise InvalidInput(f"the state has format {data['format']!r}; this version reads {FORMAT}")
             self._snapshots.subject.check(data["structure"])
-            states = self._judge.read(data)
-            history = History.read(data["history"])
-            moments = [Moment.from_dict(moment) for moment in data["moments"]]
-            counters = [int(data[name]) for name in ("updates", "calls", "made", "rescues", "cooling")]
-            taken, end, largest = (float(data[name]) for name in ("taken", "end", "largest"))
-            rates = {**data["rates"]}
-            if len(rates["weights"]) != len(rates["written"]) or min(counters) < 0:
-                raise InvalidInput("the state's rates or counters do not fit together")
-            now.trials.copies.check(data["copies"])
-            before = now.before.read(data)
-            oscillation = data["oscillation"]
-            run = str(data["run"])
-            now.sensors.load_state_dict(data["tracker"])
+            run, adopt = str(data["run"]), self._updates.parse(data)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             if isinstance(error, InvalidInput):
                 raise
-            said = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
-                f"the state cannot be read ({type(error).__name__}: {said}); nothing was changed; "
+                f"the state cannot be read ({type(error).__name__}: {first_line(error)}); nothing was changed; "
                 "give what state_dict() returned"
             ) from error
-        now.trials.copies.load_state_dict(data["copies"])
-        self._rates.load_state_dict(rates)
-        self._judge.adopt(states)
-        now.log, now.moments = history, moments
-        now.count, now.calls, now.made, now.rescues, now.cooling = counters
-        now.taken, now.end, now.variation.largest = taken, end, largest
-        now.before.adopt(before)
-        if now.oscillation is not None and oscillation is not None:
-            now.oscillation.load_state_dict(oscillation)
-        self._snapshots.restart(now.count)
-        now.forget()
+        adopt()
         self._run = run
 
     def recover(self, run: str | None = None) -> int | None:
@@ -400,8 +337,8 @@ class Loop:
             return None
         self._run, snapshot = found
         now, note = self._updates, snapshot.note
-        self._judge.adopt(self._judge.read(note))
-        self._rates.load_state_dict(note["rates"])
+        self._judge.parse(note)()
+        self._rates.parse(note)()
         now.calls, now.made, now.count = note["calls"], note["made"], snapshot.step
         now.forget()
         return snapshot.step

@@ -1,15 +1,17 @@
 """Which states a run keeps, for how long, and to which of them it goes back."""
 
+import contextlib
+import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, first_line
 from surefoot.records import Record
-from surefoot.training.loop._storage import DirectoryStore, Saved, Store, saved_in, store_for
+from surefoot.training.loop._storage import DirectoryStore, Saved, saved_in, store_for
 from surefoot.training.model.agreement import alone, everywhere, newest_common
 from surefoot.training.model.snapshot import Snapshot, Subject
 
@@ -54,7 +56,7 @@ class Snapshots:
 
     def __init__(self, subject: Subject, keep: Any, every: int | None, run: str) -> None:
         self.subject = subject
-        self._store: Store = store_for(keep, run)
+        self._store = store_for(keep, run)
         self._every = every
         self.due = 0
         self._count, self._seconds = 0, 0.0
@@ -72,39 +74,42 @@ class Snapshots:
     def take(self, updates: int, note: Mapping[str, Any], buffers: Sequence[Tensor] | None, *, probation: bool) -> str:
         """Keep the present state, on all ranks or on none; why it could not be kept, if so."""
         began = time.perf_counter()
-        trouble, steps = "", self._store.steps
+        steps, trouble = self._store.steps, ""
+        oldest = None if len(steps) < 2 else steps[1 if probation else 0]
+        replaced = updates if updates in steps else oldest
+        taken = None
         try:
-            taken = self._store.put(self.subject, updates, dict(note), buffers, newest=probation)
+            taken = self.subject.capture_if_sound(updates, self._store.memory(replaced), buffers)
+            if taken is not None:
+                taken.note.update(note)
+                self._store.put(taken, replaced)
         except (OSError, MemoryError, RuntimeError) as error:
             # a run must not end for want of a copy of it: no room on the disk, on the device or in memory
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
-            taken, trouble = False, f"no snapshot could be kept ({_first_line(error)}); the one before it stays"
-        if not alone() and not everywhere(taken, self.subject.device):
-            taken = False
-            replaced = steps[1 if probation else 0] if len(steps) == 2 else None
+            taken, trouble = None, f"no snapshot could be kept ({first_line(error)}); the one before it stays"
+        if not everywhere(taken is not None, self.subject.device) and not alone():
+            taken = None
             self._store.only([step for step in steps if step != replaced])
         self._seconds += time.perf_counter() - began
-        self._count += taken
+        self._count += taken is not None
         self.due = updates + (self._every or min(max(int(SHARE * updates), LEAST_EVERY), MOST_EVERY))
         return trouble
 
-    def target(self, updates: int, *, again: bool, doubts: int) -> int | None:
-        """The step to go back to; None if nothing is kept.
+    def target(self, before: int, *, again: bool) -> int | None:
+        """The step to go back to: the newest up to this one, else the oldest; None if nothing is kept.
 
         Parameters
         ----------
-        updates : int
+        before : int
+            The last update that is trusted to lie before the trouble.
         again : bool
-            Whether a return has just been tried: then further back.
-        doubts : int
-            Updates that the trouble took to be believed.
+            Whether a return has just been tried: then as far back as there is.
         """
         steps = self._store.steps
-        if len(steps) < 2:
-            return steps[0] if steps else None
-        proved = updates - steps[-1] >= PROVED + doubts
-        return steps[-1] if proved and not again else steps[0]
+        if not steps:
+            return None
+        return steps[0] if again else max((step for step in steps if step <= before), default=steps[0])
 
     def look(self, step: int | None) -> Snapshot | None:
         """The snapshot of a step, if it can be read and is of this structure."""
@@ -159,16 +164,38 @@ class Snapshots:
         if step is None:
             return None
         self.subject.restore(readable[step][1])
-        self._store.run = readable[step][0].run
-        self._store.adopt([one for one, _ in readable.values() if one.step <= step])
+        self._store.take_over(readable[step][0].run, [one for one, _ in readable.values() if one.step <= step])
         self.due = step
         return self._store.run, readable[step][1]
+
+    def forget_older(self) -> None:
+        """The newest has proved good by itself."""
+        self._store.only(self._store.steps[-1:])
 
     def restart(self, updates: int) -> None:
         """Another state is in the model: forget all."""
         self.due = updates
         self._store.only([])
 
+    def state_dict(self, *, proved: bool) -> dict[str, Any]:
+        """For a checkpoint: what a return from its state may go back to; nothing if that state has proved good.
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        A checkpoint of a run that is going wrong would otherwise be the only state that there is after loading it.
+        Nothing either of sharded parameters, whose other parts are elsewhere.
+        """
+        whole = not any(hasattr(tensor, "placements") for tensor in self.subject.tensors())
+        kept = [] if proved or not whole else [self._store.look(step) for step in self._store.steps]
+        return {"due": self.due, "snapshots": [copy.deepcopy(one.plain()) for one in kept if one is not None]}
+
+    def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
+        """What `state_dict` returned; nothing is changed until the result is called. Without any one is due at once."""
+        found = [self.subject.adopt(one) for one in data["snapshots"]]
+        due, now = int(data["due"]), int(data["count"])
+
+        def adopt() -> None:
+            self.restart(due if found else now)
+            with contextlib.suppress(OSError):  # a run must not end for want of a copy of it
+                for snapshot in found:
+                    self._store.put(snapshot, None)
+
+        return adopt

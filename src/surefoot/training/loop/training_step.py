@@ -226,8 +226,7 @@ class TrainingStep:
     def update(self) -> None:
         """One step of each optimizer."""
         if self.scaler is None:
-            for optimizer in self.optimizers:
-                optimizer.step()
+            self.update_without_scaler()
             return
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
@@ -239,16 +238,11 @@ class TrainingStep:
         for optimizer in self.optimizers:
             optimizer.step()
 
-    def restore_buffers(self) -> None:
-        """What the batch's forward passes did to the buffers is undone."""
-        if self.before is not None:
-            with torch.no_grad():
-                for buffer, value in zip(self._buffers, self.before, strict=True):
-                    buffer.copy_(value)
-
     def leave_out(self) -> None:
         """Forget the batch: gradients, and what its forward passes did to the buffers."""
-        self.restore_buffers()
+        if self.before is not None:
+            with torch.no_grad():
+                _copy(self._buffers, self.before)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.forget_scale()

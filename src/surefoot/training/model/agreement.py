@@ -9,15 +9,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 __all__ = [
-    "agree", "agree_on", "alone", "common_name", "everywhere", "gradient_norm", "local", "newest_common", "norm_of",
-    "rank", "simple_on_host", "unread_norm", "wide",
+    "SMALL", "agree", "agree_on", "alone", "common_name", "everywhere", "flattened", "gradient_norm", "local",
+    "newest_common", "norm_of", "rank", "simple_on_host", "unread_norm", "wide",
 ]  # fmt: skip
 
-# Gradients of fewer entries are joined and measured at once: for small tensors the calls cost more than the arithmetic.
-# By convention.
+# Tensors below this size are joined and measured at once: for small tensors the calls cost, not the numbers.
 SMALL = 1 << 15
 # The C++ helper under torch._utils._flatten_dense_tensors: joins in one call.
-_flattened: Any = cast(Any, torch)._C._nn.flatten_dense_tensors
+flattened: Any = cast(Any, torch)._C._nn.flatten_dense_tensors
 _norms: Any = cast(Any, torch)._foreach_norm
 # Precisions in which torch takes a norm without overflow of common sizes.
 FLOATS = (torch.float32, torch.float64)
@@ -55,7 +54,7 @@ def unread_norm(parameters: Sequence[Tensor], *, simple: bool = False) -> Tensor
         return torch.zeros((), dtype=wide(parameters[0].device), device=parameters[0].device)
     if simple:
         try:
-            return torch.linalg.vector_norm(_flattened(gradients) if len(gradients) > 1 else gradients[0])
+            return torch.linalg.vector_norm(flattened(gradients) if len(gradients) > 1 else gradients[0])
         except RuntimeError:  # sparse ones cannot be joined
             return _careful(gradients)
     quick = _quick(gradients)
@@ -97,7 +96,7 @@ def _quick(gradients: list[Tensor]) -> Tensor | None:
     small = [g for g in gradients if g.numel() < SMALL]
     norms = [torch.linalg.vector_norm(g) for g in gradients if g.numel() >= SMALL]
     if small:
-        norms.append(torch.linalg.vector_norm(_flattened(small) if len(small) > 1 else small[0]))
+        norms.append(torch.linalg.vector_norm(flattened(small) if len(small) > 1 else small[0]))
     return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
 
 

@@ -1,15 +1,14 @@
 """The whole state of a training run, copied and put back bit for bit.
 
 A snapshot is a tree of plain values with the tensors joined into one flat buffer per kind (device, dtype): one
-copy instead of hundreds, one sum to see that all is finite, and a file that ``torch.load(weights_only=True)``
-reads.
+copy instead of hundreds, and a file that ``torch.load(weights_only=True)`` reads.
 """
 
 import copy
 import hashlib
 import random
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.errors import InvalidInput
-from surefoot.training.model.agreement import local
+from surefoot.training.model.agreement import SMALL, flattened, local
 
 __all__ = ["Snapshot", "Subject"]
 
@@ -29,7 +28,7 @@ TENSOR = "__tensor__"
 # One call for all tensors of a kind; the optimizers in torch use it.
 _copy: Any = cast(Any, torch)._foreach_copy_
 
-Kind = tuple[torch.device, torch.dtype, bool]
+Kind = tuple[torch.device, torch.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Snapshot:
     tree : dict
         The state, each tensor replaced by its number.
     kinds : list of kind
-        Facts of each tensor: its device in training, its dtype, whether it has to be finite.
+        Device in training and dtype of each tensor.
     flats : dict
         kind -> one-dimensional tensor, the tensors of that kind joined.
     tensors : list of Tensor
@@ -67,11 +66,6 @@ class Snapshot:
         """Size of the tensors."""
         return sum(flat.nbytes for flat in self.flats.values())
 
-    @property
-    def sound(self) -> bool:
-        """Whether every number that has to be finite is."""
-        return all(_finite(flat) for (_, _, checked), flat in self.flats.items() if checked)
-
     def on(self, device: str) -> "Snapshot":
         """The same with its buffers on a device; itself if they are there."""
         if all(flat.device == torch.device(device) for flat in self.flats.values()):
@@ -85,7 +79,7 @@ class Snapshot:
         return {
             "step": self.step,
             "tree": self.tree,
-            "kinds": [[str(device), str(dtype).removeprefix("torch."), checked] for device, dtype, checked in kinds],
+            "kinds": [[str(device), str(dtype).removeprefix("torch.")] for device, dtype in kinds],
             "flats": [self.flats[kind] for kind in kinds],
             "places": [[kinds.index(k), list(t.shape)] for k, t in zip(self.kinds, self.tensors, strict=True)],
             "structure": self.structure,
@@ -95,7 +89,7 @@ class Snapshot:
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> "Snapshot":
         """The inverse of `plain`."""
-        named = [(torch.device(device), getattr(torch, dtype), checked) for device, dtype, checked in data["kinds"]]
+        named = [(torch.device(device), getattr(torch, dtype)) for device, dtype in data["kinds"]]
         flats = dict(zip(named, data["flats"], strict=True))
         kinds = [named[i] for i, _ in data["places"]]
         tensors = _views(kinds, [torch.Size(shape) for _, shape in data["places"]], flats)
@@ -136,7 +130,7 @@ class Subject:
         self._seen = seen
         before, self.structure = self.structure, self._digest()
         # what is infinite by design (a causal mask) must not look like damage
-        self._exempt = {i for i, t in enumerate(self.tensors()) if not _finite(t)}
+        self._exempt = {i for i, t in enumerate(self.tensors()) if not _all_finite([local(t)])}
         return self.structure != before
 
     def check(self, structure: str) -> None:
@@ -158,31 +152,30 @@ class Subject:
         buffers : sequence of Tensor, optional
             Values to store for the model's buffers instead of their present ones.
         """
-        tensors = self.tensors(buffers)
-        self.changed()
-        tree: dict[str, Any] = {
-            "model": len(tensors),
-            "optimizers": [_optimizer_tree(optimizer, tensors) for optimizer in self.optimizers],
-            "also": [_encode(thing.state_dict(), tensors) for thing in self.also],
-            "random states": _encode(_random_states(), tensors) if self.random_states else None,
-        }
-        # of sharded tensors this process's part: every process keeps its own
-        tensors = [local(t) for t in tensors]
-        kinds = [(t.device, t.dtype, i not in self._exempt) for i, t in enumerate(tensors)]
-        shapes = [t.shape for t in tensors]
-        if into is not None and kinds == into.kinds and shapes == [t.shape for t in into.tensors]:
-            flats, copies = into.flats, into.tensors
-        else:
-            flats = _empty_flats(kinds, shapes)
-            copies = _views(kinds, shapes, flats)
-        pairs: dict[Kind, tuple[list[Tensor], list[Tensor]]] = {kind: ([], []) for kind in kinds}
-        for kind, copied, original in zip(kinds, copies, tensors, strict=True):
-            pairs[kind][0].append(copied)
-            pairs[kind][1].append(original)
-        with torch.no_grad():
-            for copies_of_kind, originals in pairs.values():
-                _copy(copies_of_kind, originals)
-        return Snapshot(step, tree, kinds, flats, copies, self.structure)
+        return self._copied(step, *self._present(buffers), into)
+
+    def capture_if_sound(
+        self, step: int, into: Snapshot | None = None, buffers: Sequence[Tensor] | None = None
+    ) -> Snapshot | None:
+        """The same; None, and the old copy as it was, if anything that has to be finite is not."""
+        tree, tensors = self._present(buffers)
+        if not _all_finite([t for i, t in enumerate(tensors) if i not in self._exempt]):
+            return None
+        return self._copied(step, tree, tensors, into)
+
+    def adopt(self, data: dict[str, Any]) -> Snapshot:
+        """The inverse of `Snapshot.plain`, in memory of its own, where this run's tensors are.
+
+        Raises
+        ------
+        InvalidInput
+            If it is of another structure.
+        """
+        found = Snapshot.from_plain(data)
+        self.check(found.structure)
+        moved = {device: t.device for (device, _), t in zip(found.kinds, self.tensors(), strict=False)}
+        tensors = [t.to(moved.get(device, device)) for (device, _), t in zip(found.kinds, found.tensors, strict=True)]
+        return replace(self._copied(found.step, found.tree, tensors, None), note=found.note)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put the copy's state back, in place, bit for bit.
@@ -208,10 +201,9 @@ class Subject:
         """Whether parameters, buffers and optimizer states are finite now; these in place of the buffers, if given."""
         tensors = self.tensors(buffers)
         checked = [t for i, t in enumerate(tensors) if i not in self._exempt]
-        more: list[Tensor] = []
         for optimizer in self.optimizers:
-            _optimizer_tree(optimizer, more)
-        return all(_finite(t) for t in [*checked, *more])
+            _optimizer_tree(optimizer, checked)
+        return _all_finite(map(local, checked))
 
     @property
     def device(self) -> torch.device:
@@ -224,6 +216,35 @@ class Subject:
         for optimizer in self.optimizers:
             parameters |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
         return [*parameters.values(), *(self.model.buffers() if buffers is None else buffers)]
+
+    def _present(self, buffers: Sequence[Tensor] | None) -> tuple[dict[str, Any], list[Tensor]]:
+        """The present state as a tree of plain values and the tensors that it numbers."""
+        tensors = self.tensors(buffers)
+        self.changed()
+        tree: dict[str, Any] = {
+            "model": len(tensors),
+            "optimizers": [_optimizer_tree(optimizer, tensors) for optimizer in self.optimizers],
+            "also": [_encode(thing.state_dict(), tensors) for thing in self.also],
+            "random states": _encode(_random_states(), tensors) if self.random_states else None,
+        }
+        return tree, [local(t) for t in tensors]
+
+    def _copied(self, step: int, tree: dict[str, Any], tensors: Sequence[Tensor], into: Snapshot | None) -> Snapshot:
+        kinds = [(t.device, t.dtype) for t in tensors]
+        shapes = [t.shape for t in tensors]
+        if into is not None and kinds == into.kinds and shapes == [t.shape for t in into.tensors]:
+            flats, copies = into.flats, into.tensors
+        else:
+            flats = _empty_flats(kinds, shapes)
+            copies = _views(kinds, shapes, flats)
+        pairs: dict[Kind, tuple[list[Tensor], list[Tensor]]] = {kind: ([], []) for kind in kinds}
+        for kind, copied, original in zip(kinds, copies, tensors, strict=True):
+            pairs[kind][0].append(copied)
+            pairs[kind][1].append(original)
+        with torch.no_grad():
+            for copies_of_kind, originals in pairs.values():
+                _copy(copies_of_kind, originals)
+        return Snapshot(step, tree, kinds, flats, copies, self.structure)
 
     def _digest(self) -> str:
         """A digest of all that has to agree before values may be exchanged."""
@@ -238,14 +259,23 @@ class Subject:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _finite(tensor: Tensor) -> bool:
-    tensor = local(tensor)
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return True
-    tensor = tensor.detach()
-    wide = torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None
-    # one sum instead of a look at each entry; where finite numbers overflow it they are beyond use all the same
-    return bool(torch.isfinite(tensor.sum(dtype=wide)))
+@torch.no_grad()
+def _all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every number of these local tensors is finite; one wait for each device.
+
+    Of small tensors the calls cost, not the numbers, so they are joined; a large one is not, for want of the memory.
+    """
+    parts: defaultdict[Any, list[Tensor]] = defaultdict(list)
+    for part in tensors:
+        dtype = part.dtype
+        if dtype.is_floating_point or dtype.is_complex:
+            parts[part.device, dtype, part.numel() < SMALL and part.layout is torch.strided].append(part)
+    flags: defaultdict[torch.device, list[Tensor]] = defaultdict(list)
+    for (device, dtype, small), some in parts.items():
+        wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
+        # a sum that overflows calls something finite broken; then its numbers are beyond use all the same
+        flags[device] += [torch.isfinite(t.sum(dtype=wide)) for t in ([flattened(some)] if small else some)]
+    return all(bool(torch.stack(found).all()) for found in flags.values())
 
 
 def _empty_flats(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Kind, Tensor]:

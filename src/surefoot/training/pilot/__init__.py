@@ -2,6 +2,4 @@
 
 from surefoot.training.pilot._pilot import Pilot
 
-__all__ = [
-    "Pilot",
-]
+__all__ = ["Pilot"]

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.checks import checked
+from surefoot.checks import Count, Positive, checked
 from surefoot.rules import Autopilot, Constant, Cooldown, Rule, Watch
 from surefoot.training.loop import Loop, Moment
 from surefoot.training.optimizers.unwrapped import tunes_itself
@@ -76,16 +76,16 @@ class Pilot(Loop):
         model: nn.Module,
         optimizer: Optimizer | Sequence[Optimizer],
         rule: str | Rule = "auto",
-        total_steps: int | None = None,
+        total_steps: Count | None = None,
         *,
         scheduler: Any = None,
         scaler: Any = None,
-        clip: float | None = None,
-        accumulate: int = 1,
+        clip: Positive | None = None,
+        accumulate: Count = 1,
         also: Iterable[Any] = (),
         random_states: bool = False,
         keep: Any = "device",
-        every: int | None = None,
+        every: Count | None = None,
         guard: Watch | None = None,
         measure: bool = True,
         probe: Callable[[], Tensor] | None = None,
@@ -110,7 +110,3 @@ class Pilot(Loop):
     def history(self) -> list[Moment]:
         """Each update, oldest first."""
         return self.moments
-
-    def explain(self) -> str:
-        """Every event, one line each."""
-        return self.report()
