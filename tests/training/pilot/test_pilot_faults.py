@@ -1,6 +1,6 @@
 """A pilot under random faults still ends with a trained, finite model; an exception leaves everything as it was.
 
-Five seeds in each run of the tests; SUREFOOT_SOAK_MINUTES=20 takes seeds of the day until so many minutes are over.
+Six seeds in each run of the tests; SUREFOOT_SOAK_MINUTES=20 takes seeds of the day until so many minutes are over.
 """
 
 import math
@@ -95,7 +95,7 @@ def check(seed):
 
 
 # Those that failed in a soak, each for a reason of its own, and one that did not.
-@pytest.mark.parametrize("seed", [0, 1795848552, 1795848577, 1795848869, 1795848923])
+@pytest.mark.parametrize("seed", [0, 291, 1795848552, 1795848577, 1795848869, 1795848923])
 def test_random_faults(seed):
     check(seed)
 

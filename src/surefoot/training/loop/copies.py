@@ -44,8 +44,10 @@ class Copy:
         Of the batch at hand; a weighted sum until all of its parts are there.
     output : (float, float)
         Spread and size of the output for the batch's last part.
+    met : tuple of (float, float)
+        Loss and gradient norm of the batch at hand, once all of its parts are there; empty before.
     past : tuple of (float, float)
-        Loss and gradient norm of each batch so far.
+        The same of each batch so far that was not left out.
     """
 
     tensors: list[Tensor]
@@ -56,6 +58,7 @@ class Copy:
     before: list[Tensor] | None = None
     loss: float = 0.0
     output: tuple[float, float] = (math.nan, math.nan)
+    met: tuple[tuple[float, float], ...] = ()
     past: tuple[tuple[float, float], ...] = ()
 
 
@@ -185,7 +188,7 @@ class Copies:
         norms, scaler = numbers[1::4], self._step.scaler
         for i, one in enumerate(self._all):
             one.loss, norm, spread, size = numbers[4 * i : 4 * i + 4]
-            one.past += ((one.loss, norm),)
+            one.met = ((one.loss, norm),)
             if not math.isfinite(norm):
                 one.gradients = None
                 one.loss = math.nan if scaler is None else one.loss
@@ -221,6 +224,7 @@ class Copies:
             self._step.update_without_scaler()
             one.optimizers = self._borrowed()
             one.gradients, one.before = None, None
+            one.past, one.met = one.past + one.met, ()
         self._all = chosen
         if len(chosen) == 1:
             self._leave()
@@ -352,7 +356,7 @@ def _renew(one: Copy) -> Copy:
     optimizers = [(_renewed(state), copy.deepcopy(groups)) for state, groups in one.optimizers]
     return Copy(
         [t.clone() for t in one.tensors], optimizers, one.largest, one.constant, gradients, None, one.loss,
-        past=one.past,
+        met=one.met, past=one.past,
     )  # fmt: skip
 
 
