@@ -53,7 +53,7 @@ class Orbit:
         return {"kind": "orbit", "system": self.map.name, "cascade": self.cascade.to_dict(), "said": str(self.drawn)}
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Of the diagram: parameter, period, exponent and the kept points, its heading first."""
+        """Rows of the diagram: parameter, period, exponent and the kept points, the heading first."""
         return self.drawn.rows()
 
     def figure(self) -> str:

@@ -58,7 +58,7 @@ class ClippedOscillation:
         step : int
             Its number; a gap begins the count anew.
         norm : float
-            Of the gradient before it was cut. With several processes that of the averaged gradient, the same on all.
+            Norm of the gradient before it was cut; with several processes of the averaged gradient, the same on all.
         level : float
             The mean loss, of all processes.
         parameters : sequence of Tensor

@@ -45,7 +45,7 @@ class Event(Record):
     recovered : int or None
         The update by which the mean loss was down again and nothing had happened for ten updates.
     peak_to_peak : float or None
-        Of a clipped oscillation under plain gradient descent: how far the parameters alternate, rate x C.
+        Width of a clipped oscillation under plain gradient descent: how far the parameters alternate, rate x C.
     """
 
     step: int
@@ -141,7 +141,7 @@ class Moment(Record):
     step : int
         Counted from 0 over the run's life; batches that were left out count.
     loss : float
-        Of the batch, before the update.
+        Loss of the batch, before the update.
     rate : float
         The first group's, as the optimizer had it; 0 if the update was not made.
     limit : float

@@ -23,7 +23,7 @@ class Reading:
     Parameters
     ----------
     loss, norm : Tensor
-        Of one number each.
+        Tensors of one number.
     change : Tensor or None
         None if no buffers move.
     output : Tensor, shape (2,), or None
@@ -45,8 +45,8 @@ class Reading:
         # in one tensor: one message between ranks, one transfer to the host
         dtype, self._varies = wide(device), True
         self._numbers = torch.full((5,), math.nan, dtype=dtype, device=device)
-        found = torch.stack([part.reshape(()).to(device, dtype) for part in self._parts])
-        self._numbers[: len(found)] = found
+        numbers = torch.stack([part.reshape(()).to(device, dtype) for part in self._parts])
+        self._numbers[: len(numbers)] = numbers
         if output is not None:
             self._numbers[3:] = output
         agree(self._numbers)

@@ -59,7 +59,7 @@ class Sensors:
     Attributes
     ----------
     closure : callable or None
-        Of the batch at hand.
+        Closure of the batch at hand.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class Sensors:
 
     def look(self, direction: Sequence[Tensor]) -> tuple[float, float, float]:
         """<g, d>, d'Hd and |Hd| along a direction."""
-        found = along(self._step.model, self._loss, self._step.parameters, direction)
-        slope, bend, change = agree_on(found, self.device)
+        measured = along(self._step.model, self._loss, self._step.parameters, direction)
+        slope, bend, change = agree_on(measured, self.device)
         return slope, bend, change
 
     def departure(self) -> list[Tensor]:
@@ -118,12 +118,12 @@ class Sensors:
 
     def reach(self) -> float:
         """How far the first update may go, in terms of a rate that is held; nan if nowhere."""
-        found = line_minimum(self._step.model, self._loss, self._step.parameters, self.departure())
-        found = math.exp(agree_on((math.log(found),), self.device)[0])
+        distance = line_minimum(self._step.model, self._loss, self._step.parameters, self.departure())
+        distance = math.exp(agree_on((math.log(distance),), self.device)[0])
         try:
-            return found / effective_rate(self._step.optimizers[0], 1.0)
+            return distance / effective_rate(self._step.optimizers[0], 1.0)
         except SurefootError:  # an optimizer of no known kind: as if it had no memory
-            return found
+            return distance
 
     def limit(self) -> float:
         """The stability limit on this batch, in units of the first group's rate."""
@@ -138,9 +138,9 @@ class Sensors:
         Parameters
         ----------
         loss : float
-            Of the batch here.
+            Loss of the batch at the present state.
         last : Tensor or float
-            Of its last part, which alone can be evaluated again.
+            Loss of its last part, which alone can be evaluated again.
 
         Returns
         -------
@@ -165,34 +165,34 @@ class Sensors:
             with keep_random_state(), torch.enable_grad():
                 value = closure()
                 value.backward()
-            found, norm = float(value.detach()), gradient_norm(parameters)
+            kept, norm = float(value.detach()), gradient_norm(parameters)
         except Exception:  # the user's closure, which went well a moment ago; what it cannot tell is not known
-            found, norm, asked = math.nan, math.nan, False
+            kept, norm, asked = math.nan, math.nan, False
         finally:
             self._put(mine)
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g
-        difference = found - (float(last) if self._probe is None else here)
-        found = loss + difference if math.isfinite(loss) and math.isfinite(difference) else found
-        found, norm, answers = agree_on((found, norm, float(asked)), self.device)
+        difference = kept - (float(last) if self._probe is None else here)
+        kept = loss + difference if math.isfinite(loss) and math.isfinite(difference) else kept
+        kept, norm, answers = agree_on((kept, norm, float(asked)), self.device)
         if answers < 1:
             return math.nan, math.nan
-        finite = math.isfinite(found) and math.isfinite(norm)
-        return (found, norm) if finite else (math.inf, math.inf)
+        finite = math.isfinite(kept) and math.isfinite(norm)
+        return (kept, norm) if finite else (math.inf, math.inf)
 
     def outside(self) -> bool:
         """Whether parameters that are neither the model's nor the optimizers' take part in the loss."""
         tensors = self._subject.tensors()
         if self.closure is None or any(hasattr(t, "placements") for t in tensors):
             return False  # sharded ones are gathered into others for the forward pass
-        found: list[Tensor] = []
+        leaves: list[Tensor] = []
         try:
             with keep_random_state(), set_buffers_aside(self._step.model), torch.enable_grad():
-                found = leaves_of(self.closure())
+                leaves = leaves_of(self.closure())
         except Exception:  # the user's closure, which went well a moment ago; what it cannot tell is not known
             pass
         own = {id(t) for t in tensors}
-        return not everywhere(all(id(p) in own for p in found), self.device)
+        return not everywhere(all(id(p) in own for p in leaves), self.device)
 
     def sharpness_at_kept(self, rate: float) -> Sharpness | None:
         """The curvature at the state that a return would go back to, and what it means for the rate."""
@@ -335,7 +335,7 @@ class Sensed:
 
     @property
     def kept_loss(self) -> float:
-        """Of this batch at the state that a return would go back to."""
+        """Loss of this batch at the state that a return would go back to."""
         return self._at_kept[0]
 
     @property
@@ -391,7 +391,7 @@ def moves(parameters: Sequence[Tensor], before: Sequence[Tensor]) -> list[Tensor
 
 def leaves_of(loss: Tensor) -> list[Tensor]:
     """The parameters at the leaves of a loss's graph."""
-    found: list[Tensor] = []
+    leaves: list[Tensor] = []
     rest, seen = [loss.grad_fn], set[Any]()
     while rest:
         node: Any = rest.pop()
@@ -399,9 +399,9 @@ def leaves_of(loss: Tensor) -> list[Tensor]:
             continue
         seen.add(node)
         if isinstance(leaf := getattr(node, "variable", None), nn.Parameter):
-            found.append(leaf)
+            leaves.append(leaf)
         rest += [following for following, _ in node.next_functions]
-    return found
+    return leaves
 
 
 def along(

@@ -88,8 +88,8 @@ class Saved:
         # a damaged file can fail in any way, and each means the same: not this one
         with contextlib.suppress(Exception):
             if _digest(self.path) == self.digest:
-                found = Snapshot.from_plain(torch.load(self.path, map_location="cpu", weights_only=True))
-                return found if found.step == self.step else None
+                snapshot = Snapshot.from_plain(torch.load(self.path, map_location="cpu", weights_only=True))
+                return snapshot if snapshot.step == self.step else None
         return None
 
 
@@ -219,12 +219,12 @@ def write_atomically(data: Any, folder: Path, run: str, step: int) -> Saved:
 
 def saved_in(folder: Path) -> list[Saved]:
     """The files in a directory that are snapshots by their name, oldest step first."""
-    found: list[Saved] = []
+    saved: list[Saved] = []
     for path in folder.glob("*.pt"):
         run, step, digest = [*path.name.split("."), "", ""][:3]
         if step.isdecimal() and digest != "pt":
-            found.append(Saved(path, run, int(step), digest))
-    return sorted(found, key=lambda saved: saved.step)
+            saved.append(Saved(path, run, int(step), digest))
+    return sorted(saved, key=lambda one: one.step)
 
 
 def _digest(path: Path) -> str:

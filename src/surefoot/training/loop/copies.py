@@ -31,17 +31,17 @@ class Copy:
     tensors : list of Tensor
         Values of parameters and buffers.
     optimizers : list of (state, groups)
-        Of each optimizer.
+        State and groups of each optimizer.
     largest : float
         The most that the model's output varied.
     constant : int
         Batches in a row for which the output was the same whatever the input.
     gradients : list of Tensor or None
-        Of the batch at hand.
+        Gradients of the batch at hand.
     before : list of Tensor
         The buffers before the batch at hand.
     loss : float
-        Of the batch at hand; a weighted sum until all of its parts are there.
+        Loss of the batch at hand; a weighted sum until all of its parts are there.
     output : (float, float)
         Spread and size of the output for the batch's last part.
     met : tuple of (float, float)
@@ -103,7 +103,7 @@ class Copies:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Of the batch at hand; infinite where the model's output no longer depends on its input."""
+        """Loss of the batch at hand in each copy; infinite where the model's output no longer depends on its input."""
         return tuple(math.inf if one.constant >= CONFIRMED else one.loss for one in self._all)
 
     def begin(self, decision: Decision, loss: float, factor: float, largest: float, *, first: bool) -> None:
@@ -113,9 +113,9 @@ class Copies:
         ----------
         decision : Decision
         loss : float
-            Of the batch at hand.
+            Loss of the batch at hand.
         factor : float
-            On the rates.
+            Factor on the rates.
         largest : float
             The most that the model's output varied so far.
         first : bool
@@ -138,7 +138,7 @@ class Copies:
         ----------
         closure : callable
         weight : float
-            Of the part.
+            Weight of the part.
         fresh : bool
             Whether this is the batch's first part.
 
@@ -179,11 +179,11 @@ class Copies:
         numbers: list[float] = []
         scale = self._loss_scale * total / self._step.accumulate
         for one in self._all:
-            found = [g for g in one.gradients or [] if g is not None]
+            gradients = [g for g in one.gradients or [] if g is not None]
             if scale != 1:
-                for g in found:
+                for g in gradients:
                     g.mul_(1 / scale)
-            numbers += [one.loss / total, norm_of(found), *one.output]
+            numbers += [one.loss / total, norm_of(gradients), *one.output]
         numbers = agree_on(numbers, device)
         norms, scaler = numbers[1::4], self._step.scaler
         for i, one in enumerate(self._all):
@@ -293,8 +293,8 @@ class Copies:
 
     @property
     def _tensors(self) -> list[Tensor]:
-        found = {id(t): t for t in [*self._model.parameters(), *self._parameters, *self._model.buffers()]}
-        return list(found.values())
+        by_id = {id(t): t for t in [*self._model.parameters(), *self._parameters, *self._model.buffers()]}
+        return list(by_id.values())
 
     @property
     def _parameters(self) -> list[Tensor]:

@@ -47,14 +47,14 @@ class Rates:
         self.first = float("nan")
         if not driven:
             return
-        found = self._peaks()
-        if not any(0 < rate < float("inf") for rate in found):
+        peaks = self._peaks()
+        if not any(0 < rate < float("inf") for rate in peaks):
             raise InvalidInput(
-                f"the groups' rates are {', '.join(f'{rate:g}' for rate in found)}: no ratio can be told from them; "
+                f"the groups' rates are {', '.join(f'{rate:g}' for rate in peaks)}: no ratio can be told from them; "
                 "start with any positive rate"
             )
-        self.unit = next(rate for rate in found if 0 < rate < float("inf"))
-        self.weights = [rate / self.unit for rate in found]
+        self.unit = next(rate for rate in peaks if 0 < rate < float("inf"))
+        self.weights = [rate / self.unit for rate in peaks]
         self.written = [float(group["lr"]) for group in self._groups()]
 
     @property

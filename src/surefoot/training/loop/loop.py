@@ -134,7 +134,7 @@ class Loop:
             () -> the loss, a scalar tensor. It only computes it; during trials it is called once for each copy, and
             when a batch is compared with an earlier state once more.
         weight : float
-            Of this batch among the `accumulate` that make an update: its number of samples, where they differ.
+            Weight of this batch among the `accumulate` that make an update: its number of samples, where they differ.
 
         Returns
         -------
@@ -332,10 +332,10 @@ class Loop:
             If snapshots are not kept in a directory, are of several runs, or of another model or optimizer; nothing is
             touched then.
         """
-        found = self._snapshots.recover(run)
-        if found is None:
+        recovered = self._snapshots.recover(run)
+        if recovered is None:
             return None
-        self._run, snapshot = found
+        self._run, snapshot = recovered
         now, note = self._updates, snapshot.note
         self._judge.parse(note)()
         self._rates.parse(note)()

@@ -36,16 +36,16 @@ def run(
         Changed.
     loss : callable
     optimizer : Optimizer
-        Of the model's parameters.
+        Optimizer of the model's parameters.
     batches : iterable
         At least `steps` mini-batches.
     steps : int
     data : Batches
         What the last loss is taken over.
     seed : int
-        Of what the model draws (dropout).
+        Seed of what the model draws (dropout).
     variation : OutputVariation, optional
-        Of the model: read at the first step, and armed for the data at the end.
+        Output variation of the model: read at the first step, and armed for the data at the end.
 
     Returns
     -------

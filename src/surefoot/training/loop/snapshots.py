@@ -63,7 +63,7 @@ class Snapshots:
 
     @property
     def steps(self) -> list[int]:
-        """Of the snapshots kept, oldest first."""
+        """Steps of the snapshots kept, oldest first."""
         return self._store.steps
 
     @property
@@ -113,8 +113,8 @@ class Snapshots:
 
     def look(self, step: int | None) -> Snapshot | None:
         """The snapshot of a step, if it can be read and is of this structure."""
-        found = None if step is None else self._store.look(step)
-        return found if found is not None and found.structure == self.subject.structure else None
+        snapshot = None if step is None else self._store.look(step)
+        return snapshot if snapshot is not None and snapshot.structure == self.subject.structure else None
 
     def restore(self, step: int | None, updates: int) -> Snapshot | None:
         """Go back to a step, or further if that snapshot cannot be read; None, and nothing touched, if none can.
@@ -122,12 +122,12 @@ class Snapshots:
         Newer ones are forgotten, and the next is taken a little later. All ranks go back or none does.
         """
         for candidate in [s for s in reversed(self._store.steps) if step is not None and s <= step]:
-            found = self.look(candidate)
-            if everywhere(found is not None, self.subject.device) and found is not None:
-                self.subject.restore(found)
+            snapshot = self.look(candidate)
+            if everywhere(snapshot is not None, self.subject.device) and snapshot is not None:
+                self.subject.restore(snapshot)
                 self._store.only([s for s in self._store.steps if s <= candidate])
                 self.due = updates + 1 + PROVED
-                return found
+                return snapshot
         return None
 
     def recover(self, run: str | None) -> tuple[str, Snapshot] | None:
@@ -158,8 +158,8 @@ class Snapshots:
             raise InvalidInput(f"{self._store.path} has snapshots of {len(runs)} runs ({listed}); name one: run='...'")
         readable: dict[int, tuple[Saved, Snapshot]] = {}
         for one in saved:
-            if (found := one.read()) is not None:
-                readable[one.step] = one, found
+            if (snapshot := one.read()) is not None:
+                readable[one.step] = one, snapshot
         step = newest_common(list(readable))
         if step is None:
             return None
@@ -189,13 +189,13 @@ class Snapshots:
 
     def parse(self, data: Mapping[str, Any]) -> Callable[[], None]:
         """What `state_dict` returned; nothing is changed until the result is called. Without any one is due at once."""
-        found = [self.subject.adopt(one) for one in data["snapshots"]]
+        adopted = [self.subject.adopt(one) for one in data["snapshots"]]
         due, now = int(data["due"]), int(data["count"])
 
         def adopt() -> None:
-            self.restart(due if found else now)
+            self.restart(due if adopted else now)
             with contextlib.suppress(OSError):  # a run must not end for want of a copy of it
-                for snapshot in found:
+                for snapshot in adopted:
                     self._store.put(snapshot, None)
 
         return adopt

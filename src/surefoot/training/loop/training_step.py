@@ -209,11 +209,11 @@ class TrainingStep:
         bad : Tensor of one bool
             Whether to leave the batch out. Nobody waits for it.
         """
-        found: Any = bad.float()
+        skip: Any = bad.float()
         for optimizer in self.optimizers:
             masked: Any = optimizer
             # the attributes by which a GradScaler tells a fused optimizer not to step; PyTorch has no other way
-            masked.grad_scale, masked.found_inf = None, found
+            masked.grad_scale, masked.found_inf = None, skip
             try:
                 optimizer.step()
             finally:
@@ -296,17 +296,17 @@ def as_optimizers(optimizer: Any) -> tuple[Optimizer, ...]:
     InvalidInput
         If there are none, or one maximizes.
     """
-    found = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
-    found = tuple(unwrap(one) for one in found)
-    for one in found:
+    optimizers = tuple(cast("Iterable[Any]", optimizer)) if isinstance(optimizer, list | tuple) else (optimizer,)
+    optimizers = tuple(unwrap(one) for one in optimizers)
+    for one in optimizers:
         if not isinstance(one, Optimizer):
             raise InvalidType(f"optimizer must be a torch.optim.Optimizer, or several; got a {type(one).__name__}")
         if isinstance(one, torch.optim.LBFGS):
             raise InvalidType("LBFGS evaluates the loss many times inside one step, so nobody else has a say in it")
         refuse_maximizing(one)
-    if not found:
+    if not optimizers:
         raise InvalidInput("no optimizer was given; pass at least one")
-    return found
+    return optimizers
 
 
 def _described(loss: Any) -> str:

@@ -171,11 +171,13 @@ class Subject:
         InvalidInput
             If it is of another structure.
         """
-        found = Snapshot.from_plain(data)
-        self.check(found.structure)
-        moved = {device: t.device for (device, _), t in zip(found.kinds, self.tensors(), strict=False)}
-        tensors = [t.to(moved.get(device, device)) for (device, _), t in zip(found.kinds, found.tensors, strict=True)]
-        return replace(self._copied(found.step, found.tree, tensors, None), note=found.note)
+        snapshot = Snapshot.from_plain(data)
+        self.check(snapshot.structure)
+        moved = {device: t.device for (device, _), t in zip(snapshot.kinds, self.tensors(), strict=False)}
+        tensors = [
+            t.to(moved.get(device, device)) for (device, _), t in zip(snapshot.kinds, snapshot.tensors, strict=True)
+        ]
+        return replace(self._copied(snapshot.step, snapshot.tree, tensors, None), note=snapshot.note)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put the copy's state back, in place, bit for bit.
@@ -263,7 +265,7 @@ class Subject:
 def _all_finite(tensors: Iterable[Tensor]) -> bool:
     """Whether every number of these local tensors is finite; one wait for each device.
 
-    Of small tensors the calls cost, not the numbers, so they are joined; a large one is not, for want of the memory.
+    For small tensors the calls are what costs, so they are joined; large ones are not, since that would copy them.
     """
     parts: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for part in tensors:
@@ -275,7 +277,7 @@ def _all_finite(tensors: Iterable[Tensor]) -> bool:
         wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
         # a sum that overflows calls something finite broken; then its numbers are beyond use all the same
         flags[device] += [torch.isfinite(t.sum(dtype=wide)) for t in ([flattened(some)] if small else some)]
-    return all(bool(torch.stack(found).all()) for found in flags.values())
+    return all(bool(torch.stack(flag).all()) for flag in flags.values())
 
 
 def _empty_flats(kinds: Sequence[Kind], shapes: Sequence[torch.Size]) -> dict[Kind, Tensor]:
