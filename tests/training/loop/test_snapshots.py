@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from surefoot.training import Guard
-from surefoot.training.loop._storage import saved_in
+from surefoot.training.loop._storage import saved_in, write_atomically
 from surefoot.training.loop.snapshots import Snapshots
 from surefoot.training.model.snapshot import Subject
 
@@ -109,3 +109,31 @@ def test_a_directory_is_made_with_its_parents_and_keeps_two_snapshots(tmp_path):
     assert kept.look(2).note == {"at": 2}
     kept.take(4, {}, None, probation=True)
     assert kept.steps == [2, 4]
+
+
+class Runs:
+    """What a hostile pickle does: it calls something when it is loaded."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_file_that_would_run_code_is_no_snapshot_and_does_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved = write_atomically({"step": 3, "trap": Runs()}, tmp_path, "run", 3)
+    assert saved.read() is None
+    assert not Path("ran").exists()
+    torch.load(saved.path, weights_only=False)
+    assert Path("ran").exists()  # it is one that runs where it is trusted
+
+
+def test_files_that_somebody_else_removed_are_not_missed(tmp_path):
+    model, optimizer = linear()
+    guard = Guard(model, optimizer, keep=tmp_path, every=10)
+    for k in range(60):
+        guard.step(lambda: model(torch.ones(4, 2, dtype=torch.float64)).square().mean())
+        if k == 35:
+            for path in tmp_path.glob("*.pt"):
+                path.unlink()
+    assert guard.history == []
+    assert [saved.step for saved in saved_in(tmp_path)] == [50]  # the older one is kept until a newer has proved good

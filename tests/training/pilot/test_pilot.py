@@ -433,3 +433,24 @@ def test_a_trial_becomes_part_of_the_one_memory_of_the_run():
     assert usual.count == 21  # the batch before it too
     assert usual.peak == max(usual.peak, *(norm for _, norm in past))
     assert usual.first == pilot.history[0].loss
+
+
+def test_a_loss_scale_too_large_for_every_copy_is_halved_until_a_gradient_is_finite():
+    torch.manual_seed(0)
+    model, x = nn.Linear(2, 1), torch.randn(64, 2)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=1.0), total_steps=100, scaler=scaler)
+    for k in range(8):
+        if k == 3:  # the rehearsal runs in four copies by now
+            scaler.update(2.0**127)
+        pilot.step(lambda: 1e3 * mse_loss(model(x), x.sum(1, keepdim=True)))
+        assert scaler.get_scale() == (1024.0 if k < 3 else 2.0 ** (129 - k))
+
+
+def test_a_moment_has_the_noise_that_the_guard_has_seen_where_the_rule_names_none():
+    torch.manual_seed(0)
+    model, x = nn.Linear(2, 1), torch.randn(64, 2)
+    pilot = Pilot(model, torch.optim.SGD(model.parameters(), lr=0.01), total_steps=60)
+    for _ in range(60):
+        pilot.step(lambda: mse_loss(model(x), x.sum(1, keepdim=True)))
+    assert all(0 < moment.noise < math.inf for moment in pilot.history[25:])
