@@ -3,7 +3,7 @@ import math
 import pytest
 
 from surefoot import rules
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules import Known, named_rule, named_rules
 
 KNOWN = Known(largest=10.0, smallest=0.1, optimum=-1.0, steps=50)
@@ -112,3 +112,8 @@ def test_a_unit_is_one_over_the_largest_curvature():
 def test_a_curvature_that_gives_no_scale_is_refused(name, largest):
     with pytest.raises(InvalidInput, match="L"):
         named_rule(name, Known(largest=largest))
+
+
+def test_a_name_is_a_text():
+    with pytest.raises(InvalidType, match="name must be a str"):
+        named_rule(3)

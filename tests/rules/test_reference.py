@@ -1,6 +1,7 @@
 """Published values and worst cases: what each rule is known to do, to the digits it is known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def test_chebyshev_needs_726_steps_where_constant_steps_need_69078():
         return rules.Chebyshev(smallest=1e-4, largest=1.0, steps=steps).factor
 
     assert factor(726) <= 1e-6 < factor(725)
+    assert rules.Chebyshev(smallest=2.0, largest=2.0, steps=1).factor == 0.0
     rate = (1e4 - 1) / (1e4 + 1)
     assert math.ceil(math.log(1e-6) / math.log(rate)) == 69078
 
@@ -205,3 +207,11 @@ def test_bad_configuration_says_what_and_why():
             build()
     with pytest.raises(TypeError, match="step must be a number"):
         rules.Constant(step="fast")
+
+
+@pytest.mark.parametrize(("error", "factor"), [(1.5, 0.9 * 1.5**-0.2), (1e9, 0.2), (math.inf, 0.2)])
+def test_a_rejected_step_is_shortened_by_the_root_of_its_error(error, factor):
+    seen = SimpleNamespace(iteration=1, step=0.5, error=error)
+    decision, state = rules.PI(first=0.1, order=4).update(rules.PI(first=0.1, order=4).init(), seen)
+    assert (decision.accept, state.rejected) == (False, True)
+    assert decision.step == pytest.approx(factor * 0.5, rel=1e-12)

@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -161,6 +161,8 @@ def test_a_brake_at_its_ratio_and_after_a_rule_takes_a_step_back_itself():
     _, braked = rule.update(state, At(1, gradient_norm=6.0))
     back, after = rule.update(braked, At(1, step=-3))
     assert (back.accept, back.step, after.step, after.factor) == (False, 1.0, 2.0, 0.5)
+    braked = rules.Brake(rule=Loud(), shrink=0.4)
+    assert braked.update(replace(state, factor=0.4), At(1, step=-3))[1].step == 2.5  # the step before the brake
     # r: twice the least norm of late, or the norm itself
     _, forgot = rule.update(state, At(1, gradient_norm=3.0))
     assert forgot.reference == 2.0
