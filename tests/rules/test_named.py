@@ -115,5 +115,5 @@ def test_a_curvature_that_gives_no_scale_is_refused(name, largest):
 
 
 def test_a_name_is_a_text():
-    with pytest.raises(InvalidType, match="name must be a str"):
+    with pytest.raises(InvalidType, match="name must be a text"):
         named_rule(3)
