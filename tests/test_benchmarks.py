@@ -39,6 +39,8 @@ MEASURED = {
     "docs/guard.md": ("What it costs, measured", "Started too fast", "Where nothing is wrong"),
     "docs/pilot.md": ("How good it is",),
     "docs/curvature.md": ("What accuracy costs",),
+    "docs/range-test.md": ("How good it is",),
+    "docs/residual.md": ("What scaling brings",),
 }
 
 
