@@ -494,12 +494,3 @@ def test_a_generator_that_its_critic_has_caught_up_with_is_not_sent_back():
     assert any("trained elsewhere" in event.reason for event in events)
     assert {event.action for event in events} == {"go"}
     assert same(state, train(guarded=False)[0])
-
-
-def test_a_loss_whose_graph_is_used_up_is_refused():
-    model = torch.nn.Linear(2, 1)
-    loss = model(torch.ones(4, 2)).square().mean()
-    loss.backward()
-    model.zero_grad()
-    with pytest.raises(InvalidInput, match="no graph to go backward through any more"):
-        Guard(model, torch.optim.SGD(model.parameters(), lr=0.1)).step(lambda: loss)

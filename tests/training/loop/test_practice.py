@@ -435,3 +435,12 @@ def test_the_unit_of_the_loss_is_of_no_account(unit):
         return ends
 
     assert run(unit) == pytest.approx(run(1.0), rel=1e-3)
+
+
+def test_a_loss_whose_graph_is_used_up_is_refused():
+    model = torch.nn.Linear(2, 1)
+    loss = model(torch.ones(4, 2)).square().mean()
+    loss.backward()
+    model.zero_grad()
+    with pytest.raises(InvalidInput, match="no graph to go backward through any more"):
+        Guard(model, torch.optim.SGD(model.parameters(), lr=0.1)).step(lambda: loss)
