@@ -9,7 +9,7 @@ accelerate = pytest.importorskip("accelerate")
 from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from training.rank_runs import run_ranks
+from training.rank_runs import needs_gloo, run_ranks
 
 from surefoot.recipes import scale_batch
 from surefoot.training import (
@@ -158,9 +158,7 @@ RANKS = """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
+@needs_gloo
 def test_two_processes_decide_alike_and_hold_the_same_weights(tmp_path):
     codes, said, errors = run_ranks(RANKS, tmp_path)
     assert codes == [0, 0], errors
@@ -196,9 +194,7 @@ MEASURES = """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
+@needs_gloo
 def test_two_processes_measure_the_same(tmp_path):
     codes, said, errors = run_ranks(MEASURES, tmp_path)
     assert codes == [0, 0], errors

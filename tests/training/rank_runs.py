@@ -12,6 +12,13 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
+import pytest
+import torch
+
+needs_gloo = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
+)
+
 # One process imports everything, and forks the ranks of every run: to import is most of what a short run costs. Among
 # it is what a rank would import at its first collective or derivative. Whoever is done first waits for the others,
 # gives its group back while everything is alive still, and leaves without running destructors of threads that the

@@ -144,9 +144,11 @@ def _train(chosen: Chosen, out: Output, given: Mapping[str, Any]) -> None:
     from surefoot.training import train
 
     rule = given.get("rule", "auto")
-    if "step" in given:
-        rule = f"{rule}:{given['step']:g}"
     with bad_input(), out.progress() as progress:
+        if "step" in given:
+            if ":" in rule:
+                raise InvalidInput(f"{rule} says its own step, and --step was given as well; leave one of them out")
+            rule = f"{rule}:{given['step']:g}"
         runs = [
             train(
                 target,

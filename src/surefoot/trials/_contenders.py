@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from typing import Any
 
 from surefoot.checks import checked
-from surefoot.errors import InvalidInput, InvalidType, NotSmooth, UnknownTarget
+from surefoot.errors import InvalidInput, InvalidType, NotSmooth
 from surefoot.methods import GradientDescent, HeavyBall, Method, Nesterov
 from surefoot.problems import Problem
 from surefoot.rules import Constant, Known, Rule, named_rule, named_rules
@@ -13,7 +13,7 @@ from surefoot.rules.named import step_of
 from surefoot.rules.names import Name, parse_name, parse_number
 from surefoot.solvers import FISTA
 from surefoot.trials._curvature import global_curvature
-from surefoot.trials.factories import make
+from surefoot.trials.factories import make_unless_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,9 @@ def contender(name: str, known: Known) -> Contender:
         If a factory returns anything else.
     """
     takes = {rule.name: rule.argument for rule in named_rules()} | dict.fromkeys(MOMENTUM, "MOMENTUM")
-    word, _, attribute = name.partition(":")
-    if word not in takes and attribute.isidentifier():
-        try:
-            return Contender(name, *_own(name, known))
-        except UnknownTarget as error:
-            # constnat:safe is no module of anybody's but a name of ours misspelt, of which the parser says so
-            if not isinstance(error.__cause__, ModuleNotFoundError) or not get_close_matches(word, takes, n=1):
-                raise
+    own = make_unless_named(name, takes)
+    if own is not None:
+        return Contender(name, *_of_own(name, own, known))
     given = parse_name(name, takes)
     if given.word in MOMENTUM:
         rule, method = MOMENTUM[given.word][1](given, known)
@@ -118,11 +113,10 @@ def _smooth(problem: Problem) -> bool:
     return True
 
 
-def _own(name: str, known: Known) -> tuple[Rule, Method]:
-    """What a user's factory makes: a rule, a method, or both."""
+def _of_own(name: str, made: Any, known: Known) -> tuple[Rule, Method]:
+    """The rule and the method of what a user's factory made: a rule, a method, or both."""
     if known.first is not None:
         raise InvalidInput(f"{name} says its own steps, and a step was given as well; leave it out")
-    made = make(name)
     if isinstance(made, Rule):
         return made, GradientDescent()
     if isinstance(made, Method):

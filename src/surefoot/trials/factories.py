@@ -3,16 +3,16 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surefoot.errors import InvalidInput, SurefootError, UnknownTarget
+from surefoot.errors import InvalidInput, InvalidType, SurefootError, UnknownTarget
 
-__all__ = ["make"]
+__all__ = ["make", "make_unless_named"]
 
 
 def make(name: str) -> Any:
@@ -48,6 +48,44 @@ def make(name: str) -> Any:
         raise UnknownTarget(f"{name!r} is not of the form module:factory; for my_model.py write my_model:factory")
     with _current_folder_importable():
         return _call(_attribute(_import(module_name), attribute), name)
+
+
+def make_unless_named(name: str, names: Collection[str]) -> Any | None:
+    """What a user's factory makes; None where the part before the colon is one of our names, right or misspelt.
+
+    Parameters
+    ----------
+    name : str
+        ``module:factory``, or a name of ours with an argument such as ``constant:0.1``.
+    names : collection of str
+        Our names, which come first.
+
+    Raises
+    ------
+    InvalidType
+        If the factory returns nothing.
+    UnknownTarget, InvalidInput
+        As `make`.
+
+    Examples
+    --------
+    >>> from surefoot.trials.factories import make_unless_named
+    >>> make_unless_named("constant:safe", ["constant"]), make_unless_named("constnat:safe", ["constant"])
+    (None, None)
+    """
+    word, _, attribute = name.partition(":")
+    if word in names or not attribute.isidentifier():
+        return None
+    try:
+        made = make(name)
+    except UnknownTarget as error:
+        # constnat:safe is no module of anybody's but a name of ours misspelt, of which the parser says so
+        if isinstance(error.__cause__, ModuleNotFoundError) and get_close_matches(word, names, n=1):
+            return None
+        raise
+    if made is None:
+        raise InvalidType(f"{name}() returned None; end it in a return of what it makes")
+    return made
 
 
 @contextmanager

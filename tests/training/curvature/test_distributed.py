@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 import torch
 from training.curvature.two_processes import measured, problem
-from training.rank_runs import run_ranks
+from training.rank_runs import needs_gloo, run_ranks
 
 from surefoot.errors import InvalidType
 from surefoot.training import hessian, supervised
-
-needs_gloo = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
-
 
 RANKS = """
     from training.curvature.two_processes import run

@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from training.curvature.sharded_runs import loss, measured, parts, problem
-from training.rank_runs import run_ranks
+from training.rank_runs import needs_gloo, run_ranks
 
 from surefoot.training import hessian
 
-pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
+pytestmark = needs_gloo
 
 
 RANKS = """

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from training.rank_runs import run_ranks
+from training.rank_runs import needs_gloo, run_ranks
 
 SHARDED = """
     from torch import nn
@@ -98,12 +98,9 @@ DYING = """
         guard.step(closure(model, x, y))
     print("went on")
 """
-GLOO = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
 
 
-@GLOO
+@needs_gloo
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.cpu.Stream, "record_event"), reason="this PyTorch shards no training on the CPU")
 def test_guard_and_pilot_with_sharded_parameters(tmp_path):

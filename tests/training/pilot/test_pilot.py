@@ -454,3 +454,19 @@ def test_a_moment_has_the_noise_that_the_guard_has_seen_where_the_rule_names_non
     for _ in range(60):
         pilot.step(lambda: mse_loss(model(x), x.sum(1, keepdim=True)))
     assert all(0 < moment.noise < math.inf for moment in pilot.history[25:])
+
+
+def test_a_rule_of_ones_own_by_its_factory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = ["from surefoot import methods, rules", "def rule():", "    return rules.Constant(step=0.01)"]
+    (tmp_path / "pilots_own.py").write_text(
+        "\n".join([*lines, "def method():", "    return methods.Heun()", "def none(): ..."])
+    )
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    assert Pilot(model, optimizer, rule="pilots_own:rule").rule == Constant(step=0.01)
+    for name, said in (("method", "returned a Heun; return a surefoot.rules.Rule"), ("none", "returned None")):
+        with pytest.raises(InvalidType, match=said):
+            Pilot(model, optimizer, rule=f"pilots_own:{name}")
+    with pytest.raises(InvalidInput, match="did you mean constant"):
+        Pilot(model, optimizer, rule="constnat:safe")

@@ -1,8 +1,7 @@
 """Several processes with batches of their own: one decision, one model, to the bit, at every update."""
 
 import pytest
-import torch
-from training.rank_runs import run_ranks
+from training.rank_runs import needs_gloo, run_ranks
 
 RANKS = """
     import hashlib
@@ -36,12 +35,9 @@ RANKS = """
             print(k, states.hexdigest())
     print([(e.step, e.action, e.kind) for e in pilot.events], [m.event for m in pilot.history if "chose" in m.event])
 """
-GLOO = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="torch without gloo"
-)
 
 
-@GLOO
+@needs_gloo
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "fault", "count"),

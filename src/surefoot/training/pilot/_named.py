@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from torch.optim import SGD, Optimizer
 
-from surefoot.errors import InvalidInput
+from surefoot.errors import InvalidInput, InvalidType
 from surefoot.rules import AlongStep, Autopilot, Cooldown, Known, Polyak, Rule, Sharpness, named_rule, named_rules
 from surefoot.rules.names import parse_name
+from surefoot.trials.factories import make_unless_named
 
 _OWN: dict[str, Callable[[], Rule]] = {
     "auto": lambda: Autopilot(),
@@ -16,9 +17,14 @@ _OWN: dict[str, Callable[[], Rule]] = {
 
 
 def pilot_rule(name: str, total_steps: int | None) -> Rule:
-    """The rule that a name stands for in training; schedules are told the length of the run."""
-    shared = {entry.name: entry.argument for entry in named_rules()}
-    word = parse_name(name, shared | dict.fromkeys(_OWN, "")).word
+    """The rule that a name, or ``module:factory``, stands for in training; schedules get the length of the run."""
+    takes = {entry.name: entry.argument for entry in named_rules()} | dict.fromkeys(_OWN, "")
+    own = make_unless_named(name, takes)
+    if isinstance(own, Rule):
+        return own
+    if own is not None:
+        raise InvalidType(f"{name}() returned a {type(own).__name__}; return a surefoot.rules.Rule")
+    word = parse_name(name, takes).word
     if word in _OWN:
         return _OWN[word]()
     if total_steps is None and word in {"cosine", "linear", "one-cycle", "wsd"}:

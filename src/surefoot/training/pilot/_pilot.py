@@ -30,8 +30,8 @@ class Pilot(Loop):
     model, optimizer, scaler, clip, accumulate, also, random_states, keep, every, measure, probe
         As in `surefoot.training.loop.Loop`.
     rule : str or Rule
-        "auto"; "sharpness", "along-step"; a schedule or other rule of `surefoot.rules` by name ("cosine:0.1") or as an
-        object, if it needs nothing that training cannot sense.
+        "auto"; "sharpness", "along-step"; a schedule or other rule of `surefoot.rules` by name ("cosine:0.1",
+        or "module:factory" of your own) or as an object, if it needs nothing that training cannot sense.
     total_steps : int, optional
         Calls of `step` in the run; the last 20% of it are the cool-down, beyond it the rate is 0. Without, the run
         goes on until `finish`.

@@ -107,7 +107,8 @@ def train(
     ----------
     task : Task
     rule : str
-        As `Pilot` takes them: auto, sharpness, along-step, or a rule by name such as constant:0.1 or cosine:0.01.
+        As `Pilot` takes them: auto, sharpness, along-step, or a rule by name such as constant:0.1 or cosine:0.01, or
+        ``module:factory`` of your own.
     optimizer : str, optional
         One of the task's: adamw, sgd, momentum or nesterov unless it has its own. Default: adamw, else its first.
     steps : int
